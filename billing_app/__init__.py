@@ -1,0 +1,1 @@
+"""Tallybook: metered subscription billing."""
