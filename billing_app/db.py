@@ -1,0 +1,117 @@
+"""The database: one engine, and `transaction`, the only place in the product that commits."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import psycopg
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlmodel import Session
+
+from billing_app.domain.actor import Actor
+
+Clock = Callable[[], datetime]
+Result = TypeVar("Result")
+
+# Serialization failure and deadlock: the database undid the transaction and asks for another try.
+_RETRYABLE = {"40001", "40P01"}
+_TRIES_MAX = 8
+# An acknowledged event is on disk whatever the server's default; dates are UTC whatever its zone.
+_SESSION_OPTIONS = "-c synchronous_commit=on -c timezone=UTC -c application_name=tallybook"
+
+
+def utc_now() -> datetime:
+    """The present moment, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+class Database:
+    """A pool of connections to one database, with the clock that its transactions tell time by."""
+
+    def __init__(self, url: str, *, clock: Clock = utc_now, pool_size: int = 10) -> None:
+        self.url = url
+        self.clock = clock
+        self.engine: Engine = create_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_pre_ping=True,
+            connect_args={"options": _SESSION_OPTIONS, "prepare_threshold": 3},
+        )
+
+    @contextmanager
+    def transaction(self, actor: Actor, *, isolation: str = "READ COMMITTED") -> Iterator[Session]:
+        """One transaction of one actor: committed when the block ends, undone when it raises.
+
+        READ ONLY for an actor that may only read, so that a forgotten check still can't write.
+        `now(session)` is one moment for all of it.
+        """
+        connection = self.engine.connect().execution_options(
+            isolation_level=isolation, postgresql_readonly=actor.read_only
+        )
+        with connection, Session(connection, expire_on_commit=False) as session:
+            session.info["now"] = self.clock()
+            yield session
+            session.commit()
+
+    def run(self, actor: Actor, work: Callable[[Session], Result]) -> Result:
+        """`work` in a transaction of its own, again from the start when the database asks for it."""
+        for attempt in range(1, _TRIES_MAX + 1):
+            try:
+                with self.transaction(actor) as session:
+                    return work(session)
+            except DBAPIError as error:
+                if not is_retryable(error) or attempt == _TRIES_MAX:
+                    raise
+                time.sleep(random.uniform(0, 0.01 * 2**attempt))
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """Closes the pooled connections."""
+        self.engine.dispose()
+
+
+def is_retryable(error: DBAPIError) -> bool:
+    """Whether the transaction failed only because of others running at the same time."""
+    return getattr(error.orig, "sqlstate", None) in _RETRYABLE
+
+
+def is_unavailable(error: Exception) -> bool:
+    """Whether the database could not be reached, as against having refused something."""
+    return isinstance(error, OperationalError) and not getattr(error.orig, "sqlstate", None)
+
+
+def now(session: Session) -> datetime:
+    """The moment of this transaction, the same for all that it does."""
+    moment: datetime = session.info["now"]
+    return moment
+
+
+def cursor(session: Session) -> psycopg.Cursor[Any]:
+    """A driver cursor within the session's transaction, for COPY and streams."""
+    session.flush()
+    raw = session.connection().connection.driver_connection
+    assert isinstance(raw, psycopg.Connection)
+    return raw.cursor()
+
+
+_process_database: Database | None = None
+
+
+def configure_database(database: Database | None) -> None:
+    """Sets the database that `get_database` answers with in this process."""
+    global _process_database
+    _process_database = database
+
+
+def get_database() -> Database:
+    """The process's database; raises RuntimeError before the composition root has set it."""
+    if _process_database is None:
+        raise RuntimeError("the database is not configured in this process")
+    return _process_database

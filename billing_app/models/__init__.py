@@ -1,0 +1,34 @@
+"""The tables: columns and named constraints, no behaviour.
+
+`customer_id` comes first in every key of what a customer owns, so that the same schema can be
+distributed by it; `plan`, `customer` and the small shared tables are copied to every node then.
+Privileges and triggers, the two locks of append-only, are in the migrations.
+"""
+
+from billing_app.models.customer import Customer, CustomerBilling, Subscription, Suspension
+from billing_app.models.identity import ApiToken, UserAccount, UserSession
+from billing_app.models.invoice import Invoice, InvoiceLine, Payment, PaymentReversal
+from billing_app.models.ledger import AuditEntry, InvoiceRun, InvoiceRunFailure, Verification
+from billing_app.models.plan import Issuer, Plan
+from billing_app.models.usage import UsageEvent
+
+__all__ = [
+    "ApiToken",
+    "AuditEntry",
+    "Customer",
+    "CustomerBilling",
+    "Invoice",
+    "InvoiceLine",
+    "InvoiceRun",
+    "InvoiceRunFailure",
+    "Issuer",
+    "Payment",
+    "PaymentReversal",
+    "Plan",
+    "Subscription",
+    "Suspension",
+    "UsageEvent",
+    "UserAccount",
+    "UserSession",
+    "Verification",
+]

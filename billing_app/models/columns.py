@@ -1,0 +1,76 @@
+"""The column types that repeat, and the naming of constraints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Date, DateTime, Identity, Numeric, Text
+from sqlmodel import SQLModel
+
+SQLModel.metadata.naming_convention = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(referred_table_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+}
+
+
+def identity_column() -> Column[int]:
+    """A key that the database gives; never relied on for order."""
+    return Column(BigInteger, Identity(always=True), primary_key=True)
+
+
+def customer_key_column() -> Column[int]:
+    """The distribution column, first in the primary key."""
+    return Column(BigInteger, primary_key=True, autoincrement=False)
+
+
+def text_column(nullable: bool = False, **options: Any) -> Column[str]:
+    return Column(Text, nullable=nullable, **options)
+
+
+def moment_column(nullable: bool = False) -> Column[Any]:
+    return Column(DateTime(timezone=True), nullable=nullable)
+
+
+def day_column(nullable: bool = False, **options: Any) -> Column[Any]:
+    return Column(Date, nullable=nullable, **options)
+
+
+def minor_column(nullable: bool = False) -> Column[Any]:
+    """Whole minor units that the product computed."""
+    return Column(Numeric(38, 0), nullable=nullable)
+
+
+def summed_column(nullable: bool = False) -> Column[Any]:
+    return Column(Numeric(38, 6), nullable=nullable)
+
+
+def exact_column(nullable: bool = False) -> Column[Any]:
+    """An unrounded amount in major units."""
+    return Column(Numeric(60, 18), nullable=nullable)
+
+
+def entered_column(nullable: bool = False) -> Column[Any]:
+    """A number that came from outside, with no scale of its own.
+
+    A NUMERIC(p,s) column would round what has too many decimals before any CHECK could see it;
+    `digits_check` refuses it instead.
+    """
+    return Column(Numeric, nullable=nullable)
+
+
+def digits_check(column: str, integer_digits: int, decimals: int) -> CheckConstraint:
+    """Zero or more, finite, and within NUMERIC(integer_digits + decimals, decimals).
+
+    NaN and infinity sort above every number, so the upper bound refuses both.
+    """
+    return CheckConstraint(
+        f"{column} >= 0 AND {column} < 1e{integer_digits} AND scale({column}) <= {decimals}",
+        name=f"{column}_digits",
+    )
+
+
+def first_of_month_check(column: str) -> CheckConstraint:
+    return CheckConstraint(f"extract(day FROM {column}) = 1", name=f"{column}_first_of_month")

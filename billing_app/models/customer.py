@@ -1,0 +1,116 @@
+"""Who is billed, on which plan, and how far."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    UniqueConstraint,
+    text,
+)
+from sqlmodel import Field, SQLModel
+
+from billing_app.models.columns import (
+    customer_key_column,
+    day_column,
+    first_of_month_check,
+    identity_column,
+    moment_column,
+    text_column,
+)
+
+KEY_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+
+
+class Customer(SQLModel, table=True):
+    """The directory of customers: a table of every node, so email and key are unique for all."""
+
+    __tablename__ = "customer"
+    __table_args__ = (
+        # The target of the foreign key that keeps a customer's plans in one currency.
+        UniqueConstraint("customer_id", "currency"),
+        CheckConstraint(f"key ~ '{KEY_PATTERN}' AND lower(key) !~ '^cus_'", name="key_form"),
+        CheckConstraint("name <> '' AND name = btrim(name)", name="name_trimmed"),
+        CheckConstraint("email ~ '^[^@[:space:]]+@[^@[:space:]]+$'", name="email_form"),
+        Index("uq_customer_key", text("lower(key)"), unique=True),
+        Index("uq_customer_email", text("lower(email)"), unique=True),
+        Index("ix_customer_name", text("lower(name)"), "customer_id"),
+    )
+
+    customer_id: int | None = Field(default=None, sa_column=identity_column())
+    key: str = Field(sa_column=text_column())
+    name: str = Field(sa_column=text_column())
+    email: str = Field(sa_column=text_column())
+    billing_address: str = Field(default="", sa_column=text_column())
+    currency: str = Field(sa_column=text_column())
+    created_at: datetime = Field(sa_column=moment_column())
+    version: int = Field(default=1, sa_column=Column(BigInteger, nullable=False))
+
+
+class CustomerBilling(SQLModel, table=True):
+    """The customer's billing row: the closing mark and the head of its chain of invoices.
+
+    Locked by whoever takes the next number or records a payment. The mark only ever moves on
+    (a trigger refuses the way back).
+    """
+
+    __tablename__ = "customer_billing"
+    __table_args__ = (
+        ForeignKeyConstraint(["customer_id"], ["customer.customer_id"]),
+        first_of_month_check("closed_through"),
+        first_of_month_check("last_period"),
+        CheckConstraint("last_period <= closed_through", name="invoiced_within_closed"),
+        CheckConstraint("(last_number = 0) = (last_period IS NULL)", name="number_with_period"),
+        CheckConstraint("(last_number = 0) = (last_sha256 IS NULL)", name="number_with_hash"),
+    )
+
+    customer_id: int = Field(sa_column=customer_key_column())
+    closed_through: date = Field(sa_column=day_column())
+    last_number: int = Field(default=0, sa_column=Column(Integer, nullable=False))
+    last_period: date | None = Field(default=None, sa_column=day_column(nullable=True))
+    last_sha256: str | None = Field(default=None, sa_column=text_column(nullable=True))
+
+
+class Subscription(SQLModel, table=True):
+    """The plan from a month on; a row without a plan ends the subscription."""
+
+    __tablename__ = "subscription"
+    __table_args__ = (
+        ForeignKeyConstraint(["customer_id", "currency"], ["customer.customer_id", "customer.currency"]),
+        ForeignKeyConstraint(["plan_id", "currency"], ["plan.plan_id", "plan.currency"]),
+        first_of_month_check("effective_from"),
+        Index("ix_subscription_plan_id", "plan_id"),
+    )
+
+    customer_id: int = Field(sa_column=customer_key_column())
+    effective_from: date = Field(sa_column=Column(Date, primary_key=True))
+    plan_id: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    currency: str = Field(sa_column=text_column())
+
+
+class Suspension(SQLModel, table=True):
+    """An interval `[started_at, ended_at)` in which usage is refused; open while suspended."""
+
+    __tablename__ = "suspension"
+    __table_args__ = (
+        ForeignKeyConstraint(["customer_id"], ["customer.customer_id"]),
+        CheckConstraint("ended_at >= started_at", name="ends_after_start"),
+        Index(
+            "uq_suspension_open",
+            "customer_id",
+            unique=True,
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+    )
+
+    customer_id: int = Field(sa_column=customer_key_column())
+    started_at: datetime = Field(sa_column=Column(DateTime(timezone=True), primary_key=True))
+    ended_at: datetime | None = Field(default=None, sa_column=moment_column(nullable=True))

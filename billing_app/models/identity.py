@@ -1,0 +1,85 @@
+"""Who may sign in: people with sessions, machines with tokens."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Text,
+    text,
+)
+from sqlmodel import Field, SQLModel
+
+from billing_app.models.columns import identity_column, moment_column, text_column
+
+
+class UserAccount(SQLModel, table=True):
+    """A person, with a role; disabled rather than deleted."""
+
+    __tablename__ = "user_account"
+    __table_args__ = (
+        CheckConstraint("role IN ('admin', 'billing', 'finance')", name="role_known"),
+        CheckConstraint("status IN ('active', 'disabled')", name="status_known"),
+        Index("uq_user_account_email", text("lower(email)"), unique=True),
+    )
+
+    user_id: int | None = Field(default=None, sa_column=identity_column())
+    email: str = Field(sa_column=text_column())
+    name: str = Field(sa_column=text_column())
+    role: str = Field(sa_column=text_column())
+    status: str = Field(default="active", sa_column=text_column())
+    password_hash: str = Field(sa_column=text_column())
+    must_change_password: bool = Field(default=False, sa_column=Column(Boolean, nullable=False))
+    created_at: datetime = Field(sa_column=moment_column())
+    last_sign_in_at: datetime | None = Field(default=None, sa_column=moment_column(nullable=True))
+    version: int = Field(default=1, sa_column=Column(BigInteger, nullable=False))
+
+
+class UserSession(SQLModel, table=True):
+    """One sign-in; a token that names it is good until it expires or is revoked."""
+
+    __tablename__ = "user_session"
+    __table_args__ = (
+        ForeignKeyConstraint(["user_id"], ["user_account.user_id"]),
+        CheckConstraint("expires_at > created_at", name="expires_after_start"),
+        Index("ix_user_session_user_id", "user_id"),
+    )
+
+    session_id: str = Field(sa_column=Column(Text, primary_key=True))
+    user_id: int = Field(sa_column=Column(BigInteger, nullable=False))
+    created_at: datetime = Field(sa_column=moment_column())
+    expires_at: datetime = Field(sa_column=moment_column())
+    revoked_at: datetime | None = Field(default=None, sa_column=moment_column(nullable=True))
+    user_agent: str = Field(default="", sa_column=text_column())
+    address: str = Field(default="", sa_column=text_column())
+
+
+class ApiToken(SQLModel, table=True):
+    """A machine's credential: only its hash is kept."""
+
+    __tablename__ = "api_token"
+    __table_args__ = (
+        ForeignKeyConstraint(["created_by"], ["user_account.user_id"]),
+        CheckConstraint(
+            "scopes <@ ARRAY['usage:write', 'read'] AND cardinality(scopes) > 0",
+            name="scopes_known",
+        ),
+        CheckConstraint("btrim(name) <> ''", name="name_given"),
+        Index("uq_api_token_sha256", "token_sha256", unique=True),
+    )
+
+    token_id: int | None = Field(default=None, sa_column=identity_column())
+    name: str = Field(sa_column=text_column())
+    scopes: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    token_sha256: str = Field(sa_column=text_column())
+    created_by: int = Field(sa_column=Column(BigInteger, nullable=False))
+    created_at: datetime = Field(sa_column=moment_column())
+    last_used_at: datetime | None = Field(default=None, sa_column=moment_column(nullable=True))
+    revoked_at: datetime | None = Field(default=None, sa_column=moment_column(nullable=True))

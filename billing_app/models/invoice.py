@@ -1,0 +1,199 @@
+"""Invoices, their lines and the money received for them; all append-only."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    SmallInteger,
+    UniqueConstraint,
+)
+from sqlmodel import Field, SQLModel
+
+from billing_app.models.columns import (
+    customer_key_column,
+    day_column,
+    digits_check,
+    entered_column,
+    exact_column,
+    first_of_month_check,
+    minor_column,
+    moment_column,
+    summed_column,
+    text_column,
+)
+
+_SHA256 = "~ '^[0-9a-f]{64}$'"
+
+
+class Invoice(SQLModel, table=True):
+    """What a customer owes for one period, with copies of all that it shows.
+
+    The deferred foreign key to its own last line, with the trigger on lines that counts and sums
+    them, makes an invoice without exactly its lines impossible to commit.
+    """
+
+    __tablename__ = "invoice"
+    __table_args__ = (
+        ForeignKeyConstraint(["customer_id", "currency"], ["customer.customer_id", "customer.currency"]),
+        ForeignKeyConstraint(
+            ["customer_id", "period_start", "line_count"],
+            ["invoice_line.customer_id", "invoice_line.period_start", "invoice_line.line_number"],
+            name="fk_invoice_last_line",
+            deferrable=True,
+            initially="DEFERRED",
+            use_alter=True,
+        ),
+        UniqueConstraint("customer_id", "sequence"),
+        first_of_month_check("period_start"),
+        CheckConstraint("sequence >= 1", name="sequence_positive"),
+        CheckConstraint(
+            "number = upper(customer_key) || '-' || CASE WHEN sequence > 9999 THEN sequence::text"
+            " ELSE lpad(sequence::text, 4, '0') END",
+            name="number_form",
+        ),
+        CheckConstraint("total_minor >= 0", name="total_not_negative"),
+        CheckConstraint("line_count >= 1", name="has_lines"),
+        CheckConstraint("(sequence = 1) = (previous_sha256 IS NULL)", name="chained"),
+        CheckConstraint(f"content_sha256 {_SHA256}", name="content_sha256_form"),
+        CheckConstraint(f"previous_sha256 {_SHA256}", name="previous_sha256_form"),
+        Index("ix_invoice_period_start", "period_start", "customer_id"),
+    )
+
+    customer_id: int = Field(sa_column=customer_key_column())
+    period_start: date = Field(sa_column=Column(Date, primary_key=True))
+    sequence: int = Field(sa_column=Column(Integer, nullable=False))
+    number: str = Field(sa_column=text_column())
+    currency: str = Field(sa_column=text_column())
+    issued_at: datetime = Field(sa_column=moment_column())
+    due_on: date = Field(sa_column=day_column())
+    total_minor: Decimal = Field(sa_column=minor_column())
+    line_count: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    issuer_name: str = Field(sa_column=text_column())
+    issuer_address: str = Field(sa_column=text_column())
+    issuer_email: str = Field(sa_column=text_column())
+    issuer_payment_instructions: str = Field(sa_column=text_column())
+    customer_key: str = Field(sa_column=text_column())
+    customer_name: str = Field(sa_column=text_column())
+    customer_email: str = Field(sa_column=text_column())
+    customer_billing_address: str = Field(sa_column=text_column())
+    previous_sha256: str | None = Field(default=None, sa_column=text_column(nullable=True))
+    content_sha256: str = Field(sa_column=text_column())
+
+
+class InvoiceLine(SQLModel, table=True):
+    """One priced row; the checks hold its arithmetic, independently of the code that did it."""
+
+    __tablename__ = "invoice_line"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["customer_id", "period_start"], ["invoice.customer_id", "invoice.period_start"]
+        ),
+        CheckConstraint("line_number >= 1", name="line_number_positive"),
+        CheckConstraint("kind IN ('base', 'overage', 'late_usage')", name="kind_known"),
+        CheckConstraint(
+            "CASE kind WHEN 'base' THEN usage_period IS NULL"
+            " WHEN 'overage' THEN usage_period = period_start AND quantity_before = 0"
+            " ELSE usage_period < period_start END IS TRUE",
+            name="kind_usage_period",
+        ),
+        CheckConstraint(
+            "num_nulls(usage_period, quantity, quantity_before, quantity_after,"
+            " included_quantity, overage_quantity, unit_price) IN (0, 7)",
+            name="usage_whole_or_absent",
+        ),
+        CheckConstraint("quantity_after = quantity_before + quantity", name="quantities_add_up"),
+        CheckConstraint(
+            "overage_quantity = greatest(0, quantity_after - included_quantity)",
+            name="overage_quantity_rule",
+        ),
+        CheckConstraint("exact_amount = overage_quantity * unit_price", name="exact_amount_rule"),
+        CheckConstraint(
+            "exact_amount_before = greatest(0, quantity_before - included_quantity) * unit_price",
+            name="exact_amount_before_rule",
+        ),
+        # numeric round() takes halves away from zero, as the domain does.
+        CheckConstraint(
+            "rated_minor = round(exact_amount * 10::numeric ^ currency_exponent)"
+            " AND already_charged_minor ="
+            " round(exact_amount_before * 10::numeric ^ currency_exponent)",
+            name="rounded_half_up",
+        ),
+        CheckConstraint("amount_minor = rated_minor - already_charged_minor", name="amount_rule"),
+    )
+
+    customer_id: int = Field(sa_column=customer_key_column())
+    period_start: date = Field(sa_column=Column(Date, primary_key=True))
+    line_number: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    kind: str = Field(sa_column=text_column())
+    description: str = Field(sa_column=text_column())
+    usage_period: date | None = Field(default=None, sa_column=day_column(nullable=True))
+    plan_name: str = Field(sa_column=text_column())
+    plan_version: int = Field(sa_column=Column(Integer, nullable=False))
+    quantity: Decimal | None = Field(default=None, sa_column=summed_column(nullable=True))
+    quantity_before: Decimal | None = Field(default=None, sa_column=summed_column(nullable=True))
+    quantity_after: Decimal | None = Field(default=None, sa_column=summed_column(nullable=True))
+    included_quantity: Decimal | None = Field(default=None, sa_column=summed_column(nullable=True))
+    overage_quantity: Decimal | None = Field(default=None, sa_column=summed_column(nullable=True))
+    unit_price: Decimal | None = Field(default=None, sa_column=entered_column(nullable=True))
+    exact_amount: Decimal = Field(sa_column=exact_column())
+    rated_minor: Decimal = Field(sa_column=minor_column())
+    exact_amount_before: Decimal = Field(sa_column=exact_column())
+    already_charged_minor: Decimal = Field(sa_column=minor_column())
+    amount_minor: Decimal = Field(sa_column=minor_column())
+    currency_exponent: int = Field(sa_column=Column(SmallInteger, nullable=False))
+
+
+class Payment(SQLModel, table=True):
+    """Money received against one invoice."""
+
+    __tablename__ = "payment"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["customer_id", "period_start"], ["invoice.customer_id", "invoice.period_start"]
+        ),
+        UniqueConstraint("customer_id", "idempotency_key"),
+        digits_check("amount_minor", 38, 0),
+        CheckConstraint("amount_minor > 0", name="amount_minor_positive"),
+        CheckConstraint("length(idempotency_key) BETWEEN 1 AND 255", name="idempotency_key_length"),
+        CheckConstraint("received_on <= (recorded_at AT TIME ZONE 'UTC')::date", name="not_dated_ahead"),
+        Index("ix_payment_invoice", "customer_id", "period_start"),
+    )
+
+    customer_id: int = Field(sa_column=customer_key_column())
+    payment_id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
+    )
+    period_start: date = Field(sa_column=day_column())
+    amount_minor: Decimal = Field(sa_column=entered_column())
+    received_on: date = Field(sa_column=day_column())
+    method: str = Field(default="", sa_column=text_column())
+    reference: str = Field(default="", sa_column=text_column())
+    idempotency_key: str = Field(sa_column=text_column())
+    recorded_at: datetime = Field(sa_column=moment_column())
+    recorded_by: str = Field(sa_column=text_column())
+
+
+class PaymentReversal(SQLModel, table=True):
+    """The undoing of a whole payment; its key allows one."""
+
+    __tablename__ = "payment_reversal"
+    __table_args__ = (
+        ForeignKeyConstraint(["customer_id", "payment_id"], ["payment.customer_id", "payment.payment_id"]),
+        CheckConstraint("btrim(reason) <> ''", name="reason_given"),
+    )
+
+    customer_id: int = Field(sa_column=customer_key_column())
+    payment_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    reason: str = Field(sa_column=text_column())
+    recorded_at: datetime = Field(sa_column=moment_column())
+    recorded_by: str = Field(sa_column=text_column())

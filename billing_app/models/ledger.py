@@ -1,0 +1,102 @@
+"""What was done: the audit log, the runs over all customers, the verifications."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from billing_app.models.columns import (
+    day_column,
+    first_of_month_check,
+    identity_column,
+    moment_column,
+    text_column,
+)
+
+
+class AuditEntry(SQLModel, table=True):
+    """Who did what, when, to what; append-only, written with the change itself."""
+
+    __tablename__ = "audit_entry"
+    __table_args__ = (
+        Index("ix_audit_entry_subject", "subject", "audit_id"),
+        Index("ix_audit_entry_actor_id", "actor_id", "audit_id"),
+    )
+
+    audit_id: int | None = Field(default=None, sa_column=identity_column())
+    at: datetime = Field(sa_column=moment_column())
+    actor_id: str = Field(sa_column=text_column())
+    actor_name: str = Field(sa_column=text_column())
+    action: str = Field(sa_column=text_column())
+    subject: str = Field(sa_column=text_column())
+    details: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+
+
+class InvoiceRun(SQLModel, table=True):
+    """A month's invoices for everyone: how far it is and what came of it."""
+
+    __tablename__ = "invoice_run"
+    __table_args__ = (
+        CheckConstraint("status IN ('running', 'done', 'cancelled')", name="status_known"),
+        CheckConstraint("(status = 'running') = (finished_at IS NULL)", name="finished_when_ended"),
+        first_of_month_check("period_start"),
+        # A second run for the month while one is under way finds the first.
+        Index(
+            "uq_invoice_run_running",
+            "period_start",
+            unique=True,
+            postgresql_where=text("status = 'running'"),
+        ),
+    )
+
+    run_id: int | None = Field(default=None, sa_column=identity_column())
+    period_start: date = Field(sa_column=day_column())
+    status: str = Field(default="running", sa_column=text_column())
+    started_by: str = Field(sa_column=text_column())
+    started_at: datetime = Field(sa_column=moment_column())
+    finished_at: datetime | None = Field(default=None, sa_column=moment_column(nullable=True))
+    # Customers up to and including this one are dealt with; moves with each chunk's commit.
+    done_through_customer_id: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    total: int = Field(default=0, sa_column=Column(Integer, nullable=False))
+    made: int = Field(default=0, sa_column=Column(Integer, nullable=False))
+    existing: int = Field(default=0, sa_column=Column(Integer, nullable=False))
+    passed: int = Field(default=0, sa_column=Column(Integer, nullable=False))
+    failed: int = Field(default=0, sa_column=Column(Integer, nullable=False))
+
+
+class InvoiceRunFailure(SQLModel, table=True):
+    """A customer that a run could not invoice, and why."""
+
+    __tablename__ = "invoice_run_failure"
+    __table_args__ = (ForeignKeyConstraint(["run_id"], ["invoice_run.run_id"]),)
+
+    run_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    customer_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    code: str = Field(sa_column=text_column())
+    detail: str = Field(sa_column=text_column())
+
+
+class Verification(SQLModel, table=True):
+    """One recomputation of everything, and what it found."""
+
+    __tablename__ = "verification"
+
+    verification_id: int | None = Field(default=None, sa_column=identity_column())
+    started_by: str = Field(sa_column=text_column())
+    started_at: datetime = Field(sa_column=moment_column())
+    finished_at: datetime = Field(sa_column=moment_column())
+    ok: bool = Field(sa_column=Column(Boolean, nullable=False))
+    report: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))

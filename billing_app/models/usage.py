@@ -1,0 +1,55 @@
+"""Usage events: the most rows by far, append-only, identified by what the sender called them."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+
+from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, Text
+from sqlmodel import Field, SQLModel
+
+from billing_app.models.columns import (
+    customer_key_column,
+    day_column,
+    digits_check,
+    entered_column,
+    first_of_month_check,
+    moment_column,
+    text_column,
+)
+
+IDEMPOTENCY_KEY_MAX = 255
+
+
+class UsageEvent(SQLModel, table=True):
+    """An amount used at a moment, billed in exactly one period, which is fixed when recorded."""
+
+    __tablename__ = "usage_event"
+    __table_args__ = (
+        ForeignKeyConstraint(["customer_id"], ["customer.customer_id"]),
+        CheckConstraint(
+            f"length(idempotency_key) BETWEEN 1 AND {IDEMPOTENCY_KEY_MAX}",
+            name="idempotency_key_length",
+        ),
+        digits_check("quantity", 14, 6),
+        first_of_month_check("billing_period"),
+        CheckConstraint(
+            "billing_period >= date_trunc('month', occurred_at AT TIME ZONE 'UTC')",
+            name="billed_no_earlier_than_used",
+        ),
+        Index(
+            "ix_usage_event_billing",
+            "billing_period",
+            "customer_id",
+            "occurred_at",
+            postgresql_include=["quantity"],
+        ),
+    )
+
+    customer_id: int = Field(sa_column=customer_key_column())
+    idempotency_key: str = Field(sa_column=Column(Text, primary_key=True))
+    occurred_at: datetime = Field(sa_column=moment_column())
+    recorded_at: datetime = Field(sa_column=moment_column())
+    billing_period: date = Field(sa_column=day_column())
+    quantity: Decimal = Field(sa_column=entered_column())
+    recorded_by: str = Field(sa_column=text_column())

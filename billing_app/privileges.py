@@ -1,0 +1,70 @@
+"""What the application's role may do: the first lock of append-only, declared in one place.
+
+Applied after every migration. A table that is missing here can't be used by the application, and
+a test says so.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, text
+
+_READ_AND_ADD = ("SELECT", "INSERT")
+_READ_ADD_CHANGE = ("SELECT", "INSERT", "UPDATE")
+
+APPEND_ONLY = ("usage_event", "invoice", "invoice_line", "payment", "payment_reversal", "audit_entry")
+
+PRIVILEGES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(APPEND_ONLY, _READ_AND_ADD),
+    "alembic_version": ("SELECT",),
+    "api_token": _READ_ADD_CHANGE,
+    "customer": _READ_ADD_CHANGE,
+    "customer_billing": _READ_ADD_CHANGE,
+    "invoice_run": _READ_ADD_CHANGE,
+    "invoice_run_failure": _READ_AND_ADD,
+    "issuer": ("SELECT", "UPDATE"),
+    "plan": (*_READ_AND_ADD, "UPDATE (archived_at)"),
+    # Setting a plan from a month on replaces the rows from that month on.
+    "subscription": ("SELECT", "INSERT", "DELETE"),
+    "suspension": _READ_ADD_CHANGE,
+    "user_account": _READ_ADD_CHANGE,
+    "user_session": _READ_ADD_CHANGE,
+    "verification": _READ_AND_ADD,
+}
+
+
+def grant_application_role(connection: Connection, role: str) -> None:
+    """Gives the role exactly `PRIVILEGES` and nothing else; the owner must be connected."""
+    quoted = connection.dialect.identifier_preparer.quote(role)
+    present = set(connection.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")))
+    connection.execute(text(f"GRANT USAGE ON SCHEMA public TO {quoted}"))
+    for table in sorted(present):
+        connection.execute(text(f"REVOKE ALL ON {table} FROM {quoted}, PUBLIC"))
+        if privileges := PRIVILEGES.get(table):
+            connection.execute(text(f"GRANT {', '.join(privileges)} ON {table} TO {quoted}"))
+
+
+_DANGEROUS = text("""
+    SELECT c.relname AS table_name
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public'
+    WHERE c.relname = ANY(:tables)
+      AND (pg_has_role(current_user, c.relowner, 'MEMBER')
+           OR has_table_privilege(c.oid, 'UPDATE') OR has_any_column_privilege(c.oid, 'UPDATE')
+           OR has_table_privilege(c.oid, 'DELETE') OR has_table_privilege(c.oid, 'TRUNCATE')
+           OR has_table_privilege(c.oid, 'TRIGGER'))
+    ORDER BY c.relname
+""")
+
+
+def refuse_unsafe_role(connection: Connection) -> None:
+    """Raises PermissionError when the connected role owns, or may change, an append-only table.
+
+    A superuser counts as both. The server calls this before it serves.
+    """
+    tables = list(connection.scalars(_DANGEROUS, {"tables": list(APPEND_ONLY)}))
+    if tables:
+        role = connection.scalar(text("SELECT current_user"))
+        raise PermissionError(
+            f"the database role {role!r} of DATABASE_URL could change what must never change "
+            f"({', '.join(tables)}): use a role that does not own these tables, and give the "
+            "owner's in DATABASE_OWNER_URL"
+        )
