@@ -37,10 +37,9 @@ def grant_application_role(connection: Connection, role: str) -> None:
     quoted = connection.dialect.identifier_preparer.quote(role)
     present = set(connection.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")))
     connection.execute(text(f"GRANT USAGE ON SCHEMA public TO {quoted}"))
-    for table in sorted(present):
+    for table in sorted(present & PRIVILEGES.keys()):
         connection.execute(text(f"REVOKE ALL ON {table} FROM {quoted}, PUBLIC"))
-        if privileges := PRIVILEGES.get(table):
-            connection.execute(text(f"GRANT {', '.join(privileges)} ON {table} TO {quoted}"))
+        connection.execute(text(f"GRANT {', '.join(PRIVILEGES[table])} ON {table} TO {quoted}"))
 
 
 _DANGEROUS = text("""

@@ -254,14 +254,6 @@ def upgrade() -> None:
             ["customer.customer_id", "customer.currency"],
             name=op.f("fk_invoice_customer"),
         ),
-        sa.ForeignKeyConstraint(
-            ["customer_id", "period_start", "line_count"],
-            ["invoice_line.customer_id", "invoice_line.period_start", "invoice_line.line_number"],
-            name="fk_invoice_last_line",
-            initially="DEFERRED",
-            deferrable=True,
-            use_alter=True,
-        ),
         sa.PrimaryKeyConstraint("customer_id", "period_start", name=op.f("pk_invoice")),
         sa.UniqueConstraint("customer_id", "sequence", name=op.f("uq_invoice_customer_id_sequence")),
     )
@@ -347,7 +339,6 @@ def upgrade() -> None:
         "ix_usage_event_billing",
         "usage_event",
         ["billing_period", "customer_id", "occurred_at"],
-        unique=False,
         postgresql_include=["quantity"],
     )
     op.create_table(
@@ -478,6 +469,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("customer_id", "payment_id", name=op.f("pk_payment_reversal")),
     )
 
+    op.create_foreign_key(
+        "fk_invoice_last_line",
+        "invoice",
+        "invoice_line",
+        ["customer_id", "period_start", "line_count"],
+        ["customer_id", "period_start", "line_number"],
+        deferrable=True,
+        initially="DEFERRED",
+    )
     # One row for good: the issuer is edited, never added.
     op.execute(
         "INSERT INTO issuer (issuer_id, name, address, email, payment_instructions, version)"

@@ -1,0 +1,101 @@
+"""One embedded server for the whole run; each test that asks gets a migrated database of its own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from billing_app import embedded
+from billing_app.db import Database
+from billing_app.domain.actor import Actor, Role
+from billing_app.migrations import migrate
+from billing_app.provision import OWNER_ROLE, Urls, create_database, urls_of
+
+_TEMPLATE = "template_tallybook"
+_numbers = itertools.count(1)
+
+
+class Clock:
+    """The clock of a test's database: stands still until the test moves it."""
+
+    def __init__(self, moment: datetime) -> None:
+        self.moment = moment
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+    def set(self, year: int, month: int, day: int = 1, hour: int = 12) -> None:
+        self.moment = datetime(year, month, day, hour, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[embedded.Server]:
+    """An embedded server of this run alone, gone with it."""
+    with tempfile.TemporaryDirectory(prefix="tb") as directory:
+        with embedded.server(Path(directory) / "postgres") as running:
+            create_database(running, _TEMPLATE)
+            migrate(urls_of(running, _TEMPLATE))
+            yield running
+
+
+@contextmanager
+def new_database(server: embedded.Server) -> Iterator[Urls]:
+    """A copy of the migrated template, dropped afterwards."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    admin = f"host={server.socket_dir} port={server.port} user={server.superuser} dbname=postgres"
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} OWNER {OWNER_ROLE}")  # type: ignore[arg-type]
+        try:
+            yield urls_of(server, name)
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def urls(server: embedded.Server) -> Iterator[Urls]:
+    with new_database(server) as made:
+        yield made
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(datetime(2026, 11, 15, 12, tzinfo=UTC))
+
+
+@pytest.fixture
+def database(urls: Urls, clock: Clock) -> Iterator[Database]:
+    """The application's view of an empty, migrated database, at a clock that the test sets."""
+    made = Database(urls.application, clock=clock, pool_size=60)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def owner(urls: Urls) -> Iterator[psycopg.Connection]:
+    """A plain connection as the owner of the tables, for attacks and for breaking things."""
+    url = urls.owner.replace("postgresql+psycopg://", "postgresql://")
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def admin() -> Actor:
+    return Actor("user", "usr_1", "Ada Admin", Role.ADMIN)
+
+
+@pytest.fixture
+def billing() -> Actor:
+    return Actor("user", "usr_2", "Bea Billing", Role.BILLING)
+
+
+@pytest.fixture
+def finance() -> Actor:
+    return Actor("user", "usr_3", "Finn Finance", Role.FINANCE)
