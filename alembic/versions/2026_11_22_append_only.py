@@ -120,8 +120,8 @@ TRIGGERS = {
     "period_open ON usage_event": "AFTER INSERT {on} REFERENCING NEW TABLE AS added "
     "FOR EACH STATEMENT EXECUTE FUNCTION check_usage_open()",
     "only_onwards ON customer_billing": "BEFORE UPDATE {on} FOR EACH ROW "
-    "WHEN (NEW.closed_through < OLD.closed_through OR NEW.last_number < OLD.last_number"
-    " OR NEW.customer_id <> OLD.customer_id) EXECUTE FUNCTION refuse_reopening()",
+    "WHEN (NEW.closed_through < OLD.closed_through OR NEW.settled_through < OLD.settled_through"
+    " OR NEW.last_number < OLD.last_number OR NEW.customer_id <> OLD.customer_id) EXECUTE FUNCTION refuse_reopening()",
     "period_open ON subscription": "BEFORE INSERT OR UPDATE OR DELETE {on} FOR EACH ROW "
     "EXECUTE FUNCTION check_subscription_open()",
     "terms_stay ON plan": "BEFORE UPDATE OR DELETE {on} FOR EACH ROW EXECUTE FUNCTION refuse_new_terms()",

@@ -189,12 +189,10 @@ def upgrade() -> None:
         "customer_billing",
         sa.Column("customer_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("closed_through", sa.Date(), nullable=False),
+        sa.Column("settled_through", sa.Date(), nullable=False),
         sa.Column("last_number", sa.Integer(), nullable=False),
-        sa.Column("last_period", sa.Date(), nullable=True),
         sa.Column("last_sha256", sa.Text(), nullable=True),
-        sa.CheckConstraint(
-            "(last_number = 0) = (last_period IS NULL)", name=op.f("ck_customer_billing_number_with_period")
-        ),
+        sa.CheckConstraint("last_number >= 0", name=op.f("ck_customer_billing_last_number_counts")),
         sa.CheckConstraint(
             "(last_number = 0) = (last_sha256 IS NULL)", name=op.f("ck_customer_billing_number_with_hash")
         ),
@@ -203,10 +201,11 @@ def upgrade() -> None:
             name=op.f("ck_customer_billing_closed_through_first_of_month"),
         ),
         sa.CheckConstraint(
-            "extract(day FROM last_period) = 1", name=op.f("ck_customer_billing_last_period_first_of_month")
+            "extract(day FROM settled_through) = 1",
+            name=op.f("ck_customer_billing_settled_through_first_of_month"),
         ),
         sa.CheckConstraint(
-            "last_period <= closed_through", name=op.f("ck_customer_billing_invoiced_within_closed")
+            "settled_through <= closed_through", name=op.f("ck_customer_billing_settled_within_closed")
         ),
         sa.ForeignKeyConstraint(
             ["customer_id"], ["customer.customer_id"], name=op.f("fk_customer_billing_customer")

@@ -66,3 +66,31 @@ def bounds(period_start: date) -> tuple[datetime, datetime]:
 def has_ended(period_start: date, now: datetime) -> bool:
     """Whether the period lies wholly before `now`."""
     return bounds(period_start)[1] <= now
+
+
+_MOMENT = re.compile(
+    r"([0-9]{4})-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})",
+    re.ASCII,
+)
+
+
+def parse_moment(value: object) -> datetime:
+    """An RFC 3339 timestamp with its offset, or an aware datetime, cut to microseconds.
+
+    Raises ValueError for everything else, a timestamp without an offset included.
+    """
+    if isinstance(value, datetime):
+        moment = value
+    else:
+        match = _MOMENT.fullmatch(value) if isinstance(value, str) else None
+        if not match:
+            raise ValueError("must be an RFC 3339 timestamp with an offset, such as 2026-10-31T23:00:00Z")
+        try:
+            moment = datetime.fromisoformat(match[0].upper())
+        except ValueError:
+            raise ValueError("must be a moment that exists") from None
+    if moment.tzinfo is None:
+        raise ValueError("must have an offset, such as Z")
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(f"must be in the years {FIRST_YEAR} to {LAST_YEAR}")
+    return moment

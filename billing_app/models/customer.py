@@ -56,26 +56,27 @@ class Customer(SQLModel, table=True):
 
 
 class CustomerBilling(SQLModel, table=True):
-    """The customer's billing row: the closing mark and the head of its chain of invoices.
+    """The customer's billing row: two marks and the head of its chain of invoices.
 
-    Locked by whoever takes the next number or records a payment. The mark only ever moves on
-    (a trigger refuses the way back).
+    Months up to `closed_through` take no more usage; months up to `settled_through` have their
+    invoice, or were passed over because there was nothing to invoice. Whoever takes the next
+    number or records a payment locks this row. Nothing in it ever moves back (a trigger).
     """
 
     __tablename__ = "customer_billing"
     __table_args__ = (
         ForeignKeyConstraint(["customer_id"], ["customer.customer_id"]),
         first_of_month_check("closed_through"),
-        first_of_month_check("last_period"),
-        CheckConstraint("last_period <= closed_through", name="invoiced_within_closed"),
-        CheckConstraint("(last_number = 0) = (last_period IS NULL)", name="number_with_period"),
+        first_of_month_check("settled_through"),
+        CheckConstraint("settled_through <= closed_through", name="settled_within_closed"),
+        CheckConstraint("last_number >= 0", name="last_number_counts"),
         CheckConstraint("(last_number = 0) = (last_sha256 IS NULL)", name="number_with_hash"),
     )
 
     customer_id: int = Field(sa_column=customer_key_column())
     closed_through: date = Field(sa_column=day_column())
+    settled_through: date = Field(sa_column=day_column())
     last_number: int = Field(default=0, sa_column=Column(Integer, nullable=False))
-    last_period: date | None = Field(default=None, sa_column=day_column(nullable=True))
     last_sha256: str | None = Field(default=None, sa_column=text_column(nullable=True))
 
 
