@@ -1,0 +1,227 @@
+"""Who is asking: signing in, proving it with each request, signing out.
+
+A token only names a session; whether that is still good, and what its user may do, is read from
+the rows at each request, so that a sign-out, a disabled user or a changed role counts at once.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select, update
+
+from billing_app.db import now
+from billing_app.domain.actor import Actor, Permission, Role
+from billing_app.errors import Forbidden, Invalid, NotFound, Unauthenticated
+from billing_app.models import UserAccount, UserSession
+from billing_app.services import audit, passwords, session_tokens
+from billing_app.services.access import require
+from billing_app.services.ids import find_number
+from billing_app.services.paging import LIMIT_MAX
+from billing_app.services.users import UserRow, UserStatus, as_row, end_sessions
+
+SESSION_LIFETIME = timedelta(hours=12)
+_CLIENT_TEXT_MAX = 300
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """The proof of a sign-in, to be sent with each request, and for how long it is good."""
+
+    token: str = field(repr=False)
+    expires_in_seconds: int
+    user: UserRow
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """Who a token belongs to at this moment.
+
+    `user.must_change_password` is for the edges to act on: it takes no permission away here.
+    """
+
+    actor: Actor
+    user: UserRow
+    session_id: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """A sign-in that is still good."""
+
+    session_id: str
+    created_at: datetime
+    expires_at: datetime
+    user_agent: str
+    address: str
+
+
+def sign_in(
+    session: Session,
+    actor: Actor,
+    *,
+    email: str,
+    password: str,
+    secret: str,
+    user_agent: str = "",
+    address: str = "",
+) -> SignedIn:
+    """Starts a session for who knows the password of an active user.
+
+    Everybody else gets the same answer in the same time: Unauthenticated, `invalid_credentials`.
+    """
+    require(actor, Permission.IDENTITY)
+    user = _find_active(session, email)
+    known = passwords.matches(password, user.password_hash if user else None)
+    if user is None or not known or not _mark_signed_in(session, user):
+        raise Unauthenticated("the email or the password is not right", code="invalid_credentials")
+    row = as_row(user)
+    started = UserSession(
+        session_id=secrets.token_urlsafe(24),
+        user_id=row.user_id,
+        created_at=now(session),
+        expires_at=now(session) + SESSION_LIFETIME,
+        user_agent=_client_text(user_agent),
+        address=_client_text(address),
+    )
+    session.add(started)
+    audit.record(session, actor_of(row), "user.signed_in", row.public_id, address=started.address)
+    session.flush()
+    claims = session_tokens.Claims(row.public_id, started.session_id, started.created_at, started.expires_at)
+    token = session_tokens.encode(claims, secret)
+    return SignedIn(token, int(SESSION_LIFETIME.total_seconds()), row)
+
+
+def _find_active(session: Session, email: object) -> UserAccount | None:
+    if not isinstance(email, str) or not email.isprintable():
+        return None
+    return session.exec(
+        select(UserAccount).where(
+            func.lower(UserAccount.email) == func.lower(email.strip()),
+            UserAccount.status == UserStatus.ACTIVE,
+        )
+    ).one_or_none()
+
+
+def _mark_signed_in(session: Session, user: UserAccount) -> bool:
+    """Whether the user is still active with the password just checked; the row is locked from here."""
+    marked = session.execute(
+        update(UserAccount)
+        .where(
+            col(UserAccount.user_id) == user.user_id,
+            col(UserAccount.status) == UserStatus.ACTIVE,
+            col(UserAccount.password_hash) == user.password_hash,
+        )
+        .values(last_sign_in_at=now(session))
+        .returning(col(UserAccount.user_id))
+    )
+    return marked.first() is not None
+
+
+def _client_text(value: str) -> str:
+    return "".join(character for character in value if character.isprintable())[:_CLIENT_TEXT_MAX]
+
+
+def authenticate(session: Session, *, token: str, secret: str) -> Authenticated:
+    """Who the token belongs to now; raises Unauthenticated (`invalid_token`) unless all of it is good.
+
+    A read: one indexed query. The role is the row's, whatever it was at the sign-in.
+    """
+    moment = now(session)
+    subject, session_id = session_tokens.decode(token, secret, moment)
+    found = session.exec(
+        select(UserAccount, UserSession)
+        .join(UserSession, col(UserSession.user_id) == col(UserAccount.user_id))
+        .where(
+            UserSession.session_id == session_id,
+            UserAccount.user_id == find_number("usr", subject),
+            UserAccount.status == UserStatus.ACTIVE,
+            col(UserSession.revoked_at).is_(None),
+            col(UserSession.expires_at) > moment,
+        )
+    ).one_or_none()
+    if found is None:
+        raise session_tokens.invalid_token()
+    user = as_row(found[0])
+    return Authenticated(actor_of(user), user, found[1].session_id, found[1].expires_at)
+
+
+def actor_of(user: UserRow) -> Actor:
+    """The actor that the user is."""
+    return Actor(kind="user", id=user.public_id, name=user.name, role=Role(user.role))
+
+
+def sign_out(session: Session, actor: Actor, *, session_id: str) -> None:
+    """Ends the session at once; one that is over or unknown stays so."""
+    require(actor, Permission.IDENTITY)
+    _revoke(session, "user.signed_out", session_id)
+
+
+def end_session(session: Session, actor: Actor, *, user_id: int, session_id: str) -> None:
+    """Ends one of the user's own sessions; raises NotFound (`session_not_found`) for any other."""
+    require(actor, Permission.IDENTITY)
+    own = session.get(UserSession, session_id) if isinstance(session_id, str) else None
+    if own is None or own.user_id != user_id:
+        raise NotFound("there is no such session", code="session_not_found")
+    _revoke(session, "user.session_ended", session_id)
+
+
+def _revoke(session: Session, action: str, session_id: str) -> None:
+    revoked = session.execute(
+        update(UserSession)
+        .where(col(UserSession.session_id) == session_id, col(UserSession.revoked_at).is_(None))
+        .values(revoked_at=now(session))
+        .returning(col(UserSession.user_id))
+    ).scalar_one_or_none()
+    if revoked is not None:
+        user = as_row(session.get_one(UserAccount, revoked))
+        audit.record(session, actor_of(user), action, user.public_id)
+
+
+def list_sessions(session: Session, actor: Actor, *, user_id: int) -> tuple[SessionRow, ...]:
+    """The user's own sessions that are still good, newest first, at most 200."""
+    if actor.kind != "system" and find_number("usr", actor.id) != user_id:
+        raise Forbidden("sessions are shown to whom they belong")
+    found = session.exec(
+        select(UserSession)
+        .where(
+            UserSession.user_id == user_id,
+            col(UserSession.revoked_at).is_(None),
+            col(UserSession.expires_at) > now(session),
+        )
+        .order_by(col(UserSession.created_at).desc(), col(UserSession.session_id))
+        .limit(LIMIT_MAX)
+    )
+    return tuple(
+        SessionRow(each.session_id, each.created_at, each.expires_at, each.user_agent, each.address)
+        for each in found
+    )
+
+
+def change_password(
+    session: Session, actor: Actor, *, user_id: int, current: str, new: str, keep_session_id: str | None
+) -> None:
+    """Sets the user's own password and ends all of the user's sessions but the one to keep.
+
+    Raises Invalid (`wrong_password` when `current` is not it, or by the rules for passwords).
+    """
+    require(actor, Permission.IDENTITY)
+    user = session.exec(
+        select(UserAccount).where(UserAccount.user_id == user_id).with_for_update()
+    ).one_or_none()
+    if user is None:
+        raise NotFound("there is no such user", code="user_not_found")
+    if not passwords.matches(current, user.password_hash):
+        raise Invalid("current", "is not the present password", code="wrong_password")
+    if passwords.check_rules("new", new) == current:
+        raise Invalid("new", "must differ from the present one", code="password_unchanged")
+    user.password_hash = passwords.hash_password(new)
+    user.must_change_password = False
+    session.flush()
+    end_sessions(session, user_id, but=keep_session_id)
+    row = as_row(user)
+    audit.record(session, actor_of(row), "user.password_changed", row.public_id)

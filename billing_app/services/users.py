@@ -1,0 +1,203 @@
+"""The people who may sign in, and their roles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import func, text
+from sqlmodel import Session, col, or_, select, tuple_, update
+
+from billing_app.db import now
+from billing_app.domain.actor import Actor, Permission, Role
+from billing_app.errors import Conflict, NotFound
+from billing_app.models import UserAccount, UserSession
+from billing_app.services import audit, fields, passwords
+from billing_app.services.access import require
+from billing_app.services.ids import public_id
+from billing_app.services.paging import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
+from billing_app.services.uniques import refused_as
+
+
+class UserStatus(StrEnum):
+    """A user is disabled rather than deleted."""
+
+    ACTIVE = "active"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    """A user, without the password's hash."""
+
+    user_id: int
+    email: str
+    name: str
+    role: Role
+    status: UserStatus
+    must_change_password: bool
+    created_at: datetime
+    last_sign_in_at: datetime | None
+    version: int
+
+    @property
+    def public_id(self) -> str:
+        """`usr_4`, also the id of the actor that the user is."""
+        return public_id("usr", self.user_id)
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """A user just made; the one-time password is nowhere else and can't be had again."""
+
+    user: UserRow
+    one_time_password: str | None = field(repr=False)
+
+
+def create_user(
+    session: Session, actor: Actor, *, email: str, name: str, role: str, password: str | None = None
+) -> NewUser:
+    """Makes a user whose email nobody else has, whatever its case (Conflict `email_taken`).
+
+    Without a password a one-time password is made, to be changed at the first sign-in.
+    """
+    require(actor, Permission.ADMINISTER)
+    one_time = passwords.one_time_password() if password is None else None
+    user = UserAccount(
+        email=fields.email("email", email),
+        name=fields.line("name", name, at_most=fields.NAME_MAX),
+        role=fields.choice("role", role, Role),
+        password_hash=passwords.hash_password(passwords.check_rules("password", one_time or password)),
+        must_change_password=one_time is not None,
+        created_at=now(session),
+    )
+    taken = Conflict(f"another user has the email {user.email}", code="email_taken")
+    with refused_as(uq_user_account_email=taken):
+        session.add(user)
+        session.flush()
+    made = as_row(user)
+    audit.record(session, actor, "user.created", made.public_id, email=made.email, role=made.role)
+    return NewUser(made, one_time)
+
+
+def make_first_admin(session: Session, actor: Actor, email: str, password: str) -> UserRow | None:
+    """Makes the first admin when there is no user at all, else nothing; two at once make one."""
+    require(actor, Permission.ADMINISTER)
+    session.execute(text("LOCK TABLE user_account IN SHARE ROW EXCLUSIVE MODE"))
+    if session.exec(select(UserAccount.user_id).limit(1)).first() is not None:
+        return None
+    made = create_user(session, actor, email=email, name="Administrator", role=Role.ADMIN, password=password)
+    return made.user
+
+
+def update_user(
+    session: Session,
+    actor: Actor,
+    user_id: int,
+    *,
+    name: str | None = None,
+    role: str | None = None,
+    status: str | None = None,
+    version: int | None = None,
+) -> UserRow:
+    """Changes a user; there is an active admin at every moment (Conflict `last_admin`).
+
+    A disabled user's sessions end at once. Raises NotFound `user_not_found`, Conflict `stale`.
+    """
+    require(actor, Permission.ADMINISTER)
+    user, admins = _lock_with_admins(session, user_id)
+    fields.refuse_stale(version, user.version, name=user.name, role=user.role, status=user.status)
+    changes: dict[str, str] = {}
+    if name is not None:
+        changes["name"] = fields.line("name", name, at_most=fields.NAME_MAX)
+    if role is not None:
+        changes["role"] = fields.choice("role", role, Role)
+    if status is not None:
+        changes["status"] = fields.choice("status", status, UserStatus)
+    changes = {column: value for column, value in changes.items() if getattr(user, column) != value}
+    if not changes:
+        return as_row(user)
+    if admins == {user.user_id} and ("role" in changes or "status" in changes):
+        raise Conflict("the last active admin stays one", code="last_admin")
+    for column, value in changes.items():
+        setattr(user, column, value)
+    user.version += 1
+    session.flush()
+    if changes.get("status") == UserStatus.DISABLED:
+        end_sessions(session, user_id)
+    changed = as_row(user)
+    audit.record(session, actor, "user.changed", changed.public_id, **changes)
+    return changed
+
+
+def _lock_with_admins(session: Session, user_id: int) -> tuple[UserAccount, set[int | None]]:
+    """The user, and the ids of the active admins: none of them changes before this ends."""
+    is_admin = (col(UserAccount.role) == Role.ADMIN) & (col(UserAccount.status) == UserStatus.ACTIVE)
+    locked = session.exec(
+        select(UserAccount)
+        .where(or_(col(UserAccount.user_id) == fields.number("user", user_id), is_admin))
+        .order_by(col(UserAccount.user_id))
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
+    user = next((each for each in locked if each.user_id == user_id), None)
+    if user is None:
+        raise _not_found(user_id)
+    return user, {
+        each.user_id for each in locked if each.role == Role.ADMIN and each.status == UserStatus.ACTIVE
+    }
+
+
+def end_sessions(session: Session, user_id: int, *, but: str | None = None) -> None:
+    """Revokes all sessions of the user, but the one named. For services that asked for permission."""
+    session.execute(
+        update(UserSession)
+        .where(col(UserSession.user_id) == user_id, col(UserSession.revoked_at).is_(None))
+        .where(col(UserSession.session_id).is_distinct_from(but))
+        .values(revoked_at=now(session))
+    )
+
+
+def get_user(session: Session, actor: Actor, user_id: int) -> UserRow:
+    """One user; raises NotFound `user_not_found`."""
+    require(actor, Permission.ADMINISTER)
+    user = session.get(UserAccount, fields.number("user", user_id))
+    if user is None:
+        raise _not_found(user_id)
+    return as_row(user)
+
+
+def list_users(
+    session: Session, actor: Actor, *, limit: int = LIMIT_DEFAULT, cursor: str | None = None
+) -> Page[UserRow]:
+    """The users by name, a page at a time."""
+    require(actor, Permission.ADMINISTER)
+    name = func.lower(UserAccount.name)
+    query = select(UserAccount, name).order_by(name, col(UserAccount.user_id)).limit(check_limit(limit) + 1)
+    after = decode_cursor(cursor, str, int)
+    if after:
+        query = query.where(tuple_(name, col(UserAccount.user_id)) > tuple_(*after))
+    found = session.exec(query).all()
+    page = page_of(found, limit, lambda row: (row[1], row[0].user_id or 0))
+    return Page(tuple(as_row(user) for user, _ in page.items), page.next_cursor)
+
+
+def as_row(user: UserAccount) -> UserRow:
+    """What may be shown of the account."""
+    assert user.user_id is not None
+    return UserRow(
+        user_id=user.user_id,
+        email=user.email,
+        name=user.name,
+        role=Role(user.role),
+        status=UserStatus(user.status),
+        must_change_password=user.must_change_password,
+        created_at=user.created_at,
+        last_sign_in_at=user.last_sign_in_at,
+        version=user.version,
+    )
+
+
+def _not_found(user_id: object) -> NotFound:
+    return NotFound(f"there is no user {user_id!r}", code="user_not_found")
