@@ -93,7 +93,7 @@ def now(session: Session) -> datetime:
     return moment
 
 
-def cursor(session: Session) -> psycopg.Cursor[Any]:
+def driver_cursor(session: Session) -> psycopg.Cursor[Any]:
     """A driver cursor within the session's transaction, for COPY and streams."""
     session.flush()
     raw = session.connection().connection.driver_connection

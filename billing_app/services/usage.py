@@ -7,6 +7,7 @@ inserts what may be; only when something was not plainly recorded a second one s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -16,7 +17,7 @@ from typing import Any, Literal, NamedTuple, assert_never
 from psycopg import Cursor
 from sqlmodel import Session
 
-from billing_app.db import cursor, now
+from billing_app.db import driver_cursor, now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.money import parse_quantity
 from billing_app.domain.periods import parse_moment
@@ -29,6 +30,8 @@ from billing_app.services.ids import find_number
 BATCH_MAX = 10_000
 # How far a sender's clock may be ahead of ours.
 AHEAD_MAX = timedelta(minutes=5)
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 Status = Literal["recorded", "duplicate", "conflict", "rejected"]
 
@@ -148,7 +151,7 @@ def _record(session: Session, actor: Actor, reports: Sequence[UsageReport]) -> B
     incoming, results = _check_rows(reports)
     recorded = 0
     if incoming:
-        with cursor(session) as db:
+        with driver_cursor(session) as db:
             _copy_in(db, incoming)
             parameters = {"now": now(session), "latest": now(session) + AHEAD_MAX, "by": actor.id}
             db.execute(_INSERT, parameters)
@@ -172,11 +175,13 @@ def _check_rows(reports: Sequence[UsageReport]) -> tuple[list[_Incoming], list[R
     for index, (customer, key, quantity, occurred_at) in enumerate(reports):
         field = "customer"
         try:
-            if not isinstance(customer, str) or not customer or "\0" in customer:
+            if not isinstance(customer, str) or not customer or not _storable(customer):
                 raise ValueError("must be the id or the key of a customer")
             field = "idempotency_key"
-            if not isinstance(key, str) or not 1 <= len(key) <= IDEMPOTENCY_KEY_MAX or "\0" in key:
+            if not isinstance(key, str) or not 1 <= len(key) <= IDEMPOTENCY_KEY_MAX:
                 raise ValueError(f"must be text of 1 to {IDEMPOTENCY_KEY_MAX} characters")
+            if not _storable(key):
+                raise ValueError("must be well-formed Unicode without NUL")
             field = "quantity"
             amount = parse_quantity(quantity)
             field = "occurred_at"
@@ -188,6 +193,11 @@ def _check_rows(reports: Sequence[UsageReport]) -> tuple[list[_Incoming], list[R
         customer_key = customer.lower() if customer_id is None else None
         incoming.append(_Incoming(index, customer_id, customer_key, key, amount, moment))
     return incoming, refused
+
+
+def _storable(text: str) -> bool:
+    """Whether PostgreSQL can hold the text: no NUL, no half of a surrogate pair."""
+    return "\0" not in text and (text.isascii() or not _SURROGATES.search(text))
 
 
 def _refusal(index: int, code: str) -> RowResult:
@@ -294,7 +304,7 @@ def _as_error(result: RowResult) -> BillingError:
 
 def get_event(session: Session, customer: str, idempotency_key: str) -> UsageEventRow:
     """One event by its identity; raises NotFound. For services that have checked the actor."""
-    with cursor(session) as db:
+    with driver_cursor(session) as db:
         db.execute(
             "SELECT c.key, e.idempotency_key, e.quantity, e.occurred_at, e.recorded_at,"
             " e.billing_period, e.recorded_by"

@@ -1,0 +1,1 @@
+"""Work of several transactions: closing and invoicing, runs, imports, verification."""

@@ -1,0 +1,342 @@
+"""Reading invoices: lists, one whole invoice, and the very events behind each line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from psycopg import Cursor
+from psycopg.rows import namedtuple_row
+from sqlmodel import Session
+
+from billing_app.db import driver_cursor, now
+from billing_app.domain.actor import Actor, Permission
+from billing_app.domain.invoice import (
+    BilledCustomer,
+    InvoiceContent,
+    Issuer,
+    PaymentStatus,
+    content_sha256,
+    payment_status,
+    split_invoice_number,
+)
+from billing_app.domain.periods import bounds
+from billing_app.domain.rating import Line
+from billing_app.errors import Invalid, NotFound
+from billing_app.services.access import require
+from billing_app.services.customers import get_customer_id
+from billing_app.services.paging import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
+from billing_app.services.usage import UsageEventRow
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceRow:
+    """An invoice in a list. `paid_minor` is what was received less reversals."""
+
+    customer_id: int
+    customer_key: str
+    customer_name: str
+    number: str
+    period_start: date
+    currency: str
+    total_minor: int
+    paid_minor: int
+    balance_minor: int
+    payment_status: PaymentStatus
+    issued_at: datetime
+    due_on: date
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceDetail(InvoiceRow):
+    """A whole invoice as it was made, with what has been paid since.
+
+    `chain_ok`: the stored hash is that of the content, and the previous invoice's hash is the
+    one that the content includes.
+    """
+
+    issuer: Issuer
+    customer: BilledCustomer
+    lines: tuple[Line, ...]
+    content_sha256: str
+    previous_sha256: str | None
+    chain_ok: bool
+
+
+class DayUsage(NamedTuple):
+    """A line's usage on one UTC day."""
+
+    day: date
+    quantity: Decimal
+    events: int
+
+
+INVOICE_COLUMNS = """
+    i.customer_id, i.customer_key, i.customer_name, i.number, i.period_start, i.currency,
+    i.total_minor, i.issued_at, i.due_on, i.line_count, i.issuer_name, i.issuer_address,
+    i.issuer_email, i.issuer_payment_instructions, i.customer_email, i.customer_billing_address,
+    i.content_sha256, i.previous_sha256, i.sequence
+"""
+
+LINE_COLUMNS = """
+    l.kind, l.description, l.usage_period, l.plan_name, l.plan_version, l.quantity,
+    l.quantity_before, l.quantity_after, l.included_quantity, l.overage_quantity, l.unit_price,
+    l.exact_amount, l.rated_minor, l.exact_amount_before, l.already_charged_minor, l.amount_minor
+"""
+
+_PAID = """
+    LEFT JOIN LATERAL (
+        SELECT coalesce(sum(p.amount_minor), 0) AS paid_minor
+        FROM payment p
+        WHERE p.customer_id = i.customer_id AND p.period_start = i.period_start
+          AND NOT EXISTS (
+              SELECT FROM payment_reversal r
+              WHERE r.customer_id = p.customer_id AND r.payment_id = p.payment_id
+          )
+    ) paid ON true
+"""
+
+# The rule of `domain.invoice.payment_status`, for filtering where the rows are.
+_STATUS = """
+    CASE WHEN paid.paid_minor >= i.total_minor THEN 'paid'
+         WHEN i.due_on < %(today)s THEN 'overdue'
+         WHEN paid.paid_minor > 0 THEN 'partially_paid'
+         ELSE 'unpaid' END
+"""
+STATUSES = ("unpaid", "partially_paid", "paid", "overdue")
+
+
+def list_invoices(
+    session: Session,
+    actor: Actor,
+    *,
+    customer: str | None = None,
+    period: date | None = None,
+    status: str | None = None,
+    limit: int = LIMIT_DEFAULT,
+    cursor: str | None = None,
+) -> Page[InvoiceRow]:
+    """Invoices, the newest period first; of one customer (id or key), period, payment status."""
+    require(actor, Permission.READ)
+    check_limit(limit)
+    if status is not None and status not in STATUSES:
+        raise Invalid("status", f"must be one of {', '.join(STATUSES)}")
+    conditions = ["true"]
+    parameters: dict[str, Any] = {"limit": limit + 1, "today": now(session).date()}
+    with driver_cursor(session) as db:
+        if customer is not None:
+            conditions.append("i.customer_id = %(customer_id)s")
+            parameters["customer_id"] = get_customer_id(session, customer)
+        if period is not None:
+            conditions.append("i.period_start = %(period)s")
+            parameters["period"] = period
+        if status is not None:
+            conditions.append(f"{_STATUS} = %(status)s")
+            parameters["status"] = status
+        if after := decode_cursor(cursor, str, int):
+            conditions.append("(i.period_start, i.customer_id) < (%(after_period)s, %(after_id)s)")
+            parameters["after_period"] = _cursor_day(after[0])
+            parameters["after_id"] = after[1]
+        found = _fetch(
+            db,
+            f"SELECT {INVOICE_COLUMNS}, paid.paid_minor FROM invoice i {_PAID}"
+            f" WHERE {' AND '.join(conditions)}"
+            " ORDER BY i.period_start DESC, i.customer_id DESC LIMIT %(limit)s",
+            parameters,
+        )
+    rows = [InvoiceRow(**_row_fields(each, now(session).date())) for each in found]
+    return page_of(rows, limit, lambda row: (row.period_start.isoformat(), row.customer_id))
+
+
+def get_invoice(session: Session, actor: Actor, number: str) -> InvoiceDetail:
+    """One invoice by its number, without case. Raises NotFound (`invoice_not_found`)."""
+    require(actor, Permission.READ)
+    with driver_cursor(session) as db:
+        customer_id, sequence = locate(db, number)
+        found = _fetch(
+            db,
+            f"SELECT {INVOICE_COLUMNS}, paid.paid_minor FROM invoice i {_PAID}"
+            " WHERE i.customer_id = %(id)s AND i.sequence IN (%(sequence)s, %(sequence)s - 1)"
+            " ORDER BY i.sequence DESC",
+            {"id": customer_id, "sequence": sequence},
+        )
+        if not found or found[0].sequence != sequence:
+            raise _no_invoice(number)
+        db.execute(
+            f"SELECT {LINE_COLUMNS} FROM invoice_line l"
+            " WHERE l.customer_id = %s AND l.period_start = %s ORDER BY l.line_number",
+            [customer_id, found[0].period_start],
+        )
+        lines = tuple(line_of(row) for row in db.fetchall())
+    content = content_of(found[0], lines)
+    previous = found[1].content_sha256 if len(found) > 1 else None
+    return InvoiceDetail(
+        **_row_fields(found[0], now(session).date()),
+        issuer=content.issuer,
+        customer=content.customer,
+        lines=lines,
+        content_sha256=found[0].content_sha256,
+        previous_sha256=content.previous_sha256,
+        chain_ok=content_sha256(content) == found[0].content_sha256 and content.previous_sha256 == previous,
+    )
+
+
+def list_invoice_events(
+    session: Session,
+    actor: Actor,
+    number: str,
+    *,
+    line_number: int | None = None,
+    limit: int = LIMIT_DEFAULT,
+    cursor: str | None = None,
+) -> Page[UsageEventRow]:
+    """The very events that an invoice, or one of its lines, was made of, in order of time."""
+    require(actor, Permission.READ)
+    check_limit(limit)
+    after = decode_cursor(cursor, str, str)
+    with driver_cursor(session) as db:
+        where, parameters = _events_of(db, number, line_number)
+        if after:
+            where += " AND (e.occurred_at, e.idempotency_key) > (%(after_at)s, %(after_key)s)"
+            parameters |= {"after_at": _cursor_moment(after[0]), "after_key": after[1]}
+        db.execute(
+            "SELECT c.key, e.idempotency_key, e.quantity, e.occurred_at, e.recorded_at,"
+            " e.billing_period, e.recorded_by"
+            f" FROM usage_event e JOIN customer c USING (customer_id) WHERE {where}"
+            " ORDER BY e.occurred_at, e.idempotency_key LIMIT %(limit)s",
+            {**parameters, "limit": limit + 1},
+        )
+        rows = [UsageEventRow(*row) for row in db]
+    return page_of(rows, limit, lambda row: (row.occurred_at.isoformat(), row.idempotency_key))
+
+
+def usage_per_day(session: Session, actor: Actor, number: str, line_number: int) -> tuple[DayUsage, ...]:
+    """A line's usage by UTC day: at most the 31 days of its usage month, only days with usage."""
+    require(actor, Permission.READ)
+    with driver_cursor(session) as db:
+        where, parameters = _events_of(db, number, line_number)
+        db.execute(
+            "SELECT (e.occurred_at AT TIME ZONE 'UTC')::date, sum(e.quantity), count(*)"
+            f" FROM usage_event e WHERE {where} GROUP BY 1 ORDER BY 1",
+            parameters,
+        )
+        return tuple(DayUsage(*row) for row in db)
+
+
+def find_invoice_of(session: Session, customer_id: int, period_start: date) -> str | None:
+    """The number of the customer's invoice for the period, or None. For the invoicing job."""
+    with driver_cursor(session) as db:
+        db.execute(
+            "SELECT number FROM invoice WHERE customer_id = %s AND period_start = %s",
+            [customer_id, period_start],
+        )
+        row = db.fetchone()
+    return row[0] if row else None
+
+
+def locate(db: Cursor[Any], number: str) -> tuple[int, int]:
+    """The customer's id and the sequence that an invoice number means.
+
+    Raises NotFound (`invoice_not_found`); that the customer has that many invoices is not asked.
+    """
+    parts = split_invoice_number(number)
+    if parts and "\0" not in number:
+        db.execute("SELECT customer_id FROM customer WHERE lower(key) = %s", [parts[0]])
+        if row := db.fetchone():
+            return row[0], parts[1]
+    raise _no_invoice(number)
+
+
+def content_of(row: Any, lines: tuple[Line, ...]) -> InvoiceContent:
+    """What a stored invoice says, out of its `INVOICE_COLUMNS` and its lines."""
+    return InvoiceContent(
+        number=row.number,
+        period_start=row.period_start,
+        currency=row.currency,
+        issued_at=row.issued_at,
+        due_on=row.due_on,
+        issuer=Issuer(row.issuer_name, row.issuer_address, row.issuer_email, row.issuer_payment_instructions),
+        customer=BilledCustomer(
+            row.customer_key, row.customer_name, row.customer_email, row.customer_billing_address
+        ),
+        lines=lines,
+        total_minor=int(row.total_minor),
+        previous_sha256=row.previous_sha256,
+    )
+
+
+def line_of(columns: tuple[Any, ...]) -> Line:
+    """A stored line, out of its `LINE_COLUMNS`."""
+    line = Line(*columns)
+    return line._replace(
+        rated_minor=int(line.rated_minor),
+        already_charged_minor=int(line.already_charged_minor),
+        amount_minor=int(line.amount_minor),
+    )
+
+
+def _events_of(db: Cursor[Any], number: str, line_number: int | None) -> tuple[str, dict[str, Any]]:
+    """The condition that selects the events of an invoice or of one of its lines."""
+    customer_id, sequence = locate(db, number)
+    db.execute(
+        "SELECT i.period_start, l.usage_period FROM invoice i"
+        " LEFT JOIN invoice_line l ON l.customer_id = i.customer_id"
+        "  AND l.period_start = i.period_start AND l.line_number = %s"
+        " WHERE i.customer_id = %s AND i.sequence = %s",
+        [line_number, customer_id, sequence],
+    )
+    row = db.fetchone()
+    if row is None:
+        raise _no_invoice(number)
+    period_start, usage_period = row
+    where = "e.customer_id = %(customer_id)s AND e.billing_period = %(period)s"
+    parameters: dict[str, Any] = {"customer_id": customer_id, "period": period_start}
+    if line_number is not None:
+        if usage_period is None:
+            raise NotFound(f"{number} has no usage line {line_number}", code="line_not_found")
+        where += " AND e.occurred_at >= %(start)s AND e.occurred_at < %(end)s"
+        parameters["start"], parameters["end"] = bounds(usage_period)
+    return where, parameters
+
+
+def _row_fields(row: Any, today: date) -> dict[str, Any]:
+    total_minor, paid_minor = int(row.total_minor), int(row.paid_minor)
+    return {
+        "customer_id": row.customer_id,
+        "customer_key": row.customer_key,
+        "customer_name": row.customer_name,
+        "number": row.number,
+        "period_start": row.period_start,
+        "currency": row.currency,
+        "total_minor": total_minor,
+        "paid_minor": paid_minor,
+        "balance_minor": total_minor - paid_minor,
+        "payment_status": payment_status(total_minor, paid_minor, row.due_on, today),
+        "issued_at": row.issued_at,
+        "due_on": row.due_on,
+    }
+
+
+def _fetch(db: Cursor[Any], query: str, parameters: dict[str, Any]) -> list[Any]:
+    with db.connection.cursor(row_factory=namedtuple_row) as named:
+        return named.execute(query, parameters).fetchall()  # type: ignore[arg-type]
+
+
+def _cursor_day(text: object) -> date:
+    try:
+        return date.fromisoformat(str(text))
+    except ValueError:
+        raise Invalid("cursor", "must be the next_cursor of an earlier page of this list") from None
+
+
+def _cursor_moment(text: object) -> datetime:
+    try:
+        return datetime.fromisoformat(str(text))
+    except ValueError:
+        raise Invalid("cursor", "must be the next_cursor of an earlier page of this list") from None
+
+
+def _no_invoice(number: str) -> NotFound:
+    return NotFound(f"there is no invoice {number!r}", code="invoice_not_found")

@@ -1,0 +1,188 @@
+"""The records of invoice runs: one under way for a period, its progress, its failures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import insert, select, text, update
+from sqlmodel import Session, col
+
+from billing_app.db import now
+from billing_app.domain.actor import Actor, Permission
+from billing_app.domain.periods import label
+from billing_app.errors import Conflict, NotFound
+from billing_app.models import Customer, InvoiceRun, InvoiceRunFailure
+from billing_app.services import audit
+from billing_app.services.access import require
+from billing_app.services.closing import require_ended
+from billing_app.services.ids import get_number, public_id
+from billing_app.services.invoicing import Failure
+
+FAILURES_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailure:
+    """A customer that the run could not invoice, and why."""
+
+    customer_key: str
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """How far a run is. `total` customers were there when it began; `failures` are the first 200."""
+
+    run_id: int
+    public_id: str
+    period_start: date
+    status: str
+    started_by: str
+    started_at: datetime
+    finished_at: datetime | None
+    total: int
+    made: int
+    existing: int
+    passed: int
+    failed: int
+    failures: tuple[RunFailure, ...]
+
+
+_START = text("""
+    INSERT INTO invoice_run (period_start, status, started_by, started_at, total, made, existing,
+                             passed, failed, done_through_customer_id)
+    SELECT :period, 'running', :by, :at, count(*), 0, 0, 0, 0, 0 FROM customer_billing
+    ON CONFLICT (period_start) WHERE status = 'running' DO NOTHING
+    RETURNING run_id
+""")
+_RUNNING = text("SELECT run_id FROM invoice_run WHERE period_start = :period AND status = 'running'")
+
+
+def start_run(session: Session, actor: Actor, period_start: date) -> RunRow:
+    """The period's one run under way: a new one, or the one that is there.
+
+    Two starts at once get the same run (a partial unique index). Raises Conflict
+    (`period_open`).
+    """
+    require(actor, Permission.INVOICE)
+    require_ended(session, period_start)
+    period = {"period": period_start}
+    started = session.scalar(_START, {**period, "by": actor.id, "at": now(session)})
+    if started is not None:
+        run = public_id("run", started)
+        audit.record(session, actor, "invoice_run.started", run, period=label(period_start))
+    running = started or session.scalar(_RUNNING, period)
+    if running is None:
+        # The one that was in the way has just ended.
+        raise Conflict("another run has just ended; start again", code="run_ended")
+    return get_run(session, actor, public_id("run", running))
+
+
+def get_run(session: Session, actor: Actor, run: str) -> RunRow:
+    """A run by its id, `run_5`, with its first failures. Raises NotFound (`run_not_found`)."""
+    require(actor, Permission.READ)
+    run_id = get_number("run", run, "run")
+    found = session.get(InvoiceRun, run_id, populate_existing=True)
+    if found is None:
+        raise NotFound(f"there is no run {run!r}", code="run_not_found")
+    failures = session.execute(
+        select(Customer.key, InvoiceRunFailure.code, InvoiceRunFailure.detail)
+        .join(Customer, col(Customer.customer_id) == InvoiceRunFailure.customer_id)
+        .where(col(InvoiceRunFailure.run_id) == run_id)
+        .order_by(Customer.key)
+        .limit(FAILURES_SHOWN)
+    )
+    return RunRow(
+        run_id=run_id,
+        public_id=run,
+        period_start=found.period_start,
+        status=found.status,
+        started_by=found.started_by,
+        started_at=found.started_at,
+        finished_at=found.finished_at,
+        total=found.total,
+        made=found.made,
+        existing=found.existing,
+        passed=found.passed,
+        failed=found.failed,
+        failures=tuple(RunFailure(*row) for row in failures),
+    )
+
+
+def next_customers(session: Session, actor: Actor, run: str, limit: int) -> list[int]:
+    """The next customers that the run has not dealt with; empty at the end or when cancelled."""
+    require(actor, Permission.INVOICE)
+    rows = session.execute(
+        text(
+            "SELECT b.customer_id FROM customer_billing b, invoice_run r"
+            " WHERE r.run_id = :run_id AND r.status = 'running'"
+            " AND b.customer_id > r.done_through_customer_id"
+            " ORDER BY b.customer_id LIMIT :limit"
+        ),
+        {"run_id": get_number("run", run, "run"), "limit": limit},
+    )
+    return [row.customer_id for row in rows]
+
+
+def add_progress(
+    session: Session,
+    actor: Actor,
+    run: str,
+    *,
+    through_customer_id: int,
+    made: int,
+    existing: int,
+    passed: int,
+    failed: Sequence[Failure],
+) -> None:
+    """Counts a chunk, in the transaction that made its invoices: both happen or neither does."""
+    require(actor, Permission.INVOICE)
+    run_id = get_number("run", run, "run")
+    session.execute(
+        update(InvoiceRun)
+        .where(col(InvoiceRun.run_id) == run_id)
+        .values(
+            done_through_customer_id=through_customer_id,
+            made=InvoiceRun.made + made,
+            existing=InvoiceRun.existing + existing,
+            passed=InvoiceRun.passed + passed,
+            failed=InvoiceRun.failed + len(failed),
+        )
+    )
+    rows: list[dict[str, Any]] = [
+        {"run_id": run_id, "customer_id": each.customer_id, "code": each.code, "detail": each.detail}
+        for each in failed
+    ]
+    if rows:
+        session.execute(insert(InvoiceRunFailure), rows)
+    audit.record(
+        session, actor, "invoice_run.chunk", run,
+        made=made, existing=existing, passed=passed, failed=len(failed),
+    )  # fmt: skip
+
+
+def finish_run(session: Session, actor: Actor, run: str, status: str = "done") -> None:
+    """Ends a run that is under way as `done` or `cancelled`; an ended one stays as it is."""
+    require(actor, Permission.INVOICE)
+    ended = session.scalar(
+        update(InvoiceRun)
+        .where(
+            col(InvoiceRun.run_id) == get_number("run", run, "run"),
+            col(InvoiceRun.status) == "running",
+        )
+        .values(status=status, finished_at=now(session))
+        .returning(InvoiceRun.run_id)
+    )
+    if ended is not None:
+        audit.record(session, actor, f"invoice_run.{status}", run)
+
+
+def list_running(session: Session, actor: Actor) -> list[RunRow]:
+    """The runs under way, at most one for each period."""
+    require(actor, Permission.READ)
+    ids = session.scalars(select(InvoiceRun.run_id).where(col(InvoiceRun.status) == "running").limit(100))
+    return [get_run(session, actor, public_id("run", run_id)) for run_id in ids if run_id]
