@@ -28,6 +28,8 @@ def run(owner_url: str, application_role: str) -> None:
         with context.begin_transaction():
             # A migration that can't get its lock soon must not make everyone else wait behind it.
             connection.execute(text("SET LOCAL lock_timeout = '30s'"))
+            # Two that migrate at once take turns; the second finds nothing to do.
+            connection.execute(text("SELECT pg_advisory_xact_lock(:migrating)"), {"migrating": 0x7A11B00E})
             context.run_migrations()
             grant_application_role(connection, application_role)
 

@@ -46,14 +46,16 @@ class Database:
         )
 
     @contextmanager
-    def transaction(self, actor: Actor, *, isolation: str = "READ COMMITTED") -> Iterator[Session]:
+    def transaction(
+        self, actor: Actor, *, isolation: str = "READ COMMITTED", read_only: bool = False
+    ) -> Iterator[Session]:
         """One transaction of one actor: committed when the block ends, undone when it raises.
 
-        READ ONLY for an actor that may only read, so that a forgotten check still can't write.
-        `now(session)` is one moment for all of it.
+        READ ONLY for an actor that may only read, so that a forgotten check still can't write, and
+        when asked for. `now(session)` is one moment for all of it.
         """
         connection = self.engine.connect().execution_options(
-            isolation_level=isolation, postgresql_readonly=actor.read_only
+            isolation_level=isolation, postgresql_readonly=read_only or actor.read_only
         )
         with connection, Session(connection, expire_on_commit=False) as session:
             session.info["now"] = self.clock()
