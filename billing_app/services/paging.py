@@ -7,6 +7,7 @@ import binascii
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Generic, TypeVar
 
 from billing_app.errors import Invalid
@@ -14,7 +15,9 @@ from billing_app.errors import Invalid
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
 Item = TypeVar("Item")
-KeyPart = str | int
+KeyPart = str | int | date | datetime
+_BIGINT = range(-(2**63), 2**63)
+_CURSOR_MAX = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Page(Generic[Item]):
 
 def check_limit(limit: int) -> int:
     """The limit itself; raises Invalid outside 1 to 200."""
-    if not 1 <= limit <= LIMIT_MAX:
+    if not isinstance(limit, int) or not 1 <= limit <= LIMIT_MAX:
         raise Invalid("limit", f"must be from 1 to {LIMIT_MAX}")
     return limit
 
@@ -41,27 +44,37 @@ def page_of(found: Sequence[Item], limit: int, key: Callable[[Item], tuple[KeyPa
 
 def encode_cursor(key: tuple[KeyPart, ...]) -> str:
     """The key of a page's last row as an opaque word."""
-    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
+    parts = [part.isoformat() if isinstance(part, date) else part for part in key]
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str | None, *kinds: type[str | int]) -> tuple[KeyPart, ...] | None:
+def decode_cursor(cursor: str | None, *kinds: type[KeyPart]) -> tuple[KeyPart, ...] | None:
     """The key that `encode_cursor` was given, of these types; None for the first page.
 
-    Raises Invalid for a word that is not a cursor of this list.
+    Raises Invalid for a word that is not a cursor of this list: nothing reaches the database that
+    it could not hold.
     """
     if not cursor:
         return None
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        parts = json.loads(base64.urlsafe_b64decode(padded.encode()))
-    except (binascii.Error, ValueError):
-        parts = None
-    fits = (
-        isinstance(parts, list)
-        and len(parts) == len(kinds)
-        and all(type(part) is kind for part, kind in zip(parts, kinds, strict=True))
-    )
-    if not fits:
-        raise Invalid("cursor", "must be the next_cursor of an earlier page of this list")
-    assert isinstance(parts, list)
-    return tuple(parts)
+        parts = json.loads(base64.urlsafe_b64decode(padded.encode())) if len(padded) <= _CURSOR_MAX else None
+        if not isinstance(parts, list):
+            raise ValueError
+        return tuple(_part(part, kind) for part, kind in zip(parts, kinds, strict=True))
+    except (binascii.Error, ValueError, RecursionError):
+        raise Invalid("cursor", "must be the next_cursor of an earlier page of this list") from None
+
+
+def _part(part: object, kind: type[KeyPart]) -> KeyPart:
+    """One part of a cursor as its type; ValueError when it is none."""
+    if kind is int and type(part) is int and part in _BIGINT:
+        return part
+    if isinstance(part, str) and "\0" not in part and part.encode():
+        if kind is str:
+            return part
+        if kind is datetime:
+            return datetime.fromisoformat(part)
+        if kind is date:
+            return date.fromisoformat(part)
+    raise ValueError

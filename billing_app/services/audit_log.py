@@ -1,0 +1,64 @@
+"""Reading the audit log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from billing_app.domain.actor import Actor, Permission
+from billing_app.models import AuditEntry
+from billing_app.services import fields
+from billing_app.services.access import require
+from billing_app.services.paging import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """Who did what, when, to what. `subject` and `actor_id` are ids such as `cus_12` and `usr_4`."""
+
+    audit_id: int
+    at: datetime
+    actor_id: str
+    actor_name: str
+    action: str
+    subject: str
+    details: dict[str, Any]
+
+
+def list_audit_entries(
+    session: Session,
+    actor: Actor,
+    *,
+    subject: str | None = None,
+    actor_id: str | None = None,
+    limit: int = LIMIT_DEFAULT,
+    cursor: str | None = None,
+) -> Page[AuditRow]:
+    """The entries, newest first, a page at a time: all, one subject's, one actor's."""
+    require(actor, Permission.READ)
+    query = select(AuditEntry).order_by(col(AuditEntry.audit_id).desc()).limit(check_limit(limit) + 1)
+    if subject:
+        query = query.where(AuditEntry.subject == fields.line("subject", subject, at_most=fields.NAME_MAX))
+    if actor_id:
+        query = query.where(AuditEntry.actor_id == fields.line("actor", actor_id, at_most=fields.NAME_MAX))
+    after = decode_cursor(cursor, int)
+    if after:
+        query = query.where(col(AuditEntry.audit_id) < after[0])
+    rows = [_as_row(entry) for entry in session.exec(query)]
+    return page_of(rows, limit, lambda row: (row.audit_id,))
+
+
+def _as_row(entry: AuditEntry) -> AuditRow:
+    assert entry.audit_id is not None
+    return AuditRow(
+        audit_id=entry.audit_id,
+        at=entry.at,
+        actor_id=entry.actor_id,
+        actor_name=entry.actor_name,
+        action=entry.action,
+        subject=entry.subject,
+        details=entry.details,
+    )

@@ -1,0 +1,186 @@
+"""Money received against invoices: added, never changed; a mistake is undone by one reversal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+from sqlalchemy import text
+from sqlmodel import Session, col, select, tuple_
+
+from billing_app.db import now
+from billing_app.domain.actor import Actor, Permission
+from billing_app.domain.money import major_text, parse_amount_minor
+from billing_app.errors import Conflict, Invalid
+from billing_app.models import CustomerBilling, Payment, PaymentReversal
+from billing_app.services import audit, fields
+from billing_app.services.access import require
+from billing_app.services.ids import public_id
+from billing_app.services.paging import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
+from billing_app.services.payment_rows import (
+    BilledInvoice,
+    PaymentRow,
+    as_row,
+    get_billed_invoice,
+    get_row,
+    rows_of,
+)
+
+__all__ = ["PaymentRow", "Recorded", "list_payments", "record_payment", "reverse_payment"]
+
+_KEY_MAX = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The payment, and whether it was recorded now or was there before."""
+
+    payment: PaymentRow
+    created: bool
+
+
+def record_payment(
+    session: Session,
+    actor: Actor,
+    number: str,
+    *,
+    amount: object,
+    received_on: date,
+    idempotency_key: str,
+    method: str = "",
+    reference: str = "",
+) -> Recorded:
+    """Records money once for a key, and never more than is owed, however many try at once.
+
+    `amount` is in major units. The same key with the same content answers the first payment, with
+    another one Conflict `idempotency_conflict`. Raises also Conflict `overpayment` with the
+    balance, Invalid (not above zero, dated ahead), NotFound `invoice_not_found`.
+    """
+    require(actor, Permission.INVOICE)
+    invoice = get_billed_invoice(session, number)
+    payment = Payment(
+        customer_id=invoice.customer_id,
+        period_start=invoice.period_start,
+        amount_minor=Decimal(fields.parsed("amount", parse_amount_minor, amount, invoice.currency)),
+        received_on=fields.day("received_on", received_on),
+        method=fields.line("method", method, at_most=fields.REFERENCE_MAX, required=False),
+        reference=fields.line("reference", reference, at_most=fields.REFERENCE_MAX, required=False),
+        idempotency_key=fields.line("idempotency_key", idempotency_key, at_most=_KEY_MAX),
+        recorded_at=now(session),
+        recorded_by=actor.id,
+    )
+    _lock_billing(session, invoice.customer_id)
+    before = _find_same_key(session, payment)
+    if before is not None:
+        return Recorded(get_row(session, invoice, before), created=False)
+    _refuse_unsound(session, invoice, payment)
+    session.add(payment)
+    session.flush()
+    row = get_row(session, invoice, payment.payment_id)
+    audit.record(
+        session, actor, "payment.recorded", invoice.number,
+        payment=row.public_id, amount=major_text(row.amount_minor, row.currency), currency=row.currency,
+        received_on=row.received_on.isoformat(),
+    )  # fmt: skip
+    return Recorded(row, created=True)
+
+
+def _lock_billing(session: Session, customer_id: int) -> None:
+    """Payments, reversals and numbers of a customer are given one after the other from here."""
+    session.exec(
+        select(CustomerBilling.customer_id)
+        .where(CustomerBilling.customer_id == customer_id)
+        .with_for_update(key_share=True)
+    ).one()
+
+
+def _find_same_key(session: Session, payment: Payment) -> int | None:
+    """The id of the payment recorded with this key; raises Conflict when it says something else."""
+    before = session.exec(
+        select(Payment).where(
+            Payment.customer_id == payment.customer_id, Payment.idempotency_key == payment.idempotency_key
+        )
+    ).one_or_none()
+    if before is None:
+        return None
+    content = {"period_start", "amount_minor", "received_on", "method", "reference"}
+    if before.model_dump(include=content) != payment.model_dump(include=content):
+        raise Conflict(
+            "another payment was recorded with this idempotency key",
+            code="idempotency_conflict",
+            payment=public_id("pay", before.payment_id or 0),
+        )
+    return before.payment_id
+
+
+def _refuse_unsound(session: Session, invoice: BilledInvoice, payment: Payment) -> None:
+    if payment.amount_minor <= 0:
+        raise Invalid("amount", "must be above zero")
+    if payment.received_on > now(session).date():
+        raise Invalid("received_on", "must not be ahead of today (UTC)")
+    paid = session.scalar(_PAID, {"customer_id": invoice.customer_id, "period": invoice.period_start})
+    balance = int(invoice.total_minor - (paid or 0))
+    if payment.amount_minor > balance:
+        owed = major_text(balance, invoice.currency)
+        raise Conflict(
+            f"only {owed} {invoice.currency} of {invoice.number} is not paid yet",
+            code="overpayment",
+            balance=owed,
+            currency=invoice.currency,
+        )
+
+
+_PAID = text("""
+    SELECT sum(p.amount_minor)
+      FROM payment p
+     WHERE p.customer_id = :customer_id AND p.period_start = :period
+       AND NOT EXISTS (SELECT FROM payment_reversal r
+                        WHERE r.customer_id = p.customer_id AND r.payment_id = p.payment_id)
+""")
+
+
+def reverse_payment(
+    session: Session, actor: Actor, number: str, payment_id: int, *, reason: str
+) -> PaymentRow:
+    """Undoes a whole payment once, with a reason; the invoice's status follows.
+
+    Raises Conflict `already_reversed`, NotFound `invoice_not_found`, `payment_not_found`.
+    """
+    require(actor, Permission.INVOICE)
+    reason = fields.line("reason", reason, at_most=fields.TEXT_MAX)
+    invoice = get_billed_invoice(session, number)
+    _lock_billing(session, invoice.customer_id)
+    row = get_row(session, invoice, fields.number("payment", payment_id))
+    if row.reversed_at is not None:
+        raise Conflict(f"{row.public_id} is reversed already", code="already_reversed")
+    session.add(
+        PaymentReversal(
+            customer_id=invoice.customer_id,
+            payment_id=row.payment_id,
+            reason=reason,
+            recorded_at=now(session),
+            recorded_by=actor.id,
+        )
+    )
+    session.flush()
+    audit.record(
+        session, actor, "payment.reversed", invoice.number,
+        payment=row.public_id, amount=major_text(row.amount_minor, row.currency),
+        currency=row.currency, reason=reason,
+    )  # fmt: skip
+    return get_row(session, invoice, row.payment_id)
+
+
+def list_payments(
+    session: Session, actor: Actor, number: str, *, limit: int = LIMIT_DEFAULT, cursor: str | None = None
+) -> Page[PaymentRow]:
+    """The invoice's payments, reversed ones too, the last recorded first, a page at a time."""
+    require(actor, Permission.READ)
+    invoice = get_billed_invoice(session, number)
+    query = rows_of(invoice).limit(check_limit(limit) + 1)
+    after = decode_cursor(cursor, datetime, int)
+    if after:
+        query = query.where(tuple_(col(Payment.recorded_at), col(Payment.payment_id)) < tuple_(*after))
+    rows = [as_row(invoice, *found) for found in session.exec(query)]
+    return page_of(rows, limit, lambda row: (row.recorded_at, row.payment_id))
