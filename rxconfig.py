@@ -3,6 +3,7 @@
 import reflex as rx
 
 from billing_app.pages_plugin import SameOriginPlugin
+from billing_app.ui.theme import TAILWIND
 
 config = rx.Config(
     app_name="billing_app",
@@ -12,6 +13,6 @@ config = rx.Config(
     telemetry_enabled=False,
     show_built_with_reflex=False,
     frontend_compression_formats=["gzip"],
-    plugins=[rx.plugins.TailwindV4Plugin(), SameOriginPlugin()],
+    plugins=[rx.plugins.TailwindV4Plugin(TAILWIND), SameOriginPlugin()],
     disable_plugins=[rx.plugins.SitemapPlugin],
 )

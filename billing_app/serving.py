@@ -162,7 +162,9 @@ def _put_into_place(target: Path) -> Path:
             elif source.exists():
                 shutil.copy2(source, copy)
         draft.chmod(0o755)
-        draft.rename(target)
+        # It is there already when the build wrote down the very packages of an earlier one.
+        if not target.is_dir():
+            draft.rename(target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     _drop_old_builds()
@@ -204,7 +206,6 @@ def serve(settings: Settings, ready: Callable[[], None] = lambda: None) -> None:
 async def _serve(settings: Settings, ready: Callable[[], None]) -> None:
     from granian.constants import Interfaces
     from granian.server.embed import Server
-
     from reflex_base.constants import Env
     from reflex_base.environment import environment
 

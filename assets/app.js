@@ -1,0 +1,152 @@
+// What the pages do without their websocket: signing in and out must work when it is down, and
+// a client token must be dropped before the first connection is made. Runs before everything else.
+(() => {
+  "use strict";
+
+  const TOKEN = "token"; // where Reflex keeps the client token
+  const EPOCH = "tallybook_epoch"; // changes with every sign-in
+  const REASON = "tallybook_reason"; // why somebody was sent to sign in
+  const SIGN_IN = "/login";
+
+  const cookie = (name) =>
+    document.cookie
+      .split("; ")
+      .find((each) => each.startsWith(`${name}=`))
+      ?.slice(name.length + 1) ?? "";
+
+  const dropToken = () => sessionStorage.removeItem(TOKEN);
+
+  // The server refuses a token that another session used first, so a new sign-in, in this tab or
+  // in another one, starts a fresh one.
+  const epoch = cookie(EPOCH);
+  if (sessionStorage.getItem(EPOCH) !== epoch) {
+    dropToken();
+    sessionStorage.setItem(EPOCH, epoch);
+  }
+
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone) {
+    document.cookie = `tallybook_zone=${zone}; path=/; max-age=31536000; samesite=lax`;
+  }
+
+  const localPath = (path) => {
+    try {
+      const target = new URL(path ?? "/", location.origin);
+      const local = target.origin === location.origin && target.pathname !== SIGN_IN;
+      return local ? target.pathname + target.search : "/";
+    } catch {
+      return "/";
+    }
+  };
+  const askedFor = () => localPath(new URLSearchParams(location.search).get("next"));
+
+  const minutes = (seconds) => {
+    const rounded = Math.max(1, Math.ceil(Number(seconds) / 60));
+    return rounded === 1 ? "a minute" : `${rounded} minutes`;
+  };
+
+  const refusal = async (response) => {
+    if (response.status === 401) return "That email and password don't match.";
+    if (response.status === 429) {
+      return `Too many attempts. Try again in ${minutes(response.headers.get("Retry-After"))}.`;
+    }
+    const problem = await response.json().catch(() => ({}));
+    return problem.detail ?? "Signing in failed. Try again.";
+  };
+
+  const signIn = async (form) => {
+    const says = document.getElementById("sign-in-problem");
+    const button = form.querySelector("[type=submit]");
+    if (button.getAttribute("aria-busy") === "true") return;
+    says.textContent = "";
+    button.setAttribute("aria-busy", "true");
+    try {
+      const response = await fetch("/api/v1/auth/session", {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ email: form.email.value.trim(), password: form.password.value }),
+      });
+      if (response.ok) {
+        dropToken();
+        sessionStorage.removeItem(REASON);
+        location.assign(askedFor());
+        return;
+      }
+      says.textContent = await refusal(response);
+      form.password.select();
+    } catch {
+      says.textContent = "The server can't be reached. Check the connection and try again.";
+    }
+    button.removeAttribute("aria-busy");
+  };
+
+  const signOut = async () => {
+    try {
+      await fetch("/api/v1/auth/session", { method: "DELETE" });
+    } catch {
+      document.dispatchEvent(new CustomEvent("tallybook:offline"));
+      return;
+    }
+    dropToken();
+    location.assign(SIGN_IN);
+  };
+
+  const actions = {
+    "sign-out": signOut,
+    print: () => window.print(),
+    reload: () => location.reload(),
+    copy: async (button) => {
+      await navigator.clipboard.writeText(button.dataset.text);
+      button.dataset.done = "true";
+      setTimeout(() => delete button.dataset.done, 1500);
+    },
+    "sign-in-as": (button) => {
+      const form = document.getElementById("sign-in");
+      form.email.value = button.dataset.email;
+      form.password.value = button.dataset.password;
+      signIn(form);
+    },
+  };
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("[data-action]");
+    if (button) actions[button.dataset.action]?.(button);
+  });
+
+  document.addEventListener(
+    "submit",
+    (event) => {
+      if (event.target.id !== "sign-in") return;
+      event.preventDefault();
+      signIn(event.target);
+    },
+    true,
+  );
+
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
+    if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    const search = document.querySelector("[data-search]");
+    if (search) {
+      event.preventDefault();
+      search.focus();
+    }
+  });
+
+  window.tallybook = {
+    toSignIn: (reason) => {
+      if (location.pathname === SIGN_IN) return;
+      dropToken();
+      if (reason) sessionStorage.setItem(REASON, reason);
+      const next = localPath(location.pathname + location.search);
+      location.assign(next === "/" ? SIGN_IN : `${SIGN_IN}?next=${encodeURIComponent(next)}`);
+    },
+    goOn: () => location.assign(askedFor()),
+    showReason: () => {
+      const says = document.getElementById("sign-in-reason");
+      if (says) says.textContent = sessionStorage.getItem(REASON) ?? "";
+      sessionStorage.removeItem(REASON);
+    },
+    replaceAddress: (address) => history.replaceState(history.state, "", address),
+  };
+})();

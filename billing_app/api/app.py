@@ -1,0 +1,68 @@
+"""The API as one ASGI application, and where it stands before the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Response
+from sqlalchemy.exc import SQLAlchemyError
+
+from billing_app.api import auth, problems
+from billing_app.api.limits import BodyLimits
+from billing_app.db import get_database
+from billing_app.migrations import is_current
+
+Scope = MutableMapping[str, Any]
+ASGIApp = Callable[[Scope, Callable[..., Awaitable[Any]], Callable[..., Awaitable[None]]], Awaitable[None]]
+
+
+def create_api() -> FastAPI:
+    """The API under /api, with every error answered as a problem document."""
+    api = FastAPI(
+        title="Tallybook",
+        version="1",
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    problems.add_to(api)
+    api.add_middleware(BodyLimits)
+    version_1 = APIRouter(prefix="/api/v1")
+    version_1.include_router(auth.router)
+    api.include_router(version_1)
+    api.add_api_route("/api/health", health, methods=["GET"], tags=["Health"])
+    return api
+
+
+def before_pages(api: ASGIApp) -> Callable[[ASGIApp], ASGIApp]:
+    """Sends all of /api to `api` and the rest to the pages.
+
+    Not a mount: below one, an unknown path of the API would fall through to the pages, and a
+    catch-all would turn its 405s into 404s.
+    """
+
+    def transform(pages: ASGIApp) -> ASGIApp:
+        async def dispatch(scope: Scope, receive: Any, send: Any) -> None:
+            path = scope.get("path", "")
+            ours = scope["type"] == "http" and (path == "/api" or path.startswith("/api/"))
+            await (api if ours else pages)(scope, receive, send)
+
+        return dispatch
+
+    return transform
+
+
+def health(response: Response) -> dict[str, str]:
+    """200 when the database answers and its schema is the newest, else 503 saying which is not."""
+    database, migrations = "ok", "ok"
+    try:
+        with get_database().engine.connect() as connection:
+            if not is_current(connection):
+                migrations = "behind"
+    except (SQLAlchemyError, OSError):
+        database, migrations = "unreachable", "unknown"
+    healthy = database == migrations == "ok"
+    response.status_code = 200 if healthy else 503
+    return {"status": "ok" if healthy else "failing", "database": database, "migrations": migrations}

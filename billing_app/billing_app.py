@@ -1,0 +1,65 @@
+"""The composition root: the pages, who may see them, the API before them, the guard around all."""
+
+from __future__ import annotations
+
+import reflex as rx
+from reflex.app import default_error_boundary
+
+from billing_app.api.app import before_pages, create_api
+from billing_app.page_files import ASGIApp, PageFiles
+from billing_app.state.customer import CustomerState
+from billing_app.state.customers import CustomersState
+from billing_app.state.errors import on_page_error
+from billing_app.state.guard import SocketGuard
+from billing_app.state.invoice import InvoiceState
+from billing_app.state.login import LoginState
+from billing_app.state.session import SessionState
+from billing_app.ui.pages.customer import customer
+from billing_app.ui.pages.customers import customers
+from billing_app.ui.pages.invoice import invoice
+from billing_app.ui.pages.login import login
+from billing_app.ui.pages.lost import not_found, start
+
+ENTER = SessionState.enter
+# Compiled pages are public: nothing that only some may see is in them, and each handler asks who
+# is there. What runs first here only leads people to the sign-in page.
+PAGES = (
+    ("/", start, "Tallybook", rx.redirect("/customers", replace=True)),
+    ("/login", login, "Sign in · Tallybook", LoginState.load),
+    ("/customers", customers, "Customers · Tallybook", [ENTER, CustomersState.load]),
+    ("/customers/[key]", customer, "Customer · Tallybook", [ENTER, CustomerState.load]),
+    ("/invoices/[number]", invoice, "Invoice · Tallybook", [ENTER, InvoiceState.load]),
+    ("404", not_found, "Not found · Tallybook", None),
+)
+
+
+def page_files(pages: ASGIApp) -> ASGIApp:
+    """The pages as files, each page without parameters under its one address."""
+    return PageFiles(pages, frozenset(route for route, *_ in PAGES if "[" not in route and len(route) > 1))
+
+
+def head() -> list[rx.Component]:
+    """What every page loads before anything else, all of it from here."""
+    return [
+        rx.el.script(src="/app.js"),
+        rx.el.link(rel="icon", href="/favicon.svg", type="image/svg+xml"),
+        rx.el.link(
+            rel="preload",
+            href="/fonts/inter-latin.woff2",
+            type="font/woff2",
+            custom_attrs={"as": "font", "crossOrigin": "anonymous"},
+        ),
+    ]
+
+
+app = rx.App(
+    api_transformer=[page_files, SocketGuard, before_pages(create_api())],
+    backend_exception_handler=on_page_error,
+    stylesheets=["/app.css"],
+    head_components=head(),
+    # Without Reflex's own connection toast: the frame says it, and names no address.
+    app_wraps={(55, "ErrorBoundary"): lambda stateful: default_error_boundary()},
+    html_lang="en",
+)
+for _route, _page, _title, _on_load in PAGES:
+    app.add_page(_page, route=_route, title=_title, on_load=_on_load)

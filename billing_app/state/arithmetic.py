@@ -1,0 +1,70 @@
+"""An invoice line's arithmetic in words, one sentence a row, every number from the line itself."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Protocol
+
+from billing_app.state.text import ARROW, MINUS, TIMES, exact_money, money, quantity
+
+
+class PricedLine(Protocol):
+    """What the arithmetic needs of an invoice line."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def plan_name(self) -> str: ...
+    @property
+    def plan_version(self) -> int: ...
+    @property
+    def quantity_before(self) -> Decimal | None: ...
+    @property
+    def quantity_after(self) -> Decimal | None: ...
+    @property
+    def included_quantity(self) -> Decimal | None: ...
+    @property
+    def unit_price(self) -> Decimal | None: ...
+    @property
+    def exact_amount(self) -> Decimal: ...
+    @property
+    def rated_minor(self) -> int: ...
+    @property
+    def exact_amount_before(self) -> Decimal: ...
+    @property
+    def already_charged_minor(self) -> int: ...
+    @property
+    def amount_minor(self) -> int: ...
+
+
+def sentences(line: PricedLine, currency: str) -> list[str]:
+    """How the amount came about: nothing for a base line, one row for usage, three for late usage."""
+    if line.quantity_after is None or line.quantity_before is None:
+        return []
+    now = _rated(line, line.quantity_after, line.exact_amount, line.rated_minor, currency)
+    if line.kind != "late_usage":
+        return [now]
+    before = _rated(
+        line, line.quantity_before, line.exact_amount_before, line.already_charged_minor, currency
+    )
+    charged = money(line.already_charged_minor, currency)
+    difference = (
+        f"{money(line.rated_minor, currency)} {MINUS} {charged} already charged"
+        f" = {money(line.amount_minor, currency)}"
+    )
+    return [f"Before: {before}", f"Now: {now}", difference]
+
+
+def _rated(line: PricedLine, used: Decimal, exact_amount: Decimal, rounded_minor: int, currency: str) -> str:
+    """`1,530 used − 1,000 included = 530 × $0.0125 = $6.625 → $6.63`."""
+    assert line.included_quantity is not None
+    assert line.unit_price is not None
+    included = line.included_quantity
+    if used <= included:
+        return f"{quantity(used)} used, within the {quantity(included)} included = {money(0, currency)}"
+    exact, rounded = exact_money(exact_amount, currency), money(rounded_minor, currency)
+    text = (
+        f"{quantity(used)} used {MINUS} {quantity(included)} included = {quantity(used - included)}"
+        f" {TIMES} {exact_money(line.unit_price, currency)} = {exact}"
+    )
+    return text if exact == rounded else f"{text} {ARROW} {rounded}"

@@ -1,0 +1,65 @@
+"""The one map from errors to what a person sees on a page."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import reflex as rx
+from reflex.event import EventSpec
+
+from billing_app.db import is_unavailable
+from billing_app.errors import BillingError, NotFound, Unauthenticated
+
+logger = logging.getLogger(__name__)
+
+LOADING, READY, MISSING, FAILED = "loading", "ready", "missing", "failed"
+_OURS = "Something went wrong here. It has been logged; try again."
+_DATABASE = "The database does not answer. Try again in a moment."
+
+
+class Loads(Protocol):
+    """A state with a loading phase."""
+
+    phase: str
+    problem: str
+
+
+def sentence(error: Exception) -> str:
+    """What to tell a person about an error; nothing internal is ever in it."""
+    if isinstance(error, BillingError):
+        return error.detail
+    if is_unavailable(error):
+        return _DATABASE
+    logger.error("unexpected error in a page", exc_info=error)
+    return _OURS
+
+
+def on_page_error(exception: Exception) -> EventSpec:
+    """Answers whatever a handler let through: to the sign-in page, or a toast that says why."""
+    if isinstance(exception, Unauthenticated):
+        return to_sign_in(exception)
+    return rx.toast.error(sentence(exception), close_button=True)
+
+
+def to_sign_in(error: Unauthenticated) -> EventSpec:
+    """Leave for the sign-in page, with the reason, coming back afterwards."""
+    reason = error.detail if error.code != "not_signed_in" else ""
+    return rx.call_script(f"tallybook.toSignIn({json.dumps(reason)})")
+
+
+@asynccontextmanager
+async def loading(state: Loads) -> AsyncIterator[None]:
+    """Ends in READY, MISSING or FAILED with its reason; being signed out is not caught here."""
+    try:
+        yield
+        state.phase, state.problem = READY, ""
+    except Unauthenticated:
+        raise
+    except NotFound as error:
+        state.phase, state.problem = MISSING, error.detail
+    except Exception as error:
+        state.phase, state.problem = FAILED, sentence(error)

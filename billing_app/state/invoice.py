@@ -1,0 +1,196 @@
+"""One invoice: its arithmetic, and what each line was made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+import reflex as rx
+
+from billing_app.services import invoices
+from billing_app.state import address, text
+from billing_app.state.arithmetic import sentences
+from billing_app.state.errors import LOADING, loading
+from billing_app.state.rows import DayItem, EventItem, InvoiceSheet, LineItem, PaymentItem
+from billing_app.state.session import call, viewer_zone
+
+EVENTS = 20
+CLOSED = 0
+
+
+class InvoiceState(rx.State):
+    """The sheet, and at most one line opened to a page of its events."""
+
+    phase: str = LOADING
+    problem: str = ""
+    number: str = ""
+    invoice: InvoiceSheet = InvoiceSheet()
+    lines: list[LineItem] = []
+    payments: list[PaymentItem] = []
+
+    open_line: int = CLOSED
+    days: list[DayItem] = []
+    busiest_day: str = ""
+    events: list[EventItem] = []
+    zone: str = ""
+    _trail: str = ""
+    _next_trail: str = ""
+    has_next: bool = False
+    has_previous: bool = False
+
+    @rx.event
+    async def load(self) -> AsyncIterator[None]:
+        """Show the invoice that the address names, opened at the line that it names."""
+        number = address.segment(self, 1)
+        if number != self.number:
+            self.number, self.phase, self.invoice = number, LOADING, InvoiceSheet()
+            self.lines, self.payments = [], []
+        self.open_line, self.days, self.events = CLOSED, [], []
+        yield
+        async with loading(self):
+            found = await call(self, invoices.get_invoice, number)
+            self.invoice = _sheet(found)
+            self.lines = [_line(line, found.currency) for line in found.lines]
+            self.payments = [_payment(payment, found.currency) for payment in found.payments]
+            opened = _line_number(address.parameter(self, "line"))
+            if any(line.number == opened and line.has_usage for line in self.lines):
+                await _open(self, opened)
+
+    @rx.event
+    async def toggle(self, line: int) -> Any:
+        """Open a line to its usage, or close it; the address follows."""
+        chosen = _line_number(line)
+        if chosen == self.open_line or chosen == CLOSED:
+            self.open_line, self.days, self.events = CLOSED, [], []
+        else:
+            await _open(self, chosen)
+        shown = str(self.open_line) if self.open_line else ""
+        here = address.link(f"/invoices/{self.number}", line=shown)
+        return rx.call_script(f"tallybook.replaceAddress({json.dumps(here)})")
+
+    @rx.event
+    async def next_events(self) -> None:
+        """The following page of the open line's events."""
+        if self.open_line and self._next_trail:
+            await _show_events(self, self._next_trail)
+
+    @rx.event
+    async def previous_events(self) -> None:
+        """The page of the open line's events before this one."""
+        if self.open_line and self._trail:
+            await _show_events(self, address.back(self._trail))
+
+
+def _line_number(value: object) -> int:
+    # From a browser: anything at all.
+    text_value = str(value)
+    return (
+        int(text_value) if text_value.isascii() and text_value.isdigit() and len(text_value) < 6 else CLOSED
+    )
+
+
+async def _open(state: InvoiceState, line: int) -> None:
+    days = await call(state, invoices.usage_per_day, state.number, line)
+    state.days, state.busiest_day = _days(days)
+    state.open_line = line
+    await _show_events(state, "")
+
+
+async def _show_events(state: InvoiceState, trail: str) -> None:
+    page = await call(
+        state,
+        invoices.list_invoice_events,
+        state.number,
+        line_number=state.open_line,
+        limit=EVENTS,
+        cursor=address.cursor_of(trail),
+    )
+    zone = viewer_zone(state)
+    state.zone = str(zone)
+    state.events = [_event(event, zone) for event in page.items]
+    state._trail, state._next_trail = trail, address.further(trail, page.next_cursor)
+    state.has_next, state.has_previous = bool(state._next_trail), bool(trail)
+
+
+def _sheet(invoice: invoices.InvoiceDetail) -> InvoiceSheet:
+    currency = invoice.currency
+    return InvoiceSheet(
+        number=invoice.number,
+        period=text.month(invoice.period_start),
+        issued=text.day(invoice.issued_at.date()),
+        due=text.day(invoice.due_on),
+        status=invoice.payment_status,
+        currency=currency,
+        issuer_name=invoice.issuer.name,
+        issuer_address=invoice.issuer.address,
+        issuer_email=invoice.issuer.email,
+        payment_instructions=invoice.issuer.payment_instructions,
+        customer_name=invoice.customer.name,
+        customer_href=address.link(f"/customers/{invoice.customer.key}"),
+        customer_email=invoice.customer.email,
+        customer_address=invoice.customer.billing_address,
+        total=text.money(invoice.total_minor, currency),
+        paid=text.money(-invoice.paid_minor, currency),
+        balance=text.money(invoice.balance_minor, currency),
+        content_sha256=invoice.content_sha256,
+        previous_sha256=invoice.previous_sha256 or "",
+        chain_ok=invoice.chain_ok,
+    )
+
+
+_TITLES = {"base": "Monthly price", "overage": "Usage in {month}", "late_usage": "Late usage of {month}"}
+
+
+def _line(line: invoices.LineRow, currency: str) -> LineItem:
+    month = text.month(line.usage_period) if line.usage_period else ""
+    return LineItem(
+        number=line.line_number,
+        title=_TITLES[line.kind].format(month=month),
+        plan=text.plan(line.plan_name, line.plan_version),
+        is_late=line.kind == "late_usage",
+        has_usage=bool(line.quantity),
+        quantity="" if line.quantity is None else text.quantity(line.quantity),
+        unit_price="" if line.unit_price is None else text.exact_money(line.unit_price, currency),
+        amount=text.money(line.amount_minor, currency),
+        arithmetic=sentences(line, currency),
+    )
+
+
+def _payment(payment: invoices.PaymentRow, currency: str) -> PaymentItem:
+    return PaymentItem(
+        received=text.day(payment.received_on),
+        method=payment.method,
+        reference=payment.reference,
+        amount=text.money(payment.amount_minor, currency),
+        reversed_because=payment.reversal_reason or "",
+    )
+
+
+def _days(days: Any) -> tuple[list[DayItem], str]:
+    most = max((each.quantity for each in days), default=Decimal(0))
+    items = [
+        DayItem(
+            day=text.day(each.day),
+            quantity=text.quantity(each.quantity),
+            height=f"{each.quantity / most * 100:.2f}%" if most else "0%",
+        )
+        for each in days
+    ]
+    busiest = max(days, key=lambda each: each.quantity, default=None)
+    if busiest is None:
+        return items, ""
+    return items, f"most on {text.day(busiest.day)}: {text.quantity(busiest.quantity)}"
+
+
+def _event(event: invoices.EventRow, zone: Any) -> EventItem:
+    return EventItem(
+        occurred=text.moment(event.occurred_at, zone),
+        occurred_utc=text.moment_utc(event.occurred_at),
+        recorded=text.moment(event.recorded_at, zone),
+        recorded_utc=text.moment_utc(event.recorded_at),
+        key=event.idempotency_key,
+        quantity=text.quantity(event.quantity),
+        recorded_by=event.recorded_by,
+    )

@@ -1,0 +1,39 @@
+"""The sign-in page: what it offers before anybody is signed in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import reflex as rx
+
+from billing_app.errors import Unauthenticated
+from billing_app.services.demo_accounts import DEMO_USERS
+from billing_app.settings import get_settings
+from billing_app.state.rows import DemoAccount
+from billing_app.state.session import ROLE_LABELS, authenticated
+
+_MAY = {
+    "admin": "Everything, users and settings included",
+    "billing": "Customers, plans, usage and invoices",
+    "finance": "Reads everything, changes nothing",
+}
+
+
+class LoginState(rx.State):
+    """The demo's accounts, in a demo only."""
+
+    demo_accounts: list[DemoAccount] = []
+
+    @rx.event
+    async def load(self) -> Any:
+        """Somebody who is signed in already goes on; reads nothing else of the database."""
+        self.demo_accounts = [
+            DemoAccount(ROLE_LABELS[user.role], user.email, user.password, _MAY[user.role])
+            for user in DEMO_USERS
+            if get_settings().demo
+        ]
+        try:
+            await authenticated(self)
+        except Unauthenticated:
+            return None
+        return rx.call_script("tallybook.goOn()")

@@ -1,0 +1,132 @@
+"""All that may reach a browser: frozen rows of strings, made from what services return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class CustomerItem:
+    """A row of the list of customers."""
+
+    href: str = ""
+    name: str = ""
+    email: str = ""
+    key: str = ""
+    plan: str = ""
+    status: str = ""
+    outstanding: str = ""
+    owes: bool = False
+
+
+@dataclass(frozen=True)
+class CustomerHeader:
+    """Who a customer is."""
+
+    name: str = ""
+    key: str = ""
+    email: str = ""
+    address: str = ""
+    plan: str = ""
+    status: str = ""
+    currency: str = ""
+    since: str = ""
+    outstanding: str = ""
+    owes: bool = False
+
+
+@dataclass(frozen=True)
+class InvoiceItem:
+    """A row of a list of invoices."""
+
+    href: str = ""
+    number: str = ""
+    period: str = ""
+    total: str = ""
+    balance: str = ""
+    due: str = ""
+    status: str = ""
+
+
+@dataclass(frozen=True)
+class InvoiceSheet:
+    """An invoice without its lines and payments."""
+
+    number: str = ""
+    period: str = ""
+    issued: str = ""
+    due: str = ""
+    status: str = ""
+    currency: str = ""
+    issuer_name: str = ""
+    issuer_address: str = ""
+    issuer_email: str = ""
+    payment_instructions: str = ""
+    customer_name: str = ""
+    customer_href: str = ""
+    customer_email: str = ""
+    customer_address: str = ""
+    total: str = ""
+    paid: str = ""
+    balance: str = ""
+    content_sha256: str = ""
+    previous_sha256: str = ""
+    chain_ok: bool = False
+
+
+@dataclass(frozen=True)
+class LineItem:
+    """An invoice line with its arithmetic in words."""
+
+    number: int = 0
+    title: str = ""
+    plan: str = ""
+    is_late: bool = False
+    has_usage: bool = False
+    quantity: str = ""
+    unit_price: str = ""
+    amount: str = ""
+    arithmetic: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PaymentItem:
+    """Money received, or given back."""
+
+    received: str = ""
+    method: str = ""
+    reference: str = ""
+    amount: str = ""
+    reversed_because: str = ""
+
+
+@dataclass(frozen=True)
+class DayItem:
+    """One day's usage; `height` is its share of the largest, as CSS."""
+
+    day: str = ""
+    quantity: str = ""
+    height: str = "0%"
+
+
+@dataclass(frozen=True)
+class EventItem:
+    """One usage event of a line."""
+
+    occurred: str = ""
+    occurred_utc: str = ""
+    recorded: str = ""
+    recorded_utc: str = ""
+    key: str = ""
+    quantity: str = ""
+    recorded_by: str = ""
+
+
+@dataclass(frozen=True)
+class DemoAccount:
+    """An account of the demo, shown on the sign-in page of a demo and nowhere else."""
+
+    label: str = ""
+    email: str = ""
+    password: str = ""
+    may: str = ""

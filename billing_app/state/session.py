@@ -1,0 +1,83 @@
+"""Who is looking at the pages, and the one way from a handler to a service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
+from zoneinfo import ZoneInfo
+
+import reflex as rx
+from sqlmodel import Session
+
+from billing_app import identity
+from billing_app.db import get_database
+from billing_app.domain.actor import Actor
+from billing_app.errors import Unauthenticated
+from billing_app.services import auth
+from billing_app.state.text import zone_named
+from billing_app.web import cookie_value, session_token
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+Service = Callable[Concatenate[Session, Actor, P], Result]
+
+ROLE_LABELS = {"admin": "Admin", "billing": "Billing", "finance": "Finance"}
+
+
+class SessionState(rx.State):
+    """The signed-in person, for the frame of every page. Shown only: no handler trusts it."""
+
+    signed_in: bool = False
+    name: str = ""
+    email: str = ""
+    role: str = ""
+    read_only: bool = False
+
+    @rx.event
+    async def enter(self) -> None:
+        """Read who is signed in; nobody is sent to the sign-in page."""
+        who = await authenticated(self)
+        self.signed_in = True
+        self.name = who.user.name
+        self.email = who.user.email
+        self.role = ROLE_LABELS.get(who.actor.role or "", "")
+        self.read_only = who.actor.read_only
+
+
+async def authenticated(state: rx.State) -> auth.Authenticated:
+    """Who sent this event, asked of the database each time: a revoked session counts at once.
+
+    Raises Unauthenticated.
+    """
+    return await asyncio.to_thread(_authenticate, _token(state))
+
+
+async def call(state: rx.State, service: Service[P, Result], /, *args: P.args, **kwargs: P.kwargs) -> Result:
+    """One service call as the actor who sent this event, in a transaction of its own.
+
+    In a thread, so that nobody else's event waits for the database. Raises Unauthenticated
+    before anything is read, and whatever the service raises.
+    """
+    return await asyncio.to_thread(_in_transaction, _token(state), service, args, kwargs)
+
+
+def viewer_zone(state: rx.State) -> ZoneInfo:
+    """The zone that the viewer's browser said it is in, else UTC."""
+    return zone_named(cookie_value(state.router.headers.cookie, "tallybook_zone"))
+
+
+def _token(state: rx.State) -> str:
+    return session_token(state.router.headers.cookie)
+
+
+def _authenticate(token: str) -> auth.Authenticated:
+    if not token:
+        raise Unauthenticated("Sign in first.", code="not_signed_in")
+    return identity.authenticate(token)
+
+
+def _in_transaction(token: str, service: Any, args: Any, kwargs: Any) -> Any:
+    actor = _authenticate(token).actor
+    with get_database().transaction(actor) as session:
+        return service(session, actor, *args, **kwargs)

@@ -1,0 +1,1 @@
+"""What a person sees: functions of state vars. They know states, never services."""

@@ -1,0 +1,116 @@
+"""The list of customers: the way in."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from billing_app.state.customers import CustomersState
+from billing_app.state.rows import CustomerItem
+from billing_app.ui import classes
+from billing_app.ui.components.basics import by_phase, customer_badge, icon, link, notice
+from billing_app.ui.components.tables import (
+    column,
+    number_column,
+    pagination,
+    row_link,
+    table,
+    table_bones,
+)
+from billing_app.ui.layout import page
+
+
+def customers() -> rx.Component:
+    """A page of customers, found by name or email."""
+    return page(
+        "Customers",
+        "Customers",
+        _search(),
+        by_phase(
+            CustomersState.phase,
+            CustomersState.problem,
+            loading=table_bones(),
+            missing=rx.fragment(),
+            ready=rx.cond(CustomersState.rows.length() > 0, _table(), _empty()),
+        ),
+    )
+
+
+def _search() -> rx.Component:
+    return rx.el.div(
+        icon("search", 16, "pointer-events-none absolute left-3 top-2.5 text-faint"),
+        rx.el.input(
+            key=CustomersState.search_field.to_string(),
+            default_value=CustomersState.search,
+            on_change=CustomersState.search_for.debounce(180),
+            type="search",
+            aria_label="Search customers",
+            placeholder="Search by name or email",
+            auto_complete="off",
+            class_name=f"{classes.INPUT} pl-9",
+            custom_attrs={"data-search": "", "aria-keyshortcuts": "/"},
+        ),
+        rx.el.kbd(
+            "/",
+            class_name="pointer-events-none absolute right-2 top-2 hidden h-5 items-center rounded border"
+            " border-line bg-sunken px-1.5 font-sans text-xs text-faint md:inline-flex",
+        ),
+        role="search",
+        class_name="relative mb-4 max-w-sm",
+    )
+
+
+def _table() -> rx.Component:
+    return rx.fragment(
+        table(
+            "Customers",
+            [
+                column("Customer"),
+                column("Email", wide_only=True),
+                column("Plan", wide_only=True),
+                column("Status"),
+                number_column("Outstanding"),
+            ],
+            rx.foreach(CustomersState.rows, _row),
+        ),
+        pagination(CustomersState.previous_href, CustomersState.next_href),
+    )
+
+
+def _row(customer: rx.Var[CustomerItem]) -> rx.Component:
+    return rx.el.tr(
+        rx.el.td(
+            rx.el.div(row_link(customer.name, customer.href), class_name="max-w-40 truncate md:max-w-64"),
+            class_name=classes.TD_MAIN,
+        ),
+        rx.el.td(
+            rx.el.div(customer.email, class_name="max-w-64 truncate"),
+            class_name=f"{classes.TD} {classes.WIDE_ONLY}",
+        ),
+        rx.el.td(customer.plan, class_name=f"{classes.TD} {classes.WIDE_ONLY}"),
+        rx.el.td(customer_badge(customer.status), class_name=classes.TD),
+        rx.el.td(
+            customer.outstanding,
+            class_name=rx.cond(customer.owes, classes.TD_AMOUNT, f"{classes.TD_NUMBER} text-faint"),
+        ),
+        class_name=classes.TR_LINK,
+    )
+
+
+def _empty() -> rx.Component:
+    return rx.el.div(
+        rx.cond(
+            CustomersState.search != "",
+            notice(
+                "search-x",
+                "No customer matches",
+                rx.fragment("Nothing has “", CustomersState.search, "” in its name or email."),
+                link("Show all customers", "/customers", classes.BUTTON),
+            ),
+            notice(
+                "users",
+                "No customers yet",
+                "A customer is made with the HTTP API or the command line, and appears here at the next load.",
+            ),
+        ),
+        class_name=classes.PANEL,
+    )

@@ -1,0 +1,235 @@
+"""One invoice, as it is sent and printed, with everything that explains it."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from billing_app.state.invoice import InvoiceState
+from billing_app.ui import classes
+from billing_app.ui.components.basics import (
+    Text,
+    action_button,
+    bone,
+    by_phase,
+    icon,
+    link,
+    notice,
+    payment_badge,
+)
+from billing_app.ui.components.invoice_lines import lines
+from billing_app.ui.layout import page
+
+
+def invoice() -> rx.Component:
+    """The sheet, centred; the number leads in the top bar."""
+    return page(
+        rx.fragment("Invoice ", InvoiceState.number),
+        "Customers",
+        rx.el.div(
+            by_phase(
+                InvoiceState.phase,
+                InvoiceState.problem,
+                loading=_bones(),
+                missing=_missing(),
+                ready=rx.fragment(_actions(), _sheet(), _seal()),
+            ),
+            class_name="mx-auto max-w-3xl print:max-w-none",
+        ),
+        above=rx.cond(
+            InvoiceState.invoice.customer_name != "",
+            rx.el.span(
+                link(
+                    InvoiceState.invoice.customer_name,
+                    InvoiceState.invoice.customer_href,
+                    "max-w-56 truncate text-sm text-soft hover:text-ink",
+                ),
+                icon("chevron-right", 14, "shrink-0 text-faint"),
+                class_name="hidden min-w-0 items-center gap-2 md:flex",
+            ),
+        ),
+    )
+
+
+def _actions() -> rx.Component:
+    return rx.el.div(
+        payment_badge(InvoiceState.invoice.status),
+        rx.el.span(_due_sentence(), class_name="text-sm text-soft"),
+        rx.el.div(action_button("Print", "print", "printer"), class_name="ml-auto"),
+        class_name="mb-3 flex items-center gap-3 print:hidden",
+    )
+
+
+def _due_sentence() -> rx.Var[str]:
+    sheet = InvoiceState.invoice
+    return rx.match(
+        sheet.status,
+        ("paid", "Nothing is owed"),
+        ("overdue", f"{sheet.balance} was due on {sheet.due}"),
+        f"{sheet.balance} due on {sheet.due}",
+    )
+
+
+def _sheet() -> rx.Component:
+    sheet = InvoiceState.invoice
+    return rx.el.article(
+        rx.el.div(
+            rx.el.div(
+                rx.el.div(sheet.issuer_name, class_name="text-base font-semibold leading-6"),
+                _lines_of_text(sheet.issuer_address),
+                rx.el.div(sheet.issuer_email, class_name="text-soft"),
+                class_name="min-w-0",
+            ),
+            rx.el.div(
+                rx.el.div("Invoice", class_name=classes.EYEBROW),
+                rx.el.div(sheet.number, class_name="text-base font-semibold leading-6 tabular-nums"),
+                class_name="sm:text-right",
+            ),
+            class_name="flex flex-col justify-between gap-4 sm:flex-row",
+        ),
+        rx.el.div(
+            rx.el.div(
+                rx.el.div("Billed to", class_name=classes.EYEBROW),
+                rx.el.div(
+                    link(sheet.customer_name, sheet.customer_href, "font-medium text-ink hover:underline"),
+                    class_name="mt-1",
+                ),
+                _lines_of_text(sheet.customer_address),
+                rx.el.div(sheet.customer_email, class_name="text-soft [overflow-wrap:anywhere]"),
+                class_name="min-w-0 flex-1",
+            ),
+            rx.el.dl(
+                _fact("Period", sheet.period),
+                _fact("Issued", sheet.issued),
+                _fact("Due", sheet.due),
+                class_name="grid grid-cols-3 gap-x-8 gap-y-3 sm:text-right",
+            ),
+            class_name="mt-8 flex flex-col gap-6 sm:flex-row",
+        ),
+        lines(),
+        _totals(),
+        rx.cond(
+            sheet.payment_instructions != "",
+            rx.el.div(
+                rx.el.div("How to pay", class_name=classes.EYEBROW),
+                rx.el.p(sheet.payment_instructions, class_name="mt-1 whitespace-pre-line text-soft"),
+                class_name="mt-8",
+            ),
+        ),
+        class_name=f"{classes.PANEL} px-5 py-6 text-sm sm:px-8 sm:py-8 print:border-0 print:p-0",
+    )
+
+
+def _lines_of_text(text: rx.Var[str]) -> rx.Component:
+    return rx.el.div(text, class_name="whitespace-pre-line text-soft empty:hidden")
+
+
+def _fact(name: str, value: Text) -> rx.Component:
+    return rx.el.div(
+        rx.el.dt(name, class_name=classes.EYEBROW),
+        rx.el.dd(value, class_name="mt-1 whitespace-nowrap font-medium tabular-nums"),
+    )
+
+
+def _totals() -> rx.Component:
+    sheet = InvoiceState.invoice
+    return rx.el.dl(
+        _total("Total", sheet.total, "font-semibold text-ink"),
+        rx.foreach(
+            InvoiceState.payments,
+            lambda payment: _total(
+                rx.el.span(
+                    rx.cond(payment.reversed_because != "", "Payment of ", "Paid on "),
+                    payment.received,
+                    rx.cond(payment.method != "", f", {payment.method}", ""),
+                    rx.cond(payment.reference != "", f" ({payment.reference})", ""),
+                    rx.cond(
+                        payment.reversed_because != "",
+                        rx.el.span(
+                            f"Reversed: {payment.reversed_because}",
+                            class_name="block text-xs leading-4 text-bad",
+                        ),
+                    ),
+                ),
+                rx.cond(
+                    payment.reversed_because != "",
+                    rx.el.s(payment.amount),
+                    rx.fragment("\N{MINUS SIGN}", payment.amount),
+                ),
+                "text-soft",
+            ),
+        ),
+        _total("Balance due", sheet.balance, "border-t border-line pt-2 text-base font-semibold text-ink"),
+        class_name="ml-auto mt-4 flex w-full flex-col gap-2 sm:max-w-sm",
+    )
+
+
+def _total(name: Text | rx.Component, amount: Text | rx.Component, class_name: str) -> rx.Component:
+    return rx.el.div(
+        rx.el.dt(name, class_name="min-w-0"),
+        rx.el.dd(amount, class_name="whitespace-nowrap tabular-nums"),
+        class_name=f"flex justify-between gap-6 {class_name}",
+    )
+
+
+def _seal() -> rx.Component:
+    sheet = InvoiceState.invoice
+    return rx.el.section(
+        rx.el.div(
+            rx.cond(
+                sheet.chain_ok,
+                rx.fragment(
+                    icon("shield-check", 16, "shrink-0 text-good"),
+                    rx.cond(
+                        sheet.previous_sha256 != "",
+                        "Unchanged since it was issued, and chained to the invoice before it",
+                        "Unchanged since it was issued; the first of its chain",
+                    ),
+                ),
+                rx.fragment(
+                    icon("shield-alert", 16, "shrink-0 text-bad"),
+                    rx.el.span(
+                        "The content no longer matches its hash or the invoice before it",
+                        class_name="font-medium text-bad",
+                    ),
+                ),
+            ),
+            class_name="flex items-center gap-2 text-soft",
+        ),
+        rx.el.dl(
+            _hash("Content SHA-256", sheet.content_sha256),
+            rx.cond(sheet.previous_sha256 != "", _hash("Previous invoice", sheet.previous_sha256)),
+            class_name="mt-2 flex flex-col gap-1 pl-6",
+        ),
+        aria_label="Seal",
+        class_name="mt-4 px-1 text-xs leading-4 print:mt-8",
+    )
+
+
+def _hash(name: str, value: rx.Var[str]) -> rx.Component:
+    return rx.el.div(
+        rx.el.dt(name, class_name="w-28 shrink-0 text-faint"),
+        rx.el.dd(value, class_name="min-w-0 font-mono text-[11px] text-soft [overflow-wrap:anywhere]"),
+        class_name="flex flex-col sm:flex-row",
+    )
+
+
+def _missing() -> rx.Component:
+    return rx.el.div(
+        notice(
+            "file-x",
+            "There is no such invoice",
+            rx.fragment("No invoice has the number “", InvoiceState.number, "”."),
+            link("All customers", "/customers", classes.BUTTON),
+        ),
+        class_name=classes.PANEL,
+    )
+
+
+def _bones() -> rx.Component:
+    return rx.el.div(
+        bone("h-5 w-40"),
+        bone("mt-2 h-4 w-56"),
+        bone("mt-10 h-4 w-48"),
+        *[bone("mt-6 h-4 w-full") for _ in range(4)],
+        class_name=f"{classes.PANEL} mt-11 h-[32rem] p-8",
+    )

@@ -1,0 +1,22 @@
+"""Tailwind's names for the colours of assets/app.css; both grounds follow from the variables."""
+
+COLORS = {
+    name: f"var(--{name})"
+    for name in (
+        *("ground", "sunken", "raised", "hover", "line", "line-strong", "field-line", "bone"),
+        *("ink", "soft", "faint", "accent", "accent-soft"),
+        *("button", "button-hover", "on-button"),
+        *("good", "good-soft", "warn", "warn-soft", "bad", "bad-soft"),
+        *("quiet", "quiet-soft", "hold", "hold-soft", "late", "late-soft"),
+    )
+}
+
+TAILWIND = {
+    "theme": {
+        "extend": {
+            "colors": COLORS,
+            "fontFamily": {"sans": ["Inter", "ui-sans-serif", "system-ui", "sans-serif"]},
+        }
+    },
+    "plugins": [],
+}

@@ -1,0 +1,49 @@
+"""What HTTP and the websocket have in common: the session cookie, and whose pages are asking."""
+
+from __future__ import annotations
+
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import urlsplit
+
+from starlette.requests import HTTPConnection
+
+from billing_app.settings import get_settings
+
+SESSION_COOKIE = "tallybook_session"
+# Readable by the pages: tells them that another sign-in began, and nothing else.
+EPOCH_COOKIE = "tallybook_epoch"
+
+
+def cookie_value(cookie_header: str, name: str) -> str:
+    """One cookie out of a Cookie header, empty when it is not there."""
+    try:
+        morsel = SimpleCookie(cookie_header).get(name)
+    except CookieError:
+        return ""
+    return morsel.value if morsel else ""
+
+
+def session_token(cookie_header: str) -> str:
+    """The session's token out of a Cookie header, empty when there is none."""
+    return cookie_value(cookie_header, SESSION_COOKIE)
+
+
+def is_own_origin(connection: HTTPConnection) -> bool:
+    """Whether the `Origin` header names this server: the public address, or the host asked for.
+
+    A request without the header is not ours: a browser sends it with every unsafe request and
+    with every websocket handshake.
+    """
+    origin = connection.headers.get("origin", "")
+    if not origin or origin == "null":
+        return False
+    public = get_settings().public_url
+    if public and origin == "{0.scheme}://{0.netloc}".format(urlsplit(public)):
+        return True
+    return urlsplit(origin).netloc == connection.headers.get("host")
+
+
+def is_https(connection: HTTPConnection) -> bool:
+    """Whether people reach this server over https, here or at the proxy before it."""
+    public = get_settings().public_url
+    return connection.url.scheme in ("https", "wss") or bool(public and public.startswith("https:"))
