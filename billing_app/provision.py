@@ -53,9 +53,9 @@ def create_database(server: embedded.Server, database: str) -> None:
     with psycopg.connect(_plain(server.url("postgres", server.superuser)), autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
         for role in (OWNER_ROLE, APPLICATION_ROLE):
-            if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).fetchone():
+            if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
                 connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
-        found = connection.execute("SELECT FROM pg_database WHERE datname = %s", [database])
+        found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database])
         if not found.fetchone():
             connection.execute(
                 sql.SQL("CREATE DATABASE {} OWNER {}").format(

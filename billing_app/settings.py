@@ -47,6 +47,11 @@ class Settings(BaseSettings):
             )
         return self
 
+    def url(self) -> str:
+        """Where people find the pages."""
+        host = "localhost" if _is_loopback(self.host) else self.host
+        return self.public_url or f"http://{host}:{self.port}"
+
     def signing_secret(self) -> str:
         """The JWT secret: the one set, else the one made once and kept in the data directory.
 

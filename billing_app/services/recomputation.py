@@ -46,7 +46,7 @@ class Report:
     invoices: int = 0
     lines: int = 0
     usage_months: int = 0
-    payments: int = 0
+    paid_invoices: int = 0
     runs_under_way: int = 0
     # Closed and not yet invoiced: a difference only when no run is under way.
     awaiting_invoice: list[str] = field(default_factory=list)
@@ -264,7 +264,7 @@ def _check_charged(account: _Account, report: Report) -> None:
 def _check_payments(account: _Account, report: Report) -> None:
     totals = {stored.content.period_start: stored.content.total_minor for stored in account.invoices}
     for period_start, paid_minor in account.paid.items():
-        report.payments += 1
+        report.paid_invoices += 1
         if paid_minor > totals.get(period_start, 0):
             report.differs(f"{account.customer.key}: {label(period_start)} is paid beyond its total")
 
