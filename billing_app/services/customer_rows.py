@@ -14,7 +14,7 @@ from sqlmodel import Session, select
 from billing_app.db import now
 from billing_app.domain.periods import period_of
 from billing_app.errors import NotFound
-from billing_app.models import Customer
+from billing_app.models import Customer, Plan
 from billing_app.services import fields
 from billing_app.services.ids import find_number, public_id
 from billing_app.services.paging import Page, check_limit, decode_cursor, page_of
@@ -72,68 +72,87 @@ def get_customer_id(session: Session, ref: object) -> int:
     return customer_id
 
 
+# The condition and the order are on the customer alone, so that only what is shown is looked up.
 _ROWS = """
-    SELECT c.customer_id, c.key, c.name, c.email, c.billing_address, c.currency,
-           CASE WHEN EXISTS (SELECT FROM suspension x
-                              WHERE x.customer_id = c.customer_id AND x.ended_at IS NULL)
-                THEN 'suspended' ELSE 'active' END AS status,
-           p.plan_id, p.name AS plan_name, p.version AS plan_version,
-           c.created_at, c.version, lower(c.name) AS sort_name
-      FROM customer c
+    SELECT c.*, p.plan_id, p.name AS plan_name, p.version AS plan_version,
+           EXISTS (SELECT FROM suspension x
+                    WHERE x.customer_id = c.customer_id AND x.ended_at IS NULL) AS suspended
+      FROM (SELECT customer.*, lower(name) AS sort_name FROM customer WHERE {condition}
+             ORDER BY lower(name), customer_id LIMIT :limit) c
       LEFT JOIN LATERAL (SELECT s.plan_id FROM subscription s
                           WHERE s.customer_id = c.customer_id AND s.effective_from <= :month
                           ORDER BY s.effective_from DESC LIMIT 1) s ON true
       LEFT JOIN plan p ON p.plan_id = s.plan_id
+     ORDER BY c.sort_name, c.customer_id
 """
+_SUSPENDED = (
+    "EXISTS (SELECT FROM suspension x WHERE x.customer_id = customer.customer_id AND x.ended_at IS NULL)"
+)
+_ON_PLAN = """
+    customer_id IN (
+        SELECT s.customer_id FROM subscription s
+         WHERE s.plan_id = ANY(:plan_ids) AND s.effective_from <= :month
+           AND NOT EXISTS (SELECT FROM subscription later
+                            WHERE later.customer_id = s.customer_id
+                              AND later.effective_from > s.effective_from
+                              AND later.effective_from <= :month))
+"""
+# A word that is everywhere, or a plan that everybody is on, wants another way through the tables
+# than a rare one: the plan that suits them all on average takes four times as long.
+_PLAN_EACH = text("SET LOCAL plan_cache_mode = force_custom_plan")
 
 
 def get_row(session: Session, customer_id: int) -> CustomerRow:
     """The customer as it is shown; it exists."""
     session.flush()
-    found = session.execute(
-        text(f"{_ROWS} WHERE c.customer_id = :customer_id"),
-        {"customer_id": customer_id, "month": period_of(now(session))},
-    )
-    return _as_row(found.one())
-
-
-_FILTERS = {
-    "pattern": "(lower(c.name) LIKE :pattern OR lower(c.email) LIKE :pattern OR lower(c.key) LIKE :pattern)",
-    "suspended": "EXISTS (SELECT FROM suspension x WHERE x.customer_id = c.customer_id"
-    " AND x.ended_at IS NULL) = :suspended",
-    "plan": "p.plan_id IN (SELECT plan_id FROM plan WHERE lower(name) = lower(:plan))",
-    "plan_id": "p.plan_id = :plan_id",
-    "after_name": "(lower(c.name), c.customer_id) > (:after_name, :after_id)",
-}
+    query = text(_ROWS.format(condition="customer_id = :customer_id"))
+    values = {"customer_id": customer_id, "month": period_of(now(session)), "limit": 1}
+    return _as_row(session.execute(query, values).one())
 
 
 def page_of_customers(
     session: Session, *, search: object, status: object, plan: object, limit: int, cursor: str | None
 ) -> Page[CustomerRow]:
     """See `customers.list_customers`."""
-    values = _filter_values(search, status, plan)
+    conditions, values = _filters(session, search, status, plan)
     after = decode_cursor(cursor, str, int)
     if after:
+        conditions.append("(lower(name), customer_id) > (:after_name, :after_id)")
         values |= {"after_name": after[0], "after_id": after[1]}
-    where = " AND ".join(_FILTERS[name] for name in values if name in _FILTERS) or "true"
-    query = text(f"{_ROWS} WHERE {where} ORDER BY lower(c.name), c.customer_id LIMIT :limit")
+    query = text(_ROWS.format(condition=" AND ".join(conditions) or "true"))
     values |= {"month": period_of(now(session)), "limit": check_limit(limit) + 1}
+    session.execute(_PLAN_EACH)
     page = page_of(session.execute(query, values).all(), limit, lambda row: (row.sort_name, row.customer_id))
     return Page(tuple(_as_row(row) for row in page.items), page.next_cursor)
 
 
-def _filter_values(search: object, status: object, plan: object) -> dict[str, Any]:
+def _filters(
+    session: Session, search: object, status: object, plan: object
+) -> tuple[list[str], dict[str, Any]]:
+    """The conditions on `customer`, and the values of their parameters."""
+    conditions: list[str] = []
     values: dict[str, Any] = {}
     if search:
-        wanted = fields.line("search", search, at_most=fields.NAME_MAX, required=False).lower()
+        wanted = fields.line("search", search, at_most=fields.NAME_MAX, required=False)
+        columns = ("name", "email", "key")
+        conditions.append(f"({' OR '.join(f'lower({each}) LIKE lower(:pattern)' for each in columns)})")
         values["pattern"] = "%" + re.sub(r"([\\%_])", r"\\\1", wanted) + "%"
     if status:
-        values["suspended"] = fields.choice("status", status, CustomerStatus) == CustomerStatus.SUSPENDED
+        suspended = fields.choice("status", status, CustomerStatus) == CustomerStatus.SUSPENDED
+        conditions.append(_SUSPENDED if suspended else f"NOT {_SUSPENDED}")
     if plan:
-        named = fields.line("plan", plan, at_most=fields.NAME_MAX)
-        plan_id = find_number("plan", named)
-        values |= {"plan": named} if plan_id is None else {"plan_id": plan_id}
-    return values
+        conditions.append(_ON_PLAN)
+        values["plan_ids"] = _plan_ids(session, fields.line("plan", plan, at_most=fields.NAME_MAX))
+    return conditions, values
+
+
+def _plan_ids(session: Session, named: str) -> list[int]:
+    """The plan of an id, or all versions of a name."""
+    number = find_number("plan", named)
+    if number is not None:
+        return [number]
+    found = session.exec(select(Plan.plan_id).where(func.lower(Plan.name) == func.lower(named)))
+    return [plan_id for plan_id in found if plan_id is not None]
 
 
 def _as_row(row: Row[Any]) -> CustomerRow:
@@ -144,7 +163,7 @@ def _as_row(row: Row[Any]) -> CustomerRow:
         email=row.email,
         billing_address=row.billing_address,
         currency=row.currency,
-        status=CustomerStatus(row.status),
+        status=CustomerStatus.SUSPENDED if row.suspended else CustomerStatus.ACTIVE,
         plan_id=row.plan_id,
         plan_name=row.plan_name,
         plan_version=row.plan_version,
