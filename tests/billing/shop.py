@@ -1,0 +1,88 @@
+"""A small business to test billing on: what a test does to it reads as what happens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from billing_app.db import Database
+from billing_app.domain.actor import Actor
+from billing_app.domain.money import major_text
+from billing_app.domain.periods import label, parse_period
+from billing_app.jobs.invoicing import generate_invoice
+from billing_app.services.customers import create_customer, update_customer
+from billing_app.services.invoices import InvoiceDetail
+from billing_app.services.plans import create_plan
+from billing_app.services.subscriptions import set_plan
+from billing_app.services.usage import (
+    BatchResult,
+    RecordedUsage,
+    UsageReport,
+    record_usage,
+    record_usage_batch,
+)
+
+
+@dataclass
+class Shop:
+    """A database, somebody who runs it, and a plan: 29.00 USD, 1000 included, 0.0125 beyond."""
+
+    database: Database
+    actor: Actor
+
+    def plan(
+        self,
+        name: str = "Standard",
+        price: str = "29.00",
+        included: str = "1000",
+        unit: str = "0.0125",
+        currency: str = "USD",
+    ) -> int:
+        with self.database.transaction(self.actor) as session:
+            return create_plan(
+                session, self.actor, name=name, currency=currency, monthly_price=price,
+                included_units=included, overage_unit_price=unit,
+            ).plan_id  # fmt: skip
+
+    def customer(self, key: str, start: str = "2026-01", plan_id: int | None = None) -> int:
+        plan_id = plan_id or self.plan(f"Plan of {key}")
+        with self.database.transaction(self.actor) as session:
+            return create_customer(
+                session, self.actor, name=f"{key} Inc.", email=f"{key}@example.com", key=key,
+                plan_id=plan_id, start_period=parse_period(start),
+            ).customer_id  # fmt: skip
+
+    def set_plan(self, key: str, plan_id: int | None, period: str) -> None:
+        with self.database.transaction(self.actor) as session:
+            set_plan(session, self.actor, key, plan_id=plan_id, effective_from=parse_period(period))
+
+    def set_status(self, key: str, status: str) -> None:
+        with self.database.transaction(self.actor) as session:
+            update_customer(session, self.actor, key, status=status)
+
+    def use(self, key: str, event: str, quantity: object, at: object = None) -> RecordedUsage:
+        with self.database.transaction(self.actor) as session:
+            return record_usage(session, self.actor, UsageReport(key, event, quantity, at))
+
+    def use_many(self, reports: Sequence[UsageReport]) -> BatchResult:
+        return self.database.run(self.actor, lambda session: record_usage_batch(session, self.actor, reports))
+
+    def invoice(self, key: str, period: str) -> InvoiceDetail:
+        return generate_invoice(self.database, self.actor, key, parse_period(period))
+
+
+def amounts(invoice: InvoiceDetail) -> dict[tuple[str, str | None], str]:
+    """Each line's kind and usage month with its amount in major units."""
+    return {
+        (line.kind, month_of(line.usage_period)): major_text(line.amount_minor, invoice.currency)
+        for line in invoice.lines
+    }
+
+
+def month_of(period_start: date | None) -> str | None:
+    return label(period_start) if period_start else None
+
+
+def total(invoice: InvoiceDetail) -> str:
+    return major_text(invoice.total_minor, invoice.currency)

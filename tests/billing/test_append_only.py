@@ -1,0 +1,164 @@
+"""Append-only, attacked as the application's role and as the owner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from billing_app.privileges import APPEND_ONLY, PRIVILEGES
+from billing_app.provision import Urls
+from billing_app.services.payments import record_payment, reverse_payment
+from tests.billing.shop import Shop
+
+
+@pytest.fixture
+def application(urls: Urls) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(urls.application.replace("+psycopg", ""), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def billed(shop: Shop) -> Shop:
+    """A row in each append-only table."""
+    shop.customer("acme", "2026-09")
+    shop.use("acme", "a", 1500, "2026-09-10T00:00:00Z")
+    shop.invoice("acme", "2026-09")
+    with shop.database.transaction(shop.actor) as session:
+        paid = record_payment(
+            session, shop.actor, "ACME-0001", amount="5", received_on=shop.database.clock().date(),
+            idempotency_key="p1",
+        )  # fmt: skip
+        reverse_payment(session, shop.actor, "ACME-0001", paid.payment.payment_id, reason="wrong customer")
+    return shop
+
+
+def attacks_on(table: str) -> list[str]:
+    column = "action = action" if table == "audit_entry" else "customer_id = customer_id"
+    return [f"UPDATE {table} SET {column}", f"DELETE FROM {table}", f"TRUNCATE {table} CASCADE"]
+
+
+@pytest.mark.parametrize("table", APPEND_ONLY)
+def test_nothing_is_changed_or_removed(
+    billed: Shop, table: str, application: psycopg.Connection, owner: psycopg.Connection
+) -> None:
+    before = owner.execute(f"SELECT count(*) FROM {table}").fetchone()
+    assert before
+    assert before[0] > 0
+    for attack in attacks_on(table):
+        with pytest.raises(errors.InsufficientPrivilege):
+            application.execute(attack)
+        with pytest.raises(errors.RestrictViolation, match="append-only"):
+            owner.execute(attack)
+    assert owner.execute(f"SELECT count(*) FROM {table}").fetchone() == before
+
+
+LINE = (
+    "INSERT INTO invoice_line SELECT customer_id, period_start, 3, kind, description, usage_period, plan_name,"
+    " plan_version, quantity, quantity_before, quantity_after, included_quantity, overage_quantity, unit_price,"
+    " exact_amount, rated_minor, exact_amount_before, already_charged_minor, amount_minor, currency_exponent"
+    " FROM invoice_line WHERE line_number = 2"
+)
+
+
+def test_a_line_added_to_an_old_invoice(
+    billed: Shop, application: psycopg.Connection, owner: psycopg.Connection
+) -> None:
+    for connection in (application, owner):
+        with pytest.raises(errors.RestrictViolation, match="lines of an invoice"):
+            connection.execute(LINE)
+    assert owner.execute("SELECT count(*) FROM invoice_line").fetchone() == (2,)
+
+
+INVOICE = (
+    "INSERT INTO invoice SELECT customer_id, period_start + interval '{months} month', sequence + 1,"
+    " 'ACME-0002', currency, issued_at, due_on, total_minor, line_count, issuer_name, issuer_address,"
+    " issuer_email, issuer_payment_instructions, customer_key, customer_name, customer_email,"
+    " customer_billing_address, content_sha256, content_sha256 FROM invoice"
+)
+
+
+def test_an_invoice_without_its_lines(billed: Shop, owner: psycopg.Connection) -> None:
+    owner.execute("UPDATE customer_billing SET closed_through = '2026-10-01'")
+    with pytest.raises(errors.ForeignKeyViolation, match="fk_invoice_last_line"):
+        owner.execute(INVOICE.format(months=1))
+
+
+def test_a_second_invoice_for_a_month_and_one_for_an_open_month(
+    billed: Shop, owner: psycopg.Connection
+) -> None:
+    with pytest.raises(errors.UniqueViolation):
+        owner.execute(INVOICE.format(months=0))
+    with pytest.raises(errors.RestrictViolation, match="needs its period closed"):
+        owner.execute(INVOICE.format(months=1))
+
+
+EVENT = (
+    "INSERT INTO usage_event (customer_id, idempotency_key, occurred_at, recorded_at, billing_period,"
+    " quantity, recorded_by) VALUES (1, 'x', '2026-10-05Z', now(), {period}, {quantity}, 'x')"
+)
+
+
+@pytest.mark.parametrize(
+    ("period", "quantity", "refusal"),
+    [
+        ("'2026-09-01'", "1", errors.CheckViolation),  # billed before it was used
+        ("'2026-10-02'", "1", errors.CheckViolation),  # not a first of a month
+        ("'2026-10-01'", "-1", errors.CheckViolation),
+        ("'2026-10-01'", "'NaN'", errors.CheckViolation),
+        ("'2026-10-01'", "'Infinity'", errors.CheckViolation),
+        ("'2026-10-01'", "1.0000001", errors.CheckViolation),
+        ("'2026-10-01'", "100000000000000", errors.CheckViolation),
+    ],
+)
+def test_events_that_the_table_refuses(
+    shop: Shop, application: psycopg.Connection, period: str, quantity: str, refusal: type[Exception]
+) -> None:
+    shop.customer("acme", "2026-09")
+    with pytest.raises(refusal):
+        application.execute(EVENT.format(period=period, quantity=quantity))
+
+
+def test_an_event_into_a_closed_month(billed: Shop, application: psycopg.Connection) -> None:
+    with pytest.raises(errors.RestrictViolation, match="open period"):
+        application.execute(
+            EVENT.format(period="'2026-09-01'", quantity="1").replace("2026-10-05", "2026-09-05")
+        )
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "UPDATE customer_billing SET closed_through = '2020-01-01', settled_through = '2020-01-01'",
+        "UPDATE customer_billing SET last_number = 0, last_sha256 = NULL",
+        "DELETE FROM subscription",
+        "UPDATE subscription SET plan_id = plan_id",
+        "UPDATE plan SET monthly_price_minor = 1",
+        "DELETE FROM plan",
+    ],
+)
+def test_marks_terms_and_past_subscriptions_stay(
+    billed: Shop, application: psycopg.Connection, owner: psycopg.Connection, attack: str
+) -> None:
+    with pytest.raises((errors.RestrictViolation, errors.InsufficientPrivilege)):
+        application.execute(attack)
+    with pytest.raises(errors.RestrictViolation):
+        owner.execute(attack)
+
+
+def test_the_application_has_exactly_the_declared_privileges(owner: psycopg.Connection) -> None:
+    tables = {row[0] for row in owner.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
+    assert tables == PRIVILEGES.keys()
+    granted: dict[str, set[str]] = {}
+    for table, privilege in owner.execute(
+        "SELECT table_name, privilege_type FROM information_schema.role_table_grants"
+        " WHERE grantee = 'tallybook_app'"
+        " UNION SELECT table_name, privilege_type || ' (' || column_name || ')'"
+        " FROM information_schema.column_privileges p WHERE grantee = 'tallybook_app'"
+        " AND NOT EXISTS (SELECT FROM information_schema.role_table_grants t WHERE t.grantee = p.grantee"
+        " AND t.table_name = p.table_name AND t.privilege_type = p.privilege_type)"
+    ):
+        granted.setdefault(table, set()).add(privilege)
+    assert granted == {table: set(privileges) for table, privileges in PRIVILEGES.items()}

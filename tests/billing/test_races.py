@@ -1,0 +1,169 @@
+"""What must hold when many do the same at once: real threads, real connections."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from decimal import Decimal
+
+import psycopg
+import pytest
+
+from billing_app.db import Database
+from billing_app.domain.actor import Actor
+from billing_app.domain.rating import Plan, rate
+from billing_app.errors import BillingError
+from billing_app.jobs.invoice_run import run_invoices
+from billing_app.services.closing import close_period
+from billing_app.services.invoices import get_invoice, list_invoices
+from billing_app.services.usage import UsageReport
+from tests.billing.shop import Shop, total
+from tests.conftest import Clock
+
+
+def at_once(count: int, work: Callable[[int], str]) -> Counter[str]:
+    """Runs `work(i)` in that many threads that start together; counts their answers."""
+    barrier = threading.Barrier(count)
+
+    def one(number: int) -> str:
+        barrier.wait()
+        try:
+            return work(number)
+        except BillingError as error:
+            return error.code
+
+    with ThreadPoolExecutor(count) as pool:
+        return Counter(pool.map(one, range(count)))
+
+
+def test_fifty_threads_with_the_same_key_make_one_event(shop: Shop, owner: psycopg.Connection) -> None:
+    shop.customer("acme", "2026-10")
+    answers = at_once(50, lambda _: shop.use("acme", "same", 10, "2026-11-01T00:00:00Z").status)
+    assert answers == {"recorded": 1, "duplicate": 49}
+    assert owner.execute("SELECT count(*), sum(quantity) FROM usage_event").fetchone() == (1, 10)
+
+
+def test_batches_with_the_same_keys_in_other_orders_do_not_deadlock(
+    shop: Shop, owner: psycopg.Connection
+) -> None:
+    shop.customer("acme", "2026-10")
+    reports = [UsageReport("acme", f"k{number}", number, "2026-11-01T00:00:00Z") for number in range(500)]
+
+    def send(number: int) -> str:
+        turned = reports if number % 2 else reports[::-1]
+        return str(shop.use_many(turned).recorded)
+
+    answers = at_once(8, send)
+    assert sum(int(recorded) * times for recorded, times in answers.items()) == 500
+    assert owner.execute("SELECT count(*) FROM usage_event").fetchone() == (500,)
+
+
+def test_sixteen_threads_generating_one_invoice(shop: Shop, owner: psycopg.Connection) -> None:
+    shop.customer("acme", "2026-10")
+    answers = at_once(16, lambda _: shop.invoice("acme", "2026-10").number)
+    assert answers == {"ACME-0001": 1, "invoice_exists": 15}
+    assert owner.execute("SELECT count(*) FROM invoice").fetchone() == (1,)
+
+
+def test_two_runs_of_a_month_at_once_make_each_invoice_once(
+    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection
+) -> None:
+    plan = shop.plan()
+    for number in range(30):
+        shop.customer(f"c{number}", "2026-10", plan)
+    answers = at_once(4, lambda _: run_invoices(database, admin, date(2026, 10, 1)).public_id)
+    assert sum(answers.values()) == 4
+    assert owner.execute("SELECT count(*), count(DISTINCT customer_id) FROM invoice").fetchone() == (30, 30)
+
+
+PLAN = Plan(0, "", 1, "USD", 2900, Decimal(1000), Decimal("0.0125"))
+CUSTOMERS = [f"c{number}" for number in range(6)]
+
+
+def record_while_invoicing(shop: Shop, clock: Clock, database: Database, admin: Actor) -> dict[str, int]:
+    """Eight threads record October while October is invoiced, then November is; charged by customer.
+
+    The usage is dated October throughout: what comes after an October was closed is billed in
+    November, so that both invoices together must charge `rate(total of October)`.
+    """
+    plan = shop.plan()
+    for key in CUSTOMERS:
+        shop.customer(key, "2026-10", plan)
+    go, stop = threading.Barrier(9), threading.Event()
+
+    def record(worker: int) -> None:
+        go.wait()
+        sent = 0
+        while not stop.is_set():
+            shop.use_many(
+                [
+                    UsageReport(key, f"{worker}-{sent}-{number}", "7", "2026-10-15T00:00:00Z")
+                    for number, key in enumerate(CUSTOMERS * 5)
+                ]
+            )
+            sent += 1
+
+    with ThreadPoolExecutor(8) as pool:
+        recorders = [pool.submit(record, worker) for worker in range(8)]
+        go.wait()
+        for key in CUSTOMERS:
+            shop.invoice(key, "2026-10")
+        stop.set()
+        for recorder in recorders:
+            recorder.result()
+    clock.set(2026, 12)
+    run_invoices(database, admin, date(2026, 11, 1))
+    with database.transaction(admin) as session:
+        rows = list_invoices(session, admin, limit=200).items
+        invoices = [get_invoice(session, admin, row.number) for row in rows]
+    charged: Counter[str] = Counter()
+    for invoice in invoices:
+        for line in invoice.lines:
+            if line.usage_period == date(2026, 10, 1):
+                charged[invoice.customer.key] += line.amount_minor
+    return dict(charged)
+
+
+def october_totals(owner: psycopg.Connection) -> dict[str, Decimal]:
+    return dict(
+        owner.execute(
+            "SELECT key, sum(quantity) FROM usage_event JOIN customer USING (customer_id)"
+            " WHERE occurred_at < '2026-11-01Z' GROUP BY key"
+        ).fetchall()
+    )
+
+
+def test_usage_recorded_while_its_month_is_invoiced_is_charged_once(
+    shop: Shop, clock: Clock, database: Database, admin: Actor, owner: psycopg.Connection
+) -> None:
+    charged = record_while_invoicing(shop, clock, database, admin)
+    totals = october_totals(owner)
+    assert charged == {key: rate(PLAN, quantity).amount_minor for key, quantity in totals.items()}
+
+
+def test_killed_between_the_mark_and_the_sum(
+    shop: Shop, database: Database, admin: Actor, clock: Clock
+) -> None:
+    customer_id = shop.customer("acme", "2026-10")
+    shop.use("acme", "a", 1100, "2026-10-10T00:00:00Z")
+    with database.transaction(admin) as session:
+        close_period(session, admin, period_start=date(2026, 10, 1), customer_ids=[customer_id])
+    late = shop.use("acme", "b", 100, "2026-10-11T00:00:00Z")
+    assert late.event.billing_period == date(2026, 11, 1)
+    assert total(shop.invoice("acme", "2026-10")) == "30.25"
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_run_finishes_what_was_closed_and_not_summed(
+    shop: Shop, database: Database, admin: Actor, killed: bool
+) -> None:
+    customer_id = shop.customer("acme", "2026-10")
+    if killed:
+        with database.transaction(admin) as session:
+            close_period(session, admin, period_start=date(2026, 10, 1), customer_ids=[customer_id])
+    assert run_invoices(database, admin, date(2026, 10, 1)).made == 1
+    again = run_invoices(database, admin, date(2026, 10, 1))
+    assert (again.made, again.existing) == (0, 1)

@@ -1,0 +1,63 @@
+"""The worked examples of the domain's contract, through the services."""
+
+from __future__ import annotations
+
+import pytest
+
+from billing_app.errors import Conflict
+from tests.billing.shop import Shop, amounts, total
+from tests.conftest import Clock
+
+
+def test_usage_beyond_the_included_units(shop: Shop, clock: Clock) -> None:
+    shop.customer("acme", "2026-10")
+    shop.use("acme", "a", "1530", "2026-10-15T10:00:00Z")
+    invoice = shop.invoice("acme", "2026-10")
+    assert invoice.number == "ACME-0001"
+    assert amounts(invoice) == {("base", None): "29.00", ("overage", "2026-10"): "6.63"}
+    assert total(invoice) == "35.63"
+    assert str(invoice.lines[1].exact_amount.normalize()) == "6.625"
+
+
+def test_no_usage_at_all(shop: Shop) -> None:
+    shop.customer("acme", "2026-10")
+    invoice = shop.invoice("acme", "2026-10")
+    assert amounts(invoice) == {("base", None): "29.00", ("overage", "2026-10"): "0.00"}
+
+
+def test_late_usage_takes_the_allowance_that_was_left(shop: Shop, clock: Clock) -> None:
+    shop.customer("acme", "2026-10")
+    clock.set(2026, 11, 15)
+    shop.use("acme", "a", "900", "2026-10-15T10:00:00Z")
+    assert total(shop.invoice("acme", "2026-10")) == "29.00"
+    shop.use("acme", "late", "300", "2026-10-31T23:59:59.999999Z")
+    shop.use("acme", "b", "1200", "2026-11-10T00:00:00Z")
+    clock.set(2026, 12)
+    invoice = shop.invoice("acme", "2026-11")
+    assert amounts(invoice) == {
+        ("base", None): "29.00",
+        ("overage", "2026-11"): "2.50",
+        ("late_usage", "2026-10"): "2.50",
+    }
+    assert total(invoice) == "34.00"
+    late = invoice.lines[2]
+    assert (late.quantity_before, late.quantity, late.quantity_after) == (900, 300, 1200)
+
+
+def test_late_usage_is_charged_what_rounding_left_over(shop: Shop, clock: Clock) -> None:
+    shop.customer("acme", "2026-10")
+    shop.use("acme", "a", "1001", "2026-10-15T10:00:00Z")
+    assert total(shop.invoice("acme", "2026-10")) == "29.01"
+    shop.use("acme", "late", "1", "2026-10-20T10:00:00Z")
+    clock.set(2026, 12)
+    late = shop.invoice("acme", "2026-11").lines[2]
+    assert (late.rated_minor, late.already_charged_minor, late.amount_minor) == (3, 1, 2)
+
+
+def test_same_key_with_another_quantity_is_a_conflict(shop: Shop) -> None:
+    shop.customer("acme", "2026-10")
+    shop.use("acme", "a", 10)
+    with pytest.raises(Conflict) as refused:
+        shop.use("acme", "a", 11)
+    assert refused.value.code == "idempotency_conflict"
+    assert shop.use("acme", "a", "10.000").event.quantity == 10
