@@ -11,12 +11,13 @@ What the directory holds:
     postgresql-*/   a copy of the binaries, under root only
     elsewhere       a link to the directory that is used instead of this one, under root only
 
-Three locks of the kernel decide everything, so no crash can leave a wrong answer behind:
+Two locks of the kernel decide everything, so no crash can leave a wrong answer behind:
 
-    turn.lock       exclusive: held while somebody starts, joins or leaves
-    users.lock      shared: held by each user; who can have it alone is the last
-    server.lock     inherited by every process of the server: free means that none is left,
-                    whatever postmaster.pid says, be its process another's, a zombie or gone
+    users.lock      each user shares it; who can have it alone is the last, and keeps it
+                    while stopping the server, so that who comes meanwhile waits
+    server.lock     held while starting the server, then inherited by its every process:
+                    free means that none is left, whatever postmaster.pid says, be its
+                    process another's, a zombie or gone
 
 PostgreSQL refuses to run as root. Root runs it as `nobody`, from a copy of the binaries,
 in a directory that `nobody` can reach.
@@ -88,9 +89,8 @@ def server(data_dir: Path) -> Iterator[Server]:
     me = os.getpid()
     with cluster.open("users.lock") as users:
         try:
-            with cluster.turn():
-                fcntl.flock(users, fcntl.LOCK_SH)
-                cluster.ensure_running()
+            fcntl.flock(users, fcntl.LOCK_SH)
+            cluster.ensure_running()
             yield Server(cluster.socket_dir, PORT, SUPERUSER)
         finally:
             if os.getpid() == me:
@@ -99,20 +99,19 @@ def server(data_dir: Path) -> Iterator[Server]:
 
 def _leave(cluster: "_Cluster", users: IO[str]) -> None:
     """Give up being a user, and stop the server when there is no other."""
-    with cluster.turn():
-        try:
-            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        finally:
-            # By name, since a forked child may have the file open and would keep the lock.
-            fcntl.flock(users, fcntl.LOCK_UN)
-        cluster.ensure_stopped()
+    # Given up before it is asked for alone: of two that leave at once, one succeeds.
+    fcntl.flock(users, fcntl.LOCK_UN)
+    try:
+        if _try_exclusive(users):
+            cluster.ensure_stopped()
+    finally:
+        # Explicitly: a forked child may have the file open, which would keep the lock.
+        fcntl.flock(users, fcntl.LOCK_UN)
 
 
 @dataclass(frozen=True)
 class _Cluster:
-    """One cluster and its server. Whoever changes anything has the turn."""
+    """One cluster and its server."""
 
     home: Path
     account: Account
@@ -125,16 +124,6 @@ class _Cluster:
         """Open a file of the home to append; no other account can read or lock it."""
         handle = os.open(self.home / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         return os.fdopen(handle, "a")
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Keep every other process from starting, joining and leaving meanwhile."""
-        with self.open("turn.lock") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                fcntl.flock(lock, fcntl.LOCK_UN)
 
     def ensure_running(self) -> None:
         """Come back when the server takes connections, having started it when none was there."""

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,20 @@ def test_four_at_once_from_nothing_share_one(data_dir: Path, users: Users) -> No
     assert len({user.says() for user in four} - {""}) == 1
     assert len(postmasters(data_dir)) == 1
     assert [user.leave() for user in four] == [0, 0, 0, 0]
+    assert not postmasters(data_dir)
+
+
+def test_whoever_comes_while_the_last_leaves_gets_a_server(data_dir: Path) -> None:
+    def come_and_go(times: int) -> list[str]:
+        found = []
+        for _ in range(times):
+            with server(data_dir) as entered:
+                found.append(started_at(entered))
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [started for each in pool.map(come_and_go, [5] * 4) for started in each]
+    assert len(found) == 20
     assert not postmasters(data_dir)
 
 
