@@ -6,7 +6,10 @@ import reflex as rx
 from reflex.app import default_error_boundary
 
 from billing_app.api.app import before_pages, create_api
+from billing_app.db import Database, configure_database, get_database
 from billing_app.page_files import ASGIApp, PageFiles
+from billing_app.provision import provisioned
+from billing_app.settings import get_settings
 from billing_app.state.customer import CustomerState
 from billing_app.state.customers import CustomersState
 from billing_app.state.errors import on_page_error
@@ -61,5 +64,17 @@ app = rx.App(
     app_wraps={(55, "ErrorBoundary"): lambda stateful: default_error_boundary()},
     html_lang="en",
 )
+
+
+def open_database() -> None:
+    """Give a process that was started by Reflex itself (the development server) its database."""
+    try:
+        get_database()
+    except RuntimeError:
+        with provisioned(get_settings()) as urls:
+            configure_database(Database(urls.application))
+
+
+app.register_lifespan_task(open_database)
 for _route, _page, _title, _on_load in PAGES:
     app.add_page(_page, route=_route, title=_title, on_load=_on_load)

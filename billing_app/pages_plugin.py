@@ -23,6 +23,18 @@ FOLLOW_THE_PAGE = (
 """
 )
 
+VITE_CONFIG = "vite.config.js"
+DEV_BACKEND = "TALLYBOOK_DEV_BACKEND"
+SERVER = "  server: {\n"
+PASS_ON = (
+    SERVER
+    + f"""    proxy: process.env.{DEV_BACKEND} && {{
+      "/api": process.env.{DEV_BACKEND},
+      "/_event": {{ target: process.env.{DEV_BACKEND}, ws: true }},
+    }},
+"""
+)
+
 
 def follow_the_page(script: str) -> str:
     """The script with every backend address taken from the page's own location.
@@ -30,16 +42,29 @@ def follow_the_page(script: str) -> str:
     Raises ValueError when Reflex's script is not the one this was written for, so that an
     upgrade fails at the build and not in the browser.
     """
-    if FOLLOW_THE_PAGE in script:
-        return script
-    if script.count(ANCHOR) != 1:
-        raise ValueError(f"Reflex changed {STATE_SCRIPT}: see billing_app/pages_plugin.py")
-    return script.replace(ANCHOR, FOLLOW_THE_PAGE)
+    return _replaced(script, ANCHOR, FOLLOW_THE_PAGE, STATE_SCRIPT)
+
+
+def pass_on_to_backend(config: str) -> str:
+    """Vite's configuration with the development server passing the API and the websocket on.
+
+    Raises ValueError as `follow_the_page` does.
+    """
+    return _replaced(config, SERVER, PASS_ON, VITE_CONFIG)
+
+
+def _replaced(text: str, old: str, new: str, name: str) -> str:
+    if new in text:
+        return text
+    if text.count(old) != 1:
+        raise ValueError(f"Reflex changed {name}: see billing_app/pages_plugin.py")
+    return text.replace(old, new)
 
 
 class SameOriginPlugin(Plugin):
     """One build serves at any host and port, http or https."""
 
     def pre_compile(self, **context: Unpack[PreCompileContext]) -> None:
-        """Have the compiler rewrite its own copy of the script before bundling it."""
+        """Have the compiler rewrite its own copies before they are used."""
         context["add_modify_task"](STATE_SCRIPT, follow_the_page)
+        context["add_modify_task"](VITE_CONFIG, pass_on_to_backend)

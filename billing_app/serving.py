@@ -19,7 +19,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from billing_app.pages_plugin import DEV_BACKEND
 
 if TYPE_CHECKING:
     from billing_app.settings import Settings
@@ -229,12 +231,28 @@ async def _serve(settings: Settings, ready: Callable[[], None]) -> None:
     await server.serve()
 
 
-def serve_dev(settings: Settings) -> Any:
-    """Become Reflex's development server: hot reload, pages on the port, API on the next."""
+def serve_dev(settings: Settings, database_url: str, ready: Callable[[], None] = lambda: None) -> None:
+    """Serve with hot reload until Ctrl-C: Vite at settings' port, and behind it, at the next, Python.
+
+    Vite passes the API and the websocket on, so that the pages have one origin as in production.
+    """
+    backend = settings.port + 1
     command = [
-        *(sys.executable, "-m", "reflex", "run", "--env", "dev"),
-        *("--frontend-port", str(settings.port), "--backend-port", str(settings.port + 1)),
-        *("--backend-host", settings.host),
+        *(sys.executable, "-m", "reflex", "run", "--env", "dev", "--backend-host", "127.0.0.1"),
+        *("--frontend-port", str(settings.port), "--backend-port", str(backend)),
     ]
-    os.chdir(ROOT)
-    os.execve(sys.executable, command, {**os.environ, **reflex_environment(Path(".web"))})
+    environment = {
+        **os.environ,
+        **reflex_environment(Path(WORK.name)),
+        "DATABASE_URL": database_url,
+        DEV_BACKEND: f"http://127.0.0.1:{backend}",
+    }
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as process:
+        try:
+            ready()
+            process.wait()
+        except KeyboardInterrupt:
+            # The terminal sent it to both.
+            process.wait()
+        finally:
+            process.terminate()

@@ -3,41 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Protocol
 
+from billing_app.domain.rating import Line
 from billing_app.state.text import ARROW, MINUS, TIMES, exact_money, money, quantity
 
 
-class PricedLine(Protocol):
-    """What the arithmetic needs of an invoice line."""
-
-    @property
-    def kind(self) -> str: ...
-    @property
-    def plan_name(self) -> str: ...
-    @property
-    def plan_version(self) -> int: ...
-    @property
-    def quantity_before(self) -> Decimal | None: ...
-    @property
-    def quantity_after(self) -> Decimal | None: ...
-    @property
-    def included_quantity(self) -> Decimal | None: ...
-    @property
-    def unit_price(self) -> Decimal | None: ...
-    @property
-    def exact_amount(self) -> Decimal: ...
-    @property
-    def rated_minor(self) -> int: ...
-    @property
-    def exact_amount_before(self) -> Decimal: ...
-    @property
-    def already_charged_minor(self) -> int: ...
-    @property
-    def amount_minor(self) -> int: ...
-
-
-def sentences(line: PricedLine, currency: str) -> list[str]:
+def sentences(line: Line, currency: str) -> list[str]:
     """How the amount came about: nothing for a base line, one row for usage, three for late usage."""
     if line.quantity_after is None or line.quantity_before is None:
         return []
@@ -55,7 +26,7 @@ def sentences(line: PricedLine, currency: str) -> list[str]:
     return [f"Before: {before}", f"Now: {now}", difference]
 
 
-def _rated(line: PricedLine, used: Decimal, exact_amount: Decimal, rounded_minor: int, currency: str) -> str:
+def _rated(line: Line, used: Decimal, exact_amount: Decimal, rounded_minor: int, currency: str) -> str:
     """`1,530 used − 1,000 included = 530 × $0.0125 = $6.625 → $6.63`."""
     assert line.included_quantity is not None
     assert line.unit_price is not None

@@ -23,7 +23,7 @@ class CustomerState(rx.State):
     problem: str = ""
     key: str = ""
     customer: CustomerHeader = CustomerHeader()
-    rows: list[InvoiceItem] = []
+    rows: rx.Field[list[InvoiceItem]] = rx.field(default_factory=list)
     next_href: str = ""
     previous_href: str = ""
 

@@ -21,7 +21,7 @@ class CustomersState(rx.State):
 
     phase: str = LOADING
     problem: str = ""
-    rows: list[CustomerItem] = []
+    rows: rx.Field[list[CustomerItem]] = rx.field(default_factory=list)
     search: str = ""
     # Renews the search field when the address, and not typing, changed what is searched for.
     search_field: int = 0

@@ -61,5 +61,5 @@ async def loading(state: Loads) -> AsyncIterator[None]:
         raise
     except NotFound as error:
         state.phase, state.problem = MISSING, error.detail
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a page shows that it failed, whatever it was
         state.phase, state.problem = FAILED, sentence(error)

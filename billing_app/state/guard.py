@@ -32,11 +32,12 @@ class SocketGuard:
         self._owners: OrderedDict[str, str] = OrderedDict()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "websocket" and scope["path"].startswith(SOCKET_PATH):
-            if not await self._is_allowed(HTTPConnection(scope)):
-                await receive()
-                await send({"type": "websocket.close", "code": POLICY_VIOLATION})
-                return
+        """Pass everything on but a handshake that is not allowed."""
+        is_handshake = scope["type"] == "websocket" and scope["path"].startswith(SOCKET_PATH)
+        if is_handshake and not await self._is_allowed(HTTPConnection(scope)):
+            await receive()
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+            return
         await self.app(scope, receive, send)
 
     async def _is_allowed(self, connection: HTTPConnection) -> bool:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import reflex as rx
 
-from billing_app.services import invoices
+from billing_app.domain.periods import next_period
+from billing_app.domain.rating import Line
+from billing_app.services import invoices, payments
+from billing_app.services.payment_rows import PaymentRow
+from billing_app.services.usage import UsageEventRow
 from billing_app.state import address, text
 from billing_app.state.arithmetic import sentences
 from billing_app.state.errors import LOADING, loading
@@ -17,6 +23,7 @@ from billing_app.state.rows import DayItem, EventItem, InvoiceSheet, LineItem, P
 from billing_app.state.session import call, viewer_zone
 
 EVENTS = 20
+PAYMENTS = 50
 CLOSED = 0
 
 
@@ -27,13 +34,13 @@ class InvoiceState(rx.State):
     problem: str = ""
     number: str = ""
     invoice: InvoiceSheet = InvoiceSheet()
-    lines: list[LineItem] = []
-    payments: list[PaymentItem] = []
+    lines: rx.Field[list[LineItem]] = rx.field(default_factory=list)
+    payments: rx.Field[list[PaymentItem]] = rx.field(default_factory=list)
 
     open_line: int = CLOSED
-    days: list[DayItem] = []
+    days: rx.Field[list[DayItem]] = rx.field(default_factory=list)
     busiest_day: str = ""
-    events: list[EventItem] = []
+    events: rx.Field[list[EventItem]] = rx.field(default_factory=list)
     zone: str = ""
     _trail: str = ""
     _next_trail: str = ""
@@ -50,10 +57,10 @@ class InvoiceState(rx.State):
         self.open_line, self.days, self.events = CLOSED, [], []
         yield
         async with loading(self):
-            found = await call(self, invoices.get_invoice, number)
+            found, received = await call(self, _read, number)
             self.invoice = _sheet(found)
-            self.lines = [_line(line, found.currency) for line in found.lines]
-            self.payments = [_payment(payment, found.currency) for payment in found.payments]
+            self.lines = [_line(place, line, found.currency) for place, line in enumerate(found.lines, 1)]
+            self.payments = [_payment(payment) for payment in reversed(received)]
             opened = _line_number(address.parameter(self, "line"))
             if any(line.number == opened and line.has_usage for line in self.lines):
                 await _open(self, opened)
@@ -91,11 +98,22 @@ def _line_number(value: object) -> int:
     )
 
 
+def _read(session: Any, actor: Any, number: str) -> Any:
+    received = payments.list_payments(session, actor, number, limit=PAYMENTS)
+    return invoices.get_invoice(session, actor, number), received.items
+
+
 async def _open(state: InvoiceState, line: int) -> None:
-    days = await call(state, invoices.usage_per_day, state.number, line)
-    state.days, state.busiest_day = _days(days)
+    month, used = await call(state, _read_days, state.number, line)
+    state.days, state.busiest_day = _days(month, used)
     state.open_line = line
     await _show_events(state, "")
+
+
+def _read_days(session: Any, actor: Any, number: str, line: int) -> Any:
+    used = invoices.usage_per_day(session, actor, number, line)
+    month = invoices.get_invoice(session, actor, number).lines[line - 1].usage_period
+    return month, {each.day: each.quantity for each in used}
 
 
 async def _show_events(state: InvoiceState, trail: str) -> None:
@@ -143,10 +161,10 @@ def _sheet(invoice: invoices.InvoiceDetail) -> InvoiceSheet:
 _TITLES = {"base": "Monthly price", "overage": "Usage in {month}", "late_usage": "Late usage of {month}"}
 
 
-def _line(line: invoices.LineRow, currency: str) -> LineItem:
+def _line(place: int, line: Line, currency: str) -> LineItem:
     month = text.month(line.usage_period) if line.usage_period else ""
     return LineItem(
-        number=line.line_number,
+        number=place,
         title=_TITLES[line.kind].format(month=month),
         plan=text.plan(line.plan_name, line.plan_version),
         is_late=line.kind == "late_usage",
@@ -158,33 +176,35 @@ def _line(line: invoices.LineRow, currency: str) -> LineItem:
     )
 
 
-def _payment(payment: invoices.PaymentRow, currency: str) -> PaymentItem:
+def _payment(payment: PaymentRow) -> PaymentItem:
     return PaymentItem(
         received=text.day(payment.received_on),
         method=payment.method,
         reference=payment.reference,
-        amount=text.money(payment.amount_minor, currency),
+        amount=text.money(payment.amount_minor, payment.currency),
         reversed_because=payment.reversal_reason or "",
     )
 
 
-def _days(days: Any) -> tuple[list[DayItem], str]:
-    most = max((each.quantity for each in days), default=Decimal(0))
+def _days(month: date | None, used: dict[date, Decimal]) -> tuple[list[DayItem], str]:
+    """Every day of the usage month, and which was the busiest."""
+    if month is None or not used:
+        return [], ""
+    busiest = max(used, key=lambda day: used[day])
+    most = used[busiest]
+    days = [month + timedelta(days=each) for each in range((next_period(month) - month).days)]
     items = [
         DayItem(
-            day=text.day(each.day),
-            quantity=text.quantity(each.quantity),
-            height=f"{each.quantity / most * 100:.2f}%" if most else "0%",
+            day=text.day(day),
+            quantity=text.quantity(used.get(day, Decimal(0))),
+            height=f"{used.get(day, Decimal(0)) / most * 100:.2f}%" if most else "0%",
         )
-        for each in days
+        for day in days
     ]
-    busiest = max(days, key=lambda each: each.quantity, default=None)
-    if busiest is None:
-        return items, ""
-    return items, f"most on {text.day(busiest.day)}: {text.quantity(busiest.quantity)}"
+    return items, f"Most on {text.day(busiest)}: {text.quantity(most)}"
 
 
-def _event(event: invoices.EventRow, zone: Any) -> EventItem:
+def _event(event: UsageEventRow, zone: ZoneInfo) -> EventItem:
     return EventItem(
         occurred=text.moment(event.occurred_at, zone),
         occurred_utc=text.moment_utc(event.occurred_at),

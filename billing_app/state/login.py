@@ -22,7 +22,7 @@ _MAY = {
 class LoginState(rx.State):
     """The demo's accounts, in a demo only."""
 
-    demo_accounts: list[DemoAccount] = []
+    demo_accounts: rx.Field[list[DemoAccount]] = rx.field(default_factory=list)
 
     @rx.event
     async def load(self) -> Any:

@@ -35,13 +35,17 @@ TH_NUMBER = (
 TR_LINK = "group relative hover:bg-hover focus-within:bg-hover [&:last-child>td]:border-b-0"
 TR = "[&:last-child>td]:border-b-0"
 TD = "h-10 whitespace-nowrap border-b border-line px-3 text-soft"
-TD_MAIN = "h-10 border-b border-line px-3 font-medium text-ink"
+TD_MAIN = "h-10 border-b max-md:h-14 border-line px-3 font-medium text-ink"
 TD_NUMBER = "h-10 whitespace-nowrap border-b border-line px-3 text-right tabular-nums text-soft"
+TD_NOTHING = "h-10 whitespace-nowrap border-b border-line px-3 text-right tabular-nums text-faint"
 TD_AMOUNT = "h-10 whitespace-nowrap border-b border-line px-3 text-right font-medium tabular-nums text-ink"
 ROW_LINK = "outline-none after:absolute after:inset-0 focus-visible:after:outline-2 focus-visible:after:-outline-offset-2 focus-visible:after:outline-accent"
 WIDE_ONLY = "hidden md:table-cell"
+# What the columns that are not shown on a narrow screen would say, under the first one.
+NARROW_CAPTION = "truncate text-xs font-normal leading-4 text-faint md:hidden"
 
 BADGE = "inline-flex h-5 items-center gap-1.5 whitespace-nowrap rounded-full px-2 text-xs font-medium"
+BADGE_PLAIN = "inline-flex h-5 items-center gap-1.5 whitespace-nowrap text-sm text-soft"
 BADGE_GOOD = f"{BADGE} bg-good-soft text-good"
 BADGE_WARN = f"{BADGE} bg-warn-soft text-warn"
 BADGE_BAD = f"{BADGE} bg-bad-soft text-bad"

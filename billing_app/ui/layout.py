@@ -45,7 +45,7 @@ def page(title: Text, section: str, *content: rx.Component, above: Any = None) -
             rx.el.main(
                 *content,
                 id="content",
-                class_name="mx-auto w-full max-w-6xl px-4 py-5 md:px-8 md:py-7 print:max-w-none print:p-0",
+                class_name="w-full max-w-7xl px-4 py-5 md:px-8 md:py-7 print:max-w-none print:p-0",
             ),
             class_name="flex min-w-0 flex-1 flex-col",
         ),

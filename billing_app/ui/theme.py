@@ -3,7 +3,7 @@
 COLORS = {
     name: f"var(--{name})"
     for name in (
-        *("ground", "sunken", "raised", "hover", "line", "line-strong", "field-line", "bone"),
+        *("ground", "sunken", "raised", "hover", "line", "line-strong", "field-line", "bone", "bar"),
         *("ink", "soft", "faint", "accent", "accent-soft"),
         *("button", "button-hover", "on-button"),
         *("good", "good-soft", "warn", "warn-soft", "bad", "bad-soft"),

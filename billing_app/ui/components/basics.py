@@ -23,20 +23,21 @@ def icon(name: str, size: int = 16, class_name: str = "shrink-0") -> rx.Componen
     return rx.icon(name, size=size, class_name=class_name, custom_attrs={"aria-hidden": "true"})
 
 
-def action_button(label: str, action: str, icon_name: str, class_name: str = classes.BUTTON) -> rx.Component:
+def action_button(
+    label: str, action: str, icon_name: str, *, icon_only_when_narrow: bool = False
+) -> rx.Component:
     """A button of assets/app.js, working without the websocket."""
     return rx.el.button(
         icon(icon_name),
-        label,
+        rx.el.span(label, class_name="max-sm:sr-only") if icon_only_when_narrow else label,
         type="button",
-        class_name=class_name,
+        class_name=classes.BUTTON,
         custom_attrs={"data-action": action},
     )
 
 
-def _dotted(word: str, class_name: str) -> rx.Component:
-    dot = rx.el.span(class_name="size-1.5 rounded-full bg-current", aria_hidden=True)
-    return rx.el.span(dot, word, class_name=class_name)
+def _dotted(word: str, class_name: str, dot: str = "size-1.5 rounded-full bg-current") -> rx.Component:
+    return rx.el.span(rx.el.span(class_name=dot, aria_hidden=True), word, class_name=class_name)
 
 
 def payment_badge(status: rx.Var[str]) -> rx.Component:
@@ -55,7 +56,7 @@ def customer_badge(status: rx.Var[str]) -> rx.Component:
     return rx.match(
         status,
         ("suspended", _dotted("Suspended", classes.BADGE_HOLD)),
-        _dotted("Active", classes.BADGE_GOOD),
+        _dotted("Active", classes.BADGE_PLAIN, "size-1.5 rounded-full bg-good"),
     )
 
 

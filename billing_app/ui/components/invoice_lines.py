@@ -93,7 +93,8 @@ def _usage() -> rx.Component:
         _day_range(),
         rx.el.h3("Events", class_name="border-t border-line px-4 pb-1 pt-3 text-xs font-medium text-ink"),
         _events(),
-        class_name="overflow-hidden rounded-md border border-line bg-sunken",
+        # No width of its own: its table scrolls inside it and does not widen the sheet.
+        class_name="w-0 min-w-full overflow-hidden rounded-md border border-line bg-sunken",
     )
 
 
@@ -102,7 +103,7 @@ def _day(day: rx.Var[DayItem]) -> rx.Component:
         rx.el.span(f"{day.day}: {day.quantity}", class_name=classes.SCREEN_READER),
         rx.el.div(
             style={"height": day.height},
-            class_name="min-h-px w-full rounded-t-[2px] bg-accent group-hover:opacity-70",
+            class_name="min-h-px w-full rounded-t-[2px] bg-bar group-hover:opacity-70",
         ),
         title=f"{day.day}: {day.quantity}",
         class_name="group relative flex h-full min-w-0 flex-1 items-end border-b border-line-strong",

@@ -91,7 +91,7 @@ def _invoices() -> rx.Component:
                     "Invoices",
                     [
                         column("Number"),
-                        column("Period"),
+                        column("Period", wide_only=True),
                         column("Status"),
                         column("Due", wide_only=True),
                         number_column("Balance", wide_only=True),
@@ -117,9 +117,10 @@ def _row(invoice: rx.Var[InvoiceItem]) -> rx.Component:
     return rx.el.tr(
         rx.el.td(
             row_link(invoice.number, invoice.href),
+            rx.el.div(invoice.period, class_name=classes.NARROW_CAPTION),
             class_name=f"{classes.TD_MAIN} whitespace-nowrap tabular-nums",
         ),
-        rx.el.td(invoice.period, class_name=classes.TD),
+        rx.el.td(invoice.period, class_name=f"{classes.TD} {classes.WIDE_ONLY}"),
         rx.el.td(payment_badge(invoice.status), class_name=classes.TD),
         rx.el.td(invoice.due, class_name=f"{classes.TD} {classes.WIDE_ONLY} tabular-nums"),
         rx.el.td(invoice.balance, class_name=f"{classes.TD_NUMBER} {classes.WIDE_ONLY}"),

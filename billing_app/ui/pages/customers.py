@@ -67,7 +67,7 @@ def _table() -> rx.Component:
                 column("Customer"),
                 column("Email", wide_only=True),
                 column("Plan", wide_only=True),
-                column("Status"),
+                column("Status", wide_only=True),
                 number_column("Outstanding"),
             ],
             rx.foreach(CustomersState.rows, _row),
@@ -79,7 +79,12 @@ def _table() -> rx.Component:
 def _row(customer: rx.Var[CustomerItem]) -> rx.Component:
     return rx.el.tr(
         rx.el.td(
-            rx.el.div(row_link(customer.name, customer.href), class_name="max-w-40 truncate md:max-w-64"),
+            rx.el.div(row_link(customer.name, customer.href), class_name="max-w-52 truncate md:max-w-64"),
+            rx.el.div(
+                customer.plan,
+                rx.cond(customer.status == "suspended", " · Suspended", ""),
+                class_name=classes.NARROW_CAPTION,
+            ),
             class_name=classes.TD_MAIN,
         ),
         rx.el.td(
@@ -87,10 +92,10 @@ def _row(customer: rx.Var[CustomerItem]) -> rx.Component:
             class_name=f"{classes.TD} {classes.WIDE_ONLY}",
         ),
         rx.el.td(customer.plan, class_name=f"{classes.TD} {classes.WIDE_ONLY}"),
-        rx.el.td(customer_badge(customer.status), class_name=classes.TD),
+        rx.el.td(customer_badge(customer.status), class_name=f"{classes.TD} {classes.WIDE_ONLY}"),
         rx.el.td(
             customer.outstanding,
-            class_name=rx.cond(customer.owes, classes.TD_AMOUNT, f"{classes.TD_NUMBER} text-faint"),
+            class_name=rx.cond(customer.owes, classes.TD_AMOUNT, classes.TD_NOTHING),
         ),
         class_name=classes.TR_LINK,
     )

@@ -54,7 +54,9 @@ def _actions() -> rx.Component:
     return rx.el.div(
         payment_badge(InvoiceState.invoice.status),
         rx.el.span(_due_sentence(), class_name="text-sm text-soft"),
-        rx.el.div(action_button("Print", "print", "printer"), class_name="ml-auto"),
+        rx.el.div(
+            action_button("Print", "print", "printer", icon_only_when_narrow=True), class_name="ml-auto"
+        ),
         class_name="mb-3 flex items-center gap-3 print:hidden",
     )
 
