@@ -55,7 +55,7 @@ def matches(password: object, password_hash: str | None) -> bool:
     Without a hash, for nobody's account, it is compared with one that nothing matches.
     """
     encoded = _encoded(password) if isinstance(password, str) else b""
-    same = bcrypt.checkpw(encoded[:BYTES_MAX], (password_hash or _hash_of_nothing()).encode())
+    same = bcrypt.checkpw(encoded[:BYTES_MAX], (password_hash or hash_of_nothing()).encode())
     return same and password_hash is not None and len(encoded) <= BYTES_MAX
 
 
@@ -64,5 +64,6 @@ def _encoded(password: str) -> bytes:
 
 
 @functools.cache
-def _hash_of_nothing() -> str:
+def hash_of_nothing() -> str:
+    """What a password for nobody's account is compared with."""
     return hash_password(secrets.token_urlsafe())

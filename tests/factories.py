@@ -1,0 +1,71 @@
+"""What tests start from, made through the services: one line each, sensible defaults, committed."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import date
+from typing import Any
+
+from billing_app.db import Database
+from billing_app.domain.actor import SYSTEM, Actor, Role
+from billing_app.jobs.invoicing import generate_invoice
+from billing_app.services import customers, plans, usage, users
+from billing_app.services.customers import CustomerRow
+from billing_app.services.invoices import InvoiceDetail
+from billing_app.services.plans import PlanRow
+from billing_app.services.users import UserRow
+
+PASSWORD = "correct horse battery"
+_numbers = itertools.count(1)
+
+
+def make_plan(database: Database, **terms: Any) -> PlanRow:
+    """The plan of the worked examples, 29.00 USD with 1000 units and 0.0125 beyond, unless said otherwise."""
+    defaults = {
+        "name": f"Plan {next(_numbers)}",
+        "monthly_price": "29.00",
+        "included_units": 1000,
+        "overage_unit_price": "0.0125",
+    }
+    with database.transaction(SYSTEM) as session:
+        return plans.create_plan(session, SYSTEM, **{**defaults, **terms})
+
+
+def make_customer(database: Database, plan: PlanRow | None = None, **details: Any) -> CustomerRow:
+    """A customer on the plan, or on a new one, from this month on."""
+    number = next(_numbers)
+    defaults = {
+        "name": f"Customer {number}",
+        "email": f"customer{number}@example.com",
+        "plan_id": (plan or make_plan(database)).plan_id,
+    }
+    with database.transaction(SYSTEM) as session:
+        return customers.create_customer(session, SYSTEM, **{**defaults, **details})
+
+
+def make_user(database: Database, role: Role = Role.ADMIN, **details: Any) -> UserRow:
+    """A user whose password is `PASSWORD`."""
+    number = next(_numbers)
+    defaults = {"email": f"user{number}@example.com", "name": f"User {number}", "password": PASSWORD}
+    with database.transaction(SYSTEM) as session:
+        return users.create_user(session, SYSTEM, role=role, **{**defaults, **details}).user
+
+
+def actor_of(user: UserRow) -> Actor:
+    """The actor that the user is."""
+    return Actor("user", user.public_id, user.name, user.role)
+
+
+def record(database: Database, customer: CustomerRow, quantity: object, occurred_at: str) -> None:
+    """Records usage under a key of its own."""
+    report = usage.UsageReport(customer.key, f"key-{next(_numbers)}", quantity, occurred_at)
+    with database.transaction(SYSTEM) as session:
+        usage.record_usage(session, SYSTEM, report)
+
+
+def make_invoice(
+    database: Database, customer: CustomerRow | None = None, period: date = date(2026, 10, 1)
+) -> InvoiceDetail:
+    """An invoice for the period, over 29.00 USD for a new customer; the clock must be past it."""
+    customer = customer or make_customer(database, start_period=period)
+    return generate_invoice(database, SYSTEM, customer.key, period)

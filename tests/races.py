@@ -1,0 +1,82 @@
+"""Races with real threads and connections: at once, or in an order that is certain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from threading import Barrier
+from typing import Any
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+from billing_app.db import Database
+from billing_app.domain.actor import SYSTEM
+from billing_app.errors import BillingError
+
+Work = Callable[[Session], Any]
+
+_BLOCKED = text("""
+    SELECT EXISTS (SELECT FROM pg_stat_activity
+                    WHERE datname = current_database() AND wait_event_type = 'Lock')
+""")
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What came of two transactions that overlapped; a refusal is an answer as well."""
+
+    first: Any
+    second: Any
+    second_waited: bool
+
+
+def overlap(database: Database, first: Work, second: Work) -> Overlap:
+    """Runs `second` while `first` is done and not yet committed.
+
+    `first` commits when `second` waits for it, or has ended without. So what goes wrong without a
+    lock goes wrong every time.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction(SYSTEM) as session:
+            done = first(session)
+            session.flush()
+            running = pool.submit(_outcome, database, second)
+            waited = _blocked_before_end(database, running)
+        return Overlap(done, running.result(timeout=30), waited)
+
+
+def _blocked_before_end(database: Database, running: Future[Any]) -> bool:
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as observer:
+        while not running.done():
+            if observer.scalar(_BLOCKED):
+                return True
+            wait([running], timeout=0.01)
+    return False
+
+
+def at_once(database: Database, works: Sequence[Work]) -> list[Any]:
+    """Runs every work in a transaction and a thread of its own, begun together."""
+    barrier = Barrier(len(works))
+
+    def run(work: Work) -> Any:
+        barrier.wait(timeout=30)
+        return _outcome(database, work)
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        return list(pool.map(run, works))
+
+
+def _outcome(database: Database, work: Work) -> Any:
+    """What the committed work answered, or how it was refused."""
+    try:
+        with database.transaction(SYSTEM) as session:
+            return work(session)
+    except BillingError as refusal:
+        return refusal
+
+
+def codes(outcomes: Sequence[Any]) -> list[str]:
+    """The codes of the refusals among the outcomes."""
+    return [outcome.code for outcome in outcomes if isinstance(outcome, BillingError)]

@@ -1,0 +1,20 @@
+"""Refusals as tests expect them: by their code, which is what callers rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from billing_app.errors import BillingError
+
+
+@contextmanager
+def refused(code: str, *, field: str | None = None) -> Iterator[pytest.ExceptionInfo[BillingError]]:
+    """The block raises a refusal with this code, about this field."""
+    with pytest.raises(BillingError) as caught:
+        yield caught
+    assert caught.value.code == code
+    if field is not None:
+        assert [error.field for error in caught.value.errors] == [field]

@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import bcrypt
+import jwt
+import pytest
+from sqlalchemy import event
+
+from billing_app.db import Database
+from billing_app.domain.actor import SYSTEM, Actor, Role
+from billing_app.services import auth, users
+from tests.conftest import Clock
+from tests.factories import PASSWORD, make_user
+from tests.races import codes, overlap
+from tests.refusals import refused
+
+SECRET = "a secret of sixty-four bytes, as much as the longest signature needs"
+NEW_PASSWORD = "another horse battery"
+
+
+def sign_in(database: Database, email: str, password: str = PASSWORD, **client: str) -> auth.SignedIn:
+    with database.transaction(SYSTEM) as session:
+        return auth.sign_in(session, SYSTEM, email=email, password=password, secret=SECRET, **client)
+
+
+def authenticate(database: Database, token: str) -> auth.Authenticated:
+    """As a reader: authenticating must not write."""
+    reader = Actor("user", "usr_0", "reader", Role.FINANCE)
+    with database.transaction(reader) as session:
+        return auth.authenticate(session, token=token, secret=SECRET)
+
+
+def test_signing_in_answers_a_token_that_says_who(database: Database, clock: Clock) -> None:
+    user = make_user(database, Role.BILLING, email="Eve@Example.com", name="Eve")
+    signed_in = sign_in(database, " eve@example.COM ")
+    assert signed_in.expires_in_seconds == 12 * 3600
+    assert signed_in.token not in repr(signed_in)
+    who = authenticate(database, signed_in.token)
+    assert who.actor == Actor("user", user.public_id, "Eve", Role.BILLING)
+    assert who.expires_at == clock.moment + timedelta(hours=12)
+    assert who.user.last_sign_in_at == clock.moment
+
+
+@contextmanager
+def counted_checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
+    """The hashes that passwords are compared with."""
+    real, seen = bcrypt.checkpw, []
+
+    def check(password: bytes, hashed: bytes) -> bool:
+        seen.append(hashed)
+        return real(password, hashed)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bcrypt, "checkpw", check)
+        yield seen
+
+
+@pytest.mark.parametrize(
+    ("email", "password"),
+    [
+        ("eve@example.com", "wrong horse battery"),
+        ("eve@example.com", ""),
+        ("eve@example.com", PASSWORD + "\0"),
+        ("eve@example.com", PASSWORD * 10),
+        ("eve@example.com", "\ud800"),
+        ("eve@example.com", None),
+        ("nobody@example.com", PASSWORD),
+        ("disabled@example.com", PASSWORD),
+        ("eve@example.com\0", PASSWORD),
+        ("\ud800", PASSWORD),
+        (None, PASSWORD),
+    ],
+)
+def test_every_wrong_sign_in_gets_the_same_answer_after_the_same_work(
+    database: Database, monkeypatch: pytest.MonkeyPatch, email: str, password: str
+) -> None:
+    make_user(database, email="eve@example.com")
+    disabled = make_user(database, email="disabled@example.com")
+    with database.transaction(SYSTEM) as session:
+        users.update_user(session, SYSTEM, disabled.user_id, status="disabled")
+    with counted_checks(monkeypatch) as hashes, refused("invalid_credentials") as caught:
+        sign_in(database, email, password)
+    assert caught.value.detail == "the email or the password is not right"
+    assert [hashed[:7] for hashed in hashes] == [b"$2b$04$"]
+
+
+def forged(token: str, **changes: Any) -> str:
+    claims = jwt.decode(token, options={"verify_signature": False})
+    claims = {name: value for name, value in {**claims, **changes}.items() if value is not None}
+    return jwt.encode(claims, SECRET, "HS256")
+
+
+def test_a_token_we_did_not_sign_as_it_is_proves_nothing(database: Database) -> None:
+    eve, ada = make_user(database, Role.FINANCE), make_user(database)
+    token = sign_in(database, eve.email).token
+    claims = jwt.decode(token, options={"verify_signature": False})
+    head, body, signature = token.split(".")
+    for bad in (
+        "", "x", "a.b.c", None, 7, token[:-2], f"{head}.{body}.", f"{head}.{body[:-1]}.{signature}", "\ud800",
+        jwt.encode(claims, "", "none"),
+        jwt.encode(claims, SECRET, "HS512"),
+        jwt.encode(claims, "z" * 40, "HS256"),
+        forged(token, iss="somebody"),
+        forged(token, aud="something"),
+        forged(token, sub=ada.public_id),
+        forged(token, sub="usr_99999999999999999999"),
+        forged(token, sid="another"),
+        forged(token, sid=5),
+        forged(token, exp=claims["iat"]),
+        *(forged(token, **{name: None}) for name in ("sub", "sid", "iat", "exp", "iss", "aud")),
+    ):  # fmt: skip
+        with refused("invalid_token"):
+            authenticate(database, bad)  # type: ignore[arg-type]
+    assert authenticate(database, forged(token)).user.user_id == eve.user_id
+
+
+def test_a_token_is_good_for_twelve_hours(database: Database, clock: Clock) -> None:
+    token = sign_in(database, make_user(database).email).token
+    started = clock.moment
+    clock.moment = started + timedelta(hours=12) - timedelta(seconds=1)
+    authenticate(database, token)
+    clock.moment = started + timedelta(hours=12)
+    with refused("invalid_token"):
+        authenticate(database, token)
+    with refused("invalid_token"):
+        authenticate(database, forged(token, exp=int((started + timedelta(days=9)).timestamp())))
+
+
+def test_a_changed_role_counts_at_the_next_request(database: Database) -> None:
+    make_user(database)
+    eve = make_user(database, Role.BILLING)
+    token = sign_in(database, eve.email).token
+    with database.transaction(SYSTEM) as session:
+        users.update_user(session, SYSTEM, eve.user_id, role="finance")
+    assert authenticate(database, token).actor.role is Role.FINANCE
+
+
+def test_authenticating_is_one_query(database: Database) -> None:
+    token = sign_in(database, make_user(database).email).token
+    statements: list[str] = []
+    event.listen(
+        database.engine, "before_cursor_execute", lambda *seen: statements.append(seen[2]), named=False
+    )
+    authenticate(database, token)
+    assert len(statements) == 1
+
+
+def test_signing_out_ends_the_token_at_once_and_again_changes_nothing(database: Database) -> None:
+    user = make_user(database)
+    first, second = sign_in(database, user.email), sign_in(database, user.email)
+    session_id = authenticate(database, first.token).session_id
+    for _ in range(2):
+        with database.transaction(SYSTEM) as session:
+            auth.sign_out(session, SYSTEM, session_id=session_id)
+    with refused("invalid_token"):
+        authenticate(database, first.token)
+    authenticate(database, second.token)
+
+
+def test_a_disabled_user_signs_in_no_more_even_while_being_disabled(database: Database) -> None:
+    make_user(database)
+    eve = make_user(database)
+    outcome = overlap(
+        database,
+        lambda session: users.update_user(session, SYSTEM, eve.user_id, status="disabled"),
+        lambda session: auth.sign_in(session, SYSTEM, email=eve.email, password=PASSWORD, secret=SECRET),
+    )
+    assert outcome.second_waited
+    assert codes([outcome.second]) == ["invalid_credentials"]
+
+
+def test_changing_the_password_ends_the_other_sessions(database: Database) -> None:
+    user = make_user(database)
+    here, elsewhere = sign_in(database, user.email), sign_in(database, user.email)
+    with database.transaction(SYSTEM) as session:
+        auth.change_password(
+            session, SYSTEM, user_id=user.user_id, current=PASSWORD, new=NEW_PASSWORD,
+            keep_session_id=authenticate(database, here.token).session_id,
+        )  # fmt: skip
+    authenticate(database, here.token)
+    with refused("invalid_token"):
+        authenticate(database, elsewhere.token)
+    with refused("invalid_credentials"):
+        sign_in(database, user.email)
+    sign_in(database, user.email, NEW_PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("current", "new", "code", "field"),
+    [
+        ("wrong horse battery", NEW_PASSWORD, "wrong_password", "current"),
+        (None, NEW_PASSWORD, "wrong_password", "current"),
+        (PASSWORD, "short", "password_too_short", "new"),
+        (PASSWORD, PASSWORD, "password_unchanged", "new"),
+        (PASSWORD, None, "invalid", "new"),
+    ],
+)
+def test_a_password_is_not_changed_without_the_present_one_or_to_a_weak_one(
+    database: Database, current: str, new: str, code: str, field: str
+) -> None:
+    user = make_user(database)
+    with refused(code, field=field), database.transaction(SYSTEM) as session:
+        auth.change_password(
+            session, SYSTEM, user_id=user.user_id, current=current, new=new, keep_session_id=None
+        )
+    sign_in(database, user.email)
+
+
+def test_a_one_time_password_needs_no_change_once_changed(database: Database) -> None:
+    with database.transaction(SYSTEM) as session:
+        made = users.create_user(session, SYSTEM, email="eve@example.com", name="Eve", role="finance")
+    with database.transaction(SYSTEM) as session:
+        auth.change_password(
+            session, SYSTEM, user_id=made.user.user_id, current=str(made.one_time_password),
+            new=NEW_PASSWORD, keep_session_id=None,
+        )  # fmt: skip
+    assert not sign_in(database, "eve@example.com", NEW_PASSWORD).user.must_change_password
+
+
+def test_sessions_are_ones_own(database: Database, clock: Clock) -> None:
+    eve, ada = make_user(database), make_user(database)
+    old = authenticate(
+        database, sign_in(database, eve.email, user_agent="Old\0 browser", address="::1").token
+    )
+    clock.moment += timedelta(minutes=5)
+    new = authenticate(database, sign_in(database, eve.email).token)
+    with database.transaction(new.actor) as session:
+        own = auth.list_sessions(session, new.actor, user_id=eve.user_id)
+    assert [row.session_id for row in own] == [new.session_id, old.session_id]
+    assert (own[1].user_agent, own[1].address) == ("Old browser", "::1")
+    with refused("forbidden"), database.transaction(new.actor) as session:
+        auth.list_sessions(session, new.actor, user_id=ada.user_id)
+    with refused("session_not_found"), database.transaction(SYSTEM) as session:
+        auth.end_session(session, SYSTEM, user_id=ada.user_id, session_id=old.session_id)
+    with database.transaction(SYSTEM) as session:
+        auth.end_session(session, SYSTEM, user_id=eve.user_id, session_id=old.session_id)
+        assert [row.session_id for row in auth.list_sessions(session, SYSTEM, user_id=eve.user_id)] == [
+            new.session_id
+        ]

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from billing_app.db import Database
+from billing_app.domain.actor import SYSTEM, Actor, Role
+from billing_app.services import auth, users
+from tests.factories import PASSWORD, actor_of, make_user
+from tests.races import at_once, codes, overlap
+from tests.refusals import refused
+
+SECRET = "s" * 32
+
+
+def create(database: Database, **details: Any) -> users.NewUser:
+    defaults = {"email": "eve@example.com", "name": "Eve", "role": "billing"}
+    with database.transaction(SYSTEM) as session:
+        return users.create_user(session, SYSTEM, **{**defaults, **details})
+
+
+def update(database: Database, user: users.UserRow, **changes: Any) -> users.UserRow:
+    with database.transaction(SYSTEM) as session:
+        return users.update_user(session, SYSTEM, user.user_id, **changes)
+
+
+def test_a_user_is_made_as_told(database: Database) -> None:
+    made = create(database, email=" Eve@Example.com ", name=" Eve  Adams ", password=PASSWORD)
+    assert made.one_time_password is None
+    assert (made.user.email, made.user.name) == ("Eve@Example.com", "Eve  Adams")
+    assert (made.user.role, made.user.status, made.user.version) == ("billing", "active", 1)
+    assert made.user.public_id == f"usr_{made.user.user_id}"
+    assert not made.user.must_change_password
+
+
+def test_without_a_password_a_one_time_password_lets_in_and_must_be_changed(database: Database) -> None:
+    made = create(database)
+    assert made.one_time_password is not None
+    with database.transaction(SYSTEM) as session:
+        signed_in = auth.sign_in(
+            session, SYSTEM, email="eve@example.com", password=made.one_time_password, secret=SECRET
+        )
+    assert signed_in.user.must_change_password
+
+
+def test_secrets_are_in_no_representation(database: Database) -> None:
+    made = create(database)
+    assert made.one_time_password is not None
+    assert made.one_time_password not in repr(made)
+    assert "$2b$" not in repr(made)
+
+
+def test_an_email_belongs_to_one_user_whatever_its_case(database: Database) -> None:
+    create(database)
+    with refused("email_taken"):
+        create(database, email="EVE@EXAMPLE.COM")
+
+
+def test_two_users_made_at_once_with_one_email_are_one(database: Database) -> None:
+    outcomes = at_once(
+        database,
+        [
+            lambda session: users.create_user(
+                session, SYSTEM, email="eve@example.com", name="Eve", role="billing", password=PASSWORD
+            )
+        ]
+        * 6,
+    )
+    assert codes(outcomes) == ["email_taken"] * 5
+
+
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        ("elevenchars", "password_too_short"),
+        ("passwordpassword", "password_too_common"),
+        ("PasswordPassword", "password_too_common"),
+        ("aaaaaaaaaaaaaaaa", "password_too_common"),
+        ("é" * 20 + "abcdefghijklmnopqrstuvwxyz1234567", "password_too_long"),
+        ("x1y2" * 18 + "z", "password_too_long"),
+        (123456789012, "invalid"),
+    ],
+)
+def test_a_weak_password_is_refused(database: Database, password: object, code: str) -> None:
+    with refused(code, field="password"):
+        create(database, password=password)
+
+
+def test_a_password_of_exactly_72_bytes_counts_to_its_last_byte(database: Database) -> None:
+    password = "x1y2" * 17 + "last"
+    create(database, password=password)
+    with database.transaction(SYSTEM) as session:
+        auth.sign_in(session, SYSTEM, email="eve@example.com", password=password, secret=SECRET)
+    for wrong in (password[:-1] + "T", password + "x"):
+        with refused("invalid_credentials"), database.transaction(SYSTEM) as session:
+            auth.sign_in(session, SYSTEM, email="eve@example.com", password=wrong, secret=SECRET)
+
+
+@pytest.mark.parametrize(
+    ("details", "field"),
+    [
+        ({"email": "eve"}, "email"),
+        ({"email": "eve@@example.com"}, "email"),
+        ({"email": "eve@example.com\0"}, "email"),
+        ({"email": ["eve@example.com"]}, "email"),
+        ({"email": "e" * 300 + "@example.com"}, "email"),
+        ({"name": "  "}, "name"),
+        ({"name": "x" * 201}, "name"),
+        ({"name": "a\0b"}, "name"),
+        ({"name": "\ud800"}, "name"),
+        ({"name": 5}, "name"),
+        ({"role": "owner"}, "role"),
+        ({"role": None}, "role"),
+        ({"role": []}, "role"),
+    ],
+)
+def test_a_wrong_field_is_named(database: Database, details: dict[str, Any], field: str) -> None:
+    with refused("invalid", field=field):
+        create(database, **details)
+
+
+def test_changes_count_versions_and_a_stale_one_is_refused(database: Database) -> None:
+    make_user(database)
+    eve = create(database).user
+    changed = update(database, eve, name="Eva", role="finance", version=1)
+    assert (changed.name, changed.role, changed.version) == ("Eva", "finance", 2)
+    with refused("stale") as caught:
+        update(database, eve, name="Ava", version=1)
+    assert caught.value.facts["name"] == "Eva"
+    assert update(database, eve, name="Eva", version=2).version == 2
+
+
+def test_an_unknown_user_is_not_found(database: Database) -> None:
+    for user_id in (99, 2**80, -1):
+        with refused("user_not_found"), database.transaction(SYSTEM) as session:
+            users.update_user(session, SYSTEM, user_id, name="Eve")
+    with refused("invalid", field="user"), database.transaction(SYSTEM) as session:
+        users.get_user(session, SYSTEM, "usr_1")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("change", [{"role": "billing"}, {"status": "disabled"}])
+def test_the_last_active_admin_stays(database: Database, change: dict[str, str]) -> None:
+    last = make_user(database)
+    update(database, make_user(database), status="disabled")
+    with refused("last_admin"):
+        update(database, last, **change)
+    assert update(database, last, name="Still here").role is Role.ADMIN
+
+
+def test_two_admins_demoting_each_other_leave_one(database: Database) -> None:
+    ada, eve = make_user(database), make_user(database)
+    outcome = overlap(
+        database,
+        lambda session: users.update_user(session, actor_of(ada), eve.user_id, role="billing"),
+        lambda session: users.update_user(session, actor_of(eve), ada.user_id, status="disabled"),
+    )
+    assert outcome.second_waited
+    assert codes([outcome.second]) == ["last_admin"]
+
+
+def test_a_disabled_user_is_signed_out_for_good(database: Database) -> None:
+    make_user(database)
+    eve = make_user(database, Role.BILLING)
+    with database.transaction(SYSTEM) as session:
+        token = auth.sign_in(session, SYSTEM, email=eve.email, password=PASSWORD, secret=SECRET).token
+    update(database, eve, status="disabled")
+    update(database, eve, status="active")
+    with refused("invalid_token"), database.transaction(SYSTEM) as session:
+        auth.authenticate(session, token=token, secret=SECRET)
+
+
+def test_users_are_listed_by_name_in_pages(database: Database, admin: Actor) -> None:
+    for name in ("beth", "Adam", "carl", "Adam"):
+        make_user(database, name=name)
+    names, cursor = [], None
+    while True:
+        with database.transaction(admin) as session:
+            page = users.list_users(session, admin, limit=2, cursor=cursor)
+        names += [user.name for user in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert names == ["Adam", "Adam", "beth", "carl"]
+
+
+def test_the_first_admin_is_made_on_an_empty_database_only(database: Database) -> None:
+    for email in ("first@example.com", "second@example.com"):
+        with database.transaction(SYSTEM) as session:
+            users.make_first_admin(session, SYSTEM, email, PASSWORD)
+    with database.transaction(SYSTEM) as session:
+        page = users.list_users(session, SYSTEM)
+    assert [(user.email, user.role) for user in page.items] == [("first@example.com", "admin")]
+
+
+def test_two_servers_starting_at_once_make_one_first_admin(database: Database) -> None:
+    outcome = overlap(
+        database,
+        lambda session: users.make_first_admin(session, SYSTEM, "first@example.com", PASSWORD),
+        lambda session: users.make_first_admin(session, SYSTEM, "second@example.com", PASSWORD),
+    )
+    assert outcome.second_waited
+    assert outcome.second is None
