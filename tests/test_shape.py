@@ -1,0 +1,62 @@
+"""The shape of the code: who may import whom, and how long a piece of it may get."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CODE = sorted(
+    path for folder in ("billing_app", "bench", "tests", "tools") for path in (ROOT / folder).rglob("*.py")
+)
+DOMAIN = sorted((ROOT / "billing_app/domain").rglob("*.py"))
+LINES_OF_FILE = 400
+LINES_OF_FUNCTION = 70
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_imports_go_one_way() -> None:
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("path", DOMAIN, ids=name)
+def test_domain_is_pure(path: Path) -> None:
+    allowed = {*sys.stdlib_module_names, "billing_app.domain"}
+    assert {module for module in imported(path) if package(module) not in allowed} == set()
+
+
+def imported(path: Path) -> set[str]:
+    """The modules that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "." * node.level)
+    return found
+
+
+def package(module: str) -> str:
+    """What a module belongs to: for the project's own its layer, else its topmost package."""
+    parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] == "billing_app" else parts[0]
+
+
+@pytest.mark.parametrize("path", CODE, ids=name)
+def test_no_piece_is_too_long_to_read_at_once(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= LINES_OF_FILE
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    long = [
+        f"{node.name}: {node.end_lineno - node.lineno + 1} lines"
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, functions) and node.end_lineno - node.lineno >= LINES_OF_FUNCTION
+    ]
+    assert long == []
