@@ -163,8 +163,11 @@ class _Cluster:
             _trim(self._log)
             self._make_cluster()
             own_directory(self.socket_dir, 0o700, self.account)
-            _disown(self._cluster / "postmaster.pid")
-            _disown(self.socket_dir / f".s.PGSQL.{PORT}.lock")
+            # A dead server's, and by now perhaps the process id of a stranger, for which
+            # PostgreSQL would not start. Should somebody run a server on this data by hand,
+            # it still does not: it finds that one's shared memory.
+            (self._cluster / "postmaster.pid").unlink(missing_ok=True)
+            (self.socket_dir / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
             options = " ".join(f"-c {name}={shlex.quote(value)}" for name, value in self._settings())
             # The server inherits the lock and keeps it when this process closes it. It
             # inherits the log too: with a pipe in its place, reading that would not end.
@@ -226,8 +229,8 @@ class _Cluster:
     def _run(self, command: list[str], inherited: IO[str] | None = None) -> int:
         """Run a program of PostgreSQL as its account, into the log; answer its exit code.
 
-        It has a session of its own, so that a Ctrl-C does not reach the server. When this
-        process is interrupted it is interrupted too: pg_ctl then takes back what it started.
+        It has a session of its own, so that a Ctrl-C reaches it only by way of this
+        process. Interrupted, initdb and pg_ctl take back what they began.
         """
         other: dict[str, Any] = {}
         if os.geteuid() == 0:
@@ -277,26 +280,6 @@ def _try_exclusive(lock: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _disown(pid_file: Path) -> None:
-    """Make a lock file that a dead server left name this process instead of a stranger.
-
-    PostgreSQL refuses to start while the process it names lives, except when that is the
-    one that started it. Deleting the file would do, and would also end the check that
-    nobody else, by hand, runs a server on this data: the file names its shared memory.
-    """
-    try:
-        # `nobody` may write this directory: it must not lead root to another file.
-        handle = os.open(pid_file, os.O_RDWR | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return
-    with os.fdopen(handle, "r+") as file:
-        lines = file.read().splitlines()
-        lines[:1] = [str(os.getpid())]
-        file.seek(0)
-        file.truncate()
-        file.write("\n".join([*lines, ""]))
 
 
 def _trim(log: Path) -> None:

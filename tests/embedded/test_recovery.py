@@ -16,6 +16,7 @@ import pytest
 from billing_app.embedded import EmbeddedPostgresError, Server, server
 from billing_app.embedded_places import runnable_programs, server_account
 from tests.embedded.processes import (
+    User,
     Users,
     connect,
     crash,
@@ -40,6 +41,21 @@ def stranger() -> Iterator[subprocess.Popen[bytes]]:
     yield process
     process.kill()
     process.wait()
+
+
+def take_over(lock_file: Path, pid: int) -> None:
+    """Make a lock file name another process, as when its process id is used again."""
+    _, rest = lock_file.read_text().split("\n", 1)
+    lock_file.write_text(f"{pid}\n{rest}")
+
+
+def asks_the_server(user: User) -> bool:
+    """Tell whether a user is asking just now how the server is."""
+    for child in psutil.Process(user.process.pid).children():
+        with suppress(psutil.NoSuchProcess):
+            if child.name() == "pg_isready":
+                return True
+    return False
 
 
 def test_every_acknowledged_row_is_there_after_kill_9(data_dir: Path) -> None:
@@ -87,14 +103,34 @@ def test_a_stranger_with_the_old_process_id_is_neither_obeyed_nor_hurt(data_dir:
         with server(data_dir) as entered:
             before = started_at(entered)
             crash(data_dir)
-            for lock_file in (data_dir / "cluster/postmaster.pid", entered.socket_dir / ".s.PGSQL.5432.lock"):
-                _, rest = lock_file.read_text().split("\n", 1)
-                lock_file.write_text(f"{living.pid}\n{rest}")
+            take_over(data_dir / "cluster/postmaster.pid", living.pid)
+            take_over(entered.socket_dir / ".s.PGSQL.5432.lock", living.pid)
             if how == "starts again":
                 with server(data_dir) as again:
                     assert started_at(again) != before
         assert not postmasters(data_dir)
         assert living.poll() is None
+
+
+def test_a_stranger_is_not_hurt_while_a_process_of_the_dead_server_lives(
+    data_dir: Path, users: Users
+) -> None:
+    user = users(data_dir)
+    assert user.says()
+    home = server_processes(data_dir)
+    (last,) = [process for process in home if "checkpointer" in " ".join(process.cmdline())]
+    last.suspend()
+    with stranger() as living:
+        kill(postmasters(data_dir)[0])
+        take_over(data_dir / "cluster/postmaster.pid", living.pid)
+        user.process.stdin.close()
+        for _ in range(2):  # it asked, and went on to ask again
+            wait_until(lambda: asks_the_server(user))
+            wait_until(lambda: not asks_the_server(user))
+        last.resume()
+        assert user.leave() == 0
+        assert living.poll() is None
+    assert not server_processes(data_dir)
 
 
 @pytest.mark.skipif(not psutil.LINUX, reason="only Linux adopts orphans")
@@ -142,7 +178,7 @@ def test_a_server_still_recovering_is_waited_for(long_recovery: Path, users: Use
     starter.kill()
     (postmaster,) = postmasters(long_recovery)
     joiner = users(long_recovery)
-    wait_until(lambda: any(c.name() == "pg_isready" for c in psutil.Process(joiner.process.pid).children()))
+    wait_until(lambda: asks_the_server(joiner))
     assert replaying.status() == psutil.STATUS_STOPPED
     replaying.resume()
     assert joiner.says().startswith("in ")
@@ -160,6 +196,16 @@ def test_a_start_that_is_interrupted_leaves_nothing_running(long_recovery: Path,
     assert not server_processes(long_recovery)
 
 
+def test_a_first_start_that_is_interrupted_leaves_nothing_unfinished(data_dir: Path, users: Users) -> None:
+    starter = users(data_dir)
+    unfinished = data_dir / "cluster.new"
+    wait_until((unfinished / "global").exists)
+    starter.process.send_signal(signal.SIGINT)
+    assert starter.says() == ""
+    starter.process.wait()
+    assert not list(unfinished.iterdir())
+
+
 def test_a_first_start_that_was_killed_is_done_over(data_dir: Path) -> None:
     unfinished = data_dir / "cluster.new"
     unfinished.mkdir(parents=True)
@@ -169,7 +215,7 @@ def test_a_first_start_that_was_killed_is_done_over(data_dir: Path) -> None:
     assert not unfinished.exists()
 
 
-def test_a_server_that_somebody_started_by_hand_is_left_alone(data_dir: Path) -> None:
+def test_no_second_server_works_on_data_that_somebody_serves_by_hand(data_dir: Path) -> None:
     with server(data_dir):
         pass
     elsewhere = data_dir.parent / "by-hand"

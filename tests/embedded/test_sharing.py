@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -51,16 +52,24 @@ def test_four_at_once_from_nothing_share_one(data_dir: Path, users: Users) -> No
 
 
 def test_whoever_comes_while_the_last_leaves_gets_a_server(data_dir: Path) -> None:
-    def come_and_go(times: int) -> list[str]:
-        found = []
-        for _ in range(times):
-            with server(data_dir) as entered:
-                found.append(started_at(entered))
-        return found
+    """Two take turns: each comes when the other is about to leave, so that most leave alone."""
+    both_in = threading.Barrier(2)
 
-    with ThreadPoolExecutor(4) as pool:
-        found = [started for each in pool.map(come_and_go, [5] * 4) for started in each]
-    assert len(found) == 20
+    def come_and_go(first: bool) -> int:
+        queries = 0
+        for turn in range(6):
+            if first == (turn % 2 == 0):
+                both_in.wait()
+            with server(data_dir) as entered, connect(entered) as connection:
+                if first != (turn % 2 == 0):
+                    both_in.wait()
+                for _ in range(200):
+                    connection.execute("SELECT 1")
+                    queries += 1
+        return queries
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(come_and_go, [True, False])) == [1200, 1200]
     assert not postmasters(data_dir)
 
 
