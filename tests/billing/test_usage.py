@@ -1,0 +1,203 @@
+"""Recording usage: identity, refusals, batches."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import psycopg
+import pytest
+
+from billing_app.db import Database
+from billing_app.domain.actor import Actor, Role, Scope
+from billing_app.errors import BillingError, Conflict, Forbidden, Invalid, NotFound
+from billing_app.services.usage import RowResult, UsageReport, record_usage
+from tests.billing.shop import Shop
+from tests.conftest import Clock
+
+NOW = "2026-11-15T12:00:00Z"
+
+
+@pytest.fixture
+def acme(shop: Shop) -> Shop:
+    shop.customer("acme", "2026-09")
+    return shop
+
+
+@pytest.mark.parametrize(
+    "quantity", ["0.1", "0.000001", "12345678901234.123456", "99999999999999.999999", "0", "1e-6", 30000000]
+)
+def test_quantities_come_back_exactly(acme: Shop, quantity: object) -> None:
+    from decimal import Decimal
+
+    assert acme.use("acme", "a", quantity).event.quantity == Decimal(str(quantity))
+
+
+@pytest.mark.parametrize(
+    ("field", "report"),
+    [
+        ("customer", UsageReport(7, "k", "1")),
+        ("customer", UsageReport("", "k", "1")),
+        ("customer", UsageReport("a\0b", "k", "1")),
+        ("customer", UsageReport("a\ud800", "k", "1")),
+        ("idempotency_key", UsageReport("acme", "", "1")),
+        ("idempotency_key", UsageReport("acme", None, "1")),
+        ("idempotency_key", UsageReport("acme", "k" * 256, "1")),
+        ("idempotency_key", UsageReport("acme", "a\0b", "1")),
+        ("idempotency_key", UsageReport("acme", "a\udfff", "1")),
+        ("quantity", UsageReport("acme", "k", "-1")),
+        ("quantity", UsageReport("acme", "k", "one")),
+        ("quantity", UsageReport("acme", "k", "1e400")),
+        ("quantity", UsageReport("acme", "k", "NaN")),
+        ("quantity", UsageReport("acme", "k", "Infinity")),
+        ("quantity", UsageReport("acme", "k", 0.1)),
+        ("quantity", UsageReport("acme", "k", True)),
+        ("quantity", UsageReport("acme", "k", None)),
+        ("quantity", UsageReport("acme", "k", "1.0000001")),
+        ("quantity", UsageReport("acme", "k", "100000000000000")),
+        ("occurred_at", UsageReport("acme", "k", "1", "2026-11-01")),
+        ("occurred_at", UsageReport("acme", "k", "1", "2026-11-01T00:00:00")),
+        ("occurred_at", UsageReport("acme", "k", "1", "2026-02-30T00:00:00Z")),
+        ("occurred_at", UsageReport("acme", "k", "1", "9999-12-31T23:59:59-12:00")),
+        ("occurred_at", UsageReport("acme", "k", "1", datetime(2026, 11, 1))),  # noqa: DTZ001
+        ("occurred_at", UsageReport("acme", "k", "1", "2026-11-15T12:05:00.000001Z")),
+        ("occurred_at", UsageReport("acme", "k", "1", "2026-08-31T23:59:59.999999Z")),
+    ],
+)
+def test_bad_reports_name_the_field_and_write_nothing(
+    acme: Shop, owner: psycopg.Connection, field: str, report: UsageReport
+) -> None:
+    with pytest.raises(Invalid) as refused, acme.database.transaction(acme.actor) as session:
+        record_usage(session, acme.actor, report)
+    assert [each.field for each in refused.value.errors] == [field]
+    assert owner.execute("SELECT count(*) FROM usage_event").fetchone() == (0,)
+
+
+def test_five_minutes_ahead_are_forgiven(acme: Shop) -> None:
+    assert acme.use("acme", "a", 1, "2026-11-15T12:05:00Z").status == "recorded"
+
+
+def test_an_unknown_customer(acme: Shop) -> None:
+    for name in ("nobody", "cus_999", "cus_x", "%"):
+        with pytest.raises(NotFound) as refused:
+            acme.use(name, "a", 1)
+        assert refused.value.code == "customer_not_found"
+
+
+def test_a_customer_goes_by_id_or_key_in_any_case(acme: Shop) -> None:
+    customer_id = acme.customer("Globex", "2026-09")
+    assert acme.use("GLOBEX", "a", 1).status == "recorded"
+    assert acme.use(f"cus_{customer_id}", "a", 1).status == "duplicate"
+    assert acme.use("acme", "a", 2).status == "recorded"
+
+
+def test_without_a_moment_the_first_one_stands(acme: Shop, clock: Clock) -> None:
+    first = acme.use("acme", "a", 1)
+    clock.moment += timedelta(hours=1)
+    again = acme.use("acme", "a", 1)
+    assert (again.status, again.event) == ("duplicate", first.event)
+    with pytest.raises(Conflict):
+        acme.use("acme", "a", 1, clock.moment)
+
+
+def test_moments_compare_by_the_microsecond_whatever_their_offset(acme: Shop) -> None:
+    acme.use("acme", "a", 1, "2026-11-01T02:00:00.123456789+02:00")
+    assert acme.use("acme", "a", 1, "2026-11-01T00:00:00.123456Z").status == "duplicate"
+    with pytest.raises(Conflict):
+        acme.use("acme", "a", 1, "2026-11-01T00:00:00.123457Z")
+
+
+def test_a_month_ends_by_the_utc_calendar(acme: Shop) -> None:
+    event = acme.use("acme", "a", 1, "2026-11-01T01:59:59+02:00").event
+    assert event.billing_period == date(2026, 10, 1)
+
+
+def test_a_suspension_refuses_its_moments_for_good(acme: Shop, clock: Clock) -> None:
+    acme.use("acme", "known", 1, "2026-11-15T11:00:00Z")
+    acme.set_status("acme", "suspended")
+    clock.moment += timedelta(hours=2)
+    with pytest.raises(Conflict) as refused:
+        acme.use("acme", "a", 1, "2026-11-15T13:00:00Z")
+    assert refused.value.code == "customer_suspended"
+    assert acme.use("acme", "known", 1, "2026-11-15T11:00:00Z").status == "duplicate"
+    assert acme.use("acme", "before", 1, "2026-11-15T11:59:59Z").status == "recorded"
+    acme.set_status("acme", "active")
+    with pytest.raises(Conflict):
+        acme.use("acme", "a", 1, "2026-11-15T13:00:00Z")
+    assert acme.use("acme", "a", 1, "2026-11-15T14:00:00Z").status == "recorded"
+
+
+def test_no_usage_after_a_cancellation_and_no_cancellation_before_usage(acme: Shop, clock: Clock) -> None:
+    acme.use("acme", "a", 1, "2026-11-10T00:00:00Z")
+    with pytest.raises(BillingError) as refused:
+        acme.set_plan("acme", None, "2026-11")
+    assert refused.value.code == "usage_recorded"
+    acme.set_plan("acme", None, "2026-12")
+    clock.set(2026, 12, 5)
+    with pytest.raises(Invalid):
+        acme.use("acme", "b", 1)
+    assert acme.use("acme", "late", 1, "2026-11-30T23:59:59Z").status == "recorded"
+
+
+def test_usage_of_a_closed_month_is_billed_in_the_oldest_open_one(acme: Shop) -> None:
+    acme.invoice("acme", "2026-09")
+    event = acme.use("acme", "late", 1, "2026-09-30T00:00:00Z").event
+    assert event.billing_period == date(2026, 10, 1)
+
+
+def test_in_a_batch_each_row_has_its_own_answer(acme: Shop, owner: psycopg.Connection) -> None:
+    acme.use("acme", "old", 5, NOW)
+    outcome = acme.use_many(
+        [
+            UsageReport("acme", "new", "1", NOW),
+            UsageReport("acme", "new", "1", NOW),
+            UsageReport("acme", "new", "2", NOW),
+            UsageReport("acme", "old", "5.0", NOW),
+            UsageReport("acme", "old", "6", NOW),
+            UsageReport("nobody", "x", "1", NOW),
+            UsageReport("acme", "", "1", NOW),
+            UsageReport("acme", "ahead", "1", "2026-11-16T00:00:00Z"),
+            UsageReport("acme", "other", "1", NOW),
+        ]
+    )
+    counts = (outcome.recorded, outcome.duplicates, outcome.conflicts, outcome.rejected)
+    assert counts == (2, 2, 2, 3)
+    assert [(each.index, each.status, each.code) for each in outcome.results] == [
+        (1, "duplicate", None),
+        (2, "conflict", "idempotency_conflict"),
+        (3, "duplicate", None),
+        (4, "conflict", "idempotency_conflict"),
+        (5, "rejected", "customer_not_found"),
+        (6, "rejected", "invalid"),
+        (7, "rejected", "occurred_in_future"),
+    ]
+    assert isinstance(outcome.results[0], RowResult)
+    rows = owner.execute("SELECT idempotency_key, quantity FROM usage_event ORDER BY 1").fetchall()
+    assert rows == [("new", 1), ("old", 5), ("other", 1)]
+
+
+def test_a_batch_of_one_too_many(acme: Shop, owner: psycopg.Connection) -> None:
+    reports = [UsageReport("acme", f"k{number}", 1, NOW) for number in range(10_001)]
+    with pytest.raises(Invalid):
+        acme.use_many(reports)
+    assert owner.execute("SELECT count(*) FROM usage_event").fetchone() == (0,)
+    assert acme.use_many(reports[1:]).recorded == 10_000
+
+
+def test_who_may_record(acme: Shop, database: Database, finance: Actor) -> None:
+    writer = Actor("token", "tok_1", "meter", scopes=frozenset({Scope.USAGE_WRITE}))
+    reader = Actor("token", "tok_2", "report", scopes=frozenset({Scope.READ}))
+    nobody = Actor("user", "usr_9", "none", None)
+    for refused in (finance, reader, nobody):
+        with pytest.raises(Forbidden), database.transaction(refused) as session:
+            record_usage(session, refused, UsageReport("acme", "a", 1, NOW))
+    with database.transaction(writer) as session:
+        assert record_usage(session, writer, UsageReport("acme", "a", 1, NOW)).event.recorded_by == "tok_1"
+
+
+def test_a_finance_transaction_can_not_record_even_unasked(
+    acme: Shop, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("billing_app.services.usage.require", lambda actor, permission: None)
+    finance = Actor("user", "usr_3", "Finn", Role.FINANCE)
+    with pytest.raises(Exception, match="read-only transaction"), database.transaction(finance) as session:
+        record_usage(session, finance, UsageReport("acme", "a", 1, datetime(2026, 11, 1, tzinfo=UTC)))
