@@ -1,0 +1,163 @@
+"""A month's invoices for everyone: what is made, there, passed over, failed; killed and resumed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import date
+
+import psycopg
+import pytest
+
+from billing_app import embedded
+from billing_app.db import Database
+from billing_app.domain.actor import Actor
+from billing_app.errors import Conflict, Forbidden
+from billing_app.jobs import invoice_run
+from billing_app.jobs.invoice_run import run_invoices
+from billing_app.provision import Urls
+from billing_app.services.runs import finish_run, get_run, start_run
+from billing_app.services.usage import UsageReport
+from tests.billing.shop import Shop
+from tests.conftest import Clock
+
+OCTOBER = date(2026, 10, 1)
+
+
+def test_every_outcome_is_counted(shop: Shop, database: Database, admin: Actor, clock: Clock) -> None:
+    shop.customer("due", "2026-10")
+    shop.customer("invoiced", "2026-10")
+    shop.invoice("invoiced", "2026-10")
+    shop.customer("behind", "2026-08")
+    shop.customer("future", "2026-11")
+    shop.customer("left", "2026-09")
+    shop.invoice("left", "2026-09")
+    shop.set_plan("left", None, "2026-10")
+    run = run_invoices(database, admin, OCTOBER)
+    assert (run.total, run.made, run.existing, run.passed, run.failed) == (5, 1, 1, 2, 1)
+    assert [(each.customer_key, each.code) for each in run.failures] == [("behind", "earlier_period_open")]
+    assert run.status == "done"
+    for month in (8, 9):
+        run_invoices(database, admin, date(2026, month, 1))
+    again = run_invoices(database, admin, OCTOBER)
+    assert (again.made, again.existing, again.passed, again.failed) == (1, 2, 2, 0)
+    assert again.run_id != run.run_id
+
+
+def test_passing_over_closes_the_month_too(
+    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection
+) -> None:
+    shop.customer("left", "2026-08")
+    shop.invoice("left", "2026-08")
+    shop.set_plan("left", None, "2026-09")
+    run_invoices(database, admin, OCTOBER)
+    marks = owner.execute("SELECT closed_through, settled_through FROM customer_billing").fetchone()
+    assert marks == (OCTOBER, OCTOBER)
+    assert shop.use("left", "late", 1, "2026-08-31T00:00:00Z").event.billing_period == date(2026, 11, 1)
+
+
+def test_the_current_month_is_refused(shop: Shop, database: Database, admin: Actor) -> None:
+    with pytest.raises(Conflict) as refused:
+        run_invoices(database, admin, date(2026, 11, 1))
+    assert refused.value.code == "period_open"
+
+
+def test_finance_may_not_run_one_and_may_look(
+    shop: Shop, database: Database, admin: Actor, finance: Actor
+) -> None:
+    with pytest.raises(Forbidden):
+        run_invoices(database, finance, OCTOBER)
+    run = run_invoices(database, admin, OCTOBER)
+    with database.transaction(finance) as session:
+        assert get_run(session, finance, run.public_id).status == "done"
+
+
+def test_starting_again_while_one_is_under_way_answers_with_the_first(
+    shop: Shop, database: Database, admin: Actor
+) -> None:
+    with database.transaction(admin) as session:
+        first = start_run(session, admin, OCTOBER)
+    with database.transaction(admin) as session:
+        assert start_run(session, admin, OCTOBER).run_id == first.run_id
+
+
+def test_a_cancelled_run_stops_before_the_next_chunk(
+    shop: Shop, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = shop.plan()
+    for number in range(6):
+        shop.customer(f"c{number}", "2026-10", plan)
+    monkeypatch.setattr(invoice_run, "CHUNK_CUSTOMERS", 2)
+
+    def cancel(run: invoice_run.RunRow) -> None:
+        with database.transaction(admin) as session:
+            finish_run(session, admin, run.public_id, "cancelled")
+
+    run = run_invoices(database, admin, OCTOBER, cancel)
+    assert (run.status, run.made) == ("cancelled", 2)
+    rest = run_invoices(database, admin, OCTOBER)
+    assert (rest.status, rest.made, rest.existing) == ("done", 4, 2)
+
+
+CUSTOMERS = 5_000
+
+
+def many_customers(shop: Shop, owner: psycopg.Connection) -> None:
+    """5,000 customers with usage, straight into the tables: only the run is under test."""
+    plan = shop.plan()
+    owner.execute(
+        "INSERT INTO customer (key, name, email, billing_address, currency, created_at, version)"
+        " SELECT 'c' || n, 'Customer ' || n, n || '@example.com', '', 'USD', now(), 1"
+        " FROM generate_series(1, %s) n", [CUSTOMERS],
+    )  # fmt: skip
+    owner.execute(
+        "INSERT INTO customer_billing SELECT customer_id, '2026-09-01', '2026-09-01', 0, NULL FROM customer;"
+    )
+    owner.execute(
+        "INSERT INTO subscription SELECT customer_id, '2026-10-01', %s, 'USD' FROM customer", [plan]
+    )
+    shop.use_many([UsageReport(f"c{n}", "k", n, "2026-10-05T00:00:00Z") for n in range(1, CUSTOMERS + 1)])
+
+
+def start_cli(urls: Urls) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", SLOW_RUN, "invoice-run", "2026-10"],
+        env={**os.environ, "DATABASE_URL": urls.application, "DATABASE_OWNER_URL": urls.owner},
+        stdout=subprocess.DEVNULL,
+    )
+
+
+# The command itself, with chunks small enough to be killed between and within them.
+SLOW_RUN = """
+from billing_app.jobs import invoice_run
+invoice_run.CHUNK_CUSTOMERS = 100
+from billing_app.cli import main
+main()
+"""
+
+
+def test_killed_halfway_and_started_again(
+    shop: Shop, urls: Urls, owner: psycopg.Connection, server: embedded.Server
+) -> None:
+    many_customers(shop, owner)
+    process = start_cli(urls)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        made = owner.execute("SELECT count(*) FROM invoice").fetchone()
+        if made and made[0] >= CUSTOMERS / 3:
+            break
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    halfway = owner.execute("SELECT count(*) FROM invoice").fetchone()
+    assert halfway
+    assert 0 < halfway[0] < CUSTOMERS
+    assert start_cli(urls).wait() == 0
+    assert owner.execute(
+        "SELECT count(*), count(DISTINCT customer_id), min(sequence), max(sequence) FROM invoice"
+    ).fetchone() == (CUSTOMERS, CUSTOMERS, 1, 1)
+    assert owner.execute("SELECT status, total, made, existing, failed FROM invoice_run").fetchall() == [
+        ("done", CUSTOMERS, CUSTOMERS, 0, 0)
+    ]
