@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 
 from billing_app.db import now
 from billing_app.domain.actor import Actor, Permission
-from billing_app.domain.periods import period_of, previous_period
+from billing_app.domain.periods import label, period_of, previous_period
 from billing_app.errors import BillingError, Conflict
 from billing_app.models import Customer, CustomerBilling, Plan, Subscription
 from billing_app.services import audit, customer_keys, fields, gate, suspensions
@@ -79,7 +79,7 @@ def create_customer(
     audit.record(
         session, actor, "customer.created", made.public_id,
         name=made.name, key=made.key, email=made.email, plan=public_id("plan", plan_id),
-        start_period=first.isoformat(),
+        start_period=label(first),
     )  # fmt: skip
     return made
 

@@ -62,7 +62,7 @@ def decode_cursor(cursor: str | None, *kinds: type[KeyPart]) -> tuple[KeyPart, .
         if not isinstance(parts, list):
             raise ValueError
         return tuple(_part(part, kind) for part, kind in zip(parts, kinds, strict=True))
-    except (binascii.Error, ValueError, RecursionError):
+    except (binascii.Error, ValueError, TypeError, RecursionError):
         raise Invalid("cursor", "must be the next_cursor of an earlier page of this list") from None
 
 

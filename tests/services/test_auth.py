@@ -59,9 +59,14 @@ def counted_checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
         yield seen
 
 
-@pytest.mark.parametrize(
-    ("email", "password"),
-    [
+def test_every_wrong_sign_in_gets_the_same_answer_after_the_same_work(
+    database: Database, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
+) -> None:
+    make_user(database, email="eve@example.com")
+    disabled = make_user(database, email="disabled@example.com")
+    with database.transaction(SYSTEM) as session:
+        users.update_user(session, SYSTEM, disabled.user_id, status="disabled")
+    for email, password in [
         ("eve@example.com", "wrong horse battery"),
         ("eve@example.com", ""),
         ("eve@example.com", PASSWORD + "\0"),
@@ -73,19 +78,12 @@ def counted_checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
         ("eve@example.com\0", PASSWORD),
         ("\ud800", PASSWORD),
         (None, PASSWORD),
-    ],
-)
-def test_every_wrong_sign_in_gets_the_same_answer_after_the_same_work(
-    database: Database, monkeypatch: pytest.MonkeyPatch, email: str, password: str
-) -> None:
-    make_user(database, email="eve@example.com")
-    disabled = make_user(database, email="disabled@example.com")
-    with database.transaction(SYSTEM) as session:
-        users.update_user(session, SYSTEM, disabled.user_id, status="disabled")
-    with counted_checks(monkeypatch) as hashes, refused("invalid_credentials") as caught:
-        sign_in(database, email, password)
-    assert caught.value.detail == "the email or the password is not right"
-    assert [hashed[:7] for hashed in hashes] == [b"$2b$04$"]
+    ]:
+        with subtests.test(email=email, password=password):
+            with counted_checks(monkeypatch) as hashes, refused("invalid_credentials") as caught:
+                sign_in(database, email, password)  # type: ignore[arg-type]
+            assert caught.value.detail == "the email or the password is not right"
+            assert [hashed[:7] for hashed in hashes] == [b"$2b$04$"]
 
 
 def forged(token: str, **changes: Any) -> str:
@@ -189,25 +187,23 @@ def test_changing_the_password_ends_the_other_sessions(database: Database) -> No
     sign_in(database, user.email, NEW_PASSWORD)
 
 
-@pytest.mark.parametrize(
-    ("current", "new", "code", "field"),
-    [
+def test_a_password_is_not_changed_without_the_present_one_or_to_a_weak_one(
+    database: Database, subtests: pytest.Subtests
+) -> None:
+    for current, new, code, field in [
         ("wrong horse battery", NEW_PASSWORD, "wrong_password", "current"),
         (None, NEW_PASSWORD, "wrong_password", "current"),
         (PASSWORD, "short", "password_too_short", "new"),
         (PASSWORD, PASSWORD, "password_unchanged", "new"),
         (PASSWORD, None, "invalid", "new"),
-    ],
-)
-def test_a_password_is_not_changed_without_the_present_one_or_to_a_weak_one(
-    database: Database, current: str, new: str, code: str, field: str
-) -> None:
-    user = make_user(database)
-    with refused(code, field=field), database.transaction(SYSTEM) as session:
-        auth.change_password(
-            session, SYSTEM, user_id=user.user_id, current=current, new=new, keep_session_id=None
-        )
-    sign_in(database, user.email)
+    ]:
+        with subtests.test(current=current, new=new, code=code, field=field):
+            user = make_user(database)
+            with refused(code, field=field), database.transaction(SYSTEM) as session:
+                auth.change_password(
+                    session, SYSTEM, user_id=user.user_id, current=current, new=new, keep_session_id=None
+                )
+            sign_in(database, user.email)
 
 
 def test_a_one_time_password_needs_no_change_once_changed(database: Database) -> None:

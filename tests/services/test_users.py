@@ -70,9 +70,8 @@ def test_two_users_made_at_once_with_one_email_are_one(database: Database) -> No
     assert codes(outcomes) == ["email_taken"] * 5
 
 
-@pytest.mark.parametrize(
-    ("password", "code"),
-    [
+def test_a_weak_password_is_refused(database: Database, subtests: pytest.Subtests) -> None:
+    for password, code in [
         ("elevenchars", "password_too_short"),
         ("passwordpassword", "password_too_common"),
         ("PasswordPassword", "password_too_common"),
@@ -80,11 +79,9 @@ def test_two_users_made_at_once_with_one_email_are_one(database: Database) -> No
         ("é" * 20 + "abcdefghijklmnopqrstuvwxyz1234567", "password_too_long"),
         ("x1y2" * 18 + "z", "password_too_long"),
         (123456789012, "invalid"),
-    ],
-)
-def test_a_weak_password_is_refused(database: Database, password: object, code: str) -> None:
-    with refused(code, field="password"):
-        create(database, password=password)
+    ]:
+        with subtests.test(password=password, code=code), refused(code, field="password"):
+            create(database, password=password)
 
 
 def test_a_password_of_exactly_72_bytes_counts_to_its_last_byte(database: Database) -> None:
@@ -97,9 +94,8 @@ def test_a_password_of_exactly_72_bytes_counts_to_its_last_byte(database: Databa
             auth.sign_in(session, SYSTEM, email="eve@example.com", password=wrong, secret=SECRET)
 
 
-@pytest.mark.parametrize(
-    ("details", "field"),
-    [
+def test_a_wrong_field_is_named(database: Database, subtests: pytest.Subtests) -> None:
+    for details, field in [
         ({"email": "eve"}, "email"),
         ({"email": "eve@@example.com"}, "email"),
         ({"email": "eve@example.com\0"}, "email"),
@@ -113,11 +109,9 @@ def test_a_password_of_exactly_72_bytes_counts_to_its_last_byte(database: Databa
         ({"role": "owner"}, "role"),
         ({"role": None}, "role"),
         ({"role": []}, "role"),
-    ],
-)
-def test_a_wrong_field_is_named(database: Database, details: dict[str, Any], field: str) -> None:
-    with refused("invalid", field=field):
-        create(database, **details)
+    ]:
+        with subtests.test(details=details, field=field), refused("invalid", field=field):
+            create(database, **details)
 
 
 def test_changes_count_versions_and_a_stale_one_is_refused(database: Database) -> None:

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from billing_app.db import Database
+from billing_app.domain.actor import SYSTEM, Actor
+from billing_app.services import audit_log, auth, customers, issuer, payments, plans, subscriptions, users
+from billing_app.services.audit_log import AuditRow
+from tests.conftest import Clock
+from tests.factories import PASSWORD, make_customer, make_invoice, make_plan, make_user
+from tests.refusals import refused
+
+
+def entries(database: Database, **filters: Any) -> list[AuditRow]:
+    """All entries, newest first, read two at a time."""
+    found: list[AuditRow] = []
+    cursor = None
+    while True:
+        with database.transaction(SYSTEM) as session:
+            page = audit_log.list_audit_entries(session, SYSTEM, limit=2, cursor=cursor, **filters)
+        found += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+
+
+def test_an_entry_says_who_did_what_when_to_what(database: Database, admin: Actor, clock: Clock) -> None:
+    plan = make_plan(database, name="Pro")
+    with database.transaction(admin) as session:
+        made = customers.create_customer(
+            session, admin, name="Acme", email="a@example.com", plan_id=plan.plan_id
+        )
+    newest = entries(database)[0]
+    assert (newest.actor_id, newest.actor_name, newest.at) == ("usr_1", "Ada Admin", clock.moment)
+    assert (newest.action, newest.subject) == ("customer.created", made.public_id)
+    assert newest.details == {
+        "name": "Acme", "key": "acme", "email": "a@example.com", "plan": plan.public_id,
+        "start_period": "2026-11",
+    }  # fmt: skip
+
+
+def test_every_change_has_one_entry(database: Database, clock: Clock) -> None:
+    plan = make_plan(database)
+    customer = make_customer(database, plan, start_period=date(2026, 10, 1))
+    user = make_user(database)
+    number = make_invoice(database, customer).number
+    secret = "s" * 32
+    steps: list[tuple[str, Any]] = [
+        ("plan.created", lambda s: plans.create_plan(s, SYSTEM, name="P", monthly_price=1, included_units=1,
+                                                     overage_unit_price=1)),
+        ("plan.archived", lambda s: plans.archive_plan(s, SYSTEM, plan.plan_id)),
+        ("customer.changed", lambda s: customers.update_customer(s, SYSTEM, customer.key, name="New")),
+        ("customer.suspended", lambda s: customers.update_customer(s, SYSTEM, customer.key, status="suspended")),
+        ("customer.reactivated", lambda s: customers.update_customer(s, SYSTEM, customer.key, status="active")),
+        ("subscription.changed", lambda s: subscriptions.set_plan(
+            s, SYSTEM, customer.key, plan_id=plan.plan_id, effective_from=date(2026, 12, 1))),
+        ("subscription.cancelled", lambda s: subscriptions.set_plan(
+            s, SYSTEM, customer.key, plan_id=None, effective_from=date(2026, 12, 1))),
+        ("issuer.changed", lambda s: issuer.update_issuer(
+            s, SYSTEM, name="I", address="", email="i@example.com", payment_instructions="")),
+        ("payment.recorded", lambda s: payments.record_payment(
+            s, SYSTEM, number, amount=1, received_on=date(2026, 11, 1), idempotency_key="k")),
+        ("payment.reversed", lambda s: payments.reverse_payment(s, SYSTEM, number, 1, reason="typo")),
+        ("user.created", lambda s: users.create_user(s, SYSTEM, email="n@example.com", name="N", role="finance")),
+        ("user.changed", lambda s: users.update_user(s, SYSTEM, user.user_id, name="Renamed")),
+        ("user.signed_in", lambda s: auth.sign_in(s, SYSTEM, email=user.email, password=PASSWORD, secret=secret)),
+        ("user.password_changed", lambda s: auth.change_password(
+            s, SYSTEM, user_id=user.user_id, current=PASSWORD, new="another horse battery", keep_session_id=None)),
+    ]  # fmt: skip
+    for action, step in steps:
+        before = len(entries(database))
+        with database.transaction(SYSTEM) as session:
+            step(session)
+        assert [entry.action for entry in entries(database)[:-before]] == [action]
+
+
+def test_what_changes_nothing_and_what_is_refused_leaves_no_entry(database: Database, clock: Clock) -> None:
+    customer = make_customer(database, name="Acme")
+    before = entries(database)
+    with database.transaction(SYSTEM) as session:
+        customers.update_customer(session, SYSTEM, customer.key, name="Acme", status="active")
+    with refused("plan_not_found"), database.transaction(SYSTEM) as session:
+        customers.update_customer(session, SYSTEM, customer.key, name="New")
+        subscriptions.set_plan(session, SYSTEM, customer.key, plan_id=99, effective_from=date(2026, 12, 1))
+    assert entries(database) == before
+
+
+def test_no_secret_is_written_down(database: Database) -> None:
+    user = make_user(database)
+    with database.transaction(SYSTEM) as session:
+        made = users.create_user(session, SYSTEM, email="n@example.com", name="N", role="finance")
+        token = auth.sign_in(session, SYSTEM, email=user.email, password=PASSWORD, secret="s" * 32).token
+    written = repr(entries(database))
+    for secret in (PASSWORD, str(made.one_time_password), token, "$2b$"):
+        assert secret not in written
+
+
+def test_entries_are_found_by_subject_and_by_actor(database: Database, admin: Actor, clock: Clock) -> None:
+    customer = make_customer(database)
+    clock.moment += timedelta(hours=1)
+    with database.transaction(admin) as session:
+        customers.update_customer(session, admin, customer.key, name="New")
+    assert [entry.action for entry in entries(database, subject=customer.public_id)] == [
+        "customer.changed",
+        "customer.created",
+    ]
+    assert [entry.action for entry in entries(database, actor_id="usr_1")] == ["customer.changed"]
+    assert entries(database, subject="cus_999") == []
+    with refused("invalid", field="subject"):
+        entries(database, subject="a\0")
+
+
+def test_the_log_only_grows(database: Database, owner: psycopg.Connection) -> None:
+    make_plan(database)
+    for statement in (
+        "UPDATE audit_entry SET actor_id = 'x'",
+        "DELETE FROM audit_entry",
+        "TRUNCATE audit_entry",
+    ):
+        with pytest.raises(psycopg.errors.RestrictViolation):
+            owner.execute(statement)
+        with (
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+            psycopg.connect(database.url.replace("+psycopg", "")) as application,
+        ):
+            application.execute(statement)

@@ -1,0 +1,326 @@
+from __future__ import annotations
+
+import random
+from datetime import date
+from typing import Any
+
+import psycopg
+import pytest
+
+from billing_app.db import Database
+from billing_app.domain.actor import SYSTEM
+from billing_app.services import customer_keys, customers, plans, usage
+from billing_app.services.customers import CustomerRow
+from tests.conftest import Clock
+from tests.factories import make_customer, make_plan, record
+from tests.races import at_once, codes, overlap
+from tests.refusals import refused
+
+
+def update(database: Database, ref: str, **changes: Any) -> CustomerRow:
+    with database.transaction(SYSTEM) as session:
+        return customers.update_customer(session, SYSTEM, ref, **changes)
+
+
+def listed(database: Database, limit: int = 2, **filters: Any) -> list[str]:
+    """The names of all customers, read a small page at a time."""
+    names, cursor = [], None
+    while True:
+        with database.transaction(SYSTEM) as session:
+            page = customers.list_customers(session, SYSTEM, limit=limit, cursor=cursor, **filters)
+        assert len(page.items) <= limit
+        names += [customer.name for customer in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            return names
+
+
+def test_a_customer_is_made_as_told_on_a_plan_from_this_month_on(database: Database, clock: Clock) -> None:
+    plan = make_plan(database, name="Pro", currency="JPY", monthly_price="2900")
+    made = make_customer(
+        database, plan, name=" Acme Ltd ", email=" Billing@Acme.example ", key="Acme.1",
+        billing_address=" 1 High Street\r\nTown ",
+    )  # fmt: skip
+    assert made == CustomerRow(
+        customer_id=made.customer_id, key="Acme.1", name="Acme Ltd", email="Billing@Acme.example",
+        billing_address="1 High Street\nTown", currency="JPY", status=customers.CustomerStatus.ACTIVE,
+        plan_id=plan.plan_id, plan_name="Pro", plan_version=1, created_at=clock.moment, version=1,
+    )  # fmt: skip
+
+
+def test_id_and_key_serve_alike_whatever_the_case(database: Database) -> None:
+    made = make_customer(database, key="Acme")
+    with database.transaction(SYSTEM) as session:
+        for ref in ("acme", "ACME", made.public_id):
+            assert customers.get_customer(session, SYSTEM, ref) == made
+
+
+def test_an_unknown_customer_is_not_found(database: Database, subtests: pytest.Subtests) -> None:
+    for ref in ["nobody", "cus_99", "cus_0", "", "cus_", "a\0", "\ud800", "é", None, 5, "cus_" + "9" * 18]:
+        with subtests.test(ref=ref), refused("customer_not_found"), database.transaction(SYSTEM) as session:
+            customers.get_customer(session, SYSTEM, ref)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("Acme & Sons, Ltd.", "acme-sons-ltd"),
+        ("Müller GmbH", "muller-gmbh"),
+        ("北京", "customer"),
+        ("---", "customer"),
+        ("CUS_7", "cus-7"),
+        ("x" * 200, "x" * 48),
+        ("a" * 47 + " b", "a" * 47),
+    ],
+)
+def test_a_key_is_made_from_the_name(name: str, key: str) -> None:
+    first = next(customer_keys.keys_from(name))
+    assert first == key
+    assert customer_keys.parse_key(first) == key
+
+
+def test_keys_from_one_name_are_told_apart(database: Database) -> None:
+    make_customer(database, name="Other", key="ACME-2")
+    made = [make_customer(database, name="Acme").key for _ in range(25)]
+    assert made[:3] == ["acme", "acme-3", "acme-4"]
+    assert len(set(made)) == 25
+
+
+def test_customers_of_one_name_made_at_once_all_get_a_key(database: Database) -> None:
+    plan = make_plan(database)
+    outcomes = at_once(
+        database,
+        [
+            lambda session, number=number: customers.create_customer(
+                session, SYSTEM, name="Acme", email=f"acme{number}@example.com", plan_id=plan.plan_id
+            )
+            for number in range(8)
+        ],
+    )
+    assert codes(outcomes) == []
+    assert sorted(row.key for row in outcomes) == ["acme"] + [f"acme-{number}" for number in range(2, 9)]
+
+
+@pytest.mark.parametrize(
+    ("details", "code"),
+    [({"email": "BILLING@acme.example"}, "email_taken"), ({"key": "ACME"}, "key_taken")],
+)
+def test_email_and_key_are_one_customers_whatever_the_case(
+    database: Database, details: dict[str, str], code: str
+) -> None:
+    plan = make_plan(database)
+    make_customer(database, plan, email="billing@acme.example", key="acme")
+    with refused(code):
+        make_customer(database, plan, **details)
+
+
+@pytest.mark.parametrize("shared", ["email", "key"])
+def test_email_and_key_are_one_customers_under_a_race(database: Database, shared: str) -> None:
+    plan = make_plan(database)
+
+    def create(number: int) -> Any:
+        details = {"email": f"a{number}@example.com", "key": f"a{number}"}
+        details[shared] = {"email": "same@example.com", "key": "same"}[shared]
+        return lambda session: customers.create_customer(
+            session, SYSTEM, name="Acme", plan_id=plan.plan_id, **details
+        )
+
+    outcome = overlap(database, create(1), create(2))
+    assert outcome.second_waited
+    assert codes([outcome.second]) == [f"{shared}_taken"]
+    other = make_customer(database, plan)
+    with refused("email_taken"):
+        update(database, other.key, email=outcome.first.email)
+
+
+def test_a_wrong_field_is_named(database: Database, subtests: pytest.Subtests) -> None:
+    for details, field in [
+        ({"name": ""}, "name"),
+        ({"name": "x" * 201}, "name"),
+        ({"name": 5}, "name"),
+        ({"name": "a\0b"}, "name"),
+        ({"email": "nobody"}, "email"),
+        ({"email": None}, "email"),
+        ({"billing_address": "x" * 1001}, "billing_address"),
+        ({"billing_address": "a\0"}, "billing_address"),
+        ({"billing_address": None}, "billing_address"),
+        ({"key": ""}, "key"),
+        ({"key": "-a"}, "key"),
+        ({"key": "a b"}, "key"),
+        ({"key": "a\n"}, "key"),
+        ({"key": "é"}, "key"),
+        ({"key": "a" * 64}, "key"),
+        ({"key": "Cus_5"}, "key"),
+        ({"key": 5}, "key"),
+        ({"plan_id": "1"}, "plan_id"),
+        ({"plan_id": True}, "plan_id"),
+        ({"start_period": date(2026, 10, 2)}, "start_period"),
+        ({"start_period": "2026-10"}, "start_period"),
+        ({"start_period": date(1, 1, 1)}, "start_period"),
+    ]:
+        with subtests.test(details=details, field=field), refused("invalid", field=field):
+            make_customer(database, **details)
+
+
+def test_nobody_is_put_on_a_plan_that_is_not_there_or_archived(database: Database) -> None:
+    plan = make_plan(database)
+    with database.transaction(SYSTEM) as session:
+        plans.archive_plan(session, SYSTEM, plan.plan_id)
+    with refused("plan_archived"):
+        make_customer(database, plan)
+    with refused("plan_not_found"):
+        make_customer(database, plan_id=99)
+
+
+def test_before_the_first_month_there_is_no_plan_yet(database: Database) -> None:
+    made = make_customer(database, start_period=date(2026, 12, 1))
+    assert (made.plan_id, made.plan_name, made.plan_version) == (None, None, None)
+
+
+def test_changes_count_versions_and_a_stale_one_is_refused(database: Database) -> None:
+    made = make_customer(database, name="Acme")
+    changed = update(database, made.key, name="Acme Ltd", billing_address="Town", version=1)
+    assert (changed.name, changed.billing_address, changed.version) == ("Acme Ltd", "Town", 2)
+    assert update(database, made.key, name="Acme Ltd", version=2).version == 2
+    with refused("stale") as caught:
+        update(database, made.key, name="Acme Inc", version=1)
+    assert (caught.value.facts["version"], caught.value.facts["name"]) == (2, "Acme Ltd")
+
+
+def test_of_two_changes_of_one_version_one_is_stale(database: Database) -> None:
+    made = make_customer(database)
+    outcome = overlap(
+        database,
+        lambda session: customers.update_customer(session, SYSTEM, made.key, name="One", version=1),
+        lambda session: customers.update_customer(session, SYSTEM, made.key, name="Two", version=1),
+    )
+    assert outcome.second_waited
+    assert codes([outcome.second]) == ["stale"]
+
+
+def test_usage_of_a_suspension_is_refused_also_after_it(database: Database, clock: Clock) -> None:
+    customer = make_customer(database, start_period=date(2026, 11, 1))
+    clock.set(2026, 11, 10)
+    assert update(database, customer.key, status="suspended").status == "suspended"
+    clock.set(2026, 11, 12)
+    assert update(database, customer.key, status="active").status == "active"
+    record(database, customer, 1, "2026-11-10T11:59:59Z")
+    record(database, customer, 1, "2026-11-12T12:00:00Z")
+    for moment in ("2026-11-10T12:00:00Z", "2026-11-12T11:59:59.999999Z"):
+        with refused("customer_suspended"):
+            record(database, customer, 1, moment)
+
+
+def test_suspending_twice_is_one_suspension(database: Database, clock: Clock) -> None:
+    customer = make_customer(database)
+    assert update(database, customer.key, status="suspended").version == 2
+    assert update(database, customer.key, status="suspended").version == 2
+    assert update(database, customer.key, status="active").version == 3
+    assert update(database, customer.key, status="suspended").status == "suspended"
+    clock.set(2026, 11, 1)
+    assert update(database, customer.key, status="active").status == "active"
+
+
+def test_a_suspension_waits_for_usage_under_way_and_holds_up_what_follows(database: Database) -> None:
+    customer = make_customer(database)
+    report = usage.UsageReport(customer.key, "one", 1, None)
+    outcome = overlap(
+        database,
+        lambda session: usage.record_usage(session, SYSTEM, report),
+        lambda session: customers.update_customer(session, SYSTEM, customer.key, status="suspended"),
+    )
+    assert outcome.second_waited
+    outcome = overlap(
+        database,
+        lambda session: customers.update_customer(session, SYSTEM, customer.key, status="active"),
+        lambda session: usage.record_usage(session, SYSTEM, usage.UsageReport(customer.key, "two", 1, None)),
+    )
+    assert outcome.second_waited
+    assert outcome.second.status == "recorded"
+
+
+def test_other_changes_do_not_hold_up_usage(database: Database) -> None:
+    customer = make_customer(database)
+    outcome = overlap(
+        database,
+        lambda session: customers.update_customer(session, SYSTEM, customer.key, email="new@example.com"),
+        lambda session: usage.record_usage(session, SYSTEM, usage.UsageReport(customer.key, "k", 1, None)),
+    )
+    assert not outcome.second_waited
+
+
+def test_customers_are_listed_by_name_each_once(database: Database) -> None:
+    names = ["acme", "Acme", "Zebra", "älter", "_x", "beta", "Beta"] + [f"Name {n}" for n in range(8)]
+    plan = make_plan(database)
+    for name in random.Random(1).sample(names, len(names)):
+        make_customer(database, plan, name=name)
+    found = listed(database)
+    assert sorted(found) == sorted(names)
+    assert [name.lower() for name in found] == sorted(name.lower() for name in names)
+
+
+def test_search_looks_within_name_email_and_key_and_takes_letters_as_they_are(database: Database) -> None:
+    plan = make_plan(database)
+    make_customer(database, plan, name="Acme_100%", email="one@example.com", key="first")
+    make_customer(database, plan, name="Globex\\", email="acme@example.org", key="second")
+    make_customer(database, plan, name="Ünïted", email="three@example.com", key="ACME-3")
+    assert listed(database, search="aCMe") == ["Acme_100%", "Globex\\", "Ünïted"]
+    assert listed(database, search=" org ") == ["Globex\\"]
+    assert listed(database, search="ÜNÏ") == ["Ünïted"]
+    assert listed(database, search="_100%") == ["Acme_100%"]
+    assert listed(database, search="\\") == ["Globex\\"]
+    assert listed(database, search="%%") == []
+    assert listed(database, search="") == ["Acme_100%", "Globex\\", "Ünïted"]
+    with refused("invalid", field="search"):
+        listed(database, search="a\0")
+
+
+def test_filters_by_status_and_by_the_plan_of_this_month(database: Database) -> None:
+    pro, new_pro, basic = (make_plan(database, name=name) for name in ("Pro", "pro", "Basic"))
+    for name, plan in (("a", pro), ("b", new_pro), ("c", basic)):
+        make_customer(database, plan, name=name)
+    make_customer(database, pro, name="later", start_period=date(2026, 12, 1))
+    update(database, "b", status="suspended")
+    assert listed(database, plan="PRO") == ["a", "b"]
+    assert listed(database, plan=new_pro.public_id) == ["b"]
+    assert listed(database, plan="nothing") == []
+    assert listed(database, status="suspended") == ["b"]
+    assert listed(database, status="active", plan="pro", search="A") == ["a"]
+    with refused("invalid", field="status"):
+        listed(database, status="gone")
+
+
+def test_a_made_up_cursor_is_refused(database: Database, subtests: pytest.Subtests) -> None:
+    for cursor in [
+        "x",
+        "!",
+        "W10",
+        "é",
+        "WyJhIiwgMTAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMF0",
+        "WyJcdTAwMDAiLCAxXQ",
+        "W" * 9999,
+        7,
+    ]:
+        with (
+            subtests.test(cursor=cursor),
+            refused("invalid", field="cursor"),
+            database.transaction(SYSTEM) as session,
+        ):
+            customers.list_customers(session, SYSTEM, cursor=cursor)
+
+
+def test_a_page_has_1_to_200_rows(database: Database, subtests: pytest.Subtests) -> None:
+    for limit in [0, 201, -1, "5", 1.5, None]:
+        with (
+            subtests.test(limit=limit),
+            refused("invalid", field="limit"),
+            database.transaction(SYSTEM) as session,
+        ):
+            customers.list_customers(session, SYSTEM, limit=limit)
+
+
+def test_the_database_itself_refuses_a_second_email(database: Database, owner: psycopg.Connection) -> None:
+    make_customer(database, email="a@example.com")
+    make_customer(database, email="b@example.com")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        owner.execute("UPDATE customer SET email = 'A@example.com' WHERE email = 'b@example.com'")

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+
+from billing_app.db import Database
+from billing_app.domain.actor import SYSTEM
+from billing_app.services import plans
+from tests.factories import make_customer, make_plan
+from tests.races import at_once, codes, overlap
+from tests.refusals import refused
+
+TERMS = {"name": "Pro", "monthly_price": "29.00", "included_units": 1000, "overage_unit_price": "0.0125"}
+
+
+def listed(database: Database, **filters: Any) -> list[tuple[str, int]]:
+    """Name and version of every plan, read two at a time."""
+    found, cursor = [], None
+    while True:
+        with database.transaction(SYSTEM) as session:
+            page = plans.list_plans(session, SYSTEM, limit=2, cursor=cursor, **filters)
+        found += [(plan.name, plan.version) for plan in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+
+
+def test_terms_are_kept_exactly(database: Database) -> None:
+    plan = make_plan(
+        database, currency="KWD", monthly_price="1.005", included_units="0.000001",
+        overage_unit_price="12345678.000000000001",
+    )  # fmt: skip
+    assert plan.monthly_price_minor == 1005
+    assert plan.included_units == Decimal("0.000001")
+    assert plan.overage_unit_price == Decimal("12345678.000000000001")
+    with database.transaction(SYSTEM) as session:
+        assert plans.get_plan(session, SYSTEM, plan.plan_id) == plan
+
+
+def test_the_same_name_whatever_its_case_is_the_next_version(database: Database) -> None:
+    made = [make_plan(database, name=name) for name in ("Pro", " PRO ", "pro", "Professional")]
+    assert [plan.version for plan in made] == [1, 2, 3, 1]
+
+
+def test_versions_made_at_once_are_numbered_without_a_gap(database: Database) -> None:
+    outcomes = at_once(database, [lambda session: plans.create_plan(session, SYSTEM, **TERMS)] * 6)
+    assert codes(outcomes) == []
+    assert sorted(plan.version for plan in outcomes) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_version_waits_for_the_one_before_it(database: Database) -> None:
+    outcome = overlap(
+        database,
+        lambda session: plans.create_plan(session, SYSTEM, **TERMS),
+        lambda session: plans.create_plan(session, SYSTEM, **{**TERMS, "name": "PRO"}),
+    )
+    assert outcome.second_waited
+    assert outcome.second.version == 2
+
+
+def test_a_wrong_term_is_named(database: Database, subtests: pytest.Subtests) -> None:
+    for terms, field in [
+        ({"name": " "}, "name"),
+        ({"name": "a\nb"}, "name"),
+        ({"name": None}, "name"),
+        ({"currency": "usd"}, "currency"),
+        ({"currency": "XXX"}, "currency"),
+        ({"currency": 840}, "currency"),
+        ({"monthly_price": "29.001"}, "monthly_price"),
+        ({"monthly_price": 29.0}, "monthly_price"),
+        ({"monthly_price": "-1"}, "monthly_price"),
+        ({"monthly_price": "29", "currency": "JPY", "included_units": "1e400"}, "included_units"),
+        ({"monthly_price": "29.5", "currency": "JPY"}, "monthly_price"),
+        ({"included_units": "NaN"}, "included_units"),
+        ({"included_units": "0.0000001"}, "included_units"),
+        ({"included_units": None}, "included_units"),
+        ({"overage_unit_price": "Infinity"}, "overage_unit_price"),
+        ({"overage_unit_price": "0.0000000000001"}, "overage_unit_price"),
+        ({"overage_unit_price": True}, "overage_unit_price"),
+    ]:
+        with subtests.test(terms=terms, field=field), refused("invalid", field=field):
+            make_plan(database, **terms)
+
+
+def test_archiving_keeps_the_first_moment(database: Database) -> None:
+    plan = make_plan(database)
+    with database.transaction(SYSTEM) as session:
+        archived = plans.archive_plan(session, SYSTEM, plan.plan_id)
+    database.clock.set(2026, 12)  # type: ignore[attr-defined]
+    with database.transaction(SYSTEM) as session:
+        assert plans.archive_plan(session, SYSTEM, plan.plan_id) == archived
+    assert archived.archived_at is not None
+
+
+def test_an_unknown_plan_is_not_found(database: Database, subtests: pytest.Subtests) -> None:
+    for plan_id in [99, 0, -1, 2**80]:
+        with subtests.test(plan_id=plan_id):
+            for call in (plans.get_plan, plans.archive_plan):
+                with refused("plan_not_found"), database.transaction(SYSTEM) as session:
+                    call(session, SYSTEM, plan_id)
+
+
+def test_plans_are_listed_by_name_the_newest_version_first(database: Database) -> None:
+    for name in ("beta", "Alpha", "alpha", "Beta", "ALPHA"):
+        make_plan(database, name=name)
+    assert listed(database) == [("ALPHA", 3), ("alpha", 2), ("Alpha", 1), ("Beta", 2), ("beta", 1)]
+    with database.transaction(SYSTEM) as session:
+        plans.archive_plan(session, SYSTEM, 1)
+    assert listed(database, archived=True) == [("beta", 1)]
+    assert ("beta", 1) not in listed(database, archived=False)
+
+
+def test_a_list_counts_the_customers_of_this_month(database: Database) -> None:
+    plan, other = make_plan(database, name="A"), make_plan(database, name="B")
+    for start in (date(2026, 1, 1), date(2026, 11, 1), date(2026, 12, 1)):
+        make_customer(database, plan, start_period=start)
+    moved = make_customer(database, plan)
+    with database.transaction(SYSTEM) as session:
+        from billing_app.services.subscriptions import set_plan
+
+        set_plan(session, SYSTEM, moved.key, plan_id=other.plan_id, effective_from=date(2026, 11, 1))
+    with database.transaction(SYSTEM) as session:
+        page = plans.list_plans(session, SYSTEM)
+    assert [(row.name, row.customers) for row in page.items] == [("A", 2), ("B", 1)]
+
+
+def test_the_terms_of_a_saved_plan_stay_even_for_the_owner(
+    database: Database, owner: psycopg.Connection
+) -> None:
+    make_plan(database)
+    for statement in ("UPDATE plan SET monthly_price_minor = 1", "DELETE FROM plan"):
+        with pytest.raises(psycopg.errors.RestrictViolation):
+            owner.execute(statement)

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import psycopg
+import pytest
+
+from billing_app.db import Database
+from billing_app.domain.actor import SYSTEM
+from billing_app.services import customers, plans, subscriptions, usage
+from billing_app.services.subscriptions import SubscriptionRow
+from tests.conftest import Clock
+from tests.factories import make_customer, make_invoice, make_plan, record
+from tests.races import codes, overlap
+from tests.refusals import refused
+
+OCTOBER, NOVEMBER, DECEMBER, JANUARY = (
+    date(2026, 10, 1), date(2026, 11, 1), date(2026, 12, 1), date(2027, 1, 1),
+)  # fmt: skip
+
+
+def set_plan(
+    database: Database, customer: customers.CustomerRow, plan: plans.PlanRow | None, month: Any, **more: Any
+) -> list[tuple[date, int | None]]:
+    """The customer's rows afterwards, as month and plan."""
+    with database.transaction(SYSTEM) as session:
+        rows = subscriptions.set_plan(
+            session, SYSTEM, customer.key,
+            plan_id=plan.plan_id if plan else None, effective_from=month, **more,
+        )  # fmt: skip
+    return [(row.effective_from, row.plan_id) for row in rows]
+
+
+def test_a_plan_from_a_month_on_replaces_all_that_was_set_for_later(database: Database) -> None:
+    basic, pro = make_plan(database), make_plan(database)
+    customer = make_customer(database, basic)
+    assert set_plan(database, customer, pro, JANUARY) == [(NOVEMBER, basic.plan_id), (JANUARY, pro.plan_id)]
+    assert set_plan(database, customer, pro, JANUARY) == [(NOVEMBER, basic.plan_id), (JANUARY, pro.plan_id)]
+    assert set_plan(database, customer, None, DECEMBER) == [(NOVEMBER, basic.plan_id), (DECEMBER, None)]
+    assert set_plan(database, customer, pro, NOVEMBER) == [(NOVEMBER, pro.plan_id)]
+    with database.transaction(SYSTEM) as session:
+        assert customers.get_customer(session, SYSTEM, customer.key).plan_id == pro.plan_id
+
+
+def test_rows_say_which_plan(database: Database) -> None:
+    plan = make_plan(database, name="Pro")
+    customer = make_customer(database, plan)
+    set_plan(database, customer, None, DECEMBER)
+    with database.transaction(SYSTEM) as session:
+        rows = subscriptions.list_subscriptions(session, SYSTEM, customer.public_id)
+        history = subscriptions.plan_history(session, customer.customer_id)
+    assert rows == (
+        SubscriptionRow(NOVEMBER, plan.plan_id, "Pro", 1),
+        SubscriptionRow(DECEMBER, None, None, None),
+    )
+    assert subscriptions.plan_in(history, OCTOBER) is None
+    assert subscriptions.plan_in(history, NOVEMBER) == plans.as_terms(plan)
+    assert subscriptions.plan_in(history, JANUARY) is None
+
+
+def test_closed_months_and_those_before_the_first_stay(database: Database, clock: Clock) -> None:
+    plan = make_plan(database)
+    customer = make_customer(database, plan, start_period=OCTOBER)
+    for month in (date(2026, 9, 1), date(1970, 1, 1)):
+        with refused("period_closed"):
+            set_plan(database, customer, plan, month)
+    make_invoice(database, customer, OCTOBER)
+    for target in (plan, None):
+        with refused("period_closed") as caught:
+            set_plan(database, customer, target, OCTOBER)
+    assert caught.value.facts == {"closed_through": "2026-10"}
+    set_plan(database, customer, plan, NOVEMBER)
+
+
+def test_the_currency_of_a_customer_stays(database: Database) -> None:
+    customer = make_customer(database, make_plan(database, currency="USD"))
+    with refused("currency_mismatch"):
+        set_plan(database, customer, make_plan(database, currency="EUR"), DECEMBER)
+
+
+def test_an_archived_plan_takes_nobody_new_and_keeps_who_is_on_it(database: Database) -> None:
+    basic, old = make_plan(database), make_plan(database)
+    on_it, another = make_customer(database, old), make_customer(database, basic)
+    with database.transaction(SYSTEM) as session:
+        plans.archive_plan(session, SYSTEM, old.plan_id)
+    with refused("plan_archived"):
+        set_plan(database, another, old, DECEMBER)
+    set_plan(database, on_it, basic, JANUARY)
+    assert set_plan(database, on_it, old, DECEMBER) == [(NOVEMBER, old.plan_id), (DECEMBER, old.plan_id)]
+
+
+def test_recorded_usage_keeps_a_plan(database: Database, clock: Clock) -> None:
+    customer = make_customer(database, start_period=OCTOBER)
+    record(database, customer, 1, "2026-10-31T23:59:59.999999Z")
+    for month in (OCTOBER,):
+        with refused("usage_recorded"):
+            set_plan(database, customer, None, month)
+    assert len(set_plan(database, customer, None, NOVEMBER)) == 2
+    set_plan(database, customer, make_plan(database), NOVEMBER)
+    record(database, customer, 0, "2026-11-01T00:00:00Z")
+    for month in (OCTOBER, NOVEMBER):
+        with refused("usage_recorded"):
+            set_plan(database, customer, None, month)
+    assert len(set_plan(database, customer, None, DECEMBER)) == 3
+
+
+def test_late_usage_of_earlier_months_does_not_stand_in_the_way(database: Database) -> None:
+    customer = make_customer(database, start_period=OCTOBER)
+    make_invoice(database, customer, OCTOBER)
+    record(database, customer, 1, "2026-10-05T00:00:00Z")
+    assert len(set_plan(database, customer, None, NOVEMBER)) == 2
+
+
+def test_a_cancellation_waits_for_usage_under_way(database: Database) -> None:
+    customer = make_customer(database)
+    outcome = overlap(
+        database,
+        lambda session: usage.record_usage(session, SYSTEM, usage.UsageReport(customer.key, "k", 1, None)),
+        lambda session: subscriptions.set_plan(
+            session, SYSTEM, customer.key, plan_id=None, effective_from=NOVEMBER
+        ),
+    )
+    assert outcome.second_waited
+    assert codes([outcome.second]) == ["usage_recorded"]
+
+
+def test_usage_waits_for_a_cancellation_under_way(database: Database) -> None:
+    customer = make_customer(database)
+    outcome = overlap(
+        database,
+        lambda session: subscriptions.set_plan(
+            session, SYSTEM, customer.key, plan_id=None, effective_from=NOVEMBER
+        ),
+        lambda session: usage.record_usage(session, SYSTEM, usage.UsageReport(customer.key, "k", 1, None)),
+    )
+    assert outcome.second_waited
+    assert codes([outcome.second]) == ["no_plan"]
+
+
+def test_the_customers_version_covers_its_subscription(database: Database) -> None:
+    plan = make_plan(database)
+    customer = make_customer(database, plan)
+    set_plan(database, customer, plan, DECEMBER, version=1)
+    with refused("stale"):
+        set_plan(database, customer, plan, DECEMBER, version=1)
+    set_plan(database, customer, plan, DECEMBER, version=2)
+
+
+def test_a_month_is_its_first_day(database: Database, subtests: pytest.Subtests) -> None:
+    for month in [date(2026, 12, 2), "2026-12", None, date(1969, 12, 1)]:
+        with subtests.test(month=month):
+            customer = make_customer(database)
+            with refused("invalid", field="effective_from"):
+                set_plan(database, customer, None, month)
+
+
+def test_unknown_customers_and_plans_are_not_found(database: Database) -> None:
+    customer = make_customer(database)
+    for code, ref, plan_id in (("customer_not_found", "nobody", None), ("plan_not_found", customer.key, 99)):
+        with refused(code), database.transaction(SYSTEM) as session:
+            subscriptions.set_plan(session, SYSTEM, ref, plan_id=plan_id, effective_from=DECEMBER)
+
+
+def test_the_database_itself_keeps_closed_months(database: Database, owner: psycopg.Connection) -> None:
+    customer = make_customer(database, start_period=OCTOBER)
+    make_invoice(database, customer, OCTOBER)
+    for statement in ("DELETE FROM subscription", "UPDATE subscription SET plan_id = NULL"):
+        with pytest.raises(psycopg.errors.RestrictViolation):
+            owner.execute(statement)  # type: ignore[call-overload]
