@@ -7,6 +7,7 @@ time, and leaves when its standard input ends.
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,7 +19,7 @@ import psycopg
 
 from billing_app.embedded import Server, server
 
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 120
 ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
 
@@ -103,6 +104,7 @@ class User:
 
     def kill(self) -> None:
         """Kill it as `kill -9` does."""
+        self._end.cancel()
         self.process.kill()
         self.process.wait()
 
