@@ -7,11 +7,11 @@ is what they say.
 
 from __future__ import annotations
 
+from alembic import context
 from sqlalchemy import create_engine, pool, text
 from sqlmodel import SQLModel
 
 import billing_app.models  # noqa: F401  (fills the metadata)
-from alembic import context
 from billing_app.migrations import target_of
 from billing_app.privileges import grant_application_role
 

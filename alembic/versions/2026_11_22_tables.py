@@ -14,9 +14,8 @@ it. Why the indexes are these:
 """
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
-
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "2026_11_22_tables"
 down_revision = None

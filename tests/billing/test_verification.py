@@ -75,8 +75,8 @@ def test_finance_may_not_run_one(billed: Shop, database: Database, finance: Acto
 @pytest.mark.parametrize(
     ("statement", "named"),
     [
-        ("UPDATE invoice_line SET description = 'x' WHERE period_start = '2026-09-01' AND customer_id = 1 AND"
-         " line_number = 1", "ACME-0001: "),
+        (("UPDATE invoice_line SET description = 'x' WHERE period_start = '2026-09-01' AND customer_id = 1 AND"
+         " line_number = 1"), "ACME-0001: "),
         ("UPDATE invoice SET total_minor = total_minor + 1 WHERE number = 'GLOBEX-0002'", "GLOBEX-0002: "),
         ("UPDATE invoice SET customer_name = 'Mallory' WHERE number = 'ACME-0001'", "ACME-0001: has content"),
         ("UPDATE invoice SET content_sha256 = repeat('0', 64) WHERE number = 'ACME-0001'", "ACME-0002: does not"),
@@ -84,12 +84,12 @@ def test_finance_may_not_run_one(billed: Shop, database: Database, finance: Acto
         ("DELETE FROM usage_event WHERE idempotency_key = 'late'", "ACME-0002: "),
         ("UPDATE usage_event SET quantity = 1300 WHERE idempotency_key = 'sep' AND customer_id = 2",
          "GLOBEX-0001: "),
-        ("INSERT INTO usage_event SELECT customer_id, 'slipped', occurred_at, recorded_at, billing_period, 5, 'x'"
-         " FROM usage_event WHERE idempotency_key = 'late'", "ACME-0002: "),
+        (("INSERT INTO usage_event SELECT customer_id, 'slipped', occurred_at, recorded_at, billing_period, 5, 'x'"
+         " FROM usage_event WHERE idempotency_key = 'late'"), "ACME-0002: "),
         ("UPDATE plan SET overage_unit_price = 1 WHERE name = 'Plan of globex'", "GLOBEX-0001: "),
         ("UPDATE customer_billing SET last_number = 7 WHERE customer_id = 1", "acme: the last number"),
-        ("UPDATE customer_billing SET closed_through = '2026-09-01', settled_through = '2026-09-01'"
-         " WHERE customer_id = 1", "ACME-0002: is for a period that is still open"),
+        (("UPDATE customer_billing SET closed_through = '2026-09-01', settled_through = '2026-09-01'"
+         " WHERE customer_id = 1"), "ACME-0002: is for a period that is still open"),
         ("UPDATE payment SET amount_minor = 99999", "acme: 2026-09 is paid beyond its total"),
     ],
 )  # fmt: skip

@@ -1,0 +1,91 @@
+"""The other commands: what they print, refuse and answer to scripts."""
+
+from __future__ import annotations
+
+import json
+
+import psycopg
+import pytest
+
+from billing_app.provision import OWNER_ROLE, Urls
+from tests.billing.shop import Shop
+from tests.cli.command import run_billing
+
+
+def test_invoice_run_and_verify(shop: Shop, urls: Urls, owner: psycopg.Connection) -> None:
+    shop.customer("acme", "2025-09")
+    shop.customer("behind", "2025-08")
+    done = run_billing(urls, "invoice-run", "2025-09", "--json")
+    facts = json.loads(done.stdout)
+    assert (done.returncode, facts["made"], facts["failed"]) == (1, 1, 1)
+    assert facts["failures"][0]["customer_key"] == "behind"
+    assert run_billing(urls, "invoice-run", "2025-08").returncode == 0
+    again = run_billing(urls, "invoice-run", "2025-09")
+    assert again.returncode == 0
+    assert "1 made, 1 already there, 0 passed over, 0 failed" in again.stdout
+
+    verified = run_billing(urls, "verify", "--json")
+    assert (verified.returncode, json.loads(verified.stdout)["invoices"]) == (0, 3)
+    owner.execute("ALTER TABLE invoice_line DISABLE TRIGGER USER")
+    owner.execute(
+        "UPDATE invoice_line SET description = 'something else' WHERE customer_id = 1 AND line_number = 1"
+    )
+    owner.execute("ALTER TABLE invoice_line ENABLE TRIGGER USER")
+    tampered = run_billing(urls, "verify")
+    assert tampered.returncode == 1
+    assert "DIFFERENCE  ACME-0001: " in tampered.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("invoice-run", "2025-13"), "period: must be a month written as YYYY-MM"),
+        (("invoice-run", "2199-01"), "2199-01 has not ended yet"),
+        (("user", "add", "nobody", "--name", "N", "--role", "admin"), "email: must be an email address"),
+        (("demo",), "the database is not empty"),
+    ],
+)
+def test_refusals_are_one_line(shop: Shop, urls: Urls, arguments: tuple[str, ...], reason: str) -> None:
+    shop.customer("acme", "2025-09")
+    done = run_billing(urls, *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"billing: {reason}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_user_is_added_with_a_password_for_once(urls: Urls) -> None:
+    done = run_billing(urls, "user", "add", "ada@example.com", "--name", "Ada", "--role", "finance", "--json")
+    assert json.loads(done.stdout)["one_time_password"]
+    again = run_billing(urls, "user", "add", "ADA@example.com", "--name", "Ada", "--role", "finance")
+    assert again.returncode == 1
+    assert "email_taken" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({"BILLING_JWT_SECRET": "short"}, "BILLING_JWT_SECRET must have at least 32 bytes"),
+        ({"BILLING_DEMO": "1", "BILLING_HOST": "0.0.0.0"}, "BILLING_DEMO=1 has public passwords"),
+        ({"BILLING_PORT": "seventy"}, "port: Input should be a valid integer"),
+        ({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}, "the database can't be reached"),
+    ],
+)
+def test_settings_that_are_refused(urls: Urls, environment: dict[str, str], reason: str) -> None:
+    done = run_billing(urls, "verify", **environment)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"billing: {reason}")
+
+
+def test_a_role_that_could_change_what_must_not_change_is_refused(urls: Urls) -> None:
+    done = run_billing(urls, "verify", DATABASE_URL=urls.owner)
+    assert done.returncode == 1
+    assert f"the database role '{OWNER_ROLE}' of DATABASE_URL could change" in done.stderr
+
+
+def test_a_database_that_is_behind_is_not_touched_without_its_owner(
+    urls: Urls, owner: psycopg.Connection
+) -> None:
+    owner.execute("UPDATE alembic_version SET version_num = '2026_11_22_tables'")
+    done = run_billing(urls, "verify", DATABASE_OWNER_URL="")
+    assert done.returncode == 1
+    assert "run `billing migrate`" in done.stderr

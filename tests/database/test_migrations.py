@@ -1,0 +1,76 @@
+"""From nothing to the newest revision, back by one, and the models say the same as the tables."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+from alembic import command
+from sqlalchemy import create_engine
+
+from billing_app import embedded
+from billing_app.migrations import alembic_config, is_current, migrate
+from billing_app.provision import Urls, create_database, urls_of
+
+PROJECT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def empty(server: embedded.Server) -> Iterator[Urls]:
+    """A database with nothing in it."""
+    create_database(server, "empty")
+    yield urls_of(server, "empty")
+    admin = f"host={server.socket_dir} port={server.port} user={server.superuser} dbname=postgres"
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute("DROP DATABASE empty WITH (FORCE)")
+
+
+def current(urls: Urls) -> bool:
+    engine = create_engine(urls.application)
+    with engine.connect() as connection:
+        found = is_current(connection)
+    engine.dispose()
+    return found
+
+
+def test_from_empty_to_the_newest_and_nothing_left_to_do(empty: Urls) -> None:
+    assert not current(empty)
+    migrate(empty)
+    assert current(empty)
+    command.check(alembic_config(empty))
+
+
+def test_the_last_revision_goes_back_and_on_again(empty: Urls) -> None:
+    migrate(empty)
+    command.downgrade(alembic_config(empty), "-1")
+    assert not current(empty)
+    migrate(empty)
+    assert current(empty)
+
+
+def test_all_of_it_goes_back(empty: Urls) -> None:
+    migrate(empty)
+    command.downgrade(alembic_config(empty), "base")
+    with psycopg.connect(empty.owner.replace("+psycopg", "")) as connection:
+        left = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+    assert left == [("alembic_version",)]
+
+
+def test_two_that_migrate_at_once_take_turns(empty: Urls) -> None:
+    script = f"""
+from billing_app.migrations import migrate
+from billing_app.provision import Urls
+migrate(Urls({empty.application!r}, {empty.owner!r}))
+"""
+
+    def run(_: int) -> int:
+        return subprocess.run([sys.executable, "-c", script], cwd=PROJECT, check=False).returncode
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(run, range(2))) == [0, 0]
+    assert current(empty)
