@@ -65,17 +65,21 @@ def plans_of(db: Cursor[Any], months: Iterable[Month]) -> Mapping[Month, Plan]:
         [customer_ids, periods],
     )
     plan_ids = {(customer_id, month): plan_id for customer_id, month, plan_id in db}
-    plans = _plans(db, set(plan_ids.values()))
+    plans = read_plans(db, set(plan_ids.values()))
     return {month: plans[plan_id] for month, plan_id in plan_ids.items()}
 
 
-def _plans(db: Cursor[Any], plan_ids: set[int]) -> dict[int, Plan]:
+def read_plans(db: Cursor[Any], plan_ids: Iterable[int] | None = None) -> dict[int, Plan]:
+    """The terms of these plan versions, or of all, by id."""
     db.execute(
         "SELECT plan_id, name, version, currency, monthly_price_minor, included_units,"
-        " overage_unit_price FROM plan WHERE plan_id = ANY(%s)",
-        [list(plan_ids)],
+        " overage_unit_price FROM plan WHERE %(all)s OR plan_id = ANY(%(ids)s)",
+        {"all": plan_ids is None, "ids": list(plan_ids or ())},
     )
-    return {row[0]: Plan(row[0], row[1], row[2], row[3], int(row[4]), row[5], row[6]) for row in db}
+    return {
+        plan_id: Plan(plan_id, name, version, currency, int(price_minor), included_units, unit_price)
+        for plan_id, name, version, currency, price_minor, included_units, unit_price in db
+    }
 
 
 def _own_quantities(db: Cursor[Any], period_start: date, customer_ids: Sequence[int]) -> dict[int, Decimal]:

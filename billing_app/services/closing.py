@@ -111,5 +111,5 @@ def is_due(session: Session, customer_id: int, period_start: date) -> bool:
             "SELECT EXISTS (SELECT FROM usage_event WHERE customer_id = %s AND billing_period = %s)",
             [customer_id, period_start],
         )
-        billed = bool(db.fetchone()[0])
+        (billed,) = db.fetchone() or (False,)
         return billed or bool(plans_of(db, [(customer_id, period_start)]))

@@ -321,7 +321,7 @@ def _row_fields(row: Any, today: date) -> dict[str, Any]:
 
 def _fetch(db: Cursor[Any], query: str, parameters: dict[str, Any]) -> list[Any]:
     with db.connection.cursor(row_factory=namedtuple_row) as named:
-        return named.execute(query, parameters).fetchall()  # type: ignore[arg-type]
+        return named.execute(query, parameters).fetchall()
 
 
 def _cursor_day(text: object) -> date:

@@ -123,7 +123,10 @@ def _lock_heads(db: Cursor[Any], customer_ids: Sequence[int]) -> list[_Head]:
         """,
         [list(customer_ids)],
     )
-    return [_Head(*row[:6], BilledCustomer(*row[6:])) for row in db]
+    return [
+        _Head(customer_id, closed, settled, number, sha256, currency, BilledCustomer(*copied))
+        for customer_id, closed, settled, number, sha256, currency, *copied in db
+    ]
 
 
 def _issuer(db: Cursor[Any]) -> Issuer:

@@ -16,7 +16,6 @@ from itertools import count, groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from psycopg import Cursor
 from psycopg.rows import namedtuple_row
 from sqlmodel import Session
 
@@ -26,6 +25,7 @@ from billing_app.domain.invoice import InvoiceContent, content_sha256, due_date,
 from billing_app.domain.periods import label, next_period, periods_between
 from billing_app.domain.rating import ZERO, LateUsage, Line, Plan, invoice_lines, rate
 from billing_app.services.access import require
+from billing_app.services.charges import read_plans
 from billing_app.services.invoices import INVOICE_COLUMNS, LINE_COLUMNS, content_of, line_of
 
 _numbers = count()
@@ -113,8 +113,8 @@ def recompute(
     report = Report()
     with driver_cursor(session) as db:
         db.execute("SELECT count(*) FROM invoice_run WHERE status = 'running'")
-        report.runs_under_way = db.fetchone()[0]  # type: ignore[index]
-        plans = _plans(db)
+        (report.runs_under_way,) = db.fetchone() or (0,)
+        plans = read_plans(db)
     for account in _accounts(session, plans, report):
         _check_account(account, report)
         report.customers += 1
@@ -269,14 +269,6 @@ def _check_payments(account: _Account, report: Report) -> None:
             report.differs(f"{account.customer.key}: {label(period_start)} is paid beyond its total")
 
 
-def _plans(db: Cursor[Any]) -> dict[int, Plan]:
-    db.execute(
-        "SELECT plan_id, name, version, currency, monthly_price_minor, included_units,"
-        " overage_unit_price FROM plan"
-    )
-    return {row[0]: Plan(*row[:4], int(row[4]), *row[5:]) for row in db}
-
-
 def _accounts(session: Session, plans: dict[int, Plan], report: Report) -> Iterator[_Account]:
     """Every customer with all that is stored, one at a time; rows of no customer are differences."""
     streams = {
@@ -343,7 +335,7 @@ def _stream(session: Session, query: str) -> Iterator[Any]:
         connection = plain.connection
     with connection.cursor(f"stream_{next(_numbers)}", row_factory=namedtuple_row) as rows:
         rows.itersize = STREAM_ROWS
-        yield from rows.execute(query)  # type: ignore[arg-type]
+        yield from rows.execute(query)
 
 
 class _Stream:

@@ -90,7 +90,7 @@ def get_run(session: Session, actor: Actor, run: str) -> RunRow:
     if found is None:
         raise NotFound(f"there is no run {run!r}", code="run_not_found")
     failures = session.execute(
-        select(Customer.key, InvoiceRunFailure.code, InvoiceRunFailure.detail)
+        select(col(Customer.key), col(InvoiceRunFailure.code), col(InvoiceRunFailure.detail))
         .join(Customer, col(Customer.customer_id) == InvoiceRunFailure.customer_id)
         .where(col(InvoiceRunFailure.run_id) == run_id)
         .order_by(Customer.key)
@@ -175,14 +175,7 @@ def finish_run(session: Session, actor: Actor, run: str, status: str = "done") -
             col(InvoiceRun.status) == "running",
         )
         .values(status=status, finished_at=now(session))
-        .returning(InvoiceRun.run_id)
+        .returning(col(InvoiceRun.run_id))
     )
     if ended is not None:
         audit.record(session, actor, f"invoice_run.{status}", run)
-
-
-def list_running(session: Session, actor: Actor) -> list[RunRow]:
-    """The runs under way, at most one for each period."""
-    require(actor, Permission.READ)
-    ids = session.scalars(select(InvoiceRun.run_id).where(col(InvoiceRun.status) == "running").limit(100))
-    return [get_run(session, actor, public_id("run", run_id)) for run_id in ids if run_id]

@@ -92,7 +92,7 @@ class _Incoming(NamedTuple):
     """A well-formed row on its way into the temporary table, in its column order; the customer
     is named by id or by key."""
 
-    index: int
+    position: int
     customer_id: int | None
     customer_key: str | None
     idempotency_key: str
@@ -133,6 +133,7 @@ def record_usage_batch(session: Session, actor: Actor, reports: Sequence[UsageRe
 
     At most 10,000 rows (Invalid beyond). Within the batch the first row of a key stands.
     """
+    require(actor, Permission.RECORD_USAGE)
     if len(reports) > BATCH_MAX:
         raise Invalid("events", f"must be at most {BATCH_MAX:,} in one batch", code="batch_too_large")
     outcome = _record(session, actor, reports)
@@ -214,7 +215,7 @@ def _copy_in(db: Cursor[Any], incoming: Sequence[_Incoming]) -> None:
 
 _TEMPORARY = """
     CREATE TEMPORARY TABLE IF NOT EXISTS incoming_usage (
-        index integer, customer_id bigint, customer_key text, idempotency_key text,
+        position integer, customer_id bigint, customer_key text, idempotency_key text,
         quantity numeric, occurred_at timestamptz
     ) ON COMMIT DELETE ROWS
 """
@@ -222,7 +223,7 @@ _TEMPORARY = """
 # Each incoming row with its moment, its usage month, the customer's mark, and why it may not be
 # recorded, or null.
 _JUDGED = """
-    SELECT i.index, c.customer_id, i.idempotency_key, i.quantity, i.occurred_at AS given_at,
+    SELECT i.position, c.customer_id, i.idempotency_key, i.quantity, i.occurred_at AS given_at,
            m.occurred_at, m.usage_month, b.closed_through,
            CASE WHEN c.customer_id IS NULL THEN 'customer_not_found'
                 WHEN m.occurred_at > %(latest)s THEN 'occurred_in_future'
@@ -260,20 +261,20 @@ _INSERT = f"""
            greatest(usage_month, (closed_through + interval '1 month')::date), quantity, %(by)s
     FROM ({_JUDGED}) judged
     WHERE refusal IS NULL
-    ORDER BY customer_id, idempotency_key, index
+    ORDER BY customer_id, idempotency_key, position
     ON CONFLICT DO NOTHING
     RETURNING customer_id, idempotency_key
 """
 
 # A known key is looked up before any refusal counts: what was recorded once stays answerable.
 _JUDGE = f"""
-    SELECT judged.index, judged.customer_id, judged.idempotency_key, judged.refusal,
+    SELECT judged.position, judged.customer_id, judged.idempotency_key, judged.refusal,
            e.customer_id IS NOT NULL AS known,
            judged.quantity = e.quantity
                AND coalesce(judged.given_at = e.occurred_at, judged.given_at IS NULL) AS same
     FROM ({_JUDGED}) judged
     LEFT JOIN usage_event e USING (customer_id, idempotency_key)
-    ORDER BY judged.index
+    ORDER BY judged.position
 """
 
 
