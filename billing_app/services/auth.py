@@ -19,7 +19,7 @@ from billing_app.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from billing_app.models import UserAccount, UserSession
 from billing_app.services import audit, passwords, session_tokens
 from billing_app.services.access import require
-from billing_app.services.ids import find_number
+from billing_app.services.ids import find_number, public_id
 from billing_app.services.paging import LIMIT_MAX
 from billing_app.services.users import UserRow, UserStatus, as_row, end_sessions
 
@@ -184,7 +184,7 @@ def _revoke(session: Session, action: str, session_id: str) -> None:
 
 def list_sessions(session: Session, actor: Actor, *, user_id: int) -> tuple[SessionRow, ...]:
     """The user's own sessions that are still good, newest first, at most 200."""
-    if actor.kind != "system" and find_number("usr", actor.id) != user_id:
+    if actor.kind != "system" and actor.id != public_id("usr", user_id):
         raise Forbidden("sessions are shown to whom they belong")
     found = session.exec(
         select(UserSession)
