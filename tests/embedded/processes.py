@@ -92,6 +92,10 @@ class User:
             text=True,
             start_new_session=True,
         )
+        # Then it says no more, and nobody waits for it without end.
+        self._end = threading.Timer(DEADLINE_SECONDS, self.process.kill)
+        self._end.daemon = True
+        self._end.start()
 
     def says(self) -> str:
         """Answer the next line that it says, empty when it has ended."""
