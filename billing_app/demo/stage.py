@@ -1,0 +1,193 @@
+"""Doing the demo's deeds through the services, at the moment that the story sets.
+
+Each deed done again changes nothing that matters: it finds what it made before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+
+from sqlmodel import Session
+
+from billing_app.db import Database
+from billing_app.demo.company import ISSUER, Terms
+from billing_app.demo.customers import DemoCustomer
+from billing_app.demo.receipts import Receipt, Undone
+from billing_app.domain.actor import Actor, Role, system
+from billing_app.domain.money import major_text
+from billing_app.errors import Conflict
+from billing_app.jobs.invoice_run import run_invoices
+from billing_app.jobs.invoicing import generate_invoice
+from billing_app.services.customers import create_customer, find_customer_id, update_customer
+from billing_app.services.invoices import InvoiceRow, list_invoices
+from billing_app.services.issuer import update_issuer
+from billing_app.services.paging import LIMIT_MAX
+from billing_app.services.payments import record_payment, reverse_payment
+from billing_app.services.plans import PlanRow, archive_plan, create_plan, list_plans
+from billing_app.services.subscriptions import list_subscriptions, set_plan
+from billing_app.services.usage import UsageReport, record_usage_batch
+from billing_app.services.users import UserRow
+
+# The machine that sends what customers used.
+GATEWAY = system("usage-gateway")
+
+
+class Stage:
+    """A database whose clock the story sets, and the people who act on it."""
+
+    def __init__(self, database: Database, users: Iterable[UserRow]) -> None:
+        self.database = database
+        actors = {user.role: Actor("user", user.public_id, user.name, user.role) for user in users}
+        self.admin, self.billing = actors[Role.ADMIN], actors[Role.BILLING]
+
+    def set_up(self, plans: Sequence[Terms]) -> None:
+        """Says who bills, and makes the first plans."""
+
+        def work(session: Session) -> None:
+            update_issuer(
+                session,
+                self.admin,
+                name=ISSUER.name,
+                address=ISSUER.address,
+                email=ISSUER.email,
+                payment_instructions=ISSUER.payment_instructions,
+            )
+            for terms in plans:
+                self._make_plan(session, terms, version=1)
+
+        self.database.run(self.admin, work)
+
+    def replace_plan(self, terms: Terms, version: int) -> None:
+        """Makes the next version of a plan, and keeps everybody new off the one before."""
+
+        def work(session: Session) -> None:
+            self._make_plan(session, terms, version)
+            archive_plan(session, self.admin, self._plans(session)[terms.name, version - 1].plan_id)
+
+        self.database.run(self.admin, work)
+
+    def archive(self, name: str) -> None:
+        """Keeps everybody new off a plan's first version."""
+        self.database.run(
+            self.admin,
+            lambda session: archive_plan(session, self.admin, self._plans(session)[name, 1].plan_id),
+        )
+
+    def join(self, customer: DemoCustomer, start_period: date) -> None:
+        """A new customer, on its plan's newest version."""
+
+        def work(session: Session) -> None:
+            if find_customer_id(session, customer.key) is None:
+                create_customer(
+                    session,
+                    self.billing,
+                    name=customer.name,
+                    email=customer.email,
+                    key=customer.key,
+                    billing_address=customer.billing_address,
+                    plan_id=self._newest(session, customer.plan),
+                    start_period=start_period,
+                )
+
+        self.database.run(self.billing, work)
+
+    def move(self, key: str, plan: str | None, effective_from: date) -> None:
+        """From a month on the customer is on the newest version of a plan, or on none."""
+
+        def work(session: Session) -> None:
+            rows = list_subscriptions(session, self.billing, key)
+            if all(row.effective_from < effective_from for row in rows):
+                plan_id = self._newest(session, plan) if plan else None
+                set_plan(session, self.billing, key, plan_id=plan_id, effective_from=effective_from)
+
+        self.database.run(self.billing, work)
+
+    def set_status(self, key: str, status: str) -> None:
+        """Suspends or reactivates."""
+        self.database.run(
+            self.billing, lambda session: update_customer(session, self.billing, key, status=status)
+        )
+
+    def record(self, reports: Iterable[UsageReport]) -> None:
+        """One batch of usage. Raises AssertionError when the story contradicts itself."""
+        batch = list(reports)
+        if batch:
+            done = self.database.run(GATEWAY, lambda session: record_usage_batch(session, GATEWAY, batch))
+            assert done.recorded + done.duplicates == len(batch), done.results[:3]
+
+    def invoice_everyone(self, period_start: date) -> None:
+        """The month's run."""
+        run_invoices(self.database, self.billing, period_start)
+
+    def invoice(self, key: str, period_start: date) -> None:
+        """One customer's invoice."""
+        try:
+            generate_invoice(self.database, self.billing, key, period_start)
+        except Conflict as error:
+            if error.code != "invoice_exists":
+                raise
+
+    def book(self, receipts: Sequence[Receipt]) -> None:
+        """The payments of one booking day, in one transaction."""
+
+        def work(session: Session) -> None:
+            periods = {receipt.period_start for receipt in receipts}
+            invoices = {period: self._invoices(session, period) for period in periods}
+            for receipt in receipts:
+                self._pay(session, receipt, invoices[receipt.period_start].get(receipt.customer_key))
+
+        self.database.run(self.billing, work)
+
+    def undo(self, undone: Undone) -> None:
+        """Reverses a payment that was booked."""
+        receipt = undone.receipt
+
+        def work(session: Session) -> None:
+            invoice = self._invoices(session, receipt.period_start)[receipt.customer_key]
+            payment_id = self._pay(session, receipt, invoice)
+            assert payment_id is not None
+            reverse_payment(session, self.billing, invoice.number, payment_id, reason=undone.reason)
+
+        try:
+            self.database.run(self.billing, work)
+        except Conflict as error:
+            if error.code != "already_reversed":
+                raise
+
+    def _pay(self, session: Session, receipt: Receipt, invoice: InvoiceRow | None) -> int | None:
+        """The id of the receipt's payment, recorded now or before; None where nothing is owed."""
+        if invoice is None:
+            return None
+        before, after = (
+            invoice.total_minor * percent // 100 for percent in (receipt.from_percent, receipt.to_percent)
+        )
+        if after == before:
+            return None
+        recorded = record_payment(
+            session,
+            self.billing,
+            invoice.number,
+            amount=major_text(after - before, invoice.currency),
+            received_on=receipt.received_on,
+            idempotency_key=receipt.idempotency_key,
+            method=receipt.method,
+            reference=receipt.reference,
+        )
+        return recorded.payment.payment_id
+
+    def _invoices(self, session: Session, period_start: date) -> dict[str, InvoiceRow]:
+        page = list_invoices(session, self.billing, period=period_start, limit=LIMIT_MAX)
+        return {row.customer_key: row for row in page.items}
+
+    def _make_plan(self, session: Session, terms: Terms, version: int) -> None:
+        if (terms.name, version) not in self._plans(session):
+            create_plan(session, self.admin, **terms._asdict())
+
+    def _newest(self, session: Session, name: str) -> int:
+        plans = self._plans(session)
+        return plans[max(key for key in plans if key[0] == name)].plan_id
+
+    def _plans(self, session: Session) -> dict[tuple[str, int], PlanRow]:
+        page = list_plans(session, self.admin, limit=LIMIT_MAX)
+        return {(plan.name, plan.version): plan for plan in page.items}

@@ -1,0 +1,67 @@
+"""How much the demo's customers use, day by day: pure, the same for the same customer and day."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
+
+from billing_app.demo.customers import DemoCustomer
+from billing_app.services.usage import UsageReport
+
+
+class _Pattern(NamedTuple):
+    """Factors of a weekday (Monday first) and of a calendar month (January first)."""
+
+    week: tuple[float, ...]
+    year: tuple[float, ...]
+
+
+_EVEN = (1.0,) * 12
+_PATTERNS = {
+    "office": _Pattern((1.25, 1.32, 1.30, 1.24, 1.05, 0.45, 0.39), (*_EVEN[:6], 0.9, 0.86, *_EVEN[:3], 0.9)),
+    "shop": _Pattern(
+        (0.88, 0.90, 0.93, 0.98, 1.08, 1.19, 1.04),
+        (0.85, 0.86, 0.92, 0.96, 1.0, 0.97, 0.95, 0.96, 1.0, 1.06, 1.32, 1.45),
+    ),
+    "travel": _Pattern(
+        (0.90, 0.86, 0.88, 0.95, 1.14, 1.18, 1.09),
+        (0.78, 0.82, 0.92, 1.02, 1.12, 1.27, 1.42, 1.38, 1.06, 0.92, 0.80, 0.98),
+    ),
+    "freight": _Pattern(
+        (1.22, 1.26, 1.25, 1.23, 1.18, 0.55, 0.31),
+        (0.92, 0.94, 0.99, 1.0, 1.0, 1.0, 0.97, 0.98, 1.03, 1.1, 1.18, 1.12),
+    ),
+    "steady": _Pattern((1.03, 1.04, 1.03, 1.02, 1.0, 0.95, 0.93), _EVEN),
+}
+_DAYS_OF_MONTH = 30.4
+# How often a customer of a size sends what it counted: hours between two reports.
+_LARGE, _MEDIUM = 1_000_000, 100_000
+
+
+def reports_of_day(customer: DemoCustomer, day: date, month: int) -> Iterator[UsageReport]:
+    """The customer's events of one UTC day in order of time; `month` is the story's."""
+    dice = random.Random(f"{customer.key} {day}")
+    hours = 3 if customer.units >= _LARGE else 6 if customer.units >= _MEDIUM else 12
+    whole = _units_of_day(customer, day, month, dice)
+    for hour in range(0, 24, hours):
+        moment = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(
+            hours=hour + hours - 1, minutes=dice.randrange(50, 60), seconds=dice.randrange(60)
+        )
+        share = _share_of_hours(hour + hours / 2) * dice.uniform(0.9, 1.1) * hours / 24
+        key = f"gw{dice.randrange(1, 5)}-{moment:%Y%m%dT%H%M%S}-{dice.getrandbits(40):010x}"
+        yield UsageReport(customer.key, key, round(whole * share), moment)
+
+
+def _units_of_day(customer: DemoCustomer, day: date, month: int, dice: random.Random) -> float:
+    pattern = _PATTERNS[customer.use]
+    grown = customer.units / _DAYS_OF_MONTH * customer.growth ** (month - customer.month)
+    busy = 1.9 if dice.random() < 0.015 else 1.0
+    return grown * pattern.week[day.weekday()] * pattern.year[day.month - 1] * busy * dice.uniform(0.86, 1.14)
+
+
+def _share_of_hours(hour: float) -> float:
+    """More by day than by night, by American time; the mean over a day is 1."""
+    return 1 + 0.6 * math.cos((hour - 19) / 12 * math.pi)

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import psycopg
+import pytest
+
+from billing_app import embedded
+from billing_app.db import Database
+from billing_app.demo import DemoLoaded, load_demo
+from billing_app.demo.customers import CUSTOMERS, MOVES
+from billing_app.demo.stage import Stage
+from billing_app.demo.story import MONTHS, Story
+from billing_app.domain.actor import SYSTEM, Role
+from billing_app.domain.invoice import DAYS_TO_PAY
+from billing_app.jobs.verification import verify
+from billing_app.services.auth import sign_in
+from billing_app.services.customers import create_customer, list_customers
+from billing_app.services.demo_accounts import DEMO_USERS
+from billing_app.services.invoices import InvoiceDetail, InvoiceRow, get_invoice, list_invoices
+from billing_app.services.payments import list_payments
+from billing_app.services.plans import create_plan, list_plans
+from billing_app.services.users import create_user, list_users
+from tests.conftest import Clock, new_database
+
+TODAY = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A database with the demo as of `TODAY`, and how many rows its tables had then."""
+
+    database: Database
+    loaded: DemoLoaded
+    rows: dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def demo(server: embedded.Server) -> Iterator[Demo]:
+    with new_database(server) as urls:
+        database = Database(urls.application, clock=Clock(TODAY))
+        loaded = load_demo(database)
+        assert loaded is not None
+        yield Demo(database, loaded, rows_of_every_table(database))
+        database.close()
+
+
+def invoices(database: Database) -> list[InvoiceRow]:
+    rows: list[InvoiceRow] = []
+    cursor = None
+    with database.transaction(SYSTEM) as session:
+        while True:
+            page = list_invoices(session, SYSTEM, limit=200, cursor=cursor)
+            rows += page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return rows
+
+
+def whole(database: Database, rows: list[InvoiceRow]) -> list[InvoiceDetail]:
+    with database.transaction(SYSTEM) as session:
+        return [get_invoice(session, SYSTEM, row.number) for row in rows]
+
+
+def state_of(database: Database) -> dict[str, tuple[str, int]]:
+    """Of each invoice what it says, as its hash, and what was paid."""
+    return {
+        each.number: (each.content_sha256, each.paid_minor) for each in whole(database, invoices(database))
+    }
+
+
+def age_class(row: InvoiceRow) -> str:
+    days = (TODAY.date() - row.due_on).days
+    return "current" if days <= 0 else "90+" if days > 90 else f"{(days - 1) // 30 * 30 + 1}"
+
+
+def test_there_is_a_year_of_a_growing_business(demo: Demo) -> None:
+    database, loaded = demo.database, demo.loaded
+    made = Counter(row.period_start for row in invoices(database))
+    assert sorted(made) == [date(2025, 11, 1), date(2025, 12, 1), *(date(2026, m, 1) for m in range(1, 11))]
+    assert made[date(2026, 10, 1)] > 2 * made[date(2025, 11, 1)]
+    assert sum(made.values()) == loaded.invoices
+    assert 30 <= loaded.customers <= 60
+    assert 20_000 <= loaded.events <= 60_000
+
+
+def test_every_figure_in_it_verifies(demo: Demo) -> None:
+    database, loaded = demo.database, demo.loaded
+    report = verify(database, SYSTEM)
+    assert report.differences == []
+    assert report.awaiting_invoice == []
+    assert report.events == loaded.events
+    assert 0 < report.events_open < loaded.events
+    assert loaded.verified
+
+
+def test_receivables_have_every_age_and_every_status(demo: Demo) -> None:
+    rows = invoices(demo.database)
+    owed = [row for row in rows if row.balance_minor > 0]
+    assert {age_class(row) for row in owed} == {"current", "1", "31", "61", "90+"}
+    statuses = Counter(row.payment_status for row in rows)
+    assert statuses.keys() == {"paid", "unpaid", "partially_paid", "overdue"}
+    assert statuses["paid"] > len(rows) * 0.8
+
+
+def test_usage_came_late_was_beyond_the_included_and_below_it(demo: Demo) -> None:
+    database = demo.database
+    lines = [line for invoice in whole(database, invoices(database)) for line in invoice.lines]
+    late = [line for line in lines if line.kind == "late_usage"]
+    assert sum(line.amount_minor > 0 for line in late) >= 5
+    own = Counter(line.amount_minor > 0 for line in lines if line.kind == "overage")
+    assert min(own[True], own[False]) > 100
+
+
+def test_plans_customers_and_payments_have_had_their_changes(demo: Demo) -> None:
+    database = demo.database
+    with database.transaction(SYSTEM) as session:
+        plans = list_plans(session, SYSTEM).items
+        customers = list_customers(session, SYSTEM, limit=200).items
+        payments = [
+            payment
+            for row in invoices(database)
+            for payment in list_payments(session, SYSTEM, row.number).items
+        ]
+    assert {plan.currency for plan in plans} == {"USD", "EUR"}
+    assert {plan.version for plan in plans} == {1, 2}
+    assert any(plan.archived_at and plan.customers for plan in plans)
+    assert {customer.status for customer in customers} == {"active", "suspended"}
+    assert any(customer.plan_id is None for customer in customers)
+    assert len(payments) > 300
+    assert any(payment.reversal_reason for payment in payments)
+
+
+def test_its_three_people_can_sign_in(demo: Demo) -> None:
+    database = demo.database
+    with database.transaction(SYSTEM) as session:
+        assert {user.role for user in list_users(session, SYSTEM).items} == set(Role)
+        for user in DEMO_USERS:
+            sign_in(
+                session, SYSTEM, email=user.email, password=user.password, secret="s" * 32,
+                user_agent="test", address="127.0.0.1",
+            )  # fmt: skip
+
+
+def test_loading_again_changes_nothing(demo: Demo) -> None:
+    database = demo.database
+    before = rows_of_every_table(database)
+    assert load_demo(database) is None
+    assert load_demo(database, today=TODAY + timedelta(days=40)) is None
+    assert rows_of_every_table(database) == before
+
+
+def test_killed_halfway_it_is_finished_by_one_of_two_and_the_same(
+    demo: Demo, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Stage, "invoice", killed)
+        with pytest.raises(Killed):
+            load_demo(database, today=TODAY)
+    assert invoices(database)
+
+    with ThreadPoolExecutor() as threads:
+        # What "today" is by then does not matter: the demo that was begun is finished.
+        both = list(threads.map(lambda day: load_demo(database, today=day), [TODAY + timedelta(days=9)] * 2))
+
+    finished = [loaded for loaded in both if loaded]
+    assert len(finished) == 1
+    assert finished[0].verified
+    assert state_of(database) == state_of(demo.database)
+    assert rows_of_every_table(database) == demo.rows
+
+
+class Killed(Exception):
+    pass
+
+
+def killed(*_: object, **__: object) -> None:
+    raise Killed
+
+
+def rows_of_every_table(database: Database) -> dict[str, int]:
+    with psycopg.connect(database.url.replace("+psycopg", "")) as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        counts = {
+            table: connection.execute(f"SELECT count(*) FROM {table}").fetchone() for (table,) in tables
+        }
+    return {table: row[0] for table, row in counts.items() if row}
+
+
+def test_a_database_with_a_user_is_left_alone(database: Database) -> None:
+    with database.transaction(SYSTEM) as session:
+        create_user(session, SYSTEM, email="ada@example.com", name="Ada", role="admin")
+    before = rows_of_every_table(database)
+    assert load_demo(database) is None
+    assert rows_of_every_table(database) == before
+
+
+def test_a_database_with_a_customer_is_left_alone(database: Database) -> None:
+    with database.transaction(SYSTEM) as session:
+        plan = create_plan(
+            session, SYSTEM, name="Solo", monthly_price="1", included_units=0, overage_unit_price="1"
+        )
+        create_customer(session, SYSTEM, name="Acme", email="acme@example.com", plan_id=plan.plan_id)
+    assert load_demo(database) is None
+    assert rows_of_every_table(database)["user_account"] == 0
+
+
+@pytest.mark.parametrize("offset", range(0, 730, 7))
+def test_whatever_the_day_something_is_owed_at_every_age(offset: int) -> None:
+    """By the story alone, for two years of todays, leap day and short months among them."""
+    today = datetime(2027, 3, 1, 9, tzinfo=UTC) + timedelta(days=offset)
+    for hours in range(0, 7 * 24, 24):
+        assert ages_of_unpaid(Story(today + timedelta(hours=hours))) == {0, 1, 2, 3, 4}
+
+
+def ages_of_unpaid(story: Story) -> set[int]:
+    """0 before the due day, then 1 for each 30 days begun, 4 for all beyond 90."""
+    receipts, undone = story.receipts()
+    reversed_by_now = {each.receipt for each in undone if each.at <= story.today}
+    percent: Counter[tuple[str, date]] = Counter()
+    for receipt in receipts:
+        if receipt.booked_at <= story.today and receipt not in reversed_by_now:
+            percent[receipt.customer_key, receipt.period_start] += receipt.to_percent - receipt.from_percent
+    assert max(percent.values()) == 100
+    return {
+        min(4, max(0, -(-days_overdue // 30)))
+        for customer in CUSTOMERS
+        if customer.plan != "Pilot"
+        for month in range(customer.month, cancelled_in(customer.key))
+        if percent[customer.key, story.months[month]] < 100
+        for issued in [story.issued_at(customer.key, story.months[month])]
+        if issued <= story.today
+        for days_overdue in [(story.today.date() - issued.date()).days - DAYS_TO_PAY]
+    }
+
+
+def cancelled_in(key: str) -> int:
+    return min([MONTHS, *(move.month for move in MOVES if move.key == key and not move.plan)])
