@@ -1,0 +1,133 @@
+"""`python -m bench [--quick]`: measures, prints a table, adds a line to the history.
+
+The exit code says whether it could measure, never whether a target was reached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from statistics import median
+
+from bench.databases import Bench, TooLittleSpace, bench_server, new_database
+from bench.fill import MONTHS, add_customers, add_events
+from bench.history import append
+from bench.ingest import bare_rate, empty_usage, make_batches, product_rate
+from bench.measures import Comparison, Figure, Measured, say
+from bench.others import import_rate, single_rate, verify_seconds
+from bench.report import show
+from bench.runs import Reference, RunMeasured, product_run
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured: `events` in each of the three filled months."""
+
+    customers: int
+    events: int
+    batches: int
+    rounds: int
+    singles: int
+    gigabytes: float
+
+
+FULL = Size(customers=100_000, events=3_334_000, batches=20, rounds=5, singles=8_000, gigabytes=10)
+QUICK = Size(customers=5_000, events=100_000, batches=4, rounds=3, singles=1_000, gigabytes=2)
+
+
+def measure(size: Size) -> tuple[Measured, str]:
+    """All of it, on one server with a database without usage and one that is filled."""
+    measured = Measured()
+    with bench_server(size.gigabytes) as server:
+        empty, full = new_database(server, "empty"), new_database(server, "full")
+        for bench in (empty, full):
+            add_customers(bench, size.customers)
+        add_events(full, size.customers, size.events)
+        measure_ingest(measured, size, empty, full)
+        measure_runs(measured, size, full)
+        measure_others(measured, size, empty, full)
+        with empty.superuser() as db:
+            version = db.info.parameter_status("server_version") or ""
+    return measured, version
+
+
+def measure_ingest(measured: Measured, size: Size, empty: Bench, full: Bench) -> None:
+    """Bulk ingest against the bare statements, and with events present against without."""
+
+    def bare() -> float:
+        empty_usage(empty)
+        return bare_rate(empty, make_batches(size.customers, size.batches))
+
+    def into_empty() -> float:
+        empty_usage(empty)
+        return product_rate(empty, make_batches(size.customers, size.batches))
+
+    def into_full() -> float:
+        return product_rate(full, make_batches(size.customers, size.batches))
+
+    bulk = Comparison("bulk ingest / bare COPY and INSERT", "rows/s", 0.6)
+    bulk.measure(size.rounds, bare, into_empty)
+    present = Comparison(f"ingest, {3 * size.events / 1e6:.1f}M events present / none", "rows/s", 0.5)
+    present.measure(size.rounds, into_empty, into_full)
+    measured.comparisons += [bulk, present]
+
+
+def measure_runs(measured: Measured, size: Size, full: Bench) -> None:
+    """The filled months' invoice runs, each followed by its references for the same month."""
+    what = f"invoice run, {size.customers:,} customers, {size.events / 1e6:.1f}M events"
+    target = Comparison(f"{what} / GROUP BY and COPY under the same rules", "invoices/s", 1 / 3)
+    stripped = Comparison("the same / GROUP BY and COPY without rules", "invoices/s")
+    references = [
+        (target, Reference(full, "with_rules", keeping_rules=True)),
+        (stripped, Reference(full, "without_rules", keeping_rules=False)),
+    ]
+    runs: list[RunMeasured] = []
+    for month in MONTHS:
+        runs.append(product_run(full, month))
+        ours = runs[-1].made / runs[-1].seconds
+        for comparison, reference in references:
+            comparison.add(runs[-1].made / reference.seconds(month), ours)
+    measured.comparisons += [target, stripped]
+    measured.figures += [
+        Figure("invoice run", median(run.seconds for run in runs), "s"),
+        Figure("its process's peak memory", max(run.client_mb for run in runs), "MB", 500),
+        Figure(
+            "its connections' peak private memory in PostgreSQL", max(run.backends_mb for run in runs), "MB"
+        ),
+    ]
+
+
+def measure_others(measured: Measured, size: Size, empty: Bench, full: Bench) -> None:
+    """What has no reference to be compared with."""
+    singles = single_rate(empty, make_batches(size.customers, 1)[0][: size.singles])
+    say("single events done")
+    imported = import_rate(empty, make_batches(size.customers, size.batches))
+    say("CSV import done")
+    verified = verify_seconds(full)
+    measured.figures += [
+        Figure("single events, 64 threads, one commit each", singles, "events/s"),
+        Figure("CSV import", imported, "rows/s"),
+        Figure(
+            f"verify, {3 * size.events / 1e6:.1f}M events and {3 * size.customers:,} invoices", verified, "s"
+        ),
+    ]
+
+
+def main() -> int:
+    """Measures, shows, remembers."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small numbers, not held to the targets")
+    quick = parser.parse_args().quick
+    try:
+        measured, postgresql = measure(QUICK if quick else FULL)
+    except TooLittleSpace as error:
+        print(error, file=sys.stderr)
+        return 1
+    append(measured, quick=quick, postgresql=postgresql)
+    show(measured, quick=quick)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

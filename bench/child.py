@@ -1,0 +1,40 @@
+"""An invoice run in a process of its own: `python -m bench.child DATABASE_URL 2026-10`.
+
+Answers a line of JSON: how long the run took, how many invoices it made, and the process's peak
+memory (as the kernel counts it, the imports included).
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+
+from bench.databases import NOW
+from bench.measures import seconds
+from bench.runs import memory_mb
+from billing_app.db import Database
+from billing_app.domain.actor import system
+from billing_app.domain.periods import parse_period
+from billing_app.jobs.invoice_run import run_invoices
+
+
+def main() -> None:
+    """Runs it and prints the answer; fails when a customer did."""
+    url, period = sys.argv[1:]
+    database = Database(url, clock=lambda: NOW)
+    rows = []
+    taken = seconds(lambda: rows.append(run_invoices(database, system("bench"), parse_period(period))))
+    database.close()
+    if rows[0].status != "done" or rows[0].failed:
+        raise RuntimeError(f"the run did not make every invoice: {rows[0]}")
+    print(json.dumps({"seconds": taken, "made": rows[0].made, "peak_mb": peak_mb()}))
+
+
+def peak_mb() -> float:
+    """The most this process ever held. On Linux from /proc: getrusage counts the parent's too."""
+    return memory_mb("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+if __name__ == "__main__":
+    main()

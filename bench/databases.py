@@ -1,0 +1,86 @@
+"""Databases to measure on: an embedded server in a temporary directory, gone afterwards."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from billing_app import embedded
+from billing_app.db import Database
+from billing_app.migrations import migrate
+from billing_app.provision import OWNER_ROLE, create_database, urls_of
+
+# The time that the measured transactions tell: the months filled with usage have ended.
+NOW = datetime(2027, 1, 15, 12, tzinfo=UTC)
+
+
+class TooLittleSpace(Exception):
+    """The disk has no room for the data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One migrated database of the bench's server, and the ways in."""
+
+    server: embedded.Server
+    name: str
+
+    @property
+    def application_url(self) -> str:
+        """For the product: the role it works as."""
+        return urls_of(self.server, self.name).application
+
+    def database(self, pool_size: int = 10) -> Database:
+        """The product's own view of it."""
+        return Database(self.application_url, clock=lambda: NOW, pool_size=pool_size)
+
+    def connect(self, user: str = OWNER_ROLE, **options: Any) -> psycopg.Connection:
+        """A plain connection with the settings that the product's have."""
+        url = self.server.url(self.name, user).replace("+psycopg", "")
+        return psycopg.connect(url, options="-c synchronous_commit=on -c timezone=UTC", **options)
+
+    def superuser(self) -> psycopg.Connection:
+        """A connection that triggers and foreign keys don't hold up: to fill and to empty tables."""
+        connection = self.connect(self.server.superuser, autocommit=True)
+        connection.execute("SET session_replication_role = replica")
+        return connection
+
+
+@contextmanager
+def bench_server(gigabytes: float) -> Iterator[embedded.Server]:
+    """A server of its own, as the product runs it, in a directory that is removed.
+
+    Raises TooLittleSpace when the temporary directory's disk has less than `gigabytes` free.
+    """
+    place = Path(tempfile.gettempdir())
+    free = shutil.disk_usage(place).free / 1e9
+    if free < gigabytes:
+        raise TooLittleSpace(
+            f"{place} has {free:.1f} GB free and the bench needs {gigabytes:g} GB:"
+            " set TMPDIR to a larger place, or use --quick"
+        )
+    with tempfile.TemporaryDirectory(prefix="tallybook-bench-") as directory:
+        Path(directory).chmod(0o711)  # under root the server is another user's
+        with embedded.server(Path(directory) / "postgres") as server:
+            yield server
+
+
+def new_database(server: embedded.Server, name: str) -> Bench:
+    """A database with the schema that the migrations make."""
+    create_database(server, name)
+    migrate(urls_of(server, name))
+    return Bench(server, name)
+
+
+def settle(bench: Bench) -> None:
+    """Has everything written out, so that no measurement pays for what came before it."""
+    with bench.superuser() as connection:
+        connection.execute("CHECKPOINT")

@@ -1,0 +1,87 @@
+"""Customers and months of usage, made inside the database: valid rows, quickly."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+
+from bench.databases import Bench
+from bench.measures import say
+from billing_app.domain.periods import bounds, next_period
+
+FIRST_MONTH = date(2026, 10, 1)
+MONTHS = [FIRST_MONTH, date(2026, 11, 1), date(2026, 12, 1)]
+# The filled months' events lie as they arrived, in the order of time, each from another customer:
+# 7919 shares no factor with any number of customers used here.
+_STRIDE = 7919
+# One event in so many occurred in the month before the one it is billed in.
+_LATE_EVERY = 101
+
+
+def add_customers(bench: Bench, customers: int) -> None:
+    """Customers 1..n with the keys `customer-<n>`, on ten plans, open from October 2026 on."""
+    with bench.superuser() as db:
+        db.execute(
+            "INSERT INTO plan (name, version, currency, monthly_price_minor, included_units,"
+            " overage_unit_price, created_at)"
+            " SELECT 'Plan ' || n, 1, 'USD', 1900 + n * 1000, n * 50, 0.0125, '2026-09-15'"
+            " FROM generate_series(1, 10) AS n"
+        )
+        db.execute(
+            "INSERT INTO customer (key, name, email, billing_address, currency, created_at, version)"
+            " SELECT 'customer-' || n, 'Customer ' || n, 'billing@customer-' || n || '.test',"
+            "        n || ' Main Street' || chr(10) || '10115 Berlin', 'USD', '2026-09-15', 1"
+            " FROM generate_series(1, %s) AS n",
+            [customers],
+        )
+        db.execute(
+            "INSERT INTO customer_billing (customer_id, closed_through, settled_through, last_number)"
+            " SELECT customer_id, '2026-09-01', '2026-09-01', 0 FROM customer"
+        )
+        db.execute(
+            "INSERT INTO subscription (customer_id, effective_from, plan_id, currency)"
+            " SELECT customer_id, %s, 1 + customer_id %% 10, 'USD' FROM customer",
+            [FIRST_MONTH],
+        )
+        db.execute("UPDATE issuer SET name = 'Bench', address = 'Somewhere', email = 'bench@bench.test'")
+        db.execute("VACUUM (ANALYZE)")
+
+
+def add_events(bench: Bench, customers: int, a_month: int) -> None:
+    """So many events in each of the months, on two connections at once; then VACUUM, ANALYZE.
+
+    After the first month one in a hundred is late: it occurred in the month before.
+    """
+    half = a_month // 2
+    with ThreadPoolExecutor(2) as pool:
+        for number, month in enumerate(MONTHS):
+            first = number * a_month
+            spans = [(first, first + half), (first + half, first + a_month)]
+            list(
+                pool.map(lambda span, month=month: _add_span(bench, customers, month, a_month, *span), spans)
+            )
+            say(f"filled {month:%Y-%m} with {a_month:,} events")
+    with bench.superuser() as db:
+        db.execute("VACUUM (ANALYZE) usage_event")
+
+
+def _add_span(bench: Bench, customers: int, month: date, a_month: int, first: int, end: int) -> None:
+    length = (next_period(month) - month).total_seconds()
+    with bench.superuser() as db:
+        db.execute(
+            f"""
+            INSERT INTO usage_event (customer_id, idempotency_key, occurred_at, recorded_at,
+                                     billing_period, quantity, recorded_by)
+            SELECT 1 + (n * {_STRIDE}) %% %(customers)s, 'event-' || lpad(n::text, 12, '0'),
+                   CASE WHEN %(late)s AND n %% {_LATE_EVERY} = 0 THEN at - interval '1 month' ELSE at END,
+                   at, %(month)s, (n %% 400) * 0.125, 'bench'
+            FROM generate_series(%(first)s::bigint, %(end)s::bigint - 1) AS n
+            CROSS JOIN LATERAL (
+                SELECT %(start)s + (n %% %(a_month)s) * %(step)s * interval '1 second' AS at
+            ) moment
+            """,
+            {
+                "customers": customers, "month": month, "late": month != FIRST_MONTH, "first": first, "end": end,
+                "start": bounds(month)[0], "a_month": a_month, "step": length / a_month,
+            },
+        )  # fmt: skip

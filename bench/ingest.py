@@ -1,0 +1,102 @@
+"""Bulk ingest: the product's batches next to the least that a database client could do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+from bench.databases import NOW, Bench, settle
+from bench.measures import seconds
+from billing_app.domain.actor import system
+from billing_app.domain.periods import period_of
+from billing_app.provision import APPLICATION_ROLE
+from billing_app.services.usage import BATCH_MAX, UsageReport, record_usage_batch
+
+ACTOR = system("bench")
+CONNECTIONS = 2
+_numbers = count(1)
+
+Batch = list[tuple[int, str, str, str]]
+"""Rows as they come off the wire: the customer's number, then key, quantity and moment as text."""
+
+
+def make_batches(customers: int, batches: int) -> list[Batch]:
+    """Batches of 10,000 with keys never used before, each row another customer's."""
+    return [[_row(customers, next(_numbers)) for _ in range(BATCH_MAX)] for _ in range(batches)]
+
+
+def _row(customers: int, number: int) -> tuple[int, str, str, str]:
+    moment = NOW - timedelta(milliseconds=number % 1_000_000_000)
+    key, quantity = f"wire-{number:012d}", f"{number % 400 / 8:.3f}"
+    return 1 + number * 7919 % customers, key, quantity, moment.isoformat().replace("+00:00", "Z")
+
+
+def product_rate(bench: Bench, batches: Sequence[Batch]) -> float:
+    """Rows a second through `record_usage_batch`, two threads, each batch its own transaction.
+
+    In go strings; the customer is named by key. All that the product does is in it: checking each
+    row, the gate, judging against customers, plans, suspensions and marks, the audit entry.
+    """
+    reports = [[UsageReport(f"customer-{row[0]}", *row[1:]) for row in batch] for batch in batches]
+    database = bench.database()
+
+    def work(share: Sequence[list[UsageReport]]) -> None:
+        for batch in share:
+            with database.transaction(ACTOR) as session:
+                done = record_usage_batch(session, ACTOR, batch)
+            assert done.recorded == len(batch), done
+
+    try:
+        return _rate(bench, reports, work)
+    finally:
+        database.close()
+
+
+def bare_rate(bench: Bench, batches: Sequence[Batch]) -> float:
+    """Rows a second by COPY into a temporary table and INSERT ... SELECT ON CONFLICT DO NOTHING.
+
+    The same number of rows into the same table, so with its indexes, checks, foreign key and
+    triggers, as the same role, on two connections, one commit a batch. Nothing is checked, looked
+    up or judged: the rows are ready as the table has them.
+    """
+    month = period_of(NOW)
+    rows = [
+        [(customer, key, moment, NOW, month, quantity, "bench") for customer, key, quantity, moment in batch]
+        for batch in batches
+    ]
+
+    def work(share: Sequence[list[tuple[Any, ...]]]) -> None:
+        with bench.connect(APPLICATION_ROLE) as db:
+            db.execute(
+                "CREATE TEMPORARY TABLE incoming (customer_id bigint, idempotency_key text,"
+                " occurred_at timestamptz, recorded_at timestamptz, billing_period date,"
+                " quantity numeric, recorded_by text) ON COMMIT DELETE ROWS"
+            )
+            for batch in share:
+                with db.cursor().copy("COPY incoming FROM STDIN") as copy:
+                    for row in batch:
+                        copy.write_row(row)
+                db.execute(
+                    "INSERT INTO usage_event (customer_id, idempotency_key, occurred_at, recorded_at,"
+                    " billing_period, quantity, recorded_by) SELECT * FROM incoming ON CONFLICT DO NOTHING"
+                )
+                db.commit()
+
+    return _rate(bench, rows, work)
+
+
+def empty_usage(bench: Bench) -> None:
+    """No events, as the migrations leave the table."""
+    with bench.superuser() as db:
+        db.execute("TRUNCATE usage_event")
+
+
+def _rate(bench: Bench, batches: Sequence[list[Any]], work: Callable[[Any], None]) -> float:
+    settle(bench)
+    shares = [batches[number::CONNECTIONS] for number in range(CONNECTIONS)]
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        taken = seconds(lambda: list(pool.map(work, shares)))
+    return sum(map(len, batches)) / taken

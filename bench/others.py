@@ -1,0 +1,64 @@
+"""Figures without a reference: single events, a CSV file, the verification."""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from bench.databases import Bench, settle
+from bench.ingest import ACTOR, Batch
+from bench.measures import seconds
+from billing_app.jobs.imports import COLUMNS, import_usage
+from billing_app.jobs.verification import verify
+from billing_app.services.usage import UsageReport, record_usage
+
+THREADS = 64
+
+
+def single_rate(bench: Bench, rows: Batch) -> float:
+    """Events a second, each by a `record_usage` of its own, 64 threads with a connection each."""
+    database = bench.database(pool_size=THREADS)
+
+    def work(share: Sequence[tuple[int, str, str, str]]) -> None:
+        for customer, *given in share:
+            with database.transaction(ACTOR) as session:
+                record_usage(session, ACTOR, UsageReport(f"customer-{customer}", *given))
+
+    shares = [rows[number::THREADS] for number in range(THREADS)]
+    settle(bench)
+    try:
+        with ThreadPoolExecutor(THREADS) as pool:
+            return len(rows) / seconds(lambda: list(pool.map(work, shares)))
+    finally:
+        database.close()
+
+
+def import_rate(bench: Bench, batches: Sequence[Batch]) -> float:
+    """Rows a second from a CSV file to the last commit, by `import_usage`: one connection."""
+    rows = [row for batch in batches for row in batch]
+    database = bench.database()
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "usage.csv"
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            writer.writerows((f"customer-{customer}", *given) for customer, *given in rows)
+        settle(bench)
+        taken = seconds(lambda: import_usage(database, ACTOR, path))
+    database.close()
+    return len(rows) / taken
+
+
+def verify_seconds(bench: Bench) -> float:
+    """How long the verification of all that is stored takes; it must find no difference."""
+    database = bench.database()
+    reports = []
+    settle(bench)
+    taken = seconds(lambda: reports.append(verify(database, ACTOR)))
+    database.close()
+    if not reports[0].ok:
+        raise RuntimeError(f"verify found differences: {reports[0].differences[:3]}")
+    return taken

@@ -1,0 +1,48 @@
+"""The table at the end."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.measures import Comparison, Figure, Measured
+
+_COLOURS = {"ok": "[green]ok[/]", "missed": "[red]missed[/]", "": ""}
+
+
+def show(measured: Measured, *, quick: bool) -> None:
+    """Prints comparisons, then figures; a quick run's are marked and not held to the targets."""
+    title = "Quick: small numbers, not to be compared with the targets" if quick else None
+    table = Table(title=title, title_justify="left")
+    for column in ("what", "unit", "reference", "ours", "ratio", "rounds", "target", ""):
+        table.add_column(column, justify="left" if column in ("what", "unit") else "right")
+    for comparison in measured.comparisons:
+        table.add_row(*_comparison(comparison), verdict(comparison, quick=quick))
+    table.add_section()
+    for figure in measured.figures:
+        target = "" if figure.at_most is None else f"<= {figure.at_most:,.0f}"
+        value = f"{figure.value:,.0f}" if figure.value >= 100 else f"{figure.value:,.1f}"
+        table.add_row(figure.what, figure.unit, "", value, "", "", target, verdict(figure, quick=quick))
+    Console(width=None if Console().is_terminal else 140).print(table)
+
+
+def _comparison(each: Comparison) -> tuple[str, ...]:
+    target = "" if each.at_least is None else f">= {each.at_least:.2f}"
+    middle = sorted(zip(each.ratios, each.reference, each.ours, strict=True))[len(each.ratios) // 2]
+    rounds = f"{len(each.ratios)}: {min(each.ratios):.2f}-{max(each.ratios):.2f}"
+    return (
+        each.what,
+        each.unit,
+        f"{middle[1]:,.0f}",
+        f"{middle[2]:,.0f}",
+        f"{each.ratio:.2f}",
+        rounds,
+        target,
+    )
+
+
+def verdict(each: Comparison | Figure, *, quick: bool) -> str:
+    """`ok`, `missed`, or nothing: without a target, or when the numbers are too small for it."""
+    if each.reached is None or quick:
+        return ""
+    return _COLOURS["ok" if each.reached else "missed"]

@@ -1,0 +1,152 @@
+"""The month's invoices for everyone, next to the least that a database client could do."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import IO
+
+import psycopg
+
+from bench.databases import Bench, settle
+from bench.measures import seconds
+from billing_app.domain.periods import label
+from billing_app.provision import APPLICATION_ROLE
+
+_PROJECT = Path(__file__).resolve().parent.parent
+_TABLES = ("invoice", "invoice_line")
+
+
+@dataclass(frozen=True, slots=True)
+class RunMeasured:
+    """One invoice run: how long, how many, and the most memory that was held at once.
+
+    `client_mb` is the process's own peak; `backends_mb` the peak of what its database connections
+    held for themselves, the shared buffers left out.
+    """
+
+    seconds: float
+    made: int
+    client_mb: float
+    backends_mb: float
+
+
+def product_run(bench: Bench, period_start: date) -> RunMeasured:
+    """`run_invoices` for the month in a process of its own, from its first to its last transaction.
+
+    The time is taken inside the child, so that starting Python is not in it.
+    """
+    settle(bench)
+    command = [sys.executable, "-m", "bench.child", bench.application_url, label(period_start)]
+    with (
+        bench.superuser() as watcher,
+        subprocess.Popen(command, cwd=_PROJECT, stdout=subprocess.PIPE, text=True) as child,
+    ):
+        backends = 0.0
+        while child.poll() is None:
+            backends = max(backends, _backends_mb(watcher, bench.name))
+            time.sleep(0.1)
+        answer = json.loads(_output(child.stdout))
+    return RunMeasured(answer["seconds"], answer["made"], answer["peak_mb"], backends)
+
+
+def _output(stream: IO[str] | None) -> str:
+    text = stream.read() if stream else ""
+    if not text:
+        raise RuntimeError("the invoice run failed; see what it said above")
+    return text
+
+
+def _backends_mb(db: psycopg.Connection, database: str) -> float:
+    """What the application's connections hold as private memory now; 0 where there is no /proc."""
+    pids = db.execute(
+        "SELECT pid FROM pg_stat_activity WHERE datname = %s AND usename = %s", [database, APPLICATION_ROLE]
+    ).fetchall()
+    return sum(memory_mb("RssAnon", str(pid)) for (pid,) in pids)
+
+
+def memory_mb(kind: str, process: str = "self") -> float:
+    """A line of /proc/<process>/status in megabytes; 0 when the process or the file is not there."""
+    try:
+        lines = Path("/proc", process, "status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) / 1000 for line in lines if line.startswith(f"{kind}:"))
+
+
+class Reference:
+    """GROUP BY over the month and COPY of the month's invoices and lines, in one transaction.
+
+    The rows are those that the product made for the same month, brought into COPY's text form
+    beforehand, so no client can be faster. They go into copies of the product's tables in a schema
+    of their own: `keeping_rules` says whether with the same checks, keys, indexes, foreign keys
+    and triggers, or with columns and primary keys alone. Month by month the copies fill up as the
+    product's tables do.
+    """
+
+    def __init__(self, bench: Bench, schema: str, *, keeping_rules: bool) -> None:
+        self._bench, self._schema = bench, schema
+        with bench.superuser() as db:
+            db.execute(f"CREATE SCHEMA {schema}")
+            for table in _TABLES:
+                like = "INCLUDING ALL" if keeping_rules else ""
+                db.execute(f"CREATE TABLE {schema}.{table} (LIKE public.{table} {like})")
+            for statement in _rules(db) if keeping_rules else _PRIMARY_KEYS:
+                db.execute(_in_schema(statement, schema))
+
+    def seconds(self, period_start: date) -> float:
+        """How long the month takes, read, written and committed."""
+        with self._bench.superuser() as db:
+            rows = {table: _copied_out(db, table, period_start) for table in _TABLES}
+        settle(self._bench)
+        with self._bench.connect(self._bench.server.superuser) as db:
+            return seconds(lambda: self._work(db, period_start, rows))
+
+    def _work(self, db: psycopg.Connection, period_start: date, rows: dict[str, list[bytes]]) -> None:
+        query = "SELECT customer_id, sum(quantity) FROM usage_event WHERE billing_period = %s GROUP BY 1"
+        db.execute(query, [period_start]).fetchall()
+        for table, blocks in rows.items():
+            with db.cursor().copy(f"COPY {self._schema}.{table} FROM STDIN") as copy:
+                for block in blocks:
+                    copy.write(block)
+        db.commit()
+
+
+_PRIMARY_KEYS = (
+    "ALTER TABLE invoice ADD PRIMARY KEY (customer_id, period_start)",
+    "ALTER TABLE invoice_line ADD PRIMARY KEY (customer_id, period_start, line_number)",
+)
+
+
+def _rules(db: psycopg.Connection) -> list[str]:
+    """What LIKE leaves out: foreign keys, and triggers with their functions."""
+    foreign_keys = db.execute(
+        "SELECT format('ALTER TABLE %%s ADD CONSTRAINT %%I %%s', conrelid::regclass, conname,"
+        " pg_get_constraintdef(oid)) FROM pg_constraint"
+        " WHERE contype = 'f' AND conrelid::regclass::text = ANY(%s)",
+        [list(_TABLES)],
+    ).fetchall()
+    triggers = db.execute(
+        "SELECT pg_get_functiondef(tgfoid), pg_get_triggerdef(t.oid) FROM pg_trigger t"
+        " WHERE NOT tgisinternal AND tgrelid::regclass::text = ANY(%s)",
+        [list(_TABLES)],
+    ).fetchall()
+    return [statement for row in (*foreign_keys, *triggers) for statement in row]
+
+
+def _in_schema(statement: str, schema: str) -> str:
+    """The statement about the copies in the schema, with functions of its own there."""
+    statement = re.sub(r"\b(public\.)?(invoice|invoice_line)\b(?=[ (])", rf"{schema}.\2", statement)
+    return re.sub(r"\bFUNCTION (public\.)?", f"FUNCTION {schema}.", statement)
+
+
+def _copied_out(db: psycopg.Connection, table: str, period_start: date) -> list[bytes]:
+    query = f"COPY (SELECT * FROM {table} WHERE period_start = '{period_start}' ORDER BY 1, 2) TO STDOUT"
+    with db.cursor().copy(query) as copy:
+        return [bytes(block) for block in copy]
