@@ -12,7 +12,7 @@ from billing_app.domain.periods import label
 from billing_app.errors import Conflict
 from billing_app.services import audit
 from billing_app.services.closing import close_period, is_due
-from billing_app.services.customers import get_customer_id
+from billing_app.services.customer_rows import get_customer_id
 from billing_app.services.invoices import InvoiceDetail, find_invoice_of, get_invoice
 from billing_app.services.invoicing import Invoiced, invoice_period
 

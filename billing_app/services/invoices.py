@@ -26,9 +26,9 @@ from billing_app.domain.periods import bounds
 from billing_app.domain.rating import Line
 from billing_app.errors import Invalid, NotFound
 from billing_app.services.access import require
-from billing_app.services.customers import get_customer_id
+from billing_app.services.customer_rows import get_customer_id
 from billing_app.services.paging import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
-from billing_app.services.usage import UsageEventRow
+from billing_app.services.usage import EVENT_COLUMNS, UsageEventRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +135,9 @@ def list_invoices(
         if status is not None:
             conditions.append(f"{_STATUS} = %(status)s")
             parameters["status"] = status
-        if after := decode_cursor(cursor, str, int):
+        if after := decode_cursor(cursor, date, int):
             conditions.append("(i.period_start, i.customer_id) < (%(after_period)s, %(after_id)s)")
-            parameters["after_period"] = _cursor_day(after[0])
-            parameters["after_id"] = after[1]
+            parameters["after_period"], parameters["after_id"] = after
         found = _fetch(
             db,
             f"SELECT {INVOICE_COLUMNS}, paid.paid_minor FROM invoice i {_PAID}"
@@ -147,7 +146,7 @@ def list_invoices(
             parameters,
         )
     rows = [InvoiceRow(**_row_fields(each, now(session).date())) for each in found]
-    return page_of(rows, limit, lambda row: (row.period_start.isoformat(), row.customer_id))
+    return page_of(rows, limit, lambda row: (row.period_start, row.customer_id))
 
 
 def get_invoice(session: Session, actor: Actor, number: str) -> InvoiceDetail:
@@ -195,21 +194,19 @@ def list_invoice_events(
     """The very events that an invoice, or one of its lines, was made of, in order of time."""
     require(actor, Permission.READ)
     check_limit(limit)
-    after = decode_cursor(cursor, str, str)
+    after = decode_cursor(cursor, datetime, str)
     with driver_cursor(session) as db:
         where, parameters = _events_of(db, number, line_number)
         if after:
             where += " AND (e.occurred_at, e.idempotency_key) > (%(after_at)s, %(after_key)s)"
-            parameters |= {"after_at": _cursor_moment(after[0]), "after_key": after[1]}
+            parameters["after_at"], parameters["after_key"] = after
         db.execute(
-            "SELECT c.key, e.idempotency_key, e.quantity, e.occurred_at, e.recorded_at,"
-            " e.billing_period, e.recorded_by"
-            f" FROM usage_event e JOIN customer c USING (customer_id) WHERE {where}"
+            f"SELECT {EVENT_COLUMNS} FROM usage_event e JOIN customer c USING (customer_id) WHERE {where}"
             " ORDER BY e.occurred_at, e.idempotency_key LIMIT %(limit)s",
             {**parameters, "limit": limit + 1},
         )
         rows = [UsageEventRow(*row) for row in db]
-    return page_of(rows, limit, lambda row: (row.occurred_at.isoformat(), row.idempotency_key))
+    return page_of(rows, limit, lambda row: (row.occurred_at, row.idempotency_key))
 
 
 def usage_per_day(session: Session, actor: Actor, number: str, line_number: int) -> tuple[DayUsage, ...]:
@@ -322,20 +319,6 @@ def _row_fields(row: Any, today: date) -> dict[str, Any]:
 def _fetch(db: Cursor[Any], query: str, parameters: dict[str, Any]) -> list[Any]:
     with db.connection.cursor(row_factory=namedtuple_row) as named:
         return named.execute(query, parameters).fetchall()
-
-
-def _cursor_day(text: object) -> date:
-    try:
-        return date.fromisoformat(str(text))
-    except ValueError:
-        raise Invalid("cursor", "must be the next_cursor of an earlier page of this list") from None
-
-
-def _cursor_moment(text: object) -> datetime:
-    try:
-        return datetime.fromisoformat(str(text))
-    except ValueError:
-        raise Invalid("cursor", "must be the next_cursor of an earlier page of this list") from None
 
 
 def _no_invoice(number: str) -> NotFound:

@@ -58,6 +58,12 @@ class UsageEventRow(NamedTuple):
     recorded_by: str
 
 
+# The columns of a UsageEventRow, of usage_event e and customer c.
+EVENT_COLUMNS = (
+    "c.key, e.idempotency_key, e.quantity, e.occurred_at, e.recorded_at, e.billing_period, e.recorded_by"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class RowResult:
     """What became of one row of a batch; `code`, `detail` and `field` say why it was not recorded."""
@@ -307,9 +313,7 @@ def get_event(session: Session, customer: str, idempotency_key: str) -> UsageEve
     """One event by its identity; raises NotFound. For services that have checked the actor."""
     with driver_cursor(session) as db:
         db.execute(
-            "SELECT c.key, e.idempotency_key, e.quantity, e.occurred_at, e.recorded_at,"
-            " e.billing_period, e.recorded_by"
-            " FROM usage_event e JOIN customer c USING (customer_id)"
+            f"SELECT {EVENT_COLUMNS} FROM usage_event e JOIN customer c USING (customer_id)"
             " WHERE (c.customer_id = %s OR lower(c.key) = %s) AND e.idempotency_key = %s",
             [find_number("cus", customer), customer.lower(), idempotency_key],
         )

@@ -1,0 +1,66 @@
+"""Reading usage events as a log, the newest moment first."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from sqlmodel import Session
+
+from billing_app.db import driver_cursor
+from billing_app.domain.actor import Actor, Permission
+from billing_app.domain.periods import bounds
+from billing_app.services.access import require
+from billing_app.services.customer_rows import get_customer_id
+from billing_app.services.paging import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
+from billing_app.services.usage import EVENT_COLUMNS, UsageEventRow
+
+
+def list_usage(
+    session: Session,
+    actor: Actor,
+    *,
+    customer: str | None = None,
+    period: date | None = None,
+    billing_period: date | None = None,
+    late_only: bool = False,
+    limit: int = LIMIT_DEFAULT,
+    cursor: str | None = None,
+) -> Page[UsageEventRow]:
+    """Events of a customer (id or key), a usage month, a billing period; late ones only if asked.
+
+    Late is what is billed in a later period than it was used in. Ordered by moment, then customer
+    and key, all descending.
+    """
+    require(actor, Permission.READ)
+    check_limit(limit)
+    conditions = ["true"]
+    parameters: dict[str, object] = {"limit": limit + 1}
+    if customer is not None:
+        conditions.append("e.customer_id = %(customer_id)s")
+        parameters["customer_id"] = get_customer_id(session, customer)
+    if period is not None:
+        conditions.append("e.occurred_at >= %(start)s AND e.occurred_at < %(end)s")
+        # No event is billed before it was used: the index on billing periods can serve.
+        conditions.append("e.billing_period >= %(period)s")
+        start, end = bounds(period)
+        parameters |= {"start": start, "end": end, "period": period}
+    if billing_period is not None:
+        conditions.append("e.billing_period = %(billing_period)s")
+        parameters["billing_period"] = billing_period
+    if late_only:
+        conditions.append("e.occurred_at < e.billing_period::timestamp AT TIME ZONE 'UTC'")
+    if after := decode_cursor(cursor, datetime, str, str):
+        conditions.append(
+            "(e.occurred_at, lower(c.key), e.idempotency_key)"
+            " < (%(after_at)s, %(after_customer)s, %(after_key)s)"
+        )
+        parameters |= dict(zip(("after_at", "after_customer", "after_key"), after, strict=True))
+    with driver_cursor(session) as db:
+        db.execute(
+            f"SELECT {EVENT_COLUMNS} FROM usage_event e JOIN customer c USING (customer_id)"
+            f" WHERE {' AND '.join(conditions)}"
+            " ORDER BY e.occurred_at DESC, lower(c.key) DESC, e.idempotency_key DESC LIMIT %(limit)s",
+            parameters,
+        )
+        rows = [UsageEventRow(*row) for row in db]
+    return page_of(rows, limit, lambda row: (row.occurred_at, row.customer.lower(), row.idempotency_key))
