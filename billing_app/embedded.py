@@ -29,6 +29,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -50,7 +51,7 @@ from billing_app.embedded_places import (
     sync_directory,
 )
 
-__all__ = ["EmbeddedPostgresError", "Server", "server"]
+__all__ = ["EmbeddedPostgresError", "Server", "server", "temporary_server"]
 
 SUPERUSER = "postgres"
 PORT = 5432
@@ -95,6 +96,16 @@ def server(data_dir: Path) -> Iterator[Server]:
         finally:
             if os.getpid() == me:
                 _leave(cluster, users)
+
+
+@contextmanager
+def temporary_server() -> Iterator[Server]:
+    """Start a server on data of its own, which is gone with it: for tests and measurements."""
+    with tempfile.TemporaryDirectory(prefix="tallybook-") as directory:
+        # Its mode is 0700: under root the server's account could not pass through.
+        Path(directory).chmod(0o711)
+        with server(Path(directory) / "postgres") as entered:
+            yield entered
 
 
 def _leave(cluster: "_Cluster", users: IO[str]) -> None:

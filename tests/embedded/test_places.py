@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import stat
+import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,8 @@ import psutil
 import pytest
 
 from billing_app import embedded, embedded_places
-from billing_app.embedded import EmbeddedPostgresError, server
-from tests.embedded.processes import connect, postmasters, started_at
+from billing_app.embedded import EmbeddedPostgresError, server, temporary_server
+from tests.embedded.processes import connect, postmasters, server_processes, started_at
 
 as_root_only = pytest.mark.skipif(os.geteuid() != 0, reason="about what root does")
 
@@ -57,15 +58,19 @@ def test_memory_leaves_room_for_the_application(settings: dict[str, str]) -> Non
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def settings() -> dict[str, str]:
     """The settings of a running server, in their base units."""
-    parent = tmp_path_factory.mktemp("settings")
-    with server(parent / "pg") as entered, connect(entered) as connection:
-        found = dict(connection.execute("SELECT name, setting FROM pg_settings").fetchall())
-    link = parent / "pg/elsewhere"
-    if link.is_symlink():
-        shutil.rmtree(link.readlink())
-    return found
+    with temporary_server() as entered, connect(entered) as connection:
+        return dict(connection.execute("SELECT name, setting FROM pg_settings").fetchall())
+
+
+def test_a_temporary_server_leaves_nothing_behind() -> None:
+    with temporary_server() as entered:
+        assert started_at(entered)
+        home = entered.socket_dir.parent
+        assert home.is_relative_to(tempfile.gettempdir())
+    assert not home.parent.exists()
+    assert not server_processes(home.parent)
 
 
 def test_text_is_utf8_and_sorted_the_same_everywhere(data_dir: Path) -> None:
@@ -145,9 +150,7 @@ def test_root_runs_a_copy_of_its_programs_and_copies_them_once(data_dir: Path) -
 
 
 @as_root_only
-def test_an_ordinary_user_runs_it_as_itself(
-    data_dir: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_ordinary_user_runs_it_as_itself(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     account = pwd.getpwnam("daemon")
     programs = embedded_places.runnable_programs(data_dir.parent)
     data_dir.mkdir()
