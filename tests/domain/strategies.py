@@ -1,0 +1,39 @@
+"""What the domain's functions are tried with: every plan and quantity that the columns can hold."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from hypothesis import strategies as st
+
+from billing_app.domain.currencies import EXPONENTS
+from billing_app.domain.rating import Plan
+
+currencies = st.sampled_from(["USD", "JPY", "KWD", "CLF", *sorted(EXPONENTS)])
+
+
+def decimals(integer_digits: int, places: int) -> st.SearchStrategy[Decimal]:
+    """Zero or more, within a column; small and round numbers often, since rules bend there."""
+    scaled = st.one_of(
+        st.integers(0, 10 ** (places + 4)),
+        st.integers(0, 10 ** (integer_digits + places) - 1),
+        st.integers(0, 2000).map(lambda whole: whole * 10**places),
+    )
+    return scaled.map(lambda number: Decimal(number).scaleb(-places))
+
+
+quantities = decimals(14, 6)
+unit_prices = decimals(8, 12)
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> Plan:
+    return Plan(
+        plan_id=1,
+        name="Pro",
+        version=1,
+        currency=draw(currencies),
+        monthly_price_minor=draw(st.integers(0, 10**9)),
+        included_units=draw(quantities),
+        overage_unit_price=draw(unit_prices),
+    )

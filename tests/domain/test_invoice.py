@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing_app.domain.invoice import (
+    BilledCustomer,
+    InvoiceContent,
+    Issuer,
+    canonical_content,
+    content_sha256,
+    due_date,
+    invoice_number,
+    payment_status,
+    split_invoice_number,
+)
+from billing_app.domain.rating import LateUsage, Plan, invoice_lines
+
+STANDARD = Plan(1, "Standard", 1, "USD", 2900, Decimal(1000), Decimal("0.0125"))
+OCTOBER, NOVEMBER = date(2026, 10, 1), date(2026, 11, 1)
+DUE = date(2026, 12, 1)
+
+
+def content(**changes: Any) -> InvoiceContent:
+    lines = invoice_lines(
+        STANDARD, NOVEMBER, Decimal(1530), [LateUsage(OCTOBER, STANDARD, Decimal(900), Decimal(1200))]
+    )
+    made = InvoiceContent(
+        number="ACME-0002",
+        period_start=NOVEMBER,
+        currency="USD",
+        issued_at=datetime(2026, 12, 1, 0, 0, 1, tzinfo=UTC),
+        due_on=date(2026, 12, 31),
+        issuer=Issuer("Tally Ltd", "1 High Street\nTown", "billing@tally.example", "IBAN GB00"),
+        customer=BilledCustomer("acme", "Äcme", "billing@acme.example", ""),
+        lines=lines,
+        total_minor=sum(line.amount_minor for line in lines),
+        previous_sha256="0" * 64,
+    )
+    return made._replace(**changes)
+
+
+def test_the_hash_of_an_invoice_stays_what_it_was() -> None:
+    """Written down once: when this changes, every invoice already made fails its verification."""
+    assert content_sha256(content()) == ("6a27d84716b296d2317a43a6864292b5a8aa514af9db901544f0aeb9e5206e27")
+
+
+def test_the_hash_can_be_made_by_anybody_from_what_is_shown() -> None:
+    document = json.loads(canonical_content(content()))
+    assert document["total"] == "38.13"
+    assert [line["amount"] for line in document["lines"]] == ["29.00", "6.63", "2.50"]
+    assert document["lines"][1]["exact_amount"] == "6.625"
+    again = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    assert hashlib.sha256(again).hexdigest() == content_sha256(content())
+
+
+def test_spelling_and_offset_do_not_change_the_hash() -> None:
+    """Numbers come back from the database with other trailing zeros, moments with other offsets."""
+
+    def padded(number: Decimal | None) -> Decimal | None:
+        return number if number is None else number.quantize(Decimal("0.000000000000000001"))
+
+    fields = ("quantity", "quantity_before", "quantity_after", "included_quantity", "overage_quantity",
+              "unit_price", "exact_amount", "exact_amount_before")  # fmt: skip
+    lines = tuple(
+        line._replace(**{field: padded(getattr(line, field)) for field in fields}) for line in content().lines
+    )
+    elsewhere = content().issued_at.astimezone(timezone(timedelta(hours=5, minutes=30)))
+    assert content_sha256(content(lines=lines, issued_at=elsewhere)) == content_sha256(content())
+
+
+def test_everything_an_invoice_says_is_in_its_hash() -> None:
+    original = content()
+    changed = {
+        "number": "ACME-0003", "period_start": OCTOBER, "currency": "EUR", "due_on": DUE, "total_minor": 1,
+        "issued_at": original.issued_at + timedelta(microseconds=1), "previous_sha256": "1" * 64,
+        "lines": original.lines[:-1],
+    }  # fmt: skip
+    assert changed.keys() | {"issuer", "customer"} == set(InvoiceContent._fields)
+    others = [content(**{field: value}) for field, value in changed.items()]
+    others += [content(issuer=original.issuer._replace(**{field: "x"})) for field in Issuer._fields]
+    others += [
+        content(customer=original.customer._replace(**{field: "x"})) for field in BilledCustomer._fields
+    ]
+    for field, value in original.lines[-1]._asdict().items():
+        other = "x" if isinstance(value, str) else NOVEMBER if isinstance(value, date) else value + 1
+        others.append(content(lines=(*original.lines[:-1], original.lines[-1]._replace(**{field: other}))))
+    hashes = [content_sha256(each) for each in (original, *others)]
+    assert len(set(hashes)) == len(hashes)
+
+
+@given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", fullmatch=True), st.integers(1, 999_999_999))
+def test_a_number_names_its_customer_and_place(key: str, sequence: int) -> None:
+    number = invoice_number(key, sequence)
+    assert number == number.upper()
+    assert split_invoice_number(number) == (key.lower(), sequence)
+    assert split_invoice_number(number.lower()) == (key.lower(), sequence)
+
+
+@pytest.mark.parametrize(
+    "number", ["", "-", "ACME", "ACME-", "ACME-1", "ACME-0000", "ACME-00001", "-0001", "ACME-00x1", "ACME-٠٠٠١", "ACME-1234567890"]
+)  # fmt: skip
+def test_what_is_no_number_is_none(number: str) -> None:
+    assert split_invoice_number(number) is None
+
+
+def test_numbers_grow_past_four_digits() -> None:
+    assert [invoice_number("a-1", each) for each in (1, 9999, 10000)] == ["A-1-0001", "A-1-9999", "A-1-10000"]
+
+
+@pytest.mark.parametrize(
+    ("total", "paid", "today", "status"),
+    [
+        (100, 0, DUE, "unpaid"),
+        (100, 1, DUE, "partially_paid"),
+        (100, 99, DUE + timedelta(days=1), "overdue"),
+        (100, 0, DUE + timedelta(days=1), "overdue"),
+        (100, 100, DUE + timedelta(days=99), "paid"),
+        (0, 0, DUE - timedelta(days=30), "paid"),
+        (0, 0, DUE + timedelta(days=1), "paid"),
+    ],
+)
+def test_the_payment_status(total: int, paid: int, today: date, status: str) -> None:
+    assert payment_status(total, paid, DUE, today) == status
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9), st.dates(), st.dates())
+def test_the_status_says_whether_money_is_owed_and_late(
+    total: int, paid: int, due: date, today: date
+) -> None:
+    status = payment_status(total, paid, due, today)
+    assert (status == "paid") == (paid >= total)
+    assert (status == "overdue") == (paid < total and today > due)
+    assert (status == "partially_paid") == (0 < paid < total and today <= due)
+
+
+@pytest.mark.parametrize(
+    ("issued_at", "due"),
+    [
+        ("2026-11-01T00:00:00+00:00", date(2026, 12, 1)),
+        ("2026-11-01T00:30:00+01:00", date(2026, 11, 30)),
+        ("2024-01-30T12:00:00+00:00", date(2024, 2, 29)),
+        ("2026-01-30T12:00:00+00:00", date(2026, 3, 1)),
+    ],
+)
+def test_an_invoice_is_due_thirty_utc_days_after_its_issue(issued_at: str, due: date) -> None:
+    assert due_date(datetime.fromisoformat(issued_at)) == due

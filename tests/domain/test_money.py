@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from decimal import Decimal, getcontext, localcontext
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing_app.domain.currencies import EXPONENTS, exponent
+from billing_app.domain.money import (
+    major_text,
+    parse_amount_minor,
+    parse_quantity,
+    parse_unit_price,
+    plain,
+    round_half_up,
+    to_major,
+)
+from tests.domain.strategies import currencies, decimals, quantities, unit_prices
+
+
+@pytest.mark.parametrize(
+    ("exact", "currency", "minor"),
+    [
+        ("6.625", "USD", 663),
+        ("6.624999999999999999", "USD", 662),
+        ("0.005", "USD", 1),
+        ("0.0049999", "USD", 0),
+        ("-0.005", "USD", -1),
+        ("-0.015", "USD", -2),
+        ("0.5", "JPY", 1),
+        ("1.5", "JPY", 2),
+        ("2.5", "JPY", 3),
+        ("2.4999", "JPY", 2),
+        ("0.0005", "KWD", 1),
+        ("1.2345", "KWD", 1235),
+        ("1.00005", "CLF", 10001),
+    ],
+)
+def test_halves_round_away_from_zero(exact: str, currency: str, minor: int) -> None:
+    assert round_half_up(Decimal(exact), currency) == minor
+
+
+@given(decimals(28, 18), st.sampled_from([1, -1]), currencies)
+def test_rounding_is_to_the_nearest_and_away_from_zero_at_a_half(
+    magnitude: Decimal, sign: int, currency: str
+) -> None:
+    scaled = Fraction(magnitude) * 10 ** exponent(currency)
+    expected = (scaled + Fraction(1, 2)).__floor__() * sign
+    assert round_half_up(magnitude * sign, currency) == expected
+
+
+@given(unit_prices, quantities, currencies)
+def test_the_callers_decimal_context_does_not_matter(
+    price: Decimal, quantity: Decimal, currency: str
+) -> None:
+    with localcontext() as wide:
+        wide.prec = 100
+        exact = price * quantity
+    expected = round_half_up(exact, currency)
+    with localcontext() as narrow:
+        narrow.prec = 3
+        assert round_half_up(exact, currency) == expected
+        assert to_major(expected, currency) == to_major(expected, currency)
+    assert getcontext().prec != 3
+
+
+@given(st.integers(-(10**24), 10**24), currencies)
+def test_minor_and_major_are_the_same_amount(minor: int, currency: str) -> None:
+    text = major_text(minor, currency)
+    assert Fraction(text) == Fraction(minor, 10 ** exponent(currency))
+    assert len(text.partition(".")[2]) == exponent(currency)
+    assert round_half_up(to_major(minor, currency), currency) == minor
+
+
+@given(st.integers(0, 10**17), currencies)
+def test_an_amount_is_read_back_as_it_was_written(minor: int, currency: str) -> None:
+    assert parse_amount_minor(major_text(minor, currency), currency) == minor
+
+
+@given(quantities)
+def test_a_quantity_is_read_exactly_and_spelled_one_way(quantity: Decimal) -> None:
+    assert parse_quantity(format(quantity, "f")) == quantity
+    assert parse_quantity(quantity) == quantity
+    text = plain(quantity)
+    assert Decimal(text) == quantity
+    assert text == plain(quantity * 10 / 10) == plain(parse_quantity(text))
+    assert "E" not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "quantity"),
+    [
+        ("1e3", "1000"),
+        ("1E-6", "0.000001"),
+        (5, "5"),
+        ("5.0000000000", "5"),
+        ("-0", "0"),
+        (" 7 ", "7"),
+        ("+1", "1"),
+    ],
+)
+def test_spellings_of_a_number(value: Any, quantity: str) -> None:
+    assert plain(parse_quantity(value)) == quantity
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "", " ", "x", "1,5", "1_000", "0x10", "1.2.3", "NaN", "sNaN", "Infinity", "-inf", "-1", "-0.000001",
+        "0.0000001", "1e-400", "1e400", "100000000000000", "9" * 61, 1.0, float("nan"), True, None, b"1", [], object(),
+        Decimal("NaN"), Decimal(-1), Decimal("0.0000001"),
+    ],
+)  # fmt: skip
+def test_what_is_no_quantity_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"^must "):
+        parse_quantity(value)
+
+
+def test_the_largest_quantity_and_price_fit_and_nothing_beyond() -> None:
+    assert parse_quantity("99999999999999.999999") < 10**14
+    assert parse_unit_price("99999999.999999999999") < 10**8
+    with pytest.raises(ValueError, match="8 digits"):
+        parse_unit_price("100000000")
+
+
+def test_an_amount_has_no_more_decimals_than_its_currency() -> None:
+    assert parse_amount_minor("7.00", "JPY") == 7
+    assert parse_amount_minor("7.5", "USD") == 750
+    assert parse_amount_minor("0.001", "KWD") == 1
+    for amount, currency in (("7.5", "JPY"), ("7.005", "USD"), ("0.0001", "KWD")):
+        with pytest.raises(ValueError, match="decimals"):
+            parse_amount_minor(amount, currency)
+
+
+@given(st.text(max_size=70))
+def test_any_text_is_a_number_or_a_value_error(text: str) -> None:
+    try:
+        number = parse_quantity(text)
+    except ValueError:
+        return
+    assert 0 <= number < 10**14
+    assert number == number.quantize(Decimal("0.000001"))
+
+
+def test_the_exponents_that_matter() -> None:
+    assert {code: exponent(code) for code in ("USD", "EUR", "JPY", "KWD", "CLF")} == {
+        "USD": 2, "EUR": 2, "JPY": 0, "KWD": 3, "CLF": 4,
+    }  # fmt: skip
+    assert all(len(code) == 3 and code.isupper() and code.isascii() for code in EXPONENTS)
+    for unknown in ("usd", "XXX", "XAU", "", "US"):
+        with pytest.raises(ValueError, match="ISO 4217"):
+            exponent(unknown)

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing_app.domain.periods import (
+    bounds,
+    has_ended,
+    label,
+    next_period,
+    parse_moment,
+    parse_period,
+    period_of,
+    periods_between,
+    previous_period,
+)
+
+offsets = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+FIRST, LAST = datetime(1970, 1, 3, tzinfo=UTC), datetime(9998, 12, 30, tzinfo=UTC)
+moments = st.datetimes(FIRST.replace(tzinfo=None), LAST.replace(tzinfo=None), timezones=offsets)
+months = st.builds(date, st.integers(1970, 9990), st.integers(1, 12), st.just(1))
+
+
+@given(moments)
+def test_a_moment_is_in_the_one_period_whose_bounds_hold_it(moment: datetime) -> None:
+    period = period_of(moment)
+    start, end = bounds(period)
+    assert start <= moment < end
+    assert period_of(start) == period
+    assert period_of(end - timedelta(microseconds=1)) == period
+    assert period_of(end) == next_period(period)
+
+
+@given(months)
+def test_months_follow_each_other_without_gap_or_overlap(month: date) -> None:
+    assert previous_period(next_period(month)) == month
+    assert bounds(month)[1] == bounds(next_period(month))[0]
+    assert parse_period(label(month)) == month
+    assert 28 <= (next_period(month) - month).days <= 31
+
+
+@given(months, st.integers(0, 40))
+def test_periods_between_are_counted_half_open(first: date, count: int) -> None:
+    end = first
+    for _ in range(count):
+        end = next_period(end)
+    between = list(periods_between(first, end))
+    assert len(between) == count
+    assert between == sorted(set(between))
+    assert end not in between
+
+
+@pytest.mark.parametrize(
+    ("month", "days"),
+    [("2024-02", 29), ("2026-02", 28), ("2000-02", 29), ("2100-02", 28), ("2026-04", 30), ("2026-12", 31)],
+)
+def test_the_length_of_months(month: str, days: int) -> None:
+    start, end = bounds(parse_period(month))
+    assert (end - start).days == days
+
+
+@pytest.mark.parametrize(
+    ("moment", "period"),
+    [
+        ("2024-02-29T23:59:59.999999+00:00", "2024-02"),
+        ("2024-03-01T00:00:00+00:00", "2024-03"),
+        ("2024-03-01T00:30:00+01:00", "2024-02"),
+        ("2026-12-31T23:30:00-01:00", "2027-01"),
+        ("2026-10-31T23:59:59.999999-00:00", "2026-10"),
+        # The hour that Berlin has twice in autumn is two hours here, both October's.
+        ("2026-10-25T02:30:00+02:00", "2026-10"),
+        ("2026-10-25T02:30:00+01:00", "2026-10"),
+    ],
+)
+def test_month_ends_are_where_utc_has_them(moment: str, period: str) -> None:
+    assert label(period_of(datetime.fromisoformat(moment))) == period
+
+
+def test_a_period_has_ended_at_its_end_and_not_before() -> None:
+    end = datetime(2026, 11, 1, tzinfo=UTC)
+    assert has_ended(date(2026, 10, 1), end)
+    assert not has_ended(date(2026, 10, 1), end - timedelta(microseconds=1))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-13", "2026-00", "2026-1", "26-01", "2026-10-01", "2026/10", " 2026-10", "2026-10\n", "２０２６-10", "1969-12",
+     "9999-01", "", None, 202610, date(2026, 10, 1)],
+)  # fmt: skip
+def test_what_is_no_period_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="YYYY-MM"):
+        parse_period(text)
+
+
+@given(moments)
+def test_a_moment_is_read_back_as_it_was_written(moment: datetime) -> None:
+    assert parse_moment(moment.isoformat()) == moment
+    assert parse_moment(moment) == moment
+
+
+@pytest.mark.parametrize(
+    ("text", "microseconds"),
+    [
+        ("2026-10-01T00:00:00.123456789Z", 123456),
+        ("2026-10-01t00:00:00.5z", 500000),
+        ("2026-10-01 00:00:00+00:00", 0),
+    ],
+)
+def test_a_moment_is_cut_to_microseconds(text: str, microseconds: int) -> None:
+    assert parse_moment(text) == datetime(2026, 10, 1, 0, 0, 0, microseconds, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["2026-10-01T00:00:00", "2026-10-01", "2026-02-29T00:00:00Z", "2026-10-01T24:00:01Z", "2026-10-01T00:00Z", "now",
+     "", None, 1790812800, FIRST.replace(tzinfo=None), "1969-12-31T23:59:59Z"],
+)  # fmt: skip
+def test_what_is_no_moment_with_an_offset_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match=r"^must "):
+        parse_moment(value)
