@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from billing_app.embedded import server
-from tests.embedded.processes import DEADLINE_SECONDS, Users, connect, postmasters, started_at
+from tests.embedded.processes import Users, connect, postmasters, started_at
 
 
 def test_starts_when_entered_and_is_gone_when_left(data_dir: Path) -> None:
@@ -52,7 +52,7 @@ def test_four_at_once_from_nothing_share_one(data_dir: Path, users: Users) -> No
 
 
 def test_whoever_comes_while_the_last_leaves_gets_a_server(data_dir: Path) -> None:
-    handing_over = threading.Barrier(2, timeout=DEADLINE_SECONDS)
+    handing_over = threading.Barrier(2, timeout=10)
 
     def come_and_go(first: bool) -> int:
         queries = 0
