@@ -60,7 +60,7 @@ def test_whoever_comes_while_the_last_leaves_gets_a_server(data_dir: Path) -> No
             if turn > 0 or not first:
                 handing_over.wait()  # comes when the other leaves
             with server(data_dir) as entered, connect(entered) as connection:
-                for _ in range(200):
+                for _ in range(1000):
                     connection.execute("SELECT 1")
                     queries += 1
                 if turn < 3 or first:
@@ -68,7 +68,7 @@ def test_whoever_comes_while_the_last_leaves_gets_a_server(data_dir: Path) -> No
         return queries
 
     with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(come_and_go, [True, False])) == [800, 800]
+        assert list(pool.map(come_and_go, [True, False])) == [4000, 4000]
     assert not postmasters(data_dir)
 
 
