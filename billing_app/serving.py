@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import hashlib
+import multiprocessing
 import os
 import re
 import shutil
-import signal
+import socket
 import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.server import Server
+
+from billing_app.db import get_database
 from billing_app.pages_plugin import DEV_BACKEND
 
 if TYPE_CHECKING:
@@ -44,6 +50,7 @@ SOURCES = (
 # What a server needs of a finished build: the pages, and what tells Reflex to skip compiling.
 PRODUCTS = ("build/client", "backend", "routes.json", "utils")
 BUILDS_KEPT = 2
+STOP_SECONDS_MAX = 3
 
 
 class BuildFailed(Exception):
@@ -196,39 +203,79 @@ def _measured(path: Path, seconds: float) -> Build:
 def serve(settings: Settings, ready: Callable[[], None] = lambda: None) -> None:
     """Serve pages, API and websocket at settings' host and port until SIGINT or SIGTERM.
 
-    Builds the pages when they are not built. Calls `ready` when the port answers. Everything is
-    in this process, so that what it holds (the database among it) ends with it.
+    Builds the pages when they are not built. Calls `ready` when the port answers. The requests
+    are answered in a child process, which ends with this one, however this one ends.
+    Raises OSError when the port is taken.
     """
     build = ensure_built(print)
+    _refuse_taken_port(settings.host, settings.port)
     os.environ.update(reflex_environment(build.path))
+    # What the child reads as its settings; its working directory is another one.
+    os.environ["DATABASE_URL"] = get_database().url
+    os.environ["BILLING_DATA_DIR"] = str(settings.data_dir.resolve())
     os.chdir(ROOT)
-    asyncio.run(_serve(settings, ready))
+    # The child starts afresh: a fork would share this one's connections and locks.
+    multiprocessing.set_start_method("spawn", force=True)
+    server = Server(
+        "billing_app.serving:create_asgi",
+        factory=True,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        workers=1,
+        respawn_failed_workers=True,
+        workers_kill_timeout=STOP_SECONDS_MAX,
+        log_level=LogLevels.warning,
+    )
+    server.on_startup(lambda: _when_it_answers(settings, ready))
+    server.serve()
 
 
-async def _serve(settings: Settings, ready: Callable[[], None]) -> None:
-    from granian.constants import Interfaces
-    from granian.server.embed import Server
+def create_asgi() -> Any:
+    """The application of one serving process, over pages that are already compiled."""
     from reflex_base.constants import Env
     from reflex_base.environment import environment
 
+    _end_with_parent()
     environment.REFLEX_ENV_MODE.set(Env.PROD)
     environment.REFLEX_SKIP_COMPILE.set(True)
     environment.REFLEX_MOUNT_FRONTEND_COMPILED_APP.set(True)
     from billing_app.billing_app import app
 
-    server = Server(
-        app(),
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.ASGI,
-        log_enabled=False,
-    )
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, server.stop)
-    server.on_startup(ready)
-    server.workers_kill_timeout = 3
-    await server.serve()
+    return app()
+
+
+def _refuse_taken_port(host: str, port: int) -> None:
+    # Granian shares a port (SO_REUSEPORT), so a second server would start and get half of the requests.
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+
+
+def _when_it_answers(settings: Settings, ready: Callable[[], None]) -> None:
+    def wait() -> None:
+        while True:
+            try:
+                socket.create_connection((settings.host, settings.port), timeout=1).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                ready()
+                return
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Have this process end when its parent does, by whatever signal that was."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
 def serve_dev(settings: Settings, database_url: str, ready: Callable[[], None] = lambda: None) -> None:

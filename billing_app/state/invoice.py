@@ -158,7 +158,7 @@ def _sheet(invoice: invoices.InvoiceDetail) -> InvoiceSheet:
     )
 
 
-_TITLES = {"base": "Monthly price", "overage": "Usage in {month}", "late_usage": "Late usage of {month}"}
+_TITLES = {"base": "Monthly price", "overage": "Usage in {month}", "late_usage": "Usage in {month}"}
 
 
 def _line(place: int, line: Line, currency: str) -> LineItem:
@@ -197,11 +197,16 @@ def _days(month: date | None, used: dict[date, Decimal]) -> tuple[list[DayItem],
         DayItem(
             day=text.day(day),
             quantity=text.quantity(used.get(day, Decimal(0))),
-            height=f"{used.get(day, Decimal(0)) / most * 100:.2f}%" if most else "0%",
+            height=_height(used.get(day, Decimal(0)), most),
         )
         for day in days
     ]
     return items, f"Most on {text.day(busiest)}: {text.quantity(most)}"
+
+
+def _height(quantity: Decimal, most: Decimal) -> str:
+    # Little is still seen to be something; nothing is nothing.
+    return f"max(2px, {quantity / most * 100:.2f}%)" if quantity else "0"
 
 
 def _event(event: UsageEventRow, zone: ZoneInfo) -> EventItem:

@@ -106,7 +106,7 @@ class DayItem:
 
     day: str = ""
     quantity: str = ""
-    height: str = "0%"
+    height: str = "0"
 
 
 @dataclass(frozen=True)

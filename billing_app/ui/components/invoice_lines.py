@@ -103,7 +103,7 @@ def _day(day: rx.Var[DayItem]) -> rx.Component:
         rx.el.span(f"{day.day}: {day.quantity}", class_name=classes.SCREEN_READER),
         rx.el.div(
             style={"height": day.height},
-            class_name="min-h-px w-full rounded-t-[2px] bg-bar group-hover:opacity-70",
+            class_name="w-full rounded-t-[2px] bg-bar group-hover:opacity-70",
         ),
         title=f"{day.day}: {day.quantity}",
         class_name="group relative flex h-full min-w-0 flex-1 items-end border-b border-line-strong",
@@ -120,7 +120,7 @@ def _day_range() -> rx.Component:
 
 
 def _events() -> rx.Component:
-    head = "px-4 py-1.5 text-left text-xs font-medium text-faint"
+    head = "px-2.5 sm:px-4 py-1.5 text-left text-xs font-medium text-faint"
     return rx.fragment(
         rx.el.div(
             rx.el.table(
@@ -150,14 +150,14 @@ def _events() -> rx.Component:
 
 
 def _event(event: rx.Var[EventItem]) -> rx.Component:
-    cell = "whitespace-nowrap border-t border-line px-4 py-1.5 text-soft"
+    cell = "whitespace-nowrap border-t border-line px-2.5 sm:px-4 py-1.5 text-soft"
     return rx.el.tr(
         rx.el.td(
             rx.el.span(event.occurred, title=event.occurred_utc),
             class_name=cell,
         ),
         rx.el.td(
-            rx.el.div(event.key, class_name="max-w-28 truncate sm:max-w-72", title=event.key),
+            rx.el.div(event.key, class_name="max-w-24 truncate sm:max-w-72", title=event.key),
             class_name=cell,
         ),
         rx.el.td(event.quantity, class_name=f"{cell} text-right font-medium text-ink"),

@@ -1,0 +1,147 @@
+"""The built app, served once for all page tests, in a browser of its own for each."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from billing_app import embedded
+from billing_app.db import Database
+from billing_app.provision import Urls
+from tests.browser import find_browser
+from tests.conftest import new_database
+from tests.e2e.business import ADMIN, PASSWORD, found_business
+
+START_SECONDS_MAX = 180
+# Headless and off the network: only what the page itself asks for is fetched.
+BROWSER_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running server: where it is, and the database behind it."""
+
+    url: str
+    urls: Urls
+    database: Database
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(urls: Urls, data_dir: Path, **environment: str) -> Iterator[str]:
+    """`billing serve` on a free port until the block ends, by SIGTERM; yields its address."""
+    port = free_port()
+    log = data_dir / f"serve-{port}.log"
+    settings = {
+        "DATABASE_URL": urls.application,
+        "DATABASE_OWNER_URL": urls.owner,
+        "BILLING_DATA_DIR": str(data_dir),
+        "BILLING_PORT": str(port),
+        "BILLING_DEMO": "0",
+        **environment,
+    }
+    command = [sys.executable, "-c", "from billing_app.cli import main; main()", "serve"]
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            command, env={**os.environ, **settings}, stdout=output, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        try:
+            yield _when_it_answers(f"http://localhost:{port}", process, log)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0, log.read_text()
+
+
+def _when_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> str:
+    until = time.monotonic() + START_SECONDS_MAX
+    while time.monotonic() < until:
+        assert process.poll() is None, log.read_text()
+        try:
+            if httpx.get(f"{url}/api/health").status_code == 200:
+                return url
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise AssertionError(f"no answer within {START_SECONDS_MAX} s:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def site(server: embedded.Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The business of `business.py`, served."""
+    with new_database(server) as urls:
+        database = Database(urls.application)
+        found_business(database)
+        with serving(urls, tmp_path_factory.mktemp("site")) as url:
+            yield Site(url, urls, database)
+        database.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = find_browser()
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=path, args=BROWSER_FLAGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def context(browser: Browser, site: Site) -> Iterator[BrowserContext]:
+    made = browser.new_context(
+        base_url=site.url, viewport={"width": 1280, "height": 800}, timezone_id="Europe/Berlin"
+    )
+    made.set_default_timeout(10_000)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    return context.new_page()
+
+
+@pytest.fixture
+def sign_in(page: Page) -> Callable[..., None]:
+    """Signs in on the sign-in page, wherever that leads."""
+
+    def work(email: str = ADMIN, password: str = PASSWORD, *, at: str = "/login") -> None:
+        page.goto(at)
+        page.get_by_label("Email").fill(email)
+        page.get_by_label("Password").fill(password)
+        page.get_by_role("button", name="Sign in").click()
+
+    return work
+
+
+@pytest.fixture
+def signed_in(page: Page, sign_in: Callable[..., None]) -> Page:
+    """The page of somebody who is signed in as admin, at the list of customers."""
+    sign_in()
+    page.wait_for_url("**/customers")
+    return page

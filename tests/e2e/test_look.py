@@ -1,0 +1,102 @@
+"""Every page in light and dark, wide and narrow: readable for all, nothing beside the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.e2e.business import ACME_OCTOBER, ADMIN, PASSWORD
+from tests.e2e.conftest import Site
+
+PAGES = {
+    "/customers": "Acme Industrial Supply",
+    "/customers?search=zzz": "No customer matches",
+    "/customers/acme": ACME_OCTOBER,
+    "/customers/quiet": "No invoices yet",
+    "/customers/nobody": "There is no such customer",
+    f"/invoices/{ACME_OCTOBER}?line=2": "oct-000",
+    "/invoices/NOBODY-0001": "There is no such invoice",
+}
+
+
+@pytest.fixture(params=["light", "dark"])
+def themed(request: pytest.FixtureRequest, browser: Browser, site: Site):
+    made = browser.new_context(base_url=site.url, color_scheme=request.param)
+    yield made
+    made.close()
+
+
+def found_by_axe(page: Page) -> list[str]:
+    found = Axe().run(page).response["violations"]
+    return [f"{each['id']}: {each['nodes'][0]['html']}" for each in found if each["impact"] in GRAVE]
+
+
+GRAVE = ("serious", "critical")
+
+
+@pytest.mark.parametrize("width", [1440, 360])
+def test_pages_are_accessible_and_fit(themed, width: int, complaints: Callable[[Page], list[str]]) -> None:
+    page = themed.new_page()
+    page.set_viewport_size({"width": width, "height": 800})
+    said = complaints(page)
+    page.goto("/login")
+    expect(page.get_by_label("Email")).to_be_visible()
+    assert not found_by_axe(page)
+    page.get_by_label("Email").fill(ADMIN)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/customers")
+    for address, sign in PAGES.items():
+        page.goto(address)
+        expect(page.get_by_text(sign).first).to_be_visible()
+        beside = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert (address, beside) == (address, 0)
+        assert (address, found_by_axe(page)) == (address, [])
+    assert said == []
+
+
+@pytest.fixture
+def complaints() -> Callable[[Page], list[str]]:
+    """Starts a list of what a page's console complains of, and of what it fetches from elsewhere."""
+
+    def listen(page: Page) -> list[str]:
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on(
+            "request", lambda request: said.append(request.url) if "//localhost:" not in request.url else None
+        )
+        return said
+
+    return listen
+
+
+def test_the_chosen_theme_stays(signed_in: Page) -> None:
+    html = signed_in.locator("html")
+    signed_in.get_by_role("button", name="Dark theme").click()
+    expect(html).to_have_class("dark")
+    signed_in.reload()
+    expect(html).to_have_class("dark")
+    signed_in.get_by_role("button", name="Light theme").click()
+    expect(html).to_have_class("light")
+
+
+def test_the_navigation_folds_into_a_drawer(signed_in: Page) -> None:
+    signed_in.set_viewport_size({"width": 390, "height": 800})
+    drawer = signed_in.locator("#navigation")
+    expect(drawer).to_be_hidden()
+    signed_in.get_by_role("button", name="Open navigation").click()
+    expect(drawer.get_by_role("link", name="Customers")).to_be_visible()
+    signed_in.keyboard.press("Escape")
+    expect(drawer).to_be_hidden()
+
+
+def test_a_row_is_reached_by_keyboard(signed_in: Page) -> None:
+    signed_in.get_by_role("searchbox").focus()
+    signed_in.keyboard.press("Tab")
+    expect(signed_in.get_by_role("link", name="Acme Industrial Supply")).to_be_focused()
+    signed_in.keyboard.press("Enter")
+    signed_in.wait_for_url("**/customers/acme")

@@ -1,0 +1,102 @@
+"""From the list of customers to the very events behind an amount."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.e2e.business import ACME_OCTOBER, OCTOBER_EVENTS
+
+
+def test_from_a_customer_to_the_events_behind_a_line(signed_in: Page) -> None:
+    page = signed_in
+    page.get_by_role("link", name="Acme Industrial Supply").click()
+    page.wait_for_url("**/customers/acme")
+    row = page.get_by_role("row", name=ACME_OCTOBER)
+    expect(row).to_contain_text("October 2026")
+    expect(row).to_contain_text("$38.13")
+    page.get_by_role("link", name=ACME_OCTOBER).click()
+
+    expect(page.get_by_text("1,530 used − 1,000 included = 530 × $0.0125 = $6.625 → $6.63")).to_be_visible()
+    for sentence in (
+        "Before: 900 used, within the 1,000 included = $0.00",
+        "Now: 1,200 used − 1,000 included = 200 × $0.0125 = $2.50",
+        "$2.50 − $0.00 already charged = $2.50",
+    ):
+        expect(page.get_by_text(sentence)).to_be_visible()
+
+    page.get_by_role("button", name="Show usage of Usage in October 2026").click()
+    expect(page.get_by_role("list", name="Usage per day").get_by_role("listitem")).to_have_count(31)
+    events = page.get_by_role("table", name="Events").locator("tbody tr")
+    expect(events.first).to_contain_text("oct-000")
+    expect(events.first).to_contain_text("Oct 2, 2026, 09:30:00")  # 07:30 UTC, in Berlin
+    seen = []
+    for _ in range(3):
+        seen += [text.split("\n")[0] for text in events.locator("td:nth-child(2)").all_inner_texts()]
+        turn = page.get_by_role("navigation", name="Pages of events").get_by_role("button", name="Next")
+        if turn.is_enabled():
+            turn.click()
+            expect(events.first).not_to_contain_text(seen[-20])
+    assert seen == [f"oct-{number:03d}" for number in range(OCTOBER_EVENTS)]
+
+
+def test_the_invoice_says_what_was_paid_and_that_it_is_unchanged(signed_in: Page) -> None:
+    signed_in.goto(f"/invoices/{ACME_OCTOBER}")
+    sheet = signed_in.get_by_role("article")
+    expect(sheet).to_contain_text("Tallybook Ltd")
+    expect(sheet).to_contain_text(re.compile(r"Total\s*\$38\.13"))
+    expect(sheet).to_contain_text(re.compile(r"Balance due\s*\$23\.13"))
+    expect(sheet).to_contain_text("−$15.00")
+    expect(signed_in.get_by_text("Unchanged since it was issued, and chained")).to_be_visible()
+
+
+def test_an_opened_line_is_in_the_address(signed_in: Page) -> None:
+    signed_in.goto(f"/invoices/{ACME_OCTOBER}")
+    signed_in.get_by_role("button", name="Show usage of Usage in September 2026").click()
+    expect(signed_in.get_by_text("sep-late")).to_be_visible()
+    expect(signed_in).to_have_url(re.compile(r"\?line=3$"))
+    signed_in.reload()
+    expect(signed_in.get_by_text("sep-late")).to_be_visible()
+
+
+def test_searching_pages_and_the_way_back(signed_in: Page) -> None:
+    page = signed_in
+    rows = page.get_by_role("table", name="Customers").locator("tbody tr")
+    expect(rows).to_have_count(25)
+    page.get_by_role("link", name="Next").click()
+    expect(rows).to_have_count(7)
+    expect(page).to_have_url(re.compile(r"\?page="))
+    page.go_back()
+    expect(rows).to_have_count(25)
+    page.keyboard.press("/")
+    page.keyboard.type("quiet")
+    expect(rows).to_have_count(1)
+    expect(page).to_have_url(re.compile(r"\?search=quiet$"))
+    page.get_by_role("link", name="Quiet Corner").click()
+    expect(page.get_by_text("No invoices yet")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("searchbox")).to_have_value("quiet")
+    page.get_by_role("searchbox").fill("nobody at all")
+    expect(page.get_by_text("No customer matches")).to_be_visible()
+
+
+def test_what_is_not_there_is_said_to_be_missing(signed_in: Page) -> None:
+    for address, sentence in (
+        ("/customers/nobody", "There is no such customer"),
+        ("/invoices/NOBODY-0001", "There is no such invoice"),
+        (f"/invoices/{ACME_OCTOBER[:-4]}9999", "There is no such invoice"),
+        ("/nothing/at/all", "There is nothing at this address"),
+    ):
+        signed_in.goto(address)
+        expect(signed_in.get_by_role("heading", name=sentence)).to_be_visible()
+
+
+def test_one_customers_figures_are_never_under_another_address(signed_in: Page) -> None:
+    signed_in.goto("/customers/acme")
+    expect(signed_in.get_by_role("link", name=ACME_OCTOBER)).to_be_visible()
+    signed_in.get_by_role("link", name="Customers").first.click()
+    signed_in.get_by_role("searchbox").fill("quiet")
+    signed_in.get_by_role("link", name="Quiet Corner").click()
+    expect(signed_in.get_by_role("heading", name="Quiet Corner")).to_be_visible()
+    expect(signed_in.get_by_text(ACME_OCTOBER)).to_have_count(0)

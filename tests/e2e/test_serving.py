@@ -1,0 +1,81 @@
+"""One build at any address, starting and stopping quickly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from billing_app import serving as app_serving
+from tests.e2e.business import ADMIN, PASSWORD
+from tests.e2e.conftest import Site, serving
+
+
+def test_the_same_build_works_at_another_host_and_port(site: Site, browser: Browser, tmp_path: Path) -> None:
+    built = app_serving.ensure_built()
+    assert built.seconds == 0
+    with serving(site.urls, tmp_path) as url:
+        page = browser.new_page(base_url=url.replace("localhost", "127.0.0.1"))
+        sockets: list[str] = []
+        page.on("websocket", lambda socket: sockets.append(socket.url))
+        page.goto("/login")
+        page.get_by_label("Email").fill(ADMIN)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("link", name="Acme Industrial Supply")).to_be_visible()
+        address = url.replace("http://localhost", "ws://127.0.0.1") + "/_event/"
+        assert sockets
+        assert all(each.startswith(address) for each in sockets)
+        page.close()
+    assert app_serving.ensure_built().path == built.path
+
+
+def test_behind_https_the_cookie_is_secure(site: Site, tmp_path: Path) -> None:
+    with serving(site.urls, tmp_path, BILLING_PUBLIC_URL="https://billing.example") as url:
+        answer = httpx.post(
+            f"{url}/api/v1/auth/session",
+            json={"email": ADMIN, "password": PASSWORD},
+            headers={"Origin": "https://billing.example"},
+        )
+    assert answer.status_code == 204
+    session = next(each for each in answer.headers.get_list("set-cookie") if "tallybook_session" in each)
+    assert "Secure" in session
+    assert "HttpOnly" in session
+
+
+@pytest.mark.parametrize("path", ["/customers", "/login"])
+def test_a_page_has_one_address(site: Site, path: str) -> None:
+    assert httpx.get(site.url + path).status_code == 200
+    answer = httpx.get(f"{site.url}{path}/?a=b")
+    assert (answer.status_code, answer.headers["location"]) == (308, f"{path}?a=b")
+
+
+def test_pages_and_scripts_come_from_here_with_safe_headers(site: Site, page: Page) -> None:
+    loaded: list[str] = []
+    page.on("request", lambda request: loaded.append(request.url))
+    page.goto("/login")
+    assert {each.split("/")[2] for each in loaded} == {site.url.split("/")[2]}
+    answer = httpx.get(f"{site.url}/login")
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert answer.headers["cache-control"] == "no-cache"
+    script = next(each for each in loaded if "/assets/" in each and each.endswith(".js"))
+    assert "immutable" in httpx.get(script).headers["cache-control"]
+
+
+def test_nothing_of_the_business_is_in_the_built_files() -> None:
+    build = app_serving.ensure_built().path / "build" / "client"
+    for file in build.rglob("*.*"):
+        assert b"demo-admin" not in file.read_bytes(), file
+
+
+def test_foreign_origins_get_no_cors_and_no_write(site: Site) -> None:
+    answer = httpx.get(f"{site.url}/api/health", headers={"Origin": "https://evil.test"})
+    assert "access-control-allow-origin" not in answer.headers
+    with httpx.Client(base_url=site.url) as client:
+        client.post("/api/v1/auth/session", json={"email": ADMIN, "password": PASSWORD})
+        refused = client.delete("/api/v1/auth/session", headers={"Origin": "https://evil.test"})
+        assert (refused.status_code, refused.json()["code"]) == (403, "foreign_origin")
+        assert client.delete("/api/v1/auth/session").status_code == 403
+        assert client.delete("/api/v1/auth/session", headers={"Origin": site.url}).status_code == 204

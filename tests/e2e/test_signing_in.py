@@ -1,0 +1,118 @@
+"""Signing in and out, and being signed out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from playwright.sync_api import BrowserContext, Page, expect
+from sqlmodel import col, update
+
+from billing_app.domain.actor import SYSTEM
+from billing_app.models import UserSession
+from billing_app.services import users
+from tests.e2e.business import ACME_OCTOBER, ADMIN, FINANCE, OPERATOR
+from tests.e2e.conftest import Site
+
+SignIn = Callable[..., None]
+
+
+def end_all_sessions(site: Site) -> None:
+    with site.database.transaction(SYSTEM) as session:
+        session.execute(
+            update(UserSession)
+            .where(col(UserSession.revoked_at).is_(None))
+            .values(revoked_at=col(UserSession.created_at))
+        )
+
+
+def test_a_wrong_password_is_refused_in_one_line(page: Page, sign_in: SignIn) -> None:
+    sign_in(password="not this one, surely")
+    expect(page.get_by_role("alert")).to_have_text("That email and password don't match.")
+    expect(page).to_have_url("/login")
+    expect(page.get_by_label("Email")).to_have_value(ADMIN)
+
+
+def test_a_lost_connection_is_told_apart(page: Page, sign_in: SignIn) -> None:
+    page.route("**/api/v1/auth/session", lambda route: route.abort())
+    sign_in()
+    expect(page.get_by_role("alert")).to_contain_text("can't be reached")
+
+
+def test_the_right_password_leads_to_the_customers(page: Page, sign_in: SignIn) -> None:
+    sign_in()
+    expect(page.get_by_role("heading", name="Customers", level=1)).to_be_visible()
+    expect(page.get_by_title(ADMIN)).to_have_text("Ada Lovelace")
+
+
+def test_a_signed_out_visitor_signs_in_and_gets_the_page_asked_for(page: Page, sign_in: SignIn) -> None:
+    asked_for = f"/invoices/{ACME_OCTOBER}?line=2"
+    sign_in(at=asked_for)
+    page.wait_for_url(f"**{asked_for}")
+    expect(page.get_by_role("heading", name=f"Invoice {ACME_OCTOBER}")).to_be_visible()
+
+
+def test_the_sign_in_page_leads_nowhere_else(page: Page, sign_in: SignIn, site: Site) -> None:
+    for foreign in ("https://evil.test/", "//evil.test/", "javascript:alert(1)"):
+        sign_in(at=f"/login?next={foreign}")
+        page.wait_for_url(f"{site.url}/customers")
+        page.get_by_role("button", name="Sign out").click()
+        page.wait_for_url("**/login")
+
+
+def test_the_token_is_in_a_cookie_that_no_script_can_read(
+    signed_in: Page, context: BrowserContext, site: Site
+) -> None:
+    cookie = next(each for each in context.cookies() if each["name"] == "tallybook_session")
+    assert cookie["httpOnly"]
+    assert (cookie["sameSite"], cookie["path"], cookie["secure"]) == ("Lax", "/", False)
+    seen = signed_in.evaluate(
+        "document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage)"
+    )
+    assert cookie["value"] not in seen
+    assert cookie["value"] not in signed_in.content()
+
+
+def test_signing_out_ends_the_session_and_its_token(signed_in: Page, context: BrowserContext) -> None:
+    token = next(each["value"] for each in context.cookies() if each["name"] == "tallybook_session")
+    client_token = signed_in.evaluate("sessionStorage.getItem('token')")
+    signed_in.get_by_role("button", name="Sign out").click()
+    signed_in.wait_for_url("**/login")
+    answer = context.request.get("/api/v1/auth/me", headers={"Authorization": f"Bearer {token}"})
+    assert (answer.status, answer.json()["code"]) == (401, "invalid_token")
+    assert signed_in.evaluate("sessionStorage.getItem('token')") != client_token
+    signed_in.go_back()
+    signed_in.wait_for_url("**/login**")
+
+
+def test_a_revoked_session_is_led_to_sign_in_with_the_reason_and_back(
+    signed_in: Page, sign_in: SignIn, site: Site
+) -> None:
+    signed_in.get_by_role("link", name="Acme Industrial Supply").click()
+    expect(signed_in.get_by_role("link", name=ACME_OCTOBER)).to_be_visible()
+    end_all_sessions(site)
+    signed_in.get_by_role("link", name=ACME_OCTOBER).click()
+    signed_in.wait_for_url("**/login?next=**")
+    expect(signed_in.locator("#sign-in-reason")).not_to_be_empty()
+    signed_in.get_by_label("Email").fill(ADMIN)
+    signed_in.get_by_label("Password").fill("a quiet harbour at noon")
+    signed_in.get_by_role("button", name="Sign in").click()
+    signed_in.wait_for_url(f"**/invoices/{ACME_OCTOBER}")
+
+
+def test_finance_is_told_that_it_only_reads(page: Page, sign_in: SignIn) -> None:
+    sign_in(FINANCE)
+    expect(page.get_by_text("Read-only")).to_be_visible()
+
+
+def test_a_changed_role_counts_at_the_next_page(page: Page, sign_in: SignIn, site: Site) -> None:
+    with site.database.transaction(OPERATOR) as session:
+        made = users.create_user(
+            session, OPERATOR, email="mo@tallybook.test", name="Mo Ver", role="billing",
+            password="another quiet harbour",
+        )  # fmt: skip
+    sign_in("mo@tallybook.test", "another quiet harbour")
+    expect(page.get_by_text("Billing", exact=True)).to_be_visible()
+    with site.database.transaction(OPERATOR) as session:
+        users.update_user(session, OPERATOR, made.user.user_id, role="finance")
+    page.get_by_role("link", name="Acme Industrial Supply").click()
+    expect(page.get_by_text("Read-only")).to_be_visible()

@@ -1,0 +1,122 @@
+"""Every handler is callable by anybody with a socket: none tells anything, none changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import psycopg
+import pytest
+from reflex_base.registry import RegistrationContext
+
+import billing_app.billing_app  # noqa: F401 - registers the handlers
+from tests.e2e.business import ACME_OCTOBER, ADMIN, FINANCE, PASSWORD
+from tests.e2e.conftest import Site
+from tests.e2e.socket_client import Refused, Socket
+
+# Anything of the business; the page's own address comes back to whoever sent it.
+SECRETS = ("Industrial", "Lovelace", "Ledger Lane", "tallybook.test", "$38.13", "oct-000", "Branch 0")
+LEAKS = ("Traceback", "psycopg", "sqlalchemy", "site-packages", "SELECT ")
+WRONG = (None, "not-an-int", -1, 2**70, 1.5, True, ["x"], {"a": {"b": 1}}, "\0", "x" * 5000)
+PATHS = ("/customers", "/customers/acme", f"/invoices/{ACME_OCTOBER}", "/invoices/%00", "/customers/'--")
+
+
+def handlers() -> dict[str, list[str]]:
+    """The wire names of all handlers with their arguments."""
+    found = {}
+    for name, registered in RegistrationContext.get().event_handlers.items():
+        code = registered.handler.fn.__code__
+        found[name] = list(code.co_varnames[1 : code.co_argcount])
+    assert any(name.endswith(".toggle") for name in found)
+    return found
+
+
+def call_all(socket: Socket) -> str:
+    """Each handler from each page, without arguments and with each wrong one; what was heard."""
+    heard = []
+    for name, arguments in handlers().items():
+        for path in PATHS:
+            socket.send(name, {}, path)
+            if arguments:
+                for value in WRONG:
+                    socket.send(name, dict.fromkeys(arguments, value), path)
+        heard.append(socket.heard())
+    return "\n".join(heard)
+
+
+@pytest.fixture
+def unchanged(site: Site) -> Iterator[None]:
+    """Fails when a row was added, changed or taken away in any table meanwhile."""
+    url = site.urls.owner.replace("postgresql+psycopg://", "postgresql://")
+    with psycopg.connect(url, autocommit=True) as connection:
+        tables = [
+            row[0]
+            for row in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        ]
+
+        def digest() -> dict[str, object]:
+            return {
+                table: connection.execute(
+                    f"SELECT count(*), md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {table} t"  # type: ignore[arg-type]
+                ).fetchone()
+                for table in tables
+            }
+
+        before = digest()
+        yield
+        assert digest() == before
+
+
+def cookie_of(site: Site, email: str) -> str:
+    answer = httpx.post(f"{site.url}/api/v1/auth/token", json={"email": email, "password": PASSWORD})
+    return f"tallybook_session={answer.json()['access_token']}"
+
+
+@pytest.fixture
+def finance_cookie(site: Site) -> str:
+    return cookie_of(site, FINANCE)
+
+
+@pytest.mark.parametrize("cookie", ["", "tallybook_session=eyJhbGciOiJub25lIn0.e30."], ids=["none", "forged"])
+def test_nobody_reads_or_writes_anything(site: Site, unchanged: None, cookie: str) -> None:
+    socket = Socket(site.url, cookie=cookie)
+    heard = call_all(socket)
+    socket.close()
+    assert [word for word in (*SECRETS, *LEAKS) if word in heard] == []
+    assert "toSignIn" in heard
+
+
+def test_finance_reads_and_writes_nothing(site: Site, finance_cookie: str, unchanged: None) -> None:
+    socket = Socket(site.url, cookie=finance_cookie)
+    heard = call_all(socket)
+    socket.close()
+    assert [word for word in LEAKS if word in heard] == []
+    assert "Industrial" in heard
+
+
+def test_a_foreign_page_gets_no_socket(site: Site, finance_cookie: str) -> None:
+    for origin in ("https://evil.test", "null", None, f"{site.url}.evil.test"):
+        with pytest.raises(Refused):
+            Socket(site.url, origin=origin, cookie=finance_cookie)
+
+
+def test_a_client_token_belongs_to_the_session_that_first_used_it(site: Site, finance_cookie: str) -> None:
+    mine = Socket(site.url, cookie=finance_cookie)
+    for cookie in ("", cookie_of(site, ADMIN)):
+        with pytest.raises(Refused):
+            Socket(site.url, token=mine.token, cookie=cookie)
+    mine.close()
+    Socket(site.url, token=mine.token, cookie=finance_cookie).close()
+
+
+def test_a_client_token_is_refused_when_its_session_is_over(site: Site) -> None:
+    cookie = cookie_of(site, FINANCE)
+    socket = Socket(site.url, cookie=cookie)
+    socket.close()
+    answer = httpx.delete(
+        f"{site.url}/api/v1/auth/session",
+        headers={"Authorization": "Bearer " + cookie.partition("=")[2]},
+    )
+    assert answer.status_code == 204
+    with pytest.raises(Refused):
+        Socket(site.url, token=socket.token, cookie=cookie)
