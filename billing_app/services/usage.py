@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple, assert_never
+from typing import Any, Literal, NamedTuple
 
 from psycopg import Cursor
 from sqlmodel import Session
@@ -124,14 +124,10 @@ def record_usage(session: Session, actor: Actor, report: UsageReport) -> Recorde
     result = outcome.results[0] if outcome.results else RowResult(0, "recorded")
     if result.status == "rejected":
         raise _as_error(result)
+    if result.status == "conflict":
+        raise Conflict(result.detail or "", code="idempotency_conflict")
     event = get_event(session, str(report.customer), str(report.idempotency_key))
-    match result.status:
-        case "conflict":
-            raise Conflict(result.detail or "", code="idempotency_conflict", event=event)
-        case "recorded" | "duplicate":
-            return RecordedUsage(result.status, event)
-        case _:
-            assert_never(result.status)
+    return RecordedUsage("duplicate" if result.status == "duplicate" else "recorded", event)
 
 
 def record_usage_batch(session: Session, actor: Actor, reports: Sequence[UsageReport]) -> BatchResult:
