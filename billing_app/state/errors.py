@@ -42,7 +42,8 @@ def on_page_error(exception: Exception) -> EventSpec:
     """Answers whatever a handler let through: to the sign-in page, or a toast that says why."""
     if isinstance(exception, Unauthenticated):
         return to_sign_in(exception)
-    return rx.toast.error(sentence(exception), close_button=True)
+    toast: EventSpec = rx.toast.error(sentence(exception), close_button=True)
+    return toast
 
 
 def to_sign_in(error: Unauthenticated) -> EventSpec:

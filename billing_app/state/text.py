@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel.dates import format_date, format_datetime
@@ -16,6 +16,8 @@ from billing_app.domain.money import to_major
 LOCALE = "en_US"
 MINUS, TIMES, ARROW = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}", "\N{RIGHTWARDS ARROW}"
 _EXTRA_DECIMALS = 18
+# Babel quantizes in the current context, whose 28 digits a large sum does not fit.
+_ALL_DIGITS = Context(prec=120)
 
 
 def money(amount_minor: int | Decimal, currency: str) -> str:
@@ -30,13 +32,15 @@ def exact_money(amount: Decimal, currency: str) -> str:
     # `KWD 1.000`, as the letters of a code would run into the number.
     gap = "\N{NO-BREAK SPACE}" if get_currency_symbol(currency, locale=LOCALE)[-1].isalpha() else ""
     pattern = f"¤{gap}#,##0" + point + "0" * digits + ("#" * _EXTRA_DECIMALS if point else "")
-    text = format_currency(amount, currency, format=pattern, locale=LOCALE, currency_digits=False)
+    with localcontext(_ALL_DIGITS):
+        text = format_currency(amount, currency, format=pattern, locale=LOCALE, currency_digits=False)
     return text.replace("-", MINUS)
 
 
 def quantity(number: Decimal) -> str:
     """`1,530`, `0.25`: no zeros that say nothing."""
-    text = format_decimal(number, format="#,##0.######", locale=LOCALE)
+    with localcontext(_ALL_DIGITS):
+        text = format_decimal(number, format="#,##0.######", locale=LOCALE)
     return text.replace("-", MINUS)
 
 

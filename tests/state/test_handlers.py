@@ -1,0 +1,36 @@
+"""Any public method of a state can be called by anybody, so each is meant to be."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import billing_app.state
+
+FILES = sorted(Path(billing_app.state.__file__).parent.glob("*.py"))
+MEANT = {"rx.event", "rx.var", "rx.event(background=True)"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_public_methods_of_states_are_marked_as_handlers(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.ClassDef) or not any(
+            "rx.State" in ast.unparse(base) for base in node.bases
+        ):
+            continue
+        for method in node.body:
+            if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef) and method.name[0] != "_":
+                marks = {ast.unparse(each) for each in method.decorator_list}
+                assert marks & MEANT, f"{node.name}.{method.name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_states_know_no_tables_and_no_sql(path: Path) -> None:
+    imported = {
+        node.module
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module
+    }
+    assert not {each for each in imported if each.startswith(("billing_app.models", "sqlalchemy"))}
