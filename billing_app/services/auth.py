@@ -164,7 +164,8 @@ def sign_out(session: Session, actor: Actor, *, session_id: str) -> None:
 def end_session(session: Session, actor: Actor, *, user_id: int, session_id: str) -> None:
     """Ends one of the user's own sessions; raises NotFound (`session_not_found`) for any other."""
     require(actor, Permission.IDENTITY)
-    own = session.get(UserSession, session_id) if isinstance(session_id, str) else None
+    nameable = isinstance(session_id, str) and session_id.isprintable()
+    own = session.get(UserSession, session_id) if nameable else None
     if own is None or own.user_id != user_id:
         raise NotFound("there is no such session", code="session_not_found")
     _revoke(session, "user.session_ended", session_id)

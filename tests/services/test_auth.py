@@ -230,8 +230,9 @@ def test_sessions_are_ones_own(database: Database, clock: Clock) -> None:
     assert (own[1].user_agent, own[1].address) == ("Old browser", "::1")
     with refused("forbidden"), database.transaction(new.actor) as session:
         auth.list_sessions(session, new.actor, user_id=ada.user_id)
-    with refused("session_not_found"), database.transaction(SYSTEM) as session:
-        auth.end_session(session, SYSTEM, user_id=ada.user_id, session_id=old.session_id)
+    for user, session_id in ((ada, old.session_id), (eve, "unknown"), (eve, "a\0"), (eve, None)):
+        with refused("session_not_found"), database.transaction(SYSTEM) as session:
+            auth.end_session(session, SYSTEM, user_id=user.user_id, session_id=session_id)  # type: ignore[arg-type]
     with database.transaction(SYSTEM) as session:
         auth.end_session(session, SYSTEM, user_id=eve.user_id, session_id=old.session_id)
         assert [row.session_id for row in auth.list_sessions(session, SYSTEM, user_id=eve.user_id)] == [

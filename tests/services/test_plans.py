@@ -9,12 +9,18 @@ import pytest
 
 from billing_app.db import Database
 from billing_app.domain.actor import SYSTEM
-from billing_app.services import plans
+from billing_app.services import plans, subscriptions
+from tests.conftest import Clock
 from tests.factories import make_customer, make_plan
 from tests.races import at_once, codes, overlap
 from tests.refusals import refused
 
-TERMS = {"name": "Pro", "monthly_price": "29.00", "included_units": 1000, "overage_unit_price": "0.0125"}
+TERMS: dict[str, Any] = {
+    "name": "Pro",
+    "monthly_price": "29.00",
+    "included_units": 1000,
+    "overage_unit_price": "0.0125",
+}
 
 
 def listed(database: Database, **filters: Any) -> list[tuple[str, int]]:
@@ -86,11 +92,11 @@ def test_a_wrong_term_is_named(database: Database, subtests: pytest.Subtests) ->
             make_plan(database, **terms)
 
 
-def test_archiving_keeps_the_first_moment(database: Database) -> None:
+def test_archiving_keeps_the_first_moment(database: Database, clock: Clock) -> None:
     plan = make_plan(database)
     with database.transaction(SYSTEM) as session:
         archived = plans.archive_plan(session, SYSTEM, plan.plan_id)
-    database.clock.set(2026, 12)  # type: ignore[attr-defined]
+    clock.set(2026, 12)
     with database.transaction(SYSTEM) as session:
         assert plans.archive_plan(session, SYSTEM, plan.plan_id) == archived
     assert archived.archived_at is not None
@@ -120,9 +126,9 @@ def test_a_list_counts_the_customers_of_this_month(database: Database) -> None:
         make_customer(database, plan, start_period=start)
     moved = make_customer(database, plan)
     with database.transaction(SYSTEM) as session:
-        from billing_app.services.subscriptions import set_plan
-
-        set_plan(session, SYSTEM, moved.key, plan_id=other.plan_id, effective_from=date(2026, 11, 1))
+        subscriptions.set_plan(
+            session, SYSTEM, moved.key, plan_id=other.plan_id, effective_from=date(2026, 11, 1)
+        )
     with database.transaction(SYSTEM) as session:
         page = plans.list_plans(session, SYSTEM)
     assert [(row.name, row.customers) for row in page.items] == [("A", 2), ("B", 1)]
