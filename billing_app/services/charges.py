@@ -117,18 +117,21 @@ def _billed_before(db: Cursor[Any], period_start: date, months: Sequence[Month])
     if not months:
         return {}
     customer_ids, usage_months = _columns(months)
-    # One index range for each period in which the month may have been billed.
+    # One index range for each period in which the month may have been billed; summed within the
+    # lateral part, which keeps the planner from reading all of the customer's periods.
     db.execute(
         """
-        SELECT m.customer_id, m.month, sum(e.quantity)
+        SELECT m.customer_id, m.month, sum(billed.quantity)
         FROM unnest(%s::bigint[], %s::date[]) AS m(customer_id, month)
         CROSS JOIN LATERAL
             generate_series(m.month, %s::date - interval '1 month', interval '1 month') AS p(period)
-        JOIN usage_event e
-            ON e.customer_id = m.customer_id AND e.billing_period = p.period::date
-           AND e.occurred_at >= m.month::timestamp AT TIME ZONE 'UTC'
-           AND e.occurred_at < (m.month + interval '1 month') AT TIME ZONE 'UTC'
-        GROUP BY 1, 2
+        CROSS JOIN LATERAL (
+            SELECT sum(e.quantity) AS quantity FROM usage_event e
+            WHERE e.customer_id = m.customer_id AND e.billing_period = p.period::date
+              AND e.occurred_at >= m.month::timestamp AT TIME ZONE 'UTC'
+              AND e.occurred_at < (m.month + interval '1 month') AT TIME ZONE 'UTC'
+        ) billed
+        GROUP BY 1, 2 HAVING sum(billed.quantity) IS NOT NULL
         """,
         [customer_ids, usage_months, period_start],
     )
