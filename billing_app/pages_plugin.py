@@ -29,7 +29,7 @@ SERVER = "  server: {\n"
 PASS_ON = (
     SERVER
     + f"""    proxy: process.env.{DEV_BACKEND} && {{
-      "/api": process.env.{DEV_BACKEND},
+      "/api": {{ target: process.env.{DEV_BACKEND} }},
       "/_event": {{ target: process.env.{DEV_BACKEND}, ws: true }},
     }},
 """
