@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from billing_app.errors import BillingError
 from billing_app.jobs.invoice_run import run_invoices
 from billing_app.services.closing import close_period
 from billing_app.services.invoices import get_invoice, list_invoices
-from billing_app.services.usage import UsageReport
+from billing_app.services.usage import UsageReport, record_usage_batch
 from tests.billing.shop import Shop, total
 from tests.conftest import Clock
 
@@ -142,6 +143,44 @@ def test_usage_recorded_while_its_month_is_invoiced_is_charged_once(
     charged = record_while_invoicing(shop, clock, database, admin)
     totals = october_totals(owner)
     assert charged == {key: rate(PLAN, quantity).amount_minor for key, quantity in totals.items()}
+
+
+def wait_for_the_gate(owner: psycopg.Connection) -> None:
+    """Returns when somebody waits for an advisory lock; fails after a while."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        waiting = owner.execute(
+            "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database"
+            " WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"
+        ).fetchone()
+        if waiting and waiting[0]:
+            return
+    pytest.fail("nobody waits at the gate")
+
+
+def test_closing_waits_for_a_recording_that_has_begun(
+    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection
+) -> None:
+    shop.customer("acme", "2026-10")
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction(admin) as session:
+            report = UsageReport("acme", "a", 1100, "2026-10-31T00:00:00Z")
+            record_usage_batch(session, admin, [report])
+            closing = pool.submit(shop.invoice, "acme", "2026-10")
+            wait_for_the_gate(owner)
+        assert total(closing.result()) == "30.25"
+
+
+def test_recording_waits_for_a_closing_that_has_begun(
+    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection
+) -> None:
+    customer_id = shop.customer("acme", "2026-10")
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction(admin) as session:
+            close_period(session, admin, period_start=date(2026, 10, 1), customer_ids=[customer_id])
+            recording = pool.submit(shop.use, "acme", "a", 1100, "2026-10-31T00:00:00Z")
+            wait_for_the_gate(owner)
+        assert recording.result().event.billing_period == date(2026, 11, 1)
 
 
 def test_killed_between_the_mark_and_the_sum(
