@@ -87,19 +87,10 @@ def invoice_period(
         due = [head for head in heads if head.settled_through < period_start <= head.closed_through]
         settled = [head.customer_id for head in heads if period_start <= head.settled_through]
         lines = compute_lines(db, period_start, [head.customer_id for head in due])
-        issuer = _issuer(db)
-        made, passed, failed = [], [], []
-        for head in due:
-            if not lines[head.customer_id]:
-                passed.append(head.customer_id)
-                continue
-            try:
-                made.append(_make(session, head, period_start, issuer, lines[head.customer_id]))
-            except DecimalException:
-                failed.append(
-                    Failure(head.customer_id, "amount_out_of_range", "an amount has too many digits")
-                )
-        _write(db, period_start, made)
+        owing = [(head, lines[head.customer_id]) for head in due if lines[head.customer_id]]
+        passed = [head.customer_id for head in due if not lines[head.customer_id]]
+        made, failed = _write_invoices(session, db, period_start, owing)
+        _write_lines(db, period_start, made)
         _settle(db, period_start, made, passed)
         existing = _with_invoice(db, period_start, settled)
     return Invoiced(
@@ -155,23 +146,38 @@ def _make(
     return MadeInvoice(head.customer_id, content, content_sha256(content))
 
 
-def _write(db: Cursor[Any], period_start: date, made: Sequence[MadeInvoice]) -> None:
-    """The invoices, then all of their lines by one statement, as the trigger on lines demands."""
-    if not made:
-        return
+def _write_invoices(
+    session: Session, db: Cursor[Any], period_start: date, owing: Sequence[tuple[_Head, tuple[Line, ...]]]
+) -> tuple[list[MadeInvoice], list[Failure]]:
+    """Makes and writes each invoice; the next is made while the database takes in the one before."""
+    made, failed = [], []
+    issuer = _issuer(db)
     with db.copy(
         "COPY invoice (customer_id, period_start, sequence, number, currency, issued_at, due_on,"
         " total_minor, line_count, issuer_name, issuer_address, issuer_email,"
         " issuer_payment_instructions, customer_key, customer_name, customer_email,"
         " customer_billing_address, previous_sha256, content_sha256) FROM STDIN"
     ) as copy:
-        for customer_id, content, sha256 in made:
-            sequence = int(content.number.rpartition("-")[2])
+        for head, lines in owing:
+            try:
+                invoice = _make(session, head, period_start, issuer, lines)
+            except DecimalException:
+                failed.append(
+                    Failure(head.customer_id, "amount_out_of_range", "an amount has too many digits")
+                )
+                continue
+            made.append(invoice)
+            content = invoice.content
             copy.write_row(
-                (customer_id, period_start, sequence, content.number, content.currency,
-                 content.issued_at, content.due_on, content.total_minor, len(content.lines),
-                 *content.issuer, *content.customer, content.previous_sha256, sha256)
+                (head.customer_id, period_start, head.last_number + 1, content.number, content.currency,
+                 content.issued_at, content.due_on, content.total_minor, len(lines),
+                 *content.issuer, *content.customer, content.previous_sha256, invoice.sha256)
             )  # fmt: skip
+    return made, failed
+
+
+def _write_lines(db: Cursor[Any], period_start: date, made: Sequence[MadeInvoice]) -> None:
+    """All lines of the invoices by one statement, as the trigger on lines demands."""
     with db.copy(
         "COPY invoice_line (customer_id, period_start, line_number, currency_exponent, kind,"
         " description, usage_period, plan_name, plan_version, quantity, quantity_before,"
