@@ -42,7 +42,7 @@ def parse_decimal(value: object, *, integer_digits: int, decimals: int) -> Decim
     if number and number.adjusted() < -decimals:
         raise ValueError(f"must have at most {decimals} decimals")
     try:
-        return EXACT.quantize(abs(number), _ONE.scaleb(-decimals))
+        return EXACT.quantize(number.copy_abs(), _ONE.scaleb(-decimals))
     except (Inexact, InvalidOperation):
         raise ValueError(f"must have at most {decimals} decimals") from None
 
@@ -77,7 +77,7 @@ def parse_amount_minor(value: object, currency: str) -> int:
     """
     digits = exponent(currency)
     amount = parse_decimal(value, integer_digits=AMOUNT_INTEGER_DIGITS, decimals=digits)
-    return int(amount.scaleb(digits))
+    return int(amount.scaleb(digits, EXACT))
 
 
 def to_major(amount_minor: int, currency: str) -> Decimal:

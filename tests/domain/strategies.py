@@ -14,12 +14,14 @@ currencies = st.sampled_from(["USD", "JPY", "KWD", "CLF", *sorted(EXPONENTS)])
 
 def decimals(integer_digits: int, places: int) -> st.SearchStrategy[Decimal]:
     """Zero or more, within a column; small and round numbers often, since rules bend there."""
+    largest = 10 ** (integer_digits + places) - 1
     scaled = st.one_of(
         st.integers(0, 10 ** (places + 4)),
-        st.integers(0, 10 ** (integer_digits + places) - 1),
+        st.integers(largest // 10, largest),
         st.integers(0, 2000).map(lambda whole: whole * 10**places),
     )
-    return scaled.map(lambda number: Decimal(number).scaleb(-places))
+    # Not scaleb(), which would round to the digits of the context at hand.
+    return scaled.map(lambda number: Decimal(f"{number}e-{places}"))
 
 
 quantities = decimals(14, 6)

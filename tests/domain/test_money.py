@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from decimal import Decimal, getcontext, localcontext
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any
 
@@ -49,7 +49,8 @@ def test_rounding_is_to_the_nearest_and_away_from_zero_at_a_half(
 ) -> None:
     scaled = Fraction(magnitude) * 10 ** exponent(currency)
     expected = (scaled + Fraction(1, 2)).__floor__() * sign
-    assert round_half_up(magnitude * sign, currency) == expected
+    exact = magnitude if sign > 0 else magnitude.copy_negate()
+    assert round_half_up(exact, currency) == expected
 
 
 @given(unit_prices, quantities, currencies)
@@ -63,8 +64,8 @@ def test_the_callers_decimal_context_does_not_matter(
     with localcontext() as narrow:
         narrow.prec = 3
         assert round_half_up(exact, currency) == expected
-        assert to_major(expected, currency) == to_major(expected, currency)
-    assert getcontext().prec != 3
+        assert parse_amount_minor("123456.00", currency) == 123456 * 10 ** exponent(currency)
+        assert plain(parse_quantity(quantity)) == plain(quantity)
 
 
 @given(st.integers(-(10**24), 10**24), currencies)
@@ -110,7 +111,7 @@ def test_spellings_of_a_number(value: Any, quantity: str) -> None:
     "value",
     [
         "", " ", "x", "1,5", "1_000", "0x10", "1.2.3", "NaN", "sNaN", "Infinity", "-inf", "-1", "-0.000001",
-        "0.0000001", "1e-400", "1e400", "100000000000000", "9" * 61, 1.0, float("nan"), True, None, b"1", [], object(),
+        "0.0000001", "1." + "0" * 40 + "1", "1e-400", "1e400", "100000000000000", "9" * 61, 1.0, float("nan"), True, None, b"1", [], object(),
         Decimal("NaN"), Decimal(-1), Decimal("0.0000001"),
     ],
 )  # fmt: skip

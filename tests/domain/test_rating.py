@@ -46,6 +46,15 @@ def test_rating_is_exact_until_the_one_rounding(plan: Plan, quantity: Decimal) -
     assert rated.amount_minor == (exact * 10 ** exponent(plan.currency) + Fraction(1, 2)).__floor__()
 
 
+def test_the_largest_month_there_is_loses_no_digit() -> None:
+    """A million events of the largest quantity, at the highest price."""
+    dearest = Plan(1, "Dear", 1, "USD", 0, ZERO, Decimal("99999999.999999999999"))
+    quantity = Decimal("99999999999999.999999") * 1_000_000
+    rated = rate(dearest, quantity)
+    assert Fraction(rated.exact_amount) == Fraction(quantity) * Fraction(dearest.overage_unit_price)
+    assert rated.amount_minor == (Fraction(rated.exact_amount) * 100 + Fraction(1, 2)).__floor__()
+
+
 @given(plans(), quantities, quantities)
 def test_more_usage_never_costs_less(plan: Plan, one: Decimal, other: Decimal) -> None:
     less, more = sorted((one, other))
