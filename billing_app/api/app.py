@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response
+from fastapi.responses import HTMLResponse
 from sqlalchemy.exc import SQLAlchemyError
 
-from billing_app.api import auth, problems
+from billing_app.api import auth, docs, problems
 from billing_app.api.limits import BodyLimits
 from billing_app.db import get_database
 from billing_app.migrations import is_current
@@ -33,6 +34,11 @@ def create_api() -> FastAPI:
     version_1.include_router(auth.router)
     api.include_router(version_1)
     api.add_api_route("/api/health", health, methods=["GET"], tags=["Health"])
+
+    @api.get("/api/docs", include_in_schema=False)
+    def docs_page() -> HTMLResponse:
+        return HTMLResponse(docs.render(api.openapi()))
+
     return api
 
 

@@ -63,11 +63,14 @@ def of_refusal(error: BillingError) -> Problem:
 
 
 def _of_payload(error: RequestValidationError) -> Problem:
-    errors = [
-        {"field": ".".join(str(part) for part in each["loc"][1:]) or "body", "message": each["msg"]}
-        for each in error.errors()
-    ]
+    errors = [{"field": _field(each), "message": each["msg"]} for each in error.errors()]
     return Problem(422, "invalid", "The request is not as it should be.", errors=errors)
+
+
+def _field(fault: Any) -> str:
+    # For a body that is no JSON, the place is a position in its text.
+    parts = () if fault["type"] == "json_invalid" else fault["loc"][1:]
+    return ".".join(str(part) for part in parts) or "body"
 
 
 def _of_bug(error: Exception) -> Problem:

@@ -8,13 +8,13 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from billing_app import serving as app_serving
+from billing_app import building
 from tests.e2e.business import ADMIN, PASSWORD
 from tests.e2e.conftest import Site, serving
 
 
 def test_the_same_build_works_at_another_host_and_port(site: Site, browser: Browser, tmp_path: Path) -> None:
-    built = app_serving.ensure_built()
+    built = building.ensure_built()
     assert built.seconds == 0
     with serving(site.urls, tmp_path) as url:
         page = browser.new_page(base_url=url.replace("localhost", "127.0.0.1"))
@@ -29,7 +29,7 @@ def test_the_same_build_works_at_another_host_and_port(site: Site, browser: Brow
         assert sockets
         assert all(each.startswith(address) for each in sockets)
         page.close()
-    assert app_serving.ensure_built().path == built.path
+    assert building.ensure_built().path == built.path
 
 
 def test_behind_https_the_cookie_is_secure(site: Site, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_pages_and_scripts_come_from_here_with_safe_headers(site: Site, page: Pa
 
 
 def test_nothing_of_the_business_is_in_the_built_files() -> None:
-    build = app_serving.ensure_built().path / "build" / "client"
+    build = building.ensure_built().path / "build" / "client"
     for file in build.rglob("*.*"):
         assert b"demo-admin" not in file.read_bytes(), file
 
