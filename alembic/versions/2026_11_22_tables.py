@@ -11,6 +11,19 @@ it. Why the indexes are these:
   invoice run (one ordered range a chunk of customers, from the index alone once vacuumed), the
   split of a period's usage into usage months, an invoice's own events, and a customer's log newest
   first. Leading with the period keeps the inserts of today in one small, cached part of the index.
+  Measured with 10M events of 100,000 customers in three months, best of several on two cores:
+
+  | index                     | ingest of 100k rows | a month by customer | 5,000 customers of it |
+  |---------------------------|---------------------|---------------------|-----------------------|
+  | this one                  | 1.75 s              | 0.61 s              | 0.026 s               |
+  | without occurred_at       | 1.50 s              |                     |                       |
+  | BRIN (billing_period)     | 1.27 s              | 1.04 s              | 0.40 s                |
+  | none                      | 1.30 s              | 1.18 s              | 0.30 s                |
+
+  (ingest: the processor time of one backend for COPY and INSERT; the others: elapsed.) A run reads
+  chunk by chunk, so that it can be killed and go on: 20 chunks take 0.5 s with it, 6 to 8 s with
+  the others. That is worth a third more per row recorded. occurred_at tells late usage from the
+  period's own without reading the rows themselves.
 """
 
 import sqlalchemy as sa
@@ -35,8 +48,9 @@ def upgrade() -> None:
         sa.Column("details", postgresql.JSONB(), nullable=False),
         sa.PrimaryKeyConstraint("audit_id", name=op.f("pk_audit_entry")),
     )
-    op.create_index("ix_audit_entry_actor_id", "audit_entry", ["actor_id", "audit_id"])
-    op.create_index("ix_audit_entry_subject", "audit_entry", ["subject", "audit_id"])
+    op.create_index("ix_audit_entry_actor_id", "audit_entry", ["actor_id", "at", "audit_id"])
+    op.create_index("ix_audit_entry_at", "audit_entry", ["at", "audit_id"])
+    op.create_index("ix_audit_entry_subject", "audit_entry", ["subject", "at", "audit_id"])
     op.create_table(
         "customer",
         sa.Column("customer_id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
