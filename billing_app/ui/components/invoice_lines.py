@@ -11,7 +11,7 @@ from billing_app.ui.components.basics import icon, late_badge
 
 _HEAD = "pb-2 text-left text-xs font-medium leading-4 text-faint"
 _HEAD_NUMBER = "pb-2 text-right text-xs font-medium leading-4 text-faint"
-_CELL_NUMBER = "py-3 pl-4 text-right align-top tabular-nums"
+_CELL_NUMBER = "pt-3 pl-4 text-right align-top tabular-nums"
 
 
 def lines() -> rx.Component:
@@ -41,13 +41,20 @@ def _line(line: rx.Var[LineItem]) -> rx.Component:
                     class_name="flex flex-wrap items-center gap-x-2 gap-y-1",
                 ),
                 rx.el.div(line.plan, class_name=classes.CAPTION),
-                rx.cond(line.arithmetic.length() > 0, _arithmetic(line)),
-                rx.cond(line.has_usage, _opener(line, opened)),
-                class_name="py-3 align-top",
+                class_name="pt-3 align-top",
             ),
             rx.el.td(line.quantity, class_name=f"{_CELL_NUMBER} text-soft max-sm:hidden"),
             rx.el.td(line.unit_price, class_name=f"{_CELL_NUMBER} text-soft max-sm:hidden"),
             rx.el.td(line.amount, class_name=f"{_CELL_NUMBER} font-medium text-ink"),
+        ),
+        # Under all columns, so that a sentence with large numbers stays on one line.
+        rx.el.tr(
+            rx.el.td(
+                rx.cond(line.arithmetic.length() > 0, _arithmetic(line)),
+                rx.cond(line.has_usage, _opener(line, opened)),
+                col_span=4,
+                class_name="pb-3",
+            ),
         ),
         rx.cond(
             opened,
@@ -60,7 +67,7 @@ def _line(line: rx.Var[LineItem]) -> rx.Component:
 def _arithmetic(line: rx.Var[LineItem]) -> rx.Component:
     return rx.el.div(
         rx.foreach(line.arithmetic, lambda sentence: rx.el.p(sentence)),
-        class_name="mt-1.5 text-pretty text-[13px] leading-5 tabular-nums text-soft",
+        class_name="mt-1 text-pretty text-[13px] leading-5 tabular-nums text-soft",
         custom_attrs={"data-arithmetic": ""},
     )
 
