@@ -12,6 +12,7 @@ from sqlalchemy import create_engine, pool, text
 from sqlmodel import SQLModel
 
 import billing_app.models  # noqa: F401  (fills the metadata)
+from billing_app import locks
 from billing_app.migrations import target_of
 from billing_app.privileges import grant_application_role
 
@@ -29,7 +30,9 @@ def run(owner_url: str, application_role: str) -> None:
             # A migration that can't get its lock soon must not make everyone else wait behind it.
             connection.execute(text("SET LOCAL lock_timeout = '30s'"))
             # Two that migrate at once take turns; the second finds nothing to do.
-            connection.execute(text("SELECT pg_advisory_xact_lock(:migrating)"), {"migrating": 0x7A11B00E})
+            connection.execute(
+                text("SELECT pg_advisory_xact_lock(:migrating)"), {"migrating": locks.MIGRATING}
+            )
             context.run_migrations()
             grant_application_role(connection, application_role)
 

@@ -10,14 +10,12 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
-from billing_app import embedded
+from billing_app import embedded, locks
 from billing_app.settings import Settings
 
 DATABASE = "tallybook"
 OWNER_ROLE = "tallybook_owner"
 APPLICATION_ROLE = "tallybook_app"
-# Any constant: two processes that make the roles at once take turns.
-_LOCK = 0x7A11B00C
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ def urls_of(server: embedded.Server, database: str) -> Urls:
 def create_database(server: embedded.Server, database: str) -> None:
     """Makes the two roles and the database, owned by the owner, unless they are there."""
     with psycopg.connect(_plain(server.url("postgres", server.superuser)), autocommit=True) as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+        connection.execute("SELECT pg_advisory_lock(%s)", [locks.PROVISIONING])
         for role in (OWNER_ROLE, APPLICATION_ROLE):
             if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
                 connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))

@@ -18,6 +18,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlmodel import Session
 
+from billing_app import locks
 from billing_app.db import Database
 from billing_app.demo.stage import Stage
 from billing_app.demo.story import Story
@@ -31,8 +32,6 @@ from billing_app.services.paging import LIMIT_MAX
 from billing_app.services.users import UserRow, create_user, list_users
 
 _DEMO = system("demo")
-# Any constant that nothing else on the database locks.
-_LOCK = 0x7A11B00E
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ class _Clock:
 def _alone(database: Database) -> Iterator[None]:
     """Waits until no other process loads. The transaction does nothing but hold the lock."""
     with database.transaction(_DEMO) as session:
-        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": locks.DEMO})
         yield
 
 

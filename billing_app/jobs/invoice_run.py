@@ -13,6 +13,7 @@ from datetime import date
 from sqlalchemy import text
 from sqlmodel import Session
 
+from billing_app import locks
 from billing_app.db import Database
 from billing_app.domain.actor import Actor, system
 from billing_app.services.closing import close_period
@@ -29,8 +30,6 @@ from billing_app.services.runs import (
 # Large enough that the statements' fixed costs vanish, small enough to hold the gate for some tens
 # of milliseconds and a chunk's lines in ten megabytes.
 CHUNK_CUSTOMERS = 5_000
-# The first half of the advisory lock's key; the second is the run's id.
-_EXECUTING = 0x7A11
 
 Progress = Callable[[RunRow], None]
 
@@ -104,6 +103,6 @@ def _sole_execution(database: Database, actor: Actor, run: RunRow) -> Iterator[b
 
     The transaction does nothing but hold the lock: it keeps no snapshot and no row.
     """
-    key = {"kind": _EXECUTING, "run": run.run_id}
+    key = {"kind": locks.RUN, "run": run.run_id}
     with database.transaction(actor) as session:
         yield bool(session.scalar(text("SELECT pg_try_advisory_xact_lock(:kind, :run)"), key))

@@ -32,8 +32,9 @@ class AuditEntry(SQLModel, table=True):
 
     __tablename__ = "audit_entry"
     __table_args__ = (
-        Index("ix_audit_entry_subject", "subject", "audit_id"),
-        Index("ix_audit_entry_actor_id", "actor_id", "audit_id"),
+        Index("ix_audit_entry_subject", "subject", "at", "audit_id"),
+        Index("ix_audit_entry_actor_id", "actor_id", "at", "audit_id"),
+        Index("ix_audit_entry_at", "at", "audit_id"),
     )
 
     audit_id: int | None = Field(default=None, sa_column=identity_column())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, select, tuple_
 
 from billing_app.domain.actor import Actor, Permission
 from billing_app.models import AuditEntry
@@ -39,16 +39,17 @@ def list_audit_entries(
 ) -> Page[AuditRow]:
     """The entries, newest first, a page at a time: all, one subject's, one actor's."""
     require(actor, Permission.READ)
-    query = select(AuditEntry).order_by(col(AuditEntry.audit_id).desc()).limit(check_limit(limit) + 1)
+    newest_first = col(AuditEntry.at).desc(), col(AuditEntry.audit_id).desc()
+    query = select(AuditEntry).order_by(*newest_first).limit(check_limit(limit) + 1)
     if subject:
         query = query.where(AuditEntry.subject == fields.line("subject", subject, at_most=fields.NAME_MAX))
     if actor_id:
         query = query.where(AuditEntry.actor_id == fields.line("actor", actor_id, at_most=fields.NAME_MAX))
-    after = decode_cursor(cursor, int)
+    after = decode_cursor(cursor, datetime, int)
     if after:
-        query = query.where(col(AuditEntry.audit_id) < after[0])
+        query = query.where(tuple_(col(AuditEntry.at), col(AuditEntry.audit_id)) < tuple_(*after))
     rows = [_as_row(entry) for entry in session.exec(query)]
-    return page_of(rows, limit, lambda row: (row.audit_id,))
+    return page_of(rows, limit, lambda row: (row.at, row.audit_id))
 
 
 def _as_row(entry: AuditEntry) -> AuditRow:

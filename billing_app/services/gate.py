@@ -12,15 +12,14 @@ from __future__ import annotations
 from sqlalchemy import text
 from sqlmodel import Session
 
-# Any constant that nothing else on the database locks.
-_GATE = 0x7A11B00D
+from billing_app import locks
 
 
 def pass_shared(session: Session) -> None:
     """For recording usage: many at once, none while a mark, a plan or a suspension moves."""
-    session.execute(text("SELECT pg_advisory_xact_lock_shared(:gate)"), {"gate": _GATE})
+    session.execute(text("SELECT pg_advisory_xact_lock_shared(:gate)"), {"gate": locks.GATE})
 
 
 def pass_alone(session: Session) -> None:
     """For moving a mark, a plan or a suspension: alone, and with no recording under way."""
-    session.execute(text("SELECT pg_advisory_xact_lock(:gate)"), {"gate": _GATE})
+    session.execute(text("SELECT pg_advisory_xact_lock(:gate)"), {"gate": locks.GATE})

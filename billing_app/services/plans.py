@@ -9,6 +9,7 @@ from decimal import Decimal
 from sqlalchemy import func, text
 from sqlmodel import Session, and_, col, or_, select
 
+from billing_app import locks
 from billing_app.db import now
 from billing_app.domain import rating
 from billing_app.domain.actor import Actor, Permission
@@ -21,9 +22,6 @@ from billing_app.services import audit, fields
 from billing_app.services.access import require
 from billing_app.services.ids import public_id
 from billing_app.services.paging import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
-
-# Any constant: the first half of the lock under which a name's next version is numbered.
-_NAME_LOCK = 0x7A11
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +93,7 @@ def create_plan(
 def _next_version(session: Session, name: str) -> int:
     """The version after the newest one of the name; until this ends nobody else numbers the name."""
     key = session.scalar(select(func.hashtext(func.lower(name))))
-    session.execute(text("SELECT pg_advisory_xact_lock(:lock, :key)"), {"lock": _NAME_LOCK, "key": key})
+    session.execute(text("SELECT pg_advisory_xact_lock(:lock, :key)"), {"lock": locks.PLAN_NAME, "key": key})
     newest = session.scalar(select(func.max(Plan.version)).where(func.lower(Plan.name) == func.lower(name)))
     return (newest or 0) + 1
 

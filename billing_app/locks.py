@@ -1,0 +1,13 @@
+"""The keys of our advisory locks, in one place, so that no two purposes share one."""
+
+from __future__ import annotations
+
+# One key each, of 64 bits: whatever else locks on the same database chooses others.
+PROVISIONING = 0x7A11_B00C_0001
+MIGRATING = 0x7A11_B00C_0002
+GATE = 0x7A11_B00C_0003
+DEMO = 0x7A11_B00C_0004
+
+# The first of two keys of 32 bits; the second says which plan's name, which run.
+PLAN_NAME = 0x7A11_0001
+RUN = 0x7A11_0002
