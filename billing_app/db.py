@@ -23,7 +23,11 @@ Result = TypeVar("Result")
 _RETRYABLE = {"40001", "40P01"}
 _TRIES_MAX = 8
 # An acknowledged event is on disk whatever the server's default; dates are UTC whatever its zone.
-_SESSION_OPTIONS = "-c synchronous_commit=on -c timezone=UTC -c application_name=tallybook"
+# A filter that fits everything wants another plan than a rare one: none is kept for all values.
+_SESSION_OPTIONS = (
+    "-c synchronous_commit=on -c timezone=UTC -c plan_cache_mode=force_custom_plan"
+    " -c application_name=tallybook"
+)
 
 
 def utc_now() -> datetime:

@@ -5,6 +5,8 @@ A float never enters: every parser takes strings, ints and Decimals and refuses 
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation, Overflow
 
 from billing_app.domain.currencies import exponent
@@ -93,6 +95,11 @@ def round_half_up(exact_amount: Decimal, currency: str) -> int:
     digits = exponent(currency)
     rounded = _ROUNDING.quantize(exact_amount, _ONE.scaleb(-digits))
     return int(rounded.scaleb(digits, EXACT))
+
+
+def exact_sum(numbers: Iterable[Decimal]) -> Decimal:
+    """The sum without losing a digit; the caller's context, which would round, is not asked."""
+    return functools.reduce(EXACT.add, numbers, Decimal(0))
 
 
 def plain(number: Decimal) -> str:

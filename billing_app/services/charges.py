@@ -14,6 +14,7 @@ from typing import Any
 
 from psycopg import Cursor
 
+from billing_app.domain.money import EXACT
 from billing_app.domain.periods import bounds
 from billing_app.domain.rating import ZERO, LateUsage, Line, Plan, invoice_lines
 
@@ -108,7 +109,7 @@ def _late_usage(
     late = defaultdict(list)
     for customer_id, month, quantity in arrived:
         already = before.get((customer_id, month), ZERO)
-        late[customer_id].append((month, already, already + quantity))
+        late[customer_id].append((month, already, EXACT.add(already, quantity)))
     return late
 
 

@@ -22,6 +22,7 @@ from sqlmodel import Session
 from billing_app.db import driver_cursor
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.invoice import InvoiceContent, content_sha256, due_date, invoice_number
+from billing_app.domain.money import EXACT, exact_sum
 from billing_app.domain.periods import label, next_period, periods_between
 from billing_app.domain.rating import ZERO, LateUsage, Line, Plan, invoice_lines, rate
 from billing_app.services.access import require
@@ -204,15 +205,12 @@ def _expected_lines(account: _Account, period_start: date) -> tuple[Line, ...]:
         if each.usage_period == period_start:
             own = each.quantity
         elif plan := account.plan_of(each.usage_period):
-            before = sum(
-                (
-                    other.quantity
-                    for other in account.usage
-                    if other.usage_period == each.usage_period and other.billing_period < period_start
-                ),
-                ZERO,
+            before = exact_sum(
+                other.quantity
+                for other in account.usage
+                if other.usage_period == each.usage_period and other.billing_period < period_start
             )
-            late.append(LateUsage(each.usage_period, plan, before, before + each.quantity))
+            late.append(LateUsage(each.usage_period, plan, before, EXACT.add(before, each.quantity)))
     return invoice_lines(account.plan_of(period_start), period_start, own, late)
 
 
@@ -249,7 +247,7 @@ def _check_charged(account: _Account, report: Report) -> None:
     billed: dict[date, Decimal] = defaultdict(lambda: ZERO)
     for each in account.usage:
         if each.billing_period in invoiced:
-            billed[each.usage_period] += each.quantity
+            billed[each.usage_period] = EXACT.add(billed[each.usage_period], each.quantity)
     for month in sorted(charged.keys() | billed.keys()):
         report.usage_months += 1
         plan = account.plan_of(month)
