@@ -113,6 +113,20 @@ class User:
         self.process.wait()
 
 
+def asks_the_server(user: User) -> bool:
+    """Tell whether a user is asking just now how the server is."""
+    for child in psutil.Process(user.process.pid).children():
+        with suppress(psutil.NoSuchProcess):
+            if child.name() == "pg_isready":
+                return True
+    return False
+
+
+def has_open(user: User, path: Path) -> bool:
+    """Tell whether a user has a file open."""
+    return str(path) in [file.path for file in psutil.Process(user.process.pid).open_files()]
+
+
 class Users:
     """Makes users, and sees to their end."""
 

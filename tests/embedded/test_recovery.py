@@ -16,8 +16,8 @@ import pytest
 from billing_app.embedded import EmbeddedPostgresError, Server, server
 from billing_app.embedded_places import runnable_programs, server_account
 from tests.embedded.processes import (
-    User,
     Users,
+    asks_the_server,
     connect,
     crash,
     kill,
@@ -47,15 +47,6 @@ def take_over(lock_file: Path, pid: int) -> None:
     """Make a lock file name another process, as when its process id is used again."""
     _, rest = lock_file.read_text().split("\n", 1)
     lock_file.write_text(f"{pid}\n{rest}")
-
-
-def asks_the_server(user: User) -> bool:
-    """Tell whether a user is asking just now how the server is."""
-    for child in psutil.Process(user.process.pid).children():
-        with suppress(psutil.NoSuchProcess):
-            if child.name() == "pg_isready":
-                return True
-    return False
 
 
 def test_every_acknowledged_row_is_there_after_kill_9(data_dir: Path) -> None:

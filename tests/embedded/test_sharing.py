@@ -2,14 +2,20 @@
 
 import os
 import signal
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from billing_app.embedded import server
-from tests.embedded.processes import Users, connect, postmasters, started_at
+from tests.embedded.processes import (
+    Users,
+    asks_the_server,
+    connect,
+    has_open,
+    postmasters,
+    started_at,
+    wait_until,
+)
 
 
 def test_starts_when_entered_and_is_gone_when_left(data_dir: Path) -> None:
@@ -51,31 +57,26 @@ def test_four_at_once_from_nothing_share_one(data_dir: Path, users: Users) -> No
     assert not postmasters(data_dir)
 
 
-def test_whoever_comes_while_the_last_leaves_gets_a_server(data_dir: Path) -> None:
-    handing_over = threading.Barrier(2)
-
-    def come_and_go(first: bool) -> int:
-        queries = 0
-        for turn in range(4):
-            if turn > 0 or not first:
-                handing_over.wait()  # comes when the other leaves
-            with server(data_dir) as entered, connect(entered) as connection:
-                for _ in range(1000):
-                    connection.execute("SELECT 1")
-                    queries += 1
-                if turn < 3 or first:
-                    handing_over.wait()
-        return queries
-
-    def without_keeping_the_other(first: bool) -> int:
-        try:
-            return come_and_go(first)
-        except BaseException:
-            handing_over.abort()
-            raise
-
-    with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(without_keeping_the_other, [True, False])) == [4000, 4000]
+def test_whoever_comes_while_the_last_leaves_waits_for_a_server_of_its_own(
+    data_dir: Path, users: Users
+) -> None:
+    leaving = users(data_dir)
+    before = leaving.says()
+    (postmaster,) = postmasters(data_dir)
+    postmaster.suspend()  # so leaving takes as long as this test wants
+    leaving.process.stdin.close()
+    wait_until(lambda: asks_the_server(leaving))
+    coming = users(data_dir)
+    wait_until(lambda: has_open(coming, data_dir / "users.lock"))
+    # Time enough to join a server that is about to be stopped, if nothing kept it from that.
+    wait_until(lambda: not asks_the_server(leaving))
+    wait_until(lambda: asks_the_server(leaving))
+    postmaster.resume()
+    assert leaving.leave() == 0
+    now = coming.says()
+    assert now.startswith("in ")
+    assert now != before
+    assert coming.leave() == 0
     assert not postmasters(data_dir)
 
 
