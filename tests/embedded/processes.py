@@ -63,7 +63,12 @@ def postmasters(data_dir: Path) -> list[psutil.Process]:
     home = data_dir / "elsewhere"
     processes = server_processes(home.readlink() if home.is_symlink() else data_dir)
     pids = {process.pid for process in processes}
-    return [process for process in processes if process.ppid() not in pids]
+    found = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            if process.ppid() not in pids:
+                found.append(process)
+    return found
 
 
 def kill(process: psutil.Process) -> None:

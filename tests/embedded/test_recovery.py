@@ -49,6 +49,19 @@ def take_over(lock_file: Path, pid: int) -> None:
     lock_file.write_text(f"{pid}\n{rest}")
 
 
+def named(data_dir: Path, title: str) -> psutil.Process:
+    """Wait for the process of the server with this in its title, and answer it."""
+
+    def find() -> psutil.Process | None:
+        for process in server_processes(data_dir):
+            with suppress(psutil.NoSuchProcess):
+                if title in " ".join(process.cmdline()):
+                    return process
+        return None
+
+    return wait_until(find)
+
+
 def test_every_acknowledged_row_is_there_after_kill_9(data_dir: Path) -> None:
     acknowledged: list[int] = []
 
@@ -108,8 +121,7 @@ def test_a_stranger_is_not_hurt_while_a_process_of_the_dead_server_lives(
 ) -> None:
     user = users(data_dir)
     assert user.says()
-    home = server_processes(data_dir)
-    (last,) = [process for process in home if "checkpointer" in " ".join(process.cmdline())]
+    last = named(data_dir, "checkpointer")
     last.suspend()
     with stranger() as living:
         kill(postmasters(data_dir)[0])
@@ -152,14 +164,7 @@ def long_recovery(data_dir: Path) -> Path:
 
 def recovering(data_dir: Path) -> psutil.Process:
     """Wait for the process that replays the log, and answer it."""
-
-    def find() -> psutil.Process | None:
-        with suppress(psutil.NoSuchProcess):
-            found = [p for p in server_processes(data_dir) if "startup recovering" in " ".join(p.cmdline())]
-            return found[0] if found else None
-        return None
-
-    return wait_until(find)
+    return named(data_dir, "startup recovering")
 
 
 def test_a_server_still_recovering_is_waited_for(long_recovery: Path, users: Users) -> None:
