@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import getpass
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, 
 
 def main() -> None:
     """The console script: every known failure is one line on standard error and exit code 1."""
+    # Ended by a signal or not, what is open is left in order: the embedded database above all.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app()
     except BillingError as error:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -39,11 +37,10 @@ class Clock:
 @pytest.fixture(scope="session")
 def server() -> Iterator[embedded.Server]:
     """An embedded server of this run alone, gone with it."""
-    with tempfile.TemporaryDirectory(prefix="tb") as directory:
-        with embedded.server(Path(directory) / "postgres") as running:
-            create_database(running, _TEMPLATE)
-            migrate(urls_of(running, _TEMPLATE))
-            yield running
+    with embedded.temporary_server() as running:
+        create_database(running, _TEMPLATE)
+        migrate(urls_of(running, _TEMPLATE))
+        yield running
 
 
 @contextmanager
