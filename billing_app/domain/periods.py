@@ -75,8 +75,9 @@ _MOMENT = re.compile(
 
 
 def parse_moment(value: object) -> datetime:
-    """An RFC 3339 timestamp with its offset, or an aware datetime, cut to microseconds.
+    """An RFC 3339 timestamp with its offset, or an aware datetime, cut to microseconds and in UTC.
 
+    In UTC, since RFC 3339 has offsets (up to 23:59) that PostgreSQL has not (up to 15:59).
     Raises ValueError for everything else, a timestamp without an offset included.
     """
     if isinstance(value, datetime):
@@ -91,6 +92,8 @@ def parse_moment(value: object) -> datetime:
             raise ValueError("must be a moment that exists") from None
     if moment.tzinfo is None:
         raise ValueError("must have an offset, such as Z")
-    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+    years = range(FIRST_YEAR, LAST_YEAR + 1)
+    # As written first: a moment at the very end of the calendar can't be told in UTC.
+    if moment.year not in years or moment.astimezone(UTC).year not in years:
         raise ValueError(f"must be in the years {FIRST_YEAR} to {LAST_YEAR}")
-    return moment
+    return moment.astimezone(UTC)

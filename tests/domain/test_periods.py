@@ -95,6 +95,13 @@ def test_what_is_no_period_is_refused(text: object) -> None:
         parse_period(text)
 
 
+@pytest.mark.parametrize("offset", ["+00:00", "+05:45", "-11:30", "+23:59", "-23:59"])
+def test_a_moment_comes_out_in_utc(offset: str) -> None:
+    moment = parse_moment(f"2026-10-15T12:00:00{offset}")
+    assert moment.tzinfo is UTC
+    assert moment == datetime.fromisoformat(f"2026-10-15T12:00:00{offset}")
+
+
 @given(moments)
 def test_a_moment_is_read_back_as_it_was_written(moment: datetime) -> None:
     assert parse_moment(moment.isoformat()) == moment
@@ -116,7 +123,9 @@ def test_a_moment_is_cut_to_microseconds(text: str, microseconds: int) -> None:
 @pytest.mark.parametrize(
     "value",
     ["2026-10-01T00:00:00", "2026-10-01", "2026-02-29T00:00:00Z", "2026-10-01T24:00:01Z", "2026-10-01T00:00Z", "now",
-     "", None, 1790812800, FIRST.replace(tzinfo=None), "1969-12-31T23:59:59Z"],
+     "", None, 1790812800, FIRST.replace(tzinfo=None), "1969-12-31T23:59:59Z", "1970-01-01T00:00:00+00:01",
+     "9998-12-31T23:59:59-00:01", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00",
+     "2016-12-31T23:59:60Z"],
 )  # fmt: skip
 def test_what_is_no_moment_with_an_offset_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match=r"^must "):
