@@ -43,11 +43,12 @@ def overlap(database: Database, first: Work, second: Work) -> Overlap:
             done = first(session)
             session.flush()
             running = pool.submit(_outcome, database, second)
-            waited = _blocked_before_end(database, running)
+            waited = blocked_before_end(database, running)
         return Overlap(done, running.result(timeout=30), waited)
 
 
-def _blocked_before_end(database: Database, running: Future[Any]) -> bool:
+def blocked_before_end(database: Database, running: Future[Any]) -> bool:
+    """Whether somebody comes to wait for a lock before `running` ends; returns as soon as it is known."""
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as observer:
         while not running.done():
             if observer.scalar(_BLOCKED):

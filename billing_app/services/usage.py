@@ -193,7 +193,8 @@ def _check_rows(reports: Sequence[UsageReport]) -> tuple[list[_Incoming], list[R
             refused.append(RowResult(index, "rejected", "invalid", f"{field}: {error}", field))
             continue
         customer_id = find_number("cus", customer) if customer.startswith("cus_") else None
-        customer_key = customer.lower() if customer_id is None else None
+        # Keys are ASCII; in Unicode other letters have the same lower case, the Kelvin sign that of K.
+        customer_key = customer.lower() if customer_id is None and customer.isascii() else None
         incoming.append(_Incoming(index, customer_id, customer_key, key, amount, moment))
     return incoming, refused
 
@@ -281,13 +282,16 @@ _JUDGE = f"""
 
 
 def _explain(judged: Iterable[Any], fresh: set[tuple[int, str]]) -> list[RowResult]:
-    """A result for each row but those that inserted their event: the first of each fresh key."""
+    """A result for each row but those that inserted their event: the first row of each fresh key
+    that was not refused."""
     results = []
     for index, customer_id, key, refusal, known, same in judged:
-        if (customer_id, key) in fresh:
+        inserted = (customer_id, key) in fresh
+        if inserted and not refusal:
             fresh.discard((customer_id, key))
-        elif not known:
-            results.append(_refusal(index, refusal))
+        elif inserted or not known:
+            # A customer that was made between the two statements came too late for the first.
+            results.append(_refusal(index, refusal or "customer_not_found"))
         elif same:
             results.append(RowResult(index, "duplicate"))
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 
 import psycopg
@@ -13,6 +14,7 @@ from billing_app.errors import BillingError, Conflict, Forbidden, Invalid, NotFo
 from billing_app.services.usage import RowResult, UsageReport, record_usage
 from tests.billing.shop import Shop
 from tests.conftest import Clock
+from tests.races import blocked_before_end
 
 NOW = "2026-11-15T12:00:00Z"
 
@@ -77,7 +79,9 @@ def test_five_minutes_ahead_are_forgiven(acme: Shop) -> None:
 
 
 def test_an_unknown_customer(acme: Shop) -> None:
-    for name in ("nobody", "cus_999", "cus_x", "%"):
+    # The Kelvin sign, a letter of its own, has the lower case of K.
+    acme.customer("kilo", "2026-09")
+    for name in ("nobody", "cus_999", "cus_x", "%", "\N{KELVIN SIGN}ilo"):
         with pytest.raises(NotFound) as refused:
             acme.use(name, "a", 1)
         assert refused.value.code == "customer_not_found"
@@ -173,6 +177,47 @@ def test_in_a_batch_each_row_has_its_own_answer(acme: Shop, owner: psycopg.Conne
     assert isinstance(outcome.results[0], RowResult)
     rows = owner.execute("SELECT idempotency_key, quantity FROM usage_event ORDER BY 1").fetchall()
     assert rows == [("new", 1), ("old", 5), ("other", 1)]
+
+
+def test_of_the_rows_of_a_key_the_first_that_may_be_recorded_stands(acme: Shop) -> None:
+    ahead = "2026-12-01T00:00:00Z"
+    outcome = acme.use_many([UsageReport("acme", "k", 1, moment) for moment in (ahead, NOW, ahead, NOW)])
+    assert outcome.recorded == 1
+    assert [(each.index, each.status, each.code) for each in outcome.results] == [
+        (0, "rejected", "occurred_in_future"),
+        (2, "conflict", "idempotency_conflict"),
+        (3, "duplicate", None),
+    ]
+
+
+def test_no_offset_spoils_a_batch(acme: Shop) -> None:
+    outcome = acme.use_many(
+        [
+            UsageReport("acme", "a", 1, "2026-11-02T12:00:00+23:59"),
+            UsageReport("acme", "b", 1, "2026-10-31T12:00:00-23:59"),
+            UsageReport("acme", "c", 1, "9998-12-31T23:59:59-23:59"),
+        ]
+    )
+    assert (outcome.recorded, outcome.rejected) == (2, 1)
+
+
+def test_a_customer_made_while_a_batch_waits_is_not_there_yet(
+    shop: Shop, database: Database, admin: Actor
+) -> None:
+    shop.customer("acme", "2026-09")
+    plan_id = shop.plan()
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction(admin) as session:
+            record_usage(session, admin, UsageReport("acme", "same", 1, NOW))
+            batch = [UsageReport("acme", "same", 1, NOW), UsageReport("newcomer", "k", 1, NOW)]
+            answer = pool.submit(shop.use_many, batch)
+            assert blocked_before_end(database, answer)
+            shop.customer("newcomer", "2026-09", plan_id)
+        results = answer.result().results
+    assert [(each.status, each.code) for each in results] == [
+        ("duplicate", None),
+        ("rejected", "customer_not_found"),
+    ]
 
 
 def test_a_batch_of_one_too_many(acme: Shop, owner: psycopg.Connection) -> None:
