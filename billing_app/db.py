@@ -22,10 +22,12 @@ Result = TypeVar("Result")
 # Serialization failure and deadlock: the database undid the transaction and asks for another try.
 _RETRYABLE = {"40001", "40P01"}
 _TRIES_MAX = 8
-# An acknowledged event is on disk whatever the server's default; dates are UTC whatever its zone.
+# An acknowledged event is on disk whatever the server's default; dates are UTC whatever its zone,
+# and written as the driver can read them; a temporary table never hides one of ours.
 # A filter that fits everything wants another plan than a rare one: none is kept for all values.
 _SESSION_OPTIONS = (
-    "-c synchronous_commit=on -c timezone=UTC -c plan_cache_mode=force_custom_plan"
+    "-c synchronous_commit=on -c timezone=UTC -c datestyle=ISO -c search_path=public,pg_temp"
+    " -c plan_cache_mode=force_custom_plan"
     " -c application_name=tallybook"
 )
 
@@ -72,7 +74,7 @@ class Database:
             try:
                 with self.transaction(actor) as session:
                     return work(session)
-            except DBAPIError as error:
+            except (DBAPIError, psycopg.Error) as error:
                 if not is_retryable(error) or attempt == _TRIES_MAX:
                     raise
                 time.sleep(random.uniform(0, 0.01 * 2**attempt))
@@ -83,14 +85,19 @@ class Database:
         self.engine.dispose()
 
 
-def is_retryable(error: DBAPIError) -> bool:
+def is_retryable(error: Exception) -> bool:
     """Whether the transaction failed only because of others running at the same time."""
-    return getattr(error.orig, "sqlstate", None) in _RETRYABLE
+    return _sqlstate(error) in _RETRYABLE
 
 
 def is_unavailable(error: Exception) -> bool:
     """Whether the database could not be reached, as against having refused something."""
-    return isinstance(error, OperationalError) and not getattr(error.orig, "sqlstate", None)
+    return isinstance(error, (OperationalError, psycopg.OperationalError)) and not _sqlstate(error)
+
+
+def _sqlstate(error: Exception) -> str | None:
+    """The database's code of an error, whether it came through SQLAlchemy or a driver's cursor."""
+    return getattr(getattr(error, "orig", error), "sqlstate", None)
 
 
 def now(session: Session) -> datetime:

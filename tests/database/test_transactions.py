@@ -1,0 +1,102 @@
+"""Transactions: tried again when the database asks for it, whatever the server's defaults are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import Session
+
+from billing_app.db import Database, driver_cursor, is_unavailable
+from billing_app.domain.actor import SYSTEM, Actor
+from billing_app.jobs.verification import verify
+from billing_app.provision import Urls
+from tests.billing.shop import Shop
+from tests.conftest import Clock
+
+Ask = Callable[[Session, str], object]
+
+
+def through_the_session(session: Session, statement: str) -> object:
+    return session.execute(text(statement))
+
+
+def through_a_driver_cursor(session: Session, statement: str) -> object:
+    with driver_cursor(session) as db:
+        return db.execute(statement)
+
+
+@pytest.mark.parametrize("ask", [through_the_session, through_a_driver_cursor])
+@pytest.mark.parametrize("sqlstate", ["40001", "40P01"])
+def test_what_failed_only_because_of_others_is_tried_again(
+    database: Database, ask: Ask, sqlstate: str
+) -> None:
+    tries: list[int] = []
+
+    def work(session: Session) -> int:
+        tries.append(1)
+        if len(tries) < 3:
+            ask(session, f"DO $$ BEGIN RAISE SQLSTATE '{sqlstate}'; END $$")
+        return len(tries)
+
+    assert database.run(SYSTEM, work) == 3
+
+
+@pytest.mark.parametrize("ask", [through_the_session, through_a_driver_cursor])
+def test_anything_else_is_not_tried_again(database: Database, ask: Ask) -> None:
+    tries: list[int] = []
+
+    def work(session: Session) -> None:
+        tries.append(1)
+        ask(session, "SELECT 1 / 0")
+
+    with pytest.raises((DBAPIError, psycopg.Error)) as caught:
+        database.run(SYSTEM, work)
+    assert len(tries) == 1
+    assert not is_unavailable(caught.value)
+
+
+@pytest.mark.parametrize("ask", [through_the_session, through_a_driver_cursor])
+def test_a_lost_connection_is_told_from_a_refusal(database: Database, ask: Ask) -> None:
+    def lose(session: Session) -> None:
+        with driver_cursor(session) as db:
+            db.connection.close()
+        ask(session, "SELECT 1")
+
+    with pytest.raises((DBAPIError, psycopg.Error)) as caught:
+        database.run(SYSTEM, lose)
+    assert is_unavailable(caught.value)
+
+
+def test_the_servers_defaults_do_not_matter(
+    urls: Urls, owner: psycopg.Connection, clock: Clock, admin: Actor
+) -> None:
+    for default in (
+        "timezone = 'Pacific/Kiritimati'",
+        "datestyle = 'SQL, DMY'",
+        "default_transaction_isolation = 'serializable'",
+        "default_transaction_read_only = on",
+        "synchronous_commit = off",
+    ):
+        database_name = sql.Identifier(owner.info.dbname)
+        owner.execute(sql.SQL("ALTER DATABASE {} SET ").format(database_name) + sql.SQL(default))  # type: ignore[arg-type]
+    database = Database(urls.application, clock=clock)
+    shop = Shop(database, admin)
+    shop.customer("acme", "2026-10")
+    shop.use("acme", "last", 1100, "2026-10-31T23:59:59.999999Z")
+    shop.use("acme", "first", 1, "2026-11-01T00:00:00Z")
+    assert shop.invoice("acme", "2026-10").total_minor == 3025
+    assert verify(database, admin).ok
+    with database.transaction(SYSTEM) as session:
+        assert session.scalar(text("SHOW synchronous_commit")) == "on"
+    database.close()
+
+
+def test_a_temporary_table_hides_none_of_ours(database: Database) -> None:
+    with database.transaction(SYSTEM) as session:
+        session.execute(text("CREATE TEMPORARY TABLE plan (mine integer) ON COMMIT DROP"))
+        session.execute(text("SELECT plan_id FROM plan"))
