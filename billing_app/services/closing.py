@@ -59,6 +59,7 @@ def close_period(
     """
     require(actor, Permission.INVOICE)
     require_ended(session, period_start)
+    _lock_marks(session, customer_ids)
     gate.pass_alone(session)
     with driver_cursor(session) as db:
         blocked = _blocked(db, period_start, customer_ids)
@@ -69,6 +70,16 @@ def close_period(
             [period_start, [each for each in customer_ids if each not in blocked_ids], period_start],
         )
     return blocked
+
+
+def _lock_marks(session: Session, customer_ids: Sequence[int]) -> None:
+    """Waits for payments and invoices under way before the gate, so that recording does not wait for
+    them too; in one order, so that nobody who locks these rows deadlocks with another."""
+    with driver_cursor(session) as db:
+        db.execute(
+            "SELECT FROM customer_billing WHERE customer_id = ANY(%s) ORDER BY customer_id FOR NO KEY UPDATE",
+            [list(customer_ids)],
+        )
 
 
 def _blocked(db: Cursor[Any], period_start: date, customer_ids: Sequence[int]) -> tuple[Blocked, ...]:

@@ -1,0 +1,37 @@
+"""Closing holds the gate alone, and so as briefly as can be."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor, wait
+from datetime import date
+
+from sqlmodel import Session
+
+from billing_app.db import Database
+from billing_app.domain.actor import Actor
+from billing_app.services.closing import close_period
+from billing_app.services.payments import record_payment
+from tests.billing.shop import Shop
+from tests.races import blocked_before_end
+
+
+def test_recording_does_not_wait_for_a_payment_that_closing_waits_for(
+    shop: Shop, database: Database, admin: Actor
+) -> None:
+    customer_id = shop.customer("acme", "2026-09")
+    shop.invoice("acme", "2026-09")
+
+    def close(session: Session) -> None:
+        close_period(session, admin, period_start=date(2026, 10, 1), customer_ids=[customer_id])
+
+    with ThreadPoolExecutor(2) as pool:
+        with database.transaction(admin) as session:
+            record_payment(
+                session, admin, "ACME-0001", amount="1", received_on=date(2026, 11, 1), idempotency_key="p"
+            )
+            closing = pool.submit(database.run, admin, close)
+            assert blocked_before_end(database, closing)
+            recording = pool.submit(shop.use, "acme", "a", 1, "2026-10-05T00:00:00Z")
+            recorded = wait([recording], timeout=10).done
+        closing.result(timeout=20)
+    assert recording in recorded
