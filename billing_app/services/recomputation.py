@@ -95,6 +95,13 @@ class _Account:
     invoices: list[_Stored]
     paid: dict[date, Decimal]
 
+    @property
+    def first(self) -> date:
+        """The first month with a plan; the month after all that is settled when there is none."""
+        if self.subscriptions:
+            return self.subscriptions[0][0]
+        return next_period(self.customer.settled_through)
+
     def plan_of(self, month: date) -> Plan | None:
         plan = None
         for effective_from, each in self.subscriptions:
@@ -142,7 +149,7 @@ def _check_account(account: _Account, report: Report) -> None:
 
 
 def _check_events(account: _Account, report: Report) -> None:
-    """Every event on exactly one invoice, or in a period that is still open."""
+    """Every event on exactly one invoice, or in a period that is still open; no month left out."""
     invoiced: dict[date, int] = defaultdict(int)
     for stored in account.invoices:
         invoiced[stored.content.period_start] += 1
@@ -154,8 +161,14 @@ def _check_events(account: _Account, report: Report) -> None:
         if account.plan_of(month) or any(each.billing_period == month for each in account.usage)
     }
     report.awaiting_invoice += [f"{account.customer.key} {label(month)}" for month in sorted(awaiting)]
+    for month in periods_between(account.first, next_period(account.customer.settled_through)):
+        if account.plan_of(month) and not invoiced[month]:
+            report.differs(f"{account.customer.key}: {label(month)} is settled, has a plan and no invoice")
+    oldest_open = next_period(account.customer.closed_through)
     for each in account.usage:
         report.events += each.events
+        if each.billing_period > max(each.usage_period, oldest_open):
+            report.differs(f"{_of(account, each)}: {each.events} events billed later than they can be")
         if each.billing_period > account.customer.closed_through or each.billing_period in awaiting:
             report.events_open += each.events
         elif invoiced[each.billing_period] == 1:

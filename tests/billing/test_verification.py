@@ -91,6 +91,10 @@ def test_finance_may_not_run_one(billed: Shop, database: Database, finance: Acto
         (("UPDATE customer_billing SET closed_through = '2026-09-01', settled_through = '2026-09-01'"
          " WHERE customer_id = 1"), "ACME-0002: is for a period that is still open"),
         ("UPDATE payment SET amount_minor = 99999", "acme: 2026-09 is paid beyond its total"),
+        ("UPDATE usage_event SET billing_period = '2027-01-01' WHERE idempotency_key = 'nov' AND customer_id = 1",
+         "acme, 2026-11 billed in 2027-01: 1 events billed later"),
+        (("UPDATE customer_billing SET closed_through = '2026-11-01', settled_through = '2026-11-01'"
+         " WHERE customer_id = 1"), "acme: 2026-11 is settled, has a plan and no invoice"),
     ],
 )  # fmt: skip
 def test_every_difference_is_found_and_named(
