@@ -17,7 +17,14 @@ PRIVILEGES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(APPEND_ONLY, _READ_AND_ADD),
     "alembic_version": ("SELECT",),
     "api_token": _READ_ADD_CHANGE,
-    "customer": _READ_ADD_CHANGE,
+    # A customer's key and currency stay what they were.
+    "customer": (
+        *_READ_AND_ADD,
+        "UPDATE (name)",
+        "UPDATE (email)",
+        "UPDATE (billing_address)",
+        "UPDATE (version)",
+    ),
     "customer_billing": _READ_ADD_CHANGE,
     "invoice_run": _READ_ADD_CHANGE,
     "invoice_run_failure": _READ_AND_ADD,
@@ -25,7 +32,7 @@ PRIVILEGES: dict[str, tuple[str, ...]] = {
     "plan": (*_READ_AND_ADD, "UPDATE (archived_at)"),
     # Setting a plan from a month on replaces the rows from that month on.
     "subscription": ("SELECT", "INSERT", "DELETE"),
-    "suspension": _READ_ADD_CHANGE,
+    "suspension": (*_READ_AND_ADD, "UPDATE (ended_at)"),
     "user_account": _READ_ADD_CHANGE,
     "user_session": _READ_ADD_CHANGE,
     "verification": _READ_AND_ADD,
@@ -36,6 +43,8 @@ def grant_application_role(connection: Connection, role: str) -> None:
     """Gives the role exactly `PRIVILEGES` and nothing else; the owner must be connected."""
     quoted = connection.dialect.identifier_preparer.quote(role)
     present = set(connection.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")))
+    # Databases that began before PostgreSQL 15 let everybody make tables here.
+    connection.execute(text(f"REVOKE CREATE ON SCHEMA public FROM PUBLIC, {quoted}"))
     connection.execute(text(f"GRANT USAGE ON SCHEMA public TO {quoted}"))
     for table in sorted(present & PRIVILEGES.keys()):
         connection.execute(text(f"REVOKE ALL ON {table} FROM {quoted}, PUBLIC"))

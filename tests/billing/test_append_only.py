@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from billing_app.migrations import migrate
 from billing_app.privileges import APPEND_ONLY, PRIVILEGES
 from billing_app.provision import Urls
 from billing_app.services.payments import record_payment, reverse_payment
@@ -146,6 +147,24 @@ def test_marks_terms_and_past_subscriptions_stay(
         application.execute(attack)
     with pytest.raises(errors.RestrictViolation):
         owner.execute(attack)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "UPDATE customer SET key = 'other'",
+        "UPDATE customer SET currency = 'EUR'",
+        "UPDATE suspension SET started_at = now()",
+        "CREATE TABLE public.mine (number integer)",
+    ],
+)
+def test_what_the_application_has_no_use_for(
+    billed: Shop, application: psycopg.Connection, owner: psycopg.Connection, urls: Urls, attack: str
+) -> None:
+    owner.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")  # as in databases from before PostgreSQL 15
+    migrate(urls)
+    with pytest.raises(errors.InsufficientPrivilege):
+        application.execute(attack)
 
 
 def test_the_application_has_exactly_the_declared_privileges(owner: psycopg.Connection) -> None:
