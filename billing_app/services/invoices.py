@@ -239,7 +239,8 @@ def locate(db: Cursor[Any], number: str) -> tuple[int, int]:
     Raises NotFound (`invoice_not_found`); that the customer has that many invoices is not asked.
     """
     parts = split_invoice_number(number)
-    if parts and "\0" not in number:
+    # Keys are ASCII, and what the database can't hold is not among them.
+    if parts and number.isascii() and "\0" not in number:
         db.execute("SELECT customer_id FROM customer WHERE lower(key) = %s", [parts[0]])
         if row := db.fetchone():
             return row[0], parts[1]

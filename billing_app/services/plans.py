@@ -65,7 +65,8 @@ def create_plan(
     """
     require(actor, Permission.WRITE_CUSTOMERS)
     name = fields.line("name", name, at_most=fields.NAME_MAX)
-    fields.parsed("currency", exponent, fields.line("currency", currency, at_most=3))
+    currency = fields.line("currency", currency, at_most=3)
+    fields.parsed("currency", exponent, currency)
     plan = Plan(
         name=name,
         version=0,

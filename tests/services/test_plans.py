@@ -47,6 +47,12 @@ def test_terms_are_kept_exactly(database: Database) -> None:
         assert plans.get_plan(session, SYSTEM, plan.plan_id) == plan
 
 
+def test_a_currency_is_trimmed_as_names_are(database: Database) -> None:
+    assert make_plan(database, currency=" KWD ").currency == "KWD"
+    with refused("invalid", field="currency"):
+        make_plan(database, currency="usd")
+
+
 def test_the_same_name_whatever_its_case_is_the_next_version(database: Database) -> None:
     made = [make_plan(database, name=name) for name in ("Pro", " PRO ", "pro", "Professional")]
     assert [plan.version for plan in made] == [1, 2, 3, 1]
