@@ -246,13 +246,17 @@ def upgrade() -> None:
         sa.Column("customer_billing_address", sa.Text(), nullable=False),
         sa.Column("previous_sha256", sa.Text(), nullable=True),
         sa.Column("content_sha256", sa.Text(), nullable=False),
-        sa.CheckConstraint("content_sha256 ~ '^[0-9a-f]{64}$'", name=op.f("ck_invoice_content_sha256_form")),
+        sa.CheckConstraint(
+            "length(content_sha256) = 64 AND content_sha256 !~ '[^0-9a-f]'",
+            name=op.f("ck_invoice_content_sha256_form"),
+        ),
         sa.CheckConstraint(
             "number = upper(customer_key) || '-' || CASE WHEN sequence > 9999 THEN sequence::text ELSE lpad(sequence::text, 4, '0') END",
             name=op.f("ck_invoice_number_form"),
         ),
         sa.CheckConstraint(
-            "previous_sha256 ~ '^[0-9a-f]{64}$'", name=op.f("ck_invoice_previous_sha256_form")
+            "length(previous_sha256) = 64 AND previous_sha256 !~ '[^0-9a-f]'",
+            name=op.f("ck_invoice_previous_sha256_form"),
         ),
         sa.CheckConstraint("(sequence = 1) = (previous_sha256 IS NULL)", name=op.f("ck_invoice_chained")),
         sa.CheckConstraint(

@@ -118,10 +118,10 @@ def next_customers(session: Session, actor: Actor, run: str, limit: int) -> list
     require(actor, Permission.INVOICE)
     rows = session.execute(
         text(
-            "SELECT b.customer_id FROM customer_billing b, invoice_run r"
-            " WHERE r.run_id = :run_id AND r.status = 'running'"
-            " AND b.customer_id > r.done_through_customer_id"
-            " ORDER BY b.customer_id LIMIT :limit"
+            "SELECT customer_id FROM customer_billing WHERE customer_id > ("
+            " SELECT done_through_customer_id FROM invoice_run"
+            " WHERE run_id = :run_id AND status = 'running')"
+            " ORDER BY customer_id LIMIT :limit"
         ),
         {"run_id": get_number("run", run, "run"), "limit": limit},
     )
