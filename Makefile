@@ -19,7 +19,7 @@ dev: setup ## the same, reloading what is edited
 
 test: ## run every test
 	@$(PYTHON) tools/setup.py --browser
-	@$(BIN)/python -m pytest -q tests
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
 
 lint: setup ## check style, types and which module may import which
 	$(BIN)/ruff check .
