@@ -9,24 +9,27 @@ process. Killed at any point and started again, it goes on after its last commit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import date
+from threading import Event
 
 from sqlalchemy import text
 from sqlmodel import Session
 
 from billing_app import locks
 from billing_app.db import Database
-from billing_app.domain.actor import Actor, system
-from billing_app.services.closing import close_period
-from billing_app.services.invoicing import Failure, invoice_period
+from billing_app.domain.actor import Actor, Permission, system
+from billing_app.services.access import require
+from billing_app.services.closing import Blocked, close_period
+from billing_app.services.invoicing import Failure, Invoiced, invoice_period
 from billing_app.services.runs import (
     RunRow,
     add_progress,
     finish_run,
     get_run,
+    lock_progress,
     next_customers,
     start_run,
 )
@@ -54,6 +57,7 @@ def execute_run(
     database: Database, actor: Actor, run: RunRow, on_progress: Progress = lambda run: None
 ) -> RunRow:
     """Executes a run from where it is, unless somebody else does; answers how it stands then."""
+    require(actor, Permission.INVOICE)
     worker = system(f"{run.public_id} by {run.started_by}")
     with _sole_execution(database, actor, run) as alone:
         while alone and _do_chunk(database, worker, run):
@@ -70,39 +74,58 @@ def _do_chunk(database: Database, worker: Actor, run: RunRow) -> bool:
     if not customer_ids:
         return False
     middle = (len(customer_ids) + 1) // 2
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(_do_half, database, worker, run, customer_ids[:middle])
-        if middle < len(customer_ids):
-            pool.submit(_do_half, database, worker, run, customer_ids[middle:], after=first).result()
-    first.result()
+    first, second = customer_ids[:middle], customer_ids[middle:]
+    counting = Event()
+    with ThreadPoolExecutor(1) as pool:
+        blocked = _close(database, worker, run, first)
+        ahead = pool.submit(_invoice, database, worker, run, first, blocked, counting=counting)
+        if second:
+            blocked = _close(database, worker, run, second)
+            counting.wait()
+            _invoice(database, worker, run, second, blocked, after=first[-1])
+        ahead.result()
     return True
 
 
-def _do_half(
-    database: Database,
-    worker: Actor,
-    run: RunRow,
-    customer_ids: list[int],
-    after: Future[None] | None = None,
-) -> None:
-    """Closes and invoices these customers; commits when the half before has, or is undone with it.
-
-    So the run's mark never passes over customers that were not dealt with.
-    """
-    blocked = database.run(
+def _close(database: Database, worker: Actor, run: RunRow, customer_ids: list[int]) -> tuple[Blocked, ...]:
+    return database.run(
         worker,
         lambda session: close_period(
             session, worker, period_start=run.period_start, customer_ids=customer_ids
         ),
     )
 
-    def invoice(session: Session) -> None:
+
+class _OutOfTurn(Exception):
+    """The customers before these were not dealt with, or somebody else dealt with these."""
+
+
+def _invoice(
+    database: Database,
+    worker: Actor,
+    run: RunRow,
+    customer_ids: list[int],
+    blocked: Sequence[Blocked],
+    *,
+    counting: Event | None = None,
+    after: int = 0,
+) -> None:
+    """Invoices these customers; undone, for the next chunk to do it, when the half before is undone.
+
+    So the run's mark never passes over customers that were not dealt with. The first half locks the
+    mark before anything else and tells so by `counting`; the second waits for it in the database,
+    holding its customers' billing rows: where the database sees the wait, it can end a deadlock.
+    """
+
+    def work(session: Session) -> None:
+        if counting:
+            through = lock_progress(session, worker, run.public_id)
+            counting.set()
         done = invoice_period(session, worker, period_start=run.period_start, customer_ids=customer_ids)
-        refused = [
-            Failure(each.customer_id, "earlier_period_open", each.as_conflict().detail) for each in blocked
-        ]
-        if after:
-            after.result()
+        if not counting:
+            through = lock_progress(session, worker, run.public_id)
+        if not after <= through < customer_ids[0]:
+            raise _OutOfTurn
         add_progress(
             session,
             worker,
@@ -111,10 +134,26 @@ def _do_half(
             made=len(done.made),
             existing=len(done.existing),
             passed=len(done.passed),
-            failed=[*refused, *done.failed],
+            failed=[*_refused(blocked, done), *done.failed],
         )
 
-    database.run(worker, invoice)
+    try:
+        with suppress(_OutOfTurn):
+            database.run(worker, work)
+    finally:
+        if counting:
+            counting.set()
+
+
+def _refused(blocked: Sequence[Blocked], done: Invoiced) -> list[Failure]:
+    """Those that an older month was in the way of, unless somebody has invoiced both since."""
+    answered = {*done.existing, *done.passed, *(each.customer_id for each in done.made)}
+    answered |= {each.customer_id for each in done.failed}
+    return [
+        Failure(each.customer_id, "earlier_period_open", each.as_conflict().detail)
+        for each in blocked
+        if each.customer_id not in answered
+    ]
 
 
 def _reload(database: Database, actor: Actor, run: RunRow) -> RunRow:

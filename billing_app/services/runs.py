@@ -128,6 +128,17 @@ def next_customers(session: Session, actor: Actor, run: str, limit: int) -> list
     return [row.customer_id for row in rows]
 
 
+def lock_progress(session: Session, actor: Actor, run: str) -> int:
+    """The last customer that the run is done with; nobody else's to count until this ends."""
+    require(actor, Permission.INVOICE)
+    through: int = session.execute(
+        select(col(InvoiceRun.done_through_customer_id))
+        .where(col(InvoiceRun.run_id) == get_number("run", run, "run"))
+        .with_for_update(key_share=True)
+    ).scalar_one()
+    return through
+
+
 def add_progress(
     session: Session,
     actor: Actor,

@@ -7,14 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from threading import Event
+from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import text
+from sqlmodel import Session
 
 from billing_app import embedded
 from billing_app.db import Database
-from billing_app.domain.actor import Actor
+from billing_app.domain.actor import SYSTEM, Actor
 from billing_app.errors import Conflict, Forbidden
 from billing_app.jobs import invoice_run
 from billing_app.jobs.invoice_run import run_invoices
@@ -75,6 +80,33 @@ def test_finance_may_not_run_one_and_may_look(
         assert get_run(session, finance, run.public_id).status == "done"
 
 
+def test_who_may_not_start_a_run_may_not_go_on_with_one_either(
+    shop: Shop, database: Database, admin: Actor, finance: Actor, owner: psycopg.Connection
+) -> None:
+    shop.customer("acme", "2026-10")
+    with database.transaction(admin) as session:
+        run = start_run(session, admin, OCTOBER)
+    with pytest.raises(Forbidden):
+        invoice_run.execute_run(database, finance, run)
+    assert owner.execute("SELECT count(*) FROM invoice").fetchone() == (0,)
+
+
+def test_a_customer_that_was_in_the_way_and_is_invoiced_meanwhile_counts_once(
+    shop: Shop, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.customer("acme", "2026-09")
+    for_all = invoice_run.invoice_period
+
+    def later(*arguments: Any, **options: Any) -> Any:
+        shop.invoice("acme", "2026-09")
+        shop.invoice("acme", "2026-10")
+        return for_all(*arguments, **options)
+
+    monkeypatch.setattr(invoice_run, "invoice_period", later)
+    run = run_invoices(database, admin, OCTOBER)
+    assert (run.total, run.made, run.existing, run.passed, run.failed) == (1, 0, 1, 0, 0)
+
+
 def test_starting_again_while_one_is_under_way_answers_with_the_first(
     shop: Shop, database: Database, admin: Actor
 ) -> None:
@@ -100,6 +132,65 @@ def test_a_cancelled_run_stops_before_the_next_chunk(
     assert (run.status, run.made) == ("cancelled", 2)
     rest = run_invoices(database, admin, OCTOBER)
     assert (rest.status, rest.made, rest.existing) == ("done", 4, 2)
+
+
+def test_somebody_who_locks_customers_of_both_halves_does_not_stop_a_run(
+    shop: Shop, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = shop.plan()
+    ids = [shop.customer(f"c{number}", "2026-10", plan) for number in range(4)]
+    invoice, locked, second_done = invoice_run.invoice_period, Event(), Event()
+
+    def lock_both(session: Session) -> None:
+        lock = text("SELECT FROM customer_billing WHERE customer_id = :id FOR NO KEY UPDATE")
+        session.execute(lock, {"id": ids[0]})
+        locked.set()
+        second_done.wait(20)
+        session.execute(lock, {"id": ids[-1]})
+
+    def slowly(session: Session, actor: Actor, **options: Any) -> Any:
+        locked.wait(20)
+        done = invoice(session, actor, **options)
+        if ids[-1] in options["customer_ids"]:
+            second_done.set()
+        return done
+
+    monkeypatch.setattr(invoice_run, "invoice_period", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        run = pool.submit(run_invoices, database, admin, OCTOBER)
+        # The run has closed the month: what follows are the invoices.
+        while not closed_for_all(database):
+            assert not run.done()
+        other = pool.submit(database.run, admin, lock_both)
+        assert (run.result(30).made, run.result().status) == (4, "done")
+        other.result(30)
+
+
+def closed_for_all(database: Database) -> bool:
+    with database.transaction(SYSTEM) as session:
+        earliest = session.scalar(text("SELECT min(closed_through) FROM customer_billing"))
+    return bool(earliest == OCTOBER)
+
+
+def test_of_a_chunk_whose_first_half_fails_the_second_is_undone_too(
+    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = shop.plan()
+    ids = [shop.customer(f"c{number}", "2026-10", plan) for number in range(4)]
+    invoice = invoice_run.invoice_period
+
+    def fail_for_the_first(session: Session, actor: Actor, **options: Any) -> Any:
+        if ids[0] in options["customer_ids"]:
+            raise RuntimeError("the first half")
+        return invoice(session, actor, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(invoice_run, "invoice_period", fail_for_the_first)
+        with pytest.raises(RuntimeError, match="the first half"):
+            run_invoices(database, admin, OCTOBER)
+    assert owner.execute("SELECT count(*) FROM invoice").fetchone() == (0,)
+    run = run_invoices(database, admin, OCTOBER)
+    assert (run.total, run.made, run.existing, run.status) == (4, 4, 0, "done")
 
 
 CUSTOMERS = 5_000
