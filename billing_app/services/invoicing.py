@@ -195,11 +195,11 @@ def _settle(db: Cursor[Any], period_start: date, made: Sequence[MadeInvoice], pa
     db.execute(
         """
         UPDATE customer_billing b
-        SET settled_through = %s, last_number = b.last_number + 1, last_sha256 = made.sha256
-        FROM unnest(%s::bigint[], %s::text[]) AS made(customer_id, sha256)
-        WHERE b.customer_id = made.customer_id
+        SET settled_through = i.period_start, last_number = i.sequence, last_sha256 = i.content_sha256
+        FROM invoice i
+        WHERE i.customer_id = b.customer_id AND i.period_start = %s AND b.customer_id = ANY(%s)
         """,
-        [period_start, [each.customer_id for each in made], [each.sha256 for each in made]],
+        [period_start, [each.customer_id for each in made]],
     )
     db.execute(
         "UPDATE customer_billing SET settled_through = %s WHERE customer_id = ANY(%s)",
