@@ -358,8 +358,8 @@ def _print_report(report: Any) -> None:
     ):
         table.add_row(what, f"{number:,}", style="bold" if what == "differences" else None)
     out.print(table)
-    for month in report.awaiting_invoice if report.runs_under_way else ():
-        out.print(f"closed, not yet invoiced (a run is under way): {month}", markup=False)
+    for month in report.awaiting_invoice if report.ok else ():
+        out.print(f"closed, being invoiced: {month.customer_key} {month.period}", markup=False)
     for difference in report.differences:
         out.print(f"DIFFERENCE  {difference}", markup=False, soft_wrap=True)
 

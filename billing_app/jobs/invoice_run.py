@@ -59,7 +59,7 @@ def execute_run(
     """Executes a run from where it is, unless somebody else does; answers how it stands then."""
     require(actor, Permission.INVOICE)
     worker = system(f"{run.public_id} by {run.started_by}")
-    with _sole_execution(database, actor, run) as alone:
+    with sole_execution(database, actor, run) as alone:
         while alone and _do_chunk(database, worker, run):
             on_progress(_reload(database, actor, run))
         if alone:
@@ -162,7 +162,7 @@ def _reload(database: Database, actor: Actor, run: RunRow) -> RunRow:
 
 
 @contextmanager
-def _sole_execution(database: Database, actor: Actor, run: RunRow) -> Iterator[bool]:
+def sole_execution(database: Database, actor: Actor, run: RunRow) -> Iterator[bool]:
     """Whether this process is the one that executes the run, for as long as the block lasts.
 
     The transaction does nothing but hold the lock: it keeps no snapshot and no row.

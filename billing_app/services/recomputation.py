@@ -1,37 +1,40 @@
 """The proof: everything recomputed from events, plans and payments, and compared.
 
-Reads in the order of customers, a stream for each kind of row, merged; so memory is bounded by
-what one customer has, however many there are. Nothing here trusts what an invoice says about
-itself: quantities come from the events, terms from plans and subscriptions.
+Nothing here trusts what an invoice says about itself: quantities come from the events, terms from
+plans and subscriptions.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from itertools import count, groupby
-from operator import itemgetter
-from typing import Any, NamedTuple
 
-from psycopg.rows import namedtuple_row
 from sqlmodel import Session
 
+from billing_app import locks
 from billing_app.db import driver_cursor
 from billing_app.domain.actor import Actor, Permission
-from billing_app.domain.invoice import InvoiceContent, content_sha256, due_date, invoice_number
+from billing_app.domain.invoice import content_sha256, due_date, invoice_number
 from billing_app.domain.money import EXACT, exact_sum
-from billing_app.domain.periods import label, next_period, periods_between
-from billing_app.domain.rating import ZERO, LateUsage, Line, Plan, invoice_lines, rate
+from billing_app.domain.periods import label, next_period, parse_period, periods_between
+from billing_app.domain.rating import ZERO, LateUsage, Line, invoice_lines, rate
 from billing_app.services.access import require
-from billing_app.services.charges import read_plans
-from billing_app.services.invoices import INVOICE_COLUMNS, LINE_COLUMNS, content_of, line_of
+from billing_app.services.billing_accounts import Account, StoredInvoice, UsageSum, read_accounts
 
-_numbers = count()
-STREAM_ROWS = 5_000
+PROGRESS_EVERY = 5_000
 DIFFERENCES_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitingInvoice:
+    """A month that is closed, has something to invoice, and no invoice."""
+
+    customer_id: int
+    customer_key: str
+    period: str
 
 
 @dataclass(slots=True)
@@ -48,9 +51,8 @@ class Report:
     lines: int = 0
     usage_months: int = 0
     paid_invoices: int = 0
-    runs_under_way: int = 0
-    # Closed and not yet invoiced: a difference only when no run is under way.
-    awaiting_invoice: list[str] = field(default_factory=list)
+    # Differences only when nobody is about to invoice them: see `still_awaiting`.
+    awaiting_invoice: list[AwaitingInvoice] = field(default_factory=list)
     difference_count: int = 0
     differences: list[str] = field(default_factory=list)
 
@@ -66,50 +68,6 @@ class Report:
             self.differences.append(what)
 
 
-class _Usage(NamedTuple):
-    """The events of a customer that are used in one month and billed in one period, summed."""
-
-    customer_id: int
-    billing_period: date
-    usage_period: date
-    quantity: Decimal
-    events: int
-
-
-class _Stored(NamedTuple):
-    """An invoice as it is stored."""
-
-    sequence: int
-    line_count: int
-    sha256: str
-    content: InvoiceContent
-
-
-@dataclass(slots=True)
-class _Account:
-    """All that is stored about one customer's billing."""
-
-    customer: Any
-    subscriptions: list[tuple[date, Plan | None]]
-    usage: list[_Usage]
-    invoices: list[_Stored]
-    paid: dict[date, Decimal]
-
-    @property
-    def first(self) -> date:
-        """The first month with a plan; the month after all that is settled when there is none."""
-        if self.subscriptions:
-            return self.subscriptions[0][0]
-        return next_period(self.customer.settled_through)
-
-    def plan_of(self, month: date) -> Plan | None:
-        plan = None
-        for effective_from, each in self.subscriptions:
-            if effective_from <= month:
-                plan = each
-        return plan
-
-
 def recompute(
     session: Session, actor: Actor, on_progress: Callable[[Report], None] = lambda report: None
 ) -> Report:
@@ -119,22 +77,49 @@ def recompute(
     """
     require(actor, Permission.VERIFY)
     report = Report()
-    with driver_cursor(session) as db:
-        db.execute("SELECT count(*) FROM invoice_run WHERE status = 'running'")
-        (report.runs_under_way,) = db.fetchone() or (0,)
-        plans = read_plans(db)
-    for account in _accounts(session, plans, report):
+    accounts = read_accounts(session, lambda kind: report.differs(f"{kind}: there are rows of no customer"))
+    for account in accounts:
         _check_account(account, report)
         report.customers += 1
-        if report.customers % STREAM_ROWS == 0:
+        if report.customers % PROGRESS_EVERY == 0:
             on_progress(report)
-    if not report.runs_under_way:
-        for month in report.awaiting_invoice:
-            report.differs(f"{month}: closed, and not invoiced")
     return report
 
 
-def _check_account(account: _Account, report: Report) -> None:
+def still_awaiting(
+    session: Session, actor: Actor, awaiting: Sequence[AwaitingInvoice]
+) -> list[AwaitingInvoice]:
+    """Those that have no invoice now either, and no run that is being executed for their month.
+
+    A run counts while somebody holds its lock: one that was killed and left is no excuse.
+    """
+    require(actor, Permission.VERIFY)
+    with driver_cursor(session) as db:
+        db.execute(
+            """
+            SELECT a.position
+            FROM unnest(%(ids)s::bigint[], %(periods)s::date[]) WITH ORDINALITY
+                 AS a(customer_id, period, position)
+            JOIN customer_billing b ON b.customer_id = a.customer_id AND b.settled_through < a.period
+            WHERE NOT EXISTS (
+                SELECT FROM invoice_run r
+                JOIN pg_locks l ON l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+                    AND l.classid::bigint = %(kind)s AND l.objid::bigint = r.run_id
+                JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
+                WHERE r.status = 'running' AND r.period_start = a.period
+            )
+            ORDER BY a.position
+            """,
+            {
+                "ids": [each.customer_id for each in awaiting],
+                "periods": [parse_period(each.period) for each in awaiting],
+                "kind": locks.RUN,
+            },
+        )
+        return [awaiting[position - 1] for (position,) in db]
+
+
+def _check_account(account: Account, report: Report) -> None:
     _check_events(account, report)
     previous: str | None = None
     for position, stored in enumerate(account.invoices, 1):
@@ -148,7 +133,7 @@ def _check_account(account: _Account, report: Report) -> None:
     _check_payments(account, report)
 
 
-def _check_events(account: _Account, report: Report) -> None:
+def _check_events(account: Account, report: Report) -> None:
     """Every event on exactly one invoice, or in a period that is still open; no month left out."""
     invoiced: dict[date, int] = defaultdict(int)
     for stored in account.invoices:
@@ -160,7 +145,10 @@ def _check_events(account: _Account, report: Report) -> None:
         )
         if account.plan_of(month) or any(each.billing_period == month for each in account.usage)
     }
-    report.awaiting_invoice += [f"{account.customer.key} {label(month)}" for month in sorted(awaiting)]
+    report.awaiting_invoice += [
+        AwaitingInvoice(account.customer.customer_id, account.customer.key, label(month))
+        for month in sorted(awaiting)
+    ]
     for month in periods_between(account.first, next_period(account.customer.settled_through)):
         if account.plan_of(month) and not invoiced[month]:
             report.differs(f"{account.customer.key}: {label(month)} is settled, has a plan and no invoice")
@@ -181,11 +169,13 @@ def _check_events(account: _Account, report: Report) -> None:
             report.differs(f"{_of(account, each)}: {each.events} events on no invoice")
 
 
-def _of(account: _Account, usage: _Usage) -> str:
+def _of(account: Account, usage: UsageSum) -> str:
     return f"{account.customer.key}, {label(usage.usage_period)} billed in {label(usage.billing_period)}"
 
 
-def _invoice_faults(account: _Account, stored: _Stored, position: int, previous: str | None) -> Iterator[str]:
+def _invoice_faults(
+    account: Account, stored: StoredInvoice, position: int, previous: str | None
+) -> Iterator[str]:
     content = stored.content
     if stored.sequence != position:
         yield f"is number {stored.sequence} where {position} follows"
@@ -209,7 +199,7 @@ def _invoice_faults(account: _Account, stored: _Stored, position: int, previous:
         yield "has content that does not match its hash"
 
 
-def _expected_lines(account: _Account, period_start: date) -> tuple[Line, ...]:
+def _expected_lines(account: Account, period_start: date) -> tuple[Line, ...]:
     """The lines by the events and plans alone."""
     own, late = ZERO, []
     for each in account.usage:
@@ -236,7 +226,7 @@ def _line_faults(expected: tuple[Line, ...], found: tuple[Line, ...]) -> Iterato
                 yield f"line {number} has {name} {wrong} where {right} comes out"
 
 
-def _check_head(account: _Account, report: Report) -> None:
+def _check_head(account: Account, report: Report) -> None:
     """The billing row agrees with the invoices: no number lost, none ahead."""
     customer, last = account.customer, account.invoices[-1] if account.invoices else None
     if customer.last_number != (last.sequence if last else 0):
@@ -249,7 +239,7 @@ def _check_head(account: _Account, report: Report) -> None:
         report.differs(f"{last.content.number}: is beyond the months that are settled")
 
 
-def _check_charged(account: _Account, report: Report) -> None:
+def _check_charged(account: Account, report: Report) -> None:
     """Arrival-order independence: charged for a month = rate(all of it that is billed so far)."""
     charged: dict[date, int] = defaultdict(int)
     for stored in account.invoices:
@@ -272,99 +262,9 @@ def _check_charged(account: _Account, report: Report) -> None:
             )
 
 
-def _check_payments(account: _Account, report: Report) -> None:
+def _check_payments(account: Account, report: Report) -> None:
     totals = {stored.content.period_start: stored.content.total_minor for stored in account.invoices}
     for period_start, paid_minor in account.paid.items():
         report.paid_invoices += 1
         if paid_minor > totals.get(period_start, 0):
             report.differs(f"{account.customer.key}: {label(period_start)} is paid beyond its total")
-
-
-def _accounts(session: Session, plans: dict[int, Plan], report: Report) -> Iterator[_Account]:
-    """Every customer with all that is stored, one at a time; rows of no customer are differences."""
-    streams = {
-        "subscriptions": _Stream(
-            session, "SELECT customer_id, effective_from, plan_id FROM subscription ORDER BY 1, 2"
-        ),
-        "usage": _Stream(session, _USAGE),
-        "lines": _Stream(
-            session,
-            f"SELECT l.customer_id, l.period_start, {LINE_COLUMNS} FROM invoice_line l"
-            " ORDER BY l.customer_id, l.period_start, l.line_number",
-        ),
-        "invoices": _Stream(
-            session, f"SELECT {INVOICE_COLUMNS} FROM invoice i ORDER BY i.customer_id, i.period_start"
-        ),
-        "paid": _Stream(session, _PAID),
-    }
-    customers = _stream(
-        session,
-        "SELECT c.customer_id, c.key, c.currency, b.closed_through, b.settled_through,"
-        " b.last_number, b.last_sha256"
-        " FROM customer c JOIN customer_billing b USING (customer_id) ORDER BY c.customer_id",
-    )
-    for customer in customers:
-        own = {name: stream.take(customer.customer_id) for name, stream in streams.items()}
-        lines = {
-            period: tuple(line_of(tuple(row[2:])) for row in rows)
-            for period, rows in groupby(own["lines"], itemgetter(1))
-        }
-        yield _Account(
-            customer,
-            [(row.effective_from, plans.get(row.plan_id)) for row in own["subscriptions"]],
-            [_Usage(*row) for row in own["usage"]],
-            [
-                _Stored(row.sequence, row.line_count, row.content_sha256,
-                        content_of(row, lines.get(row.period_start, ())))
-                for row in own["invoices"]
-            ],
-            {row.period_start: row.paid_minor for row in own["paid"]},
-        )  # fmt: skip
-    for name, stream in streams.items():
-        if not stream.ended:
-            report.differs(f"{name}: there are rows of no customer")
-
-
-_USAGE = """
-    SELECT customer_id, billing_period,
-           date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date AS usage_period,
-           sum(quantity) AS quantity, count(*) AS events
-    FROM usage_event GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-"""
-
-_PAID = """
-    SELECT p.customer_id, p.period_start, sum(p.amount_minor) AS paid_minor
-    FROM payment p LEFT JOIN payment_reversal r USING (customer_id, payment_id)
-    WHERE r.payment_id IS NULL
-    GROUP BY 1, 2 ORDER BY 1, 2
-"""
-
-
-def _stream(session: Session, query: str) -> Iterator[Any]:
-    """The rows through a server-side cursor, a few thousand at a time."""
-    with driver_cursor(session) as plain:
-        connection = plain.connection
-    with connection.cursor(f"stream_{next(_numbers)}", row_factory=namedtuple_row) as rows:
-        rows.itersize = STREAM_ROWS
-        yield from rows.execute(query)
-
-
-class _Stream:
-    """Rows in the order of customers, taken customer by customer."""
-
-    def __init__(self, session: Session, query: str) -> None:
-        self._rows = _stream(session, query)
-        self._next = next(self._rows, None)
-
-    @property
-    def ended(self) -> bool:
-        """Whether all rows were taken."""
-        return self._next is None
-
-    def take(self, customer_id: int) -> list[Any]:
-        """The rows of this customer, which come next if there are any."""
-        taken = []
-        while self._next is not None and self._next.customer_id == customer_id:
-            taken.append(self._next)
-            self._next = next(self._rows, None)
-        return taken

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import psycopg
@@ -11,10 +12,11 @@ import pytest
 from billing_app.db import Database
 from billing_app.domain.actor import Actor
 from billing_app.errors import Forbidden
+from billing_app.jobs.invoice_run import sole_execution
 from billing_app.jobs.verification import verify
 from billing_app.services.closing import close_period
 from billing_app.services.payments import record_payment
-from billing_app.services.runs import finish_run, start_run
+from billing_app.services.runs import start_run
 from billing_app.services.usage import UsageReport
 from billing_app.services.verifications import get_latest
 from tests.billing.shop import Shop
@@ -123,22 +125,35 @@ def test_events_of_a_removed_invoice_are_missing(
     )
 
 
-def test_a_closed_month_without_an_invoice_is_a_difference_unless_a_run_is_under_way(
+def test_a_closed_month_without_an_invoice_is_a_difference_unless_its_run_is_executed(
     shop: Shop, database: Database, admin: Actor
 ) -> None:
     customer_id = shop.customer("acme", "2026-10")
     with database.transaction(admin) as session:
         close_period(session, admin, period_start=date(2026, 10, 1), customer_ids=[customer_id])
-    assert not verify(database, admin).ok
-    with database.transaction(admin) as session:
         run = start_run(session, admin, date(2026, 10, 1))
-    report = verify(database, admin)
+    left = verify(database, admin)
+    assert left.differences == ["acme 2026-10: closed, and not invoiced"]
+    with sole_execution(database, admin, run):
+        report = verify(database, admin)
     assert report.ok
-    assert report.awaiting_invoice == ["acme 2026-10"]
-    with database.transaction(admin) as session:
-        finish_run(session, admin, run.public_id, "cancelled")
+    assert [(each.customer_key, each.period) for each in report.awaiting_invoice] == [("acme", "2026-10")]
     shop.invoice("acme", "2026-10")
     assert verify(database, admin).ok
+
+
+def test_invoices_being_made_one_by_one_are_no_differences(
+    shop: Shop, database: Database, admin: Actor
+) -> None:
+    plan = shop.plan()
+    keys = [f"c{number}" for number in range(40)]
+    for key in keys:
+        shop.customer(key, "2026-10", plan)
+    with ThreadPoolExecutor(4) as pool:
+        making = [pool.submit(shop.invoice, key, "2026-10") for key in keys]
+        while not all(each.done() for each in making):
+            report = verify(database, admin)
+            assert report.ok, report.differences
 
 
 def test_it_works_while_usage_is_recorded(billed: Shop, database: Database, admin: Actor) -> None:
