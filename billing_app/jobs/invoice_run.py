@@ -23,8 +23,9 @@ from billing_app.db import Database
 from billing_app.domain.actor import Actor, Permission, system
 from billing_app.services.access import require
 from billing_app.services.closing import Blocked, close_period
-from billing_app.services.invoicing import Failure, Invoiced, invoice_period
+from billing_app.services.invoicing import Invoiced, invoice_period
 from billing_app.services.runs import (
+    Failure,
     RunRow,
     add_progress,
     finish_run,
@@ -134,7 +135,7 @@ def _invoice(
             made=len(done.made),
             existing=len(done.existing),
             passed=len(done.passed),
-            failed=[*_refused(blocked, done), *done.failed],
+            failed=_refused(blocked, done),
         )
 
     try:
@@ -148,7 +149,6 @@ def _invoice(
 def _refused(blocked: Sequence[Blocked], done: Invoiced) -> list[Failure]:
     """Those that an older month was in the way of, unless somebody has invoiced both since."""
     answered = {*done.existing, *done.passed, *(each.customer_id for each in done.made)}
-    answered |= {each.customer_id for each in done.failed}
     return [
         Failure(each.customer_id, "earlier_period_open", each.as_conflict().detail)
         for each in blocked

@@ -51,8 +51,6 @@ def _require_due(session: Session, customer: str, customer_id: int, period_start
 def _answer(
     session: Session, actor: Actor, customer: str, done: Invoiced, period_start: date
 ) -> InvoiceDetail:
-    for failure in done.failed:
-        raise Conflict(failure.detail, code=failure.code)
     for customer_id in done.existing:
         raise _exists(find_invoice_of(session, customer_id, period_start) or "", period_start)
     if not done.made:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import DecimalException
 from typing import Any, NamedTuple
 
 from psycopg import Cursor
@@ -53,22 +52,12 @@ class MadeInvoice(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A customer that could not be invoiced, and why."""
-
-    customer_id: int
-    code: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
 class Invoiced:
     """What became of each customer of a chunk; customers whose period is open are in none."""
 
     made: tuple[MadeInvoice, ...]
     existing: tuple[int, ...]
     passed: tuple[int, ...]
-    failed: tuple[Failure, ...]
 
 
 def invoice_period(
@@ -89,7 +78,7 @@ def invoice_period(
         lines = compute_lines(db, period_start, [head.customer_id for head in due])
         owing = [(head, lines[head.customer_id]) for head in due if lines[head.customer_id]]
         passed = [head.customer_id for head in due if not lines[head.customer_id]]
-        made, failed = _write_invoices(session, db, period_start, owing)
+        made = _write_invoices(session, db, period_start, owing)
         _write_lines(db, period_start, made)
         _settle(db, period_start, made, passed)
         existing = _with_invoice(db, period_start, settled)
@@ -97,7 +86,6 @@ def invoice_period(
         tuple(made),
         tuple(each for each in settled if each in existing),
         (*passed, *(each for each in settled if each not in existing)),
-        tuple(failed),
     )
 
 
@@ -148,9 +136,9 @@ def _make(
 
 def _write_invoices(
     session: Session, db: Cursor[Any], period_start: date, owing: Sequence[tuple[_Head, tuple[Line, ...]]]
-) -> tuple[list[MadeInvoice], list[Failure]]:
+) -> list[MadeInvoice]:
     """Makes and writes each invoice; the next is made while the database takes in the one before."""
-    made, failed = [], []
+    made = []
     issuer = _issuer(db)
     with db.copy(
         "COPY invoice (customer_id, period_start, sequence, number, currency, issued_at, due_on,"
@@ -159,13 +147,7 @@ def _write_invoices(
         " customer_billing_address, previous_sha256, content_sha256) FROM STDIN"
     ) as copy:
         for head, lines in owing:
-            try:
-                invoice = _make(session, head, period_start, issuer, lines)
-            except DecimalException:
-                failed.append(
-                    Failure(head.customer_id, "amount_out_of_range", "an amount has too many digits")
-                )
-                continue
+            invoice = _make(session, head, period_start, issuer, lines)
             made.append(invoice)
             content = invoice.content
             copy.write_row(
@@ -173,7 +155,7 @@ def _write_invoices(
                  content.issued_at, content.due_on, content.total_minor, len(lines),
                  *content.issuer, *content.customer, content.previous_sha256, invoice.sha256)
             )  # fmt: skip
-    return made, failed
+    return made
 
 
 def _write_lines(db: Cursor[Any], period_start: date, made: Sequence[MadeInvoice]) -> None:

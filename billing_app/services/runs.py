@@ -19,9 +19,17 @@ from billing_app.services import audit
 from billing_app.services.access import require
 from billing_app.services.closing import require_ended
 from billing_app.services.ids import get_number, public_id
-from billing_app.services.invoicing import Failure
 
 FAILURES_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A customer that could not be invoiced, and why."""
+
+    customer_id: int
+    code: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
