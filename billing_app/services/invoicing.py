@@ -179,9 +179,10 @@ def _settle(db: Cursor[Any], period_start: date, made: Sequence[MadeInvoice], pa
         UPDATE customer_billing b
         SET settled_through = i.period_start, last_number = i.sequence, last_sha256 = i.content_sha256
         FROM invoice i
-        WHERE i.customer_id = b.customer_id AND i.period_start = %s AND b.customer_id = ANY(%s)
+        WHERE b.customer_id = ANY(%(ids)s) AND i.customer_id = b.customer_id
+          AND i.customer_id = ANY(%(ids)s) AND i.period_start = %(period)s
         """,
-        [period_start, [each.customer_id for each in made]],
+        {"period": period_start, "ids": [each.customer_id for each in made]},
     )
     db.execute(
         "UPDATE customer_billing SET settled_through = %s WHERE customer_id = ANY(%s)",
