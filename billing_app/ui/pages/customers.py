@@ -114,7 +114,7 @@ def _empty() -> rx.Component:
             notice(
                 "users",
                 "No customers yet",
-                "A customer is made with the HTTP API or the command line, and appears here at the next load.",
+                "They can’t be made on these pages yet. The demo, in a database of its own, shows what is there.",
             ),
         ),
         class_name=classes.PANEL,
