@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 
 import reflex as rx
 
+from billing_app.documents.arithmetic import sentences, title
 from billing_app.domain.periods import next_period
 from billing_app.domain.rating import Line
 from billing_app.services import invoices, payments
 from billing_app.services.payment_rows import PaymentRow
 from billing_app.services.usage import UsageEventRow
 from billing_app.state import address, text
-from billing_app.state.arithmetic import sentences
 from billing_app.state.errors import LOADING, loading
 from billing_app.state.rows import DayItem, EventItem, InvoiceSheet, LineItem, PaymentItem
 from billing_app.state.session import call, viewer_zone
@@ -158,14 +158,10 @@ def _sheet(invoice: invoices.InvoiceDetail) -> InvoiceSheet:
     )
 
 
-_TITLES = {"base": "Monthly price", "overage": "Usage in {month}", "late_usage": "Usage in {month}"}
-
-
 def _line(place: int, line: Line, currency: str) -> LineItem:
-    month = text.month(line.usage_period) if line.usage_period else ""
     return LineItem(
         number=place,
-        title=_TITLES[line.kind].format(month=month),
+        title=title(line),
         plan=text.plan(line.plan_name, line.plan_version),
         is_late=line.kind == "late_usage",
         has_usage=bool(line.quantity),

@@ -1,11 +1,16 @@
-"""An invoice line's arithmetic in words, one sentence a row, every number from the line itself."""
+"""An invoice line in words: its title, and its arithmetic with every number from the line itself."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
+from billing_app.documents.words import ARROW, MINUS, TIMES, exact_money, money, month, quantity
 from billing_app.domain.rating import Line
-from billing_app.state.text import ARROW, MINUS, TIMES, exact_money, money, quantity
+
+
+def title(line: Line) -> str:
+    """`Monthly price`, or `Usage in October 2026`."""
+    return f"Usage in {month(line.usage_period)}" if line.usage_period else "Monthly price"
 
 
 def sentences(line: Line, currency: str) -> list[str]:
