@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg
 from sqlalchemy import Engine, create_engine
@@ -17,6 +17,7 @@ from sqlmodel import Session
 from billing_app.domain.actor import Actor
 
 Clock = Callable[[], datetime]
+P = ParamSpec("P")
 Result = TypeVar("Result")
 
 # Serialization failure and deadlock: the database undid the transaction and asks for another try.
@@ -79,6 +80,17 @@ class Database:
                     raise
                 time.sleep(random.uniform(0, 0.01 * 2**attempt))
         raise AssertionError("unreachable")
+
+    def call(
+        self,
+        actor: Actor,
+        service: Callable[Concatenate[Session, Actor, P], Result],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Result:
+        """One service call as the actor, by `run`."""
+        return self.run(actor, lambda session: service(session, actor, *args, **kwargs))
 
     def close(self) -> None:
         """Closes the pooled connections."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 
 from billing_app.db import get_database
-from billing_app.domain.actor import SYSTEM
+from billing_app.domain.actor import SYSTEM, Actor
+from billing_app.errors import Forbidden, Unauthenticated
 from billing_app.services import auth
 from billing_app.settings import get_settings
 
@@ -18,6 +19,21 @@ def authenticate(token: str) -> auth.Authenticated:
     """Who a token belongs to now. Raises Unauthenticated."""
     with get_database().transaction(SYSTEM) as session:
         return auth.authenticate(session, token=token, secret=_secret())
+
+
+def actor_of(who: auth.Authenticated) -> Actor:
+    """The actor that the signed-in person is.
+
+    Raises Forbidden (`password_change_required`) while the password is a one-time password.
+    """
+    if who.user.must_change_password:
+        raise Forbidden("choose a password of your own first", code="password_change_required")
+    return who.actor
+
+
+def bearer_actor(token: str) -> Actor:
+    """The actor of an API token or of a session's token. Raises Unauthenticated."""
+    raise Unauthenticated("this is not, or no longer, a good token")
 
 
 def sign_in(email: str, password: str, *, user_agent: str, address: str) -> auth.SignedIn:

@@ -9,13 +9,15 @@ from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import HTMLResponse
 from sqlalchemy.exc import SQLAlchemyError
 
-from billing_app.api import auth, docs, problems
+from billing_app.api import auth, customers, docs, openapi, problems
 from billing_app.api.limits import BodyLimits
 from billing_app.db import get_database
 from billing_app.migrations import is_current
 
 Scope = MutableMapping[str, Any]
 ASGIApp = Callable[[Scope, Callable[..., Awaitable[Any]], Callable[..., Awaitable[None]]], Awaitable[None]]
+
+ROUTERS = (auth.signing_in, auth.router, customers.router)
 
 
 def create_api() -> FastAPI:
@@ -28,10 +30,12 @@ def create_api() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    problems.add_to(api)
     api.add_middleware(BodyLimits)
+    problems.add_to(api)
+    openapi.add_to(api)
     version_1 = APIRouter(prefix="/api/v1")
-    version_1.include_router(auth.router)
+    for router in ROUTERS:
+        version_1.include_router(router)
     api.include_router(version_1)
     api.add_api_route("/api/health", health, methods=["GET"], tags=["Health"])
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import secrets
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from billing_app import identity
-from billing_app.api.deps import Caller
+from billing_app.api.deps import Person
+from billing_app.api.openapi import refusals
+from billing_app.api.routing import ExactRoute, resource
+from billing_app.api.values import Body
 from billing_app.errors import Forbidden
 from billing_app.services import auth
 from billing_app.web import EPOCH_COOKIE, SESSION_COOKIE, is_https, is_own_origin
 
-router = APIRouter(prefix="/auth", tags=["Authentication"])
+signing_in = APIRouter(prefix="/auth", tags=["Authentication"], route_class=ExactRoute)
+router = resource("/auth", "Authentication")
 
 
-class Credentials(BaseModel):
+class Credentials(Body):
     """What a person signs in with."""
-
-    model_config = ConfigDict(extra="forbid")
 
     email: str = Field(max_length=320)
     password: str = Field(max_length=1024)
@@ -42,14 +44,18 @@ class Me(BaseModel):
     role: str
 
 
-@router.post("/token")
+@signing_in.post("/token", responses=refusals("invalid_credentials", "too_many_attempts"))
 def make_token(credentials: Credentials, request: Request) -> Token:
     """Exchange email and password for a bearer token."""
     signed_in = _sign_in(credentials, request)
     return Token(access_token=signed_in.token, expires_in=signed_in.expires_in_seconds)
 
 
-@router.post("/session", status_code=204)
+@signing_in.post(
+    "/session",
+    status_code=204,
+    responses=refusals("invalid_credentials", "too_many_attempts", "foreign_origin"),
+)
 def make_session(credentials: Credentials, request: Request, response: Response) -> None:
     """Sign a browser in: the same token, in a cookie that no script can read."""
     if "origin" in request.headers and not is_own_origin(request):
@@ -68,7 +74,7 @@ def make_session(credentials: Credentials, request: Request, response: Response)
 
 
 @router.delete("/session", status_code=204)
-def end_session(who: Caller, request: Request, response: Response) -> None:
+def end_session(who: Person, request: Request, response: Response) -> None:
     """Sign out: the session is revoked at once, and its token refused from then on."""
     identity.sign_out(who.session_id)
     for name in (SESSION_COOKIE, EPOCH_COOKIE):
@@ -78,7 +84,7 @@ def end_session(who: Caller, request: Request, response: Response) -> None:
 
 
 @router.get("/me")
-def me(who: Caller) -> Me:
+def me(who: Person) -> Me:
     """Who the token or the cookie belongs to."""
     return Me(id=who.actor.id, email=who.user.email, name=who.user.name, role=who.user.role)
 

@@ -1,39 +1,90 @@
-"""What endpoints ask for: who is calling."""
+"""What endpoints ask for: who is calling, and the way from there to a service."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyCookie, HTTPBearer
 
 from billing_app import identity
+from billing_app.db import get_database
+from billing_app.domain.actor import Actor
 from billing_app.errors import Forbidden, Unauthenticated
 from billing_app.services import auth
 from billing_app.web import SESSION_COOKIE, is_own_origin
 
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
 _SAFE = {"GET", "HEAD", "OPTIONS"}
+API_TOKEN_PREFIX = "tbk_"
+
+# For the documentation only: `identify` reads them, before the body is read.
+_BEARER = Security(
+    HTTPBearer(
+        auto_error=False,
+        scheme_name="bearer",
+        description="An API token, or the access token of `POST /api/v1/auth/token`.",
+    )
+)
+_COOKIE = Security(
+    APIKeyCookie(
+        name=SESSION_COOKIE,
+        auto_error=False,
+        scheme_name="session",
+        description="The cookie of `POST /api/v1/auth/session`; unsafe requests need our own `Origin`.",
+    )
+)
 
 
-def bearer_token(request: Request) -> str | None:
-    """The token of the Authorization header, None when there is none."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request's way to the services, as who is calling."""
+
+    actor: Actor
+
+    def do(
+        self, service: Callable[Concatenate[Any, Actor, P], Result], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Result:
+        """One service call in a transaction of its own; READ ONLY for who may only read."""
+        return get_database().call(self.actor, service, *args, **kwargs)
 
 
-def caller(request: Request) -> auth.Authenticated:
-    """Who is calling, by bearer token or else by the session cookie.
+def identify(request: Request) -> auth.Authenticated | Actor:
+    """Who is calling, by bearer token or else by the session cookie: a person, or a machine's actor.
 
     Raises Unauthenticated, and Forbidden for an unsafe request that carries the cookie without
     coming from our own pages: a browser sends a cookie on anybody's behalf.
     """
-    token = bearer_token(request)
-    if token is None:
-        token = request.cookies.get(SESSION_COOKIE)
-        if token and request.method not in _SAFE and not is_own_origin(request):
-            raise Forbidden("This request does not come from these pages.", code="foreign_origin")
-    if not token:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        token = token.strip()
+        is_machine = token.startswith(API_TOKEN_PREFIX)
+        return identity.bearer_actor(token) if is_machine else identity.authenticate(token)
+    cookie = request.cookies.get(SESSION_COOKIE)
+    if not cookie:
         raise Unauthenticated("Sign in, or send a bearer token.")
-    return identity.authenticate(token)
+    if request.method not in _SAFE and not is_own_origin(request):
+        raise Forbidden("This request does not come from these pages.", code="foreign_origin")
+    return identity.authenticate(cookie)
 
 
-Caller = Annotated[auth.Authenticated, Depends(caller)]
+def caller(request: Request, bearer: Any = _BEARER, cookie: Any = _COOKIE) -> Call:
+    """Whoever calls. Raises Forbidden (`password_change_required`) before that is done."""
+    who = request.state.caller
+    return Call(who if isinstance(who, Actor) else identity.actor_of(who))
+
+
+def person(request: Request, bearer: Any = _BEARER, cookie: Any = _COOKIE) -> auth.Authenticated:
+    """The person who calls, also one whose password must be changed first; Forbidden for a machine."""
+    who = request.state.caller
+    if isinstance(who, Actor):
+        raise Forbidden("an API token has no account, no sessions and no password")
+    return who  # type: ignore[no-any-return]
+
+
+Caller = Annotated[Call, Depends(caller)]
+Person = Annotated[auth.Authenticated, Depends(person)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from http import HTTPStatus
 from typing import Any
@@ -11,17 +12,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from billing_app.api.codes import CODES, OF_STATUS
 from billing_app.db import is_unavailable
 from billing_app.errors import BillingError
 
 logger = logging.getLogger(__name__)
-
-_CODES = {
-    404: ("not_found", "There is nothing at this address."),
-    405: ("method_not_allowed", "This address does not take this method."),
-    413: ("too_large", "The body is larger than 16 MiB."),
-    415: ("unsupported_media_type", "The body must be application/json."),
-}
 
 
 class Problem(JSONResponse):
@@ -32,21 +27,29 @@ class Problem(JSONResponse):
     def __init__(
         self, status: int, code: str, detail: str, *, headers: dict[str, str] | None = None, **members: Any
     ) -> None:
-        document = {
-            "type": "about:blank",
-            "title": HTTPStatus(status).phrase,
-            "status": status,
-            "detail": detail,
-            "code": code,
-            **members,
-        }
-        super().__init__(document, status, headers)
+        super().__init__(document(status, code, detail, **members), status, headers)
+
+    def render(self, content: Any) -> bytes:
+        """As ASCII: what a caller sent, half a surrogate pair even, can be told back."""
+        return json.dumps(content, allow_nan=False).encode()
+
+
+def document(status: int, code: str, detail: str, **members: Any) -> dict[str, Any]:
+    """The members of a problem document (RFC 9457), ours after the standard's."""
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        **members,
+    }
 
 
 def of_status(status: int, headers: dict[str, str] | None = None) -> Problem:
     """The problem for a plain HTTP refusal such as 404 or 405."""
-    code, detail = _CODES.get(status, ("error", HTTPStatus(status).phrase))
-    return Problem(status, code, detail, headers=headers)
+    code = OF_STATUS.get(status, "bad_request")
+    return Problem(status, code, CODES[code][1], headers=headers)
 
 
 def of_refusal(error: BillingError) -> Problem:
@@ -62,8 +65,9 @@ def of_refusal(error: BillingError) -> Problem:
     return Problem(error.status, error.code, error.detail, headers=headers, **members)
 
 
-def _of_payload(error: RequestValidationError) -> Problem:
-    errors = [{"field": _field(each), "message": each["msg"]} for each in error.errors()]
+def of_payload(error: RequestValidationError) -> Problem:
+    """The problem for a request of the wrong shape, naming each field and its rule."""
+    errors = [{"field": _field(each), "message": _message(each)} for each in error.errors()]
     return Problem(422, "invalid", "The request is not as it should be.", errors=errors)
 
 
@@ -73,10 +77,20 @@ def _field(fault: Any) -> str:
     return ".".join(str(part) for part in parts) or "body"
 
 
-def _of_bug(error: Exception) -> Problem:
-    if is_unavailable(error):
-        return Problem(503, "unavailable", "The database does not answer. Try again.")
-    return Problem(500, "internal_error", "Something went wrong here; it has been logged.")
+def _message(fault: Any) -> str:
+    if fault["type"] == "json_invalid":
+        return f"must be JSON: {fault['ctx']['error']}"
+    if fault["type"] == "extra_forbidden":
+        return "is not a field of this request"
+    message: str = fault["msg"]
+    # Our own parsers' ValueErrors.
+    return message.removeprefix("Value error, ")
+
+
+def of_bug(error: Exception) -> Problem:
+    """The problem for whatever nobody expected; what it was is in the log only."""
+    code = "unavailable" if is_unavailable(error) else "internal_error"
+    return Problem(CODES[code][0], code, CODES[code][1])
 
 
 def add_to(api: FastAPI) -> None:
@@ -88,18 +102,39 @@ def add_to(api: FastAPI) -> None:
 
     @api.exception_handler(RequestValidationError)
     def wrong_payload(request: Request, error: RequestValidationError) -> Problem:
-        return _of_payload(error)
+        return of_payload(error)
 
     @api.exception_handler(HTTPException)
     def refused_by_http(request: Request, error: HTTPException) -> Problem:
         return of_status(error.status_code, dict(error.headers or {}))
 
-    @api.middleware("http")
-    async def bug(request: Request, call_next: Any) -> Any:
-        # A middleware and no handler for Exception: Starlette raises that one again after
-        # answering, and the server would print the stack a second time.
+    api.add_middleware(Bugs)
+
+
+class Bugs:
+    """ASGI middleware: answers what nobody expected.
+
+    A middleware and no handler for Exception: Starlette raises that one again after answering,
+    and the server would print the stack a second time.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        started = False
+
+        async def watched(message: Any) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
         try:
-            return await call_next(request)
+            await self.app(scope, receive, watched)
         except Exception as error:
-            logger.exception("unexpected error at %s %s", request.method, request.url.path)
-            return _of_bug(error)
+            logger.exception("unexpected error at %s %s", scope.get("method"), scope.get("path"))
+            if started:
+                # Half an answer can't be taken back: the connection breaks, and the client knows.
+                raise
+            await of_bug(error)(scope, receive, send)

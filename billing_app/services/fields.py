@@ -112,8 +112,11 @@ def number(field: str, value: object) -> int:
 
 
 def refuse_stale(expected: object, actual: int, **newer: Any) -> None:
-    """Raises Conflict (`stale`), with the newer values, unless the version is the newest or not given."""
+    """Raises Conflict (`stale`) unless the version is the newest, or none is given.
+
+    `version` of its facts is the newest, `newer` its values.
+    """
     if expected is not None and number("version", expected) != actual:
         raise Conflict(
-            "this was changed by somebody else in the meantime", code="stale", version=actual, **newer
+            "this was changed by somebody else in the meantime", code="stale", version=actual, newer=newer
         )

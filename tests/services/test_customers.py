@@ -170,7 +170,7 @@ def test_changes_count_versions_and_a_stale_one_is_refused(database: Database) -
     assert update(database, made.key, name="Acme Ltd", version=2).version == 2
     with refused("stale") as caught:
         update(database, made.key, name="Acme Inc", version=1)
-    assert (caught.value.facts["version"], caught.value.facts["name"]) == (2, "Acme Ltd")
+    assert (caught.value.facts["version"], caught.value.facts["newer"]["name"]) == (2, "Acme Ltd")
 
 
 def test_of_two_changes_of_one_version_one_is_stale(database: Database) -> None:

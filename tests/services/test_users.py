@@ -121,7 +121,7 @@ def test_changes_count_versions_and_a_stale_one_is_refused(database: Database) -
     assert (changed.name, changed.role, changed.version) == ("Eva", "finance", 2)
     with refused("stale") as caught:
         update(database, eve, name="Ava", version=1)
-    assert caught.value.facts["name"] == "Eva"
+    assert caught.value.facts["newer"]["name"] == "Eva"
     assert update(database, eve, name="Eva", version=2).version == 2
 
 

@@ -1,0 +1,71 @@
+"""Every code that the API refuses with: its status, and what it says about the request.
+
+Codes are for programs and stay; the sentences are for the documentation.
+"""
+
+from __future__ import annotations
+
+CODES: dict[str, tuple[int, str]] = {
+    "bad_request": (400, "The request can't be understood."),
+    "invalid_token": (401, "Nobody is signed in, or the token is not, or no longer, good."),
+    "invalid_credentials": (401, "The email or the password is not right."),
+    "forbidden": (403, "The caller's role or scopes do not allow it."),
+    "foreign_origin": (403, "A request with the session cookie came from other pages than ours."),
+    "password_change_required": (403, "The one-time password must be changed first."),
+    "not_found": (404, "There is nothing at this address."),
+    "customer_not_found": (404, "No customer has this id or key."),
+    "plan_not_found": (404, "No plan has this id."),
+    "invoice_not_found": (404, "No invoice has this number."),
+    "payment_not_found": (404, "The invoice has no such payment."),
+    "line_not_found": (404, "The invoice has no usage line of this number."),
+    "run_not_found": (404, "No invoice run has this id."),
+    "verification_not_found": (404, "There is no such verification, or none yet."),
+    "user_not_found": (404, "No user has this id."),
+    "token_not_found": (404, "No API token has this id."),
+    "session_not_found": (404, "The caller has no such session."),
+    "method_not_allowed": (405, "This address does not take this method."),
+    "request_timeout": (408, "The body did not arrive in time."),
+    "stale": (409, "It was changed since the version sent; the newer values are in the answer."),
+    "email_taken": (409, "Somebody else has this email."),
+    "key_taken": (409, "Another customer has this key."),
+    "plan_archived": (409, "Nobody new can be put on this plan."),
+    "currency_mismatch": (409, "The customer is billed in another currency than the plan's."),
+    "period_closed": (409, "The month is closed for the customer."),
+    "usage_recorded": (409, "Usage of that month or later is recorded, which needs a plan."),
+    "idempotency_conflict": (409, "The key was used before with other content; the first stays."),
+    "customer_suspended": (409, "The moment is within a suspension of the customer."),
+    "invoice_exists": (409, "The month is already invoiced; `number` names the invoice."),
+    "period_open": (409, "The month has not ended yet."),
+    "earlier_period_open": (409, "An older month comes first; `period` names it."),
+    "nothing_to_invoice": (409, "The customer has no plan and no usage to be billed in that month."),
+    "overpayment": (409, "More than what is owed; `balance` tells how much that is."),
+    "already_reversed": (409, "The payment was reversed before."),
+    "last_admin": (409, "The last active admin stays one."),
+    "run_ended": (409, "Another run has just ended; start again."),
+    "too_large": (413, "The body is larger than 16 MiB."),
+    "unsupported_media_type": (415, "The body must be application/json."),
+    "invalid": (422, "A value breaks a rule; `errors` names each field and its rule."),
+    "batch_too_large": (422, "More events than one batch takes."),
+    "occurred_in_future": (422, "The moment is more than 5 minutes ahead."),
+    "no_plan": (422, "The customer has no plan in that month."),
+    "password_too_short": (422, "The password has less than 12 characters."),
+    "password_too_long": (422, "The password has more than 72 bytes."),
+    "password_too_common": (422, "The password is among the first that anybody would try."),
+    "password_unchanged": (422, "The new password is the present one."),
+    "wrong_password": (422, "This is not the present password."),
+    "too_many_attempts": (429, "Too many failed sign-ins; `Retry-After` tells when to try again."),
+    "headers_too_large": (431, "The header fields are too large."),
+    "internal_error": (500, "Something went wrong here; it has been logged."),
+    "unavailable": (503, "The database does not answer. Try again."),
+}
+
+# What a refusal by HTTP itself is called.
+OF_STATUS = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "too_large",
+    415: "unsupported_media_type",
+    431: "headers_too_large",
+}

@@ -1,0 +1,62 @@
+"""The API in this process, over a real database: a client for each kind of caller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from billing_app import identity
+from billing_app.api.app import create_api
+from billing_app.db import Database, configure_database
+from billing_app.domain.actor import Role
+from billing_app.services import passwords
+from tests.factories import PASSWORD, make_user
+
+ClientOf = Callable[[Role], TestClient]
+
+
+@pytest.fixture(autouse=True)
+def fast_hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """bcrypt at its lowest cost: the tests are about who is let in, not how long it takes."""
+    monkeypatch.setattr(passwords, "COST", 4)
+    passwords.hash_of_nothing.cache_clear()
+    yield
+    passwords.hash_of_nothing.cache_clear()
+
+
+@pytest.fixture
+def api(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[FastAPI]:
+    """The API over this test's database."""
+    monkeypatch.setattr(identity, "_secret", lambda: "a secret of thirty-two bytes, or more")
+    configure_database(database)
+    yield create_api()
+    configure_database(None)
+
+
+@pytest.fixture
+def nobody(api: FastAPI) -> TestClient:
+    """Nobody signed in. An unexpected error is answered as a server would, and not raised."""
+    return TestClient(api, base_url="http://testserver", raise_server_exceptions=False)
+
+
+@pytest.fixture
+def client_of(api: FastAPI, database: Database) -> ClientOf:
+    """Signs in a new user of the role with a bearer token."""
+
+    def sign_in(role: Role) -> TestClient:
+        user = make_user(database, role)
+        token = identity.sign_in(user.email, PASSWORD, user_agent="test", address="test").token
+        client = TestClient(api, raise_server_exceptions=False)
+        client.headers["Authorization"] = f"Bearer {token}"
+        return client
+
+    return sign_in
+
+
+@pytest.fixture
+def client(client_of: ClientOf) -> TestClient:
+    """Signed in as an admin."""
+    return client_of(Role.ADMIN)
