@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import HTMLResponse
+from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
-from billing_app.api import auth, customers, docs, openapi, problems
+from billing_app.api import audit, auth, customers, docs, issuer, openapi, plans, problems
 from billing_app.api.limits import BodyLimits
 from billing_app.db import get_database
 from billing_app.migrations import is_current
@@ -17,7 +18,15 @@ from billing_app.migrations import is_current
 Scope = MutableMapping[str, Any]
 ASGIApp = Callable[[Scope, Callable[..., Awaitable[Any]], Callable[..., Awaitable[None]]], Awaitable[None]]
 
-ROUTERS = (auth.signing_in, auth.router, customers.router)
+# In the order of the documentation.
+ROUTERS = (
+    auth.signing_in,
+    auth.router,
+    customers.router,
+    plans.router,
+    issuer.router,
+    audit.router,
+)
 
 
 def create_api() -> FastAPI:
@@ -37,7 +46,14 @@ def create_api() -> FastAPI:
     for router in ROUTERS:
         version_1.include_router(router)
     api.include_router(version_1)
-    api.add_api_route("/api/health", health, methods=["GET"], tags=["Health"])
+    api.add_api_route(
+        "/api/health",
+        health,
+        methods=["GET"],
+        tags=["Health"],
+        summary="Whether the database answers and its schema is the newest",
+        responses={503: {"model": Health, "description": "One of the two is not so."}},
+    )
 
     @api.get("/api/docs", include_in_schema=False)
     def docs_page() -> HTMLResponse:
@@ -64,15 +80,26 @@ def before_pages(api: ASGIApp) -> Callable[[ASGIApp], ASGIApp]:
     return transform
 
 
-def health(response: Response) -> dict[str, str]:
+class Health(BaseModel):
+    """What works, and what does not."""
+
+    status: Literal["ok", "failing"]
+    database: Literal["ok", "unreachable"]
+    migrations: Literal["ok", "behind", "unknown"]
+
+
+def health(response: Response) -> Health:
     """200 when the database answers and its schema is the newest, else 503 saying which is not."""
-    database, migrations = "ok", "ok"
+    found = _health()
+    response.status_code = 200 if found.status == "ok" else 503
+    return found
+
+
+def _health() -> Health:
     try:
         with get_database().engine.connect() as connection:
-            if not is_current(connection):
-                migrations = "behind"
+            if is_current(connection):
+                return Health(status="ok", database="ok", migrations="ok")
+            return Health(status="failing", database="ok", migrations="behind")
     except (SQLAlchemyError, OSError):
-        database, migrations = "unreachable", "unknown"
-    healthy = database == migrations == "ok"
-    response.status_code = 200 if healthy else 503
-    return {"status": "ok" if healthy else "failing", "database": database, "migrations": migrations}
+        return Health(status="failing", database="unreachable", migrations="unknown")

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from billing_app.api.codes import CODES
+from billing_app.api.examples import example_of
 from billing_app.api.problems import document
 
 _PROBLEM = {
@@ -97,7 +98,16 @@ def _document(api: FastAPI) -> dict[str, Any]:
     for path in made["paths"].values():
         for method, operation in path.items():
             _complete(method, operation)
+            _illustrate(operation, schemas)
     return made
+
+
+def _illustrate(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Gives each body, in and out, an example."""
+    for holder in (operation.get("requestBody", {}), *operation["responses"].values()):
+        for content in holder.get("content", {}).values():
+            if "schema" in content and not content.keys() & {"example", "examples"}:
+                content["example"] = example_of(content["schema"], schemas)
 
 
 def _complete(method: str, operation: dict[str, Any]) -> None:
@@ -111,15 +121,15 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
     if operation.get("security"):
         codes += _SIGNED_IN
         codes += [] if method == "get" else ["foreign_origin"]
-    if "requestBody" in operation:
-        codes += _WITH_BODY
+    codes += _WITH_BODY if method in ("post", "put", "patch") else ()
     if "requestBody" in operation or operation.get("parameters"):
         codes.append("invalid")
     by_status: dict[str, list[str]] = {}
     for code in sorted(set(codes), key=lambda each: (CODES[each][0], each)):
         by_status.setdefault(str(CODES[code][0]), []).append(code)
     for status, found in by_status.items():
-        responses[status] = _refusal(found) | _headers(status)
+        if "content" not in responses.get(status, {}):
+            responses[status] = _refusal(found) | _headers(status)
     operation["responses"] = dict(sorted(responses.items()))
 
 

@@ -78,6 +78,5 @@ def _authenticate(token: str) -> auth.Authenticated:
 
 
 def _in_transaction(token: str, service: Any, args: Any, kwargs: Any) -> Any:
-    actor = _authenticate(token).actor
-    with get_database().transaction(actor) as session:
-        return service(session, actor, *args, **kwargs)
+    actor = identity.actor_of(_authenticate(token))
+    return get_database().call(actor, service, *args, **kwargs)

@@ -1,0 +1,64 @@
+"""Who bills: what the invoices made from now on carry."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+from billing_app.api.deps import Caller
+from billing_app.api.openapi import refusals
+from billing_app.api.routing import resource
+from billing_app.api.values import Body, Version
+from billing_app.services import issuer
+from billing_app.services.issuer import IssuerRow
+
+router = resource("/issuer", "Issuer")
+
+
+class Issuer(BaseModel):
+    """The issuer; all of it is empty until an admin has filled it in."""
+
+    name: str = Field(examples=["Northwind Metering Ltd"])
+    address: str = Field(examples=["12 Harbour Road\nBristol BS1 4RW"])
+    email: str = Field(examples=["billing@northwind.example"])
+    payment_instructions: str = Field(examples=["IBAN GB33 BUKB 2020 1555 5555 55"])
+    version: int = Field(examples=[2])
+
+
+class IssuerChange(Body):
+    """All that the issuer says."""
+
+    name: str = Field(examples=["Northwind Metering Ltd"])
+    address: str = Field(examples=["12 Harbour Road\nBristol BS1 4RW"])
+    email: str = Field(examples=["billing@northwind.example"])
+    payment_instructions: str = Field(examples=["IBAN GB33 BUKB 2020 1555 5555 55"])
+    version: Version | None = None
+
+
+@router.get("")
+def get_issuer(call: Caller) -> Issuer:
+    """Get the issuer as the next invoice will carry it."""
+    return _issuer_of(call.do(issuer.get_issuer))
+
+
+@router.put("", responses=refusals("stale"))
+def update_issuer(call: Caller, body: IssuerChange) -> Issuer:
+    """Replace all that the issuer says; invoices that exist keep what they say."""
+    changed = call.do(
+        issuer.update_issuer,
+        name=body.name,
+        address=body.address,
+        email=body.email,
+        payment_instructions=body.payment_instructions,
+        version=body.version,
+    )
+    return _issuer_of(changed)
+
+
+def _issuer_of(row: IssuerRow) -> Issuer:
+    return Issuer(
+        name=row.name,
+        address=row.address,
+        email=row.email,
+        payment_instructions=row.payment_instructions,
+        version=row.version,
+    )
