@@ -3,63 +3,180 @@
 from __future__ import annotations
 
 import json
+import re
 from html import escape
 from typing import Any
 
-_STYLE = """
-:root { color-scheme: light dark; font: 14px/20px Inter, ui-sans-serif, system-ui, sans-serif; }
-body { max-width: 60rem; margin: 2.5rem auto; padding: 0 1.25rem; }
-h1 { font-size: 20px; line-height: 28px; } h2 { font-size: 14px; margin: 2rem 0 .5rem; }
-details { border: 1px solid #8884; border-radius: 8px; margin: .5rem 0; padding: .5rem .75rem; }
-summary { cursor: pointer; } code, pre { font: 12.5px/18px ui-monospace, monospace; }
-pre { overflow-x: auto; padding: .75rem; border-radius: 6px; background: #8881; }
-b { display: inline-block; min-width: 4.5rem; } p { margin: .5rem 0; }
+STYLE = """
+:root { color-scheme: light dark; --ground: #fff; --text: #18181b; --quiet: #62626b; --line: #e4e4e7;
+  --soft: #f4f4f5; --accent: #4f46e5; --get: #047857; --write: #4f46e5; --delete: #b91c1c;
+  font: 14px/20px Inter, ui-sans-serif, system-ui, sans-serif; }
+@media (prefers-color-scheme: dark) { :root { --ground: #09090b; --text: #f4f4f5; --quiet: #a1a1aa;
+  --line: #27272a; --soft: #18181b; --accent: #818cf8; --get: #34d399; --write: #818cf8; --delete: #f87171; } }
+* { box-sizing: border-box; } html { scroll-padding-top: 16px; }
+body { margin: 0; background: var(--ground); color: var(--text); }
+a { color: var(--accent); text-decoration: none; } a:hover { text-decoration: underline; }
+.page { display: grid; grid-template-columns: 264px minmax(0, 1fr); max-width: 1200px; margin: 0 auto; }
+nav { position: sticky; top: 0; height: 100vh; overflow-y: auto; padding: 24px 16px;
+  border-right: 1px solid var(--line); }
+nav b { display: block; margin: 16px 0 4px; } nav a { display: block; padding: 3px 8px; border-radius: 6px;
+  color: var(--quiet); } nav a:hover { background: var(--soft); text-decoration: none; color: var(--text); }
+main { padding: 32px 40px 96px; } h1 { font-size: 20px; line-height: 28px; margin: 0 0 8px; }
+h2 { font-size: 16px; line-height: 24px; margin: 40px 0 4px; } h3 { font-size: 12px; line-height: 16px;
+  margin: 20px 0 6px; color: var(--quiet); font-weight: 600; } p { margin: 0 0 8px; max-width: 68ch; }
+.quiet { color: var(--quiet); } code, pre { font: 12.5px/18px ui-monospace, Menlo, Consolas, monospace; }
+pre { overflow-x: auto; padding: 12px; border-radius: 8px; background: var(--soft); margin: 0; }
+details { border: 1px solid var(--line); border-radius: 8px; margin: 8px 0; }
+summary { cursor: pointer; padding: 10px 12px; display: flex; gap: 12px; align-items: baseline;
+  flex-wrap: wrap; list-style: none; border-radius: 8px; } summary::-webkit-details-marker { display: none; }
+summary:hover { background: var(--soft); } summary:focus-visible, a:focus-visible {
+  outline: 2px solid var(--accent); outline-offset: 2px; }
+details > div { padding: 4px 12px 16px; border-top: 1px solid var(--line); }
+.method { font: 600 12px/16px ui-monospace, monospace; width: 52px; color: var(--write); }
+.get { color: var(--get); } .delete { color: var(--delete); } summary .quiet { margin-left: auto; }
+table { border-collapse: collapse; width: 100%; } td { padding: 6px 12px 6px 0; vertical-align: top;
+  border-top: 1px solid var(--line); overflow-wrap: anywhere; } tr:first-child td { border-top: 0; }
+td:first-child, td.quiet { white-space: nowrap;
+  overflow-wrap: normal; } td:nth-child(2) { min-width: 120px; }
+@media (max-width: 767px) { .page { display: block; } nav { position: static; height: auto; border: 0;
+  padding-bottom: 0; } nav a { display: none; } nav b { display: inline-block; margin: 0 12px 4px 0; }
+  nav b a { display: inline; padding: 0; } main { padding: 16px; } summary .quiet { margin-left: 0; width: 100%; } td:nth-child(2) { min-width: 0; } }
 """
 
 
 def render(document: dict[str, Any]) -> str:
     """The whole page for an OpenAPI document, every text of it escaped."""
-    groups: dict[str, list[str]] = {}
+    groups: dict[str, list[tuple[str, str, dict[str, Any]]]] = {}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            tag = (operation.get("tags") or ["Other"])[0]
-            groups.setdefault(tag, []).append(_operation(path, method, operation, document))
-    sections = "".join(f"<h2>{escape(tag)}</h2>{''.join(calls)}" for tag, calls in groups.items())
+            groups.setdefault(operation["tags"][0], []).append((path, method, operation))
+    abouts = {tag["name"]: tag["description"] for tag in document["tags"]}
+    order = [name for name in abouts if name in groups]
+    nav = "".join(_nav(name, groups[name]) for name in order)
+    schemas = document["components"]["schemas"]
+    sections = "".join(_section(name, abouts[name], groups[name], schemas) for name in order)
     title = escape(document["info"]["title"])
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title} API</title><style>{_STYLE}</style></head><body><main><h1>{title} API</h1>"
-        '<p>The same as a document for programs: <a href="/api/openapi.json">openapi.json</a></p>'
-        f"{sections}</main></body></html>"
+        f'<title>{title} API</title><link rel="icon" href="/favicon.svg" type="image/svg+xml">'
+        f'<style>{STYLE}</style></head><body><div class="page"><nav aria-label="Endpoints">{nav}</nav>'
+        f"<main><h1>{title} API</h1>{_paragraphs(document['info']['description'])}"
+        f'<p>For programs: <a href="/api/openapi.json">openapi.json</a>.</p>{_access(document)}'
+        f"{sections}</main></div></body></html>"
     )
 
 
-def _operation(path: str, method: str, operation: dict[str, Any], document: dict[str, Any]) -> str:
-    summary = operation.get("description") or operation.get("summary", "")
-    parts = [f"<p>{escape(summary)}</p>"]
-    for parameter in operation.get("parameters", []):
-        kind = json.dumps(parameter.get("schema", {}))
-        parts.append(
-            f"<p><code>{escape(parameter['name'])}</code> in {escape(parameter['in'])}: "
-            f"<code>{escape(kind)}</code></p>"
-        )
-    parts += _schemas("Body", operation.get("requestBody", {}), document)
-    for status, answer in operation.get("responses", {}).items():
-        parts.append(f"<p>{escape(status)}: {escape(answer.get('description', ''))}</p>")
-        parts += _schemas("", answer, document)
+def _nav(name: str, calls: list[tuple[str, str, dict[str, Any]]]) -> str:
+    links = "".join(f'<a href="#{_anchor(call)}">{escape(_short(call[2]["summary"]))}</a>' for call in calls)
+    return f'<b><a href="#{_slug(name)}">{escape(name)}</a></b>{links}'
+
+
+def _section(
+    name: str, about: str, calls: list[tuple[str, str, dict[str, Any]]], schemas: dict[str, Any]
+) -> str:
+    operations = "".join(_operation(*call, schemas) for call in calls)
+    return f'<h2 id="{_slug(name)}">{escape(name)}</h2><p class="quiet">{escape(about)}</p>{operations}'
+
+
+def _access(document: dict[str, Any]) -> str:
+    schemes = document["components"]["securitySchemes"].values()
+    said = "".join(f"<p>{_words(scheme['description'])}</p>" for scheme in schemes)
+    call = "curl -H 'Authorization: Bearer tbk_…' http://localhost:3000/api/v1/customers"
+    return f"<h2>Who is calling</h2>{said}<pre>{escape(call)}</pre>"
+
+
+def _operation(path: str, method: str, operation: dict[str, Any], schemas: dict[str, Any]) -> str:
+    parts = [_paragraphs(operation.get("description") or operation["summary"])]
+    parts += _parameters(operation.get("parameters", []))
+    parts += _fields(operation.get("requestBody", {}), schemas)
+    parts += _examples("Request", operation.get("requestBody", {}))
+    refused = []
+    for status, answer in operation["responses"].items():
+        if status < "300":
+            parts += _examples(f"Answer {status}", answer) or [f"<h3>Answer {status}</h3><p>No content.</p>"]
+        else:
+            refused.append((status, answer["description"]))
+    parts.append(f"<h3>Refusals</h3><table>{''.join(_refusal(*each) for each in refused)}</table>")
     return (
-        f"<details><summary><b>{escape(method.upper())}</b> <code>{escape(path)}</code></summary>"
-        f"{''.join(parts)}</details>"
+        f'<details id="{_anchor((path, method, operation))}"><summary>'
+        f'<span class="method {method}">{method.upper()}</span><code>{escape(path)}</code>'
+        f'<span class="quiet">{escape(operation["summary"])}</span></summary>'
+        f"<div>{''.join(parts)}</div></details>"
     )
 
 
-def _schemas(title: str, holder: dict[str, Any], document: dict[str, Any]) -> list[str]:
+def _parameters(parameters: list[dict[str, Any]]) -> list[str]:
+    rows = ""
+    for each in parameters:
+        required = ", required" if each.get("required") and each["in"] != "path" else ""
+        about = each.get("description") or each["schema"].get("description", "")
+        rows += _row(each["name"], each["in"] + required, about, each["schema"])
+    return [f"<h3>Parameters</h3><table>{rows}</table>"] if rows else []
+
+
+def _fields(body: dict[str, Any], schemas: dict[str, Any]) -> list[str]:
+    """The fields of a body that has a schema of its own."""
+    content: dict[str, Any] = next(iter(body.get("content", {}).values()), {})
+    schema = schemas.get(content.get("schema", {}).get("$ref", "").rpartition("/")[2], {})
+    rows = ""
+    for name, each in schema.get("properties", {}).items():
+        needed = "required" if name in schema.get("required", ()) else "optional"
+        rows += _row(name, needed, each.get("description", ""), each)
+    return [f"<h3>Body</h3><table>{rows}</table>"] if rows else []
+
+
+def _row(name: str, kind: str, about: str, schema: dict[str, Any]) -> str:
+    return (
+        f"<tr><td><code>{escape(name)}</code></td><td class='quiet'>{escape(kind)}</td>"
+        f"<td>{_words(about)} {_limits(schema)}</td></tr>"
+    )
+
+
+def _limits(schema: dict[str, Any]) -> str:
+    kind = schema | next((each for each in schema.get("anyOf", []) if each.get("type") != "null"), {})
+    said = []
+    if "enum" in kind:
+        said.append("one of " + ", ".join(f"<code>{escape(str(each))}</code>" for each in kind["enum"]))
+    if "examples" in kind:
+        said.append(f"such as <code>{escape(str(kind['examples'][0]))}</code>")
+    if "maximum" in kind:
+        said.append(f"{kind.get('minimum', 0)} to {kind['maximum']}, {schema.get('default')} if not given")
+    return f'<span class="quiet">{"; ".join(said)}</span>'
+
+
+def _examples(title: str, holder: dict[str, Any]) -> list[str]:
+    """The example of each media type."""
     shown = []
     for media_type, content in holder.get("content", {}).items():
-        schema = content.get("schema", {})
-        name = schema.get("$ref", "").rpartition("/")[2]
-        known = document.get("components", {}).get("schemas", {}).get(name, schema)
-        text = json.dumps(known, indent=2)
-        shown.append(f"<p>{title} <code>{escape(media_type)}</code></p><pre>{escape(text)}</pre>")
+        kind = "" if media_type == "application/json" else f" · {escape(media_type)}"
+        example = content.get("example")
+        text = example if isinstance(example, str) else json.dumps(example, indent=2, ensure_ascii=False)
+        shown.append(f"<h3>{escape(title)}{kind}</h3><pre>{escape(text)}</pre>")
     return shown
+
+
+def _refusal(status: str, description: str) -> str:
+    meanings = "".join(f"<p>{_words(line)}</p>" for line in description.split("\n\n"))
+    return f"<tr><td>{escape(status)}</td><td>{meanings}</td></tr>"
+
+
+def _paragraphs(text: str) -> str:
+    return "".join(f"<p>{_words(each)}</p>" for each in text.split("\n\n"))
+
+
+def _words(text: str) -> str:
+    """Text escaped, what stands between backquotes as code."""
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text))
+
+
+def _short(summary: str) -> str:
+    return re.split(r"[,:;.]", summary)[0]
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _anchor(call: tuple[str, str, dict[str, Any]]) -> str:
+    return _slug(f"{call[1]} {call[0].removeprefix('/api/v1')}")
