@@ -1,4 +1,4 @@
-"""Who is asking, for the edges: tokens in, services asked, each in a transaction of its own.
+"""Who is asking, for the edges: tokens and passwords in, services asked, each in transactions of its own.
 
 Identity is written and read by the system actor; what the caller may do is decided by the
 actor that comes out.
@@ -7,38 +7,61 @@ actor that comes out.
 from __future__ import annotations
 
 import functools
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session
 
 from billing_app.db import get_database
 from billing_app.domain.actor import SYSTEM, Actor
-from billing_app.errors import Forbidden, Unauthenticated
-from billing_app.services import auth
+from billing_app.errors import Forbidden, Invalid, Unauthenticated
+from billing_app.services import api_tokens, attempts, auth
 from billing_app.settings import get_settings
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 def authenticate(token: str) -> auth.Authenticated:
-    """Who a token belongs to now. Raises Unauthenticated."""
+    """Who a session's token belongs to now. Raises Unauthenticated."""
     with get_database().transaction(SYSTEM) as session:
         return auth.authenticate(session, token=token, secret=_secret())
 
 
 def actor_of(who: auth.Authenticated) -> Actor:
-    """The actor that the signed-in person is.
-
-    Raises Forbidden (`password_change_required`) while the password is a one-time password.
-    """
+    """The actor that a person is; Forbidden (`password_change_required`) before that is done."""
     if who.user.must_change_password:
-        raise Forbidden("choose a password of your own first", code="password_change_required")
+        raise Forbidden("change your one-time password first", code="password_change_required")
     return who.actor
 
 
 def bearer_actor(token: str) -> Actor:
-    """The actor of an API token or of a session's token. Raises Unauthenticated."""
-    raise Unauthenticated("this is not, or no longer, a good token")
+    """The actor behind an API token or a session's token. Raises Unauthenticated and Forbidden."""
+    if not token.startswith(api_tokens.PREFIX):
+        return actor_of(authenticate(token))
+    with get_database().transaction(SYSTEM) as session:
+        actor, is_due = api_tokens.find_actor(session, token=token)
+    if is_due:
+        _mark_used(actor)
+    return actor
+
+
+def _mark_used(actor: Actor) -> None:
+    try:
+        with get_database().transaction(SYSTEM) as session:
+            api_tokens.mark_used(session, SYSTEM, actor.id)
+    except SQLAlchemyError:
+        # What the token was used for is worth more than the note that it was.
+        logger.warning("the use of %s could not be noted", actor.id, exc_info=True)
 
 
 def sign_in(email: str, password: str, *, user_agent: str, address: str) -> auth.SignedIn:
     """Starts a session. Raises Unauthenticated and TooManyAttempts."""
-    with get_database().transaction(SYSTEM) as session:
+
+    def work(session: Session) -> auth.SignedIn:
         return auth.sign_in(
             session,
             SYSTEM,
@@ -49,11 +72,60 @@ def sign_in(email: str, password: str, *, user_agent: str, address: str) -> auth
             address=address,
         )
 
+    return _counted(email, address, "user.sign_in_failed", work)
+
+
+def change_password(who: auth.Authenticated, *, current: str, new: str, address: str) -> None:
+    """Changes one's own password; the other sessions end. Raises Invalid and TooManyAttempts.
+
+    Counted like a sign-in: with a stolen session it would be a way to guess the password.
+    """
+    auth.check_new_password(who.user, current=current, new=new)
+
+    def work(session: Session) -> None:
+        auth.change_password(
+            session,
+            SYSTEM,
+            user_id=who.user.user_id,
+            current=current,
+            new=new,
+            keep_session_id=who.session_id,
+        )
+
+    _counted(who.user.email, address, "user.password_change_failed", work)
+
+
+def _counted(email: str, address: str, action: str, work: Callable[[Session], Result]) -> Result:
+    """`work` with a typed password: counted and committed before, cleared when it was right.
+
+    When it was wrong, or the process ends in between, the count stays.
+    """
+    database = get_database()
+    attempt = database.run(
+        SYSTEM, lambda session: attempts.count(session, SYSTEM, email=email, address=address)
+    )
+    try:
+        with database.transaction(SYSTEM) as session:
+            result = work(session)
+            attempts.clear(session, SYSTEM, attempt)
+            return result
+    except (Unauthenticated, Invalid):
+        # In a transaction of its own: the refused one has been undone.
+        with database.transaction(SYSTEM) as session:
+            auth.record_failure(session, SYSTEM, attempt, action=action)
+        raise
+
 
 def sign_out(session_id: str) -> None:
     """Ends a session at once."""
     with get_database().transaction(SYSTEM) as session:
         auth.sign_out(session, SYSTEM, session_id=session_id)
+
+
+def end_session(who: auth.Authenticated, session_id: str) -> None:
+    """Ends one of one's own sessions. Raises NotFound."""
+    with get_database().transaction(SYSTEM) as session:
+        auth.end_session(session, SYSTEM, user_id=who.user.user_id, session_id=session_id)
 
 
 @functools.cache

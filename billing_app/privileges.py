@@ -30,6 +30,8 @@ PRIVILEGES: dict[str, tuple[str, ...]] = {
     "invoice_run_failure": _READ_AND_ADD,
     "issuer": ("SELECT", "UPDATE"),
     "plan": (*_READ_AND_ADD, "UPDATE (archived_at)"),
+    # Counts of failed sign-ins: a right password clears them, and old ones are forgotten.
+    "sign_in_attempt": (*_READ_ADD_CHANGE, "DELETE"),
     # Setting a plan from a month on replaces the rows from that month on.
     "subscription": ("SELECT", "INSERT", "DELETE"),
     "suspension": (*_READ_AND_ADD, "UPDATE (ended_at)"),

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Column,
     ForeignKeyConstraint,
     Index,
+    Integer,
     Text,
     text,
 )
@@ -79,7 +80,31 @@ class ApiToken(SQLModel, table=True):
     name: str = Field(sa_column=text_column())
     scopes: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
     token_sha256: str = Field(sa_column=text_column())
-    created_by: int = Field(sa_column=Column(BigInteger, nullable=False))
+    # Nobody when the system made it: the command line and the demo have no account.
+    created_by: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
     created_at: datetime = Field(sa_column=moment_column())
     last_used_at: datetime | None = Field(default=None, sa_column=moment_column(nullable=True))
     revoked_at: datetime | None = Field(default=None, sa_column=moment_column(nullable=True))
+
+
+class SignInAttempt(SQLModel, table=True):
+    """How often a password was tried for an account, or from an address, and not found right.
+
+    The subject is a hash: nothing that was typed is kept.
+    """
+
+    __tablename__ = "sign_in_attempt"
+    __table_args__ = (
+        CheckConstraint("kind IN ('account', 'address')", name="kind_known"),
+        CheckConstraint("subject ~ '^[0-9a-f]{64}$'", name="subject_hashed"),
+        CheckConstraint("failures >= 0", name="failures_counted"),
+        CheckConstraint("last_at >= first_at", name="first_before_last"),
+        Index("ix_sign_in_attempt_last_at", "last_at"),
+    )
+
+    kind: str = Field(sa_column=Column(Text, primary_key=True))
+    subject: str = Field(sa_column=Column(Text, primary_key=True))
+    failures: int = Field(sa_column=Column(Integer, nullable=False))
+    first_at: datetime = Field(sa_column=moment_column())
+    last_at: datetime = Field(sa_column=moment_column())
+    locked_until: datetime | None = Field(default=None, sa_column=moment_column(nullable=True))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy import func
-from sqlmodel import Session, col, select, update
+from sqlmodel import Session, col, select, tuple_, update
 
 from billing_app.db import now
 from billing_app.domain.actor import Actor, Permission, Role
@@ -19,9 +19,10 @@ from billing_app.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from billing_app.models import UserAccount, UserSession
 from billing_app.services import audit, passwords, session_tokens
 from billing_app.services.access import require
+from billing_app.services.attempts import Attempt, typed_email
 from billing_app.services.ids import find_number, public_id
-from billing_app.services.paging import LIMIT_MAX
-from billing_app.services.users import UserRow, UserStatus, as_row, end_sessions
+from billing_app.services.paging import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
+from billing_app.services.users import UserRow, UserStatus, as_row, revoke_sessions
 
 SESSION_LIFETIME = timedelta(hours=12)
 _CLIENT_TEXT_MAX = 300
@@ -40,7 +41,7 @@ class SignedIn:
 class Authenticated:
     """Who a token belongs to at this moment.
 
-    `user.must_change_password` is for the edges to act on: it takes no permission away here.
+    `user.must_change_password` is for `identity.actor_of` to act on: it takes no permission away here.
     """
 
     actor: Actor
@@ -73,9 +74,11 @@ def sign_in(
     """Starts a session for who knows the password of an active user.
 
     Everybody else gets the same answer in the same time: Unauthenticated, `invalid_credentials`.
+    How often this may be tried is for the caller to ask `attempts` before.
     """
     require(actor, Permission.IDENTITY)
-    user = _find_active(session, email)
+    found = _find(session, email)
+    user = found if found and found.status == UserStatus.ACTIVE else None
     known = passwords.matches(password, user.password_hash if user else None)
     if user is None or not known or not _mark_signed_in(session, user):
         raise Unauthenticated("the email or the password is not right", code="invalid_credentials")
@@ -96,15 +99,26 @@ def sign_in(
     return SignedIn(token, int(SESSION_LIFETIME.total_seconds()), row)
 
 
-def _find_active(session: Session, email: object) -> UserAccount | None:
-    if not isinstance(email, str) or not email.isprintable():
-        return None
-    return session.exec(
-        select(UserAccount).where(
-            func.lower(UserAccount.email) == func.lower(email.strip()),
-            UserAccount.status == UserStatus.ACTIVE,
-        )
-    ).one_or_none()
+def _find(session: Session, email: object) -> UserAccount | None:
+    by_email = func.lower(UserAccount.email) == func.lower(typed_email(email))
+    return session.exec(select(UserAccount).where(by_email)).one_or_none()
+
+
+def record_failure(session: Session, actor: Actor, attempt: Attempt, *, action: str) -> None:
+    """Audits an attempt with a wrong password, and the lock that begins with it.
+
+    The same statements whether the account exists or not; the typed email is kept nowhere, since
+    people type passwords into the wrong field.
+    """
+    require(actor, Permission.IDENTITY)
+    user = _find(session, attempt.email)
+    subject = as_row(user).public_id if user else "unknown"
+    address = _client_text(attempt.address)
+    audit.record(session, actor, action, subject, address=address)
+    if attempt.locks_account:
+        audit.record(session, actor, "user.locked_out", subject, address=address)
+    if attempt.locks_address:
+        audit.record(session, actor, "address.locked_out", "unknown", address=address)
 
 
 def _mark_signed_in(session: Session, user: UserAccount) -> bool:
@@ -183,24 +197,41 @@ def _revoke(session: Session, action: str, session_id: str) -> None:
         audit.record(session, actor_of(user), action, user.public_id)
 
 
-def list_sessions(session: Session, actor: Actor, *, user_id: int) -> tuple[SessionRow, ...]:
-    """The user's own sessions that are still good, newest first, at most 200."""
+def list_sessions(
+    session: Session, actor: Actor, *, user_id: int, limit: int = LIMIT_DEFAULT, cursor: str | None = None
+) -> Page[SessionRow]:
+    """The user's own sessions that are still good, newest first, a page at a time."""
     if actor.kind != "system" and actor.id != public_id("usr", user_id):
         raise Forbidden("sessions are shown to whom they belong")
-    found = session.exec(
+    query = (
         select(UserSession)
         .where(
             UserSession.user_id == user_id,
             col(UserSession.revoked_at).is_(None),
             col(UserSession.expires_at) > now(session),
         )
-        .order_by(col(UserSession.created_at).desc(), col(UserSession.session_id))
-        .limit(LIMIT_MAX)
+        .order_by(col(UserSession.created_at).desc(), col(UserSession.session_id).desc())
+        .limit(check_limit(limit) + 1)
     )
-    return tuple(
+    after = decode_cursor(cursor, datetime, str)
+    if after:
+        query = query.where(tuple_(col(UserSession.created_at), col(UserSession.session_id)) < tuple_(*after))
+    rows = [
         SessionRow(each.session_id, each.created_at, each.expires_at, each.user_agent, each.address)
-        for each in found
-    )
+        for each in session.exec(query)
+    ]
+    return page_of(rows, limit, lambda row: (row.created_at, row.session_id))
+
+
+def check_new_password(user: UserRow, *, current: object, new: object) -> str:
+    """The new password, by the rules and not the one typed as the present one. Raises Invalid.
+
+    Asks nothing of the present password, so it may be asked as often as one likes.
+    """
+    checked = passwords.check_rules("new", new, about=(user.email, user.name))
+    if checked == current:
+        raise Invalid("new", "must differ from the present one", code="password_unchanged")
+    return checked
 
 
 def change_password(
@@ -208,7 +239,8 @@ def change_password(
 ) -> None:
     """Sets the user's own password and ends all of the user's sessions but the one to keep.
 
-    Raises Invalid (`wrong_password` when `current` is not it, or by the rules for passwords).
+    Raises Invalid: by the rules for the new one, then `wrong_password` when `current` is not it,
+    which is for the caller to count.
     """
     require(actor, Permission.IDENTITY)
     user = session.exec(
@@ -216,13 +248,12 @@ def change_password(
     ).one_or_none()
     if user is None:
         raise NotFound("there is no such user", code="user_not_found")
+    row = as_row(user)
+    checked = check_new_password(row, current=current, new=new)
     if not passwords.matches(current, user.password_hash):
         raise Invalid("current", "is not the present password", code="wrong_password")
-    if passwords.check_rules("new", new) == current:
-        raise Invalid("new", "must differ from the present one", code="password_unchanged")
-    user.password_hash = passwords.hash_password(new)
+    user.password_hash = passwords.hash_password(checked)
     user.must_change_password = False
     session.flush()
-    end_sessions(session, user_id, but=keep_session_id)
-    row = as_row(user)
+    revoke_sessions(session, user_id, but=keep_session_id)
     audit.record(session, actor_of(row), "user.password_changed", row.public_id)

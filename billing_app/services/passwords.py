@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import re
 import secrets
+from collections.abc import Sequence
+from pathlib import Path
 
 import bcrypt
 
@@ -15,28 +18,56 @@ BYTES_MAX = 72
 # 2^12 rounds: a quarter of a second on the machines of today.
 COST = 12
 
-_COMMON = """
-    123456789012 1234567890123 12345678901234 012345678901 123123123123 112233445566 111222333444
-    987654321098 abcdefghijkl abcdefghijklm abcd12345678 abc123abc123 asdfghjkl123 1q2w3e4r5t6y
-    1qaz2wsx3edc qwertyuiop12 qwertyuiop123 qwerty123456 qwertyqwerty qwertyuiopasdf administrator
-    adminadminadmin admin1234567 admin12345678 changeme1234 changemechangeme football1234
-    iloveyou1234 iloveyouiloveyou letmein12345 letmeinletmein password1234 password12345
-    password123456 password123! passwordpassword p@ssw0rd1234 p@ssword1234 sunshine1234
-    superman1234 trustno1trustno1 welcome12345 welcomewelcome tallybook1234 tallybooktallybook
-"""
+# What a password must have besides the words that anybody would try for this account.
+_OWN_CHARACTERS_MIN = 8
+_SERVICE = "tallybook"
+_WORD_CHARACTERS_MIN = 4
 
 
-def check_rules(field: str, password: object) -> str:
-    """The password itself; raises Invalid unless it is long enough, not too long and not a common one."""
+def check_rules(field: str, password: object, *, about: Sequence[str] = ()) -> str:
+    """The password itself; raises Invalid unless it is long enough, not too long and no likely guess.
+
+    As in NIST SP 800-63B 5.1.1.2, no rules about kinds of characters: what is refused is a common
+    password, also with digits and signs around it, and one that is little more than the name of
+    the service or the words in `about`, the email and the name of whose it is.
+    """
     if not isinstance(password, str):
         raise Invalid(field, "must be text")
     if len(password) < CHARACTERS_MIN:
         raise Invalid(field, f"must have at least {CHARACTERS_MIN} characters", code="password_too_short")
     if len(_encoded(password)) > BYTES_MAX:
         raise Invalid(field, f"must have at most {BYTES_MAX} bytes", code="password_too_long")
-    if password.casefold() in _COMMON.split() or len(set(password)) < 4:
+    if _is_common(password) or len(_without(password, about)) < _OWN_CHARACTERS_MIN:
         raise Invalid(field, "is among the first that anybody would try", code="password_too_common")
     return password
+
+
+def _is_common(password: str) -> bool:
+    folded = password.casefold()
+    word = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", folded)
+    return len(set(folded)) < 4 or not common_passwords().isdisjoint({folded, word, _repeated(folded)})
+
+
+def _repeated(text: str) -> str:
+    """What the text is a repetition of: `tokyotokyo` -> `tokyo`; itself when it is none."""
+    return text[: (text + text).index(text, 1)]
+
+
+def _without(password: str, about: Sequence[str]) -> str:
+    """What is left of the password without the words that belong to the account."""
+    words = {word for each in (_SERVICE, *about) for word in re.split(r"[\W_]+", each.casefold())}
+    left = password.casefold()
+    for word in sorted(words, key=len, reverse=True):
+        if len(word) >= _WORD_CHARACTERS_MIN:
+            left = left.replace(word, "")
+    return left
+
+
+@functools.cache
+def common_passwords() -> frozenset[str]:
+    """The passwords of the list, in lower case."""
+    lines = Path(__file__).with_name("common_passwords.txt").read_text().splitlines()
+    return frozenset(line for line in lines if not line.startswith("#"))
 
 
 def one_time_password() -> str:

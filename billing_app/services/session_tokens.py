@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import NamedTuple
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 import jwt
 from jwt.types import Options
@@ -11,12 +11,21 @@ from jwt.types import Options
 from billing_app.errors import Unauthenticated
 
 _ALGORITHM = "HS256"
+# What we sign is headed so. A header that asks for anything more (`crit`, `kid`, `jku`) is not ours.
+_HEADER = {"alg": _ALGORITHM, "typ": "JWT"}
+# Three times what ours take; nothing longer is parsed.
+_CHARACTERS_MAX = 1000
+# How far apart the clocks of two servers may be.
+_LEEWAY = timedelta(minutes=1)
 _ISSUER = _AUDIENCE = "tallybook"
 _OPTIONS: Options = {
     "require": ["sub", "sid", "iat", "exp", "iss", "aud"],
+    # One audience, as text.
+    "strict_aud": True,
     # Moments are compared with the transaction's clock, not with PyJWT's.
     "verify_exp": False,
     "verify_iat": False,
+    "verify_nbf": False,
 }
 
 
@@ -48,13 +57,32 @@ def decode(token: object, secret: str, moment: datetime) -> tuple[str, str]:
     Raises Unauthenticated (`invalid_token`) for every other one, whatever is wrong with it.
     """
     try:
-        payload = jwt.decode(str(token), secret, [_ALGORITHM], _OPTIONS, issuer=_ISSUER, audience=_AUDIENCE)
-    except (jwt.InvalidTokenError, UnicodeError):
+        payload = _signed_by_us(str(token), secret)
+    except (jwt.InvalidTokenError, UnicodeError, RecursionError):
         raise invalid_token() from None
-    subject, session_id, expires_at = payload["sub"], payload["sid"], payload["exp"]
-    if not isinstance(session_id, str) or not isinstance(expires_at, int) or expires_at <= moment.timestamp():
+    subject, session_id = payload["sub"], payload["sid"]
+    if not (isinstance(session_id, str) and session_id.isprintable() and _is_good_at(payload, moment)):
         raise invalid_token()
     return subject, session_id
+
+
+def _signed_by_us(token: str, secret: str) -> dict[str, Any]:
+    if len(token) > _CHARACTERS_MAX:
+        raise jwt.DecodeError
+    found = jwt.decode_complete(token, secret, [_ALGORITHM], _OPTIONS, issuer=_ISSUER, audience=_AUDIENCE)
+    if found["header"] != _HEADER:
+        raise jwt.DecodeError
+    payload: dict[str, Any] = found["payload"]
+    return payload
+
+
+def _is_good_at(payload: dict[str, Any], moment: datetime) -> bool:
+    """Whether the moment is between the token's beginning and its end, all told in whole seconds."""
+    begins: list[int] = [payload["iat"], *([payload["nbf"]] if "nbf" in payload else [])]
+    ends: int = payload["exp"]
+    if any(type(each) is not int for each in (*begins, ends)):
+        return False
+    return max(begins) <= (moment + _LEEWAY).timestamp() and moment.timestamp() < ends
 
 
 def invalid_token() -> Unauthenticated:

@@ -63,12 +63,16 @@ def create_user(
     Without a password a one-time password is made, to be changed at the first sign-in.
     """
     require(actor, Permission.ADMINISTER)
+    email = fields.email("email", email)
+    name = fields.line("name", name, at_most=fields.NAME_MAX)
+    role = fields.choice("role", role, Role)
     one_time = passwords.one_time_password() if password is None else None
+    chosen = one_time or passwords.check_rules("password", password, about=(email, name))
     user = UserAccount(
-        email=fields.email("email", email),
-        name=fields.line("name", name, at_most=fields.NAME_MAX),
-        role=fields.choice("role", role, Role),
-        password_hash=passwords.hash_password(passwords.check_rules("password", one_time or password)),
+        email=email,
+        name=name,
+        role=role,
+        password_hash=passwords.hash_password(chosen),
         must_change_password=one_time is not None,
         created_at=now(session),
     )
@@ -125,7 +129,7 @@ def update_user(
     user.version += 1
     session.flush()
     if changes.get("status") == UserStatus.DISABLED:
-        end_sessions(session, user_id)
+        revoke_sessions(session, user_id)
     changed = as_row(user)
     audit.record(session, actor, "user.changed", changed.public_id, **changes)
     return changed
@@ -149,7 +153,14 @@ def _lock_with_admins(session: Session, user_id: int) -> tuple[UserAccount, set[
     }
 
 
-def end_sessions(session: Session, user_id: int, *, but: str | None = None) -> None:
+def end_sessions(session: Session, actor: Actor, user_id: int) -> None:
+    """Signs the user out everywhere at once. Raises NotFound `user_not_found`."""
+    user = get_user(session, actor, user_id)
+    revoke_sessions(session, user_id)
+    audit.record(session, actor, "user.sessions_ended", user.public_id)
+
+
+def revoke_sessions(session: Session, user_id: int, *, but: str | None = None) -> None:
     """Revokes all sessions of the user, but the one named. For services that asked for permission."""
     session.execute(
         update(UserSession)

@@ -15,6 +15,7 @@ SHARED = {
     "invoice_run_failure",
     "issuer",
     "plan",
+    "sign_in_attempt",
     "user_account",
     "user_session",
     "verification",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -92,6 +93,10 @@ def forged(token: str, **changes: Any) -> str:
     return jwt.encode(claims, SECRET, "HS256")
 
 
+def b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
 def test_a_token_we_did_not_sign_as_it_is_proves_nothing(database: Database) -> None:
     eve, ada = make_user(database, Role.FINANCE), make_user(database)
     token = sign_in(database, eve.email).token
@@ -109,6 +114,17 @@ def test_a_token_we_did_not_sign_as_it_is_proves_nothing(database: Database) -> 
         forged(token, sid="another"),
         forged(token, sid=5),
         forged(token, exp=claims["iat"]),
+        forged(token, exp=str(claims["exp"])),
+        forged(token, exp=True),
+        forged(token, iat=claims["iat"] + 3600),
+        forged(token, iat=claims["iat"] + 0.5),
+        forged(token, nbf=claims["iat"] + 3600),
+        forged(token, aud=["tallybook"]),
+        forged(token, sid="\0"),
+        forged(token, sid="x" * 10_000),
+        jwt.encode(claims, SECRET, "HS256", headers={"kid": "1"}),
+        b64(b"[" * 700) + f".{body}.{signature}",
+        b64(b'{"alg":' + b"[" * 100_000) + f".{body}.{signature}",
         *(forged(token, **{name: None}) for name in ("sub", "sid", "iat", "exp", "iss", "aud")),
     ):  # fmt: skip
         with refused("invalid_token"):
@@ -225,7 +241,7 @@ def test_sessions_are_ones_own(database: Database, clock: Clock) -> None:
     clock.moment += timedelta(minutes=5)
     new = authenticate(database, sign_in(database, eve.email).token)
     with database.transaction(new.actor) as session:
-        own = auth.list_sessions(session, new.actor, user_id=eve.user_id)
+        own = auth.list_sessions(session, new.actor, user_id=eve.user_id).items
     assert [row.session_id for row in own] == [new.session_id, old.session_id]
     assert (own[1].user_agent, own[1].address) == ("Old browser", "::1")
     with refused("forbidden"), database.transaction(new.actor) as session:
@@ -235,6 +251,24 @@ def test_sessions_are_ones_own(database: Database, clock: Clock) -> None:
             auth.end_session(session, SYSTEM, user_id=user.user_id, session_id=session_id)  # type: ignore[arg-type]
     with database.transaction(SYSTEM) as session:
         auth.end_session(session, SYSTEM, user_id=eve.user_id, session_id=old.session_id)
-        assert [row.session_id for row in auth.list_sessions(session, SYSTEM, user_id=eve.user_id)] == [
-            new.session_id
-        ]
+        left = auth.list_sessions(session, SYSTEM, user_id=eve.user_id).items
+    assert [row.session_id for row in left] == [new.session_id]
+
+
+def test_sessions_come_in_pages(database: Database, clock: Clock) -> None:
+    eve = make_user(database)
+    made = []
+    # Two at a time have the same moment.
+    for number in range(5):
+        clock.moment += timedelta(minutes=number % 2)
+        made.append(authenticate(database, sign_in(database, eve.email).token).session_id)
+    found: list[str] = []
+    cursor = None
+    while True:
+        with database.transaction(SYSTEM) as session:
+            page = auth.list_sessions(session, SYSTEM, user_id=eve.user_id, limit=2, cursor=cursor)
+        found += [row.session_id for row in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert sorted(found) == sorted(made)

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from billing_app import identity
+from billing_app.db import Database, configure_database
+from billing_app.domain.actor import SYSTEM, Actor, Role, Scope
+from billing_app.services import api_tokens, audit_log
+from tests.conftest import Clock
+from tests.factories import actor_of, make_user
+from tests.refusals import refused
+
+
+@pytest.fixture(autouse=True)
+def process(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This test's database is the process's."""
+    monkeypatch.setattr(identity, "_secret", lambda: "a secret of thirty-two bytes, or more")
+    configure_database(database)
+    yield
+    configure_database(None)
+
+
+@pytest.fixture
+def ada(database: Database) -> Actor:
+    return actor_of(make_user(database))
+
+
+def create(database: Database, actor: Actor = SYSTEM, **details: Any) -> api_tokens.NewToken:
+    defaults = {"name": "meter", "scopes": ["usage:write"]}
+    with database.transaction(actor) as session:
+        return api_tokens.create_token(session, actor, **{**defaults, **details})
+
+
+def listed(database: Database) -> list[api_tokens.TokenRow]:
+    with database.transaction(SYSTEM) as session:
+        return list(api_tokens.list_tokens(session, SYSTEM).items)
+
+
+def revoke(database: Database, token: str) -> None:
+    with database.transaction(SYSTEM) as session:
+        api_tokens.revoke_token(session, SYSTEM, token)
+
+
+def test_a_token_is_an_actor_with_its_scopes(database: Database, ada: Actor, clock: Clock) -> None:
+    made = create(database, ada, name=" Meter 7 ", scopes=["read", "usage:write"])
+    assert made.row.created_by == ada.id
+    assert made.row.created_at == clock.moment
+    scopes = frozenset({Scope.READ, Scope.USAGE_WRITE})
+    assert identity.bearer_actor(made.token) == Actor("token", made.row.public_id, "Meter 7", scopes=scopes)
+
+
+def test_a_reading_token_is_read_only(database: Database) -> None:
+    assert identity.bearer_actor(create(database, scopes=["read"]).token).read_only
+    assert not identity.bearer_actor(create(database).token).read_only
+
+
+def test_a_token_is_nowhere_but_in_the_answer(database: Database, owner: psycopg.Connection) -> None:
+    made = create(database)
+    identity.bearer_actor(made.token)
+    revoke(database, made.row.public_id)
+    assert len(made.token) == len("tbk_") + 43
+    assert made.token not in repr(made)
+    tables = [row[0] for row in owner.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+    everything = "".join(str(owner.execute(f"SELECT t::text FROM {table} t").fetchall()) for table in tables)  # type: ignore[arg-type]
+    assert made.row.public_id in everything
+    assert made.token.removeprefix("tbk_") not in everything
+
+
+def test_what_is_no_token_of_ours_proves_nothing(database: Database) -> None:
+    token = create(database).token
+    other = create(database).row
+    for bad in (
+        "", "tbk_", token[:-1], token + "x", token.upper(), token.lower(), f" {token}", f"{token}\0",
+        token.removeprefix("tbk_"), "tbk_" + "x" * 43, "tbk_" + "x" * 100_000, "tbk_\ud800", "tbk_é", other.public_id,
+    ):  # fmt: skip
+        with refused("invalid_token"), database.transaction(SYSTEM) as session:
+            api_tokens.find_actor(session, token=bad)
+    # The hash that is kept, even to somebody who has read the database.
+    with database.transaction(SYSTEM) as session:
+        kept = session.execute(text("SELECT token_sha256 FROM api_token")).scalars().all()
+    for sha256 in kept:
+        with refused("invalid_token"):
+            identity.bearer_actor(f"tbk_{sha256}")
+        with refused("invalid_token"):
+            identity.bearer_actor(sha256)
+
+
+def test_a_token_is_no_session(database: Database) -> None:
+    with refused("invalid_token"):
+        identity.authenticate(create(database).token)
+
+
+def test_a_revoked_token_ends_at_once_and_again_changes_nothing(database: Database, clock: Clock) -> None:
+    made, other = create(database), create(database)
+    for _ in range(2):
+        revoke(database, made.row.public_id)
+        clock.moment += timedelta(minutes=5)
+        with refused("invalid_token"):
+            identity.bearer_actor(made.token)
+    identity.bearer_actor(other.token)
+    row = next(row for row in listed(database) if row.token_id == made.row.token_id)
+    assert row.revoked_at == clock.moment - timedelta(minutes=10)
+    with database.transaction(SYSTEM) as session:
+        entries = audit_log.list_audit_entries(session, SYSTEM, subject=made.row.public_id).items
+    assert [entry.action for entry in entries] == ["token.revoked", "token.created"]
+
+
+@pytest.mark.parametrize("token", ["tok_99", "usr_1", "", "tok_0", "tok_1\0", "tok_" + "9" * 30])
+def test_a_token_that_is_not_there_is_not_found(database: Database, token: str) -> None:
+    with refused("token_not_found"):
+        revoke(database, token)
+
+
+@pytest.mark.parametrize(
+    ("details", "field"),
+    [
+        ({"scopes": []}, "scopes"),
+        ({"scopes": None}, "scopes"),
+        ({"scopes": "read"}, "scopes"),
+        ({"scopes": ["admin"]}, "scopes"),
+        ({"scopes": ["read", "read"]}, "scopes"),
+        ({"scopes": [["read"]]}, "scopes"),
+        ({"name": "  "}, "name"),
+        ({"name": "a\0b"}, "name"),
+        ({"name": "x" * 201}, "name"),
+    ],
+)
+def test_a_wrong_field_is_named(database: Database, details: dict[str, Any], field: str) -> None:
+    with refused("invalid", field=field):
+        create(database, **details)
+
+
+def test_only_who_administers_makes_sees_or_ends_tokens(
+    database: Database, billing: Actor, finance: Actor
+) -> None:
+    reader = identity.bearer_actor(create(database, scopes=["read"]).token)
+    writer = identity.bearer_actor(create(database).token)
+    for actor in (billing, finance, reader, writer):
+        with refused("forbidden"):
+            create(database, actor)
+        with refused("forbidden"), database.transaction(actor) as session:
+            api_tokens.list_tokens(session, actor)
+        with refused("forbidden"), database.transaction(actor) as session:
+            api_tokens.revoke_token(session, actor, "tok_1")
+
+
+def test_the_last_use_is_noted_once_a_minute(
+    database: Database, clock: Clock, owner: psycopg.Connection
+) -> None:
+    made = create(database)
+    assert listed(database)[0].last_used_at is None
+    first = clock.moment
+    for seconds, noted in ((0, 0), (30, 0), (59, 0), (60, 60), (61, 60)):
+        clock.moment = first + timedelta(seconds=seconds)
+        identity.bearer_actor(made.token)
+        assert listed(database)[0].last_used_at == first + timedelta(seconds=noted)
+
+
+def test_noting_a_use_waits_for_nobody_and_may_fail(
+    database: Database, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = create(database)
+    with owner.transaction():
+        owner.execute("SELECT FROM api_token FOR UPDATE")
+        # Would never come back if it waited for the row's lock.
+        assert identity.bearer_actor(made.token).id == made.row.public_id
+    assert listed(database)[0].last_used_at is None
+
+    def fail(*_: Any) -> None:
+        raise OperationalError("UPDATE", {}, Exception("the disk is full"))
+
+    monkeypatch.setattr(api_tokens, "mark_used", fail)
+    assert identity.bearer_actor(made.token).id == made.row.public_id
+
+
+def test_tokens_come_newest_first_in_pages(database: Database, clock: Clock) -> None:
+    made = []
+    for number in range(5):
+        clock.moment += timedelta(minutes=number % 2)
+        made.append(create(database).row.token_id)
+    found: list[int] = []
+    cursor = None
+    while True:
+        with database.transaction(SYSTEM) as session:
+            page = api_tokens.list_tokens(session, SYSTEM, limit=2, cursor=cursor)
+        found += [row.token_id for row in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert found == made[::-1]
+
+
+def test_a_session_proves_a_person_there_too(database: Database) -> None:
+    user = make_user(database, Role.BILLING)
+    token = identity.sign_in(user.email, "correct horse battery", user_agent="", address="").token
+    assert identity.bearer_actor(token) == actor_of(user)

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+
+from billing_app.services import passwords
+from billing_app.services.demo_accounts import DEMO_USERS
+from tests.refusals import refused
+
+EVE = ("evelyn.adams@example.com", "Evelyn Adams")
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "qwerty123456",
+        "1Q2W3E4R5T6Y",
+        "administrator",
+        "leavemealone",
+        "password2026",
+        "Password2026!",
+        "!!!!dragon!!!!",
+        "sunshine-1234",
+        "123456789012",
+        "dragondragon",
+        "letmeinletmein",
+        "abababababab",
+        "tallybook2026",
+        "TallyBook-Billing"[:16],
+        "evelyn-adams-1",
+        "Evelyn.Adams@Example",
+        "adams-evelyn-adams",
+    ],
+)
+def test_what_anybody_would_try_first_is_refused(password: str) -> None:
+    with refused("password_too_common", field="new"):
+        passwords.check_rules("new", password, about=EVE)
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "correct horse battery",
+        "my tallybook has nine pages",
+        "evelyn sells sea shells",
+        "пароль из пяти слов",
+        "38914 02756 1184",
+        *(user.password for user in DEMO_USERS),
+    ],
+)
+def test_a_password_of_ones_own_is_taken_as_it_is(password: str) -> None:
+    assert passwords.check_rules("new", password, about=EVE) == password
+
+
+def test_the_demos_passwords_are_taken_for_their_accounts() -> None:
+    for user in DEMO_USERS:
+        passwords.check_rules("password", user.password, about=(user.email, user.name))
+
+
+def test_the_list_is_there_and_its_licence_is_not_part_of_it() -> None:
+    common = passwords.common_passwords()
+    assert len(common) > 5000
+    assert len([password for password in common if len(password) >= passwords.CHARACTERS_MIN]) > 300
+    assert not any(" " in password or password.startswith("#") for password in common)
+    assert "" not in common
