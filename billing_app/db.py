@@ -107,6 +107,11 @@ def is_unavailable(error: Exception) -> bool:
     return isinstance(error, (OperationalError, psycopg.OperationalError)) and not _sqlstate(error)
 
 
+def is_read_only(error: Exception) -> bool:
+    """Whether the database refused to write in a READ ONLY transaction."""
+    return _sqlstate(error) == "25006"
+
+
 def _sqlstate(error: Exception) -> str | None:
     """The database's code of an error, whether it came through SQLAlchemy or a driver's cursor."""
     return getattr(getattr(error, "orig", error), "sqlstate", None)

@@ -61,6 +61,18 @@ _TAGS = {
     "Audit": "Who did what, when, to what.",
     "Health": "",
 }
+# What stands in braces in a path.
+_PATHS = {
+    "customer": ("A customer's id or key.", "acme"),
+    "plan": ("The id of one version of a plan.", "plan_1"),
+    "number": ("An invoice's number, without case.", "ACME-0001"),
+    "payment": ("A payment's id.", "pay_1"),
+    "run": ("An invoice run's id.", "run_1"),
+    "verification": ("A verification's id.", "ver_1"),
+    "user": ("A user's id.", "usr_1"),
+    "token": ("An API token's id.", "tok_1"),
+    "session": ("The id of one of the caller's own sessions.", "c2Vzc2lvbg"),
+}
 
 
 def refusals(*codes: str) -> dict[int | str, dict[str, Any]]:
@@ -99,6 +111,7 @@ def _document(api: FastAPI) -> dict[str, Any]:
         for method, operation in path.items():
             _complete(method, operation)
             _illustrate(operation, schemas)
+            _name_places(operation)
     return made
 
 
@@ -108,6 +121,13 @@ def _illustrate(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
         for content in holder.get("content", {}).values():
             if "schema" in content and not content.keys() & {"example", "examples"}:
                 content["example"] = example_of(content["schema"], schemas)
+
+
+def _name_places(operation: dict[str, Any]) -> None:
+    """Says what stands in each brace of the path."""
+    for parameter in operation.get("parameters", ()):
+        if parameter["in"] == "path":
+            parameter["description"], parameter["example"] = _PATHS[parameter["name"]]
 
 
 def _complete(method: str, operation: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from billing_app.api.codes import CODES, OF_STATUS
-from billing_app.db import is_unavailable
+from billing_app.db import is_read_only, is_unavailable
 from billing_app.errors import BillingError
 
 logger = logging.getLogger(__name__)
@@ -88,8 +88,15 @@ def _message(fault: Any) -> str:
 
 
 def of_bug(error: Exception) -> Problem:
-    """The problem for whatever nobody expected; what it was is in the log only."""
-    code = "unavailable" if is_unavailable(error) else "internal_error"
+    """The problem for whatever nobody expected; what it was is in the log only.
+
+    A service that forgot to ask whether the actor may write is one: the database has refused.
+    """
+    code = "internal_error"
+    if is_unavailable(error):
+        code = "unavailable"
+    elif is_read_only(error):
+        code = "forbidden"
     return Problem(CODES[code][0], code, CODES[code][1])
 
 
