@@ -123,7 +123,8 @@ def sign_out(session_id: str) -> None:
 
 
 def end_session(who: auth.Authenticated, session_id: str) -> None:
-    """Ends one of one's own sessions. Raises NotFound."""
+    """Ends one of one's own sessions. Raises NotFound, and Forbidden as `actor_of` does."""
+    actor_of(who)
     with get_database().transaction(SYSTEM) as session:
         auth.end_session(session, SYSTEM, user_id=who.user.user_id, session_id=session_id)
 

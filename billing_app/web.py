@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
@@ -47,3 +48,28 @@ def is_https(connection: HTTPConnection) -> bool:
     """Whether people reach this server over https, here or at the proxy before it."""
     public = get_settings().public_url
     return connection.url.scheme in ("https", "wss") or bool(public and public.startswith("https:"))
+
+
+def client_address(connection: HTTPConnection) -> str:
+    """Where the request comes from: the peer, or whom the proxy before this server says it is.
+
+    Only a proxy on this machine is believed, where a public address says that there is one, and
+    only what it added itself, the last entry: those before it are the caller's to invent.
+    """
+    peer = connection.client.host if connection.client else ""
+    forwarded = ",".join(connection.headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
+    if forwarded and get_settings().public_url and _is_loopback(peer) and _is_address(forwarded):
+        return forwarded
+    return peer
+
+
+def _is_loopback(address: str) -> bool:
+    return _is_address(address) and ipaddress.ip_address(address).is_loopback
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

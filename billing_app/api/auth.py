@@ -1,4 +1,4 @@
-"""Signing in and out."""
+"""Signing in and out; one's own sessions and password."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from billing_app import identity
-from billing_app.api.deps import Person
+from billing_app.api.deps import Caller, Person
 from billing_app.api.openapi import refusals
+from billing_app.api.pages import Page, Paged, page_of
 from billing_app.api.routing import ExactRoute, resource
-from billing_app.api.values import Body
+from billing_app.api.values import Body, Moment
+from billing_app.domain.actor import Role
 from billing_app.errors import Forbidden
 from billing_app.services import auth
-from billing_app.web import EPOCH_COOKIE, SESSION_COOKIE, is_https, is_own_origin
+from billing_app.web import EPOCH_COOKIE, SESSION_COOKIE, client_address, is_https, is_own_origin
 
 signing_in = APIRouter(prefix="/auth", tags=["Authentication"], route_class=ExactRoute)
 router = resource("/auth", "Authentication")
@@ -23,8 +25,8 @@ router = resource("/auth", "Authentication")
 class Credentials(Body):
     """What a person signs in with."""
 
-    email: str = Field(max_length=320)
-    password: str = Field(max_length=1024)
+    email: str = Field(max_length=320, examples=["ada@example.com"])
+    password: str = Field(max_length=1024, examples=["correct horse battery"])
 
 
 class Token(BaseModel):
@@ -38,10 +40,30 @@ class Token(BaseModel):
 class Me(BaseModel):
     """Who is calling."""
 
+    id: str = Field(examples=["usr_4"])
+    email: str = Field(examples=["ada@example.com"])
+    name: str = Field(examples=["Ada Admin"])
+    role: Role
+
+
+class OwnSession(BaseModel):
+    """A sign-in that is still good. Its id is a name: it proves nothing to anybody."""
+
     id: str
-    email: str
-    name: str
-    role: str
+    created_at: Moment
+    expires_at: Moment
+    user_agent: str
+    address: str = Field(examples=["192.0.2.7"])
+    current: bool = Field(description="Whether it is the one that asks.")
+
+
+class PasswordChange(Body):
+    """The present password, and the one to replace it."""
+
+    current: str = Field(max_length=1024)
+    new: str = Field(
+        max_length=1024, description="At least 12 characters, at most 72 bytes, and no likely guess."
+    )
 
 
 @signing_in.post("/token", responses=refusals("invalid_credentials", "too_many_attempts"))
@@ -58,6 +80,7 @@ def make_token(credentials: Credentials, request: Request) -> Token:
 )
 def make_session(credentials: Credentials, request: Request, response: Response) -> None:
     """Sign a browser in: the same token, in a cookie that no script can read."""
+    # Or another site could sign its visitors in as somebody of its choice, and watch what they enter.
     if "origin" in request.headers and not is_own_origin(request):
         raise Forbidden("This request does not come from these pages.", code="foreign_origin")
     signed_in = _sign_in(credentials, request)
@@ -89,10 +112,46 @@ def me(who: Person) -> Me:
     return Me(id=who.actor.id, email=who.user.email, name=who.user.name, role=who.user.role)
 
 
+@router.get("/sessions")
+def list_sessions(call: Caller, who: Person, paged: Paged) -> Page[OwnSession]:
+    """List one's own sessions that are still good, the newest first."""
+
+    def shown(row: auth.SessionRow) -> OwnSession:
+        return OwnSession(
+            id=row.session_id,
+            created_at=row.created_at,
+            expires_at=row.expires_at,
+            user_agent=row.user_agent,
+            address=row.address,
+            current=row.session_id == who.session_id,
+        )
+
+    return page_of(call.do(auth.list_sessions, user_id=who.user.user_id, **paged), shown)
+
+
+@router.delete("/sessions/{session}", status_code=204, responses=refusals("session_not_found"))
+def end_one_session(who: Person, session: str) -> None:
+    """End one of one's own sessions at once."""
+    identity.end_session(who, session)
+
+
+@router.post(
+    "/password",
+    status_code=204,
+    responses=refusals(
+        "wrong_password", "password_too_short", "password_too_long", "password_too_common",
+        "password_unchanged", "too_many_attempts",
+    ),
+)  # fmt: skip
+def change_password(who: Person, body: PasswordChange, request: Request) -> None:
+    """Change one's own password; all of one's other sessions end."""
+    identity.change_password(who, current=body.current, new=body.new, address=client_address(request))
+
+
 def _sign_in(credentials: Credentials, request: Request) -> auth.SignedIn:
     return identity.sign_in(
         credentials.email,
         credentials.password,
         user_agent=request.headers.get("user-agent", ""),
-        address=request.client.host if request.client else "",
+        address=client_address(request),
     )

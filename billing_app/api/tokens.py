@@ -1,0 +1,78 @@
+"""Credentials of machines."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+from billing_app.api.deps import Caller
+from billing_app.api.openapi import refusals
+from billing_app.api.pages import Page, Paged, page_of
+from billing_app.api.routing import resource
+from billing_app.api.values import Body, Moment
+from billing_app.domain.actor import Scope
+from billing_app.services import api_tokens
+from billing_app.services.api_tokens import TokenRow
+
+router = resource("/tokens", "API tokens")
+
+
+class ApiToken(BaseModel):
+    """A machine's credential, without itself."""
+
+    id: str = Field(examples=["tok_2"])
+    name: str = Field(examples=["Meter 7"])
+    scopes: list[Scope]
+    created_by: str | None = Field(description="A user; null: the system.", examples=["usr_4"])
+    created_at: Moment
+    last_used_at: Moment | None = Field(description="To the minute; null: never.")
+    revoked_at: Moment | None = Field(description="Null while it is good.")
+
+
+class ApiTokenMade(ApiToken):
+    """The token just made."""
+
+    token: str = Field(description="To be sent as `Authorization: Bearer`; told here only.")
+
+
+class NewApiToken(Body):
+    """A token to be made, for one machine, and what it may do."""
+
+    name: str = Field(examples=["Meter 7"])
+    scopes: list[Scope] = Field(
+        min_length=1,
+        max_length=len(Scope),
+        json_schema_extra={"uniqueItems": True},
+        description="`usage:write` records usage and does nothing else; `read` reads what finance reads.",
+    )
+
+
+@router.get("")
+def list_tokens(call: Caller, paged: Paged) -> Page[ApiToken]:
+    """List tokens, revoked ones too, the newest first."""
+    return page_of(call.do(api_tokens.list_tokens, **paged), token_of)
+
+
+@router.post("", status_code=201, responses=refusals("invalid"))
+def create_token(call: Caller, body: NewApiToken) -> ApiTokenMade:
+    """Make a token. It is in this answer and nowhere else."""
+    made = call.do(api_tokens.create_token, name=body.name, scopes=body.scopes)
+    return ApiTokenMade(**dict(token_of(made.row)), token=made.token)
+
+
+@router.delete("/{token}", status_code=204, responses=refusals("token_not_found"))
+def revoke_token(call: Caller, token: str) -> None:
+    """Revoke a token, named by its id, at once and for good; again changes nothing."""
+    call.do(api_tokens.revoke_token, token)
+
+
+def token_of(row: TokenRow) -> ApiToken:
+    """The token as it goes out."""
+    return ApiToken(
+        id=row.public_id,
+        name=row.name,
+        scopes=list(row.scopes),
+        created_by=row.created_by,
+        created_at=row.created_at,
+        last_used_at=row.last_used_at,
+        revoked_at=row.revoked_at,
+    )
