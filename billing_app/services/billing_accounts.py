@@ -23,6 +23,7 @@ from billing_app.domain.periods import next_period
 from billing_app.domain.rating import Plan
 from billing_app.services.charges import read_plans
 from billing_app.services.invoices import INVOICE_COLUMNS, LINE_COLUMNS, content_of, line_of
+from billing_app.services.payment_rows import STANDING_PAYMENTS
 
 STREAM_ROWS = 5_000
 _numbers = count()
@@ -126,11 +127,9 @@ _USAGE = """
     FROM usage_event GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 
-_PAID = """
-    SELECT p.customer_id, p.period_start, sum(p.amount_minor) AS paid_minor
-    FROM payment p LEFT JOIN payment_reversal r USING (customer_id, payment_id)
-    WHERE r.payment_id IS NULL
-    GROUP BY 1, 2 ORDER BY 1, 2
+_PAID = f"""
+    SELECT customer_id, period_start, sum(amount_minor) AS paid_minor
+    FROM {STANDING_PAYMENTS} standing GROUP BY 1, 2 ORDER BY 1, 2
 """
 
 

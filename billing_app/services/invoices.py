@@ -28,6 +28,7 @@ from billing_app.errors import Invalid, NotFound
 from billing_app.services.access import require
 from billing_app.services.customer_rows import get_customer_id
 from billing_app.services.paging import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
+from billing_app.services.payment_rows import JOIN_PAID
 from billing_app.services.usage import EVENT_COLUMNS, UsageEventRow
 
 
@@ -47,6 +48,8 @@ class InvoiceRow:
     payment_status: PaymentStatus
     issued_at: datetime
     due_on: date
+    customer: BilledCustomer
+    content_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,7 @@ class InvoiceDetail(InvoiceRow):
     """
 
     issuer: Issuer
-    customer: BilledCustomer
     lines: tuple[Line, ...]
-    content_sha256: str
     previous_sha256: str | None
     chain_ok: bool
 
@@ -86,26 +87,59 @@ LINE_COLUMNS = """
     l.exact_amount, l.rated_minor, l.exact_amount_before, l.already_charged_minor, l.amount_minor
 """
 
-_PAID = """
-    LEFT JOIN LATERAL (
-        SELECT coalesce(sum(p.amount_minor), 0) AS paid_minor
-        FROM payment p
-        WHERE p.customer_id = i.customer_id AND p.period_start = i.period_start
-          AND NOT EXISTS (
-              SELECT FROM payment_reversal r
-              WHERE r.customer_id = p.customer_id AND r.payment_id = p.payment_id
-          )
-    ) paid ON true
-"""
-
-# The rule of `domain.invoice.payment_status`, for filtering where the rows are.
-_STATUS = """
-    CASE WHEN paid.paid_minor >= i.total_minor THEN 'paid'
-         WHEN i.due_on < %(today)s THEN 'overdue'
-         WHEN paid.paid_minor > 0 THEN 'partially_paid'
-         ELSE 'unpaid' END
-"""
 STATUSES = ("unpaid", "partially_paid", "paid", "overdue")
+# The rule of `domain.invoice.payment_status`, for filtering where the rows are. What the invoice
+# itself tells comes as a condition of its own, which is asked before any payment is looked up.
+_OF_STATUS = {
+    "paid": "paid.paid_minor >= i.total_minor",
+    "overdue": "i.due_on < %(today)s AND i.total_minor > 0 AND paid.paid_minor < i.total_minor",
+    "partially_paid": (
+        "i.due_on >= %(today)s AND i.total_minor > 0 AND paid.paid_minor < i.total_minor"
+        " AND paid.paid_minor > 0"
+    ),
+    "unpaid": "i.due_on >= %(today)s AND i.total_minor > 0 AND paid.paid_minor = 0",
+}
+
+
+class Selection(NamedTuple):
+    """Which invoices: SQL over `invoice i` with `paid` beside it, and its parameters."""
+
+    query: str
+    parameters: dict[str, Any]
+
+
+def select_invoices(
+    session: Session,
+    *,
+    customer: str | None,
+    period: date | None,
+    status: str | None,
+    after: tuple[Any, ...] | None = None,
+) -> Selection:
+    """The rows of `row_of`, the newest period first. For services that asked for their permission.
+
+    Raises NotFound (`customer_not_found`), Invalid.
+    """
+    if status is not None and status not in STATUSES:
+        raise Invalid("status", f"must be one of {', '.join(STATUSES)}")
+    conditions = ["true"]
+    parameters: dict[str, Any] = {"today": now(session).date()}
+    if customer is not None:
+        conditions.append("i.customer_id = %(customer_id)s")
+        parameters["customer_id"] = get_customer_id(session, customer)
+    if period is not None:
+        conditions.append("i.period_start = %(period)s")
+        parameters["period"] = period
+    if status is not None:
+        conditions.append(_OF_STATUS[status])
+    if after:
+        conditions.append("(i.period_start, i.customer_id) < (%(after_period)s, %(after_id)s)")
+        parameters["after_period"], parameters["after_id"] = after
+    query = (
+        f"SELECT {INVOICE_COLUMNS}, paid.paid_minor FROM invoice i {JOIN_PAID}"
+        f" WHERE {' AND '.join(conditions)} ORDER BY i.period_start DESC, i.customer_id DESC"
+    )
+    return Selection(query, parameters)
 
 
 def list_invoices(
@@ -121,31 +155,12 @@ def list_invoices(
     """Invoices, the newest period first; of one customer (id or key), period, payment status."""
     require(actor, Permission.READ)
     check_limit(limit)
-    if status is not None and status not in STATUSES:
-        raise Invalid("status", f"must be one of {', '.join(STATUSES)}")
-    conditions = ["true"]
-    parameters: dict[str, Any] = {"limit": limit + 1, "today": now(session).date()}
+    query, parameters = select_invoices(
+        session, customer=customer, period=period, status=status, after=decode_cursor(cursor, date, int)
+    )
     with driver_cursor(session) as db:
-        if customer is not None:
-            conditions.append("i.customer_id = %(customer_id)s")
-            parameters["customer_id"] = get_customer_id(session, customer)
-        if period is not None:
-            conditions.append("i.period_start = %(period)s")
-            parameters["period"] = period
-        if status is not None:
-            conditions.append(f"{_STATUS} = %(status)s")
-            parameters["status"] = status
-        if after := decode_cursor(cursor, date, int):
-            conditions.append("(i.period_start, i.customer_id) < (%(after_period)s, %(after_id)s)")
-            parameters["after_period"], parameters["after_id"] = after
-        found = _fetch(
-            db,
-            f"SELECT {INVOICE_COLUMNS}, paid.paid_minor FROM invoice i {_PAID}"
-            f" WHERE {' AND '.join(conditions)}"
-            " ORDER BY i.period_start DESC, i.customer_id DESC LIMIT %(limit)s",
-            parameters,
-        )
-    rows = [InvoiceRow(**_row_fields(each, now(session).date())) for each in found]
+        found = _fetch(db, f"{query} LIMIT %(limit)s", {**parameters, "limit": limit + 1})
+    rows = [row_of(each, now(session).date()) for each in found]
     return page_of(rows, limit, lambda row: (row.period_start, row.customer_id))
 
 
@@ -156,7 +171,7 @@ def get_invoice(session: Session, actor: Actor, number: str) -> InvoiceDetail:
         customer_id, sequence = locate(db, number)
         found = _fetch(
             db,
-            f"SELECT {INVOICE_COLUMNS}, paid.paid_minor FROM invoice i {_PAID}"
+            f"SELECT {INVOICE_COLUMNS}, paid.paid_minor FROM invoice i {JOIN_PAID}"
             " WHERE i.customer_id = %(id)s AND i.sequence IN (%(sequence)s, %(sequence)s - 1)"
             " ORDER BY i.sequence DESC",
             {"id": customer_id, "sequence": sequence},
@@ -174,9 +189,7 @@ def get_invoice(session: Session, actor: Actor, number: str) -> InvoiceDetail:
     return InvoiceDetail(
         **_row_fields(found[0], now(session).date()),
         issuer=content.issuer,
-        customer=content.customer,
         lines=lines,
-        content_sha256=found[0].content_sha256,
         previous_sha256=content.previous_sha256,
         chain_ok=content_sha256(content) == found[0].content_sha256 and content.previous_sha256 == previous,
     )
@@ -256,9 +269,7 @@ def content_of(row: Any, lines: tuple[Line, ...]) -> InvoiceContent:
         issued_at=row.issued_at,
         due_on=row.due_on,
         issuer=Issuer(row.issuer_name, row.issuer_address, row.issuer_email, row.issuer_payment_instructions),
-        customer=BilledCustomer(
-            row.customer_key, row.customer_name, row.customer_email, row.customer_billing_address
-        ),
+        customer=_customer_of(row),
         lines=lines,
         total_minor=int(row.total_minor),
         previous_sha256=row.previous_sha256,
@@ -299,6 +310,17 @@ def _events_of(db: Cursor[Any], number: str, line_number: int | None) -> tuple[s
     return where, parameters
 
 
+def row_of(row: Any, today: date) -> InvoiceRow:
+    """An invoice in a list, out of a row of `select_invoices`."""
+    return InvoiceRow(**_row_fields(row, today))
+
+
+def _customer_of(row: Any) -> BilledCustomer:
+    return BilledCustomer(
+        row.customer_key, row.customer_name, row.customer_email, row.customer_billing_address
+    )
+
+
 def _row_fields(row: Any, today: date) -> dict[str, Any]:
     total_minor, paid_minor = int(row.total_minor), int(row.paid_minor)
     return {
@@ -314,6 +336,8 @@ def _row_fields(row: Any, today: date) -> dict[str, Any]:
         "payment_status": payment_status(total_minor, paid_minor, row.due_on, today),
         "issued_at": row.issued_at,
         "due_on": row.due_on,
+        "customer": _customer_of(row),
+        "content_sha256": row.content_sha256,
     }
 
 

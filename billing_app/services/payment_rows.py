@@ -40,6 +40,21 @@ class PaymentRow:
         return public_id("pay", self.payment_id)
 
 
+# What counts as paid, said here only: the payments that were not reversed.
+STANDING_PAYMENTS = """(
+    SELECT p.customer_id, p.period_start, p.amount_minor FROM payment p
+    WHERE NOT EXISTS (SELECT FROM payment_reversal r
+                      WHERE r.customer_id = p.customer_id AND r.payment_id = p.payment_id)
+)"""
+# Beside each row of `invoice i`: `paid.paid_minor`.
+JOIN_PAID = f"""
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(amount_minor), 0) AS paid_minor FROM {STANDING_PAYMENTS} standing
+        WHERE standing.customer_id = i.customer_id AND standing.period_start = i.period_start
+    ) paid
+"""
+
+
 class BilledInvoice(NamedTuple):
     """What a payment needs to know of its invoice."""
 

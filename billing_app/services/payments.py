@@ -14,11 +14,13 @@ from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.money import major_text, parse_amount_minor
 from billing_app.errors import Conflict, Invalid
 from billing_app.models import CustomerBilling, Payment, PaymentReversal
+from billing_app.models.usage import IDEMPOTENCY_KEY_MAX
 from billing_app.services import audit, fields
 from billing_app.services.access import require
 from billing_app.services.ids import public_id
 from billing_app.services.paging import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
 from billing_app.services.payment_rows import (
+    STANDING_PAYMENTS,
     BilledInvoice,
     PaymentRow,
     as_row,
@@ -28,8 +30,6 @@ from billing_app.services.payment_rows import (
 )
 
 __all__ = ["PaymentRow", "Recorded", "list_payments", "record_payment", "reverse_payment"]
-
-_KEY_MAX = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def record_payment(
         received_on=fields.day("received_on", received_on),
         method=fields.line("method", method, at_most=fields.REFERENCE_MAX, required=False),
         reference=fields.line("reference", reference, at_most=fields.REFERENCE_MAX, required=False),
-        idempotency_key=fields.line("idempotency_key", idempotency_key, at_most=_KEY_MAX),
+        idempotency_key=_exact_key(idempotency_key),
         recorded_at=now(session),
         recorded_by=actor.id,
     )
@@ -84,6 +84,15 @@ def record_payment(
         received_on=row.received_on.isoformat(),
     )  # fmt: skip
     return Recorded(row, created=True)
+
+
+def _exact_key(value: object) -> str:
+    """The key as it came, like that of a usage event: trimming could make one key of two."""
+    if not isinstance(value, str) or not 1 <= len(value) <= IDEMPOTENCY_KEY_MAX:
+        raise Invalid("idempotency_key", f"must be text of 1 to {IDEMPOTENCY_KEY_MAX} characters")
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise Invalid("idempotency_key", "must be well-formed Unicode without NUL")
+    return value
 
 
 def _lock_billing(session: Session, customer_id: int) -> None:
@@ -131,12 +140,9 @@ def _refuse_unsound(session: Session, invoice: BilledInvoice, payment: Payment) 
         )
 
 
-_PAID = text("""
-    SELECT sum(p.amount_minor)
-      FROM payment p
-     WHERE p.customer_id = :customer_id AND p.period_start = :period
-       AND NOT EXISTS (SELECT FROM payment_reversal r
-                        WHERE r.customer_id = p.customer_id AND r.payment_id = p.payment_id)
+_PAID = text(f"""
+    SELECT sum(amount_minor) FROM {STANDING_PAYMENTS} standing
+     WHERE customer_id = :customer_id AND period_start = :period
 """)
 
 

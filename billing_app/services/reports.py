@@ -9,20 +9,12 @@ from sqlmodel import Session
 
 from billing_app.domain.actor import Actor, Permission
 from billing_app.services.access import require
+from billing_app.services.payment_rows import JOIN_PAID
 
 _OUTSTANDING = text(
-    """
-    SELECT i.customer_id, sum(i.total_minor) - coalesce(sum(p.paid_minor), 0) AS outstanding_minor
-      FROM invoice i
-      LEFT JOIN LATERAL (
-           SELECT sum(payment.amount_minor) AS paid_minor
-             FROM payment
-            WHERE payment.customer_id = i.customer_id
-              AND payment.period_start = i.period_start
-              AND NOT EXISTS (
-                  SELECT FROM payment_reversal r
-                   WHERE r.customer_id = payment.customer_id AND r.payment_id = payment.payment_id)
-           ) p ON true
+    f"""
+    SELECT i.customer_id, sum(i.total_minor - paid.paid_minor) AS outstanding_minor
+      FROM invoice i {JOIN_PAID}
      WHERE i.customer_id IN :customer_ids
      GROUP BY i.customer_id
     """
