@@ -7,6 +7,7 @@
   const EPOCH = "tallybook_epoch"; // changes with every sign-in
   const REASON = "tallybook_reason"; // why somebody was sent to sign in
   const SIGN_IN = "/login";
+  const PASSWORD = "/password";
 
   const cookie = (name) =>
     document.cookie
@@ -32,7 +33,7 @@
   const localPath = (path) => {
     try {
       const target = new URL(path ?? "/", location.origin);
-      const local = target.origin === location.origin && target.pathname !== SIGN_IN;
+      const local = target.origin === location.origin && ![SIGN_IN, PASSWORD].includes(target.pathname);
       return local ? target.pathname + target.search : "/";
     } catch {
       return "/";
@@ -40,45 +41,73 @@
   };
   const askedFor = () => localPath(new URLSearchParams(location.search).get("next"));
 
+  const leadingBack = (page) => {
+    const next = localPath(location.pathname + location.search);
+    return next === "/" ? page : `${page}?next=${encodeURIComponent(next)}`;
+  };
+
   const minutes = (seconds) => {
     const rounded = Math.max(1, Math.ceil(Number(seconds) / 60));
     return rounded === 1 ? "a minute" : `${rounded} minutes`;
   };
 
-  const refusal = async (response) => {
+  const tooMany = (response) =>
+    `Too many attempts. Try again in ${minutes(response.headers.get("Retry-After"))}.`;
+
+  const signInRefusal = async (response) => {
     if (response.status === 401) return "That email and password don't match.";
-    if (response.status === 429) {
-      return `Too many attempts. Try again in ${minutes(response.headers.get("Retry-After"))}.`;
-    }
+    if (response.status === 429) return tooMany(response);
     const problem = await response.json().catch(() => ({}));
     return problem.detail ?? "Signing in failed. Try again.";
   };
 
-  const signIn = async (form) => {
-    const says = document.getElementById("sign-in-problem");
+  const passwordRefusal = async (response) => {
+    if (response.status === 429) return tooMany(response);
+    const problem = await response.json().catch(() => ({}));
+    if (problem.code === "wrong_password") return "That is not your present password.";
+    const rule = problem.errors?.[0]?.message;
+    return rule ? `The new password ${rule}.` : (problem.detail ?? "That failed. Try again.");
+  };
+
+  // Sends a form's values as JSON; says under the form why it was refused. Answers whether it was taken.
+  const send = async (form, address, values, refusal) => {
+    const says = form.querySelector("[role=alert]");
     const button = form.querySelector("[type=submit]");
-    if (button.getAttribute("aria-busy") === "true") return;
+    if (button.getAttribute("aria-busy") === "true") return false;
     says.textContent = "";
     button.setAttribute("aria-busy", "true");
     try {
-      const response = await fetch("/api/v1/auth/session", {
+      const response = await fetch(address, {
         method: "POST",
         headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ email: form.email.value.trim(), password: form.password.value }),
+        body: JSON.stringify(values),
       });
-      if (response.ok) {
-        dropToken();
-        sessionStorage.removeItem(REASON);
-        location.assign(askedFor());
-        return;
-      }
+      if (response.ok) return true;
       says.textContent = await refusal(response);
-      form.password.select();
     } catch {
       says.textContent = "The server can't be reached. Check the connection and try again.";
     }
     button.removeAttribute("aria-busy");
+    return false;
   };
+
+  const signIn = async (form) => {
+    const values = { email: form.email.value.trim(), password: form.password.value };
+    if (await send(form, "/api/v1/auth/session", values, signInRefusal)) {
+      dropToken();
+      sessionStorage.removeItem(REASON);
+      location.assign(askedFor());
+    } else {
+      form.password.select();
+    }
+  };
+
+  const changePassword = async (form) => {
+    const values = { current: form.current.value, new: form.new.value };
+    if (await send(form, "/api/v1/auth/password", values, passwordRefusal)) location.assign(askedFor());
+  };
+
+  const forms = { "sign-in": signIn, "change-password": changePassword };
 
   const signOut = async () => {
     try {
@@ -116,9 +145,10 @@
   document.addEventListener(
     "submit",
     (event) => {
-      if (event.target.id !== "sign-in") return;
+      const submit = forms[event.target.id];
+      if (!submit) return;
       event.preventDefault();
-      signIn(event.target);
+      submit(event.target);
     },
     true,
   );
@@ -138,9 +168,9 @@
       if (location.pathname === SIGN_IN) return;
       dropToken();
       if (reason) sessionStorage.setItem(REASON, reason);
-      const next = localPath(location.pathname + location.search);
-      location.assign(next === "/" ? SIGN_IN : `${SIGN_IN}?next=${encodeURIComponent(next)}`);
+      location.assign(leadingBack(SIGN_IN));
     },
+    toPassword: () => location.pathname === PASSWORD || location.assign(leadingBack(PASSWORD)),
     goOn: () => location.assign(askedFor()),
     showReason: () => {
       const says = document.getElementById("sign-in-reason");

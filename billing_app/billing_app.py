@@ -16,12 +16,14 @@ from billing_app.state.errors import on_page_error
 from billing_app.state.guard import SocketGuard
 from billing_app.state.invoice import InvoiceState
 from billing_app.state.login import LoginState
+from billing_app.state.password import PasswordState
 from billing_app.state.session import SessionState
 from billing_app.ui.pages.customer import customer
 from billing_app.ui.pages.customers import customers
 from billing_app.ui.pages.invoice import invoice
 from billing_app.ui.pages.login import login
 from billing_app.ui.pages.lost import not_found, start
+from billing_app.ui.pages.password import password
 
 ENTER = SessionState.enter
 # Compiled pages are public: nothing that only some may see is in them, and each handler asks who
@@ -29,6 +31,7 @@ ENTER = SessionState.enter
 PAGES = (
     ("/", start, "Tallybook", rx.redirect("/customers", replace=True)),
     ("/login", login, "Sign in · Tallybook", LoginState.load),
+    ("/password", password, "Password · Tallybook", PasswordState.load),
     ("/customers", customers, "Customers · Tallybook", [ENTER, CustomersState.load]),
     ("/customers/[key]", customer, "Customer · Tallybook", [ENTER, CustomerState.load]),
     ("/invoices/[number]", invoice, "Invoice · Tallybook", [ENTER, InvoiceState.load]),

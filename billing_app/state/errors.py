@@ -12,7 +12,7 @@ import reflex as rx
 from reflex.event import EventSpec
 
 from billing_app.db import is_unavailable
-from billing_app.errors import BillingError, NotFound, Unauthenticated
+from billing_app.errors import BillingError, Forbidden, NotFound, Unauthenticated
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +39,17 @@ def sentence(error: Exception) -> str:
 
 
 def on_page_error(exception: Exception) -> EventSpec:
-    """Answers whatever a handler let through: to the sign-in page, or a toast that says why."""
+    """Answers whatever a handler let through: to the page that comes first, or a toast that says why."""
     if isinstance(exception, Unauthenticated):
         return to_sign_in(exception)
+    if _wants_password(exception):
+        return rx.call_script("tallybook.toPassword()")
     toast: EventSpec = rx.toast.error(sentence(exception), close_button=True)
     return toast
+
+
+def _wants_password(error: Exception) -> bool:
+    return isinstance(error, Forbidden) and error.code == "password_change_required"
 
 
 def to_sign_in(error: Unauthenticated) -> EventSpec:
@@ -54,7 +60,7 @@ def to_sign_in(error: Unauthenticated) -> EventSpec:
 
 @asynccontextmanager
 async def loading(state: Loads) -> AsyncIterator[None]:
-    """Ends in READY, MISSING or FAILED with its reason; being signed out is not caught here."""
+    """Ends in READY, MISSING or FAILED with its reason; what leads to another page is not caught here."""
     try:
         yield
         state.phase, state.problem = READY, ""
@@ -62,5 +68,7 @@ async def loading(state: Loads) -> AsyncIterator[None]:
         raise
     except NotFound as error:
         state.phase, state.problem = MISSING, error.detail
-    except Exception as error:  # noqa: BLE001 - a page shows that it failed, whatever it was
+    except Exception as error:
+        if _wants_password(error):
+            raise
         state.phase, state.problem = FAILED, sentence(error)

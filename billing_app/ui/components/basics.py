@@ -36,6 +36,25 @@ def action_button(
     )
 
 
+def field(
+    label: str, element_id: str, name: str, kind: str, autocomplete: str, *, autofocus: bool = False
+) -> rx.Component:
+    """A labelled, required input of a form."""
+    return rx.el.div(
+        rx.el.label(label, html_for=element_id, class_name=classes.LABEL),
+        rx.el.input(
+            id=element_id,
+            name=name,
+            type=kind,
+            auto_complete=autocomplete,
+            auto_focus=autofocus,
+            required=True,
+            class_name=classes.INPUT,
+        ),
+        class_name="flex flex-col gap-1.5",
+    )
+
+
 def _dotted(word: str, class_name: str, dot: str = "size-1.5 rounded-full bg-current") -> rx.Component:
     return rx.el.span(rx.el.span(class_name=dot, aria_hidden=True), word, class_name=class_name)
 

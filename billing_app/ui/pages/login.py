@@ -7,7 +7,7 @@ import reflex as rx
 from billing_app.state.login import LoginState
 from billing_app.state.rows import DemoAccount
 from billing_app.ui import classes
-from billing_app.ui.components.basics import icon
+from billing_app.ui.components.basics import field, icon
 from billing_app.ui.components.brand import mark
 
 
@@ -39,28 +39,12 @@ def login() -> rx.Component:
 
 def _form() -> rx.Component:
     return rx.el.form(
-        _field("Email", "email", "email", "username", autofocus=True),
-        _field("Password", "password", "password", "current-password"),
+        field("Email", "sign-in-email", "email", "email", "username", autofocus=True),
+        field("Password", "sign-in-password", "password", "password", "current-password"),
         rx.el.p(id="sign-in-problem", role="alert", class_name="text-sm text-bad empty:hidden"),
         rx.el.button("Sign in", type="submit", class_name=f"{classes.BUTTON_PRIMARY} mt-1 h-9 w-full"),
         id="sign-in",
         class_name="flex flex-col gap-4",
-    )
-
-
-def _field(label: str, name: str, kind: str, autocomplete: str, *, autofocus: bool = False) -> rx.Component:
-    return rx.el.div(
-        rx.el.label(label, html_for=f"sign-in-{name}", class_name=classes.LABEL),
-        rx.el.input(
-            id=f"sign-in-{name}",
-            name=name,
-            type=kind,
-            auto_complete=autocomplete,
-            auto_focus=autofocus,
-            required=True,
-            class_name=classes.INPUT,
-        ),
-        class_name="flex flex-col gap-1.5",
     )
 
 

@@ -1,0 +1,62 @@
+"""Choosing a password. The form is handled by assets/app.js, as signing in is."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from billing_app.state.password import PasswordState
+from billing_app.ui import classes
+from billing_app.ui.components.basics import field
+from billing_app.ui.components.brand import mark
+
+
+def password() -> rx.Component:
+    """The page for one's own password; after a one-time password there is no way around it."""
+    return rx.el.main(
+        rx.el.div(
+            mark("size-9"),
+            rx.el.h1(
+                rx.cond(PasswordState.one_time, "Choose your password", "Change your password"),
+                class_name="mt-5 text-xl font-semibold leading-7 tracking-tight",
+            ),
+            rx.el.p(
+                rx.cond(
+                    PasswordState.one_time,
+                    "You signed in with a one-time password. Choose one of your own to go on.",
+                    "Your other sessions are signed out when you change it.",
+                ),
+                class_name="mt-1 mb-6 text-sm text-soft",
+            ),
+            _form(),
+            rx.el.button(
+                "Sign out",
+                type="button",
+                class_name=f"{classes.BUTTON_QUIET} mt-3 w-full",
+                custom_attrs={"data-action": "sign-out"},
+            ),
+            class_name="w-full max-w-[22rem]",
+        ),
+        class_name="flex min-h-screen flex-col items-center bg-ground px-5 pb-16 pt-[14vh] text-ink",
+    )
+
+
+def _form() -> rx.Component:
+    return rx.el.form(
+        # For password managers: whose password this is.
+        rx.el.input(
+            type="email", name="email", auto_complete="username", value=PasswordState.email, read_only=True,
+            class_name="hidden", custom_attrs={"aria-hidden": "true"}, tab_index=-1,
+        ),
+        field(
+            "Present password", "change-password-current", "current", "password", "current-password",
+            autofocus=True,
+        ),
+        field("New password", "change-password-new", "new", "password", "new-password"),
+        rx.el.p("At least 12 characters; a few words are good.", class_name=f"{classes.CAPTION} -mt-2"),
+        rx.el.p(id="change-password-problem", role="alert", class_name="text-sm text-bad empty:hidden"),
+        rx.el.button(
+            "Save password", type="submit", class_name=f"{classes.BUTTON_PRIMARY} mt-1 h-9 w-full"
+        ),
+        id="change-password",
+        class_name="flex flex-col gap-4",
+    )  # fmt: skip
