@@ -37,7 +37,8 @@ PRIVILEGES: dict[str, tuple[str, ...]] = {
     "suspension": (*_READ_AND_ADD, "UPDATE (ended_at)"),
     "user_account": _READ_ADD_CHANGE,
     "user_session": _READ_ADD_CHANGE,
-    "verification": _READ_AND_ADD,
+    # Who started one, and when, stays.
+    "verification": (*_READ_AND_ADD, "UPDATE (finished_at)", "UPDATE (ok)", "UPDATE (report)"),
 }
 
 

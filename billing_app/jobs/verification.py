@@ -1,40 +1,79 @@
-"""Verification: a recomputation in one snapshot, and the record of what it found."""
+"""Verification: a recomputation in one snapshot, and the record of what it found.
+
+A verification is a row from its start on. Whoever executes one holds the one lock of verifying,
+which is gone with the process: what was left by a killed process is executed again, from the
+start, by the server's background or by the next `billing verify`.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
 
-from sqlmodel import Session
+from sqlalchemy import text
 
-from billing_app.db import Database, now
-from billing_app.domain.actor import Actor
+from billing_app import locks
+from billing_app.db import Database
+from billing_app.domain.actor import SYSTEM, Actor, Permission, system
+from billing_app.services.access import require
 from billing_app.services.recomputation import Report, recompute, still_awaiting
-from billing_app.services.verifications import save_verification
+from billing_app.services.verifications import (
+    VerificationRow,
+    find_running,
+    finish_verification,
+    note_progress,
+    start_verification,
+)
 
 # Closing a month and making its invoice are two transactions, some milliseconds apart.
 AWAIT_SECONDS = 2.0
 _LOOK_EVERY_SECONDS = 0.05
 
+Progress = Callable[[Report], None]
 
-def verify(
-    database: Database, actor: Actor, on_progress: Callable[[Report], None] = lambda report: None
-) -> Report:
-    """Recomputes everything as of one moment, under load or not, and keeps the report.
 
-    The recomputation runs READ ONLY; only its report is written, afterwards.
+def verify(database: Database, actor: Actor, on_progress: Progress = lambda report: None) -> Report:
+    """Recomputes everything as of one moment after this call, under load or not; keeps the report.
+
+    Waits for the verification that somebody else is executing. One that was started and is not
+    being executed is executed now: it and this one are the same.
     """
-    with database.transaction(actor, isolation="REPEATABLE READ", read_only=True) as session:
-        started_at: datetime = now(session)
-        report = recompute(session, actor, on_progress)
-    _judge_awaiting(database, actor, report)
+    require(actor, Permission.VERIFY)
+    with _alone(database, actor, "SELECT pg_advisory_xact_lock(:verifying)"):
+        row = database.call(actor, start_verification)
+        return _execute(database, row, on_progress)
 
-    def save(session: Session) -> None:
-        save_verification(session, actor, started_at, report.ok, asdict(report))
 
-    database.run(actor, save)
+def go_on_verifying(database: Database, on_progress: Progress = lambda report: None) -> None:
+    """Executes the verification that is under way, if there is one and nobody else does."""
+    with _alone(database, SYSTEM, "SELECT pg_try_advisory_xact_lock(:verifying)") as alone:
+        row = database.call(SYSTEM, find_running) if alone else None
+        if row:
+            _execute(database, row, on_progress)
+
+
+@contextmanager
+def _alone(database: Database, actor: Actor, lock: str) -> Iterator[bool]:
+    """Whether nobody else verifies, for as long as the block lasts; the lock is held by a transaction
+    that does nothing else."""
+    with database.transaction(actor) as session:
+        yield session.scalar(text(lock), {"verifying": locks.VERIFYING}) is not False
+
+
+def _execute(database: Database, row: VerificationRow, on_progress: Progress) -> Report:
+    """The recomputation itself runs READ ONLY; its progress and its report are written beside it."""
+    worker = system(f"{row.public_id} by {row.started_by}")
+
+    def note(report: Report) -> None:
+        database.call(worker, note_progress, row.public_id, asdict(report))
+        on_progress(report)
+
+    with database.transaction(worker, isolation="REPEATABLE READ", read_only=True) as session:
+        report = recompute(session, worker, note)
+    _judge_awaiting(database, worker, report)
+    database.call(worker, finish_verification, row.public_id, ok=report.ok, report=asdict(report))
     return report
 
 

@@ -91,13 +91,26 @@ class InvoiceRunFailure(SQLModel, table=True):
 
 
 class Verification(SQLModel, table=True):
-    """One recomputation of everything, and what it found."""
+    """One recomputation of everything: under way with what it counted so far, or done with all it found."""
 
     __tablename__ = "verification"
+    __table_args__ = (
+        CheckConstraint("(finished_at IS NULL) = (ok IS NULL)", name="judged_when_ended"),
+        CheckConstraint("finished_at IS NULL OR report IS NOT NULL", name="reported_when_ended"),
+        # A second one while one is under way finds the first.
+        Index(
+            "uq_verification_running",
+            text("(finished_at IS NULL)"),
+            unique=True,
+            postgresql_where=text("finished_at IS NULL"),
+        ),
+    )
 
     verification_id: int | None = Field(default=None, sa_column=identity_column())
     started_by: str = Field(sa_column=text_column())
     started_at: datetime = Field(sa_column=moment_column())
-    finished_at: datetime = Field(sa_column=moment_column())
-    ok: bool = Field(sa_column=Column(Boolean, nullable=False))
-    report: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    finished_at: datetime | None = Field(default=None, sa_column=moment_column(nullable=True))
+    ok: bool | None = Field(default=None, sa_column=Column(Boolean, nullable=True))
+    report: dict[str, Any] | None = Field(
+        default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True)
+    )

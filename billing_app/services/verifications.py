@@ -1,4 +1,4 @@
-"""The kept reports of verifications."""
+"""The records of verifications: at most one under way, and what each found."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, text, update
 from sqlmodel import Session, col
 
 from billing_app.db import now
@@ -15,45 +15,116 @@ from billing_app.errors import NotFound
 from billing_app.models import Verification
 from billing_app.services import audit
 from billing_app.services.access import require
-from billing_app.services.ids import public_id
+from billing_app.services.ids import get_number, public_id
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationRow:
-    """One verification: `report` holds the counts and differences by name."""
+    """One verification: `report` holds the counts and differences by name, those so far while it is
+    under way; it is empty before the first of them."""
 
     verification_id: int
     started_by: str
     started_at: datetime
-    finished_at: datetime
-    ok: bool
+    finished_at: datetime | None
+    ok: bool | None
     report: dict[str, Any]
 
+    @property
+    def public_id(self) -> str:
+        """`ver_3`."""
+        return public_id("ver", self.verification_id)
 
-def save_verification(
-    session: Session, actor: Actor, started_at: datetime, ok: bool, report: dict[str, Any]
-) -> None:
-    """Keeps what a verification found, for those who may not run one."""
+    @property
+    def status(self) -> str:
+        """`running` or `done`."""
+        return "done" if self.finished_at else "running"
+
+
+_START = text("""
+    INSERT INTO verification (started_by, started_at) VALUES (:by, :at)
+    ON CONFLICT DO NOTHING RETURNING verification_id
+""")
+_RUNNING = col(Verification.finished_at).is_(None)
+
+
+def start_verification(session: Session, actor: Actor) -> VerificationRow:
+    """The one verification under way: a new one, or the one that is there.
+
+    Two starts at once get the same one (a partial unique index).
+    """
     require(actor, Permission.VERIFY)
-    kept = Verification(
-        started_by=actor.id, started_at=started_at, finished_at=now(session), ok=ok, report=report
-    )
-    session.add(kept)
-    session.flush()
-    assert kept.verification_id is not None
-    audit.record(session, actor, "verification.finished", public_id("ver", kept.verification_id), ok=ok)
+    while True:
+        started = session.scalar(_START, {"by": actor.id, "at": now(session)})
+        if started is not None:
+            audit.record(session, actor, "verification.started", public_id("ver", started))
+        if found := _find(session, _RUNNING):
+            return found
+        # The one that was in the way has just ended.
+
+
+def find_running(session: Session, actor: Actor) -> VerificationRow | None:
+    """The verification under way, whoever executes it or left it."""
+    require(actor, Permission.READ)
+    return _find(session, _RUNNING)
+
+
+def get_verification(session: Session, actor: Actor, verification: str) -> VerificationRow:
+    """A verification by its id, `ver_3`. Raises NotFound (`verification_not_found`)."""
+    require(actor, Permission.READ)
+    number = get_number("ver", verification, "verification")
+    found = _find(session, col(Verification.verification_id) == number)
+    if found is None:
+        raise NotFound(f"there is no verification {verification!r}", code="verification_not_found")
+    return found
 
 
 def get_latest(session: Session, actor: Actor) -> VerificationRow:
-    """The newest verification. Raises NotFound (`verification_not_found`) before the first."""
+    """The newest that is finished. Raises NotFound (`verification_not_found`) before the first."""
     require(actor, Permission.READ)
-    found = session.scalar(
-        select(Verification)
-        .order_by(col(Verification.finished_at).desc(), col(Verification.verification_id).desc())
-        .limit(1)
-    )
+    found = _find(session, col(Verification.finished_at).is_not(None))
     if found is None:
         raise NotFound("nothing was verified yet", code="verification_not_found")
+    return found
+
+
+def note_progress(session: Session, actor: Actor, verification: str, report: dict[str, Any]) -> None:
+    """Keeps what is counted so far, for those who look; a finished one stays as it is."""
+    require(actor, Permission.VERIFY)
+    session.execute(_running(verification).values(report=report))
+
+
+def finish_verification(
+    session: Session, actor: Actor, verification: str, *, ok: bool, report: dict[str, Any]
+) -> None:
+    """Ends the one under way with what it found, for good; a finished one stays as it is."""
+    require(actor, Permission.VERIFY)
+    ended = session.scalar(
+        _running(verification)
+        .values(finished_at=now(session), ok=ok, report=report)
+        .returning(col(Verification.verification_id))
+    )
+    if ended is not None:
+        audit.record(session, actor, "verification.finished", verification, ok=ok)
+
+
+def _running(verification: str) -> Any:
+    return update(Verification).where(
+        col(Verification.verification_id) == get_number("ver", verification, "verification"), _RUNNING
+    )
+
+
+def _find(session: Session, condition: Any) -> VerificationRow | None:
+    """The newest of those that the condition selects."""
+    found = session.scalar(
+        select(Verification)
+        .where(condition)
+        .order_by(col(Verification.finished_at).desc(), col(Verification.verification_id).desc())
+        .limit(1)
+        .execution_options(populate_existing=True)
+    )
+    if found is None:
+        return None
     assert found.verification_id is not None
     return VerificationRow(
         found.verification_id,
@@ -61,5 +132,5 @@ def get_latest(session: Session, actor: Actor) -> VerificationRow:
         found.started_at,
         found.finished_at,
         found.ok,
-        found.report,
+        found.report or {},
     )
