@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
-from billing_app.api import audit, auth, customers, docs, issuer, openapi, plans, problems
+from billing_app.api import audit, auth, customers, docs, issuer, openapi, plans, problems, usage
 from billing_app.api.limits import BodyLimits
 from billing_app.db import get_database
 from billing_app.migrations import is_current
@@ -22,6 +22,7 @@ ASGIApp = Callable[[Scope, Callable[..., Awaitable[Any]], Callable[..., Awaitabl
 ROUTERS = (
     auth.signing_in,
     auth.router,
+    usage.router,
     customers.router,
     plans.router,
     issuer.router,

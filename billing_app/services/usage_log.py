@@ -33,20 +33,9 @@ def list_usage(
     """
     require(actor, Permission.READ)
     check_limit(limit)
-    conditions = ["true"]
-    parameters: dict[str, object] = {"limit": limit + 1}
-    if customer is not None:
-        conditions.append("e.customer_id = %(customer_id)s")
-        parameters["customer_id"] = get_customer_id(session, customer)
-    if period is not None:
-        conditions.append("e.occurred_at >= %(start)s AND e.occurred_at < %(end)s")
-        # No event is billed before it was used: the index on billing periods can serve.
-        conditions.append("e.billing_period >= %(period)s")
-        start, end = bounds(period)
-        parameters |= {"start": start, "end": end, "period": period}
-    if billing_period is not None:
-        conditions.append("e.billing_period = %(billing_period)s")
-        parameters["billing_period"] = billing_period
+    condition, parameters = chosen(session, customer=customer, period=period, billing_period=billing_period)
+    conditions = [condition]
+    parameters["limit"] = limit + 1
     if late_only:
         conditions.append("e.occurred_at < e.billing_period::timestamp AT TIME ZONE 'UTC'")
     if after := decode_cursor(cursor, datetime, str, str):
@@ -64,3 +53,25 @@ def list_usage(
         )
         rows = [UsageEventRow(*row) for row in db]
     return page_of(rows, limit, lambda row: (row.occurred_at, row.customer.lower(), row.idempotency_key))
+
+
+def chosen(
+    session: Session, *, customer: str | None, period: date | None, billing_period: date | None
+) -> tuple[str, dict[str, object]]:
+    """The condition on usage_event e for a customer (id or key), a usage month, a billing period,
+    and its parameters. Raises NotFound (`customer_not_found`)."""
+    conditions = ["true"]
+    parameters: dict[str, object] = {}
+    if customer is not None:
+        conditions.append("e.customer_id = %(customer_id)s")
+        parameters["customer_id"] = get_customer_id(session, customer)
+    if period is not None:
+        conditions.append("e.occurred_at >= %(start)s AND e.occurred_at < %(end)s")
+        # No event is billed before it was used: the index on billing periods can serve.
+        conditions.append("e.billing_period >= %(period)s")
+        start, end = bounds(period)
+        parameters |= {"start": start, "end": end, "period": period}
+    if billing_period is not None:
+        conditions.append("e.billing_period = %(billing_period)s")
+        parameters["billing_period"] = billing_period
+    return " AND ".join(conditions), parameters

@@ -1,0 +1,240 @@
+"""Usage in, one event or ten thousand, and out again as a log."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Literal
+
+from fastapi import Query, Response
+from pydantic import BaseModel, Field, WithJsonSchema
+
+from billing_app.api.csv_files import DESCRIBED, Cell, CsvFile, csv_file
+from billing_app.api.deps import Caller
+from billing_app.api.openapi import refusals
+from billing_app.api.pages import Page, Paged, page_of
+from billing_app.api.routing import resource
+from billing_app.api.values import Body, ExactNumber, Moment, Period, Quantity
+from billing_app.domain.money import plain
+from billing_app.domain.periods import label
+from billing_app.jobs.recording import get_recorder
+from billing_app.services import exports, usage, usage_log
+from billing_app.services.usage import BATCH_MAX, Unreadable, UsageEventRow, UsageReport
+
+router = resource("/usage", "Usage")
+
+# As it came: the service reads it, and refuses it with the field's own rule.
+Key = Annotated[
+    Any,
+    WithJsonSchema(
+        {"type": "string", "minLength": 1, "maxLength": 255, "examples": ["2026-10-31/meter-7/42"]}
+        | {"description": "The sender's own name of the event: sent again with it, it counts once."}
+    ),
+]
+CustomerName = Annotated[
+    Any, WithJsonSchema({"type": "string", "examples": ["acme"], "description": "The customer's id or key."})
+]
+OccurredAt = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}],
+            "examples": ["2026-10-31T23:00:00Z"],
+            "description": "RFC 3339 with an offset, at most 5 minutes ahead; without one: now.",
+        }
+    ),
+]
+
+
+class NewUsage(Body):
+    """What a customer used at a moment."""
+
+    customer: CustomerName
+    quantity: ExactNumber = Field(examples=["1530.5"])
+    occurred_at: OccurredAt = None
+    idempotency_key: Key
+
+
+class UsageEvent(BaseModel):
+    """A recorded event. `billing_period` is the month in which it is billed, fixed from the beginning."""
+
+    customer: str = Field(examples=["acme"], description="The customer's key.")
+    idempotency_key: str = Field(examples=["2026-10-31/meter-7/42"])
+    quantity: Quantity
+    occurred_at: Moment
+    recorded_at: Moment
+    billing_period: Period
+    recorded_by: str = Field(examples=["tok_1"])
+
+
+class RecordedEvent(BaseModel):
+    """`duplicate`: it was there before, just so, and `event` is the first."""
+
+    status: Literal["recorded", "duplicate"]
+    event: UsageEvent
+
+
+_ROW_SCHEMA = NewUsage.model_json_schema() | {"title": "NewUsage"}
+
+
+class NewBatch(Body):
+    """Events, each recorded or refused for itself."""
+
+    # Any, since a row that is no object must not spoil the others.
+    events: Annotated[
+        list[Any], WithJsonSchema({"type": "array", "maxItems": BATCH_MAX, "items": _ROW_SCHEMA})
+    ]
+
+
+class BatchRow(BaseModel):
+    """A row that was not plainly recorded; `code`, `detail` and `field` say why."""
+
+    index: int = Field(examples=[3], description="Its place in `events`, from 0.")
+    status: Literal["duplicate", "conflict", "rejected"]
+    code: str | None = Field(None, examples=["customer_not_found"])
+    detail: str | None = Field(None, examples=["customer: there is no such customer"])
+    field: str | None = Field(None, examples=["customer"])
+
+
+class BatchOutcome(BaseModel):
+    """The counts, and whatever was not plainly recorded."""
+
+    recorded: int
+    duplicates: int
+    conflicts: int
+    rejected: int
+    results: list[BatchRow]
+
+
+@router.post(
+    "",
+    status_code=201,
+    responses={
+        200: {"model": RecordedEvent, "description": "A duplicate: the first one stands."},
+        **refusals(
+            "customer_not_found", "idempotency_conflict", "customer_suspended",
+            "occurred_in_future", "no_plan",
+        ),
+    },
+)  # fmt: skip
+async def record_usage(call: Caller, body: NewUsage, response: Response) -> RecordedEvent:
+    """Record an event.
+
+    Answered when it is on disk: 201, or 200 when the same event was recorded before. Without an
+    answer, send it again: it counts once.
+    """
+    report = UsageReport(body.customer, body.idempotency_key, body.quantity, body.occurred_at)
+    done = await asyncio.wrap_future(get_recorder().submit(call.actor, report))
+    if done.status == "duplicate":
+        response.status_code = 200
+    return RecordedEvent(status=done.status, event=event_of(done.event))
+
+
+@router.post("/batch", response_model_exclude_none=True, responses=refusals("batch_too_large"))
+def record_batch(call: Caller, body: NewBatch) -> BatchOutcome:
+    """Record up to 10,000 events.
+
+    Each row is recorded or refused for itself, all in one commit; of the rows with the same key the
+    first stands. Too many rows, and none is recorded.
+    """
+    done = call.do(usage.record_usage_batch, [_report_of(row) for row in body.events])
+    return BatchOutcome(
+        recorded=done.recorded,
+        duplicates=done.duplicates,
+        conflicts=done.conflicts,
+        rejected=done.rejected,
+        results=[
+            BatchRow(index=row.index, status=row.status, code=row.code, detail=row.detail, field=row.field)
+            for row in done.results
+            if row.status != "recorded"
+        ],
+    )
+
+
+@router.get("", responses=refusals("customer_not_found"))
+def list_usage(
+    call: Caller,
+    paged: Paged,
+    customer: Annotated[str | None, Query(description="A customer's id or key.")] = None,
+    period: Annotated[Period | None, Query(description="The month of use.")] = None,
+    billing_period: Annotated[Period | None, Query(description="The month that bills it.")] = None,
+    late: Annotated[bool, Query(description="Only what is billed later than it was used.")] = False,
+) -> Page[UsageEvent]:
+    """List events, the newest first."""
+    found = call.do(
+        usage_log.list_usage,
+        customer=customer,
+        period=period,
+        billing_period=billing_period,
+        late_only=late,
+        **paged,
+    )
+    return page_of(found, event_of)
+
+
+@router.get(".csv", response_class=CsvFile, responses=DESCRIBED | refusals("customer_not_found"))
+def export_usage(
+    call: Caller,
+    customer: Annotated[str | None, Query(description="A customer's id or key.")] = None,
+    period: Annotated[Period | None, Query(description="The month of use.")] = None,
+    billing_period: Annotated[Period | None, Query(description="The month that bills it.")] = None,
+) -> CsvFile:
+    """Export events as CSV.
+
+    Ordered by billing period, customer and moment. A key that a spreadsheet would run as a formula
+    (it begins with `=`, `+`, `-`, `@`, a tab or a carriage return) has an apostrophe before it.
+    """
+    name = "usage"
+    name += f"-{customer}" if customer else ""
+    name += f"-{label(period)}" if period else ""
+    name += f"-billed-{label(billing_period)}" if billing_period else ""
+    return csv_file(
+        call,
+        f"{name}.csv",
+        UsageEventRow._fields,
+        _cells,
+        exports.read_usage,
+        customer=customer,
+        period=period,
+        billing_period=billing_period,
+    )
+
+
+def event_of(row: UsageEventRow) -> UsageEvent:
+    """The event as it goes out."""
+    return UsageEvent(
+        customer=row.customer,
+        idempotency_key=row.idempotency_key,
+        quantity=row.quantity,
+        occurred_at=row.occurred_at,
+        recorded_at=row.recorded_at,
+        billing_period=row.billing_period,
+        recorded_by=row.recorded_by,
+    )
+
+
+def _cells(row: UsageEventRow) -> tuple[Cell, ...]:
+    return (
+        *row[:2],
+        plain(row.quantity),
+        row.occurred_at,
+        row.recorded_at,
+        label(row.billing_period),
+        row[-1],
+    )
+
+
+_FIELDS = set(UsageReport._fields)
+_REQUIRED = [field for field in UsageReport._fields if field not in UsageReport._field_defaults]
+
+
+def _report_of(row: Any) -> UsageReport | Unreadable:
+    """A row of a batch, whose values the service reads."""
+    if not isinstance(row, dict):
+        return Unreadable("", "must be an object")
+    if not row.keys() <= _FIELDS:
+        name = next(name for name in row if name not in _FIELDS)
+        # A name may hold half a surrogate pair, which no answer in UTF-8 can.
+        return Unreadable(name.encode(errors="replace").decode(), "is not a field of an event")
+    if any(field not in row for field in _REQUIRED):
+        return Unreadable(next(field for field in _REQUIRED if field not in row), "is missing")
+    return UsageReport(**row)

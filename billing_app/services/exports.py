@@ -1,0 +1,45 @@
+"""Whole lists for files: read chunk by chunk, so that none is ever in memory as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+from sqlmodel import Session
+
+from billing_app.db import driver_cursor
+from billing_app.domain.actor import Actor, Permission
+from billing_app.services.access import require
+from billing_app.services.usage import EVENT_COLUMNS, UsageEventRow
+from billing_app.services.usage_log import chosen
+
+CHUNK_ROWS = 2_000
+
+
+def read_usage(
+    session: Session,
+    actor: Actor,
+    *,
+    customer: str | None = None,
+    period: date | None = None,
+    billing_period: date | None = None,
+) -> Iterator[list[UsageEventRow]]:
+    """All events that `list_usage` would list, as of one moment; at most a chunk is held at a time.
+
+    The chunks must be read within the session's transaction. Ordered by billing period, customer
+    and moment, as an index has them. Raises NotFound (`customer_not_found`) when called.
+    """
+    require(actor, Permission.READ)
+    condition, values = chosen(session, customer=customer, period=period, billing_period=billing_period)
+    query = (
+        f"SELECT {EVENT_COLUMNS} FROM usage_event e JOIN customer c USING (customer_id) WHERE {condition}"
+        " ORDER BY e.billing_period, e.customer_id, e.occurred_at, e.idempotency_key"
+    )
+
+    def chunks() -> Iterator[list[UsageEventRow]]:
+        with driver_cursor(session).connection.cursor("usage_export") as db:
+            db.execute(query, values)
+            while rows := db.fetchmany(CHUNK_ROWS):
+                yield [UsageEventRow(*row) for row in rows]
+
+    return chunks()
