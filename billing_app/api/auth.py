@@ -60,9 +60,11 @@ class OwnSession(BaseModel):
 class PasswordChange(Body):
     """The present password, and the one to replace it."""
 
-    current: str = Field(max_length=1024)
+    current: str = Field(max_length=1024, examples=["correct horse battery"])
     new: str = Field(
-        max_length=1024, description="At least 12 characters, at most 72 bytes, and no likely guess."
+        max_length=1024,
+        examples=["another horse battery"],
+        description="At least 12 characters, at most 72 bytes, and no likely guess.",
     )
 
 

@@ -1,0 +1,309 @@
+"""Signing in and out, one's own sessions and password, over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from billing_app.db import Database
+from billing_app.domain.actor import SYSTEM, Role
+from billing_app.services import api_tokens, attempts, audit_log, users
+from billing_app.services.users import UserRow
+from billing_app.settings import get_settings
+from billing_app.web import EPOCH_COOKIE, SESSION_COOKIE
+from tests.conftest import Clock
+from tests.factories import PASSWORD, make_user
+
+V1 = "/api/v1"
+NEW = "another horse battery"
+OWN = {"Origin": "http://testserver"}
+
+
+@pytest.fixture
+def user(nobody: TestClient, database: Database) -> UserRow:
+    return make_user(database, Role.BILLING, email="eve@example.com", name="Eve")
+
+
+def sign_in(client: TestClient, password: str = PASSWORD, email: str = "eve@example.com", **more: Any) -> Any:
+    return client.post(f"{V1}/auth/token", json={"email": email, "password": password}, **more)
+
+
+def bearer(client: TestClient, password: str = PASSWORD, **more: Any) -> dict[str, str]:
+    return {"Authorization": f"Bearer {sign_in(client, password, **more).json()['access_token']}"}
+
+
+def change(client: TestClient, headers: dict[str, str], current: str = PASSWORD, new: str = NEW) -> Any:
+    return client.post(f"{V1}/auth/password", json={"current": current, "new": new}, headers=headers)
+
+
+def code(answer: Any) -> tuple[int, str]:
+    return answer.status_code, answer.json()["code"]
+
+
+def test_an_email_and_a_password_give_a_token(nobody: TestClient, user: UserRow) -> None:
+    answer = sign_in(nobody)
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "access_token": answer.json()["access_token"],
+        "token_type": "bearer",
+        "expires_in": 12 * 3600,
+    }
+    assert "set-cookie" not in answer.headers
+    me = nobody.get(f"{V1}/auth/me", headers=bearer(nobody))
+    assert me.json() == {"id": user.public_id, "email": user.email, "name": "Eve", "role": "billing"}
+
+
+def test_every_wrong_sign_in_is_answered_with_the_same_words(
+    nobody: TestClient, user: UserRow, database: Database
+) -> None:
+    make_user(database)
+    disabled = make_user(database)
+    with database.transaction(SYSTEM) as session:
+        users.update_user(session, SYSTEM, disabled.user_id, status="disabled")
+    answers = [
+        sign_in(nobody, "wrong horse battery"),
+        sign_in(nobody, email="nobody@example.com"),
+        sign_in(nobody, email=disabled.email),
+        sign_in(nobody, "\0", email="\0"),
+        sign_in(nobody, ""),
+    ]
+    assert {code(answer) for answer in answers} == {(401, "invalid_credentials")}
+    assert len({answer.text for answer in answers}) == 1
+    ignored = {"content-length"}
+    assert len({str({**answer.headers} | dict.fromkeys(ignored)) for answer in answers}) == 1
+
+
+@pytest.mark.parametrize("route", ["token", "session"])
+def test_after_five_failures_even_the_right_password_waits(
+    nobody: TestClient, user: UserRow, clock: Clock, route: str
+) -> None:
+    def post(password: str, email: str = user.email) -> Any:
+        return nobody.post(f"{V1}/auth/{route}", json={"email": email, "password": password})
+
+    for email in (user.email, "nobody@example.com"):
+        assert [post("wrong horse battery", email).status_code for _ in range(5)] == [401] * 5
+        for password in (PASSWORD, "wrong horse battery"):
+            answer = post(password, email)
+            assert code(answer) == (429, "too_many_attempts")
+            assert answer.headers["retry-after"] == "60"
+            assert "set-cookie" not in answer.headers
+    clock.moment += timedelta(seconds=60)
+    assert post(PASSWORD).status_code in (200, 204)
+
+
+@pytest.fixture
+def behind_a_proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("BILLING_PUBLIC_URL", "https://billing.example")
+    get_settings.cache_clear()
+    yield
+    monkeypatch.undo()
+    get_settings.cache_clear()
+
+
+def address_of(api: FastAPI, database: Database, peer: str, forwarded: list[str]) -> str:
+    """Where a failed sign-in is said to come from, in the audit log."""
+    client = TestClient(api, client=(peer, 50000))
+    headers = [("X-Forwarded-For", each) for each in forwarded]
+    client.post(f"{V1}/auth/token", json={"email": peer, "password": "x"}, headers=headers)
+    with database.transaction(SYSTEM) as session:
+        entries = audit_log.list_audit_entries(session, SYSTEM, limit=200).items
+    return str(max(entries, key=lambda entry: entry.audit_id).details["address"])
+
+
+def test_a_proxy_on_this_machine_is_believed_in_what_it_added(
+    api: FastAPI, database: Database, behind_a_proxy: None, subtests: pytest.Subtests
+) -> None:
+    for peer, forwarded, address in [
+        ("127.0.0.1", ["203.0.113.9"], "203.0.113.9"),
+        ("::1", ["198.51.100.1, 2001:db8::9"], "2001:db8::9"),
+        ("127.0.0.1", ["198.51.100.1", "198.51.100.2, 203.0.113.9"], "203.0.113.9"),
+        ("127.0.0.1", ["203.0.113.9, unknown"], "127.0.0.1"),
+        ("127.0.0.2", ["203.0.113.9, "], "127.0.0.2"),
+        ("127.0.0.3", [], "127.0.0.3"),
+        ("192.0.2.50", ["203.0.113.9"], "192.0.2.50"),
+        ("testclient", ["203.0.113.9"], "testclient"),
+    ]:
+        with subtests.test(peer=peer, forwarded=forwarded):
+            assert address_of(api, database, peer, forwarded) == address
+
+
+def test_without_a_public_address_nobody_is_believed(api: FastAPI, database: Database) -> None:
+    assert address_of(api, database, "127.0.0.1", ["203.0.113.9"]) == "127.0.0.1"
+
+
+def test_inventing_addresses_is_no_way_around_the_lock(
+    api: FastAPI, behind_a_proxy: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = TestClient(api, client=("127.0.0.1", 50000))
+    found = [
+        sign_in(
+            client,
+            email=f"{number}@example.com",
+            headers={"X-Forwarded-For": f"10.0.0.{number}, 203.0.113.9"},
+        ).status_code
+        for number in range(attempts.ADDRESS.allowed + 1)
+    ]
+    assert found == [401] * attempts.ADDRESS.allowed + [429]
+
+
+def test_a_browser_gets_the_token_in_a_cookie_no_script_can_read(nobody: TestClient, user: UserRow) -> None:
+    answer = nobody.post(f"{V1}/auth/session", json={"email": user.email, "password": PASSWORD}, headers=OWN)
+    assert (answer.status_code, answer.content) == (204, b"")
+    cookie = next(each for each in answer.headers.get_list("set-cookie") if each.startswith(SESSION_COOKIE))
+    attributes = {part.strip().lower() for part in cookie.split(";")[1:]}
+    assert {"httponly", "samesite=lax", "path=/"} <= attributes
+    assert "secure" not in attributes
+    assert nobody.get(f"{V1}/auth/me").json()["email"] == user.email
+    assert code(nobody.delete(f"{V1}/auth/session")) == (403, "foreign_origin")
+    assert nobody.delete(f"{V1}/auth/session", headers=OWN).status_code == 204
+    assert SESSION_COOKIE not in nobody.cookies
+    assert EPOCH_COOKIE not in nobody.cookies
+    assert code(nobody.get(f"{V1}/auth/me")) == (401, "invalid_token")
+
+
+def test_over_https_the_cookie_is_secure(api: FastAPI, user: UserRow) -> None:
+    client = TestClient(api, base_url="https://testserver")
+    answer = client.post(f"{V1}/auth/session", json={"email": user.email, "password": PASSWORD})
+    assert all("; Secure" in each for each in answer.headers.get_list("set-cookie"))
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://attacker.example", "null", "", "http://testserver.attacker.example"]
+)
+def test_another_site_signs_nobody_in(nobody: TestClient, user: UserRow, origin: str) -> None:
+    answer = nobody.post(
+        f"{V1}/auth/session",
+        json={"email": user.email, "password": PASSWORD},
+        headers={"Origin": origin},
+    )
+    assert code(answer) == (403, "foreign_origin")
+    assert "set-cookie" not in answer.headers
+
+
+def test_a_form_of_another_site_signs_nobody_in(nobody: TestClient, user: UserRow) -> None:
+    # What a browser sends across sites without asking first.
+    body = f'{{"email": "{user.email}", "password": "{PASSWORD}"}}'
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
+        answer = nobody.post(f"{V1}/auth/session", content=body, headers={"Content-Type": kind})
+        assert code(answer) == (415, "unsupported_media_type")
+        assert "set-cookie" not in answer.headers
+
+
+def test_ones_sessions_are_listed_and_ended(nobody: TestClient, user: UserRow, clock: Clock) -> None:
+    old = bearer(nobody, headers={"User-Agent": "Old browser"})
+    clock.moment += timedelta(minutes=5)
+    new = bearer(nobody)
+    first, second = nobody.get(f"{V1}/auth/sessions", headers=new).json()["items"]
+    assert (first["current"], second["current"]) == (True, False)
+    assert second == {
+        "id": second["id"],
+        "created_at": "2026-11-15T12:00:00Z",
+        "expires_at": "2026-11-16T00:00:00Z",
+        "user_agent": "Old browser",
+        "address": "testclient",
+        "current": False,
+    }
+    page = nobody.get(f"{V1}/auth/sessions?limit=1", headers=new).json()
+    rest = nobody.get(f"{V1}/auth/sessions", params={"cursor": page["next_cursor"]}, headers=new).json()
+    assert (page["items"], rest) == ([first], {"items": [second], "next_cursor": None})
+    assert nobody.delete(f"{V1}/auth/sessions/{second['id']}", headers=new).status_code == 204
+    assert code(nobody.get(f"{V1}/auth/me", headers=old)) == (401, "invalid_token")
+    assert [each["id"] for each in nobody.get(f"{V1}/auth/sessions", headers=new).json()["items"]] == [
+        first["id"]
+    ]
+
+
+def test_a_sessions_id_proves_nothing_and_ends_nobody_elses(
+    nobody: TestClient, user: UserRow, client: TestClient
+) -> None:
+    eve = bearer(nobody)
+    own = nobody.get(f"{V1}/auth/sessions", headers=eve).json()["items"][0]["id"]
+    for headers in ({"Authorization": f"Bearer {own}"}, {"Cookie": f"{SESSION_COOKIE}={own}"}):
+        assert code(nobody.get(f"{V1}/auth/me", headers=headers)) == (401, "invalid_token")
+    # Not even an admin's, who has a way of its own.
+    for session in (own, "unknown", "a%00b", "x" * 5000):
+        assert code(client.delete(f"{V1}/auth/sessions/{session}")) == (404, "session_not_found")
+    assert nobody.get(f"{V1}/auth/me", headers=eve).status_code == 200
+
+
+def test_a_changed_password_ends_the_other_sessions(nobody: TestClient, user: UserRow) -> None:
+    here, elsewhere = bearer(nobody), bearer(nobody)
+    answer = change(nobody, here)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert nobody.get(f"{V1}/auth/me", headers=here).status_code == 200
+    assert code(nobody.get(f"{V1}/auth/me", headers=elsewhere)) == (401, "invalid_token")
+    assert code(sign_in(nobody)) == (401, "invalid_credentials")
+    assert sign_in(nobody, NEW).status_code == 200
+
+
+def test_a_password_is_changed_by_the_rules(nobody: TestClient, user: UserRow) -> None:
+    here = bearer(nobody)
+    for current, new, refusal in [
+        (PASSWORD, "xyzzy", "password_too_short"),
+        (PASSWORD, "x1y2" * 19, "password_too_long"),
+        (PASSWORD, "password2026", "password_too_common"),
+        (PASSWORD, PASSWORD, "password_unchanged"),
+        ("wrong horse battery", NEW, "wrong_password"),
+        ("", NEW, "wrong_password"),
+    ]:
+        answer = change(nobody, here, current, new)
+        assert code(answer) == (422, refusal)
+        assert answer.json()["errors"][0]["field"] == ("current" if refusal == "wrong_password" else "new")
+        assert new not in answer.text
+    assert sign_in(nobody).status_code == 200
+
+
+def test_a_stolen_session_can_not_guess_the_password(nobody: TestClient, user: UserRow) -> None:
+    here = bearer(nobody)
+    found = [code(change(nobody, here, f"wrong horse battery {number}")) for number in range(8)]
+    assert found == [(422, "wrong_password")] * 5 + [(429, "too_many_attempts")] * 3
+    assert code(change(nobody, here)) == (429, "too_many_attempts")
+
+
+def test_a_password_is_not_changed_from_another_site(nobody: TestClient, user: UserRow) -> None:
+    nobody.post(f"{V1}/auth/session", json={"email": user.email, "password": PASSWORD}, headers=OWN)
+    for headers in ({}, {"Origin": "https://attacker.example"}):
+        assert code(change(nobody, headers)) == (403, "foreign_origin")
+    assert change(nobody, OWN).status_code == 204
+
+
+def test_a_one_time_password_opens_nothing_but_its_change(nobody: TestClient, client: TestClient) -> None:
+    made = client.post(
+        f"{V1}/users", json={"email": "new@example.com", "name": "New", "role": "admin"}
+    ).json()
+    once = bearer(nobody, made["one_time_password"], email="new@example.com")
+    for method, path in [
+        ("GET", "/customers"),
+        ("GET", "/users"),
+        ("POST", "/users"),
+        ("GET", "/tokens"),
+        ("GET", "/audit"),
+        ("GET", "/auth/sessions"),
+        ("DELETE", "/auth/sessions/another"),
+    ]:
+        answer = nobody.request(method, f"{V1}{path}", headers=once)
+        assert code(answer) == (403, "password_change_required"), path
+    assert nobody.get(f"{V1}/auth/me", headers=once).json()["id"] == made["id"]
+    assert change(nobody, once, made["one_time_password"]).status_code == 204
+    assert nobody.get(f"{V1}/users", headers=once).status_code == 200
+    assert code(sign_in(nobody, made["one_time_password"], email="new@example.com"))[0] == 401
+
+
+def test_a_machine_has_no_account(nobody: TestClient, database: Database) -> None:
+    for scope in ("read", "usage:write"):
+        with database.transaction(SYSTEM) as session:
+            token = api_tokens.create_token(session, SYSTEM, name="Meter", scopes=[scope]).token
+        headers = {"Authorization": f"Bearer {token}"}
+        for method, path in [
+            ("GET", "/auth/me"),
+            ("GET", "/auth/sessions"),
+            ("DELETE", "/auth/session"),
+            ("DELETE", "/auth/sessions/x"),
+        ]:
+            assert code(nobody.request(method, f"{V1}{path}", headers=headers)) == (403, "forbidden")
+        assert code(change(nobody, headers)) == (403, "forbidden")
