@@ -22,6 +22,8 @@ from billing_app.services.invoices import InvoiceDetail
 _HERE = Path(__file__).parent
 # Tagged for screen readers, and kept readable for decades: the typesetter checks both.
 _STANDARDS: list[typst.PDFStandard] = ["a-2a", "ua-1"]
+# They draw letters and signs as well that the fonts of one script draw better.
+_LAST_FONTS = ["Droid Sans Fallback", "Noto Emoji"]
 # A compiler serves one caller at a time; it takes milliseconds.
 _turn = threading.Lock()
 
@@ -42,19 +44,16 @@ def invoice_pdf(invoice: InvoiceDetail, *, as_of: datetime) -> bytes:
     Callable from any number of threads.
     """
     data = json.dumps(_document(invoice, as_of.astimezone(UTC).date()))
-    timestamp = int(invoice.issued_at.timestamp())
     try:
-        return _typeset(data, timestamp, _STANDARDS)
+        return _typeset(data, _STANDARDS)
     except typst.TypstError:
         # The standards have no room for a character without a glyph; a customer may have one.
-        return _typeset(data, timestamp, [])
+        return _typeset(data, [])
 
 
-def _typeset(data: str, timestamp: int, standards: list[typst.PDFStandard]) -> bytes:
+def _typeset(data: str, standards: list[typst.PDFStandard]) -> bytes:
     with _turn:
-        made = _compiler().compile(
-            format="pdf", sys_inputs={"data": data}, pdf_standards=standards, timestamp=timestamp
-        )
+        made = _compiler().compile(format="pdf", sys_inputs={"data": data}, pdf_standards=standards)
     assert isinstance(made, bytes)
     return made
 
@@ -71,9 +70,8 @@ def _fonts() -> typst.Fonts:
 
 @functools.cache
 def _fallbacks() -> list[str]:
-    """The fonts to look in after Inter, the one of pictures last: it draws signs as well."""
-    families = sorted(set(_fonts().families()) - {"Inter", "Noto Emoji"}, key=lambda name: name[0] != "N")
-    return [*families, "Noto Emoji"]
+    """The fonts to look in after Inter, in an order that is the same everywhere."""
+    return [*sorted(set(_fonts().families()) - {"Inter", *_LAST_FONTS}), *_LAST_FONTS]
 
 
 def _document(invoice: InvoiceDetail, today: date) -> dict[str, Any]:

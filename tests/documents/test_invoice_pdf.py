@@ -1,0 +1,328 @@
+"""The invoice as a PDF: what it says, that it is always the same, and that it fits its paper."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from billing_app.db import Database
+from billing_app.documents import invoice_pdf as module
+from billing_app.documents.invoice_pdf import invoice_pdf
+from billing_app.domain.actor import Actor
+from billing_app.domain.invoice import BilledCustomer, Issuer
+from billing_app.domain.rating import LateUsage
+from billing_app.services.invoices import InvoiceDetail
+from tests.billing.shop import Shop
+from tests.conftest import Clock
+from tests.documents.papers import (
+    AS_OF,
+    CUSTOMER,
+    DUE,
+    ISSUER,
+    an_invoice,
+    fonts_of,
+    months_late,
+    pages_of,
+    places_of,
+    plan,
+    read,
+    text_of,
+    unwrapped,
+)
+
+ROOT = Path(__file__).parents[2]
+ARCHIVABLE = b"http://www.aiim.org/pdfa/ns/id/"
+
+WORLD = {
+    "Inter": "Đặng Łukasz ΔΕΗ Газпром",
+    "NotoSansArabic": "شركة الشمس",
+    "NotoSansArmenian": "Հայաստանի",
+    "NotoSansBengali": "নগর",
+    "NotoSansDevanagari": "नगर",
+    "NotoSansEthiopic": "አማርኛ",
+    "NotoSansGeorgian": "ბათუმის",
+    "NotoSansHebrew": "חברת החשמל",
+    "NotoSansTamil": "நகர",
+    "NotoSansThai": "นครหลวง",
+    "DroidSansFallback": "株式会社トーキョー 中国移动通信 台灣電力 한국전력공사",
+    "NotoEmoji": "🚀",
+}
+HOSTILE = [
+    '#panic("x") $a$ *b* \\ @ref <x> "quoted"',
+    '#read("/etc/passwd") #image("/etc/passwd") #include "/etc/passwd"',
+    "= heading - list + item / term: // comment /* comment",
+    "`raw` ```raw``` [x] {1 + 1} #{1 + 1} ~ -- --- ... \\u{41} 'single'",
+    '"}; #sys.inputs, \\" \\n %s {0} ${HOME} <script>',
+]
+
+
+def test_it_says_all_that_a_business_would_say() -> None:
+    text = text_of(an_invoice(paid_minor=1200))
+    for said in [
+        *ISSUER.name.splitlines(), *ISSUER.address.splitlines(), ISSUER.email,
+        *ISSUER.payment_instructions.splitlines(),
+        CUSTOMER.name, *CUSTOMER.billing_address.splitlines(), CUSTOMER.email,
+        "Number ACME-0001", "Period October 2026", "Issue date 2 November 2026",
+        "Due date 2 December 2026", "$35.63 due 2 December 2026",
+        "Monthly price", "Standard, version 1", "$29.00",
+        "1,530 used − 1,000 included = 530 × $0.0125 = $6.625 → $6.63",
+        "Total $35.63", "Amount due $35.63", "Page 1 of 1",
+        "Payment status on 22 November 2026", "Not part of the invoice",
+        "Partly paid $12.00 of $35.63 received, $23.63 open",
+        f"Content SHA-256 {an_invoice().content_sha256}",
+    ]:  # fmt: skip
+        assert said in text
+
+
+def test_late_usage_explains_itself(database: Database, admin: Actor, clock: Clock) -> None:
+    shop = Shop(database, admin)
+    shop.customer("acme", "2026-10")
+    clock.set(2026, 10, 20)
+    shop.use("acme", "one", 900)
+    clock.set(2026, 11, 2)
+    shop.invoice("acme", "2026-10")
+    shop.use("acme", "two", 300, datetime(2026, 10, 30, tzinfo=UTC))
+    shop.use("acme", "three", 1200)
+    clock.set(2026, 12, 2)
+    text = text_of(shop.invoice("acme", "2026-11"), datetime(2026, 12, 2, tzinfo=UTC))
+    for said in [
+        "Number ACME-0002", "acme Inc.", "Usage in October 2026 Late usage",
+        "Before: 900 used, within the 1,000 included = $0.00",
+        "Now: 1,200 used − 1,000 included = 200 × $0.0125 = $2.50",
+        "$2.50 − $0.00 already charged = $2.50", "Total $34.00",
+        "Unpaid $0.00 of $34.00 received, $34.00 open",
+    ]:  # fmt: skip
+        assert said in text
+
+
+def test_the_same_content_gives_the_same_bytes_in_any_process_of_any_machine() -> None:
+    program = (
+        "import hashlib; from tests.documents.papers import AS_OF, an_invoice;"
+        " from tests.documents.test_invoice_pdf import around_the_world;"
+        " from billing_app.documents.invoice_pdf import invoice_pdf;"
+        " print(hashlib.sha256(invoice_pdf(around_the_world(), as_of=AS_OF)).hexdigest())"
+    )
+    elsewhere = {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "SOURCE_DATE_EPOCH": "1", "LC_ALL": "C"}
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT, env={**os.environ, **elsewhere}, capture_output=True, text=True,
+    )  # fmt: skip
+    here = hashlib.sha256(invoice_pdf(around_the_world(), as_of=AS_OF)).hexdigest()
+    assert result.stdout.strip() == here, result.stderr
+
+
+def test_only_the_status_depends_on_the_day() -> None:
+    invoice = an_invoice(paid_minor=1200)
+    then, later = (
+        text_of(invoice).splitlines(),
+        text_of(invoice, datetime(2026, 12, 3, tzinfo=UTC)).splitlines(),
+    )
+    assert [(one, other) for one, other in zip(then, later, strict=True) if one != other] == [
+        (
+            "Payment status on 22 November 2026 Not part of the invoice",
+            "Payment status on 3 December 2026 Not part of the invoice",
+        ),
+        (
+            "Partly paid $12.00 of $35.63 received, $23.63 open",
+            "Overdue $12.00 of $35.63 received, $23.63 open",
+        ),
+    ]
+    same_day = AS_OF.replace(hour=23, minute=59)
+    assert invoice_pdf(invoice, as_of=same_day) == invoice_pdf(invoice, as_of=AS_OF)
+
+
+@pytest.mark.parametrize(
+    ("paid_minor", "day", "said"),
+    [
+        (0, DUE, "Unpaid $0.00 of $35.63 received, $35.63 open"),
+        (0, date(2026, 12, 3), "Overdue $0.00 of $35.63 received, $35.63 open"),
+        (3563, date(2026, 12, 3), "Paid $35.63 of $35.63 received, $0.00 open"),
+    ],
+)
+def test_the_status_of_the_day(paid_minor: int, day: date, said: str) -> None:
+    as_of = datetime(day.year, day.month, day.day, 23, tzinfo=UTC)
+    assert said in text_of(an_invoice(paid_minor=paid_minor), as_of)
+
+
+def test_the_outline_of_the_file_is_the_invoices_own() -> None:
+    reader = read(an_invoice())
+    assert reader.metadata is not None
+    assert reader.metadata.title == "Invoice ACME-0001"
+    assert reader.metadata.author == ISSUER.name
+    assert reader.metadata.creation_date is not None
+    assert reader.metadata.creation_date.date() == date(2026, 11, 2)
+    assert str(reader.root_object["/Lang"]) == "en"
+    assert str(reader.root_object["/MarkInfo"]) == "{'/Marked': True}"
+
+
+def around_the_world() -> InvoiceDetail:
+    # The sign at the end is in the fonts of many scripts.
+    names = [*WORLD.values(), "\N{DEVANAGARI DANDA}"]
+    return an_invoice(
+        plan(name=WORLD["DroidSansFallback"], currency="JPY"),
+        customer=BilledCustomer("world", names[1], "a@world.example", "\n".join(names)),
+        issuer=ISSUER._replace(name=WORLD["NotoSansHebrew"], address=WORLD["DroidSansFallback"]),
+    )
+
+
+@pytest.mark.parametrize(("font", "name"), WORLD.items(), ids=list(WORLD))
+def test_a_name_of_any_script_is_shown_by_a_font_that_is_inside(font: str, name: str) -> None:
+    invoice = an_invoice(customer=CUSTOMER._replace(billing_address=name))
+    # It is an archive's PDF only when every character has a glyph.
+    assert ARCHIVABLE in invoice_pdf(invoice, as_of=AS_OF)
+    reader = read(invoice)
+    text = reader.pages[0].extract_text()
+    # A reader may tell words that run from right to left in the order of the eye.
+    assert all(word in text or word[::-1] in text for word in name.split())
+    fonts = dict(fonts_of(reader))
+    assert f"{font}-Regular" in fonts or font in fonts
+    assert all("/FontFile2" in descriptor for descriptor in fonts.values())
+
+
+def test_fonts_come_from_the_package_alone() -> None:
+    ours = {path.stem for path in (ROOT / "billing_app/documents/fonts").glob("*.ttf")}
+    assert {name for name, _ in fonts_of(read(around_the_world()))} <= ours
+
+
+def test_a_character_that_no_font_has_does_not_stop_the_rest() -> None:
+    invoice = an_invoice(customer=CUSTOMER._replace(name="Pyramid \U00013000 and Sons"))
+    text = text_of(invoice)
+    assert "Pyramid" in text
+    assert "and Sons" in text
+    assert ARCHIVABLE not in invoice_pdf(invoice, as_of=AS_OF)
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_what_people_write_is_shown_and_never_executed(hostile: str) -> None:
+    everywhere = an_invoice(
+        plan(name=hostile),
+        customer=BilledCustomer("x", hostile, hostile, hostile),
+        issuer=Issuer(hostile, hostile, hostile, hostile),
+    )
+    text = text_of(everywhere)
+    # Issuer and customer three times each, the instructions, and the plan of two lines.
+    assert unwrapped(text).count(unwrapped(hostile)) == 9
+    assert "root:" not in text
+    metadata = read(everywhere).metadata
+    assert metadata is not None
+    assert metadata.author == hostile
+
+
+def test_a_fresh_installation_has_no_issuer_and_no_address() -> None:
+    free = plan(name="Free", price_minor=0, unit="0")
+    invoice = an_invoice(free, issuer=Issuer("", "", "", ""), customer=CUSTOMER._replace(billing_address=""))
+    text = text_of(invoice)
+    assert text.startswith("Bill to\nACME Corporation")
+    assert "Nothing to pay" in text
+    assert "Paid Nothing was owed" in text
+    assert "How to pay" not in text
+    reader = read(invoice)
+    assert reader.metadata is not None
+    assert reader.metadata.author is None
+
+
+@pytest.mark.parametrize(
+    ("currency", "price_minor", "total"), [("JPY", 2900, "¥2,907"), ("KWD", 29000, "KWD 35.625")]
+)
+def test_a_currency_has_its_own_decimals(currency: str, price_minor: int, total: str) -> None:
+    text = text_of(an_invoice(plan(currency=currency, price_minor=price_minor)))
+    assert f"Total {total}" in text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_content_that_was_tampered_with_is_not_passed_off_as_sealed() -> None:
+    warning = "does not match its SHA-256"
+    assert warning in text_of(an_invoice(chain_ok=False))
+    assert warning not in text_of(an_invoice())
+
+
+def huge() -> InvoiceDetail:
+    most = plan("W" * 200, price_minor=10**19, included="1000.5", unit="99999999.123456789012")
+    late = LateUsage(date(2026, 9, 1), most, Decimal("1.5"), Decimal("99999999999999.999999"))
+    return an_invoice(
+        most, "99999999999999.999999", late=[late],
+        customer=BilledCustomer("k" * 63, "W" * 200, "e" * 60 + "@" + "w" * 180 + ".example", "W" * 1000),
+        issuer=Issuer("W" * 200, "word " * 200, "i" * 254, "https://" + "w" * 900),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("invoice", [an_invoice(), huge(), an_invoice(late=months_late(40))])
+def test_it_prints_on_letter_as_on_a4(invoice: InvoiceDetail) -> None:
+    for page in read(invoice).pages:
+        assert (round(page.mediabox.width / 72 * 25.4), round(page.mediabox.height / 72 * 25.4)) == (210, 297)
+        across, down = zip(*places_of(page), strict=True)
+        # What both papers show, whether a page is laid at the top, the middle or the bottom.
+        assert min(across) > 20 - 0.01
+        assert max(across) <= 190
+        assert min(down) >= 25
+        assert max(down) <= 297 - 25
+
+
+def test_words_without_end_are_cut_at_the_edge() -> None:
+    text = text_of(huge())
+    longest = max(text.splitlines(), key=lambda line: line.count("W"))
+    # A W of the smallest size is 2.6 mm wide, and the place of a name 86 mm, of a plan's at most 150.
+    assert 20 < longest.count("W") <= 57
+    # Two names, an address, and the plan at each of three lines: not a letter is lost.
+    assert text.count("W") == 200 + 200 + 1000 + 3 * 200
+    for number in [
+        "$100,000,000,000,000,000.00",
+        "99,999,999,999,999.999999 used",
+        "$99,999,999.123456789012",
+    ]:
+        assert unwrapped(number) in unwrapped(text)
+
+
+def test_a_long_invoice_breaks_between_lines_and_repeats_the_header() -> None:
+    pages = pages_of(an_invoice(late=months_late(40)))
+    assert len(pages) > 1
+    for number, page in enumerate(pages, 1):
+        assert f"Invoice ACME-0001 Page {number} of {len(pages)}" in page
+        assert page.count("Description Amount (USD)") == (1 if "Usage in" in page else 0)
+        # Whole lines: as many beginnings as ends.
+        assert page.count("Late usage") == page.count("already charged")
+    assert sum(page.count("Late usage") for page in pages) == 40
+
+
+def test_the_total_is_never_alone_on_a_page() -> None:
+    numbers_of_pages = set()
+    for lines in range(16):
+        address = "\n".join(["A line of the address"] * lines)
+        invoice = an_invoice(late=months_late(4), customer=CUSTOMER._replace(billing_address=address))
+        pages = pages_of(invoice)
+        [total] = [page for page in pages if "Total $" in page]
+        assert "Usage in" in total
+        numbers_of_pages.add(len([page for page in pages if "Amount (USD)" in page]))
+    # The end of a page was passed on the way.
+    assert numbers_of_pages == {1, 2}
+
+
+def test_many_threads_at_once_get_the_same() -> None:
+    invoices = [an_invoice(used=str(1530 + place)) for place in range(4)]
+    alone = [invoice_pdf(each, as_of=AS_OF) for each in invoices]
+    start, made = threading.Barrier(8), dict[int, list[bytes]]()
+
+    def work(place: int) -> None:
+        start.wait()
+        made[place] = [invoice_pdf(each, as_of=AS_OF) for each in invoices]
+
+    threads = [threading.Thread(target=work, args=[place]) for place in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [made.get(place) for place in range(8)] == [alone] * 8
+
+
+def test_the_first_callers_may_come_together() -> None:
+    module._compiler.cache_clear()
+    module._fonts.cache_clear()
+    module._fallbacks.cache_clear()
+    test_many_threads_at_once_get_the_same()
