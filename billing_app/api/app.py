@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
-from billing_app.api import audit, auth, customers, docs, issuer, openapi, plans, problems, usage
+from billing_app.api import audit, auth, customers, docs, events, issuer, openapi, plans, problems, usage
 from billing_app.api.limits import BodyLimits
 from billing_app.db import get_database
 from billing_app.migrations import is_current
@@ -23,6 +23,7 @@ ROUTERS = (
     auth.signing_in,
     auth.router,
     usage.router,
+    events.router,
     customers.router,
     plans.router,
     issuer.router,

@@ -46,6 +46,7 @@ CODES: dict[str, tuple[int, str]] = {
     "unsupported_media_type": (415, "The body must be application/json."),
     "invalid": (422, "A value breaks a rule; `errors` names each field and its rule."),
     "batch_too_large": (422, "More events than one batch takes."),
+    "events_refused": (422, "Some events were refused, each named in `errors`; all others are recorded."),
     "occurred_in_future": (422, "The moment is more than 5 minutes ahead."),
     "no_plan": (422, "The customer has no plan in that month."),
     "password_too_short": (422, "The password has less than 12 characters."),

@@ -21,7 +21,7 @@ from billing_app.db import driver_cursor, now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.money import parse_quantity
 from billing_app.domain.periods import parse_moment
-from billing_app.errors import BillingError, Conflict, Invalid, NotFound
+from billing_app.errors import BillingError, Conflict, FieldError, Invalid, NotFound
 from billing_app.models.usage import IDEMPOTENCY_KEY_MAX
 from billing_app.services import audit, gate, usage_rows
 from billing_app.services.access import require
@@ -70,13 +70,19 @@ class UsageEventRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
-    """What became of one row of a batch; `code`, `detail` and `field` say why it was not recorded."""
+    """What became of one row of a batch; the others say why it was not recorded: `rule` is what
+    `field` breaks, None for the row as a whole."""
 
     index: int
     status: Status
     code: str | None = None
-    detail: str | None = None
     field: str | None = None
+    rule: str | None = None
+
+    @property
+    def detail(self) -> str | None:
+        """Field and rule as one sentence."""
+        return f"{self.field}: {self.rule}" if self.field else self.rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +219,7 @@ def _check_rows(reports: Sequence[UsageReport | Unreadable]) -> tuple[list[Incom
             field = "occurred_at"
             moment = None if occurred_at is None else parse_moment(occurred_at)
         except ValueError as error:
-            detail = f"{field}: {error}" if field else str(error)
-            refused.append(RowResult(index, "rejected", "invalid", detail, field or None))
+            refused.append(RowResult(index, "rejected", "invalid", field or None, str(error)))
             continue
         customer_id = find_number("cus", customer) if customer.startswith("cus_") else None
         # Keys are ASCII; in Unicode other letters have the same lower case, the Kelvin sign that of K.
@@ -230,7 +235,7 @@ def _storable(text: str) -> bool:
 
 def _refusal(index: int, code: str) -> RowResult:
     field, rule = _REFUSALS[code]
-    return RowResult(index, "rejected", code, f"{field}: {rule}", field)
+    return RowResult(index, "rejected", code, field, rule)
 
 
 def _explain(judged: Iterable[Any], fresh: set[tuple[int, str]]) -> list[RowResult]:
@@ -247,17 +252,21 @@ def _explain(judged: Iterable[Any], fresh: set[tuple[int, str]]) -> list[RowResu
         elif same:
             results.append(RowResult(index, "duplicate"))
         else:
-            detail = "idempotency_key: was used before with another quantity or moment"
-            results.append(RowResult(index, "conflict", "idempotency_conflict", detail, "idempotency_key"))
+            rule = "was used before with another quantity or moment"
+            results.append(RowResult(index, "conflict", "idempotency_conflict", "idempotency_key", rule))
     return results
 
 
 def _as_error(result: RowResult) -> BillingError:
-    field, detail = result.field or "", result.detail or ""
-    if result.status == "conflict":
-        return Conflict(detail, code="idempotency_conflict")
+    """The refusal of a single event; it names the field, as that of a row does."""
+    assert result.field is not None
+    assert result.rule is not None
+    error: BillingError
     if result.code == "customer_not_found":
-        return NotFound("there is no such customer", code="customer_not_found")
-    if result.code == "customer_suspended":
-        return Conflict(detail, code="customer_suspended")
-    return Invalid(field, detail.removeprefix(f"{field}: "), code=result.code)
+        error = NotFound(result.rule, code=result.code)
+    elif result.code in ("customer_suspended", "idempotency_conflict"):
+        error = Conflict(f"{result.field}: {result.rule}", code=result.code)
+    else:
+        error = Invalid(result.field, result.rule, code=result.code)
+    error.errors = (FieldError(result.field, result.rule),)
+    return error

@@ -1,0 +1,182 @@
+"""CloudEvents over HTTP, in each content mode."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from fastapi.testclient import TestClient
+
+from billing_app.db import Database
+from billing_app.domain.actor import Role
+from tests.api.conftest import ClientOf
+from tests.factories import make_customer
+
+PATH = "/api/v1/events"
+ONE, MANY, EITHER = "application/cloudevents+json", "application/cloudevents-batch+json", "application/json"
+
+
+@pytest.fixture(autouse=True)
+def acme(database: Database) -> None:
+    make_customer(database, key="acme")
+
+
+def event(number: str = "1", **changed: object) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "id": number,
+        "source": "meter-7",
+        "type": "api-calls",
+        "subject": "acme",
+        "time": "2026-11-10T00:00:00Z",
+        "data": {"value": 1530.5},
+        **changed,
+    }
+
+
+def send(client: TestClient, body: object, media_type: str = EITHER, **headers: str) -> httpx.Response:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return client.post(PATH, content=content, headers={"content-type": media_type, **headers})
+
+
+def events_of(owner: psycopg.Connection) -> list[tuple[Any, ...]]:
+    query = "SELECT idempotency_key, quantity::text, occurred_at::text FROM usage_event ORDER BY 1"
+    return owner.execute(query).fetchall()
+
+
+RECORDED = ("meter-7 1", "1530.500000", "2026-11-10 00:00:00+00")
+
+
+@pytest.mark.parametrize(
+    ("media_type", "body"),
+    [
+        (ONE, event()),
+        (f"{ONE}; charset=utf-8", event()),
+        (MANY, [event()]),
+        (EITHER, event()),
+        (EITHER, [event()]),
+        (ONE, event(data={"value": "1530.50", "model": "gpt"})),
+        (ONE, event(data={"quantity": 1530.5, "value": 7})),
+        (ONE, event(datacontenttype="application/json", dataschema="urn:x", traceparent="00-1")),
+        (ONE, event(subject="ACME")),
+    ],
+)
+def test_each_way_of_sending_counts_once(
+    client: TestClient, owner: psycopg.Connection, media_type: str, body: object
+) -> None:
+    for _ in range(2):
+        answer = send(client, body, media_type)
+        assert (answer.status_code, answer.content) == (204, b""), answer.text
+    assert events_of(owner) == [RECORDED]
+
+
+def test_an_event_in_headers(client: TestClient, owner: psycopg.Connection) -> None:
+    attributes = {
+        f"ce-{name}": value for name, value in event(source="caf%C3%A9%2F7").items() if name != "data"
+    }
+    assert send(client, {"quantity": "0.1"}, EITHER, **attributes).status_code == 204
+    assert events_of(owner) == [("café/7 1", "0.100000", "2026-11-10 00:00:00+00")]
+    refused = send(client, {"quantity": "0.1"}, EITHER, **attributes | {"ce-source": "%FF"})
+    assert refused.json()["errors"][0]["field"] == "headers"
+
+
+def test_without_a_time_it_is_now(client: TestClient, owner: psycopg.Connection) -> None:
+    unmarked = event()
+    del unmarked["time"]
+    assert send(client, unmarked, ONE).status_code == 204
+    assert events_of(owner)[0][2] == "2026-11-15 12:00:00+00"
+    assert send(client, event(time=None), ONE).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "code"),
+    [
+        ({"specversion": "0.3"}, "specversion", "invalid"),
+        ({"specversion": 1.0}, "specversion", "invalid"),
+        ({"specversion": None}, "specversion", "invalid"),
+        ({"id": ""}, "id", "invalid"),
+        ({"id": 7}, "id", "invalid"),
+        ({"source": ""}, "source", "invalid"),
+        ({"source": "meter 7"}, "source", "invalid"),
+        ({"type": ""}, "type", "invalid"),
+        ({"type": None}, "type", "invalid"),
+        ({"subject": None}, "subject", "invalid"),
+        ({"subject": "nobody"}, "subject", "customer_not_found"),
+        ({"time": "yesterday"}, "time", "invalid"),
+        ({"time": "2026-11-16T00:00:00Z"}, "time", "occurred_in_future"),
+        ({"time": "2026-10-10T00:00:00Z"}, "time", "no_plan"),
+        ({"data": None}, "data", "invalid"),
+        ({"data": {}}, "data", "invalid"),
+        ({"data": 5}, "data", "invalid"),
+        ({"data": '{"value": 5}'}, "data", "invalid"),
+        ({"data": {"value": -1}}, "data.value", "invalid"),
+        ({"data": {"quantity": None, "value": 1}}, "data.quantity", "invalid"),
+        ({"data": {"quantity": "1.0000001"}}, "data.quantity", "invalid"),
+        ({"id": "k" * 248}, "id", "invalid"),
+        ({"id": "a\0"}, "id", "invalid"),
+        ({"id": "\ud800"}, "id", "invalid"),
+        ({"id": "old", "data": {"value": 8}}, "id", "idempotency_conflict"),
+    ],
+)
+def test_a_refused_event_is_named_and_the_others_are_recorded(
+    client: TestClient, owner: psycopg.Connection, changed: dict[str, object], field: str, code: str
+) -> None:
+    send(client, event("old", data={"value": 7}), ONE)
+    bad = event("x") | changed
+    alone = send(client, bad, ONE)
+    assert (alone.status_code, alone.json()["code"]) == (422, "events_refused"), alone.text
+    [error] = alone.json()["errors"]
+    assert (error["index"], error["code"], error["field"]) == (0, code, field)
+    assert error["message"]
+    among = send(client, [event("1"), bad, event("2")], MANY)
+    assert among.status_code == 422
+    assert among.json()["errors"] == [error | {"index": 1}]
+    assert [row[0] for row in events_of(owner)] == ["meter-7 1", "meter-7 2", "meter-7 old"]
+
+
+@pytest.mark.parametrize("body", [1, "x", None, [event()]])
+def test_what_is_no_object(client: TestClient, body: object) -> None:
+    for wrapped, media_type in (([body], MANY), ([body], EITHER)):
+        refused = send(client, wrapped, media_type)
+        assert refused.json()["errors"][0]["field"] == "event"
+
+
+@pytest.mark.parametrize(
+    ("media_type", "body"),
+    [(ONE, [event()]), (MANY, event()), (EITHER, b""), (EITHER, b"{"), (ONE, b"\xff")],
+)
+def test_bodies_of_another_shape_than_their_type(
+    client: TestClient, owner: psycopg.Connection, media_type: str, body: object
+) -> None:
+    refused = send(client, body, media_type)
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid")
+    assert refused.json()["errors"][0]["field"] == "body"
+    assert events_of(owner) == []
+
+
+def test_other_media_types(client: TestClient) -> None:
+    for media_type in ("text/plain", "application/avro", "application/cloudevents+avro"):
+        assert send(client, event(), media_type).status_code == 415
+
+
+def test_too_many(client: TestClient, owner: psycopg.Connection) -> None:
+    refused = send(client, [event(str(number)) for number in range(10_001)], MANY)
+    assert (refused.status_code, refused.json()["code"]) == (422, "batch_too_large")
+    assert events_of(owner) == []
+    assert send(client, [], MANY).status_code == 204
+
+
+def test_who_may_only_read_records_nothing(client_of: ClientOf, owner: psycopg.Connection) -> None:
+    finance = client_of(Role.FINANCE)
+    for body in (event(), [event("1"), event("2")], []):
+        assert send(finance, body).status_code == 403
+    assert events_of(owner) == []
+
+
+def test_numbers_come_through_to_the_last_digit(client: TestClient, owner: psycopg.Connection) -> None:
+    whole = json.dumps(event(data={"value": "Q"})).replace('"Q"', "12345678901234.123456")
+    assert send(client, whole.encode(), ONE).status_code == 204
+    assert events_of(owner)[0][1] == "12345678901234.123456"

@@ -1,0 +1,139 @@
+"""Batches over HTTP: each row for itself."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import psycopg
+import pytest
+from fastapi.testclient import TestClient
+
+from billing_app.db import Database
+from tests.factories import make_customer
+
+PATH = "/api/v1/usage/batch"
+MOMENT = "2026-11-10T00:00:00Z"
+
+
+@pytest.fixture(autouse=True)
+def acme(database: Database) -> None:
+    make_customer(database, key="acme")
+
+
+def event(key: str, quantity: object = "1", **more: object) -> dict[str, Any]:
+    return {"customer": "acme", "quantity": quantity, "occurred_at": MOMENT, "idempotency_key": key} | more
+
+
+def keys_of(owner: psycopg.Connection) -> list[str]:
+    return [key for [key] in owner.execute("SELECT idempotency_key FROM usage_event ORDER BY 1")]
+
+
+def test_each_row_is_answered_for_itself(client: TestClient, owner: psycopg.Connection) -> None:
+    client.post(PATH, json={"events": [event("old")]})
+    rows = [
+        event("new"),
+        event("old"),
+        event("old", 2),
+        event("x", customer="nobody"),
+        event("x", occurred_at="2026-11-16T00:00:00Z"),
+        event("x", quantity=-1),
+        "acme,1",
+        None,
+        [event("x")],
+        event("x", amount=1),
+        {"customer": "acme", "quantity": 1},
+        {},
+        event("last"),
+    ]
+    answer = client.post(PATH, json={"events": rows})
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    results = told.pop("results")
+    assert told == {"recorded": 2, "duplicates": 1, "conflicts": 1, "rejected": 9}
+    assert results[:2] == [
+        {"index": 1, "status": "duplicate"},
+        {
+            "index": 2,
+            "status": "conflict",
+            "code": "idempotency_conflict",
+            "detail": "idempotency_key: was used before with another quantity or moment",
+            "field": "idempotency_key",
+        },
+    ]
+    assert [(each["index"], each["code"], each.get("field")) for each in results[2:]] == [
+        (3, "customer_not_found", "customer"),
+        (4, "occurred_in_future", "occurred_at"),
+        (5, "invalid", "quantity"),
+        (6, "invalid", None),
+        (7, "invalid", None),
+        (8, "invalid", None),
+        (9, "invalid", "amount"),
+        (10, "invalid", "idempotency_key"),
+        (11, "invalid", "customer"),
+    ]
+    assert {each["detail"] for each in results if each["index"] in (6, 9, 10)} == {
+        "must be an object",
+        "amount: is not a field of an event",
+        "idempotency_key: is missing",
+    }
+    assert keys_of(owner) == ["last", "new", "old"]
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        ('{"customer": "acme", "idempotency_key": "k", "quantity": 1e400}', "quantity"),
+        ('{"customer": "acme", "idempotency_key": "k", "quantity": true}', "quantity"),
+        ('{"customer": "acme", "idempotency_key": "a\\u0000b", "quantity": 1}', "idempotency_key"),
+        ('{"customer": "acme", "idempotency_key": "\\ud800", "quantity": 1}', "idempotency_key"),
+        ('{"customer": "acme", "idempotency_key": "k", "quantity": 1, "\\ud800": 1}', "?"),
+    ],
+)
+def test_no_value_spoils_the_batch(
+    client: TestClient, owner: psycopg.Connection, row: str, field: str
+) -> None:
+    body = f'{{"events": [{json.dumps(event("before"))}, {row}, {json.dumps(event("after"))}]}}'
+    answer = client.post(PATH, content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 200, answer.text
+    assert [(each["index"], each["field"]) for each in answer.json()["results"]] == [(1, field)]
+    assert keys_of(owner) == ["after", "before"]
+
+
+def test_numbers_come_through_to_the_last_digit(client: TestClient) -> None:
+    written = {"a": "0.1", "b": "0.2", "c": "1e-6", "d": "12345678901234.123456"}
+    rows = ",".join(
+        f'{{"customer": "acme", "idempotency_key": "{key}", "quantity": {number}}}'
+        for key, number in written.items()
+    )
+    client.post(PATH, content=f'{{"events": [{rows}]}}', headers={"content-type": "application/json"})
+    listed = client.get("/api/v1/usage", params={"customer": "acme"}).json()["items"]
+    assert {each["idempotency_key"]: each["quantity"] for each in listed} == written | {"c": "0.000001"}
+
+
+def test_ten_thousand_and_not_one_more(client: TestClient, owner: psycopg.Connection) -> None:
+    rows = [event(f"k{number}") for number in range(10_001)]
+    refused = client.post(PATH, json={"events": rows})
+    assert (refused.status_code, refused.json()["code"]) == (422, "batch_too_large")
+    assert keys_of(owner) == []
+    answer = client.post(PATH, json={"events": rows[1:]})
+    assert answer.json() == {
+        "recorded": 10_000, "duplicates": 0, "conflicts": 0, "rejected": 0, "results": [],
+    }  # fmt: skip
+    assert client.post(PATH, json={"events": rows[1:]}).json()["duplicates"] == 10_000
+
+
+def test_no_events_are_nothing_and_other_shapes_are_refused(client: TestClient) -> None:
+    assert client.post(PATH, json={"events": []}).json()["recorded"] == 0
+    for body in ({}, {"events": {}}, {"events": None}, {"events": [], "more": 1}, []):
+        refused = client.post(PATH, json=body)
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid"), body
+
+
+def test_a_batch_has_one_entry_in_the_audit_log_and_a_single_event_none(
+    client: TestClient, owner: psycopg.Connection
+) -> None:
+    client.post(PATH, json={"events": [event("a"), event("b")]})
+    client.post("/api/v1/usage", json=event("c"))
+    entries = owner.execute("SELECT details->>'recorded' FROM audit_entry WHERE action LIKE 'usage.%'")
+    assert entries.fetchall() == [("2",)]
