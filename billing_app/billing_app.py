@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import reflex as rx
 from reflex.app import default_error_boundary
 
 from billing_app.api.app import before_pages, create_api
 from billing_app.db import Database, configure_database, get_database
+from billing_app.jobs import background
 from billing_app.page_files import ASGIApp, PageFiles
 from billing_app.provision import provisioned
 from billing_app.settings import get_settings
@@ -78,6 +82,17 @@ def open_database() -> None:
             configure_database(Database(urls.application))
 
 
+@asynccontextmanager
+async def background_work() -> AsyncIterator[None]:
+    """Have this process go on with the invoice runs and verifications that are under way."""
+    background.start(get_database())
+    try:
+        yield
+    finally:
+        background.stop()
+
+
 app.register_lifespan_task(open_database)
+app.register_lifespan_task(background_work)
 for _route, _page, _title, _on_load in PAGES:
     app.add_page(_page, route=_route, title=_title, on_load=_on_load)

@@ -10,7 +10,22 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
-from billing_app.api import audit, auth, customers, docs, events, issuer, openapi, plans, problems, usage
+from billing_app.api import (
+    audit,
+    auth,
+    customers,
+    docs,
+    events,
+    invoices,
+    issuer,
+    openapi,
+    payments,
+    plans,
+    problems,
+    runs,
+    usage,
+    verifications,
+)
 from billing_app.api.limits import BodyLimits
 from billing_app.db import get_database
 from billing_app.migrations import is_current
@@ -26,6 +41,10 @@ ROUTERS = (
     events.router,
     customers.router,
     plans.router,
+    invoices.router,
+    payments.router,
+    runs.router,
+    verifications.router,
     issuer.router,
     audit.router,
 )

@@ -4,7 +4,8 @@ Two halves of a chunk are dealt with at once: while one is being computed here, 
 in the other.
 
 A run is a row; whoever executes it holds a lock of its own connection, which is gone with the
-process. Killed at any point and started again, it goes on after its last committed chunk.
+process. Killed at any point, it goes on after its last committed chunk: when it is started again,
+or by itself, in the background of a server.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ from sqlmodel import Session
 
 from billing_app import locks
 from billing_app.db import Database
-from billing_app.domain.actor import Actor, Permission, system
+from billing_app.domain.actor import SYSTEM, Actor, Permission, system
 from billing_app.services.access import require
 from billing_app.services.closing import Blocked, close_period
 from billing_app.services.invoicing import Invoiced, invoice_period
 from billing_app.services.runs import (
     Failure,
     RunRow,
+    RunSummary,
     add_progress,
+    find_running,
     finish_run,
     get_run,
     lock_progress,
@@ -54,8 +57,18 @@ def run_invoices(
     return execute_run(database, actor, run, on_progress)
 
 
+def go_on_invoicing(database: Database, on_progress: Progress = lambda run: None) -> None:
+    """Executes the runs that are under way and nobody executes, the oldest month first.
+
+    Younger months wait behind one that somebody else executes: their invoices come after its.
+    """
+    while run := database.call(SYSTEM, find_running):
+        if execute_run(database, SYSTEM, run, on_progress).status == "running":
+            return
+
+
 def execute_run(
-    database: Database, actor: Actor, run: RunRow, on_progress: Progress = lambda run: None
+    database: Database, actor: Actor, run: RunSummary, on_progress: Progress = lambda run: None
 ) -> RunRow:
     """Executes a run from where it is, unless somebody else does; answers how it stands then."""
     require(actor, Permission.INVOICE)
@@ -68,7 +81,7 @@ def execute_run(
     return _reload(database, actor, run)
 
 
-def _do_chunk(database: Database, worker: Actor, run: RunRow) -> bool:
+def _do_chunk(database: Database, worker: Actor, run: RunSummary) -> bool:
     """Deals with the next customers; False when there are none left, or the run was cancelled."""
     with database.transaction(worker) as session:
         customer_ids = next_customers(session, worker, run.public_id, CHUNK_CUSTOMERS)
@@ -88,7 +101,9 @@ def _do_chunk(database: Database, worker: Actor, run: RunRow) -> bool:
     return True
 
 
-def _close(database: Database, worker: Actor, run: RunRow, customer_ids: list[int]) -> tuple[Blocked, ...]:
+def _close(
+    database: Database, worker: Actor, run: RunSummary, customer_ids: list[int]
+) -> tuple[Blocked, ...]:
     return database.run(
         worker,
         lambda session: close_period(
@@ -104,7 +119,7 @@ class _OutOfTurn(Exception):
 def _invoice(
     database: Database,
     worker: Actor,
-    run: RunRow,
+    run: RunSummary,
     customer_ids: list[int],
     blocked: Sequence[Blocked],
     *,
@@ -156,13 +171,13 @@ def _refused(blocked: Sequence[Blocked], done: Invoiced) -> list[Failure]:
     ]
 
 
-def _reload(database: Database, actor: Actor, run: RunRow) -> RunRow:
+def _reload(database: Database, actor: Actor, run: RunSummary) -> RunRow:
     with database.transaction(actor) as session:
         return get_run(session, actor, run.public_id)
 
 
 @contextmanager
-def sole_execution(database: Database, actor: Actor, run: RunRow) -> Iterator[bool]:
+def sole_execution(database: Database, actor: Actor, run: RunSummary) -> Iterator[bool]:
     """Whether this process is the one that executes the run, for as long as the block lasts.
 
     The transaction does nothing but hold the lock: it keeps no snapshot and no row.

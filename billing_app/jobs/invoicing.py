@@ -7,10 +7,11 @@ from datetime import date
 from sqlmodel import Session
 
 from billing_app.db import Database
-from billing_app.domain.actor import Actor
+from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.periods import label
 from billing_app.errors import Conflict
 from billing_app.services import audit
+from billing_app.services.access import require
 from billing_app.services.closing import close_period, is_due
 from billing_app.services.customer_rows import get_customer_id
 from billing_app.services.invoices import InvoiceDetail, find_invoice_of, get_invoice
@@ -36,6 +37,7 @@ def generate_invoice(database: Database, actor: Actor, customer: str, period_sta
         done = invoice_period(session, actor, period_start=period_start, customer_ids=[customer_id])
         return _answer(session, actor, customer, done, period_start)
 
+    require(actor, Permission.INVOICE)
     customer_id = database.run(actor, close)
     return database.run(actor, invoice)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import insert, select, text, tuple_, update
 from sqlmodel import Session, col
 
 from billing_app.db import now
@@ -19,6 +19,7 @@ from billing_app.services import audit
 from billing_app.services.access import require
 from billing_app.services.closing import require_ended
 from billing_app.services.ids import get_number, public_id
+from billing_app.services.paging import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
 
 FAILURES_SHOWN = 200
 
@@ -42,8 +43,8 @@ class RunFailure:
 
 
 @dataclass(frozen=True, slots=True)
-class RunRow:
-    """How far a run is. `total` customers were there when it began; `failures` are the first 200."""
+class RunSummary:
+    """How far a run is. `total` customers were there when it began."""
 
     run_id: int
     public_id: str
@@ -57,6 +58,12 @@ class RunRow:
     existing: int
     passed: int
     failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow(RunSummary):
+    """A run with its failures, the first 200 by the customers' keys."""
+
     failures: tuple[RunFailure, ...]
 
 
@@ -104,21 +111,50 @@ def get_run(session: Session, actor: Actor, run: str) -> RunRow:
         .order_by(Customer.key)
         .limit(FAILURES_SHOWN)
     )
-    return RunRow(
-        run_id=run_id,
-        public_id=run,
-        period_start=found.period_start,
-        status=found.status,
-        started_by=found.started_by,
-        started_at=found.started_at,
-        finished_at=found.finished_at,
-        total=found.total,
-        made=found.made,
-        existing=found.existing,
-        passed=found.passed,
-        failed=found.failed,
-        failures=tuple(RunFailure(*row) for row in failures),
+    return RunRow(**_fields(found), failures=tuple(RunFailure(*row) for row in failures))
+
+
+def list_runs(
+    session: Session, actor: Actor, *, limit: int = LIMIT_DEFAULT, cursor: str | None = None
+) -> Page[RunSummary]:
+    """All runs, the last started first, without their failures."""
+    require(actor, Permission.READ)
+    query = select(InvoiceRun).order_by(col(InvoiceRun.started_at).desc(), col(InvoiceRun.run_id).desc())
+    if after := decode_cursor(cursor, datetime, int):
+        query = query.where(tuple_(col(InvoiceRun.started_at), col(InvoiceRun.run_id)) < tuple_(*after))
+    found = session.scalars(query.limit(check_limit(limit) + 1))
+    rows = [RunSummary(**_fields(run)) for run in found]
+    return page_of(rows, limit, lambda row: (row.started_at, row.run_id))
+
+
+def find_running(session: Session, actor: Actor) -> RunSummary | None:
+    """The run under way for the oldest month, whoever executes it or left it."""
+    require(actor, Permission.READ)
+    found = session.scalar(
+        select(InvoiceRun)
+        .where(col(InvoiceRun.status) == "running")
+        .order_by(col(InvoiceRun.period_start))
+        .limit(1)
     )
+    return RunSummary(**_fields(found)) if found else None
+
+
+def _fields(run: InvoiceRun) -> dict[str, Any]:
+    assert run.run_id is not None
+    return {
+        "run_id": run.run_id,
+        "public_id": public_id("run", run.run_id),
+        "period_start": run.period_start,
+        "status": run.status,
+        "started_by": run.started_by,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "total": run.total,
+        "made": run.made,
+        "existing": run.existing,
+        "passed": run.passed,
+        "failed": run.failed,
+    }
 
 
 def next_customers(session: Session, actor: Actor, run: str, limit: int) -> list[int]:
@@ -182,6 +218,15 @@ def add_progress(
         session, actor, "invoice_run.chunk", run,
         made=made, existing=existing, passed=passed, failed=len(failed),
     )  # fmt: skip
+
+
+def cancel_run(session: Session, actor: Actor, run: str) -> RunRow:
+    """Stops a run before its next chunk; what was made stays, and an ended run is as it was.
+
+    Raises NotFound (`run_not_found`).
+    """
+    finish_run(session, actor, run, "cancelled")
+    return get_run(session, actor, run)
 
 
 def finish_run(session: Session, actor: Actor, run: str, status: str = "done") -> None:

@@ -1,0 +1,104 @@
+"""Verifications: everything recomputed in the background, and every difference told."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import Response
+from pydantic import BaseModel, Field
+
+from billing_app.api.deps import Caller
+from billing_app.api.openapi import refusals
+from billing_app.api.routing import resource
+from billing_app.api.values import Moment, Period
+from billing_app.jobs import background
+from billing_app.services import verifications
+from billing_app.services.verifications import VerificationRow
+
+router = resource("/verifications", "Verification")
+
+
+class Checked(BaseModel):
+    """How many of each were recomputed and compared, so far while it is under way.
+
+    Every event is billed once, or still open (its month is not invoiced yet); one that is billed
+    twice or missing is a difference. `usage_months` are held against arrival-order independence.
+    """
+
+    customers: int = 0
+    events: int = 0
+    events_billed_once: int = 0
+    events_billed_twice: int = 0
+    events_missing: int = 0
+    events_open: int = 0
+    invoices: int = 0
+    lines: int = 0
+    usage_months: int = 0
+    paid_invoices: int = 0
+
+
+class AwaitingInvoice(BaseModel):
+    """A month that was closed and not yet invoiced; a difference unless it was about to be."""
+
+    customer: str = Field(examples=["acme"], description="The customer's key.")
+    period: Period
+
+
+class Verification(BaseModel):
+    """One verification. `ok` is null while it is under way, then whether everything agreed."""
+
+    id: str = Field(examples=["ver_3"])
+    status: Literal["running", "done"]
+    started_by: str = Field(examples=["usr_2"])
+    started_at: Moment
+    finished_at: Moment | None
+    ok: bool | None
+    checked: Checked
+    awaiting_invoice: list[AwaitingInvoice]
+    difference_count: int
+    differences: list[str] = Field(description="In words; the first 1,000.")
+
+
+@router.post("", status_code=202)
+def start_verification(call: Caller, response: Response) -> Verification:
+    """Start recomputing everything from events, plans and payments.
+
+    It goes on in the server; after a restart it begins again. While one is under way, it is
+    answered with.
+    """
+    started = call.do(verifications.start_verification)
+    background.wake()
+    response.headers["Location"] = f"/api/v1/verifications/{started.public_id}"
+    return verification_of(started)
+
+
+@router.get("/latest", responses=refusals("verification_not_found"))
+def get_latest(call: Caller) -> Verification:
+    """Get the newest verification that is finished."""
+    return verification_of(call.do(verifications.get_latest))
+
+
+@router.get("/{verification}", responses=refusals("verification_not_found"))
+def get_verification(call: Caller, verification: str) -> Verification:
+    """Get a verification, with what it has counted so far while it is under way."""
+    return verification_of(call.do(verifications.get_verification, verification))
+
+
+def verification_of(row: VerificationRow) -> Verification:
+    """The verification as it goes out."""
+    report = row.report
+    return Verification(
+        id=row.public_id,
+        status=row.status,
+        started_by=row.started_by,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        ok=row.ok,
+        checked=Checked(**{name: report[name] for name in Checked.model_fields if name in report}),
+        awaiting_invoice=[
+            AwaitingInvoice(customer=each["customer_key"], period=each["period"])
+            for each in report.get("awaiting_invoice", ())
+        ],
+        difference_count=report.get("difference_count", 0),
+        differences=report.get("differences", []),
+    )
