@@ -160,7 +160,7 @@ def test_the_outline_of_the_file_is_the_invoices_own() -> None:
     assert reader.metadata.creation_date is not None
     assert reader.metadata.creation_date.date() == date(2026, 11, 2)
     assert str(reader.root_object["/Lang"]) == "en"
-    assert str(reader.root_object["/MarkInfo"]) == "{'/Marked': True}"
+    assert str(reader.root_object["/MarkInfo"]) == "{'/Marked': True, '/Suspects': False}"
 
 
 def around_the_world() -> InvoiceDetail:
