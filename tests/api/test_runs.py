@@ -1,0 +1,176 @@
+"""Invoice runs over HTTP: started once, executed in the background, looked at, cancelled."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from billing_app.db import Database
+from billing_app.domain.actor import Actor, Role
+from billing_app.jobs import invoice_run
+from billing_app.jobs.invoice_run import go_on_invoicing
+from tests.api.conftest import ClientOf
+from tests.billing.shop import Shop
+from tests.conftest import Clock
+
+RUNS = "/api/v1/invoice-runs"
+OCTOBER = {"period": "2026-10"}
+
+
+@pytest.fixture
+def shop(database: Database, admin: Actor) -> Shop:
+    """Three customers to be invoiced for October, one that is behind."""
+    shop = Shop(database, admin)
+    plan = shop.plan()
+    for key in ("a", "b", "c"):
+        shop.customer(key, "2026-10", plan)
+    shop.customer("behind", "2026-09", plan)
+    return shop
+
+
+def problem(answer: Any) -> tuple[int, str]:
+    return answer.status_code, answer.json()["code"]
+
+
+def test_a_run_is_started_executed_in_the_background_and_told(
+    shop: Shop, client: TestClient, database: Database
+) -> None:
+    started = client.post(RUNS, json=OCTOBER)
+    assert started.status_code == 202, started.text
+    run = started.json()
+    assert started.headers["location"] == f"{RUNS}/{run['id']}"
+    assert run == {
+        "id": run["id"], "period": "2026-10", "status": "running", "total": 4,
+        "made": 0, "existing": 0, "passed": 0, "failed": 0, "failures": [],
+        "started_by": run["started_by"], "started_at": "2026-11-15T12:00:00Z", "finished_at": None,
+    }  # fmt: skip
+    assert run["started_by"].startswith("usr_")
+    go_on_invoicing(database)
+    done = client.get(f"{RUNS}/{run['id']}").json()
+    assert done == run | {
+        "status": "done",
+        "made": 3,
+        "failed": 1,
+        "failures": [
+            {
+                "customer": "behind",
+                "code": "earlier_period_open",
+                "detail": "2026-09 of behind has no invoice yet and comes first",
+            }
+        ],
+        "finished_at": "2026-11-15T12:00:00Z",
+    }
+    made = client.get("/api/v1/invoices?period=2026-10").json()["items"]
+    assert sorted(each["number"] for each in made) == ["A-0001", "B-0001", "C-0001"]
+
+
+def test_a_second_start_answers_with_the_run_under_way(
+    shop: Shop, client: TestClient, client_of: ClientOf, database: Database
+) -> None:
+    first = client.post(RUNS, json=OCTOBER)
+    second = client_of(Role.BILLING).post(RUNS, json=OCTOBER)
+    assert (second.status_code, second.json()) == (202, first.json())
+    assert second.headers["location"] == first.headers["location"]
+    assert client.post(RUNS, json={"period": "2026-09"}).json()["id"] != first.json()["id"]
+    go_on_invoicing(database)
+    assert client.post(RUNS, json=OCTOBER).json()["id"] != first.json()["id"]
+
+
+def test_starts_at_once_get_the_same_run(shop: Shop, client: TestClient) -> None:
+    together = Barrier(8)
+
+    def start(_: int) -> str:
+        together.wait(30)
+        answer = client.post(RUNS, json=OCTOBER)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(start, range(8)))) == 1
+
+
+def test_older_months_come_first(shop: Shop, client: TestClient, database: Database) -> None:
+    for period in ("2026-10", "2026-09"):
+        client.post(RUNS, json={"period": period})
+    go_on_invoicing(database)
+    runs = {each["period"]: each for each in client.get(RUNS).json()["items"]}
+    assert (runs["2026-10"]["made"], runs["2026-10"]["failed"]) == (4, 0)
+
+
+def test_a_run_that_somebody_else_executes_is_left_to_them(
+    shop: Shop, client: TestClient, database: Database, admin: Actor
+) -> None:
+    client.post(RUNS, json={"period": "2026-09"})
+    client.post(RUNS, json=OCTOBER)
+    with database.transaction(admin) as session:
+        september = invoice_run.find_running(session, admin)
+    assert september
+    with invoice_run.sole_execution(database, admin, september):
+        go_on_invoicing(database)
+    # October waited as well: its invoices come after those of September.
+    assert [each["status"] for each in client.get(RUNS).json()["items"]] == ["running"] * 2
+    go_on_invoicing(database)
+    assert [each["status"] for each in client.get(RUNS).json()["items"]] == ["done"] * 2
+
+
+def test_cancelling_stops_between_chunks_and_what_was_made_stays(
+    shop: Shop, client: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invoice_run, "CHUNK_CUSTOMERS", 2)
+    run = client.post(RUNS, json=OCTOBER).json()
+
+    def cancel(_: object) -> None:
+        answer = client.post(f"{RUNS}/{run['id']}/cancel")
+        assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+
+    go_on_invoicing(database, cancel)
+    stopped = client.get(f"{RUNS}/{run['id']}").json()
+    assert (stopped["status"], stopped["made"], stopped["failed"]) == ("cancelled", 2, 0)
+    assert stopped["finished_at"]
+    assert client.post(f"{RUNS}/{run['id']}/cancel").json() == stopped
+    rest = client.post(RUNS, json=OCTOBER).json()
+    go_on_invoicing(database)
+    rest = client.get(f"{RUNS}/{rest['id']}").json()
+    assert (rest["status"], rest["made"], rest["existing"], rest["failed"]) == ("done", 1, 2, 1)
+    assert client.post(f"{RUNS}/{rest['id']}/cancel").json() == rest
+
+
+def test_runs_are_listed_the_newest_first(
+    shop: Shop, client: TestClient, database: Database, clock: Clock
+) -> None:
+    periods = ["2026-08", "2026-09", "2026-10"]
+    for period in periods:
+        client.post(RUNS, json={"period": period})
+        clock.moment += timedelta(minutes=1)
+    first = client.get(RUNS, params={"limit": 2}).json()
+    rest = client.get(RUNS, params={"limit": 2, "cursor": first["next_cursor"]}).json()
+    found = first["items"] + rest["items"]
+    assert [each["period"] for each in found] == periods[::-1]
+    assert rest["next_cursor"] is None
+    assert "failures" not in found[0]
+
+
+def test_refusals(shop: Shop, client: TestClient) -> None:
+    assert problem(client.post(RUNS, json={"period": "2026-11"})) == (409, "period_open")
+    assert problem(client.post(RUNS, json={"period": "2026"})) == (422, "invalid")
+    assert problem(client.post(RUNS, json=OCTOBER | {"customer": "a"})) == (422, "invalid")
+    for run in ("run_9", "run_x", "9", "ver_1"):
+        assert problem(client.get(f"{RUNS}/{run}")) == (404, "run_not_found")
+        assert problem(client.post(f"{RUNS}/{run}/cancel")) == (404, "run_not_found")
+
+
+def test_finance_looks_and_neither_starts_nor_cancels(
+    shop: Shop, client: TestClient, client_of: ClientOf
+) -> None:
+    run = client.post(RUNS, json=OCTOBER).json()
+    finance = client_of(Role.FINANCE)
+    assert problem(finance.post(RUNS, json=OCTOBER)) == (403, "forbidden")
+    for path in (f"{RUNS}/{run['id']}/cancel", f"{RUNS}/run_9/cancel"):
+        assert problem(finance.post(path)) == (403, "forbidden")
+    assert finance.get(f"{RUNS}/{run['id']}").json() == run
+    assert len(finance.get(RUNS).json()["items"]) == 1

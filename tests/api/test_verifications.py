@@ -1,0 +1,157 @@
+"""Verifications over HTTP: started once, executed in the background, read by everyone who reads."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import psycopg
+import pytest
+from fastapi.testclient import TestClient
+
+from billing_app.db import Database
+from billing_app.domain.actor import SYSTEM, Actor, Role
+from billing_app.jobs.verification import go_on_verifying, verify
+from billing_app.services import recomputation
+from tests.api.conftest import ClientOf
+from tests.billing.shop import Shop
+
+VERIFICATIONS = "/api/v1/verifications"
+
+
+@pytest.fixture
+def shop(database: Database, admin: Actor) -> Shop:
+    """Two customers with an invoice each, and usage that is open."""
+    shop = Shop(database, admin)
+    for key in ("acme", "globex"):
+        shop.customer(key, "2026-10")
+        shop.use(key, "oct", 1530, "2026-10-05T00:00:00Z")
+        shop.invoice(key, "2026-10")
+        shop.use(key, "nov", 1)
+    return shop
+
+
+def problem(answer: Any) -> tuple[int, str]:
+    return answer.status_code, answer.json()["code"]
+
+
+def test_it_is_started_executed_in_the_background_and_told(
+    shop: Shop, client: TestClient, database: Database
+) -> None:
+    assert problem(client.get(f"{VERIFICATIONS}/latest")) == (404, "verification_not_found")
+    answer = client.post(VERIFICATIONS)
+    assert answer.status_code == 202, answer.text
+    started = answer.json()
+    assert answer.headers["location"] == f"{VERIFICATIONS}/{started['id']}"
+    assert started == {
+        "id": started["id"], "status": "running", "started_by": started["started_by"],
+        "started_at": "2026-11-15T12:00:00Z", "finished_at": None, "ok": None,
+        "checked": dict.fromkeys(started["checked"], 0),
+        "awaiting_invoice": [], "difference_count": 0, "differences": [],
+    }  # fmt: skip
+    # While it is under way the newest that is finished is still an older one: here none.
+    assert problem(client.get(f"{VERIFICATIONS}/latest")) == (404, "verification_not_found")
+    assert client.get(answer.headers["location"]).json() == started
+    go_on_verifying(database)
+    done = client.get(f"{VERIFICATIONS}/latest").json()
+    assert done == client.get(answer.headers["location"]).json()
+    assert done == started | {
+        "status": "done",
+        "finished_at": "2026-11-15T12:00:00Z",
+        "ok": True,
+        "checked": {
+            "customers": 2, "events": 4, "events_billed_once": 2, "events_billed_twice": 0,
+            "events_missing": 0, "events_open": 2, "invoices": 2, "lines": 4, "usage_months": 2,
+            "paid_invoices": 0,
+        },
+    }  # fmt: skip
+
+
+def test_differences_are_told(
+    shop: Shop, client: TestClient, database: Database, owner: psycopg.Connection
+) -> None:
+    owner.execute("ALTER TABLE usage_event DISABLE TRIGGER USER")
+    owner.execute("DELETE FROM usage_event WHERE idempotency_key = 'oct' AND customer_id = 1")
+    client.post(VERIFICATIONS)
+    go_on_verifying(database)
+    found = client.get(f"{VERIFICATIONS}/latest").json()
+    assert not found["ok"]
+    assert found["difference_count"] == len(found["differences"]) > 0
+    assert any(each.startswith("ACME-0001: ") for each in found["differences"])
+
+
+def test_a_second_start_answers_with_the_one_under_way(
+    shop: Shop, client: TestClient, client_of: ClientOf, database: Database
+) -> None:
+    first = client.post(VERIFICATIONS)
+    second = client_of(Role.BILLING).post(VERIFICATIONS)
+    assert (second.status_code, second.json()) == (202, first.json())
+    go_on_verifying(database)
+    assert client.post(VERIFICATIONS).json()["id"] != first.json()["id"]
+
+
+def test_starts_at_once_get_the_same_one(shop: Shop, client: TestClient) -> None:
+    together = Barrier(8)
+
+    def start(_: int) -> str:
+        together.wait(30)
+        return str(client.post(VERIFICATIONS).json()["id"])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(start, range(8)))) == 1
+
+
+def test_progress_is_told_while_it_is_under_way(
+    shop: Shop, client: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recomputation, "PROGRESS_EVERY", 1)
+    place = client.post(VERIFICATIONS).headers["location"]
+    seen = []
+
+    def look(_: object) -> None:
+        now = client.get(place).json()
+        seen.append((now["status"], now["ok"], now["checked"]["customers"]))
+
+    go_on_verifying(database, look)
+    assert seen == [("running", None, 1), ("running", None, 2)]
+    assert client.get(place).json()["status"] == "done"
+
+
+def test_one_that_was_left_is_executed_again_from_the_start(
+    shop: Shop, client: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recomputation, "PROGRESS_EVERY", 1)
+    place = client.post(VERIFICATIONS).headers["location"]
+
+    def die(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go_on_verifying(database, die)
+    left = client.get(place).json()
+    assert (left["status"], left["checked"]["customers"]) == ("running", 1)
+    # The command takes it up as well: its own and the one that was left are the same.
+    assert verify(database, SYSTEM).customers == 2
+    done = client.get(place).json()
+    assert (done["status"], done["ok"], done["checked"]["customers"]) == ("done", True, 2)
+    go_on_verifying(database)
+    assert client.get(f"{VERIFICATIONS}/latest").json() == done
+
+
+def test_finance_sees_the_last_one_and_starts_none(
+    shop: Shop, client: TestClient, client_of: ClientOf, database: Database
+) -> None:
+    finance = client_of(Role.FINANCE)
+    assert problem(finance.post(VERIFICATIONS)) == (403, "forbidden")
+    started = client.post(VERIFICATIONS).json()
+    assert problem(finance.post(VERIFICATIONS)) == (403, "forbidden")
+    go_on_verifying(database)
+    assert finance.get(f"{VERIFICATIONS}/latest").json()["id"] == started["id"]
+    assert finance.get(f"{VERIFICATIONS}/{started['id']}").json()["ok"]
+
+
+def test_what_is_not_there_is_not_found(client: TestClient) -> None:
+    for verification in ("ver_9", "ver_x", "9", "run_1"):
+        answer = client.get(f"{VERIFICATIONS}/{verification}")
+        assert problem(answer) == (404, "verification_not_found")
