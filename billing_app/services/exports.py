@@ -36,10 +36,13 @@ def read_usage(
         " ORDER BY e.billing_period, e.customer_id, e.occurred_at, e.idempotency_key"
     )
 
+    cursor = driver_cursor(session).connection.cursor("usage_export")
+    # Here and not when the first chunk is asked for: what the database refuses is known before.
+    cursor.execute(query, values)
+
     def chunks() -> Iterator[list[UsageEventRow]]:
-        with driver_cursor(session).connection.cursor("usage_export") as db:
-            db.execute(query, values)
-            while rows := db.fetchmany(CHUNK_ROWS):
+        with cursor:
+            while rows := cursor.fetchmany(CHUNK_ROWS):
                 yield [UsageEventRow(*row) for row in rows]
 
     return chunks()

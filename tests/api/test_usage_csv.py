@@ -1,0 +1,220 @@
+"""The log over HTTP, as pages and as a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+import anyio
+import pytest
+from fastapi.testclient import TestClient
+from starlette.requests import ClientDisconnect
+
+from billing_app.api.csv_files import CsvFile, csv_file
+from billing_app.api.deps import Call
+from billing_app.db import Database
+from billing_app.domain.actor import SYSTEM, Actor, Role
+from billing_app.services import exports
+from billing_app.services.usage import UsageReport, record_usage_batch
+from tests.api.conftest import ClientOf
+from tests.conftest import Clock
+from tests.factories import make_customer, make_invoice, record
+
+PATH = "/api/v1/usage.csv"
+COLUMNS = [
+    "customer", "idempotency_key", "quantity", "occurred_at", "recorded_at", "billing_period", "recorded_by",
+]  # fmt: skip
+
+
+def fill(database: Database, count: int, customer: str = "acme") -> None:
+    reports = [
+        UsageReport(customer, f"key-{number:05d}", number, "2026-11-10T00:00:00Z") for number in range(count)
+    ]
+    database.call(SYSTEM, record_usage_batch, reports)
+
+
+def rows_of(client: TestClient, **chosen: str) -> list[list[str]]:
+    answer = client.get(PATH, params=chosen)
+    assert answer.status_code == 200, answer.text
+    return list(csv.reader(io.StringIO(answer.text, newline="")))
+
+
+def test_every_event_with_all_that_is_known_of_it(client: TestClient, database: Database) -> None:
+    make_customer(database, key="acme")
+    fill(database, 3)
+    answer = client.get(PATH, params={"customer": "acme", "period": "2026-11"})
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert answer.headers["content-disposition"] == 'attachment; filename="usage-acme-2026-11.csv"'
+    assert answer.text.splitlines()[:2] == [
+        ",".join(COLUMNS),
+        "acme,key-00000,0,2026-11-10T00:00:00Z,2026-11-15T12:00:00Z,2026-11,system",
+    ]
+    assert len(answer.text.splitlines()) == 4
+
+
+def test_customer_and_months_choose(client: TestClient, database: Database, clock: Clock) -> None:
+    acme = make_customer(database, key="acme", start_period=date(2026, 10, 1))
+    other = make_customer(database, key="other", start_period=date(2026, 10, 1))
+    record(database, acme, 1, "2026-10-05T00:00:00Z")
+    record(database, other, 2, "2026-10-06T00:00:00Z")
+    make_invoice(database, acme, date(2026, 10, 1))
+    record(database, acme, 3, "2026-10-31T00:00:00Z")
+    record(database, acme, 4, "2026-11-01T00:00:00Z")
+
+    def quantities(**chosen: str) -> list[str]:
+        as_file = sorted(row[2] for row in rows_of(client, **chosen)[1:])
+        listed = client.get("/api/v1/usage", params=chosen).json()["items"]
+        assert as_file == sorted(each["quantity"] for each in listed)
+        return as_file
+
+    assert quantities() == ["1", "2", "3", "4"]
+    assert quantities(customer="ACME") == ["1", "3", "4"]
+    assert quantities(customer=other.public_id) == ["2"]
+    assert quantities(period="2026-10") == ["1", "2", "3"]
+    assert quantities(billing_period="2026-11") == ["3", "4"]
+    assert quantities(customer="acme", period="2026-10", billing_period="2026-11") == ["3"]
+    assert quantities(period="2025-01") == []
+    late = client.get("/api/v1/usage", params={"late": "true"}).json()["items"]
+    assert [each["quantity"] for each in late] == ["3"]
+
+
+def test_the_log_is_paged_newest_first(client: TestClient, database: Database) -> None:
+    acme = make_customer(database, key="acme")
+    for day in range(1, 6):
+        record(database, acme, day, f"2026-11-0{day}T00:00:00Z")
+    found: list[str] = []
+    cursor = None
+    while True:
+        page = client.get(
+            "/api/v1/usage", params={"limit": 2, **({"cursor": cursor} if cursor else {})}
+        ).json()
+        found += [each["quantity"] for each in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert found == ["5", "4", "3", "2", "1"]
+
+
+def test_refusals_come_before_the_first_byte(client: TestClient, api: Any, database: Database) -> None:
+    for path in (PATH, "/api/v1/usage"):
+        unknown = client.get(path, params={"customer": "nobody"})
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "customer_not_found")
+        for chosen in ({"period": "2026-13"}, {"billing_period": "november"}):
+            assert client.get(path, params=chosen).json()["code"] == "invalid"
+    may_not_read = Call(Actor("user", "usr_9", "none", None))
+    with pytest.raises(Exception, match="read"):
+        csv_file(may_not_read, "usage.csv", COLUMNS, tuple, exports.read_usage)
+    assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_cell_is_run_by_a_spreadsheet(client: TestClient, database: Database, start: str) -> None:
+    make_customer(database, key="acme")
+    key = f'{start}1+"a",\nb'
+    client.post("/api/v1/usage", json={"customer": "acme", "quantity": 1, "idempotency_key": key})
+    assert rows_of(client)[1][1] == f"'{key}"
+
+
+def test_finance_may_export(client_of: ClientOf, database: Database) -> None:
+    make_customer(database, key="acme")
+    fill(database, 1)
+    assert len(rows_of(client_of(Role.FINANCE))) == 2
+
+
+def test_all_rows_come_through_many_chunks(
+    client: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "CHUNK_ROWS", 7)
+    make_customer(database, key="acme")
+    fill(database, 100)
+    assert [row[1] for row in rows_of(client)[1:]] == [f"key-{number:05d}" for number in range(100)]
+
+
+@pytest.fixture
+def watched(database: Database, api: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """What the database has been asked for: the number of rows of each chunk, as it is fetched."""
+    monkeypatch.setattr(exports, "CHUNK_ROWS", 10)
+    make_customer(database, key="acme")
+    fill(database, 1_000)
+    fetched: list[int] = []
+    read = exports.read_usage
+
+    def counted(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        chunks = read(*args, **kwargs)
+
+        def count() -> Iterator[Any]:
+            for chunk in chunks:
+                fetched.append(len(chunk))
+                yield chunk
+
+        return count()
+
+    monkeypatch.setattr(exports, "read_usage", counted)
+    yield fetched
+    assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+def send(response: CsvFile, *, until: int, fetched: list[int]) -> list[int]:
+    """Takes so many parts of the file and then is gone; how many rows were fetched at each."""
+    ahead: list[int] = []
+
+    async def take(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            if len(ahead) == until:
+                raise OSError("gone")
+            ahead.append(sum(fetched))
+
+    async def wait() -> Any:
+        await anyio.sleep_forever()
+
+    async def run() -> None:
+        await response({"type": "http", "asgi": {"spec_version": "2.4"}}, wait, take)
+
+    with pytest.raises(ClientDisconnect):
+        anyio.run(run)
+    return ahead
+
+
+def test_no_more_than_a_chunk_is_fetched_ahead_of_who_reads(watched: list[int], admin: Actor) -> None:
+    response = csv_file(Call(admin), "usage.csv", COLUMNS, tuple, exports.read_usage)
+    assert send(response, until=20, fetched=watched) == [10 * number for number in range(20)]
+    assert len(watched) <= 21
+
+
+def test_who_goes_away_gives_the_connection_back(
+    watched: list[int], admin: Actor, database: Database
+) -> None:
+    response = csv_file(Call(admin), "usage.csv", COLUMNS, tuple, exports.read_usage)
+    assert database.engine.pool.checkedout() == 1  # type: ignore[attr-defined]
+
+    async def run() -> None:
+        with anyio.move_on_after(0.2):
+            await response({"type": "http", "asgi": {"spec_version": "2.0"}}, disconnected, hang)
+
+    async def disconnected() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def hang(message: Any) -> None:
+        await anyio.sleep_forever()
+
+    anyio.run(run)
+    assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+def test_an_export_is_of_one_moment(watched: list[int], admin: Actor, database: Database) -> None:
+    response = csv_file(Call(admin), "usage.csv", COLUMNS, tuple, exports.read_usage)
+    body: list[bytes] = []
+
+    async def take(message: Any) -> None:
+        if not body:
+            fill(database, 2_000)
+        body.append(message.get("body", b""))
+
+    async def run() -> None:
+        await response({"type": "http", "asgi": {"spec_version": "2.4"}}, None, take)
+
+    anyio.run(run)
+    assert b"".join(body).count(b"\n") == 1_001
