@@ -1,0 +1,238 @@
+"""Bodies that are too large, too slow or never end; clients that do not take their answer."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.responses import StreamingResponse
+
+from billing_app.api import limits, problems
+from billing_app.api.limits import BodyLimits, ClientLimits
+
+pytestmark = pytest.mark.anyio
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+JSON = ("content-type", "application/json")
+CHUNKED = ("transfer-encoding", "chunked")
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Asked:
+    """One request to an ASGI application: what was sent back, and how much was read before it."""
+
+    def __init__(self) -> None:
+        self.read = 0
+        self.read_before_answer = 0
+        self.headers: dict[str, str] = {}
+        self.status = 0
+        self.body = b""
+        self.ended = False
+
+    @property
+    def code(self) -> str:
+        return str(json.loads(self.body)["code"])
+
+    async def ask(self, app: Any, receive: Receive, *headers: tuple[str, str], method: str = "POST") -> Asked:
+        async def counted() -> dict[str, Any]:
+            message = await receive()
+            self.read += len(message.get("body", b""))
+            return message
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                self.read_before_answer = self.read
+                self.status = message["status"]
+                self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+            else:
+                self.body += message.get("body", b"")
+                self.ended = not message.get("more_body")
+
+        raw = [(name.encode(), value.encode()) for name, value in (("host", "here"), *headers)]
+        scope = {"type": "http", "method": method, "path": "/", "raw_path": b"/", "query_string": b""}
+        scope |= {"headers": raw, "http_version": "1.1", "scheme": "http", "client": None, "server": None}
+        await app(scope, counted, send)
+        return self
+
+
+def pieces(*given: bytes, ends: bool = True) -> Receive:
+    """A client that sends these; without `ends` it then says nothing, and does not leave."""
+    waiting = list(given)
+
+    async def receive() -> dict[str, Any]:
+        if not waiting:
+            await asyncio.Event().wait()
+        body = waiting.pop(0)
+        return {"type": "http.request", "body": body, "more_body": bool(waiting) or not ends}
+
+    return receive
+
+
+def endless(piece: bytes) -> Receive:
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return {"type": "http.request", "body": piece, "more_body": True}
+
+    return receive
+
+
+@pytest.fixture
+def api() -> FastAPI:
+    """Reads a body as the real one does, and tells its length."""
+    made = FastAPI()
+    made.add_middleware(BodyLimits)
+    problems.add_to(made)
+
+    @made.post("/")
+    async def read(body: list[int], request: Request) -> int:
+        return len(body)
+
+    return made
+
+
+async def test_a_body_that_comes_in_pieces_is_read(api: FastAPI) -> None:
+    asked = await Asked().ask(api, pieces(b"[1,", b"2]"), JSON, CHUNKED)
+    assert (asked.status, asked.body) == (200, b"2")
+
+
+async def test_a_body_that_stops_halfway_is_given_up(api: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PIECE_SECONDS_MAX", 0.02)
+    for framing in (CHUNKED, ("content-length", "6")):
+        asked = await Asked().ask(api, pieces(b"[1,", ends=False), JSON, framing)
+        assert (asked.status, asked.code) == (408, "request_timeout")
+        assert asked.headers["connection"] == "close"
+
+
+async def test_a_body_that_drips_is_given_up(api: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BODY_SECONDS_MAX", 0.02)
+    asked = await Asked().ask(api, endless(b""), JSON, CHUNKED)
+    assert (asked.status, asked.code) == (408, "request_timeout")
+
+
+async def test_waiting_for_a_client_to_leave_has_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PIECE_SECONDS_MAX", 0.01)
+    first = pieces(b"[1]")
+
+    async def leaves_later() -> dict[str, Any]:
+        nonlocal first
+        message, first = await first(), leaves
+        return message
+
+    async def leaves() -> dict[str, Any]:
+        await asyncio.sleep(0.1)
+        return {"type": "http.disconnect"}
+
+    seen = []
+
+    async def app(scope: Any, receive: Receive, send: Any) -> None:
+        seen.extend([(await receive())["type"], (await receive())["type"]])
+
+    await Asked().ask(BodyLimits(app), leaves_later, JSON, CHUNKED)
+    assert seen == ["http.request", "http.disconnect"]
+
+
+async def test_a_chunked_body_is_counted_as_it_comes(api: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BODY_BYTES_MAX", 10)
+    asked = await Asked().ask(api, endless(b"[[["), JSON, CHUNKED)
+    assert (asked.status, asked.code, asked.read) == (413, "too_large", 12)
+
+
+@pytest.mark.parametrize(
+    ("status", "header"), [(413, JSON), (415, ("content-type", "text/plain"))], ids=["413", "415"]
+)
+async def test_a_refused_body_is_answered_before_it_is_read_and_then_let_by(
+    api: FastAPI, monkeypatch: pytest.MonkeyPatch, status: int, header: tuple[str, str]
+) -> None:
+    monkeypatch.setattr(limits, "BODY_BYTES_MAX", 10)
+    monkeypatch.setattr(limits, "PASSED_BYTES_MAX", 100)
+    asked = await Asked().ask(api, endless(b"1234567"), header, ("content-length", "1000"))
+    assert (asked.status, asked.read_before_answer, asked.ended) == (status, 0, True)
+    assert 100 < asked.read <= 107
+
+
+async def test_all_bodies_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BODIES_BYTES_MAX", 10)
+    held, go_on = asyncio.Event(), asyncio.Event()
+    inner = FastAPI()
+    inner.add_middleware(BodyLimits)
+    problems.add_to(inner)
+
+    @inner.post("/")
+    async def hold(body: list[int]) -> int:
+        held.set()
+        await go_on.wait()
+        return len(body)
+
+    def ask() -> Any:
+        return Asked().ask(inner, pieces(b"[1,2,3]"), JSON, CHUNKED)
+
+    first = asyncio.create_task(ask())
+    await held.wait()
+    refused = await ask()
+    assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+    go_on.set()
+    assert (await first).status == 200
+    assert (await ask()).status == 200
+
+
+async def test_an_answer_that_nobody_takes_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SEND_SECONDS_MAX", 0.02)
+    closed = []
+
+    class File(StreamingResponse):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await super().__call__(scope, receive, send)
+            finally:
+                closed.append(True)
+
+    def endless_file() -> File:
+        return File(itertools.repeat(b"row"))
+
+    inner = FastAPI()
+    problems.add_to(inner)
+    inner.add_api_route("/", endless_file, response_model=None)
+
+    async def takes_nothing(message: dict[str, Any]) -> None:
+        if message.get("body"):
+            await asyncio.Event().wait()
+
+    scope = {"type": "http", "method": "GET", "path": "/", "raw_path": b"/", "query_string": b""}
+    scope |= {"headers": [(b"host", b"here")], "http_version": "1.1", "client": None, "server": None}
+    await ClientLimits(inner)(scope, pieces(ends=False), takes_nothing)
+    assert closed
+
+
+async def ok(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.mark.parametrize(
+    ("status", "header"),
+    [
+        (200, ("x", "y")),
+        (200, ("origin", "null")),
+        (200, ("origin", "https://[::1]:3000")),
+        (200, ("origin", "https://billing.example")),
+        (400, ("host", "evil.test")),  # the second one
+        (400, ("origin", "https://[")),
+        (400, ("origin", "https://[::zz]")),
+        (400, ("origin", "https://a b")),
+        (400, ("origin", 'https://a"><script>')),
+        (400, ("origin", "")),
+        (431, ("x", "y" * limits.HEAD_BYTES_MAX)),
+    ],
+)
+async def test_what_no_client_sends_is_refused(status: int, header: tuple[str, str]) -> None:
+    asked = await Asked().ask(ClientLimits(ok), pieces(), header, method="GET")
+    assert asked.status == status
