@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 
@@ -25,6 +27,13 @@ if TYPE_CHECKING:
     from billing_app.settings import Settings
 
 STOP_SECONDS_MAX = 3
+# From opening a connection, or from the last answer, to the end of a request's header.
+HEADER_SECONDS_MAX = 5
+# The request line included. There may be a hundred fields.
+HEADER_BYTES_MAX = 64 * 1024
+# A page that is open holds one for its websocket.
+CONNECTIONS_MAX = 2048
+FILES = 2 * CONNECTIONS_MAX
 
 
 class PortTaken(RuntimeError):
@@ -45,6 +54,7 @@ def serve(settings: Settings, ready: Callable[[], None] = lambda: None) -> None:
     os.environ["DATABASE_URL"] = get_database().url
     os.environ["BILLING_DATA_DIR"] = str(settings.data_dir.resolve())
     os.chdir(ROOT)
+    _allow_open_files()
     # The child starts afresh: a fork would share this one's connections and locks.
     multiprocessing.set_start_method("spawn", force=True)
     server = Server(
@@ -53,6 +63,13 @@ def serve(settings: Settings, ready: Callable[[], None] = lambda: None) -> None:
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,
+        # HTTP/2 without TLS is nothing that a browser speaks; its limits would be others.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=HEADER_SECONDS_MAX * 1000, max_buffer_size=HEADER_BYTES_MAX
+        ),
+        # Named for requests, and counts connections.
+        backpressure=CONNECTIONS_MAX,
         workers=1,
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_SECONDS_MAX,
@@ -71,9 +88,20 @@ def create_asgi() -> Any:
     environment.REFLEX_ENV_MODE.set(Env.PROD)
     environment.REFLEX_SKIP_COMPILE.set(True)
     environment.REFLEX_MOUNT_FRONTEND_COMPILED_APP.set(True)
-    from billing_app.billing_app import app
+    from reflex.utils.prerequisites import get_web_dir
 
-    return app()
+    from billing_app.api.limits import ClientLimits
+    from billing_app.billing_app import app
+    from billing_app.headers import SafeHeaders
+
+    return SafeHeaders(ClientLimits(app()), get_web_dir() / "build" / "client")
+
+
+def _allow_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < FILES:
+        wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _refuse_taken_port(host: str, port: int) -> None:
