@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -23,13 +23,13 @@ Batch = list[tuple[int, str, str, str]]
 """Rows as they come off the wire: the customer's number, then key, quantity and moment as text."""
 
 
-def make_batches(customers: int, batches: int) -> list[Batch]:
-    """Batches of 10,000 with keys never used before, each row another customer's."""
-    return [[_row(customers, next(_numbers)) for _ in range(BATCH_MAX)] for _ in range(batches)]
+def make_batches(customers: int, batches: int, latest: datetime = NOW) -> list[Batch]:
+    """Batches of 10,000 with keys never used before, each row another customer's; none is after `latest`."""
+    return [[_row(customers, next(_numbers), latest) for _ in range(BATCH_MAX)] for _ in range(batches)]
 
 
-def _row(customers: int, number: int) -> tuple[int, str, str, str]:
-    moment = NOW - timedelta(milliseconds=number % 1_000_000_000)
+def _row(customers: int, number: int, latest: datetime) -> tuple[int, str, str, str]:
+    moment = latest - timedelta(milliseconds=number % 1_000_000_000)
     key, quantity = f"wire-{number:012d}", f"{number % 400 / 8:.3f}"
     return 1 + number * 7919 % customers, key, quantity, moment.isoformat().replace("+00:00", "Z")
 

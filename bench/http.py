@@ -1,0 +1,224 @@
+"""Usage over HTTP, against the product as it is served: `billing serve` in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import quantiles
+
+from bench.databases import Bench, settle
+from bench.fill import FIRST_MONTH
+from bench.ingest import ACTOR, CONNECTIONS, Batch, empty_usage, make_batches
+from bench.measures import seconds
+from billing_app.db import Database
+from billing_app.domain.periods import bounds
+from billing_app.provision import urls_of
+from billing_app.services.api_tokens import create_token
+
+# The server tells the real time: what is recorded through it lies in a month that is over.
+LATEST = bounds(FIRST_MONTH)[1]
+SENDERS = 64
+_START_SECONDS_MAX = 180
+_JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running server, and a token that may record usage."""
+
+    port: int
+    token: str
+
+    def request(self, path: str, body: object) -> bytes:
+        """A whole POST request, ready for the wire."""
+        content = json.dumps(body).encode()
+        head = (
+            f"POST /api/v1{path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
+            f"Authorization: Bearer {self.token}\r\nContent-Type: {_JSON}\r\n"
+            f"Content-Length: {len(content)}\r\n\r\n"
+        )
+        return head.encode() + content
+
+
+@contextmanager
+def served(bench: Bench) -> Iterator[Served]:
+    """The product on a free port, over this database, until the block ends."""
+    database = Database(bench.application_url)
+    with database.transaction(ACTOR) as session:
+        token = create_token(session, ACTOR, name="bench", scopes=["usage:write"]).token
+    database.close()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    urls = urls_of(bench.server, bench.name)
+    with tempfile.TemporaryDirectory(prefix="tallybook-bench-data-") as directory:
+        settings = {
+            "DATABASE_URL": urls.application,
+            "DATABASE_OWNER_URL": urls.owner,
+            "BILLING_DATA_DIR": directory,
+            "BILLING_PORT": str(port),
+            "BILLING_DEMO": "0",
+        }
+        command = [sys.executable, "-c", "from billing_app.cli import main; main()", "serve"]
+        with (
+            (Path(directory) / "serve.log").open("wb") as log,
+            subprocess.Popen(
+                command, env={**os.environ, **settings}, stdout=log, stderr=subprocess.STDOUT
+            ) as process,
+        ):
+            try:
+                _wait_for(port, process)
+                yield Served(port, token)
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.wait(20)
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + _START_SECONDS_MAX
+    while time.monotonic() < until and process.poll() is None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            connection.request("GET", "/api/health")
+            if connection.getresponse().status == 200:
+                return
+        except OSError:
+            time.sleep(0.1)
+        finally:
+            connection.close()
+    raise RuntimeError("the server did not start")
+
+
+def batch_rate(bench: Bench, server: Served, customers: int, batches: int) -> float:
+    """Rows a second by `POST /usage/batch`, two connections, 10,000 rows of JSON a request."""
+    bodies = [_body(batch) for batch in make_batches(customers, batches, LATEST)]
+    headers = {"Authorization": f"Bearer {server.token}", "Content-Type": _JSON}
+
+    def work(share: Sequence[bytes]) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        for body in share:
+            connection.request("POST", "/api/v1/usage/batch", body, headers)
+            answer = json.loads(connection.getresponse().read())
+            assert answer["results"] == [], answer
+        connection.close()
+
+    empty_usage(bench)
+    settle(bench)
+    shares = [bodies[number::CONNECTIONS] for number in range(CONNECTIONS)]
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        taken = seconds(lambda: list(pool.map(work, shares)))
+    return batches * 10_000 / taken
+
+
+def _body(batch: Batch) -> bytes:
+    return json.dumps({"events": [_event(row) for row in batch]}).encode()
+
+
+def _event(row: tuple[int, str, str, str]) -> dict[str, str]:
+    customer, key, quantity, moment = row
+    return {
+        "customer": f"customer-{customer}",
+        "quantity": quantity,
+        "occurred_at": moment,
+        "idempotency_key": key,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What 64 connections got: requests a second, and how long the slowest in a hundred took."""
+
+    rate: float
+    p50_ms: float
+    p99_ms: float
+
+
+def no_op_load(server: Served, requests: int) -> Load:
+    """POSTs that are authenticated and answered, and write nothing: an empty batch."""
+    return _load(server, [server.request("/usage/batch", {"events": []})] * requests, b"200")
+
+
+def single_load(server: Served, customers: int, requests: int) -> Load:
+    """`POST /usage`, each an event of its own, answered after its commit."""
+    rows = [row for batch in make_batches(customers, -(-requests // 10_000), LATEST) for row in batch]
+    return _load(server, [server.request("/usage", _event(row)) for row in rows[:requests]], b"201")
+
+
+def _load(server: Served, requests: list[bytes], status: bytes) -> Load:
+    waiting = iter(requests)
+    times: list[float] = []
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        ends = []
+        for _ in range(SENDERS):
+            end = loop.create_future()
+            ends.append(end)
+            await loop.create_connection(
+                lambda end=end: _Sender(waiting, times, status, end), "127.0.0.1", server.port
+            )
+        await asyncio.gather(*ends)
+
+    taken = seconds(lambda: asyncio.run(run()))
+    cuts = quantiles(times, n=100)
+    return Load(len(times) / taken, cuts[49] * 1000, cuts[98] * 1000)
+
+
+class _Sender(asyncio.Protocol):
+    """One connection: the next request when the answer to the one before is there.
+
+    As little as can be, since the client has the server's cores.
+    """
+
+    def __init__(
+        self, requests: Iterator[bytes], times: list[float], status: bytes, end: asyncio.Future[None]
+    ) -> None:
+        self._requests, self._times, self._end = requests, times, end
+        self._expected = b"HTTP/1.1 " + status
+        self._answer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._send()
+
+    def _send(self) -> None:
+        request = next(self._requests, None)
+        if request is None:
+            self._transport.close()
+            return
+        self._sent = time.perf_counter()
+        self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        head, found, body = self._answer.partition(b"\r\n\r\n")
+        if not found:
+            return
+        length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+        if len(body) < int(length):
+            return
+        if not self._answer.startswith(self._expected):
+            self._end.set_exception(RuntimeError(f"refused: {self._answer!r}"))
+            self._transport.close()
+            return
+        self._times.append(time.perf_counter() - self._sent)
+        self._answer = b""
+        self._send()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self._end.done():
+            self._end.set_exception(error) if error else self._end.set_result(None)
