@@ -1,0 +1,197 @@
+"""The background of a serving process: it finds what is to be done, and nothing makes it give up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import date
+from typing import Any
+
+import psycopg
+import pytest
+
+from billing_app import embedded, locks
+from billing_app.db import Database
+from billing_app.domain.actor import Actor
+from billing_app.jobs import background, invoice_run
+from billing_app.jobs.background import Worker
+from billing_app.jobs.invoice_run import go_on_invoicing
+from billing_app.services import recomputation
+from billing_app.services.runs import RunRow, get_run, start_run
+from billing_app.services.verifications import VerificationRow, get_verification, start_verification
+from tests.billing.shop import Shop
+
+OCTOBER = date(2026, 10, 1)
+NEVER_BY_ITSELF = 3600.0
+CUSTOMERS = 6
+
+
+@pytest.fixture
+def shop(database: Database, admin: Actor) -> Shop:
+    """Six customers to be invoiced for October, two a chunk."""
+    shop = Shop(database, admin)
+    plan = shop.plan()
+    for number in range(CUSTOMERS):
+        shop.customer(f"c{number}", "2026-10", plan)
+    return shop
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(invoice_run, "CHUNK_CUSTOMERS", 2)
+    monkeypatch.setattr(recomputation, "PROGRESS_EVERY", 1)
+    monkeypatch.setattr(background, "LOOK_EVERY_SECONDS", 0.05)
+    monkeypatch.setattr(background, "PAUSE_SECONDS_MAX", 0.1)
+    yield
+    background.stop()
+
+
+def until(condition: Callable[[], Any]) -> None:
+    """Returns as soon as the condition holds; it fails only when that never comes."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def started_run(database: Database, actor: Actor) -> RunRow:
+    return database.call(actor, start_run, OCTOBER)
+
+
+def run_now(database: Database, actor: Actor, run: RunRow) -> RunRow:
+    return database.call(actor, get_run, run.public_id)
+
+
+def verification_now(database: Database, actor: Actor, row: VerificationRow) -> VerificationRow:
+    return database.call(actor, get_verification, row.public_id)
+
+
+def invoices(owner: psycopg.Connection) -> tuple[int, int]:
+    found = owner.execute("SELECT count(*), count(DISTINCT customer_id) FROM invoice").fetchone()
+    assert found
+    return found
+
+
+def waiting(owner: psycopg.Connection) -> int:
+    """How many wait for a lock; unlike pg_stat_activity this is no snapshot of a transaction's begin."""
+    found = owner.execute(
+        "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    ).fetchone()
+    assert found
+    return int(found[0])
+
+
+def test_what_was_left_is_taken_up_at_the_start(
+    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "LOOK_EVERY_SECONDS", NEVER_BY_ITSELF)
+    run = started_run(database, admin)
+    verification = database.call(admin, start_verification)
+    background.start(database)
+    until(lambda: run_now(database, admin, run).status == "done")
+    until(lambda: verification_now(database, admin, verification).status == "done")
+    assert invoices(owner) == (CUSTOMERS, CUSTOMERS)
+    actors = owner.execute("SELECT DISTINCT actor_id FROM audit_entry WHERE action = 'invoice_run.chunk'")
+    assert actors.fetchall() == [(f"{run.public_id} by {admin.id}",)]
+
+
+def test_who_starts_something_wakes_it(
+    shop: Shop, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "LOOK_EVERY_SECONDS", NEVER_BY_ITSELF)
+    background.start(database)
+    verification = database.call(admin, start_verification)
+    run = started_run(database, admin)
+    background.wake()
+    until(lambda: run_now(database, admin, run).status == "done")
+    until(lambda: verification_now(database, admin, verification).status == "done")
+
+
+def test_what_another_process_started_is_found_without_waking(
+    shop: Shop, database: Database, admin: Actor
+) -> None:
+    background.start(database)
+    run = started_run(database, admin)
+    until(lambda: run_now(database, admin, run).status == "done")
+
+
+def test_of_several_one_executes(
+    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection
+) -> None:
+    run = started_run(database, admin)
+    workers = [Worker("invoicing", database, go_on_invoicing) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    until(lambda: run_now(database, admin, run).status == "done")
+    for worker in workers:
+        worker.stop()
+        worker.join()
+    done = run_now(database, admin, run)
+    assert (done.made, done.existing, invoices(owner)) == (CUSTOMERS, 0, (CUSTOMERS, CUSTOMERS))
+    chunks = owner.execute("SELECT count(*) FROM audit_entry WHERE action = 'invoice_run.chunk'").fetchone()
+    assert chunks == (CUSTOMERS,)
+
+
+def test_a_chunk_that_the_database_refuses_is_tried_again(
+    shop: Shop,
+    database: Database,
+    admin: Actor,
+    owner: psycopg.Connection,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    owner.execute("ALTER TABLE invoice ADD CONSTRAINT ck_broken CHECK (customer_key <> 'c3')")
+    run = started_run(database, admin)
+    background.start(database)
+    until(lambda: "failed and is tried again" in caplog.text)
+    assert run_now(database, admin, run).status == "running"
+    owner.execute("ALTER TABLE invoice DROP CONSTRAINT ck_broken")
+    until(lambda: run_now(database, admin, run).status == "done")
+    done = run_now(database, admin, run)
+    assert (done.made, done.existing, invoices(owner)) == (CUSTOMERS, 0, (CUSTOMERS, CUSTOMERS))
+
+
+def test_lost_connections_are_survived(
+    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection, server: embedded.Server
+) -> None:
+    run = started_run(database, admin)
+    verification = database.call(admin, start_verification)
+    # Keeps the run before its first closing and the verification before its payments.
+    with owner.transaction():
+        owner.execute("SELECT pg_advisory_xact_lock(%s)", [locks.GATE])
+        owner.execute("LOCK TABLE payment IN ACCESS EXCLUSIVE MODE")
+        background.start(database)
+        until(lambda: waiting(owner) >= 2)
+        superuser = server.url(owner.info.dbname, server.superuser).replace("+psycopg", "")
+        with psycopg.connect(superuser) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name = 'tallybook'"
+            )
+    until(lambda: run_now(database, admin, run).status == "done")
+    until(lambda: verification_now(database, admin, verification).status == "done")
+    assert invoices(owner) == (CUSTOMERS, CUSTOMERS)
+    assert verification_now(database, admin, verification).ok
+
+
+def test_stopping_ends_it_at_the_next_chunk_and_leaves_the_rest(
+    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection
+) -> None:
+    run = started_run(database, admin)
+    worker = Worker("invoicing", database, go_on_invoicing)
+    with owner.transaction():
+        owner.execute("SELECT pg_advisory_xact_lock(%s)", [locks.GATE])
+        worker.start()
+        until(lambda: waiting(owner))
+        worker.stop()
+    worker.join(60)
+    assert not worker.is_alive()
+    left = run_now(database, admin, run)
+    assert (left.status, left.made) == ("running", 2)
+    go_on_invoicing(database)
+    assert (run_now(database, admin, run).made, invoices(owner)) == (CUSTOMERS, (CUSTOMERS, CUSTOMERS))
+
+
+def test_nothing_runs_unless_it_is_started() -> None:
+    background.wake()
+    assert background._workers == []
