@@ -68,6 +68,7 @@ class ExactRoute(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         summary, _, rest = (inspect.getdoc(endpoint) or "").partition("\n")
         options["summary"] = options.get("summary") or summary.rstrip(".")
+        options["status_code"] = options.get("status_code") or 200
         options["description"] = options.get("description") or rest.strip() or summary
         super().__init__(path, endpoint, **options)
 

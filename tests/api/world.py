@@ -1,0 +1,153 @@
+"""One of everything, and each kind of caller: what the generated tests send their requests into."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import psycopg
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from billing_app import embedded, identity
+from billing_app.api.app import create_api
+from billing_app.db import Database, configure_database
+from billing_app.domain.actor import SYSTEM, Role
+from billing_app.provision import Urls
+from billing_app.services import api_tokens, passwords
+from billing_app.services.payments import record_payment
+from billing_app.services.runs import start_run
+from billing_app.services.verifications import start_verification
+from tests.conftest import Clock, new_database
+from tests.factories import PASSWORD, make_customer, make_invoice, make_user, record
+
+__all__ = ["CALLERS", "Operation", "World", "founded", "operations"]
+
+CALLERS = ("admin", "billing", "finance", "reading token", "usage token", "nobody")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One endpoint of the OpenAPI document."""
+
+    method: str
+    path: str
+    described: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.method.upper()} {self.path}"
+
+    @property
+    def needs_caller(self) -> bool:
+        return bool(self.described.get("security"))
+
+    @property
+    def body(self) -> tuple[str, Any] | None:
+        """The media type of its body and the example of it; None without a body."""
+        content = self.described.get("requestBody", {}).get("content", {})
+        return next(((kind, each["example"]) for kind, each in content.items()), None)
+
+
+def operations(api: FastAPI) -> list[Operation]:
+    """All of them."""
+    return [
+        Operation(method, path, described)
+        for path, methods in api.openapi()["paths"].items()
+        for method, described in methods.items()
+    ]
+
+
+@dataclass(frozen=True)
+class World:
+    """A business with one of everything, at noon of 15 November 2026."""
+
+    api: FastAPI
+    database: Database
+    urls: Urls
+    places: dict[str, str]
+
+    def headers(self, caller: str) -> dict[str, str]:
+        """A new sign-in, or a new token, of that kind of caller: no request spoils the next one's."""
+        if caller == "nobody":
+            return {}
+        return {"Authorization": f"Bearer {self._token(caller)}"}
+
+    def _token(self, caller: str) -> str:
+        with self.database.transaction(SYSTEM) as session:
+            if caller == "reading token":
+                return api_tokens.create_token(session, SYSTEM, name="Reports", scopes=["read"]).token
+            if caller == "usage token":
+                return api_tokens.create_token(session, SYSTEM, name="Meter", scopes=["usage:write"]).token
+        user = make_user(self.database, Role(caller))
+        return identity.sign_in(user.email, PASSWORD, user_agent="test", address="test").token
+
+    def send(self, operation: Operation, headers: dict[str, str]) -> Any:
+        """The operation's own example, at the things that are there."""
+        path = operation.path.format(**self.places)
+        client = TestClient(self.api, raise_server_exceptions=False)
+        if operation.body is None:
+            return client.request(operation.method, path, headers=headers)
+        kind, example = operation.body
+        return client.request(
+            operation.method,
+            path,
+            headers={**headers, "Content-Type": kind},
+            content=json.dumps(example).encode(),
+        )
+
+    def content(self) -> dict[str, str]:
+        """A fingerprint of each table, but of what callers themselves leave: sessions and their users."""
+        with psycopg.connect(self.urls.owner.replace("+psycopg", ""), autocommit=True) as db:
+            tables = db.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+            return {
+                name: db.execute(
+                    f"SELECT md5(string_agg(t::text, '\n' ORDER BY t::text)) FROM {name} t"
+                ).fetchone()[0]  # type: ignore[arg-type]  # type: ignore[index]
+                for (name,) in tables
+                if name not in ("api_token", "sign_in_attempt")
+            }
+
+
+@contextmanager
+def founded(server: embedded.Server) -> Iterator[World]:
+    """A world of its own, gone afterwards."""
+    with new_database(server) as urls, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "COST", 4)
+        patch.setattr(identity, "_secret", lambda: "a secret of thirty-two bytes, or more")
+        database = Database(
+            urls.application, clock=Clock(datetime(2026, 11, 15, 12, tzinfo=UTC)), pool_size=30
+        )
+        configure_database(database)
+        yield World(create_api(), database, urls, _one_of_everything(database))
+        configure_database(None)
+        database.close()
+
+
+def _one_of_everything(database: Database) -> dict[str, str]:
+    acme = make_customer(database, key="acme", start_period=date(2026, 9, 1))
+    record(database, acme, 1530, "2026-09-10T10:00:00Z")
+    invoice = make_invoice(database, acme, date(2026, 9, 1))
+    spare = make_user(database, Role.BILLING)
+    with database.transaction(SYSTEM) as session:
+        payment = record_payment(
+            session, SYSTEM, invoice.number, amount="5.00", received_on=date(2026, 11, 1), idempotency_key="p1"
+        ).payment  # fmt: skip
+        run = start_run(session, SYSTEM, date(2026, 10, 1))
+        verification = start_verification(session, SYSTEM)
+        token = api_tokens.create_token(session, SYSTEM, name="Spare", scopes=["read"]).row
+    return {
+        "customer": "acme",
+        "plan": f"plan_{acme.plan_id}",
+        "number": invoice.number,
+        "payment": payment.public_id,
+        "run": run.public_id,
+        "verification": verification.public_id,
+        "user": spare.public_id,
+        "token": token.public_id,
+        "session": "not-mine",
+    }
