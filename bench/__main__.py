@@ -13,6 +13,7 @@ from statistics import median
 from bench.databases import Bench, TooLittleSpace, bench_server, new_database
 from bench.fill import MONTHS, add_customers, add_events
 from bench.history import append
+from bench.http import Load, batch_rate, no_op_load, served, single_load
 from bench.ingest import bare_rate, empty_usage, make_batches, product_rate
 from bench.measures import Comparison, Figure, Measured, say
 from bench.others import import_rate, single_rate, verify_seconds
@@ -29,11 +30,14 @@ class Size:
     batches: int
     rounds: int
     singles: int
+    requests: int
     gigabytes: float
 
 
-FULL = Size(customers=100_000, events=3_334_000, batches=20, rounds=5, singles=8_000, gigabytes=10)
-QUICK = Size(customers=5_000, events=100_000, batches=4, rounds=3, singles=1_000, gigabytes=2)
+FULL = Size(
+    customers=100_000, events=3_334_000, batches=20, rounds=5, singles=8_000, requests=20_000, gigabytes=10
+)
+QUICK = Size(customers=5_000, events=100_000, batches=4, rounds=3, singles=1_000, requests=1_000, gigabytes=2)
 
 
 def measure(size: Size) -> tuple[Measured, str]:
@@ -45,6 +49,7 @@ def measure(size: Size) -> tuple[Measured, str]:
             add_customers(bench, size.customers)
         add_events(full, size.customers, size.events)
         measure_ingest(measured, size, empty, full)
+        measure_http(measured, size, empty)
         measure_runs(measured, size, full)
         measure_others(measured, size, empty, full)
         with empty.superuser() as db:
@@ -71,6 +76,32 @@ def measure_ingest(measured: Measured, size: Size, empty: Bench, full: Bench) ->
     present = Comparison(f"ingest, {3 * size.events / 1e6:.1f}M events present / none", "rows/s", 0.5)
     present.measure(size.rounds, into_empty, into_full)
     measured.comparisons += [bulk, present]
+
+
+def measure_http(measured: Measured, size: Size, empty: Bench) -> None:
+    """Batches over HTTP against the bare statements; single events against a POST that does nothing."""
+    loads: list[Load] = []
+
+    def bare() -> float:
+        empty_usage(empty)
+        return bare_rate(empty, make_batches(size.customers, size.batches))
+
+    with served(empty) as server:
+
+        def single() -> float:
+            loads.append(single_load(server, size.customers, size.requests))
+            return loads[-1].rate
+
+        bulk = Comparison("POST /usage/batch / bare COPY and INSERT", "rows/s", 0.3)
+        bulk.measure(size.rounds, bare, lambda: batch_rate(empty, server, size.customers, size.batches))
+        alone = Comparison("POST /usage, 64 connections / no-op POST", "requests/s", 0.5)
+        alone.measure(size.rounds, lambda: no_op_load(server, size.requests).rate, single)
+    empty_usage(empty)
+    measured.comparisons += [bulk, alone]
+    measured.figures += [
+        Figure("POST /usage, 64 connections: p50", median(load.p50_ms for load in loads), "ms"),
+        Figure("POST /usage, 64 connections: p99", median(load.p99_ms for load in loads), "ms", 100),
+    ]
 
 
 def measure_runs(measured: Measured, size: Size, full: Bench) -> None:
