@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import http.client
 import json
 import os
@@ -167,9 +168,8 @@ def _load(server: Served, requests: list[bytes], status: bytes) -> Load:
         for _ in range(SENDERS):
             end = loop.create_future()
             ends.append(end)
-            await loop.create_connection(
-                lambda end=end: _Sender(waiting, times, status, end), "127.0.0.1", server.port
-            )
+            sender = functools.partial(_Sender, waiting, times, status, end)
+            await loop.create_connection(sender, "127.0.0.1", server.port)
         await asyncio.gather(*ends)
 
     taken = seconds(lambda: asyncio.run(run()))

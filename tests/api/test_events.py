@@ -180,3 +180,12 @@ def test_numbers_come_through_to_the_last_digit(client: TestClient, owner: psyco
     whole = json.dumps(event(data={"value": "Q"})).replace('"Q"', "12345678901234.123456")
     assert send(client, whole.encode(), ONE).status_code == 204
     assert events_of(owner)[0][1] == "12345678901234.123456"
+
+
+def test_a_lone_event_leaves_no_entry_in_the_audit_log_and_a_list_one(
+    client: TestClient, owner: psycopg.Connection
+) -> None:
+    send(client, event("1"), ONE)
+    send(client, [event("2"), event("3")], MANY)
+    entries = owner.execute("SELECT details->>'recorded' FROM audit_entry WHERE action LIKE 'usage.%'")
+    assert entries.fetchall() == [("2",)]

@@ -11,7 +11,13 @@ import pytest
 from billing_app.db import Database
 from billing_app.domain.actor import Actor, Role, Scope
 from billing_app.errors import BillingError, Conflict, Forbidden, Invalid, NotFound
-from billing_app.services.usage import RowResult, UsageReport, record_usage
+from billing_app.services.usage import (
+    RecordedUsage,
+    RowResult,
+    UsageReport,
+    record_usage,
+    record_usage_group,
+)
 from tests.billing.shop import Shop
 from tests.conftest import Clock
 from tests.races import blocked_before_end
@@ -199,6 +205,33 @@ def test_no_offset_spoils_a_batch(acme: Shop) -> None:
         ]
     )
     assert (outcome.recorded, outcome.rejected) == (2, 1)
+
+
+def test_two_in_a_transaction_are_two(acme: Shop, database: Database, admin: Actor) -> None:
+    with database.transaction(admin) as session:
+        record_usage(session, admin, UsageReport("acme", "a", 1, NOW))
+        assert record_usage(session, admin, UsageReport("acme", "b", 2, NOW)).event.idempotency_key == "b"
+        with pytest.raises(NotFound):
+            record_usage(session, admin, UsageReport("nobody", "c", 1, NOW))
+
+
+def test_in_a_group_each_is_answered_like_a_single_one(
+    acme: Shop, database: Database, admin: Actor, owner: psycopg.Connection
+) -> None:
+    reports = [
+        UsageReport("acme", "a", 1, NOW),
+        UsageReport("nobody", "a", 1, NOW),
+        UsageReport("ACME", "a", "1.0", NOW),
+        UsageReport("acme", "a", 2, NOW),
+        UsageReport("acme", "b", -1, NOW),
+        UsageReport("acme", "c", 3),
+    ]
+    answers = database.call(admin, record_usage_group, reports)
+    assert [answer.code if isinstance(answer, BillingError) else answer.status for answer in answers] == [
+        "recorded", "customer_not_found", "duplicate", "idempotency_conflict", "invalid", "recorded",
+    ]  # fmt: skip
+    assert [answer.event.quantity for answer in answers if isinstance(answer, RecordedUsage)] == [1, 1, 3]
+    assert owner.execute("SELECT count(*) FROM audit_entry WHERE action LIKE 'usage%'").fetchone() == (0,)
 
 
 def test_a_customer_made_while_a_batch_waits_is_not_there_yet(
