@@ -18,6 +18,8 @@ from billing_app.api.limits import BodyLimits, ClientLimits
 pytestmark = pytest.mark.anyio
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
+# A test that would never end fails instead.
+GIVE_UP_SECONDS = 10
 JSON = ("content-type", "application/json")
 CHUNKED = ("transfer-encoding", "chunked")
 
@@ -60,7 +62,8 @@ class Asked:
         raw = [(name.encode(), value.encode()) for name, value in (("host", "here"), *headers)]
         scope = {"type": "http", "method": method, "path": "/", "raw_path": b"/", "query_string": b""}
         scope |= {"headers": raw, "http_version": "1.1", "scheme": "http", "client": None, "server": None}
-        await app(scope, counted, send)
+        async with asyncio.timeout(GIVE_UP_SECONDS):
+            await app(scope, counted, send)
         return self
 
 
@@ -208,7 +211,8 @@ async def test_an_answer_that_nobody_takes_is_cancelled(monkeypatch: pytest.Monk
 
     scope = {"type": "http", "method": "GET", "path": "/", "raw_path": b"/", "query_string": b""}
     scope |= {"headers": [(b"host", b"here")], "http_version": "1.1", "client": None, "server": None}
-    await ClientLimits(inner)(scope, pieces(ends=False), takes_nothing)
+    async with asyncio.timeout(GIVE_UP_SECONDS):
+        await ClientLimits(inner)(scope, pieces(ends=False), takes_nothing)
     assert closed
 
 
