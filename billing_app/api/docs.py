@@ -171,7 +171,7 @@ def _words(text: str) -> str:
 
 
 def _short(summary: str) -> str:
-    return re.split(r"[,:;.]", summary)[0]
+    return re.split(r", |[:;.]", summary)[0]
 
 
 def _slug(name: str) -> str:
