@@ -72,6 +72,7 @@ def chosen(
         start, end = bounds(period)
         parameters |= {"start": start, "end": end, "period": period}
     if billing_period is not None:
-        conditions.append("e.billing_period = %(billing_period)s")
-        parameters["billing_period"] = billing_period
+        # For the same reason: what occurred after the period need not be passed over.
+        conditions.append("e.billing_period = %(billing_period)s AND e.occurred_at < %(billed_end)s")
+        parameters |= {"billing_period": billing_period, "billed_end": bounds(billing_period)[1]}
     return " AND ".join(conditions), parameters
