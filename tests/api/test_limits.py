@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -15,8 +17,6 @@ from fastapi.responses import StreamingResponse
 from billing_app.api import limits, problems
 from billing_app.api.limits import BodyLimits, ClientLimits
 
-pytestmark = pytest.mark.anyio
-
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 # A test that would never end fails instead.
 GIVE_UP_SECONDS = 10
@@ -24,9 +24,15 @@ JSON = ("content-type", "application/json")
 CHUNKED = ("transfer-encoding", "chunked")
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
+def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Runs a test in a loop and a thread of its own: Playwright keeps a loop running in this one."""
+
+    @functools.wraps(test)
+    def run(**fixtures: Any) -> None:
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(lambda: asyncio.run(test(**fixtures))).result()
+
+    return run
 
 
 class Asked:
@@ -102,11 +108,13 @@ def api() -> FastAPI:
     return made
 
 
+@in_a_loop
 async def test_a_body_that_comes_in_pieces_is_read(api: FastAPI) -> None:
     asked = await Asked().ask(api, pieces(b"[1,", b"2]"), JSON, CHUNKED)
     assert (asked.status, asked.body) == (200, b"2")
 
 
+@in_a_loop
 async def test_a_body_that_stops_halfway_is_given_up(api: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PIECE_SECONDS_MAX", 0.02)
     for framing in (CHUNKED, ("content-length", "6")):
@@ -115,12 +123,14 @@ async def test_a_body_that_stops_halfway_is_given_up(api: FastAPI, monkeypatch: 
         assert asked.headers["connection"] == "close"
 
 
+@in_a_loop
 async def test_a_body_that_drips_is_given_up(api: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "BODY_SECONDS_MAX", 0.02)
     asked = await Asked().ask(api, endless(b""), JSON, CHUNKED)
     assert (asked.status, asked.code) == (408, "request_timeout")
 
 
+@in_a_loop
 async def test_waiting_for_a_client_to_leave_has_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PIECE_SECONDS_MAX", 0.01)
     first = pieces(b"[1]")
@@ -143,6 +153,7 @@ async def test_waiting_for_a_client_to_leave_has_no_limit(monkeypatch: pytest.Mo
     assert seen == ["http.request", "http.disconnect"]
 
 
+@in_a_loop
 async def test_a_chunked_body_is_counted_as_it_comes(api: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "BODY_BYTES_MAX", 10)
     asked = await Asked().ask(api, endless(b"[[["), JSON, CHUNKED)
@@ -152,6 +163,7 @@ async def test_a_chunked_body_is_counted_as_it_comes(api: FastAPI, monkeypatch: 
 @pytest.mark.parametrize(
     ("status", "header"), [(413, JSON), (415, ("content-type", "text/plain"))], ids=["413", "415"]
 )
+@in_a_loop
 async def test_a_refused_body_is_answered_before_it_is_read_and_then_let_by(
     api: FastAPI, monkeypatch: pytest.MonkeyPatch, status: int, header: tuple[str, str]
 ) -> None:
@@ -162,6 +174,7 @@ async def test_a_refused_body_is_answered_before_it_is_read_and_then_let_by(
     assert 100 < asked.read <= 107
 
 
+@in_a_loop
 async def test_all_bodies_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "BODIES_BYTES_MAX", 10)
     held, go_on = asyncio.Event(), asyncio.Event()
@@ -187,6 +200,7 @@ async def test_all_bodies_together_are_bounded(monkeypatch: pytest.MonkeyPatch) 
     assert (await ask()).status == 200
 
 
+@in_a_loop
 async def test_an_answer_that_nobody_takes_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SEND_SECONDS_MAX", 0.02)
     closed = []
@@ -237,6 +251,7 @@ async def ok(scope: Any, receive: Any, send: Any) -> None:
         (431, ("x", "y" * limits.HEAD_BYTES_MAX)),
     ],
 )
+@in_a_loop
 async def test_what_no_client_sends_is_refused(status: int, header: tuple[str, str]) -> None:
     asked = await Asked().ask(ClientLimits(ok), pieces(), header, method="GET")
     assert asked.status == status
