@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 from starlette.requests import ClientDisconnect
 
 from billing_app.api.csv_files import CsvFile, csv_file
@@ -184,24 +185,49 @@ def test_no_more_than_a_chunk_is_fetched_ahead_of_who_reads(watched: list[int], 
     assert len(watched) <= 21
 
 
+@pytest.mark.parametrize("server_tells", ["by a message", "by cancelling"])
 def test_who_goes_away_gives_the_connection_back(
-    watched: list[int], admin: Actor, database: Database
+    watched: list[int], admin: Actor, database: Database, server_tells: str
 ) -> None:
     response = csv_file(Call(admin), "usage.csv", COLUMNS, tuple, exports.read_usage)
     assert database.engine.pool.checkedout() == 1  # type: ignore[attr-defined]
 
     async def run() -> None:
-        with anyio.move_on_after(0.2):
-            await response({"type": "http", "asgi": {"spec_version": "2.0"}}, disconnected, hang)
+        with anyio.CancelScope() as scope:
 
-    async def disconnected() -> Any:
-        return {"type": "http.disconnect"}
+            async def receive() -> Any:
+                if server_tells == "by a message":
+                    return {"type": "http.disconnect"}
+                await anyio.sleep_forever()
 
-    async def hang(message: Any) -> None:
-        await anyio.sleep_forever()
+            async def send_nothing(message: Any) -> None:
+                if server_tells == "by cancelling":
+                    scope.cancel()
+                await anyio.sleep_forever()
+
+            await response({"type": "http", "asgi": {"spec_version": "2.0"}}, receive, send_nothing)
 
     anyio.run(run)
     assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+def test_the_database_keeps_what_has_not_been_asked_for(
+    watched: list[int], admin: Actor, database: Database
+) -> None:
+    query = text("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'FETCH FORWARD 10 FROM%'")
+    response = csv_file(Call(admin), "usage.csv", COLUMNS, tuple, exports.read_usage)
+    fetching: set[int] = set()
+
+    async def look(message: Any) -> None:
+        if watched:
+            with database.engine.connect() as connection:
+                fetching.add(connection.execute(query).scalar_one())
+
+    async def run() -> None:
+        await response({"type": "http", "asgi": {"spec_version": "2.4"}}, None, look)
+
+    anyio.run(run)
+    assert 1 in fetching
 
 
 def test_an_export_is_of_one_moment(watched: list[int], admin: Actor, database: Database) -> None:
