@@ -8,19 +8,28 @@ from datetime import date
 
 import psycopg
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from billing_app.db import Database
 from billing_app.domain.actor import Actor
 from billing_app.errors import Forbidden
 from billing_app.jobs.invoice_run import sole_execution
-from billing_app.jobs.verification import verify
+from billing_app.jobs.verification import go_on_verifying, verify
+from billing_app.services import recomputation
 from billing_app.services.closing import close_period
 from billing_app.services.payments import record_payment
 from billing_app.services.runs import start_run
 from billing_app.services.usage import UsageReport
-from billing_app.services.verifications import get_latest
+from billing_app.services.verifications import (
+    finish_verification,
+    get_latest,
+    get_verification,
+    start_verification,
+)
 from tests.billing.shop import Shop
 from tests.conftest import Clock
+from tests.races import blocked_before_end
 
 
 @pytest.fixture
@@ -173,3 +182,52 @@ def test_it_works_while_usage_is_recorded(billed: Shop, database: Database, admi
         stop.set()
         recorder.join()
     assert all(report.ok for report in reports)
+
+
+def test_it_waits_for_one_that_is_executed_and_is_of_a_later_moment(
+    billed: Shop, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recomputation, "PROGRESS_EVERY", 2)
+    first = database.call(admin, start_verification)
+    with ThreadPoolExecutor(1) as pool:
+        second = []
+
+        def in_the_middle(_: object) -> None:
+            billed.use("acme", "in between", 1)
+            second.append(pool.submit(verify, database, admin))
+            assert blocked_before_end(database, second[0])
+            # Another process's background leaves it alone meanwhile.
+            go_on_verifying(database)
+
+        go_on_verifying(database, in_the_middle)
+        events = database.call(admin, get_verification, first.public_id).report["events"]
+        assert second[0].result(60).events == events + 1
+    assert database.call(admin, get_latest).report["events"] == events + 1
+
+
+def test_what_was_found_stays(billed: Shop, database: Database, admin: Actor) -> None:
+    found = verify(database, admin)
+    row = database.call(admin, get_latest)
+    database.call(admin, finish_verification, row.public_id, ok=False, report={"customers": 0})
+    assert database.call(admin, get_latest) == row
+    assert row.report["customers"] == found.customers
+    for change in ("started_by = 'x'", "started_at = now()"):
+        with (
+            pytest.raises(ProgrammingError, match="permission denied"),
+            database.transaction(admin) as session,
+        ):
+            session.execute(text(f"UPDATE verification SET {change}"))
+    with pytest.raises(ProgrammingError, match="permission denied"), database.transaction(admin) as session:
+        session.execute(text("DELETE FROM verification"))
+
+
+def test_it_is_under_way_or_ended_and_nothing_between(database: Database, admin: Actor) -> None:
+    database.call(admin, start_verification)
+    for change in ("finished_at = now()", "ok = true", "finished_at = now(), ok = true"):
+        with pytest.raises(IntegrityError, match="check constraint"), database.transaction(admin) as session:
+            session.execute(text(f"UPDATE verification SET {change}"))
+    with (
+        pytest.raises(IntegrityError, match="uq_verification_running"),
+        database.transaction(admin) as session,
+    ):
+        session.execute(text("INSERT INTO verification (started_by, started_at) VALUES ('x', now())"))
