@@ -1,4 +1,4 @@
-"""Makes the compiled pages talk to whatever origin they were loaded from."""
+"""What is changed in the compiled pages: they talk to the origin they came from, and evaluate no text."""
 
 from __future__ import annotations
 
@@ -68,3 +68,43 @@ class SameOriginPlugin(Plugin):
         """Have the compiler rewrite its own copies before they are used."""
         context["add_modify_task"](STATE_SCRIPT, follow_the_page)
         context["add_modify_task"](VITE_CONFIG, pass_on_to_backend)
+
+
+REFS = "export const refs = {};\n"
+# What Reflex's server has a page run is text, in two forms: that of rx.call_script, written as one
+# call of tallybook.*, and that of rx.toast.*. Both are taken apart here: with eval, the pages' policy
+# would have to allow any text to run.
+CALL = r"""
+const called = (text) => {
+  const literal = /"(?:[^"\\]|\\.)*"/.source;
+  const [, root, name, given] =
+    /^(?:\(\(\) => \()?(tallybook|refs\['__toast'\])(?:\?\.\["|\.)(\w+)(?:"\])?\((.*?)\)(?:\)\))?;?$/s.exec(text) ?? [];
+  if (!name) throw new Error("Only tallybook.*(...) and toasts are called by the server: " + text);
+  const json = given.replace(
+    new RegExp(`\\[(${literal})\\]\\s*:|${literal}|[()]`, "g"),
+    (found, key) => (key ? `${key}:` : found[0] === '"' ? found : ""),
+  );
+  const object = root === "tallybook" ? window.tallybook : refs["__toast"];
+  return object?.[name](...JSON.parse(`[${json}]`));
+};
+"""
+EVALUATED = {
+    REFS: REFS + CALL,
+    "eval(event.payload.javascript_code)": "called(event.payload.javascript_code)",
+    "eval(event.payload.function)()": "called(event.payload.function)",
+}
+
+
+def without_eval(script: str) -> str:
+    """The script calling instead of evaluating. Raises ValueError as `follow_the_page` does."""
+    for old, new in EVALUATED.items():
+        script = _replaced(script, old, new, STATE_SCRIPT)
+    return script
+
+
+class NoEvalPlugin(Plugin):
+    """The pages evaluate no text, so that their policy can forbid it."""
+
+    def pre_compile(self, **context: Unpack[PreCompileContext]) -> None:
+        """Have the compiler rewrite its own copy before it is used."""
+        context["add_modify_task"](STATE_SCRIPT, without_eval)

@@ -57,7 +57,7 @@ CODES: dict[str, tuple[int, str]] = {
     "too_many_attempts": (429, "Too many failed sign-ins; `Retry-After` tells when to try again."),
     "headers_too_large": (431, "The header fields are too large."),
     "internal_error": (500, "Something went wrong here; it has been logged."),
-    "unavailable": (503, "The database does not answer. Try again."),
+    "unavailable": (503, "The database, or this server, can't answer now. Try again."),
 }
 
 # What a refusal by HTTP itself is called.
@@ -69,4 +69,5 @@ OF_STATUS = {
     413: "too_large",
     415: "unsupported_media_type",
     431: "headers_too_large",
+    503: "unavailable",
 }
