@@ -196,9 +196,9 @@ def test_who_goes_away_gives_the_connection_back(
         with anyio.CancelScope() as scope:
 
             async def receive() -> Any:
-                if server_tells == "by a message":
-                    return {"type": "http.disconnect"}
-                await anyio.sleep_forever()
+                if server_tells == "by cancelling":
+                    await anyio.sleep_forever()
+                return {"type": "http.disconnect"}
 
             async def send_nothing(message: Any) -> None:
                 if server_tells == "by cancelling":
