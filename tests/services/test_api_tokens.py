@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 
 from billing_app import identity
@@ -161,6 +161,15 @@ def test_the_last_use_is_noted_once_a_minute(
         clock.moment = first + timedelta(seconds=seconds)
         identity.bearer_actor(made.token)
         assert listed(database)[0].last_used_at == first + timedelta(seconds=noted)
+
+
+def test_a_use_within_the_minute_is_one_query(database: Database) -> None:
+    token = create(database).token
+    identity.bearer_actor(token)
+    statements: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *seen: statements.append(seen[2]))
+    identity.bearer_actor(token)
+    assert len(statements) == 1
 
 
 def test_noting_a_use_waits_for_nobody_and_may_fail(
