@@ -62,8 +62,10 @@ def head() -> list[rx.Component]:
     ]
 
 
+with_api = before_pages(create_api())
+
 app = rx.App(
-    api_transformer=[page_files, SocketGuard, before_pages(create_api())],
+    api_transformer=[page_files, SocketGuard, with_api],
     backend_exception_handler=on_page_error,
     stylesheets=["/app.css"],
     head_components=head(),

@@ -23,7 +23,9 @@ from billing_app.api import (
     plans,
     problems,
     runs,
+    tokens,
     usage,
+    users,
     verifications,
 )
 from billing_app.api.limits import BodyLimits
@@ -33,12 +35,12 @@ from billing_app.migrations import is_current
 Scope = MutableMapping[str, Any]
 ASGIApp = Callable[[Scope, Callable[..., Awaitable[Any]], Callable[..., Awaitable[None]]], Awaitable[None]]
 
-# In the order of the documentation.
+# Looked through in this order: what is asked most comes first.
 ROUTERS = (
-    auth.signing_in,
-    auth.router,
     usage.router,
     events.router,
+    auth.signing_in,
+    auth.router,
     customers.router,
     plans.router,
     invoices.router,
@@ -46,6 +48,8 @@ ROUTERS = (
     runs.router,
     verifications.router,
     issuer.router,
+    users.router,
+    tokens.router,
     audit.router,
 )
 

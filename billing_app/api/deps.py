@@ -13,14 +13,13 @@ from billing_app import identity
 from billing_app.db import get_database
 from billing_app.domain.actor import Actor
 from billing_app.errors import Forbidden, Unauthenticated
-from billing_app.services import auth
+from billing_app.services import api_tokens, auth
 from billing_app.web import SESSION_COOKIE, is_own_origin
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
-API_TOKEN_PREFIX = "tbk_"
 
 # For the documentation only: `identify` reads them, before the body is read.
 _BEARER = Security(
@@ -59,10 +58,13 @@ def identify(request: Request) -> auth.Authenticated | Actor:
     Raises Unauthenticated, and Forbidden for an unsafe request that carries the cookie without
     coming from our own pages: a browser sends a cookie on anybody's behalf.
     """
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    given = request.headers.getlist("authorization")
+    scheme, _, token = given[0].partition(" ") if given else ("", "", "")
+    if len(given) > 1:
+        raise Unauthenticated("Send one Authorization header.")
     if scheme.lower() == "bearer":
         token = token.strip()
-        is_machine = token.startswith(API_TOKEN_PREFIX)
+        is_machine = token.startswith(api_tokens.PREFIX)
         return identity.bearer_actor(token) if is_machine else identity.authenticate(token)
     cookie = request.cookies.get(SESSION_COOKIE)
     if not cookie:
@@ -72,13 +74,13 @@ def identify(request: Request) -> auth.Authenticated | Actor:
     return identity.authenticate(cookie)
 
 
-def caller(request: Request, bearer: Any = _BEARER, cookie: Any = _COOKIE) -> Call:
+async def caller(request: Request, bearer: Any = _BEARER, cookie: Any = _COOKIE) -> Call:
     """Whoever calls. Raises Forbidden (`password_change_required`) before that is done."""
     who = request.state.caller
     return Call(who if isinstance(who, Actor) else identity.actor_of(who))
 
 
-def person(request: Request, bearer: Any = _BEARER, cookie: Any = _COOKIE) -> auth.Authenticated:
+async def person(request: Request, bearer: Any = _BEARER, cookie: Any = _COOKIE) -> auth.Authenticated:
     """The person who calls, also one whose password must be changed first; Forbidden for a machine."""
     who = request.state.caller
     if isinstance(who, Actor):

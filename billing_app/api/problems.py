@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -113,9 +114,23 @@ def add_to(api: FastAPI) -> None:
 
     @api.exception_handler(HTTPException)
     def refused_by_http(request: Request, error: HTTPException) -> Problem:
-        return of_status(error.status_code, dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            # The router names the methods of the first route that fits, of several at an address.
+            headers["Allow"] = ", ".join(_methods_at(api, request.url.path)) or headers["Allow"]
+        return of_status(error.status_code, headers)
 
     api.add_middleware(Bugs)
+
+
+def _methods_at(api: FastAPI, path: str) -> list[str]:
+    """The methods that an address takes."""
+    return sorted(
+        method.upper()
+        for template, methods in api.openapi()["paths"].items()
+        if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template)), path)
+        for method in methods
+    )
 
 
 class Bugs:

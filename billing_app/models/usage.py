@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, Text
+from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, Text, text
 from sqlmodel import Field, SQLModel
 
 from billing_app.models.columns import (
@@ -19,6 +19,8 @@ from billing_app.models.columns import (
 )
 
 IDEMPOTENCY_KEY_MAX = 255
+# Billed in a later period than it was used in.
+LATE = "occurred_at < billing_period::timestamp AT TIME ZONE 'UTC'"
 
 
 class UsageEvent(SQLModel, table=True):
@@ -44,6 +46,8 @@ class UsageEvent(SQLModel, table=True):
             "occurred_at",
             postgresql_include=["quantity"],
         ),
+        Index("ix_usage_event_occurred_at", "occurred_at"),
+        Index("ix_usage_event_late", "occurred_at", postgresql_where=text(LATE)),
     )
 
     customer_id: int = Field(sa_column=customer_key_column())

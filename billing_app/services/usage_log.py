@@ -9,6 +9,7 @@ from sqlmodel import Session
 from billing_app.db import driver_cursor
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.periods import bounds
+from billing_app.models.usage import LATE
 from billing_app.services.access import require
 from billing_app.services.customer_rows import get_customer_id
 from billing_app.services.paging import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
@@ -37,10 +38,11 @@ def list_usage(
     conditions = [condition]
     parameters["limit"] = limit + 1
     if late_only:
-        conditions.append("e.occurred_at < e.billing_period::timestamp AT TIME ZONE 'UTC'")
+        conditions.append(LATE)
     if after := decode_cursor(cursor, datetime, str, str):
         conditions.append(
-            "(e.occurred_at, lower(c.key), e.idempotency_key)"
+            # The first part is implied by the second; it is what the index is ordered by.
+            "e.occurred_at <= %(after_at)s AND (e.occurred_at, lower(c.key), e.idempotency_key)"
             " < (%(after_at)s, %(after_customer)s, %(after_key)s)"
         )
         parameters |= dict(zip(("after_at", "after_customer", "after_key"), after, strict=True))

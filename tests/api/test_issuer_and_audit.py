@@ -32,3 +32,11 @@ def test_the_audit_log_tells_who_did_what(client: TestClient) -> None:
     assert mine["items"] == [newest]
     rest = client.get("/api/v1/audit", params={"actor": me["id"], "cursor": mine["next_cursor"]}).json()
     assert [each["action"] for each in rest["items"]] == ["user.signed_in"]
+
+
+def test_a_refused_method_is_told_which_ones_there_are(client: TestClient) -> None:
+    refused = client.delete("/api/v1/issuer")
+    assert (refused.status_code, refused.json()["code"]) == (405, "method_not_allowed")
+    assert refused.headers["allow"] == "GET, PUT"
+    assert client.put("/api/v1/customers/acme").headers["allow"] == "GET, PATCH"
+    assert client.post("/api/openapi.json").headers["allow"] == "GET"

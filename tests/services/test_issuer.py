@@ -50,7 +50,7 @@ def test_of_two_changes_of_one_version_one_is_stale(database: Database) -> None:
     )
     assert outcome.second_waited
     assert codes([outcome.second]) == ["stale"]
-    assert outcome.second.facts["name"] == "Tally Ltd"
+    assert outcome.second.facts["newer"]["name"] == "Tally Ltd"
 
 
 def test_a_wrong_field_is_named(database: Database, subtests: pytest.Subtests) -> None:
