@@ -125,12 +125,13 @@ def add_to(api: FastAPI) -> None:
 
 def _methods_at(api: FastAPI, path: str) -> list[str]:
     """The methods that an address takes."""
-    return sorted(
+    found = {
         method.upper()
         for template, methods in api.openapi()["paths"].items()
         if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template)), path)
         for method in methods
-    )
+    }
+    return sorted(found)
 
 
 class Bugs:
