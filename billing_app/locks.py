@@ -8,6 +8,7 @@ MIGRATING = 0x7A11_B00C_0002
 GATE = 0x7A11_B00C_0003
 DEMO = 0x7A11_B00C_0004
 VERIFYING = 0x7A11_B00C_0005
+COUNTING = 0x7A11_B00C_0006
 
 # The first of two keys of 32 bits; the second says which plan's name, which run.
 PLAN_NAME = 0x7A11_0001

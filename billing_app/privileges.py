@@ -26,6 +26,8 @@ PRIVILEGES: dict[str, tuple[str, ...]] = {
         "UPDATE (version)",
     ),
     "customer_billing": _READ_ADD_CHANGE,
+    "customer_figures": _READ_ADD_CHANGE,
+    "dashboard_figures": _READ_ADD_CHANGE,
     "invoice_run": _READ_ADD_CHANGE,
     "invoice_run_failure": _READ_AND_ADD,
     "issuer": ("SELECT", "UPDATE"),

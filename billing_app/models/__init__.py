@@ -6,6 +6,7 @@ Privileges and triggers, the two locks of append-only, are in the migrations.
 """
 
 from billing_app.models.customer import Customer, CustomerBilling, Subscription, Suspension
+from billing_app.models.figures import CustomerFigures, DashboardFigures
 from billing_app.models.identity import ApiToken, SignInAttempt, UserAccount, UserSession
 from billing_app.models.invoice import Invoice, InvoiceLine, Payment, PaymentReversal
 from billing_app.models.ledger import AuditEntry, InvoiceRun, InvoiceRunFailure, Verification
@@ -17,6 +18,8 @@ __all__ = [
     "AuditEntry",
     "Customer",
     "CustomerBilling",
+    "CustomerFigures",
+    "DashboardFigures",
     "Invoice",
     "InvoiceLine",
     "InvoiceRun",

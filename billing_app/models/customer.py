@@ -43,6 +43,7 @@ class Customer(SQLModel, table=True):
         Index("uq_customer_key", text("lower(key)"), unique=True),
         Index("uq_customer_email", text("lower(email)"), unique=True),
         Index("ix_customer_name", text("lower(name)"), "customer_id"),
+        Index("ix_customer_created_at", "created_at", "customer_id"),
     )
 
     customer_id: int | None = Field(default=None, sa_column=identity_column())

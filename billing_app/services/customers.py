@@ -14,7 +14,7 @@ from billing_app.db import now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.periods import label, period_of, previous_period
 from billing_app.errors import BillingError, Conflict
-from billing_app.models import Customer, CustomerBilling, Plan, Subscription
+from billing_app.models import Customer, CustomerBilling, CustomerFigures, Plan, Subscription
 from billing_app.services import audit, customer_keys, fields, gate, suspensions
 from billing_app.services.access import require
 from billing_app.services.customer_rows import (
@@ -102,6 +102,8 @@ def _insert(session: Session, keys: Iterable[str], values: dict[str, Any]) -> in
 def _begin(session: Session, customer_id: int, plan: Plan, first: date) -> None:
     before = previous_period(first)
     session.add(CustomerBilling(customer_id=customer_id, closed_through=before, settled_through=before))
+    # Nothing used, nothing owed: listed at once, whatever the list is sorted by.
+    session.add(CustomerFigures(customer_id=customer_id, month=period_of(now(session))))
     session.flush()
     session.add(
         Subscription(

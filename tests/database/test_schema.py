@@ -11,6 +11,7 @@ SHARED = {
     "api_token",
     "audit_entry",
     "customer",
+    "dashboard_figures",
     "invoice_run",
     "invoice_run_failure",
     "issuer",
@@ -22,6 +23,7 @@ SHARED = {
 }
 CUSTOMER_OWNED = {
     "customer_billing",
+    "customer_figures",
     "invoice",
     "invoice_line",
     "payment",

@@ -1,0 +1,56 @@
+"""What was counted in the background, for sorting lists and for the dashboard; nothing is billed by it."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Column, Double, ForeignKeyConstraint, Index, SmallInteger
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from billing_app.models.columns import (
+    customer_key_column,
+    day_column,
+    first_of_month_check,
+    minor_column,
+    moment_column,
+    summed_column,
+)
+
+
+class CustomerFigures(SQLModel, table=True):
+    """What the list of customers is sorted by; a row for each customer, from its first moment on.
+
+    `month` is the usage month of `usage_quantity`, None before the first count.
+    """
+
+    __tablename__ = "customer_figures"
+    __table_args__ = (
+        ForeignKeyConstraint(["customer_id"], ["customer.customer_id"]),
+        first_of_month_check("month"),
+        Index("ix_customer_figures_usage", "usage_quantity", "customer_id"),
+        Index("ix_customer_figures_outstanding", "outstanding_minor", "customer_id"),
+    )
+
+    customer_id: int = Field(sa_column=customer_key_column())
+    month: date | None = Field(default=None, sa_column=day_column(nullable=True))
+    usage_quantity: Decimal = Field(default=Decimal(0), sa_column=summed_column())
+    outstanding_minor: Decimal = Field(default=Decimal(0), sa_column=minor_column())
+    overdue_minor: Decimal = Field(default=Decimal(0), sa_column=minor_column())
+    # Over the twelve months up to the last one that ended.
+    invoiced_minor: Decimal = Field(default=Decimal(0), sa_column=minor_column())
+
+
+class DashboardFigures(SQLModel, table=True):
+    """All numbers of the dashboard as of one moment: one row, replaced by each count."""
+
+    __tablename__ = "dashboard_figures"
+    __table_args__ = (CheckConstraint("figures_id = 1", name="only_one"),)
+
+    figures_id: int = Field(default=1, sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    as_of: datetime = Field(sa_column=moment_column())
+    # How long the count took: the longer, the rarer.
+    seconds: float = Field(sa_column=Column(Double, nullable=False))
+    document: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))

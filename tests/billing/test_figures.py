@@ -1,0 +1,271 @@
+"""The read model: nothing is missed by it, and it says what the events and invoices say."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+
+from billing_app.db import Database
+from billing_app.domain.actor import SYSTEM, Actor
+from billing_app.jobs import figures as job
+from billing_app.jobs.figures import keep_figures, refresh_figures
+from billing_app.services import figures
+from billing_app.services.dashboard import CurrencyFigures, Dashboard, figures_as_of, get_dashboard
+from billing_app.services.invoices import list_invoices
+from billing_app.services.payments import record_payment, reverse_payment
+from billing_app.services.usage import UsageReport, record_usage
+from tests.billing.shop import Shop
+from tests.conftest import Clock
+from tests.races import at_once
+
+OCTOBER, NOVEMBER = date(2026, 10, 1), date(2026, 11, 1)
+
+
+def refreshed(database: Database) -> Dashboard:
+    refresh_figures(database)
+    with database.transaction(SYSTEM) as session:
+        found = get_dashboard(session, SYSTEM)
+    assert found is not None
+    return found
+
+
+def money(dashboard: Dashboard, currency: str = "USD") -> CurrencyFigures:
+    return next(each for each in dashboard.currencies if each.currency == currency)
+
+
+def kept(owner: psycopg.Connection) -> list[Any]:
+    """All customers' figures, with the transaction that wrote each."""
+    return owner.execute("SELECT f.*, f.xmin FROM customer_figures f ORDER BY customer_id").fetchall()
+
+
+def usage_of(owner: psycopg.Connection, customer_id: int) -> tuple[date, Decimal]:
+    found = owner.execute(
+        "SELECT month, usage_quantity FROM customer_figures WHERE customer_id = %s", [customer_id]
+    ).fetchone()
+    assert found is not None
+    return found
+
+
+def pay(shop: Shop, number: str, amount: str, day: date) -> int:
+    with shop.database.transaction(SYSTEM) as session:
+        return record_payment(
+            session, SYSTEM, number, amount=amount, received_on=day, idempotency_key=f"{number} {amount}"
+        ).payment.payment_id
+
+
+def test_before_the_first_count_there_are_no_figures(database: Database, finance: Actor) -> None:
+    with database.transaction(finance) as session:
+        assert get_dashboard(session, finance) is None
+        assert figures_as_of(session, finance) is None
+
+
+def test_an_event_whose_transaction_committed_late_is_in_the_next_count(
+    shop: Shop, clock: Clock, owner: psycopg.Connection
+) -> None:
+    acme = shop.customer("acme")
+    shop.use("acme", "first", 5)
+    with shop.database.transaction(SYSTEM) as session:
+        record_usage(session, SYSTEM, UsageReport("acme", "late", 7))
+        # Recorded before all of this, and not committed yet.
+        clock.set(2026, 11, 16)
+        shop.use("acme", "second", 11)
+        assert refreshed(shop.database).usage == 16
+    assert usage_of(owner, acme) == (NOVEMBER, 16)
+    assert refreshed(shop.database).usage == 23
+    assert usage_of(owner, acme) == (NOVEMBER, 23)
+
+
+def test_a_second_count_writes_no_customer(shop: Shop, owner: psycopg.Connection) -> None:
+    for key in ("acme", "globex"):
+        shop.customer(key)
+        shop.use(key, "e", 3)
+    first = refreshed(shop.database)
+    before = kept(owner)
+    assert refreshed(shop.database) == first
+    assert kept(owner) == before
+    shop.use("acme", "f", 4)
+    refresh_figures(shop.database)
+    assert [new == old for new, old in zip(kept(owner), before, strict=True)] == [False, True]
+
+
+def test_customers_that_were_there_before_are_counted(shop: Shop, owner: psycopg.Connection) -> None:
+    acme = shop.customer("acme")
+    shop.use("acme", "e", 3)
+    owner.execute("DELETE FROM customer_figures")
+    refresh_figures(shop.database)
+    assert usage_of(owner, acme) == (NOVEMBER, 3)
+
+
+def test_usage_counts_in_the_month_it_was_used_in(
+    shop: Shop, clock: Clock, owner: psycopg.Connection
+) -> None:
+    acme = shop.customer("acme", start="2026-09")
+    clock.set(2026, 10, 30)
+    shop.use("acme", "october", 100, "2026-10-03T10:00:00Z")
+    shop.use("acme", "october, later", 50, "2026-10-20T10:00:00Z")
+    clock.set(2026, 11, 15, 12)
+    shop.invoice("acme", "2026-09")
+    shop.invoice("acme", "2026-10")
+    late = shop.use("acme", "october, too late", 7, "2026-10-15T11:59:59Z")
+    assert late.event.billing_period == NOVEMBER
+    shop.use("acme", "october, after the hour", 9, "2026-10-15T12:00:00Z")
+    shop.use("acme", "september, far too late", 1000, "2026-09-30T23:59:59Z")
+    shop.use("acme", "november", 20)
+    found = refreshed(shop.database)
+    assert usage_of(owner, acme) == (NOVEMBER, 20)
+    assert (found.usage, found.usage_last_month, found.usage_last_month_so_far) == (20, 166, 107)
+    assert [(each.day.day, each.quantity, each.events) for each in found.days_last_month] == [
+        (3, 100, 1), (15, 16, 2), (20, 50, 1),
+    ]  # fmt: skip
+    assert [(each.day, each.quantity) for each in found.days] == [(date(2026, 11, 15), 20)]
+
+
+def test_a_new_month_begins_with_nothing_used(shop: Shop, clock: Clock, owner: psycopg.Connection) -> None:
+    acme = shop.customer("acme")
+    shop.use("acme", "e", 30)
+    assert refreshed(shop.database).usage == 30
+    clock.set(2026, 12, 1, 0)
+    found = refreshed(shop.database)
+    assert usage_of(owner, acme) == (date(2026, 12, 1), 0)
+    assert (found.month, found.usage, found.usage_last_month) == (date(2026, 12, 1), 0, 30)
+    assert found.usage_last_month_so_far == 0
+
+
+def test_customers_by_what_they_are(shop: Shop, clock: Clock) -> None:
+    dear, cheap = shop.plan("Dear", price="100.00"), shop.plan("Cheap", price="1.00")
+    yen = shop.plan("Yen", price="700", currency="JPY")
+    for key, plan_id in (("a", dear), ("b", cheap), ("c", dear), ("d", cheap), ("e", yen)):
+        shop.customer(key, plan_id=plan_id)
+    shop.customer("later", start="2026-12", plan_id=dear)
+    shop.set_status("b", "suspended")
+    shop.set_plan("c", None, "2026-11")
+    shop.set_plan("d", dear, "2026-12")
+    found = refreshed(shop.database)
+    assert (found.customers, found.active, found.suspended, found.without_plan) == (6, 3, 1, 2)
+    assert [(each.currency, each.mrr_minor) for each in found.currencies] == [("JPY", 700), ("USD", 10200)]
+    shop.set_status("b", "active")
+    clock.set(2026, 12, 2)
+    found = refreshed(shop.database)
+    assert (found.active, found.suspended, found.without_plan) == (5, 0, 1)
+    assert money(found).mrr_minor == 20100 + 10000
+
+
+@pytest.fixture
+def owing(shop: Shop, clock: Clock) -> Shop:
+    """Invoices of July to October in all states: due at the start of September to December."""
+    yen = shop.plan("Yen", price="700", currency="JPY")
+    for key, plan_id in (("acme", None), ("globex", None), ("edo", yen)):
+        shop.customer(key, start="2026-07", plan_id=plan_id)
+    for month in (7, 8, 9, 10):
+        clock.set(2026, month, 20)
+        shop.use("acme", f"in {month}", 1530)
+        clock.set(2026, month + 1, 2)
+        for key in ("acme", "globex", "edo"):
+            shop.invoice(key, f"2026-{month:02d}")
+        if month == 8:
+            shop.use("acme", "late", 100, "2026-08-31T10:00:00Z")
+    clock.set(2026, 11, 15)
+    pay(shop, "ACME-0001", "35.63", date(2026, 11, 1))
+    pay(shop, "ACME-0002", "5.63", date(2026, 11, 1))
+    pay(shop, "GLOBEX-0004", "9.00", date(2026, 11, 10))
+    undone = pay(shop, "GLOBEX-0001", "29.00", date(2026, 11, 1))
+    with shop.database.transaction(SYSTEM) as session:
+        reverse_payment(session, SYSTEM, "GLOBEX-0001", undone, reason="bounced")
+    return shop
+
+
+def test_money_by_currency_state_and_age(owing: Shop) -> None:
+    found = refreshed(owing.database)
+    usd, yen = money(found), money(found, "JPY")
+    assert found.last_month == OCTOBER
+    assert (usd.invoiced_minor, usd.invoices) == (3563 + 2900, 2)
+    assert (yen.invoiced_minor, yen.invoices) == (700, 1)
+    # July's are due on 1 September, August's on 2 October, September's on 1 November.
+    assert [(each.days_from, each.days_to, each.outstanding_minor, each.invoices) for each in usd.receivables] == [
+        (0, 0, 3563 + 2000, 2),
+        (1, 30, 3563 + 125 + 2900, 2),
+        (31, 60, 3000 + 2900, 2),
+        (61, 90, 2900, 1),
+        (91, None, 0, 0),
+    ]  # fmt: skip
+    assert [each.outstanding_minor for each in yen.receivables] == [700, 700, 700, 700, 0]
+    assert (usd.outstanding_minor, usd.outstanding_invoices) == (20951, 7)
+    assert (usd.overdue_minor, usd.overdue_invoices) == (20951 - 5563, 5)
+    assert usd.revenue[0].period_start == date(2025, 11, 1)
+    assert [tuple(each)[1:] for each in usd.revenue[-5:]] == [
+        (0, 0, 0), (5800, 663, 0), (5800, 663, 0), (5800, 663, 125), (5800, 663, 0),
+    ]  # fmt: skip
+    assert [tuple(each) for each in usd.largest] == [
+        ("acme", "acme Inc.", 4 * 3563 + 125), ("globex", "globex Inc.", 4 * 2900),
+    ]  # fmt: skip
+    assert [tuple(each) for each in yen.largest] == [("edo", "edo Inc.", 2800)]
+
+
+def test_the_states_are_those_of_the_lists(owing: Shop, clock: Clock) -> None:
+    for day in (15, 1, 2, 30):
+        clock.set(2026, 11, day)
+        found = refreshed(owing.database)
+        for currency in ("USD", "JPY"):
+            with owing.database.transaction(SYSTEM) as session:
+                rows = [row for row in list_invoices(session, SYSTEM).items if row.currency == currency]
+            figures_ = money(found, currency)
+            overdue = [row.balance_minor for row in rows if row.payment_status == "overdue"]
+            assert (figures_.overdue_minor, figures_.overdue_invoices) == (sum(overdue), len(overdue))
+            assert figures_.outstanding_minor == sum(row.balance_minor for row in rows)
+
+
+def test_figures_of_each_customer(owing: Shop, owner: psycopg.Connection) -> None:
+    refresh_figures(owing.database)
+    found = owner.execute(
+        "SELECT c.key, f.outstanding_minor, f.overdue_minor, f.invoiced_minor"
+        " FROM customer_figures f JOIN customer c USING (customer_id) ORDER BY c.key"
+    ).fetchall()
+    assert found == [
+        ("acme", 3000 + 3563 + 125 + 3563, 3000 + 3563 + 125, 4 * 3563 + 125),
+        ("edo", 2800, 2100, 2800),
+        ("globex", 2900 * 3 + 2000, 2900 * 3, 2900 * 4),
+    ]
+
+
+def test_two_that_count_at_once_take_turns(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.customer("acme")
+    shop.use("acme", "e", 3)
+    counting: list[int] = []
+
+    def count(*arguments: Any) -> datetime:
+        counting.append(1)
+        assert counting == [1]
+        done = figures.count_figures(*arguments)
+        counting.pop()
+        return done
+
+    monkeypatch.setattr(job, "count_figures", count)
+    done = at_once(shop.database, [lambda _: refresh_figures(shop.database)] * 4)
+    assert done == [datetime(2026, 11, 15, 12, tzinfo=UTC)] * 4
+
+
+def test_who_finds_somebody_counting_leaves_it_to_them(shop: Shop) -> None:
+    with job._alone(shop.database, "SELECT pg_advisory_xact_lock(:counting)"):
+        keep_figures(shop.database)
+    with shop.database.transaction(SYSTEM) as session:
+        assert get_dashboard(session, SYSTEM) is None
+
+
+def test_how_often_depends_on_how_long_it_takes(shop: Shop, clock: Clock, owner: psycopg.Connection) -> None:
+    def as_of() -> int:
+        keep_figures(shop.database)
+        (found,) = owner.execute("SELECT as_of FROM dashboard_figures").fetchone() or (None,)
+        return round((found - start).total_seconds())
+
+    start = clock.moment
+    for after, expected in ((0, 0), (4, 0), (5, 5), (9, 5), (3600, 3600), (3604, 3600), (10, 10)):
+        clock.moment = datetime.fromtimestamp(start.timestamp() + after, UTC)
+        assert as_of() == expected
+    owner.execute("UPDATE dashboard_figures SET seconds = 3")
+    for after, expected in ((39, 10), (40, 40)):
+        clock.moment = datetime.fromtimestamp(start.timestamp() + after, UTC)
+        assert as_of() == expected
