@@ -13,7 +13,7 @@ from billing_app.api.pages import Page, Paged, page_of
 from billing_app.api.routing import resource
 from billing_app.api.values import Body, Currency, Moment, Period, Version
 from billing_app.services import customers, subscriptions
-from billing_app.services.customers import CustomerRow
+from billing_app.services.customers import CustomerRow, CustomerSort
 from billing_app.services.ids import get_number, public_id
 from billing_app.services.subscriptions import SubscriptionRow
 
@@ -96,9 +96,17 @@ def list_customers(
     search: Annotated[str | None, Query(description="Within name, email or key, without case.")] = None,
     status: Annotated[Literal["active", "suspended"] | None, Query()] = None,
     plan: Annotated[str | None, Query(description="A plan's id, or its name for all versions.")] = None,
+    sort: Annotated[
+        CustomerSort,
+        Query(description="The order, with a minus the other way round; a cursor is good for its own order."),
+    ] = CustomerSort.NAME,
 ) -> Page[Customer]:
-    """List customers by name."""
-    found = call.do(customers.list_customers, search=search, status=status, plan=plan, **paged)
+    """List customers, by name unless asked otherwise.
+
+    By `usage` of this month and by `outstanding` they stand as of the last count, which is made in
+    the background every some seconds.
+    """
+    found = call.do(customers.list_customers, search=search, status=status, plan=plan, sort=sort, **paged)
     return page_of(found, customer_of)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Row, func, text
+from sqlalchemy import Row, TextClause, func, text
 from sqlmodel import Session, select
 
 from billing_app.db import now
@@ -17,7 +18,8 @@ from billing_app.errors import NotFound
 from billing_app.models import Customer, Plan
 from billing_app.services import fields
 from billing_app.services.ids import find_number, public_id
-from billing_app.services.paging import Page, check_limit, decode_cursor, page_of
+from billing_app.services.paging import Page, check_limit, decode_sorted, page_of
+from billing_app.services.payment_rows import JOIN_PAID
 
 
 class CustomerStatus(StrEnum):
@@ -27,10 +29,27 @@ class CustomerStatus(StrEnum):
     SUSPENDED = "suspended"
 
 
+class CustomerSort(StrEnum):
+    """What customers are listed by; with a minus the other way round."""
+
+    NAME = "name"
+    NAME_DOWN = "-name"
+    USAGE = "usage"
+    USAGE_DOWN = "-usage"
+    OUTSTANDING = "outstanding"
+    OUTSTANDING_DOWN = "-outstanding"
+    CREATED = "created"
+    CREATED_DOWN = "-created"
+
+
 @dataclass(frozen=True, slots=True)
 class CustomerRow:
     """A customer with the plan of the current month, which is None before the first and after a
-    cancellation. `version` covers the subscription too."""
+    cancellation. `version` covers the subscription too.
+
+    `usage_quantity`, what was used this month, is as of the last count in the background
+    (`dashboard.figures_as_of`), None when that was in another month. `outstanding_minor` is of now.
+    """
 
     customer_id: int
     key: str
@@ -42,6 +61,9 @@ class CustomerRow:
     plan_id: int | None
     plan_name: str | None
     plan_version: int | None
+    included_units: Decimal | None
+    usage_quantity: Decimal | None
+    outstanding_minor: int
     created_at: datetime
     version: int
 
@@ -72,26 +94,49 @@ def get_customer_id(session: Session, ref: object) -> int:
     return customer_id
 
 
-# The condition and the order are on the customer alone, so that only what is shown is looked up.
-_ROWS = """
-    SELECT c.*, p.plan_id, p.name AS plan_name, p.version AS plan_version,
+# The condition and the order are on what can be asked by an index, so that only what is shown is
+# looked up.
+_ROWS = f"""
+    SELECT c.*, p.plan_id, p.name AS plan_name, p.version AS plan_version, p.included_units,
+           CASE WHEN f.month = :month THEN f.usage_quantity END AS usage_quantity,
            EXISTS (SELECT FROM suspension x
-                    WHERE x.customer_id = c.customer_id AND x.ended_at IS NULL) AS suspended
-      FROM (SELECT customer.*, lower(name) AS sort_name FROM customer WHERE {condition}
-             ORDER BY lower(name), customer_id LIMIT :limit) c
+                    WHERE x.customer_id = c.customer_id AND x.ended_at IS NULL) AS suspended,
+           (SELECT coalesce(sum(i.total_minor - paid.paid_minor), 0) FROM invoice i {JOIN_PAID}
+             WHERE i.customer_id = c.customer_id) AS outstanding_minor
+      FROM (SELECT customer.*, {{key}} AS sort_key FROM {{source}} WHERE {{condition}}
+             ORDER BY {{key}} {{direction}}, customer_id {{direction}} LIMIT :limit) c
+      LEFT JOIN customer_figures f USING (customer_id)
       LEFT JOIN LATERAL (SELECT s.plan_id FROM subscription s
                           WHERE s.customer_id = c.customer_id AND s.effective_from <= :month
                           ORDER BY s.effective_from DESC LIMIT 1) s ON true
       LEFT JOIN plan p ON p.plan_id = s.plan_id
-     ORDER BY c.sort_name, c.customer_id
+     ORDER BY c.sort_key {{direction}}, c.customer_id {{direction}}
 """
+
+
+class _Order(NamedTuple):
+    """An order: its key, the type of that in a cursor, and the tables with an index for it."""
+
+    key: str
+    kind: type[str | datetime | Decimal]
+    source: str = "customer"
+
+
+_FIGURED = "customer_figures JOIN customer USING (customer_id)"
+_ORDERS = {
+    "name": _Order("lower(name)", str),
+    "usage": _Order("usage_quantity", Decimal, _FIGURED),
+    # Amounts of different currencies are not added; they stand in the order of their minor units.
+    "outstanding": _Order("outstanding_minor", Decimal, _FIGURED),
+    "created": _Order("created_at", datetime),
+}
 _SUSPENDED = (
     "EXISTS (SELECT FROM suspension x WHERE x.customer_id = customer.customer_id AND x.ended_at IS NULL)"
 )
 _ON_PLAN = """
     customer_id IN (
         SELECT s.customer_id FROM subscription s
-         WHERE s.plan_id = ANY(:plan_ids) AND s.effective_from <= :month
+         WHERE {which} AND s.effective_from <= :month
            AND NOT EXISTS (SELECT FROM subscription later
                             WHERE later.customer_id = s.customer_id
                               AND later.effective_from > s.effective_from
@@ -102,32 +147,53 @@ _ON_PLAN = """
 def get_row(session: Session, customer_id: int) -> CustomerRow:
     """The customer as it is shown; it exists."""
     session.flush()
-    query = text(_ROWS.format(condition="customer_id = :customer_id"))
+    query = _query(_ORDERS["name"], "ASC", ["customer_id = :customer_id"])
     values = {"customer_id": customer_id, "month": period_of(now(session)), "limit": 1}
     return _as_row(session.execute(query, values).one())
 
 
+def _query(order: _Order, direction: str, conditions: list[str]) -> TextClause:
+    condition = " AND ".join(conditions) or "true"
+    return text(_ROWS.format(key=order.key, source=order.source, direction=direction, condition=condition))
+
+
+class Selection(NamedTuple):
+    """Which customers: conditions on `customer`, and the values of their parameters."""
+
+    conditions: list[str]
+    values: dict[str, Any]
+
+
 def page_of_customers(
-    session: Session, *, search: object, status: object, plan: object, limit: int, cursor: str | None
+    session: Session, chosen: Selection, *, sort: object, limit: int, cursor: str | None
 ) -> Page[CustomerRow]:
     """See `customers.list_customers`."""
-    conditions, values = _filters(session, search, status, plan)
-    after = decode_cursor(cursor, str, int)
-    if after:
-        conditions.append("(lower(name), customer_id) > (:after_name, :after_id)")
-        values |= {"after_name": after[0], "after_id": after[1]}
-    query = text(_ROWS.format(condition=" AND ".join(conditions) or "true"))
-    values |= {"month": period_of(now(session)), "limit": check_limit(limit) + 1}
-    page = page_of(session.execute(query, values).all(), limit, lambda row: (row.sort_name, row.customer_id))
+    sorting = fields.choice("sort", sort, CustomerSort)
+    order = _ORDERS[sorting.removeprefix("-")]
+    conditions, values = list(chosen.conditions), chosen.values | {"limit": check_limit(limit) + 1}
+    if after := decode_sorted(cursor, sorting, order.kind, int):
+        beyond = "<" if sorting.startswith("-") else ">"
+        conditions.append(f"({order.key}, customer_id) {beyond} (:after_key, :after_id)")
+        values |= {"after_key": after[0], "after_id": after[1]}
+    query = _query(order, "DESC" if sorting.startswith("-") else "ASC", conditions)
+    page = page_of(
+        session.execute(query, values).all(), limit, lambda row: (sorting, row.sort_key, row.customer_id)
+    )
     return Page(tuple(_as_row(row) for row in page.items), page.next_cursor)
 
 
-def _filters(
-    session: Session, search: object, status: object, plan: object
-) -> tuple[list[str], dict[str, Any]]:
-    """The conditions on `customer`, and the values of their parameters."""
+def count_of(session: Session, chosen: Selection) -> int:
+    """How many customers are chosen."""
+    condition = " AND ".join(chosen.conditions) or "true"
+    return session.scalar(text(f"SELECT count(*) FROM customer WHERE {condition}"), chosen.values) or 0
+
+
+def select_customers(
+    session: Session, *, search: object, status: object, plan: object, subscribed: object
+) -> Selection:
+    """The customers that all of what is given fits. For services that asked for their permission."""
     conditions: list[str] = []
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"month": period_of(now(session))}
     if search:
         wanted = fields.line("search", search, at_most=fields.NAME_MAX, required=False)
         columns = ("name", "email", "key")
@@ -137,9 +203,12 @@ def _filters(
         suspended = fields.choice("status", status, CustomerStatus) == CustomerStatus.SUSPENDED
         conditions.append(_SUSPENDED if suspended else f"NOT {_SUSPENDED}")
     if plan:
-        conditions.append(_ON_PLAN)
+        conditions.append(_ON_PLAN.format(which="s.plan_id = ANY(:plan_ids)"))
         values["plan_ids"] = _plan_ids(session, fields.line("plan", plan, at_most=fields.NAME_MAX))
-    return conditions, values
+    if subscribed is not None:
+        on_any = _ON_PLAN.format(which="s.plan_id IS NOT NULL")
+        conditions.append(on_any if subscribed else f"NOT ({on_any})")
+    return Selection(conditions, values)
 
 
 def _plan_ids(session: Session, named: str) -> list[int]:
@@ -163,6 +232,9 @@ def _as_row(row: Row[Any]) -> CustomerRow:
         plan_id=row.plan_id,
         plan_name=row.plan_name,
         plan_version=row.plan_version,
+        included_units=row.included_units,
+        usage_quantity=row.usage_quantity,
+        outstanding_minor=int(row.outstanding_minor),
         created_at=row.created_at,
         version=row.version,
     )

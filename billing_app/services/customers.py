@@ -19,11 +19,14 @@ from billing_app.services import audit, customer_keys, fields, gate, suspensions
 from billing_app.services.access import require
 from billing_app.services.customer_rows import (
     CustomerRow,
+    CustomerSort,
     CustomerStatus,
+    count_of,
     find_customer_id,
     get_customer_id,
     get_row,
     page_of_customers,
+    select_customers,
 )
 from billing_app.services.ids import public_id
 from billing_app.services.paging import LIMIT_DEFAULT, Page
@@ -32,7 +35,9 @@ from billing_app.services.uniques import refused_as
 
 __all__ = [
     "CustomerRow",
+    "CustomerSort",
     "CustomerStatus",
+    "count_customers",
     "create_customer",
     "find_customer_id",
     "get_customer",
@@ -202,13 +207,32 @@ def list_customers(
     search: str | None = None,
     status: str | None = None,
     plan: str | None = None,
+    subscribed: bool | None = None,
+    sort: str = CustomerSort.NAME,
     limit: int = LIMIT_DEFAULT,
     cursor: str | None = None,
 ) -> Page[CustomerRow]:
-    """The customers by name, a page at a time.
+    """The customers in an order, each once, a page at a time; a cursor is good for its own order.
 
     `search` is looked for within name, email and key, whatever its case; `plan` is a plan's name
-    (all versions) or id (`plan_3`), of the current month.
+    (all versions) or id (`plan_3`), of the current month; `subscribed`: whether on any plan in it.
+    Usage and outstanding are sorted as of the last count in the background.
     """
     require(actor, Permission.READ)
-    return page_of_customers(session, search=search, status=status, plan=plan, limit=limit, cursor=cursor)
+    chosen = select_customers(session, search=search, status=status, plan=plan, subscribed=subscribed)
+    return page_of_customers(session, chosen, sort=sort, limit=limit, cursor=cursor)
+
+
+def count_customers(
+    session: Session,
+    actor: Actor,
+    *,
+    search: str | None = None,
+    status: str | None = None,
+    plan: str | None = None,
+    subscribed: bool | None = None,
+) -> int:
+    """How many customers `list_customers` would list, now."""
+    require(actor, Permission.READ)
+    chosen = select_customers(session, search=search, status=status, plan=plan, subscribed=subscribed)
+    return count_of(session, chosen)

@@ -8,16 +8,19 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Generic, TypeVar
 
+from billing_app.domain.money import EXACT, plain
 from billing_app.errors import Invalid
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
 Item = TypeVar("Item")
-KeyPart = str | int | date | datetime
+KeyPart = str | int | date | datetime | Decimal
 _BIGINT = range(-(2**63), 2**63)
 _CURSOR_MAX = 4000
+_DIGITS_MAX = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,27 @@ def page_of(found: Sequence[Item], limit: int, key: Callable[[Item], tuple[KeyPa
 
 def encode_cursor(key: tuple[KeyPart, ...]) -> str:
     """The key of a page's last row as an opaque word."""
-    parts = [part.isoformat() if isinstance(part, date) else part for part in key]
+    parts = [_written(part) for part in key]
     return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+
+
+def _written(part: KeyPart) -> str | int:
+    if isinstance(part, Decimal):
+        return plain(part)
+    return part.isoformat() if isinstance(part, date) else part
+
+
+def decode_sorted(cursor: str | None, order: str, *kinds: type[KeyPart]) -> tuple[KeyPart, ...] | None:
+    """As `decode_cursor`, for a list of several orders whose cursors begin with the order's name.
+
+    Raises Invalid for the cursor of another order too: it would begin anywhere.
+    """
+    found = decode_cursor(cursor, str, *kinds)
+    if found is None:
+        return None
+    if found[0] != order:
+        raise Invalid("cursor", "must be the next_cursor of an earlier page in this order")
+    return found[1:]
 
 
 def decode_cursor(cursor: str | None, *kinds: type[KeyPart]) -> tuple[KeyPart, ...] | None:
@@ -62,7 +84,7 @@ def decode_cursor(cursor: str | None, *kinds: type[KeyPart]) -> tuple[KeyPart, .
         if not isinstance(parts, list):
             raise ValueError
         return tuple(_part(part, kind) for part, kind in zip(parts, kinds, strict=True))
-    except (binascii.Error, ValueError, TypeError, RecursionError):
+    except (binascii.Error, ValueError, TypeError, ArithmeticError, RecursionError):
         raise Invalid("cursor", "must be the next_cursor of an earlier page of this list") from None
 
 
@@ -77,4 +99,10 @@ def _part(part: object, kind: type[KeyPart]) -> KeyPart:
             return datetime.fromisoformat(part)
         if kind is date:
             return date.fromisoformat(part)
+        if (
+            kind is Decimal
+            and len(part) <= _DIGITS_MAX
+            and (number := EXACT.create_decimal(part)).is_finite()
+        ):
+            return number
     raise ValueError

@@ -79,6 +79,17 @@ def test_an_event_whose_transaction_committed_late_is_in_the_next_count(
     assert usage_of(owner, acme) == (NOVEMBER, 23)
 
 
+def test_all_of_a_count_is_of_one_moment(shop: Shop, owner: psycopg.Connection) -> None:
+    acme = shop.customer("acme")
+    shop.use("acme", "first", 5)
+    refresh_figures(shop.database, lambda step: shop.use("acme", "meanwhile", 7))
+    assert usage_of(owner, acme) == (NOVEMBER, 5)
+    with shop.database.transaction(SYSTEM) as session:
+        found = get_dashboard(session, SYSTEM)
+    assert found
+    assert found.usage == 5
+
+
 def test_a_second_count_writes_no_customer(shop: Shop, owner: psycopg.Connection) -> None:
     for key in ("acme", "globex"):
         shop.customer(key)

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 import random
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
 from billing_app.db import Database
 from billing_app.domain.actor import SYSTEM
+from billing_app.jobs.figures import refresh_figures
 from billing_app.services import customers
-from tests.factories import make_customer, make_plan
+from billing_app.services.customers import CustomerSort
+from billing_app.services.paging import encode_cursor
+from billing_app.services.payments import record_payment
+from billing_app.services.subscriptions import set_plan
+from tests.conftest import Clock
+from tests.factories import make_customer, make_invoice, make_plan, record
 from tests.refusals import refused
 
 
@@ -66,6 +72,107 @@ def test_filters_by_status_and_by_the_plan_of_this_month(database: Database) -> 
     assert listed(database, status="active", plan="pro", search="A") == ["a"]
     with refused("invalid", field="status"):
         listed(database, status="gone")
+
+
+@pytest.fixture
+def shop(database: Database, clock: Clock) -> Database:
+    """Five customers who used 5, 3, 3, 1 and nothing this month, and owe nothing or 29.00."""
+    plan = make_plan(database)
+    for number, (name, quantity) in enumerate((("e", 5), ("d", 3), ("c", 3), ("b", 1), ("a", None))):
+        clock.moment = datetime(2026, 10, 1 + number, tzinfo=UTC)
+        customer = make_customer(database, plan, name=name)
+        clock.set(2026, 11, 15)
+        if quantity:
+            record(database, customer, quantity, "2026-11-01T00:00:00Z")
+        if name in "bd":
+            make_invoice(database, customer)
+    refresh_figures(database)
+    return database
+
+
+def test_in_every_order_each_is_listed_once(shop: Database, subtests: pytest.Subtests) -> None:
+    expected = {"name": "abcde", "usage": "abdce", "outstanding": "ecadb", "created": "edcba"}
+    for sort, names in expected.items():
+        for prefix in ("", "-"):
+            with subtests.test(sort=prefix + sort):
+                assert "".join(listed(shop, sort=prefix + sort)) == names[:: -1 if prefix else 1]
+                assert "".join(listed(shop, sort=prefix + sort, limit=1)) == names[:: -1 if prefix else 1]
+    assert listed(shop, sort="-usage", search="d") == ["d"]
+    with refused("invalid", field="sort"):
+        listed(shop, sort="price")
+
+
+def test_a_customer_is_in_every_order_from_its_first_moment_on(shop: Database) -> None:
+    make_customer(shop, name="new")
+    for sort in CustomerSort:
+        assert "new" in listed(shop, sort=sort)
+
+
+def test_a_cursor_is_refused_in_another_order(shop: Database, subtests: pytest.Subtests) -> None:
+    cursors = {}
+    for sort in CustomerSort:
+        with shop.transaction(SYSTEM) as session:
+            cursors[sort] = customers.list_customers(session, SYSTEM, sort=sort, limit=1).next_cursor
+    for sort in CustomerSort:
+        for other, cursor in cursors.items():
+            if other is not sort:
+                with (
+                    subtests.test(sort=sort, cursor_of=other),
+                    refused("invalid", field="cursor"),
+                    shop.transaction(SYSTEM) as session,
+                ):
+                    customers.list_customers(session, SYSTEM, sort=sort, cursor=cursor)
+
+
+def test_a_cursor_with_a_number_that_is_none_is_refused(
+    database: Database, subtests: pytest.Subtests
+) -> None:
+    for number in ("NaN", "Infinity", "x", "1" * 61, 5, None, "1e999999999"):
+        with (
+            subtests.test(number=number),
+            refused("invalid", field="cursor"),
+            database.transaction(SYSTEM) as session,
+        ):
+            cursor = encode_cursor(("usage", number, 1))  # type: ignore[arg-type]
+            customers.list_customers(session, SYSTEM, sort="usage", cursor=cursor)
+
+
+def test_rows_say_what_was_used_and_what_is_owed(shop: Database, clock: Clock) -> None:
+    def row(name: str) -> customers.CustomerRow:
+        with shop.transaction(SYSTEM) as session:
+            return customers.list_customers(session, SYSTEM, search=name).items[0]
+
+    b = row("b")
+    assert (b.usage_quantity, b.included_units, b.outstanding_minor) == (1, 1000, 2900)
+    with shop.transaction(SYSTEM) as session:
+        record_payment(
+            session, SYSTEM, "B-0001", amount="9", received_on=date(2026, 11, 2), idempotency_key="p"
+        )
+    assert row("b").outstanding_minor == 2000
+    clock.set(2026, 12)
+    assert row("b").usage_quantity is None
+    refresh_figures(shop)
+    assert row("b").usage_quantity == 0
+
+
+def test_the_count_is_of_what_is_listed(shop: Database, subtests: pytest.Subtests) -> None:
+    with shop.transaction(SYSTEM) as session:
+        customers.update_customer(session, SYSTEM, "b", status="suspended")
+        set_plan(session, SYSTEM, "c", plan_id=None, effective_from=date(2026, 12, 1))
+    make_customer(shop, name="later", start_period=date(2026, 12, 1))
+    chosen: dict[str, dict[str, Any]] = {
+        "abcdelater": {},
+        "b": {"status": "suspended"},
+        "acdelater": {"status": "active"},
+        "abcde": {"subscribed": True},
+        "later": {"subscribed": False},
+        "acde": {"subscribed": True, "status": "active"},
+        "": {"search": "nobody"},
+    }
+    for names, filters in chosen.items():
+        with subtests.test(**filters), shop.transaction(SYSTEM) as session:
+            assert "".join(listed(shop, **filters)) == names
+            assert customers.count_customers(session, SYSTEM, **filters) == len(listed(shop, **filters))
 
 
 def test_a_made_up_cursor_is_refused(database: Database, subtests: pytest.Subtests) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -30,7 +31,8 @@ def test_a_customer_is_made_as_told_on_a_plan_from_this_month_on(database: Datab
     assert made == CustomerRow(
         customer_id=made.customer_id, key="Acme.1", name="Acme Ltd", email="Billing@Acme.example",
         billing_address="1 High Street\nTown", currency="JPY", status=customers.CustomerStatus.ACTIVE,
-        plan_id=plan.plan_id, plan_name="Pro", plan_version=1, created_at=clock.moment, version=1,
+        plan_id=plan.plan_id, plan_name="Pro", plan_version=1, included_units=Decimal(1000),
+        usage_quantity=Decimal(0), outstanding_minor=0, created_at=clock.moment, version=1,
     )  # fmt: skip
 
 
