@@ -1,7 +1,7 @@
 """The read model: what is counted in the background, for sorting lists and for the dashboard.
 
 Revision ID: 2026_11_22_figures
-Revises: 2026_11_22_verifications
+Revises: 2026_11_22_usage_log
 
 - A row for each customer, so that a list sorted by figures has everybody in it; those that are
   there begin uncounted (without a month), and the first count, at the server's start, fills them.
@@ -14,7 +14,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "2026_11_22_figures"
-down_revision = "2026_11_22_verifications"
+down_revision = "2026_11_22_usage_log"
 branch_labels = None
 depends_on = None
 

@@ -23,6 +23,7 @@ from billing_app.db import Database
 from billing_app.demo.stage import Stage
 from billing_app.demo.story import Story
 from billing_app.domain.actor import system
+from billing_app.jobs.figures import refresh_figures
 from billing_app.jobs.verification import verify
 from billing_app.services import audit
 from billing_app.services.audit_log import list_audit_entries
@@ -128,6 +129,8 @@ def _tell(own: Database, clock: _Clock, story: Story, began: float) -> DemoLoade
             deed.do(stage)
     clock.moment = story.today
     report = verify(own, stage.admin)
+    # The first page that somebody sees has its numbers.
+    refresh_figures(own)
     own.run(_DEMO, lambda session: audit.record(session, _DEMO, "demo.loaded", "demo", ok=report.ok))
     return DemoLoaded(
         customers=report.customers,

@@ -1,4 +1,5 @@
-"""What the server does beside answering: the invoice runs and verifications that are under way.
+"""What the server does beside answering: the invoice runs and verifications that are under way, and
+the figures that can't be counted while somebody waits.
 
 The database says what is to be done. A thread for each kind looks there: at once when somebody in
 this process has started something, and every some seconds for what others started or left behind
@@ -14,6 +15,7 @@ from threading import Event, Thread
 from typing import Any
 
 from billing_app.db import Database, is_unavailable
+from billing_app.jobs.figures import keep_figures
 from billing_app.jobs.invoice_run import go_on_invoicing
 from billing_app.jobs.verification import go_on_verifying
 
@@ -25,7 +27,11 @@ PAUSE_SECONDS_MAX = 60.0
 Work = Callable[[Database, Callable[[Any], None]], None]
 """Does what there is to do, calling the second argument from time to time on the way."""
 
-KINDS: dict[str, Work] = {"invoicing": go_on_invoicing, "verifying": go_on_verifying}
+KINDS: dict[str, Work] = {
+    "invoicing": go_on_invoicing,
+    "verifying": go_on_verifying,
+    "counting figures": keep_figures,
+}
 
 
 class _Stopped(Exception):

@@ -16,6 +16,7 @@ from billing_app.domain.periods import next_period, previous_period
 from billing_app.models import DashboardFigures
 from billing_app.services.access import require
 from billing_app.services.figures import months_of_revenue
+from billing_app.services.invoices import DayUsage
 
 # Days past due that an age begins with, and its end; 0 is not due yet.
 AGES = ((0, 0), (1, 30), (31, 60), (61, 90), (91, None))
@@ -67,14 +68,6 @@ class CurrencyFigures:
     receivables: tuple[Receivables, ...]
     revenue: tuple[MonthRevenue, ...]
     largest: tuple[LargestCustomer, ...]
-
-
-class DayUsage(NamedTuple):
-    """What all customers used on one UTC day."""
-
-    day: date
-    quantity: Decimal
-    events: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class InvoiceDetail(InvoiceRow):
 
 
 class DayUsage(NamedTuple):
-    """A line's usage on one UTC day."""
+    """Usage on one UTC day."""
 
     day: date
     quantity: Decimal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import NamedTuple
 
 from sqlmodel import Session
 
@@ -14,6 +15,8 @@ from billing_app.services.access import require
 from billing_app.services.customer_rows import get_customer_id
 from billing_app.services.paging import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
 from billing_app.services.usage import EVENT_COLUMNS, UsageEventRow
+
+COUNTED_MAX = 10_000
 
 
 def list_usage(
@@ -34,11 +37,9 @@ def list_usage(
     """
     require(actor, Permission.READ)
     check_limit(limit)
-    condition, parameters = chosen(session, customer=customer, period=period, billing_period=billing_period)
+    condition, parameters = _of(session, customer, period, billing_period, late_only)
     conditions = [condition]
     parameters["limit"] = limit + 1
-    if late_only:
-        conditions.append(LATE)
     if after := decode_cursor(cursor, datetime, str, str):
         conditions.append(
             # The first part is implied by the second; it is what the index is ordered by.
@@ -55,6 +56,43 @@ def list_usage(
         )
         rows = [UsageEventRow(*row) for row in db]
     return page_of(rows, limit, lambda row: (row.occurred_at, row.customer.lower(), row.idempotency_key))
+
+
+class Count(NamedTuple):
+    """How many there are; or, when there are more, how many were counted."""
+
+    number: int
+    more: bool
+
+
+def count_usage(
+    session: Session,
+    actor: Actor,
+    *,
+    customer: str | None = None,
+    period: date | None = None,
+    billing_period: date | None = None,
+    late_only: bool = False,
+) -> Count:
+    """How many events `list_usage` would list, now; counted up to 10,000."""
+    require(actor, Permission.READ)
+    condition, parameters = _of(session, customer, period, billing_period, late_only)
+    with driver_cursor(session) as db:
+        db.execute(
+            f"SELECT count(*) FROM (SELECT FROM usage_event e WHERE {condition} LIMIT %(limit)s) counted",
+            {**parameters, "limit": COUNTED_MAX + 1},
+        )
+        (number,) = db.fetchone() or (0,)
+    return Count(min(number, COUNTED_MAX), number > COUNTED_MAX)
+
+
+def _of(
+    session: Session, customer: str | None, period: date | None, billing_period: date | None, late_only: bool
+) -> tuple[str, dict[str, object]]:
+    """As `chosen`, and of those the late ones only if asked."""
+    condition, parameters = chosen(session, customer=customer, period=period, billing_period=billing_period)
+    late = f" AND {LATE}" if late_only else ""
+    return condition + late, parameters
 
 
 def chosen(
