@@ -198,7 +198,7 @@ def select_customers(
         wanted = fields.line("search", search, at_most=fields.NAME_MAX, required=False)
         columns = ("name", "email", "key")
         conditions.append(f"({' OR '.join(f'lower({each}) LIKE lower(:pattern)' for each in columns)})")
-        values["pattern"] = "%" + re.sub(r"([\\%_])", r"\\\1", wanted) + "%"
+        values["pattern"] = f"%{like_pattern(wanted)}%"
     if status:
         suspended = fields.choice("status", status, CustomerStatus) == CustomerStatus.SUSPENDED
         conditions.append(_SUSPENDED if suspended else f"NOT {_SUSPENDED}")
@@ -209,6 +209,11 @@ def select_customers(
         on_any = _ON_PLAN.format(which="s.plan_id IS NOT NULL")
         conditions.append(on_any if subscribed else f"NOT ({on_any})")
     return Selection(conditions, values)
+
+
+def like_pattern(wanted: str) -> str:
+    """The text as LIKE finds it literally."""
+    return re.sub(r"([\\%_])", r"\\\1", wanted)
 
 
 def _plan_ids(session: Session, named: str) -> list[int]:

@@ -27,7 +27,15 @@ from billing_app.domain.rating import Line
 from billing_app.errors import Invalid, NotFound
 from billing_app.services.access import require
 from billing_app.services.customer_rows import get_customer_id
-from billing_app.services.paging import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
+from billing_app.services.invoice_search import found_by
+from billing_app.services.paging import (
+    LIMIT_DEFAULT,
+    Page,
+    check_limit,
+    decode_cursor,
+    decode_sorted,
+    page_of,
+)
 from billing_app.services.payment_rows import JOIN_PAID
 from billing_app.services.usage import EVENT_COLUMNS, UsageEventRow
 
@@ -87,6 +95,8 @@ LINE_COLUMNS = """
     l.exact_amount, l.rated_minor, l.exact_amount_before, l.already_charged_minor, l.amount_minor
 """
 
+LAST_FIRST = "-period"
+SORTS = (LAST_FIRST, "period")
 STATUSES = ("unpaid", "partially_paid", "paid", "overdue")
 # The rule of `domain.invoice.payment_status`, for filtering where the rows are. What the invoice
 # itself tells comes as a condition of its own, which is asked before any payment is looked up.
@@ -108,21 +118,11 @@ class Selection(NamedTuple):
     parameters: dict[str, Any]
 
 
-def select_invoices(
-    session: Session,
-    *,
-    customer: str | None,
-    period: date | None,
-    status: str | None,
-    after: tuple[Any, ...] | None = None,
-) -> Selection:
-    """The rows of `row_of`, the newest period first. For services that asked for their permission.
-
-    Raises NotFound (`customer_not_found`), Invalid.
-    """
-    if status is not None and status not in STATUSES:
-        raise Invalid("status", f"must be one of {', '.join(STATUSES)}")
-    conditions = ["true"]
+def chosen(
+    session: Session, *, customer: str | None, period: date | None, search: str | None
+) -> tuple[list[str], dict[str, Any]]:
+    """The conditions on `invoice i` but for its status, and their parameters."""
+    conditions: list[str] = []
     parameters: dict[str, Any] = {"today": now(session).date()}
     if customer is not None:
         conditions.append("i.customer_id = %(customer_id)s")
@@ -130,14 +130,44 @@ def select_invoices(
     if period is not None:
         conditions.append("i.period_start = %(period)s")
         parameters["period"] = period
-    if status is not None:
-        conditions.append(_OF_STATUS[status])
+    if search:
+        condition, values = found_by(session, search)
+        conditions.append(condition)
+        parameters |= values
+    return conditions or ["true"], parameters
+
+
+def of_status(status: str | None) -> str:
+    """The condition that the payments must fulfil; raises Invalid."""
+    if status is not None and status not in STATUSES:
+        raise Invalid("status", f"must be one of {', '.join(STATUSES)}")
+    return _OF_STATUS[status] if status else "true"
+
+
+def select_invoices(
+    session: Session,
+    *,
+    customer: str | None,
+    period: date | None,
+    status: str | None,
+    search: str | None = None,
+    sort: str = LAST_FIRST,
+    after: tuple[Any, ...] | None = None,
+) -> Selection:
+    """The rows of `row_of`, the newest period first. For services that asked for their permission.
+
+    Raises NotFound (`customer_not_found`), Invalid.
+    """
+    if_paid = of_status(status)
+    conditions, parameters = chosen(session, customer=customer, period=period, search=search)
+    direction, beyond = ("DESC", "<") if sort == LAST_FIRST else ("ASC", ">")
     if after:
-        conditions.append("(i.period_start, i.customer_id) < (%(after_period)s, %(after_id)s)")
+        conditions.append(f"(i.period_start, i.customer_id) {beyond} (%(after_period)s, %(after_id)s)")
         parameters["after_period"], parameters["after_id"] = after
     query = (
         f"SELECT {INVOICE_COLUMNS}, paid.paid_minor FROM invoice i {JOIN_PAID}"
-        f" WHERE {' AND '.join(conditions)} ORDER BY i.period_start DESC, i.customer_id DESC"
+        f" WHERE {' AND '.join([*conditions, if_paid])}"
+        f" ORDER BY i.period_start {direction}, i.customer_id {direction}"
     )
     return Selection(query, parameters)
 
@@ -149,19 +179,28 @@ def list_invoices(
     customer: str | None = None,
     period: date | None = None,
     status: str | None = None,
+    search: str | None = None,
+    sort: str = LAST_FIRST,
     limit: int = LIMIT_DEFAULT,
     cursor: str | None = None,
 ) -> Page[InvoiceRow]:
-    """Invoices, the newest period first; of one customer (id or key), period, payment status."""
+    """Invoices of one customer (id or key), period, payment status, each once.
+
+    `search` is looked for within the customer's name and key, as they are now, and at the beginning
+    of numbers. The newest period comes first (`-period`), or last (`period`).
+    """
     require(actor, Permission.READ)
     check_limit(limit)
+    if sort not in SORTS:
+        raise Invalid("sort", f"must be one of {', '.join(SORTS)}")
+    after = decode_sorted(cursor, sort, date, int)
     query, parameters = select_invoices(
-        session, customer=customer, period=period, status=status, after=decode_cursor(cursor, date, int)
+        session, customer=customer, period=period, status=status, search=search, sort=sort, after=after
     )
     with driver_cursor(session) as db:
         found = _fetch(db, f"{query} LIMIT %(limit)s", {**parameters, "limit": limit + 1})
     rows = [row_of(each, now(session).date()) for each in found]
-    return page_of(rows, limit, lambda row: (row.period_start, row.customer_id))
+    return page_of(rows, limit, lambda row: (sort, row.period_start, row.customer_id))
 
 
 def get_invoice(session: Session, actor: Actor, number: str) -> InvoiceDetail:

@@ -16,7 +16,6 @@ from billing_app.jobs.figures import keep_figures, refresh_figures
 from billing_app.services import figures
 from billing_app.services.dashboard import CurrencyFigures, Dashboard, figures_as_of, get_dashboard
 from billing_app.services.invoices import list_invoices
-from billing_app.services.payments import record_payment, reverse_payment
 from billing_app.services.usage import UsageReport, record_usage
 from tests.billing.shop import Shop
 from tests.conftest import Clock
@@ -48,13 +47,6 @@ def usage_of(owner: psycopg.Connection, customer_id: int) -> tuple[date, Decimal
     ).fetchone()
     assert found is not None
     return found
-
-
-def pay(shop: Shop, number: str, amount: str, day: date) -> int:
-    with shop.database.transaction(SYSTEM) as session:
-        return record_payment(
-            session, SYSTEM, number, amount=amount, received_on=day, idempotency_key=f"{number} {amount}"
-        ).payment.payment_id
 
 
 def test_before_the_first_count_there_are_no_figures(database: Database, finance: Actor) -> None:
@@ -163,30 +155,6 @@ def test_customers_by_what_they_are(shop: Shop, clock: Clock) -> None:
     found = refreshed(shop.database)
     assert (found.active, found.suspended, found.without_plan) == (5, 0, 1)
     assert money(found).mrr_minor == 20100 + 10000
-
-
-@pytest.fixture
-def owing(shop: Shop, clock: Clock) -> Shop:
-    """Invoices of July to October in all states: due at the start of September to December."""
-    yen = shop.plan("Yen", price="700", currency="JPY")
-    for key, plan_id in (("acme", None), ("globex", None), ("edo", yen)):
-        shop.customer(key, start="2026-07", plan_id=plan_id)
-    for month in (7, 8, 9, 10):
-        clock.set(2026, month, 20)
-        shop.use("acme", f"in {month}", 1530)
-        clock.set(2026, month + 1, 2)
-        for key in ("acme", "globex", "edo"):
-            shop.invoice(key, f"2026-{month:02d}")
-        if month == 8:
-            shop.use("acme", "late", 100, "2026-08-31T10:00:00Z")
-    clock.set(2026, 11, 15)
-    pay(shop, "ACME-0001", "35.63", date(2026, 11, 1))
-    pay(shop, "ACME-0002", "5.63", date(2026, 11, 1))
-    pay(shop, "GLOBEX-0004", "9.00", date(2026, 11, 10))
-    undone = pay(shop, "GLOBEX-0001", "29.00", date(2026, 11, 1))
-    with shop.database.transaction(SYSTEM) as session:
-        reverse_payment(session, SYSTEM, "GLOBEX-0001", undone, reason="bounced")
-    return shop
 
 
 def test_money_by_currency_state_and_age(owing: Shop) -> None:

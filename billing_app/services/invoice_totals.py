@@ -1,0 +1,100 @@
+"""What a selection of invoices comes to, by currency."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import NamedTuple
+
+from sqlmodel import Session, select
+
+from billing_app.db import driver_cursor, now
+from billing_app.domain.actor import Actor, Permission
+from billing_app.models import DashboardFigures
+from billing_app.services.access import require
+from billing_app.services.invoices import chosen, of_status
+from billing_app.services.payment_rows import JOIN_PAID
+
+# So many invoices, with the payments of each, are summed while somebody waits.
+SUMMED_MAX = 10_000
+
+
+class CurrencyTotals(NamedTuple):
+    """So many invoices of one currency, what they were made out for, and what is left to pay."""
+
+    currency: str
+    invoices: int
+    total_minor: int
+    outstanding_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceTotals:
+    """The totals as of a moment: now, or that of the last count in the background."""
+
+    as_of: datetime
+    currencies: tuple[CurrencyTotals, ...]
+
+
+# Bounded before any payment is looked up.
+_SUMS = f"""
+    SELECT i.currency, count(*) FILTER (WHERE {{status}}),
+           coalesce(sum(i.total_minor) FILTER (WHERE {{status}}), 0),
+           coalesce(sum(i.total_minor - paid.paid_minor) FILTER (WHERE {{status}}), 0)
+      FROM (SELECT * FROM invoice i WHERE {{chosen}} LIMIT %(limit)s) i {JOIN_PAID}
+     GROUP BY 1 ORDER BY 1
+"""
+_IS_LARGE = "SELECT count(*) > %(most)s FROM (SELECT FROM invoice i WHERE {chosen} LIMIT %(limit)s) i"
+
+
+def get_totals(
+    session: Session,
+    actor: Actor,
+    *,
+    customer: str | None = None,
+    period: date | None = None,
+    status: str | None = None,
+    search: str | None = None,
+) -> InvoiceTotals | None:
+    """The totals of all that `list_invoices` would list.
+
+    Of now, when that means to look at 10,000 invoices at most; beyond, as of the last count in the
+    background, which knows periods and statuses. None for more invoices of one customer or search,
+    and before the first count. Raises NotFound (`customer_not_found`), Invalid.
+    """
+    require(actor, Permission.READ)
+    if_paid = of_status(status)
+    conditions, parameters = chosen(session, customer=customer, period=period, search=search)
+    parameters |= {"most": SUMMED_MAX, "limit": SUMMED_MAX + 1}
+    within = " AND ".join(conditions)
+    with driver_cursor(session) as db:
+        db.execute(_IS_LARGE.format(chosen=within), parameters)
+        (is_large,) = db.fetchone() or (False,)
+        if not is_large:
+            db.execute(_SUMS.format(chosen=within, status=if_paid), parameters)
+            return InvoiceTotals(now(session), _totals(db))
+    return None if customer or search else _counted(session, period, status)
+
+
+def _counted(session: Session, period: date | None, status: str | None) -> InvoiceTotals | None:
+    kept = session.scalar(select(DashboardFigures))
+    if kept is None:
+        return None
+    rows = (
+        (currency, count, total, outstanding)
+        for found, currency, state, _, count, total, outstanding in kept.document["invoices"]
+        if (period is None or found == period.isoformat()) and (status is None or state == status)
+    )
+    return InvoiceTotals(kept.as_of, _totals(rows))
+
+
+def _totals(rows: Iterable[tuple[object, ...]]) -> tuple[CurrencyTotals, ...]:
+    """The sums by currency, without those that have no invoice."""
+    sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for currency, *amounts in rows:
+        sums[str(currency)] = [
+            so_far + int(str(amount)) for so_far, amount in zip(sums[str(currency)], amounts, strict=True)
+        ]
+    return tuple(CurrencyTotals(currency, *found) for currency, found in sorted(sums.items()) if found[0])
