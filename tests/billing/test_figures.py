@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+import billing_app
 from billing_app.db import Database
 from billing_app.domain.actor import SYSTEM, Actor
 from billing_app.jobs import figures as job
@@ -248,3 +250,14 @@ def test_how_often_depends_on_how_long_it_takes(shop: Shop, clock: Clock, owner:
     for after, expected in ((39, 10), (40, 40)):
         clock.moment = datetime.fromtimestamp(start.timestamp() + after, UTC)
         assert as_of() == expected
+
+
+def test_nothing_is_billed_by_figures() -> None:
+    # Who may know of them: those that count, those that show, and who begins a customer with nothing.
+    knowing = {
+        path.stem
+        for path in Path(billing_app.__file__).parent.rglob("*.py")
+        for name in ("customer_figures", "CustomerFigures", "DashboardFigures", "count_figures")
+        if name in path.read_text() and path.parent.name in ("services", "jobs", "domain")
+    }
+    assert knowing == {"figures", "dashboard", "customer_rows", "customers", "invoice_totals"}

@@ -17,6 +17,7 @@ from billing_app.jobs import background, invoice_run
 from billing_app.jobs.background import Worker
 from billing_app.jobs.invoice_run import go_on_invoicing
 from billing_app.services import recomputation
+from billing_app.services.dashboard import get_dashboard
 from billing_app.services.runs import RunRow, get_run, start_run
 from billing_app.services.verifications import VerificationRow, get_verification, start_verification
 from tests.billing.shop import Shop
@@ -190,6 +191,14 @@ def test_stopping_ends_it_at_the_next_chunk_and_leaves_the_rest(
     assert (left.status, left.made) == ("running", 2)
     go_on_invoicing(database)
     assert (run_now(database, admin, run).made, invoices(owner)) == (CUSTOMERS, (CUSTOMERS, CUSTOMERS))
+
+
+def test_figures_are_counted_at_the_start(shop: Shop) -> None:
+    background.start(shop.database)
+    until(lambda: shop.database.call(shop.actor, get_dashboard))
+    dashboard = shop.database.call(shop.actor, get_dashboard)
+    assert dashboard
+    assert dashboard.active == CUSTOMERS
 
 
 def test_nothing_runs_unless_it_is_started() -> None:
