@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -184,6 +184,15 @@ def test_money_by_currency_state_and_age(owing: Shop) -> None:
         ("acme", "acme Inc.", 4 * 3563 + 125), ("globex", "globex Inc.", 4 * 2900),
     ]  # fmt: skip
     assert [tuple(each) for each in yen.largest] == [("edo", "edo Inc.", 2800)]
+
+
+def test_ages_begin_and_end_with_their_days(shop: Shop, clock: Clock) -> None:
+    shop.customer("acme", start="2026-10")
+    due_on = shop.invoice("acme", "2026-10").due_on
+    for days, expected in ((0, 0), (1, 1), (30, 1), (31, 31), (60, 31), (61, 61), (90, 61), (91, 91)):
+        clock.moment = datetime(due_on.year, due_on.month, due_on.day, 23, 59, tzinfo=UTC) + timedelta(days)
+        ages = money(refreshed(shop.database)).receivables
+        assert [each.days_from for each in ages if each.invoices] == [expected], days
 
 
 def test_the_states_are_those_of_the_lists(owing: Shop, clock: Clock) -> None:
