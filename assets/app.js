@@ -120,8 +120,85 @@
     location.assign(SIGN_IN);
   };
 
+  // Dialogs. A state has just changed what is in one: it is opened, and looked at, once React has drawn it.
+  const whenDrawn = (work) => requestAnimationFrame(() => requestAnimationFrame(work));
+  const openDialog = () => document.querySelector("dialog[open]");
+
+  const closeDialog = () => {
+    openDialog()?.close();
+    // What opened it may be gone with the row that it was on.
+    whenDrawn(() => {
+      if (document.activeElement === document.body) document.getElementById("content")?.focus();
+    });
+  };
+
+  const answered = () => {
+    document.querySelectorAll("[data-form] [aria-busy=true]").forEach((each) => each.removeAttribute("aria-busy"));
+    whenDrawn(() => openDialog()?.querySelector("[aria-invalid=true], [role=alert] a")?.focus());
+  };
+
+  // Menus: beside their button, within the screen.
+  const place = (menu) => {
+    const button = document.querySelector(`[popovertarget="${CSS.escape(menu.id)}"]`).getBoundingClientRect();
+    const below = button.bottom + 4;
+    const fits = below + menu.offsetHeight <= innerHeight;
+    menu.style.top = `${fits ? below : Math.max(4, button.top - 4 - menu.offsetHeight)}px`;
+    menu.style.left = `${Math.max(4, button.right - menu.offsetWidth)}px`;
+  };
+
+  const menuItems = (menu) => [...menu.querySelectorAll("[role=menuitem]")];
+
+  const moveInMenu = (menu, key) => {
+    const items = menuItems(menu);
+    const at = items.indexOf(document.activeElement);
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: -1 }[key];
+    items.at(to % items.length)?.focus();
+  };
+
+  // Filters: their values live in the address, and nowhere else.
+  const TYPING_PAUSE = 180;
+  let go = (address, options) => location.assign(address); // React Router's, as soon as it is there
+  let typing;
+
+  const follow = (form, replace) => {
+    const values = new URLSearchParams(location.search);
+    values.delete("page");
+    for (const field of form.elements) {
+      if (!field.name) continue;
+      if (field.value.trim()) values.set(field.name, field.value.trim());
+      else values.delete(field.name);
+    }
+    const query = values.toString();
+    go(location.pathname + (query && `?${query}`), { replace, preventScrollReset: true });
+  };
+
+  const fill = (field) => {
+    const value = new URLSearchParams(location.search).get(field.name) ?? "";
+    if (field.value.trim() === value || field === document.activeElement && field.type === "search") return;
+    field.value = value;
+    // The options of this one are still to come.
+    if (field.tagName === "SELECT" && field.value !== value) {
+      field.value = "";
+      const options = new MutationObserver(() => {
+        options.disconnect();
+        fill(field);
+      });
+      options.observe(field, { childList: true });
+    }
+  };
+
+  const fillFilters = () =>
+    document.querySelectorAll("[data-filters] [name]").forEach((field) => fill(field));
+
   const actions = {
     "sign-out": signOut,
+    "close-dialog": closeDialog,
+    // Dialogs that need nothing of the server.
+    "open-dialog": (button) => document.getElementById(button.dataset.dialog).showModal(),
+    turn: (button) => {
+      const turned = button.closest("[data-frame]").toggleAttribute("data-turned");
+      button.setAttribute("aria-pressed", String(turned));
+    },
     print: () => window.print(),
     reload: () => location.reload(),
     copy: async (button) => {
@@ -140,11 +217,58 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("[data-action]");
     if (button) actions[button.dataset.action]?.(button);
+    if (event.target.closest?.("[role=menuitem]")) event.target.closest("[popover]").hidePopover();
+  });
+
+  document.addEventListener(
+    "toggle",
+    (event) => {
+      if (event.newState !== "open" || !event.target.matches?.("[data-menu]")) return;
+      place(event.target);
+      menuItems(event.target)[0]?.focus();
+    },
+    true,
+  );
+  for (const moved of ["scroll", "resize"]) {
+    addEventListener(moved, () => document.querySelector("[data-menu]:popover-open")?.hidePopover(), true);
+  }
+
+  document.addEventListener("input", (event) => {
+    const form = event.target.closest?.("[data-filters]");
+    if (!form) return;
+    clearTimeout(typing);
+    if (event.target.tagName === "SELECT") follow(form, false);
+    else typing = setTimeout(() => follow(form, true), TYPING_PAUSE);
   });
 
   document.addEventListener(
     "submit",
     (event) => {
+      const form = event.target;
+      if (form.matches("[data-filters]")) {
+        event.preventDefault();
+        clearTimeout(typing);
+        follow(form, true);
+        return;
+      }
+      if (form.matches("[data-find]")) {
+        event.preventDefault();
+        const search = form.elements.search.value.trim();
+        go(form.dataset.find + (search && `?search=${encodeURIComponent(search)}`));
+        form.closest("[popover]")?.hidePopover();
+        form.reset();
+        return;
+      }
+      if (form.matches("[data-form]")) {
+        const button = form.querySelector("[type=submit]");
+        // Sent already: React never hears of it a second time.
+        if (button.getAttribute("aria-busy") === "true") {
+          event.preventDefault();
+          event.stopPropagation();
+        }
+        button.setAttribute("aria-busy", "true");
+        return;
+      }
       const submit = forms[event.target.id];
       if (!submit) return;
       event.preventDefault();
@@ -154,12 +278,19 @@
   );
 
   document.addEventListener("keydown", (event) => {
+    const menu = event.target.closest?.("[data-menu]");
+    if (menu && ["ArrowDown", "ArrowUp", "Home", "End"].includes(event.key)) {
+      event.preventDefault();
+      moveInMenu(menu, event.key);
+      return;
+    }
     const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
     if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-    const search = document.querySelector("[data-search]");
+    if (openDialog()) return;
+    const search = [...document.querySelectorAll("[data-search]")].find((each) => each.checkVisibility());
     if (search) {
       event.preventDefault();
-      search.focus();
+      search.select();
     }
   });
 
@@ -177,6 +308,18 @@
       if (says) says.textContent = sessionStorage.getItem(REASON) ?? "";
       sessionStorage.removeItem(REASON);
     },
+    // The router is at another address, by whatever way; `navigate` leads to others from here.
+    arrived: (navigate) => {
+      go = navigate;
+      clearTimeout(typing);
+      fillFilters();
+    },
+    openDialog: (name) => whenDrawn(() => document.getElementById(name)?.showModal()),
+    closeDialog: () => {
+      answered();
+      closeDialog();
+    },
+    answered,
     replaceAddress: (address) => history.replaceState(history.state, "", address),
   };
 })();

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import reflex as rx
 from reflex.app import default_error_boundary
@@ -12,6 +14,7 @@ from billing_app.api.app import before_pages, create_api
 from billing_app.db import Database, configure_database, get_database
 from billing_app.jobs import background
 from billing_app.page_files import ASGIApp, PageFiles
+from billing_app.pages_plugin import DEV_BACKEND
 from billing_app.provision import provisioned
 from billing_app.settings import get_settings
 from billing_app.state.customer import CustomerState
@@ -21,26 +24,35 @@ from billing_app.state.guard import SocketGuard
 from billing_app.state.invoice import InvoiceState
 from billing_app.state.login import LoginState
 from billing_app.state.password import PasswordState
+from billing_app.state.plans import PlansState
 from billing_app.state.session import SessionState
+from billing_app.ui.layout import toaster
 from billing_app.ui.pages.customer import customer
 from billing_app.ui.pages.customers import customers
 from billing_app.ui.pages.invoice import invoice
 from billing_app.ui.pages.login import login
 from billing_app.ui.pages.lost import not_found, start
 from billing_app.ui.pages.password import password
+from billing_app.ui.pages.plans import plans
 
 ENTER = SessionState.enter
 # Compiled pages are public: nothing that only some may see is in them, and each handler asks who
 # is there. What runs first here only leads people to the sign-in page.
-PAGES = (
+PAGES: tuple[tuple[str, Callable[[], rx.Component], str, Any], ...] = (
     ("/", start, "Tallybook", rx.redirect("/customers", replace=True)),
     ("/login", login, "Sign in · Tallybook", LoginState.load),
     ("/password", password, "Password · Tallybook", PasswordState.load),
     ("/customers", customers, "Customers · Tallybook", [ENTER, CustomersState.load]),
     ("/customers/[key]", customer, "Customer · Tallybook", [ENTER, CustomerState.load]),
+    ("/plans", plans, "Plans · Tallybook", [ENTER, PlansState.load]),
     ("/invoices/[number]", invoice, "Invoice · Tallybook", [ENTER, InvoiceState.load]),
     ("404", not_found, "Not found · Tallybook", None),
 )
+if DEV_BACKEND in os.environ:
+    # `make dev`: every part of the pages on one, for who works on them.
+    from billing_app.ui.pages.design import design
+
+    PAGES = (*PAGES, ("/design", design, "Design · Tallybook", ENTER))
 
 
 def page_files(pages: ASGIApp) -> ASGIApp:
@@ -69,6 +81,7 @@ app = rx.App(
     backend_exception_handler=on_page_error,
     stylesheets=["/app.css"],
     head_components=head(),
+    toaster=toaster(),
     # Without Reflex's own connection toast: the frame says it, and names no address.
     app_wraps={(55, "ErrorBoundary"): lambda stateful: default_error_boundary()},
     html_lang="en",

@@ -10,7 +10,8 @@ import reflex as rx
 from billing_app.services import customers, invoices, reports
 from billing_app.state import address, text
 from billing_app.state.errors import LOADING, loading
-from billing_app.state.rows import CustomerHeader, InvoiceItem
+from billing_app.state.rows.customers import CustomerHeader
+from billing_app.state.rows.invoices import InvoiceItem
 from billing_app.state.session import call
 
 ROWS = 25

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from reflex.event import EventSpec
 
 from billing_app.db import is_unavailable
 from billing_app.errors import BillingError, Forbidden, NotFound, Unauthenticated
+from billing_app.state.browser import browser
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,8 @@ class Loads(Protocol):
 def sentence(error: Exception) -> str:
     """What to tell a person about an error; nothing internal is ever in it."""
     if isinstance(error, BillingError):
-        return error.detail
+        # Services begin in the middle of a sentence.
+        return error.detail[:1].upper() + error.detail[1:]
     if is_unavailable(error):
         return _DATABASE
     logger.error("unexpected error in a page", exc_info=error)
@@ -42,20 +43,21 @@ def on_page_error(exception: Exception) -> EventSpec:
     """Answers whatever a handler let through: to the page that comes first, or a toast that says why."""
     if isinstance(exception, Unauthenticated):
         return to_sign_in(exception)
-    if _wants_password(exception):
-        return rx.call_script("tallybook.toPassword()")
+    if wants_password(exception):
+        return browser("toPassword")
     toast: EventSpec = rx.toast.error(sentence(exception), close_button=True)
     return toast
 
 
-def _wants_password(error: Exception) -> bool:
+def wants_password(error: Exception) -> bool:
+    """Whether nothing goes before a password of their own is chosen."""
     return isinstance(error, Forbidden) and error.code == "password_change_required"
 
 
 def to_sign_in(error: Unauthenticated) -> EventSpec:
     """Leave for the sign-in page, with the reason, coming back afterwards."""
     reason = error.detail if error.code != "not_signed_in" else ""
-    return rx.call_script(f"tallybook.toSignIn({json.dumps(reason)})")
+    return browser("toSignIn", reason)
 
 
 @asynccontextmanager
@@ -69,6 +71,6 @@ async def loading(state: Loads) -> AsyncIterator[None]:
     except NotFound as error:
         state.phase, state.problem = MISSING, error.detail
     except Exception as error:
-        if _wants_password(error):
+        if wants_password(error):
             raise
         state.phase, state.problem = FAILED, sentence(error)

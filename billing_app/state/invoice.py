@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
 from decimal import Decimal
@@ -18,8 +17,9 @@ from billing_app.services import invoices, payments
 from billing_app.services.payment_rows import PaymentRow
 from billing_app.services.usage import UsageEventRow
 from billing_app.state import address, text
+from billing_app.state.browser import browser
 from billing_app.state.errors import LOADING, loading
-from billing_app.state.rows import DayItem, EventItem, InvoiceSheet, LineItem, PaymentItem
+from billing_app.state.rows.invoices import DayItem, EventItem, InvoiceSheet, LineItem, PaymentItem
 from billing_app.state.session import call, viewer_zone
 
 EVENTS = 20
@@ -75,7 +75,7 @@ class InvoiceState(rx.State):
             await _open(self, chosen)
         shown = str(self.open_line) if self.open_line else ""
         here = address.link(f"/invoices/{self.number}", line=shown)
-        return rx.call_script(f"tallybook.replaceAddress({json.dumps(here)})")
+        return browser("replaceAddress", here)
 
     @rx.event
     async def next_events(self) -> None:

@@ -9,7 +9,8 @@ import reflex as rx
 from billing_app.errors import Unauthenticated
 from billing_app.services.demo_accounts import DEMO_USERS
 from billing_app.settings import get_settings
-from billing_app.state.rows import DemoAccount
+from billing_app.state.browser import browser
+from billing_app.state.rows.people import DemoAccount
 from billing_app.state.session import ROLE_LABELS, authenticated
 
 _MAY = {
@@ -36,4 +37,4 @@ class LoginState(rx.State):
             await authenticated(self)
         except Unauthenticated:
             return None
-        return rx.call_script("tallybook.goOn()")
+        return browser("goOn")

@@ -12,7 +12,7 @@ from sqlmodel import Session
 
 from billing_app import identity
 from billing_app.db import get_database
-from billing_app.domain.actor import Actor
+from billing_app.domain.actor import Actor, Permission
 from billing_app.errors import Unauthenticated
 from billing_app.services import auth
 from billing_app.state.text import zone_named
@@ -33,6 +33,8 @@ class SessionState(rx.State):
     email: str = ""
     role: str = ""
     read_only: bool = False
+    may_write: bool = False
+    may_administer: bool = False
 
     @rx.event
     async def enter(self) -> None:
@@ -43,6 +45,8 @@ class SessionState(rx.State):
         self.email = who.user.email
         self.role = ROLE_LABELS.get(who.actor.role or "", "")
         self.read_only = who.actor.read_only
+        self.may_write = who.actor.may(Permission.WRITE_CUSTOMERS)
+        self.may_administer = who.actor.may(Permission.ADMINISTER)
 
 
 async def authenticated(state: rx.State) -> auth.Authenticated:

@@ -7,10 +7,27 @@ from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel.dates import format_date, format_datetime
+from babel.numbers import get_currency_symbol
 
 from billing_app.documents.words import LOCALE, exact_money, money, month, plan, quantity
 
-__all__ = ["day", "exact_money", "moment", "moment_utc", "money", "month", "plan", "quantity", "zone_named"]
+__all__ = [
+    "currency_symbol",
+    "day",
+    "exact_money",
+    "moment",
+    "moment_utc",
+    "money",
+    "month",
+    "plan",
+    "quantity",
+    "zone_named",
+]
+
+
+def currency_symbol(currency: str) -> str:
+    """`$`, or `KWD` for a currency that has no sign here: for the scales of charts."""
+    return get_currency_symbol(currency, locale=LOCALE)
 
 
 def day(value: date) -> str:

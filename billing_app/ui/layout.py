@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import reflex as rx
 from reflex.style import color_mode, set_color_mode
@@ -12,10 +12,27 @@ from billing_app.state.session import SessionState
 from billing_app.ui import classes
 from billing_app.ui.components.basics import Text, icon, link
 from billing_app.ui.components.brand import wordmark
+from billing_app.ui.components.buttons import admins_only
+from billing_app.ui.components.filters import shortcut
 
 DRAWER = "navigation"
-# What there is, in the order of the navigation: title, path, icon.
-SECTIONS = (("Customers", "/customers", "users"),)
+
+
+class Section(NamedTuple):
+    """A place of the navigation: its title, where it leads, a lucide icon, and who sees it."""
+
+    title: str
+    path: str
+    icon: str
+    admins_only: bool = False
+
+
+# Each page adds its line, in this order: Dashboard, Customers, Plans, Usage, Invoices, Verify,
+# Audit, Settings, Users (for admins).
+SECTIONS = (
+    Section("Customers", "/customers", "users"),
+    Section("Plans", "/plans", "layers"),
+)
 THEMES = (("Light", "light", "sun"), ("Dark", "dark", "moon"), ("System", "system", "monitor"))
 
 _NAV_LINK = (
@@ -28,9 +45,26 @@ _THEME_HERE = f"{_THEME} bg-raised text-ink shadow-[0_0_0_1px_var(--line-strong)
 _THEME_AWAY = f"{_THEME} text-faint hover:text-ink"
 
 
+class Arrivals(rx.Fragment):  # type: ignore[misc]
+    """Tells assets/app.js of every address that the router arrives at, and how to go to another."""
+
+    def add_imports(self) -> Any:
+        """The router's hooks, and React's."""
+        return {"react-router": ["useLocation", "useNavigate"], "react": ["useEffect"]}
+
+    def add_hooks(self) -> list[str]:
+        """After each arrival."""
+        return [
+            "const arrivedAt = useLocation();",
+            "const goTo = useNavigate();",
+            "useEffect(() => { window.tallybook?.arrived(goTo); }, [arrivedAt, goTo]);",
+        ]
+
+
 def page(title: Text, section: str, *content: rx.Component, above: Any = None) -> rx.Component:
     """A page of `section`, with its title in the top bar. `above` is the way back up, if any."""
     return rx.el.div(
+        Arrivals.create(),
         rx.el.a(
             "Skip to content",
             href="#content",
@@ -45,7 +79,8 @@ def page(title: Text, section: str, *content: rx.Component, above: Any = None) -
             rx.el.main(
                 *content,
                 id="content",
-                class_name="w-full max-w-7xl px-4 py-5 md:px-8 md:py-7 print:max-w-none print:p-0",
+                tab_index=-1,
+                class_name="w-full outline-none max-w-7xl px-4 py-5 md:px-8 md:py-7 print:max-w-none print:p-0",
             ),
             class_name="flex min-w-0 flex-1 flex-col",
         ),
@@ -66,17 +101,40 @@ def _sidebar(section: str) -> rx.Component:
 
 def _navigation(section: str) -> rx.Component:
     return rx.el.nav(
-        *[
-            link(
-                rx.fragment(icon(icon_name), title),
-                path,
-                _NAV_HERE if title == section else _NAV_AWAY,
-                custom_attrs={"aria-current": "page"} if title == section else {},
-            )
-            for title, path, icon_name in SECTIONS
-        ],
+        *[admins_only(_way(each, section)) if each.admins_only else _way(each, section) for each in SECTIONS],
         aria_label="Main",
         class_name="flex flex-col gap-0.5",
+    )
+
+
+def _way(to: Section, here: str) -> rx.Component:
+    return link(
+        rx.fragment(icon(to.icon), to.title),
+        to.path,
+        _NAV_HERE if to.title == here else _NAV_AWAY,
+        custom_attrs={"aria-current": "page"} if to.title == here else {},
+    )
+
+
+def _search(class_name: str) -> rx.Component:
+    """Finds customers from anywhere; not shown on a page that has a search of its own."""
+    return rx.el.form(
+        icon("search", 16, "pointer-events-none absolute left-2.5 top-2 text-faint"),
+        rx.el.input(
+            name="search",
+            type="search",
+            aria_label="Find a customer",
+            placeholder="Find a customer",
+            auto_complete="off",
+            max_length=200,
+            class_name="h-8 w-full rounded-md border border-field-line bg-raised pl-8 pr-8 text-sm text-ink"
+            " placeholder:text-faint focus-visible:outline-offset-0",
+            custom_attrs={"data-search": "", "aria-keyshortcuts": "/"},
+        ),
+        shortcut("/"),
+        role="search",
+        class_name=f"relative {class_name}",
+        custom_attrs={"data-find": "/customers"},
     )
 
 
@@ -92,8 +150,9 @@ def _drawer(section: str) -> rx.Component:
                 class_name=classes.BUTTON_ICON,
                 custom_attrs={"popoverTarget": DRAWER, "popoverTargetAction": "hide"},
             ),
-            class_name="mb-5 flex items-center justify-between pl-2.5",
+            class_name="mb-4 flex items-center justify-between pl-2.5",
         ),
+        _search("mb-4"),
         _navigation(section),
         rx.el.div(
             rx.el.div(SessionState.name, class_name="truncate text-sm font-medium text-ink"),
@@ -123,6 +182,8 @@ def _top_bar(title: Text, above: Any) -> rx.Component:
             class_name="flex min-w-0 items-center gap-2",
         ),
         rx.el.div(
+            # The page's own search, where it has one, is the one that there is.
+            _search("hidden w-56 lg:block [:root:has(main_[data-search])_&]:hidden"),
             rx.el.div(_theme_switch(), class_name="hidden md:block"),
             _person(),
             rx.el.button(
@@ -182,6 +243,11 @@ def _theme_switch() -> rx.Component:
         aria_label="Theme",
         class_name="inline-flex gap-0.5 rounded-md bg-hover p-0.5",
     )
+
+
+def toaster() -> rx.Component:
+    """Where toasts appear; their colours are in assets/app.css."""
+    return rx.toast.provider(rich_colors=False, close_button=False, position="bottom-right", visible_toasts=3)
 
 
 def _connection_lost() -> rx.Component:

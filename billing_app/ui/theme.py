@@ -5,7 +5,8 @@ COLORS = {
     for name in (
         *("ground", "sunken", "raised", "hover", "line", "line-strong", "field-line", "bone", "bar"),
         *("ink", "soft", "faint", "accent", "accent-soft"),
-        *("button", "button-hover", "on-button"),
+        *("button", "button-hover", "on-button", "danger", "danger-hover"),
+        *("chart-1", "chart-2", "chart-3"),
         *("good", "good-soft", "warn", "warn-soft", "bad", "bad-soft"),
         *("quiet", "quiet-soft", "hold", "hold-soft", "late", "late-soft"),
     )

@@ -9,7 +9,7 @@ import pytest
 
 import billing_app.state
 
-FILES = sorted(Path(billing_app.state.__file__).parent.glob("*.py"))
+FILES = sorted(Path(billing_app.state.__file__).parent.rglob("*.py"))
 MEANT = {"rx.event", "rx.var", "rx.event(background=True)"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import reflex as rx
 
 from billing_app.state.invoice import InvoiceState
-from billing_app.state.rows import DayItem, EventItem, LineItem
+from billing_app.state.rows.invoices import DayItem, EventItem, LineItem
 from billing_app.ui import classes
 from billing_app.ui.components.basics import icon, late_badge
 

@@ -6,12 +6,17 @@ from typing import Any
 
 import reflex as rx
 
+from billing_app.state.lists import Pages, Sorting
 from billing_app.ui import classes
 from billing_app.ui.components.basics import bone, icon, link
 
 
-def table(label: str, head: list[rx.Component], body: Any) -> rx.Component:
-    """A table in its frame. `label` is what a screen reader calls it."""
+def table(label: str, head: list[rx.Component], body: Any, *, tall: bool = False) -> rx.Component:
+    """A table in its frame. `label` is what a screen reader calls it.
+
+    A `tall` one scrolls inside itself under its head; on a narrow screen columns that are
+    `wide_only` are left to a caption in the first one.
+    """
     return rx.el.div(
         rx.el.table(
             rx.el.thead(rx.el.tr(*head)),
@@ -19,7 +24,8 @@ def table(label: str, head: list[rx.Component], body: Any) -> rx.Component:
             class_name=classes.TABLE,
             aria_label=label,
         ),
-        class_name=classes.TABLE_FRAME,
+        class_name=classes.TABLE_FRAME_TALL if tall else classes.TABLE_FRAME,
+        tab_index=0 if tall else None,
     )
 
 
@@ -36,6 +42,31 @@ def number_column(title: str, *, wide_only: bool = False) -> rx.Component:
         title,
         scope="col",
         class_name=f"{classes.TH_NUMBER} {classes.WIDE_ONLY}" if wide_only else classes.TH_NUMBER,
+    )
+
+
+def sort_column(
+    title: str, sorting: rx.Var[Sorting], *, number: bool = False, wide_only: bool = False
+) -> rx.Component:
+    """The head of a column that the list can be sorted by: a link, as the order is in the address."""
+    look = classes.TH_NUMBER if number else classes.TH
+    return rx.el.th(
+        link(
+            rx.fragment(
+                title,
+                rx.match(
+                    sorting.direction,
+                    ("ascending", icon("arrow-up", 12)),
+                    ("descending", icon("arrow-down", 12)),
+                    icon("arrow-up", 12, "shrink-0 opacity-0 group-hover:opacity-50"),
+                ),
+            ),
+            sorting.href,
+            "group inline-flex items-center gap-1 rounded hover:text-ink",
+        ),
+        scope="col",
+        class_name=f"{look} {classes.WIDE_ONLY}" if wide_only else look,
+        custom_attrs={"aria-sort": sorting.direction},
     )
 
 
@@ -57,6 +88,11 @@ def table_bones(rows: int = 8) -> rx.Component:
         *[line for _ in range(rows)],
         class_name=f"{classes.PANEL} overflow-hidden",
     )
+
+
+def page_links(pages: rx.Var[Pages]) -> rx.Component:
+    """The links to the pages before and after a list's page."""
+    return pagination(pages.previous_href, pages.next_href)
 
 
 def pagination(previous_href: rx.Var[str], next_href: rx.Var[str]) -> rx.Component:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import reflex as rx
 
 from billing_app.state.customer import CustomerState
-from billing_app.state.rows import InvoiceItem
+from billing_app.state.rows.invoices import InvoiceItem
 from billing_app.ui import classes
 from billing_app.ui.components.basics import (
     Text,

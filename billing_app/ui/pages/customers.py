@@ -5,13 +5,14 @@ from __future__ import annotations
 import reflex as rx
 
 from billing_app.state.customers import CustomersState
-from billing_app.state.rows import CustomerItem
+from billing_app.state.rows.customers import CustomerItem
 from billing_app.ui import classes
-from billing_app.ui.components.basics import by_phase, customer_badge, icon, link, notice
+from billing_app.ui.components.basics import by_phase, customer_badge, link, notice
+from billing_app.ui.components.filters import filters, search_filter, select_filter
 from billing_app.ui.components.tables import (
     column,
     number_column,
-    pagination,
+    page_links,
     row_link,
     table,
     table_bones,
@@ -24,7 +25,7 @@ def customers() -> rx.Component:
     return page(
         "Customers",
         "Customers",
-        _search(),
+        _filters(),
         by_phase(
             CustomersState.phase,
             CustomersState.problem,
@@ -35,27 +36,12 @@ def customers() -> rx.Component:
     )
 
 
-def _search() -> rx.Component:
-    return rx.el.div(
-        icon("search", 16, "pointer-events-none absolute left-3 top-2.5 text-faint"),
-        rx.el.input(
-            key=CustomersState.search_field.to_string(),
-            default_value=CustomersState.search,
-            on_change=CustomersState.search_for.debounce(180),
-            type="search",
-            aria_label="Search customers",
-            placeholder="Search by name or email",
-            auto_complete="off",
-            class_name=f"{classes.INPUT} pl-9",
-            custom_attrs={"data-search": "", "aria-keyshortcuts": "/"},
+def _filters() -> rx.Component:
+    return filters(
+        search_filter("Search customers", "Search by name, email or key"),
+        select_filter(
+            "Status", "status", [("", "All statuses"), ("active", "Active"), ("suspended", "Suspended")]
         ),
-        rx.el.kbd(
-            "/",
-            class_name="pointer-events-none absolute right-2 top-2 hidden h-5 items-center rounded border"
-            " border-line bg-sunken px-1.5 font-sans text-xs text-faint md:inline-flex",
-        ),
-        role="search",
-        class_name="relative mb-4 max-w-sm",
     )
 
 
@@ -72,7 +58,7 @@ def _table() -> rx.Component:
             ],
             rx.foreach(CustomersState.rows, _row),
         ),
-        pagination(CustomersState.previous_href, CustomersState.next_href),
+        page_links(CustomersState.pages),
     )
 
 
@@ -104,11 +90,11 @@ def _row(customer: rx.Var[CustomerItem]) -> rx.Component:
 def _empty() -> rx.Component:
     return rx.el.div(
         rx.cond(
-            CustomersState.search != "",
+            CustomersState.is_filtered,
             notice(
                 "search-x",
                 "No customer matches",
-                rx.fragment("Nothing has “", CustomersState.search, "” in its name or email."),
+                "Nobody is found by what is searched for and chosen above.",
                 link("Show all customers", "/customers", classes.BUTTON),
             ),
             notice(

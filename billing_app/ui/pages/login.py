@@ -5,7 +5,7 @@ from __future__ import annotations
 import reflex as rx
 
 from billing_app.state.login import LoginState
-from billing_app.state.rows import DemoAccount
+from billing_app.state.rows.people import DemoAccount
 from billing_app.ui import classes
 from billing_app.ui.components.basics import field, icon
 from billing_app.ui.components.brand import mark

@@ -1,38 +1,8 @@
-"""All that may reach a browser: frozen rows of strings, made from what services return."""
+"""Rows of invoices, and what they are made of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-
-
-@dataclass(frozen=True)
-class CustomerItem:
-    """A row of the list of customers."""
-
-    href: str = ""
-    name: str = ""
-    email: str = ""
-    key: str = ""
-    plan: str = ""
-    status: str = ""
-    outstanding: str = ""
-    owes: bool = False
-
-
-@dataclass(frozen=True)
-class CustomerHeader:
-    """Who a customer is."""
-
-    name: str = ""
-    key: str = ""
-    email: str = ""
-    address: str = ""
-    plan: str = ""
-    status: str = ""
-    currency: str = ""
-    since: str = ""
-    outstanding: str = ""
-    owes: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,13 +90,3 @@ class EventItem:
     key: str = ""
     quantity: str = ""
     recorded_by: str = ""
-
-
-@dataclass(frozen=True)
-class DemoAccount:
-    """An account of the demo, shown on the sign-in page of a demo and nowhere else."""
-
-    label: str = ""
-    email: str = ""
-    password: str = ""
-    may: str = ""

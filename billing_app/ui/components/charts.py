@@ -1,0 +1,202 @@
+"""Charts in a frame that turns over to the same numbers as a table. Points: state/charts.py."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import reflex as rx
+
+from billing_app.ui.components.basics import Text, icon
+
+Points = rx.Var[list[dict[str, Any]]]
+COLORS = ("var(--chart-1)", "var(--chart-2)", "var(--chart-3)")
+_SWATCHES = ("bg-chart-1", "bg-chart-2", "bg-chart-3")
+_TICK = {"fill": "var(--faint)", "fontSize": 11}
+_MARGIN = {"top": 8, "right": 8, "bottom": 0, "left": 0}
+
+
+class Series(NamedTuple):
+    """What one colour stands for: its name in the points, and for people. Three at most."""
+
+    key: str
+    name: str
+
+
+def chart_frame(
+    title: Text,
+    scale: str,
+    series: list[Series],
+    points: Points,
+    drawing: rx.Component,
+    *,
+    height: str = "h-56",
+) -> rx.Component:
+    """A chart with what its colours mean, and a switch to its numbers; `scale` heads their first column."""
+    return rx.el.figure(
+        rx.el.figcaption(
+            rx.el.span(title, class_name="min-w-0 truncate text-sm font-semibold"),
+            _meanings(series) if len(series) > 1 else rx.fragment(),
+            rx.el.button(
+                icon("table-2", 14),
+                type="button",
+                aria_label="Show as a table",
+                title="Show as a table",
+                class_name="-my-1 ml-auto inline-flex size-7 shrink-0 items-center justify-center rounded-md"
+                " text-faint hover:bg-hover hover:text-ink aria-pressed:bg-hover aria-pressed:text-ink",
+                custom_attrs={"data-action": "turn", "aria-pressed": "false"},
+            ),
+            class_name="mb-2 flex flex-wrap items-center gap-x-4 gap-y-1",
+        ),
+        rx.el.div(drawing, class_name=height, custom_attrs={"data-drawing": "", "aria-hidden": "true"}),
+        rx.el.div(
+            _numbers(scale, series, points),
+            class_name=f"{height} overflow-auto",
+            tab_index=0,
+            custom_attrs={"data-numbers": ""},
+        ),
+        class_name="min-w-0",
+        custom_attrs={"data-frame": ""},
+    )
+
+
+def area_chart(series: list[Series], points: Points, **scales: Any) -> rx.Component:
+    """A quantity over time, or along a scale (`along=True`: points with an `x`)."""
+    areas = [
+        rx.recharts.area(
+            data_key=each.key,
+            name=each.name,
+            stroke=color,
+            fill=color,
+            stroke_width=2,
+            type_="linear",
+            is_animation_active=False,
+            active_dot={"stroke": "var(--raised)", "strokeWidth": 2, "fill": color, "r": 4},
+            custom_attrs={"fillOpacity": 0.1},
+        )
+        for each, color in zip(series, COLORS, strict=False)
+    ]
+    return rx.recharts.area_chart(*_scales(**scales), *areas, data=points, margin=_MARGIN)
+
+
+def bar_chart(series: list[Series], points: Points, *, stacked: bool = True, **scales: Any) -> rx.Component:
+    """Amounts of months or groups; stacked when they add up to something."""
+    bars = [
+        rx.recharts.bar(
+            data_key=each.key,
+            name=each.name,
+            fill=color,
+            max_bar_size=40,
+            is_animation_active=False,
+            **({"stack_id": "all"} if stacked else {}),
+        )
+        for each, color in zip(series, COLORS, strict=False)
+    ]
+    return rx.recharts.bar_chart(*_scales(**scales), *bars, data=points, margin=_MARGIN)
+
+
+def level(value: Any, label: Text) -> rx.Component:
+    """A line across a chart, such as what is included: pass it as `extra=`."""
+    return rx.recharts.reference_line(
+        y=value,
+        stroke="var(--line-strong)",
+        custom_attrs={"strokeDasharray": "4 4", "label": {"value": label, "position": "insideTopRight",
+                      "fill": "var(--faint)", "fontSize": 11}},
+    )  # fmt: skip
+
+
+def _scales(
+    *, unit: Text = "", along: bool = False, compact: bool = False, extra: rx.Component | None = None
+) -> list[rx.Component]:
+    """Light grid, a real zero, and texts (not the drawn numbers) in the tooltip."""
+    place = {"data_key": "x", "type_": "number", "domain": [0, "dataMax"]} if along else {"data_key": "label"}
+    axis = {"axis_line": False, "tick_line": False, "tick": _TICK, "stroke": "var(--line)"}
+    return [
+        rx.recharts.cartesian_grid(
+            vertical=False, stroke="var(--line)", custom_attrs={"strokeDasharray": ""}
+        ),
+        rx.recharts.x_axis(
+            **place,
+            **axis,
+            min_tick_gap=24,
+            tick_count=4,
+            custom_attrs={"tickFormatter": _short("") if along else _as_is(), "interval": "preserveStartEnd"},
+        ),
+        rx.recharts.y_axis(
+            **axis,
+            width=44,
+            domain=[0, "auto"],
+            tick_count=3 if compact else 5,
+            custom_attrs={"tickFormatter": _short(unit)},
+        ),
+        rx.recharts.graphing_tooltip(
+            is_animation_active=False,
+            cursor={"stroke": "var(--line-strong)", "fill": "var(--hover)"},
+            content_style={
+                "background": "var(--raised)",
+                "border": "1px solid var(--line-strong)",
+                "borderRadius": "8px",
+                "padding": "8px 10px",
+                "fontSize": "12px",
+                "lineHeight": "16px",
+            },
+            label_style={"color": "var(--ink)", "fontWeight": 500},
+            item_style={"color": "var(--soft)", "padding": 0},
+            custom_attrs={
+                "formatter": rx.Var("((value, name, item) => [item.payload[item.dataKey + '_text'], name])"),
+                "labelFormatter": rx.Var("((label, items) => items?.[0]?.payload?.label ?? label)"),
+            },
+        ),
+        *([extra] if extra is not None else []),
+    ]
+
+
+def _as_is() -> rx.Var[Any]:
+    return rx.Var("((text) => text)")
+
+
+def _short(unit: Text) -> rx.Var[Any]:
+    """A tick: `$1.2K`. Exact numbers are in the tooltip and the table."""
+    sign = rx.Var.create(unit)
+    return rx.Var(
+        f"((number) => {sign!s} + new Intl.NumberFormat('en-US', {{ notation: 'compact' }}).format(number))",
+        _var_data=sign._get_all_var_data(),
+    )
+
+
+def _meanings(series: list[Series]) -> rx.Component:
+    return rx.el.ul(
+        *[
+            rx.el.li(
+                rx.el.span(class_name=f"size-2 rounded-sm {swatch}", aria_hidden=True),
+                each.name,
+                class_name="inline-flex items-center gap-1.5",
+            )
+            for each, swatch in zip(series, _SWATCHES, strict=False)
+        ],
+        class_name="flex flex-wrap gap-x-3 text-xs text-soft",
+    )
+
+
+def _numbers(scale: str, series: list[Series], points: Points) -> rx.Component:
+    head = "sticky top-0 bg-raised py-1 text-xs font-medium text-faint"
+    number = "border-t border-line py-1 text-right"
+    return rx.el.table(
+        rx.el.thead(
+            rx.el.tr(
+                rx.el.th(scale, scope="col", class_name=f"{head} text-left"),
+                *[rx.el.th(each.name, scope="col", class_name=f"{head} text-right") for each in series],
+            )
+        ),
+        rx.el.tbody(
+            rx.foreach(
+                points,
+                lambda point: rx.el.tr(
+                    rx.el.th(
+                        point["label"], scope="row", class_name=f"{number} !text-left font-normal text-soft"
+                    ),
+                    *[rx.el.td(point[f"{each.key}_text"], class_name=number) for each in series],
+                ),
+            )
+        ),
+        class_name="w-full text-xs tabular-nums",
+    )

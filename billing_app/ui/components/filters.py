@@ -1,0 +1,74 @@
+"""Narrowing a list: fields and links whose values live in the address, written there by assets/app.js."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import reflex as rx
+
+from billing_app.ui import classes
+from billing_app.ui.components.basics import Flag, Text, icon, link
+from billing_app.ui.components.fields import option_elements
+
+
+def filters(*fields: rx.Component) -> rx.Component:
+    """The bar above a list. Outside of `by_phase`: it stays while the list is read again."""
+    return rx.el.form(
+        *fields,
+        role="search",
+        class_name="mb-4 flex flex-wrap items-center gap-2",
+        custom_attrs={"data-filters": ""},
+    )
+
+
+def search_filter(label: str, placeholder: str, name: str = "search") -> rx.Component:
+    """Searches as somebody types, without a step back for each letter. `/` leads to it."""
+    return rx.el.div(
+        icon("search", 16, "pointer-events-none absolute left-2.5 top-2 text-faint"),
+        rx.el.input(
+            name=name,
+            type="search",
+            aria_label=label,
+            placeholder=placeholder,
+            auto_complete="off",
+            max_length=200,
+            class_name="h-8 w-full rounded-md border border-field-line bg-raised pl-8 pr-8 text-sm text-ink"
+            " placeholder:text-faint focus-visible:outline-offset-0",
+            custom_attrs={"data-search": "", "aria-keyshortcuts": "/"},
+        ),
+        shortcut("/"),
+        class_name="relative w-full sm:w-72",
+    )
+
+
+def select_filter(label: str, name: str, options: list[tuple[str, str]] | rx.Var[Any]) -> rx.Component:
+    """One of `options`, the first with an empty value for all of them."""
+    return rx.el.select(
+        option_elements(options), name=name, aria_label=label, class_name=classes.FILTER, default_value=""
+    )
+
+
+def shortcut(key: str) -> rx.Component:
+    """The key that leads to the field it stands in."""
+    return rx.el.kbd(
+        key,
+        class_name="pointer-events-none absolute right-1.5 top-1.5 hidden h-5 items-center rounded border"
+        " border-line bg-sunken px-1.5 font-sans text-xs text-faint md:inline-flex",
+        aria_hidden=True,
+    )
+
+
+def segments(label: str, *choices: tuple[str, Text, Flag]) -> rx.Component:
+    """A few alternatives side by side, as links: text, address, and whether it is shown now."""
+    return rx.el.nav(
+        *[
+            rx.cond(
+                here,
+                link(text, href, classes.SEGMENT_HERE, custom_attrs={"aria-current": "page"}),
+                link(text, href, classes.SEGMENT_AWAY),
+            )
+            for text, href, here in choices
+        ],
+        aria_label=label,
+        class_name=classes.SEGMENTS,
+    )

@@ -1,0 +1,234 @@
+"""Every part of the pages on one page, for who works on them: served by `make dev` alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import reflex as rx
+
+from billing_app.state.charts import point
+from billing_app.state.forms import Form
+from billing_app.state.lists import Pages, Sorting
+from billing_app.ui import classes
+from billing_app.ui.components.basics import (
+    customer_badge,
+    failed,
+    late_badge,
+    notice,
+    payment_badge,
+)
+from billing_app.ui.components.buttons import admins_only, button, icon_button, submit_button, writers_only
+from billing_app.ui.components.cards import card, progress, stat
+from billing_app.ui.components.charts import Series, area_chart, bar_chart, chart_frame, level
+from billing_app.ui.components.dialogs import confirm_dialog, form_dialog
+from billing_app.ui.components.fields import FormOf, checkbox, select_field, text_area, text_field
+from billing_app.ui.components.filters import filters, search_filter, segments, select_filter
+from billing_app.ui.components.menus import menu, menu_item, menu_link
+from billing_app.ui.components.tables import column, page_links, row_link, sort_column, table, table_bones
+from billing_app.ui.layout import page
+
+_MONTHS = ("June", "July", "August", "September", "October", "November")
+_REVENUE = [Series("base", "Base"), Series("overage", "Overage"), Series("late", "Late usage")]
+_USAGE = [Series("units", "Units")]
+_STATUSES = [("", "All statuses"), ("paid", "Paid"), ("overdue", "Overdue")]
+
+
+def design() -> rx.Component:
+    """The parts, each under its name."""
+    return page(
+        "Design",
+        "Design",
+        rx.el.div(
+            _buttons(), _badges(), _stats(), _charts(), _lists(), _forms(), _states(),
+            class_name="flex flex-col gap-8",
+        ),
+    )  # fmt: skip
+
+
+def _part(name: str, *content: Any) -> rx.Component:
+    return rx.el.section(
+        rx.el.h2(name, class_name="mb-3 text-sm font-semibold"),
+        *content,
+        class_name="min-w-0",
+    )
+
+
+def _row(*content: Any) -> rx.Component:
+    return rx.el.div(*content, class_name="flex flex-wrap items-center gap-2")
+
+
+def _buttons() -> rx.Component:
+    return _part(
+        "Buttons, menus, toasts",
+        _row(
+            button("Record payment", "plus", look="primary"),
+            button("Export CSV", "download"),
+            button("Cancel", look="quiet"),
+            button("Suspend", look="danger"),
+            button("Not now", disabled=True),
+            rx.el.div(submit_button("Saving"), custom_attrs={"data-busy-example": ""}),
+            icon_button("Refresh", "rotate-cw"),
+            menu(
+                "design-menu",
+                "Actions",
+                menu_item("Edit", "pencil"),
+                menu_link("Its invoices", "/customers", "file-text"),
+                menu_item("Archive", "archive", danger=True),
+            ),
+            button("Toast", on_click=rx.toast.success("Growth, version 2, can be sold now")),
+            button("Refusal", on_click=rx.toast.error("October 2026 is already invoiced: ACME-0003")),
+            writers_only(rx.el.span("Who may write sees this", class_name=classes.CAPTION)),
+            admins_only(rx.el.span("An admin sees this", class_name=classes.CAPTION)),
+        ),
+    )
+
+
+def _badges() -> rx.Component:
+    return _part(
+        "Badges",
+        _row(
+            *[
+                payment_badge(rx.Var.create(status))
+                for status in ("paid", "partially_paid", "overdue", "unpaid")
+            ],
+            customer_badge(rx.Var.create("active")),
+            customer_badge(rx.Var.create("suspended")),
+            late_badge(),
+        ),
+    )
+
+
+def _stats() -> rx.Component:
+    return _part(
+        "Cards",
+        rx.el.div(
+            stat("MRR", "$12,480.00", "32 customers", "/customers"),
+            stat("Outstanding", "$1,204.50", "in 14 invoices", "/customers"),
+            stat("Usage this month", "1,204,331", "+12% on October to the 22nd"),
+            card("A card", rx.el.p("With what it holds.", class_name="text-soft"), actions=button("Edit")),
+            class_name="grid grid-cols-1 gap-4 sm:grid-cols-2 xl:grid-cols-4",
+        ),
+        rx.el.div(progress("Invoicing October 2026", 6200, 10000, "6,200 of 10,000"), class_name="mt-4"),
+    )
+
+
+def _charts() -> rx.Component:
+    revenue = rx.Var.create(
+        [
+            point(
+                month,
+                base=(2900 + 90 * at, f"${2900 + 90 * at:,}.00"),
+                overage=(410 + 160 * at, f"${410 + 160 * at}.00"),
+                late=(60 * (at % 3), f"${60 * (at % 3)}.00"),
+            )
+            for at, month in enumerate(_MONTHS)
+        ]
+    )
+    usage = rx.Var.create(
+        [point(f"Nov {day}", units=(day * 37 % 29 * 40, f"{day * 37 % 29 * 40:,}")) for day in range(1, 31)]
+    )
+    return _part(
+        "Charts",
+        rx.el.div(
+            rx.el.div(
+                chart_frame(
+                    "Revenue", "Month", _REVENUE, revenue, bar_chart(_REVENUE, revenue, unit="$")
+                ),
+                class_name=f"{classes.PANEL} px-5 py-4",
+            ),
+            rx.el.div(
+                chart_frame(
+                    "Usage per day", "Day", _USAGE, usage,
+                    area_chart(_USAGE, usage, extra=level(1000, "Included")),
+                ),
+                class_name=f"{classes.PANEL} px-5 py-4",
+            ),
+            class_name="grid grid-cols-1 gap-4 lg:grid-cols-2",
+        ),
+    )  # fmt: skip
+
+
+def _lists() -> rx.Component:
+    rows = [("ACME-0003", "$38.13", "overdue"), ("ACME-0002", "$29.00", "paid")]
+    return _part(
+        "A list",
+        filters(
+            search_filter("Search", "Search by number"),
+            select_filter("Status", "status", _STATUSES),
+            segments("Which", ("Current", "/design", True), ("All", "/design?show=all", False)),
+        ),
+        table(
+            "Invoices",
+            [
+                sort_column("Number", rx.Var.create(Sorting("/design?sort=-number", "ascending"))),
+                column("Status"),
+                sort_column("Total", rx.Var.create(Sorting("/design?sort=total")), number=True),
+            ],
+            rx.fragment(
+                *[
+                    rx.el.tr(
+                        rx.el.td(row_link(number, "/design"), class_name=classes.TD_MAIN),
+                        rx.el.td(payment_badge(rx.Var.create(status)), class_name=classes.TD),
+                        rx.el.td(total, class_name=classes.TD_AMOUNT),
+                        class_name=classes.TR_LINK,
+                    )
+                    for number, total, status in rows
+                ]
+            ),
+            tall=True,
+        ),
+        page_links(rx.Var.create(Pages("", "/design?page=2"))),
+    )
+
+
+def _forms() -> rx.Component:
+    plain = FormOf("design-form", rx.Var.create(Form(title="Edit Acme", start={"name": "Acme"})))
+    wrong = FormOf(
+        "design-refused",
+        rx.Var.create(
+            Form(
+                title="Refused",
+                start={"name": "", "address": "1 Ledger Lane", "plan": "b"},
+                errors={"name": "Must not be empty."},
+                newer={"address": "2 Ledger Lane\nLondon"},
+                problem="October 2026 is already invoiced: ACME-0003",
+                problem_href="/invoices/ACME-0003",
+                problem_link="Open ACME-0003",
+            )
+        ),
+    )
+    asks = FormOf("design-asks", rx.Var.create(Form(title="Archive Growth, version 1?")))
+    return _part(
+        "Dialogs",
+        _row(*[_opener(at) for at in (plain, wrong, asks)]),
+        *[form_dialog(at, rx.console_log("sent"), *_fields(at)) for at in (plain, wrong)],
+        confirm_dialog(asks, rx.console_log("sent"), "Nobody new can be put on it.", submit="Archive"),
+    )
+
+
+def _opener(at: FormOf) -> rx.Component:
+    return button(at.form.title, custom_attrs={"data-action": "open-dialog", "data-dialog": at.name})
+
+
+def _fields(at: FormOf) -> list[rx.Component]:
+    return [
+        text_field(at, "name", "Name", help_text="As it stands on invoices"),
+        text_area(at, "address", "Billing address"),
+        select_field(at, "plan", "Plan", [("a", "Starter"), ("b", "Growth")]),
+        checkbox(at, "now", "From this month", help_text="Otherwise from the next"),
+    ]
+
+
+def _states() -> rx.Component:
+    return _part(
+        "Loading, empty, failed",
+        rx.el.div(
+            table_bones(3),
+            rx.el.div(
+                notice("users", "No customers yet", "They appear here.", button("New customer", "plus")),
+                class_name=classes.PANEL,
+            ),
+            failed(rx.Var.create("The database does not answer. Try again in a moment.")),
+            class_name="grid grid-cols-1 gap-4 xl:grid-cols-3",
+        ),
+    )

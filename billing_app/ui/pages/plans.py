@@ -1,0 +1,237 @@
+"""The plans: what is sold and at what price. docs/pages.md explains pages by this one."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from billing_app.state.plans import ARCHIVE, PLAN, PlansState
+from billing_app.state.rows.plans import PlanItem, VersionItem
+from billing_app.ui import classes
+from billing_app.ui.components.basics import bone, by_phase, icon, link, notice
+from billing_app.ui.components.buttons import button, icon_button, writers_only
+from billing_app.ui.components.charts import Series, area_chart, chart_frame
+from billing_app.ui.components.dialogs import confirm_dialog, form_dialog
+from billing_app.ui.components.fields import FormOf, text_field
+from billing_app.ui.components.filters import segments
+from billing_app.ui.components.menus import menu, menu_item
+from billing_app.ui.components.tables import page_links
+from billing_app.ui.layout import page
+
+_COST = [Series("cost", "Cost of a month")]
+_GRID = "grid grid-cols-1 gap-4 lg:grid-cols-2 2xl:grid-cols-3"
+
+
+def plans() -> rx.Component:
+    """Cards, and the dialogs that open from them."""
+    return page(
+        "Plans",
+        "Plans",
+        rx.el.div(
+            _shown(), writers_only(_new_button("primary")), class_name="mb-4 flex justify-between gap-2"
+        ),
+        by_phase(
+            PlansState.phase,
+            PlansState.problem,
+            loading=_bones(),
+            missing=rx.fragment(),
+            ready=rx.cond(
+                PlansState.rows.length() > 0,
+                rx.fragment(
+                    rx.el.div(rx.foreach(PlansState.rows, _card), class_name=_GRID),
+                    page_links(PlansState.pages),
+                ),
+                _empty(),
+            ),
+        ),
+        _plan_dialog(),
+        _archive_dialog(),
+    )
+
+
+def _shown() -> rx.Component:
+    show = PlansState.show
+    return segments(
+        "Which plans",
+        ("Current", "/plans", (show != "archived") & (show != "all")),
+        ("Archived", "/plans?show=archived", show == "archived"),
+        ("All", "/plans?show=all", show == "all"),
+    )
+
+
+def _new_button(look: str) -> rx.Component:
+    return button("New plan", "plus", look=look, on_click=PlansState.open_new)
+
+
+def _card(plan: rx.Var[PlanItem]) -> rx.Component:
+    return rx.el.article(
+        rx.el.div(
+            rx.el.h2(plan.name, class_name="min-w-0 truncate text-base font-semibold leading-6"),
+            rx.el.span(plan.version, class_name=f"{classes.BADGE_QUIET} tabular-nums"),
+            rx.cond(plan.is_archived, rx.el.span("Archived", class_name=classes.BADGE_HOLD)),
+            writers_only(rx.el.div(_menu(plan), class_name="-my-1 -mr-2 ml-auto")),
+            class_name="flex items-center gap-2",
+        ),
+        rx.el.div(
+            rx.el.span(plan.price, class_name=classes.FIGURE),
+            rx.el.span("a month", class_name="text-sm text-soft"),
+            class_name="mt-2 flex items-baseline gap-1.5",
+        ),
+        rx.el.dl(
+            _term("Included", plan.included, "units"),
+            _term("Beyond", plan.overage, "a unit"),
+            rx.el.div(
+                rx.el.dt("On it this month", class_name=classes.EYEBROW),
+                rx.el.dd(link(plan.customers, plan.customers_href), class_name="mt-0.5 tabular-nums"),
+            ),
+            class_name="mt-4 grid grid-cols-2 gap-x-4 gap-y-3 text-sm sm:grid-cols-3",
+        ),
+        rx.el.div(
+            chart_frame(
+                "Cost against units",
+                "Units",
+                _COST,
+                plan.curve,
+                area_chart(_COST, plan.curve, unit=plan.symbol, along=True, compact=True),
+                height="h-32",
+            ),
+            class_name="mt-4 border-t border-line pt-3",
+        ),
+        rx.cond(plan.earlier_count != "", _earlier(plan)),
+        class_name=f"{classes.PANEL} flex min-w-0 flex-col px-5 py-4",
+        custom_attrs={"aria-label": plan.name},
+    )
+
+
+def _term(name: str, value: rx.Var[str], unit: str) -> rx.Component:
+    return rx.el.div(
+        rx.el.dt(name, class_name=classes.EYEBROW),
+        rx.el.dd(value, " ", rx.el.span(unit, class_name="text-soft"), class_name="mt-0.5 tabular-nums"),
+    )
+
+
+def _menu(plan: rx.Var[PlanItem]) -> rx.Component:
+    return menu(
+        f"plan-menu-{plan.plan_id}",
+        f"Actions for {plan.name}",
+        menu_item("New version", "copy-plus", on_click=PlansState.open_version(plan.plan_id)),
+        rx.cond(
+            ~plan.is_archived,
+            menu_item("Archive", "archive", danger=True, on_click=PlansState.open_archive(plan.plan_id)),
+        ),
+    )
+
+
+def _earlier(plan: rx.Var[PlanItem]) -> rx.Component:
+    return rx.el.details(
+        rx.el.summary(
+            icon("chevron-right", 14, "shrink-0 transition-transform duration-100 group-open:rotate-90"),
+            plan.earlier_count,
+            class_name="-ml-1 inline-flex h-6 cursor-pointer items-center gap-1 rounded px-1 text-xs font-medium"
+            " text-soft hover:bg-hover hover:text-ink [&::-webkit-details-marker]:hidden",
+        ),
+        rx.el.ul(
+            rx.foreach(plan.earlier, _version), class_name="mt-1 divide-y divide-line text-xs tabular-nums"
+        ),
+        class_name="group mt-3 border-t border-line pt-2",
+    )
+
+
+def _version(version: rx.Var[VersionItem]) -> rx.Component:
+    return rx.el.li(
+        rx.el.div(
+            rx.el.span(version.title, class_name="font-medium text-ink"),
+            rx.cond(version.is_archived, " · Archived", ""),
+            rx.el.span(" · ", version.customers),
+            rx.el.div(version.terms),
+            class_name="min-w-0 text-soft",
+        ),
+        rx.cond(
+            ~version.is_archived,
+            writers_only(
+                icon_button(
+                    f"Archive {version.title}", "archive", on_click=PlansState.open_archive(version.plan_id)
+                )
+            ),
+        ),
+        class_name="flex items-center justify-between gap-2 py-1.5",
+    )
+
+
+def _plan_dialog() -> rx.Component:
+    at = FormOf(PLAN, PlansState.form)
+    return form_dialog(
+        at,
+        PlansState.save,
+        rx.cond(
+            at.form.hidden["name"],
+            rx.fragment(),
+            text_field(at, "name", "Name", placeholder="Growth", max_length=200),
+        ),
+        rx.el.div(
+            text_field(
+                at, "monthly_price", "Monthly price", input_mode="decimal", placeholder="29.00", max_length=60
+            ),
+            text_field(at, "currency", "Currency", max_length=3, help_text="Such as USD or JPY"),
+            class_name="grid grid-cols-[2fr_1fr] gap-3",
+        ),
+        text_field(
+            at, "included_units", "Included units", input_mode="decimal", max_length=60,
+            help_text="A month, at no further price",
+        ),
+        text_field(
+            at, "overage_unit_price", "Price of a unit beyond", input_mode="decimal", placeholder="0.0125",
+            max_length=60, help_text="Up to 12 decimals; only the sum of a month is rounded",
+        ),
+        submit=rx.cond(at.form.hidden["name"], "Save version", "Save plan"),
+        explanation=rx.cond(
+            at.form.hidden["name"],
+            "Customers stay on the version they are on until they are moved to another.",
+            "Terms never change once saved. A new price is a new version of the plan.",
+        ),
+    )  # fmt: skip
+
+
+def _archive_dialog() -> rx.Component:
+    return confirm_dialog(
+        FormOf(ARCHIVE, PlansState.form),
+        PlansState.archive,
+        "Customers who are on it stay on it, at its terms. Nobody new can be put on it, and it can't be"
+        " taken back.",
+        submit="Archive",
+    )
+
+
+def _empty() -> rx.Component:
+    return rx.el.div(
+        rx.match(
+            PlansState.show,
+            (
+                "archived",
+                notice(
+                    "archive",
+                    "Nothing is archived",
+                    "A plan that nobody new shall be put on is archived from its menu.",
+                    link("Current plans", "/plans", classes.BUTTON),
+                ),
+            ),
+            notice(
+                "layers",
+                "No plans yet",
+                "A plan says what a month costs, what it includes and what each unit beyond is. Every"
+                " customer is on one.",
+                writers_only(_new_button("plain")),
+            ),
+        ),
+        class_name=classes.PANEL,
+    )
+
+
+def _bones() -> rx.Component:
+    card = rx.el.div(
+        bone("h-5 w-28"),
+        bone("mt-3 h-7 w-24"),
+        bone("mt-5 h-8 w-full"),
+        bone("mt-6 h-32 w-full"),
+        class_name=f"{classes.PANEL} px-5 py-4",
+    )
+    return rx.el.div(*[card for _ in range(3)], class_name=_GRID)
