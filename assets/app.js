@@ -225,12 +225,12 @@
     (event) => {
       if (event.newState !== "open" || !event.target.matches?.("[data-menu]")) return;
       place(event.target);
-      menuItems(event.target)[0]?.focus();
+      menuItems(event.target)[0]?.focus({ preventScroll: true });
     },
     true,
   );
   for (const moved of ["scroll", "resize"]) {
-    addEventListener(moved, () => document.querySelector("[data-menu]:popover-open")?.hidePopover(), true);
+    addEventListener(moved, () => document.querySelectorAll("[data-menu]:popover-open").forEach(place), true);
   }
 
   document.addEventListener("input", (event) => {

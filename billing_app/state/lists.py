@@ -32,6 +32,14 @@ class Sorting:
 
 
 @dataclass(frozen=True)
+class Option:
+    """One of what can be chosen: its value in the address or in a form, and its words."""
+
+    value: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True)
 class Listing:
     """Which part of which list the address asks for."""
 

@@ -16,12 +16,12 @@ BUTTON_ICON = (
 
 INPUT = (
     "h-9 w-full rounded-md border border-field-line bg-raised px-3 text-sm text-ink"
-    " placeholder:text-faint focus-visible:outline-offset-0"
+    " placeholder:text-faint focus-visible:outline-offset-0 aria-[invalid=true]:border-bad"
 )
 TEXT_AREA = f"{INPUT} h-auto min-h-20 py-2 leading-5"
 # Room for the arrow that assets/app.css draws.
 SELECT = f"{INPUT} select pr-8"
-FILTER = "select h-8 rounded-md border border-line-strong bg-raised pl-2.5 pr-8 text-sm text-ink"
+FILTER = "select h-8 rounded-md border border-field-line bg-raised pl-2.5 pr-8 text-sm text-ink"
 CHECKBOX = "mt-0.5 size-4 shrink-0 accent-button"
 LABEL = "text-sm font-medium text-ink"
 FIELD_ERROR = "text-xs leading-4 text-bad"

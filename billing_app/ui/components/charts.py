@@ -117,6 +117,7 @@ def _scales(
         rx.recharts.x_axis(
             **place,
             **axis,
+            height=20,
             min_tick_gap=24,
             tick_count=4,
             custom_attrs={"tickFormatter": _short("") if along else _as_is(), "interval": "preserveStartEnd"},
@@ -158,7 +159,7 @@ def _short(unit: Text) -> rx.Var[Any]:
     """A tick: `$1.2K`. Exact numbers are in the tooltip and the table."""
     sign = rx.Var.create(unit)
     return rx.Var(
-        f"((number) => {sign!s} + new Intl.NumberFormat('en-US', {{ notation: 'compact' }}).format(number))",
+        f"((number) => {sign!s} + new Intl.NumberFormat('en-US', {{ notation: 'compact', maximumFractionDigits: 2 }}).format(number))",
         _var_data=sign._get_all_var_data(),
     )
 

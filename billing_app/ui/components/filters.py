@@ -41,10 +41,16 @@ def search_filter(label: str, placeholder: str, name: str = "search") -> rx.Comp
     )
 
 
-def select_filter(label: str, name: str, options: list[tuple[str, str]] | rx.Var[Any]) -> rx.Component:
-    """One of `options`, the first with an empty value for all of them."""
+def select_filter(
+    label: str, name: str, options: list[tuple[str, str]] | rx.Var[Any], *, everything: str
+) -> rx.Component:
+    """One of `options`, or all of them: `everything` is what that is called."""
     return rx.el.select(
-        option_elements(options), name=name, aria_label=label, class_name=classes.FILTER, default_value=""
+        rx.el.option(everything, value=""),
+        option_elements(options),
+        name=name,
+        aria_label=label,
+        class_name=f"{classes.FILTER} max-w-full",
     )
 
 

@@ -62,7 +62,8 @@ def sort_column(
                 ),
             ),
             sorting.href,
-            "group inline-flex items-center gap-1 rounded hover:text-ink",
+            "group inline-flex items-center gap-1 rounded hover:text-ink"
+            + (" flex-row-reverse" if number else ""),
         ),
         scope="col",
         class_name=f"{look} {classes.WIDE_ONLY}" if wide_only else look,

@@ -40,8 +40,9 @@ def _filters() -> rx.Component:
     return filters(
         search_filter("Search customers", "Search by name, email or key"),
         select_filter(
-            "Status", "status", [("", "All statuses"), ("active", "Active"), ("suspended", "Suspended")]
+            "Status", "status", [("active", "Active"), ("suspended", "Suspended")], everything="All statuses"
         ),
+        select_filter("Plan", "plan", CustomersState.plans, everything="All plans"),
     )
 
 

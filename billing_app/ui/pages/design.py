@@ -7,6 +7,7 @@ from typing import Any
 import reflex as rx
 
 from billing_app.state.charts import point
+from billing_app.state.design import DesignState
 from billing_app.state.forms import Form
 from billing_app.state.lists import Pages, Sorting
 from billing_app.ui import classes
@@ -30,7 +31,7 @@ from billing_app.ui.layout import page
 _MONTHS = ("June", "July", "August", "September", "October", "November")
 _REVENUE = [Series("base", "Base"), Series("overage", "Overage"), Series("late", "Late usage")]
 _USAGE = [Series("units", "Units")]
-_STATUSES = [("", "All statuses"), ("paid", "Paid"), ("overdue", "Overdue")]
+_STATUSES = [("paid", "Paid"), ("overdue", "Overdue")]
 
 
 def design() -> rx.Component:
@@ -66,7 +67,7 @@ def _buttons() -> rx.Component:
             button("Cancel", look="quiet"),
             button("Suspend", look="danger"),
             button("Not now", disabled=True),
-            rx.el.div(submit_button("Saving"), custom_attrs={"data-busy-example": ""}),
+            submit_button("Save"),
             icon_button("Refresh", "rotate-cw"),
             menu(
                 "design-menu",
@@ -108,7 +109,14 @@ def _stats() -> rx.Component:
             card("A card", rx.el.p("With what it holds.", class_name="text-soft"), actions=button("Edit")),
             class_name="grid grid-cols-1 gap-4 sm:grid-cols-2 xl:grid-cols-4",
         ),
-        rx.el.div(progress("Invoicing October 2026", 6200, 10000, "6,200 of 10,000"), class_name="mt-4"),
+        rx.el.div(
+            button("Watch", on_click=DesignState.watch),
+            rx.el.div(
+                progress("Invoicing October 2026", DesignState.done, 40, f"{DesignState.done} of 40"),
+                class_name="flex-1",
+            ),
+            class_name="mt-4 flex items-center gap-6",
+        ),
     )
 
 
@@ -154,7 +162,7 @@ def _lists() -> rx.Component:
         "A list",
         filters(
             search_filter("Search", "Search by number"),
-            select_filter("Status", "status", _STATUSES),
+            select_filter("Status", "status", _STATUSES, everything="All statuses"),
             segments("Which", ("Current", "/design", True), ("All", "/design?show=all", False)),
         ),
         table(
