@@ -124,6 +124,14 @@
   const whenDrawn = (work) => requestAnimationFrame(() => requestAnimationFrame(work));
   const openDialog = () => document.querySelector("dialog[open]");
 
+  const showDialog = (name) => {
+    const dialog = document.getElementById(name);
+    if (!dialog || dialog.open) return;
+    dialog.showModal();
+    const first = "input:not([type=hidden]), select, textarea";
+    (dialog.querySelector(first) ?? dialog.querySelector("[data-cancel]")).focus();
+  };
+
   const closeDialog = () => {
     openDialog()?.close();
     // What opened it may be gone with the row that it was on.
@@ -194,7 +202,7 @@
     "sign-out": signOut,
     "close-dialog": closeDialog,
     // Dialogs that need nothing of the server.
-    "open-dialog": (button) => document.getElementById(button.dataset.dialog).showModal(),
+    "open-dialog": (button) => showDialog(button.dataset.dialog),
     turn: (button) => {
       const turned = button.closest("[data-frame]").toggleAttribute("data-turned");
       button.setAttribute("aria-pressed", String(turned));
@@ -314,7 +322,7 @@
       clearTimeout(typing);
       fillFilters();
     },
-    openDialog: (name) => whenDrawn(() => document.getElementById(name)?.showModal()),
+    openDialog: (name) => whenDrawn(() => showDialog(name)),
     closeDialog: () => {
       answered();
       closeDialog();

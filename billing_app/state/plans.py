@@ -23,8 +23,8 @@ from billing_app.state.session import call
 ROWS = 50
 PLAN, ARCHIVE = "plan", "archive-plan"
 ARCHIVED = {"": False, "archived": True, "all": None}
-# Where the curve has its points, in parts of the included units; without any, of these.
-_STEPS = [Decimal(step) for step in ("0", "0.5", "1", "1.5", "2", "2.5", "3")]
+# Where the curve has its points, in multiples of the included units; without any, of these.
+_STEPS = (0, 1, 2, 3)
 _UNITS_WITHOUT_ALLOWANCE = Decimal(1000)
 
 

@@ -183,7 +183,7 @@ def _top_bar(title: Text, above: Any) -> rx.Component:
         ),
         rx.el.div(
             # The page's own search, where it has one, is the one that there is.
-            _search("hidden w-56 lg:block [:root:has(main_[data-search])_&]:hidden"),
+            _search("hidden w-40 md:block lg:w-56 [:root:has(main_[data-search])_&]:hidden"),
             rx.el.div(_theme_switch(), class_name="hidden md:block"),
             _person(),
             rx.el.button(

@@ -9,11 +9,12 @@ import pytest
 
 import billing_app.state
 
-FILES = sorted(Path(billing_app.state.__file__).parent.rglob("*.py"))
+FOLDER = Path(billing_app.state.__file__).parent
+FILES = sorted(FOLDER.rglob("*.py"))
 MEANT = {"rx.event", "rx.var", "rx.event(background=True)"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(FOLDER)))
 def test_public_methods_of_states_are_marked_as_handlers(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.ClassDef) or not any(
@@ -26,7 +27,7 @@ def test_public_methods_of_states_are_marked_as_handlers(path: Path) -> None:
                 assert marks & MEANT, f"{node.name}.{method.name}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(FOLDER)))
 def test_states_know_no_tables_and_no_sql(path: Path) -> None:
     imported = {
         node.module

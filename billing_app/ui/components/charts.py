@@ -12,6 +12,8 @@ Points = rx.Var[list[dict[str, Any]]]
 COLORS = ("var(--chart-1)", "var(--chart-2)", "var(--chart-3)")
 _SWATCHES = ("bg-chart-1", "bg-chart-2", "bg-chart-3")
 _TICK = {"fill": "var(--faint)", "fontSize": 11}
+# The numbers are read, by whoever does not see the drawing, in the table.
+_SILENT = {"accessibilityLayer": False}
 _MARGIN = {"top": 8, "right": 8, "bottom": 0, "left": 0}
 
 
@@ -75,7 +77,9 @@ def area_chart(series: list[Series], points: Points, **scales: Any) -> rx.Compon
         )
         for each, color in zip(series, COLORS, strict=False)
     ]
-    return rx.recharts.area_chart(*_scales(**scales), *areas, data=points, margin=_MARGIN)
+    return rx.recharts.area_chart(
+        *_scales(**scales), *areas, data=points, margin=_MARGIN, custom_attrs=_SILENT
+    )
 
 
 def bar_chart(series: list[Series], points: Points, *, stacked: bool = True, **scales: Any) -> rx.Component:
@@ -91,7 +95,7 @@ def bar_chart(series: list[Series], points: Points, *, stacked: bool = True, **s
         )
         for each, color in zip(series, COLORS, strict=False)
     ]
-    return rx.recharts.bar_chart(*_scales(**scales), *bars, data=points, margin=_MARGIN)
+    return rx.recharts.bar_chart(*_scales(**scales), *bars, data=points, margin=_MARGIN, custom_attrs=_SILENT)
 
 
 def level(value: Any, label: Text) -> rx.Component:

@@ -43,7 +43,7 @@ def form_dialog(
             _problem(form),
             rx.foreach(form.hidden, lambda pair: rx.el.input(type="hidden", name=pair[0], value=pair[1])),
             rx.el.div(
-                button("Cancel", custom_attrs={"data-action": "close-dialog"}),
+                button("Cancel", custom_attrs={"data-action": "close-dialog", "data-cancel": ""}),
                 submit_button(submit, look="danger" if danger else "primary"),
                 class_name="sticky bottom-0 flex justify-end gap-2 border-t border-line bg-sunken px-5 py-3",
             ),

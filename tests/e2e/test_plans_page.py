@@ -1,0 +1,197 @@
+"""Plans as people make them, price them anew and archive them on their page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from playwright.sync_api import Locator, Page, expect
+
+from billing_app.domain.actor import SYSTEM
+from billing_app.services import plans
+from tests.e2e.business import BILLING, FINANCE
+from tests.e2e.conftest import Site
+from tests.e2e.test_look import found_by_axe
+
+
+def card(page: Page, name: str) -> Locator:
+    return page.get_by_role("article", name=name, exact=True)
+
+
+def dialog(page: Page) -> Locator:
+    return page.get_by_role("dialog")
+
+
+def make(site: Site, name: str, **terms: object) -> int:
+    """A plan that was there before somebody came to the page."""
+    given = {"monthly_price": "10", "included_units": "100", "overage_unit_price": "0.5", **terms}
+    with site.database.transaction(SYSTEM) as session:
+        return plans.create_plan(session, SYSTEM, name=name, **given).plan_id  # type: ignore[arg-type]
+
+
+def versions(site: Site, name: str) -> list[int]:
+    with site.database.transaction(SYSTEM) as session:
+        return [plan.version for plan in plans.list_plans(session, SYSTEM).items if plan.name == name]
+
+
+def fill(page: Page, **terms: str) -> None:
+    for label, value in terms.items():
+        dialog(page).get_by_label(label.replace("_", " "), exact=True).fill(value)
+
+
+def choose(page: Page, plan: str, action: str) -> None:
+    page.get_by_role("button", name=f"Actions for {plan}", exact=True).click()
+    page.get_by_role("menuitem", name=action).click()
+    expect(dialog(page)).to_be_visible()
+
+
+def test_somebody_makes_a_plan(signed_in: Page) -> None:
+    page = signed_in
+    page.get_by_role("link", name="Plans").click()
+    page.get_by_role("button", name="New plan").click()
+    expect(page.get_by_label("Name", exact=True)).to_be_focused()
+    fill(page, Name="Lighthouse", Monthly_price="49.5", Included_units="2000", Price_of_a_unit_beyond="0.003")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Lighthouse, version 1, can be sold now")).to_be_visible()
+    expect(dialog(page)).to_have_count(0)
+    made = card(page, "Lighthouse")
+    for words in ("$49.50", "2,000 units", "$0.003 a unit", "0 customers", "Version 1"):
+        expect(made).to_contain_text(words)
+
+
+def test_what_is_wrong_is_said_in_place_and_nothing_typed_is_lost(signed_in: Page, site: Site) -> None:
+    page = signed_in
+    page.goto("/plans")
+    page.get_by_role("button", name="New plan").click()
+    fill(page, Name="Mistyped", Monthly_price="29.001", Price_of_a_unit_beyond="free")
+    save = page.get_by_role("button", name="Save plan")
+    save.click()
+    price = page.get_by_label("Monthly price")
+    expect(price).to_have_accessible_description("Must have at most 2 decimals.")
+    expect(price).to_be_focused()
+    expect(price).to_have_value("29.001")
+    expect(save).not_to_have_attribute("aria-busy", "true")
+    assert found_by_axe(page) == []
+    price.fill("29")
+    save.click()
+    expect(page.get_by_label("Price of a unit beyond")).to_have_accessible_description(
+        "Must be a decimal number."
+    )
+    expect(price).not_to_have_accessible_description("Must have at most 2 decimals.")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("button", name="New plan")).to_be_focused()
+    page.get_by_role("button", name="New plan").click()
+    expect(page.get_by_label("Name", exact=True)).to_have_value("")
+    assert versions(site, "Mistyped") == []
+
+
+def test_a_new_version_starts_from_the_last_and_leaves_it_there(signed_in: Page, site: Site) -> None:
+    make(site, "Harbour", currency="JPY", monthly_price="3000")
+    page = signed_in
+    page.goto("/plans")
+    choose(page, "Harbour", "New version")
+    for label, value in (
+        ("Monthly price", "3000"),
+        ("Currency", "JPY"),
+        ("Included units", "100"),
+        ("Price of a unit beyond", "0.5"),
+    ):
+        expect(page.get_by_label(label)).to_have_value(value)
+    fill(page, Monthly_price="3500")
+    page.get_by_role("button", name="Save version").click()
+    changed = card(page, "Harbour")
+    expect(changed).to_contain_text("¥3,500")
+    expect(changed).to_contain_text("Version 2")
+    changed.get_by_text("1 earlier version").click()
+    expect(changed.get_by_text("¥3,000, 100 included, ¥0.5 beyond")).to_be_visible()
+
+
+def test_saving_twice_in_a_hurry_saves_once(signed_in: Page, site: Site) -> None:
+    make(site, "Twice")
+    page = signed_in
+    page.goto("/plans")
+    choose(page, "Twice", "New version")
+    page.get_by_role("button", name="Save version").evaluate("it => { it.click(); it.click(); it.click() }")
+    expect(card(page, "Twice")).to_contain_text("Version 2")
+    assert versions(site, "Twice") == [2, 1]
+
+
+def test_archiving_asks_first(signed_in: Page, site: Site) -> None:
+    make(site, "Sunset")
+    page = signed_in
+    page.goto("/plans")
+    choose(page, "Sunset", "Archive")
+    expect(page.get_by_role("button", name="Cancel")).to_be_focused()
+    assert found_by_axe(page) == []
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Actions for Sunset")).to_be_focused()
+    choose(page, "Sunset", "Archive")
+    expect(dialog(page)).to_contain_text("Archive Sunset, version 1?")
+    page.get_by_role("button", name="Archive", exact=True).click()
+    expect(page.get_by_text("Sunset, version 1, is archived")).to_be_visible()
+    expect(card(page, "Sunset")).to_have_count(0)
+    page.get_by_role("link", name="Archived").click()
+    expect(page).to_have_url(re.compile(r"\?show=archived$"))
+    expect(card(page, "Sunset")).to_contain_text("Archived")
+    page.get_by_role("button", name="Actions for Sunset").click()
+    expect(page.get_by_role("menuitem")).to_have_text(["New version"])
+    page.keyboard.press("Escape")
+    page.go_back()
+    expect(card(page, "Growth")).to_be_visible()
+    expect(card(page, "Sunset")).to_have_count(0)
+
+
+def test_a_menu_is_walked_by_keyboard(signed_in: Page, site: Site) -> None:
+    make(site, "Keyboard")
+    page = signed_in
+    page.goto("/plans")
+    page.get_by_role("button", name="Actions for Keyboard").focus()
+    page.keyboard.press("Enter")
+    items = page.get_by_role("menuitem")
+    expect(items.first).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    expect(items.last).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(dialog(page)).to_contain_text("New version of Keyboard")
+
+
+def test_finance_reads_plans_and_is_offered_no_change(page: Page, sign_in: Callable[..., None]) -> None:
+    sign_in(FINANCE, at="/login?next=/plans")
+    expect(card(page, "Growth")).to_contain_text("$29.00")
+    expect(page.get_by_text("Read-only")).to_be_visible()
+    expect(page.get_by_role("button", name="New plan")).to_have_count(0)
+    expect(page.get_by_role("button", name=re.compile("Actions for"))).to_have_count(0)
+
+
+def test_billing_is_offered_the_changes(page: Page, sign_in: Callable[..., None]) -> None:
+    sign_in(BILLING, at="/login?next=/plans")
+    expect(page.get_by_role("button", name="New plan")).to_be_visible()
+    expect(page.get_by_role("button", name="Actions for Growth", exact=True)).to_be_visible()
+
+
+def test_the_curve_turns_over_to_its_numbers(signed_in: Page) -> None:
+    signed_in.goto("/plans")
+    growth = card(signed_in, "Growth")
+    expect(growth.locator(".recharts-area-curve")).to_be_visible()
+    expect(growth.get_by_role("table")).to_have_count(0)
+    growth.get_by_role("button", name="Show as a table").click()
+    expect(growth.get_by_role("row")).to_have_text(
+        ["UnitsCost of a month", "0$29.00", "1,000$29.00", "2,000$41.50", "3,000$54.00"]
+    )
+    expect(growth.locator(".recharts-area-curve")).to_be_hidden()
+
+
+def test_the_customers_of_a_plan_are_a_click_away(signed_in: Page) -> None:
+    page = signed_in
+    page.goto("/plans")
+    card(page, "Growth").get_by_role("link", name="32 customers").click()
+    page.wait_for_url("**/customers?plan=plan_*")
+    expect(page.get_by_label("Plan")).to_have_value(re.compile("plan_"))
+    expect(page.get_by_role("link", name="Acme Industrial Supply")).to_be_visible()
+
+
+def test_a_page_that_is_none_says_so_and_offers_to_try_again(signed_in: Page) -> None:
+    signed_in.goto("/plans?page=nonsense")
+    expect(signed_in.get_by_role("heading", name="This could not be loaded")).to_be_visible()
+    expect(signed_in.get_by_role("button", name="Try again")).to_be_visible()
