@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import date
 
 import pytest
@@ -11,6 +10,7 @@ from billing_app.errors import Conflict, FieldError, Forbidden, Invalid, Unauthe
 from billing_app.state import forms
 from billing_app.state.forms import Form
 from tests.refusals import refused
+from tests.state.loops import in_a_loop
 
 ANYTHING = (None, 3, 1.5, True, [], {}, "text", b"", {"name": None}, {"name": ["x"]}, {"name": {"a": 1}})
 
@@ -65,7 +65,7 @@ def submitted(error: Exception | None) -> tuple[Page, list[str]]:
             sent.done("It is done")
         return page, [str(event) for event in sent.events]
 
-    return asyncio.run(work())
+    return in_a_loop(work())
 
 
 def test_a_form_that_is_taken_closes_and_one_that_is_refused_stays() -> None:

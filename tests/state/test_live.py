@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, Self
@@ -11,6 +10,7 @@ import pytest
 from reflex.utils import prerequisites
 
 from billing_app.state.live import watching
+from tests.state.loops import in_a_loop
 
 
 class Watched:
@@ -56,4 +56,4 @@ def test_watching_ends(sockets: dict[str, str], leave: Callable[[Any, Any], None
                 leave(state, sockets)
         return rounds
 
-    assert asyncio.run(watched()) == 3
+    assert in_a_loop(watched()) == 3
