@@ -8,7 +8,7 @@ Privileges and triggers, the two locks of append-only, are in the migrations.
 from billing_app.models.customer import Customer, CustomerBilling, Subscription, Suspension
 from billing_app.models.figures import CustomerFigures, DashboardFigures
 from billing_app.models.identity import ApiToken, SignInAttempt, UserAccount, UserSession
-from billing_app.models.invoice import Invoice, InvoiceLine, Payment, PaymentReversal
+from billing_app.models.invoice import Invoice, InvoiceLine, OpenInvoice, Payment, PaymentReversal
 from billing_app.models.ledger import AuditEntry, InvoiceRun, InvoiceRunFailure, Verification
 from billing_app.models.plan import Issuer, Plan
 from billing_app.models.usage import UsageEvent
@@ -25,6 +25,7 @@ __all__ = [
     "InvoiceRun",
     "InvoiceRunFailure",
     "Issuer",
+    "OpenInvoice",
     "Payment",
     "PaymentReversal",
     "Plan",

@@ -1,4 +1,4 @@
-"""Invoices, their lines and the money received for them; all append-only."""
+"""Invoices, their lines and the money received for them, all append-only; and which are not paid yet."""
 
 from __future__ import annotations
 
@@ -154,6 +154,25 @@ class InvoiceLine(SQLModel, table=True):
     already_charged_minor: Decimal = Field(sa_column=minor_column())
     amount_minor: Decimal = Field(sa_column=minor_column())
     currency_exponent: int = Field(sa_column=Column(SmallInteger, nullable=False))
+
+
+class OpenInvoice(SQLModel, table=True):
+    """An invoice that is not paid in full: kept by triggers, to find such invoices by."""
+
+    __tablename__ = "open_invoice"
+    __table_args__ = (
+        Index(
+            "ix_open_invoice_period_start",
+            "period_start",
+            "customer_id",
+            postgresql_include=["due_on", "paid_minor"],
+        ),
+    )
+
+    customer_id: int = Field(sa_column=customer_key_column())
+    period_start: date = Field(sa_column=Column(Date, primary_key=True))
+    due_on: date = Field(sa_column=day_column())
+    paid_minor: Decimal = Field(sa_column=minor_column())
 
 
 class Payment(SQLModel, table=True):

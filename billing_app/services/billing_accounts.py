@@ -57,6 +57,8 @@ class Account:
     usage: list[UsageSum]
     invoices: list[StoredInvoice]
     paid: dict[date, Decimal]
+    # What is kept as paid of each invoice that is not paid in full.
+    unsettled: dict[date, Decimal]
 
     @property
     def first(self) -> date:
@@ -91,6 +93,9 @@ def read_accounts(session: Session, on_stray: Callable[[str], None]) -> Iterator
             session, f"SELECT {INVOICE_COLUMNS} FROM invoice i ORDER BY i.customer_id, i.period_start"
         ),
         "paid": _Stream(session, _PAID),
+        "open invoices": _Stream(
+            session, "SELECT customer_id, period_start, paid_minor FROM open_invoice ORDER BY 1, 2"
+        ),
     }
     customers = _stream(
         session,
@@ -114,6 +119,7 @@ def read_accounts(session: Session, on_stray: Callable[[str], None]) -> Iterator
                 for row in own["invoices"]
             ],
             {row.period_start: row.paid_minor for row in own["paid"]},
+            {row.period_start: row.paid_minor for row in own["open invoices"]},
         )  # fmt: skip
     for name, stream in streams.items():
         if not stream.ended:

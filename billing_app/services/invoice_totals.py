@@ -14,8 +14,8 @@ from billing_app.db import driver_cursor, now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.models import DashboardFigures
 from billing_app.services.access import require
-from billing_app.services.invoices import chosen, of_status
-from billing_app.services.payment_rows import JOIN_PAID
+from billing_app.services.invoices import chosen
+from billing_app.services.payment_rows import JOIN_OPEN, JOIN_PAID
 
 # So many invoices, with the payments of each, are summed while somebody waits.
 SUMMED_MAX = 10_000
@@ -38,15 +38,14 @@ class InvoiceTotals:
     currencies: tuple[CurrencyTotals, ...]
 
 
-# Bounded before any payment is looked up.
 _SUMS = f"""
-    SELECT i.currency, count(*) FILTER (WHERE {{status}}),
-           coalesce(sum(i.total_minor) FILTER (WHERE {{status}}), 0),
-           coalesce(sum(i.total_minor - paid.paid_minor) FILTER (WHERE {{status}}), 0)
-      FROM (SELECT * FROM invoice i WHERE {{chosen}} LIMIT %(limit)s) i {JOIN_PAID}
-     GROUP BY 1 ORDER BY 1
+    SELECT i.currency, count(*), sum(i.total_minor), sum(i.total_minor - paid.paid_minor)
+      FROM invoice i {JOIN_OPEN} {JOIN_PAID} WHERE {{chosen}} GROUP BY 1 ORDER BY 1
 """
-_IS_LARGE = "SELECT count(*) > %(most)s FROM (SELECT FROM invoice i WHERE {chosen} LIMIT %(limit)s) i"
+_IS_LARGE = f"""
+    SELECT count(*) > %(most)s
+      FROM (SELECT FROM invoice i {JOIN_OPEN} WHERE {{chosen}} LIMIT %(limit)s) found
+"""
 
 
 def get_totals(
@@ -60,20 +59,18 @@ def get_totals(
 ) -> InvoiceTotals | None:
     """The totals of all that `list_invoices` would list.
 
-    Of now, when that means to look at 10,000 invoices at most; beyond, as of the last count in the
-    background, which knows periods and statuses. None for more invoices of one customer or search,
+    Of now for 10,000 invoices at most; beyond, as of the last count in the background, which knows periods and statuses. None for more invoices of one customer or search,
     and before the first count. Raises NotFound (`customer_not_found`), Invalid.
     """
     require(actor, Permission.READ)
-    if_paid = of_status(status)
-    conditions, parameters = chosen(session, customer=customer, period=period, search=search)
+    conditions, parameters = chosen(session, customer=customer, period=period, status=status, search=search)
     parameters |= {"most": SUMMED_MAX, "limit": SUMMED_MAX + 1}
     within = " AND ".join(conditions)
     with driver_cursor(session) as db:
         db.execute(_IS_LARGE.format(chosen=within), parameters)
         (is_large,) = db.fetchone() or (False,)
         if not is_large:
-            db.execute(_SUMS.format(chosen=within, status=if_paid), parameters)
+            db.execute(_SUMS.format(chosen=within), parameters)
             return InvoiceTotals(now(session), _totals(db))
     return None if customer or search else _counted(session, period, status)
 

@@ -36,7 +36,7 @@ from billing_app.services.paging import (
     decode_sorted,
     page_of,
 )
-from billing_app.services.payment_rows import JOIN_PAID
+from billing_app.services.payment_rows import JOIN_OPEN, JOIN_PAID
 from billing_app.services.usage import EVENT_COLUMNS, UsageEventRow
 
 
@@ -98,16 +98,12 @@ LINE_COLUMNS = """
 LAST_FIRST = "-period"
 SORTS = (LAST_FIRST, "period")
 STATUSES = ("unpaid", "partially_paid", "paid", "overdue")
-# The rule of `domain.invoice.payment_status`, for filtering where the rows are. What the invoice
-# itself tells comes as a condition of its own, which is asked before any payment is looked up.
+# The rule of `domain.invoice.payment_status`, for finding invoices by their JOIN_OPEN.
 _OF_STATUS = {
-    "paid": "paid.paid_minor >= i.total_minor",
-    "overdue": "i.due_on < %(today)s AND i.total_minor > 0 AND paid.paid_minor < i.total_minor",
-    "partially_paid": (
-        "i.due_on >= %(today)s AND i.total_minor > 0 AND paid.paid_minor < i.total_minor"
-        " AND paid.paid_minor > 0"
-    ),
-    "unpaid": "i.due_on >= %(today)s AND i.total_minor > 0 AND paid.paid_minor = 0",
+    "paid": "o.customer_id IS NULL",
+    "overdue": "o.due_on < %(today)s",
+    "partially_paid": "o.due_on >= %(today)s AND o.paid_minor > 0",
+    "unpaid": "o.due_on >= %(today)s AND o.paid_minor = 0",
 }
 
 
@@ -119,10 +115,10 @@ class Selection(NamedTuple):
 
 
 def chosen(
-    session: Session, *, customer: str | None, period: date | None, search: str | None
+    session: Session, *, customer: str | None, period: date | None, status: str | None, search: str | None
 ) -> tuple[list[str], dict[str, Any]]:
-    """The conditions on `invoice i` but for its status, and their parameters."""
-    conditions: list[str] = []
+    """The conditions on `invoice i` and its JOIN_OPEN, and their parameters."""
+    conditions = [_of_status(status)]
     parameters: dict[str, Any] = {"today": now(session).date()}
     if customer is not None:
         conditions.append("i.customer_id = %(customer_id)s")
@@ -134,11 +130,10 @@ def chosen(
         condition, values = found_by(session, search)
         conditions.append(condition)
         parameters |= values
-    return conditions or ["true"], parameters
+    return conditions, parameters
 
 
-def of_status(status: str | None) -> str:
-    """The condition that the payments must fulfil; raises Invalid."""
+def _of_status(status: str | None) -> str:
     if status is not None and status not in STATUSES:
         raise Invalid("status", f"must be one of {', '.join(STATUSES)}")
     return _OF_STATUS[status] if status else "true"
@@ -158,15 +153,14 @@ def select_invoices(
 
     Raises NotFound (`customer_not_found`), Invalid.
     """
-    if_paid = of_status(status)
-    conditions, parameters = chosen(session, customer=customer, period=period, search=search)
+    conditions, parameters = chosen(session, customer=customer, period=period, status=status, search=search)
     direction, beyond = ("DESC", "<") if sort == LAST_FIRST else ("ASC", ">")
     if after:
         conditions.append(f"(i.period_start, i.customer_id) {beyond} (%(after_period)s, %(after_id)s)")
         parameters["after_period"], parameters["after_id"] = after
     query = (
-        f"SELECT {INVOICE_COLUMNS}, paid.paid_minor FROM invoice i {JOIN_PAID}"
-        f" WHERE {' AND '.join([*conditions, if_paid])}"
+        f"SELECT {INVOICE_COLUMNS}, paid.paid_minor FROM invoice i {JOIN_OPEN} {JOIN_PAID}"
+        f" WHERE {' AND '.join(conditions)}"
         f" ORDER BY i.period_start {direction}, i.customer_id {direction}"
     )
     return Selection(query, parameters)

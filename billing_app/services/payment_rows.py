@@ -53,6 +53,11 @@ JOIN_PAID = f"""
         WHERE standing.customer_id = i.customer_id AND standing.period_start = i.period_start
     ) paid
 """
+# Beside each row of `invoice i`: its row of `open_invoice o`, none when it is paid in full. To find
+# invoices by; what is shown as paid is summed.
+JOIN_OPEN = """
+    LEFT JOIN open_invoice o ON o.customer_id = i.customer_id AND o.period_start = i.period_start
+"""
 
 
 class BilledInvoice(NamedTuple):

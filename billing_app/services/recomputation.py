@@ -268,3 +268,10 @@ def _check_payments(account: Account, report: Report) -> None:
         report.paid_invoices += 1
         if paid_minor > totals.get(period_start, 0):
             report.differs(f"{account.customer.key}: {label(period_start)} is paid beyond its total")
+    owed = {
+        period_start: account.paid.get(period_start, Decimal(0))
+        for period_start, total_minor in totals.items()
+        if account.paid.get(period_start, 0) < total_minor
+    }
+    for period_start in sorted({period for period, _ in owed.items() ^ account.unsettled.items()}):
+        report.differs(f"{account.customer.key}: {label(period_start)} is not listed by what is paid of it")

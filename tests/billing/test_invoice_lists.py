@@ -122,7 +122,8 @@ def test_beyond_what_can_be_summed_the_figures_tell(
             found = totals(owing, **selection)
             assert found
             assert [tuple(each) for each in found.currencies] == summed(owing, **selection)
-            assert found.as_of == counted_at
+            is_large = sum(each.invoices for each in found.currencies) > 1
+            assert found.as_of == (counted_at if is_large else clock.moment)
     assert totals(owing, search="globex") is None
     assert totals(owing, customer="acme") is None
     found = totals(owing, search="edo-0001")

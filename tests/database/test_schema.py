@@ -26,6 +26,7 @@ CUSTOMER_OWNED = {
     "customer_figures",
     "invoice",
     "invoice_line",
+    "open_invoice",
     "payment",
     "payment_reversal",
     "subscription",
