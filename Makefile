@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run dev test lint bench
+.PHONY: help setup run dev test lint bench screenshots
 
 help: ## list these
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 13
 
 setup: ## install all that the others need, start nothing
 	@$(PYTHON) tools/setup.py
@@ -26,6 +26,10 @@ lint: setup ## check style, types and which module may import which
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+screenshots: ## take one of every page, into screenshots/
+	@$(PYTHON) tools/setup.py --browser
+	@$(BIN)/python -m tests.e2e.screenshots
 
 bench: setup ## measure, print a table, add it to the history
 	@$(BIN)/python -m bench

@@ -1,0 +1,84 @@
+"""Screenshots of every page, with the demo and with nothing, light and dark, wide and narrow.
+
+Run by `make screenshots`, into the folder screenshots/, which git ignores.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from billing_app import embedded
+from billing_app.provision import create_database, urls_of
+from billing_app.services.demo_accounts import DEMO_USERS
+from tests.browser import find_browser
+from tests.e2e.conftest import BROWSER_FLAGS, serving
+
+FOLDER = Path(__file__).parents[2] / "screenshots"
+FIRST_ADMIN = ("admin@example.com", "seven quiet lighthouses")
+PAGES = ["/", "/customers", "/plans", "/usage", "/invoices", "/verify", "/audit", "/settings", "/users"]
+OF_THE_DEMO = ["/customers/clover", "/invoices/CLOVER-0009?line=2"]
+THEMES = ("light", "dark")
+WIDTHS = (1440, 390)
+
+
+def main() -> None:
+    """The demo and an empty installation, one after the other."""
+    FOLDER.mkdir(exist_ok=True)
+    email, password = FIRST_ADMIN
+    demo_admin = (DEMO_USERS[0].email, DEMO_USERS[0].password)
+    path = find_browser()
+    with embedded.temporary_server() as server, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=BROWSER_FLAGS)
+        for kind, account, pages, settings in (
+            ("demo", demo_admin, PAGES + OF_THE_DEMO, {"BILLING_DEMO": "1"}),
+            ("empty", FIRST_ADMIN, PAGES, {"BILLING_ADMIN_EMAIL": email, "BILLING_ADMIN_PASSWORD": password}),
+        ):
+            create_database(server, kind)
+            with (
+                tempfile.TemporaryDirectory() as data,
+                serving(urls_of(server, kind), Path(data), **settings) as url,
+            ):
+                _take_all(browser, url, kind, account, pages)
+        browser.close()
+
+
+def _take_all(browser: Browser, url: str, kind: str, account: tuple[str, str], pages: list[str]) -> None:
+    for theme in THEMES:
+        for width in WIDTHS:
+            context = browser.new_context(
+                base_url=url, color_scheme=theme, viewport={"width": width, "height": 900},
+                timezone_id="Europe/Berlin", reduced_motion="reduce",
+            )  # fmt: skip
+            page = context.new_page()
+            page.goto("/login")
+            page.get_by_label("Email").wait_for()
+            _take(page, f"{kind}-{theme}-{width}-login")
+            page.get_by_label("Email").fill(account[0])
+            page.get_by_label("Password").fill(account[1])
+            page.get_by_role("button", name="Sign in").click()
+            page.get_by_role("navigation").first.wait_for(state="attached")
+            for address in pages:
+                page.goto(address)
+                page.locator("main").wait_for()
+                _take(page, f"{kind}-{theme}-{width}-{_named(address)}")
+            context.close()
+
+
+def _named(address: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", address.lower()).strip("-") or "dashboard"
+
+
+def _take(page: Page, name: str) -> None:
+    # Nothing is loading any more, and what came has been drawn.
+    page.wait_for_function("!document.querySelector('.animate-pulse')")
+    page.wait_for_timeout(500)
+    page.screenshot(path=FOLDER / f"{name}.png", full_page=True)
+    print(f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()
