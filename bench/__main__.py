@@ -15,6 +15,7 @@ from bench.fill import MONTHS, add_customers, add_events
 from bench.history import append
 from bench.http import Load, batch_rate, no_op_load, served, single_load
 from bench.ingest import bare_rate, empty_usage, make_batches, product_rate
+from bench.lists import list_p95s
 from bench.measures import Comparison, Figure, Measured, say
 from bench.others import import_rate, single_rate, verify_seconds
 from bench.report import show
@@ -51,6 +52,7 @@ def measure(size: Size) -> tuple[Measured, str]:
         measure_ingest(measured, size, empty, full)
         measure_http(measured, size, empty)
         measure_runs(measured, size, full)
+        measure_lists(measured, full)
         measure_others(measured, size, empty, full)
         with empty.superuser() as db:
             version = db.info.parameter_status("server_version") or ""
@@ -126,6 +128,13 @@ def measure_runs(measured: Measured, size: Size, full: Bench) -> None:
             "its connections' peak private memory in PostgreSQL", max(run.backends_mb for run in runs), "MB"
         ),
     ]
+
+
+def measure_lists(measured: Measured, full: Bench) -> None:
+    """How long the slowest in twenty of each list takes."""
+    with served(full) as server:
+        found = list_p95s(full, server)
+    measured.figures += [Figure(f"list of {name}: p95", value, "ms", 150) for name, value in found.items()]
 
 
 def measure_others(measured: Measured, size: Size, empty: Bench, full: Bench) -> None:

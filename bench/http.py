@@ -38,7 +38,7 @@ _JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A running server, and a token that may record usage."""
+    """A running server, and a token that may record usage and read."""
 
     port: int
     token: str
@@ -59,7 +59,7 @@ def served(bench: Bench) -> Iterator[Served]:
     """The product on a free port, over this database, until the block ends."""
     database = Database(bench.application_url)
     with database.transaction(ACTOR) as session:
-        token = create_token(session, ACTOR, name="bench", scopes=["usage:write"]).token
+        token = create_token(session, ACTOR, name="bench", scopes=["usage:write", "read"]).token
     database.close()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -148,8 +148,8 @@ class Load:
 
 
 def no_op_load(server: Served, requests: int) -> Load:
-    """POSTs that are authenticated and answered, and write nothing: an empty batch."""
-    return _load(server, [server.request("/usage/batch", {"events": []})] * requests, b"200")
+    """POSTs that are authenticated and answered, and touch no table: refused for want of every field."""
+    return _load(server, [server.request("/usage", {})] * requests, b"422")
 
 
 def single_load(server: Served, customers: int, requests: int) -> Load:

@@ -94,8 +94,8 @@ class Reference:
         self._bench, self._schema = bench, schema
         with bench.superuser() as db:
             db.execute(f"CREATE SCHEMA {schema}")
-            for table in _TABLES:
-                like = "INCLUDING ALL" if keeping_rules else ""
+            like = "INCLUDING ALL" if keeping_rules else ""
+            for table in (*_TABLES, *(_KEPT if keeping_rules else ())):
                 db.execute(f"CREATE TABLE {schema}.{table} (LIKE public.{table} {like})")
             for statement in _rules(db) if keeping_rules else _PRIMARY_KEYS:
                 db.execute(_in_schema(statement, schema))
@@ -118,6 +118,8 @@ class Reference:
         db.commit()
 
 
+# What triggers write beside them.
+_KEPT = ("open_invoice",)
 _PRIMARY_KEYS = (
     "ALTER TABLE invoice ADD PRIMARY KEY (customer_id, period_start)",
     "ALTER TABLE invoice_line ADD PRIMARY KEY (customer_id, period_start, line_number)",
@@ -142,7 +144,8 @@ def _rules(db: psycopg.Connection) -> list[str]:
 
 def _in_schema(statement: str, schema: str) -> str:
     """The statement about the copies in the schema, with functions of its own there."""
-    statement = re.sub(r"\b(public\.)?(invoice|invoice_line)\b(?=[ (])", rf"{schema}.\2", statement)
+    names = "|".join((*_TABLES, *_KEPT))
+    statement = re.sub(rf"\b(public\.)?({names})\b(?=[ (])", rf"{schema}.\2", statement)
     return re.sub(r"\bFUNCTION (public\.)?", f"FUNCTION {schema}.", statement)
 
 

@@ -1,0 +1,73 @@
+"""The lists over HTTP, as systems read them and as the pages do by the same services."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from itertools import cycle, islice
+from statistics import quantiles
+from urllib.parse import urlencode
+
+from bench.databases import Bench, settle
+from bench.http import Served
+from bench.measures import say
+from billing_app.jobs.figures import refresh_figures
+
+ASKED = 100
+# Of each list what is asked for, one after the other; where a list goes on, its next page as well.
+LISTS: dict[str, list[tuple[str, dict[str, str]]]] = {
+    "customers": [
+        ("/customers", {"sort": order, **chosen})
+        for order in ("name", "-usage", "-outstanding", "-created")
+        for chosen in ({}, {"status": "active"})
+    ],
+    "customers searched": [("/customers", {"search": text}) for text in ("customer-77", "9999", "nothing")],
+    "usage": [
+        ("/usage", chosen)
+        for chosen in (
+            {},
+            {"period": "2026-11"},
+            {"billing_period": "2026-11"},
+            {"late": "true"},
+            {"customer": "customer-4711"},
+        )
+    ],
+    "invoices": [
+        ("/invoices", chosen)
+        for chosen in ({}, {"period": "2026-11"}, {"status": "unpaid"}, {"status": "overdue"})
+    ],
+    "one customer's invoices": [(f"/customers/customer-{number}/invoices", {}) for number in (1, 4711)],
+    "audit": [("/audit", {})],
+}
+
+
+def list_p95s(bench: Bench, server: Served) -> dict[str, float]:
+    """The 95th percentile in ms of each list, one request at a time, after the figures were counted."""
+    database = bench.database()
+    refresh_figures(database)
+    database.close()
+    settle(bench)
+    found = {}
+    for name, asked in LISTS.items():
+        found[name] = _p95_ms(server, asked)
+        say(f"{name}: p95 {found[name]:.0f} ms")
+    return found
+
+
+def _p95_ms(server: Served, asked: list[tuple[str, dict[str, str]]]) -> float:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    headers = {"Authorization": f"Bearer {server.token}"}
+    cursors: dict[int, str | None] = {}
+    times = []
+    for number, (path, chosen) in islice(cycle(enumerate(asked)), ASKED):
+        cursor = cursors.get(number)
+        query = urlencode({**chosen, **({"cursor": cursor} if cursor else {})})
+        begun = time.perf_counter()
+        connection.request("GET", f"/api/v1{path}?{query}", headers=headers)
+        answer = json.loads(connection.getresponse().read())
+        times.append(time.perf_counter() - begun)
+        assert "items" in answer, answer
+        cursors[number] = answer["next_cursor"]
+    connection.close()
+    return quantiles(times, n=20)[18] * 1000
