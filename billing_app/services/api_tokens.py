@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 from sqlmodel import Session, col, select, tuple_, update
 
-from billing_app.db import now
+from billing_app.db import driver_cursor, now
 from billing_app.domain.actor import Actor, Permission, Scope
 from billing_app.errors import Invalid, NotFound
 from billing_app.models import ApiToken
@@ -120,14 +120,20 @@ def find_actor(session: Session, *, token: str) -> tuple[Actor, bool]:
     """
     if not token.startswith(PREFIX) or len(token) > _CHARACTERS_MAX or not token.isascii():
         raise invalid_token()
-    found = session.exec(
-        select(ApiToken).where(ApiToken.token_sha256 == _sha256(token), col(ApiToken.revoked_at).is_(None))
-    ).one_or_none()
+    # By the driver: asked with every request, and the rest of it costs several times as much.
+    with driver_cursor(session) as db:
+        found = db.execute(_FIND, [_sha256(token)]).fetchone()
     if found is None:
         raise invalid_token()
-    row = _as_row(found)
-    is_due = row.last_used_at is None or row.last_used_at <= now(session) - _MARKED_EVERY
-    return Actor("token", row.public_id, row.name, scopes=frozenset(row.scopes)), is_due
+    token_id, name, scopes, last_used_at = found
+    is_due = last_used_at is None or last_used_at <= now(session) - _MARKED_EVERY
+    return Actor("token", public_id("tok", token_id), name, scopes=frozenset(map(Scope, scopes))), is_due
+
+
+_FIND = """
+    SELECT token_id, name, scopes, last_used_at FROM api_token
+     WHERE token_sha256 = %s AND revoked_at IS NULL
+"""
 
 
 _MARK = text("""

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
+from billing_app import db
 from billing_app.db import Database, driver_cursor, is_unavailable
 from billing_app.domain.actor import SYSTEM, Actor
 from billing_app.jobs.verification import verify
@@ -26,8 +27,8 @@ def through_the_session(session: Session, statement: str) -> object:
 
 
 def through_a_driver_cursor(session: Session, statement: str) -> object:
-    with driver_cursor(session) as db:
-        return db.execute(statement)
+    with driver_cursor(session) as cursor:
+        return cursor.execute(statement)
 
 
 @pytest.mark.parametrize("ask", [through_the_session, through_a_driver_cursor])
@@ -63,8 +64,8 @@ def test_anything_else_is_not_tried_again(database: Database, ask: Ask) -> None:
 @pytest.mark.parametrize("ask", [through_the_session, through_a_driver_cursor])
 def test_a_lost_connection_is_told_from_a_refusal(database: Database, ask: Ask) -> None:
     def lose(session: Session) -> None:
-        with driver_cursor(session) as db:
-            db.connection.close()
+        with driver_cursor(session) as cursor:
+            cursor.connection.close()
         ask(session, "SELECT 1")
 
     with pytest.raises((DBAPIError, psycopg.Error)) as caught:
@@ -100,3 +101,17 @@ def test_a_temporary_table_hides_none_of_ours(database: Database) -> None:
     with database.transaction(SYSTEM) as session:
         session.execute(text("CREATE TEMPORARY TABLE plan (mine integer) ON COMMIT DROP"))
         session.execute(text("SELECT plan_id FROM plan"))
+
+
+def test_a_connection_that_the_database_closed_is_replaced_before_it_is_used(
+    urls: Urls, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "_TRUSTED_SECONDS", 0.0)
+    other = Database(urls.application)
+    with other.transaction(SYSTEM) as session:
+        lost = session.scalar(text("SELECT pg_backend_pid()"))
+    with database.transaction(SYSTEM) as session:
+        assert session.scalar(text("SELECT pg_terminate_backend(:lost, 5000)"), {"lost": lost})
+    with other.transaction(SYSTEM) as session:
+        assert session.scalar(text("SELECT pg_backend_pid()")) != lost
+    other.close()
