@@ -253,7 +253,10 @@ class _Refusals:
         self._path, self._quiet, self._count = path, quiet, 0
 
     def __enter__(self) -> None:
-        self._file = self._path.open("w", encoding="utf-8", newline="") if self._path else None
+        self._file = None
+        if self._path:
+            # What is no UTF-8 goes out as it came in.
+            self._file = self._path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
         self._writer = csv.writer(self._file) if self._file else None
         if self._writer:
             self._writer.writerow(
@@ -269,8 +272,7 @@ class _Refusals:
     def add(self, row: Any) -> None:
         self._count += 1
         if self._writer:
-            shown = [value.encode("utf-8", "replace").decode() for value in row.row] or [""] * 4
-            self._writer.writerow([row.line, *shown, row.code, row.detail])
+            self._writer.writerow([row.line, *row.row, row.code, row.detail])
         elif self._count <= self.SHOWN_MAX:
             self.kept.append({"line": row.line, "code": row.code, "detail": row.detail})
             if not self._quiet:

@@ -10,6 +10,7 @@ DEMO = 0x7A11_B00C_0004
 VERIFYING = 0x7A11_B00C_0005
 COUNTING = 0x7A11_B00C_0006
 
-# The first of two keys of 32 bits; the second says which plan's name, which run.
+# The first of two keys of 32 bits; the second says which plan's name, which run, which import.
 PLAN_NAME = 0x7A11_0001
 RUN = 0x7A11_0002
+IMPORT = 0x7A11_0003

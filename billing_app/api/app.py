@@ -25,6 +25,7 @@ from billing_app.api import (
     runs,
     tokens,
     usage,
+    usage_imports,
     users,
     verifications,
 )
@@ -38,6 +39,7 @@ ASGIApp = Callable[[Scope, Callable[..., Awaitable[Any]], Callable[..., Awaitabl
 # Looked through in this order: what is asked most comes first.
 ROUTERS = (
     usage.router,
+    usage_imports.router,
     events.router,
     auth.signing_in,
     auth.router,

@@ -20,6 +20,14 @@ from billing_app.db import get_database
 
 P = ParamSpec("P")
 Row = TypeVar("Row")
+
+
+class AsItCame(str):
+    """A text to be given back to the byte, for programs: also what a spreadsheet would run."""
+
+    __slots__ = ()
+
+
 Cell = str | int | Decimal | date | datetime | None
 
 # What a spreadsheet takes for a formula, or strips to find one.
@@ -84,7 +92,7 @@ def _encoded(
 def _lines(rows: Iterable[Iterable[Cell]]) -> bytes:
     text = io.StringIO(newline="")
     csv.writer(text).writerows([_cell(value) for value in row] for row in rows)
-    return text.getvalue().encode()
+    return text.getvalue().encode("utf-8", "surrogateescape")
 
 
 def _cell(value: Cell) -> str:
@@ -97,7 +105,8 @@ def _cell(value: Cell) -> str:
         return format(value, "f")
     if isinstance(value, (int, date)):
         return str(value)
-    return f"'{value}" if value.startswith(_FORMULA_STARTS) else value
+    runs = value.startswith(_FORMULA_STARTS) and not isinstance(value, AsItCame)
+    return f"'{value}" if runs else value
 
 
 async def _in_threads(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:

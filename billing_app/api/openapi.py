@@ -67,6 +67,7 @@ _PATHS = {
     "plan": ("The id of one version of a plan.", "plan_1"),
     "number": ("An invoice's number, without case.", "ACME-0001"),
     "payment": ("A payment's id.", "pay_1"),
+    "import": ("An import's id.", "imp_1"),
     "run": ("An invoice run's id.", "run_1"),
     "verification": ("A verification's id.", "ver_1"),
     "user": ("A user's id.", "usr_1"),

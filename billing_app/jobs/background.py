@@ -1,5 +1,5 @@
-"""What the server does beside answering: the invoice runs and verifications that are under way, and
-the figures that can't be counted while somebody waits.
+"""What the server does beside answering: the invoice runs, verifications and imports that are under
+way, and the figures that can't be counted while somebody waits.
 
 The database says what is to be done. A thread for each kind looks there: at once when somebody in
 this process has started something, and every some seconds for what others started or left behind
@@ -17,6 +17,7 @@ from typing import Any
 from billing_app.db import Database, is_unavailable
 from billing_app.jobs.figures import keep_figures
 from billing_app.jobs.invoice_run import go_on_invoicing
+from billing_app.jobs.usage_files import go_on_checking, go_on_importing
 from billing_app.jobs.verification import go_on_verifying
 
 logger = logging.getLogger(__name__)
@@ -27,9 +28,12 @@ PAUSE_SECONDS_MAX = 60.0
 Work = Callable[[Database, Callable[[Any], None]], None]
 """Does what there is to do, calling the second argument from time to time on the way."""
 
+# None waits for another: a long import holds up no invoice run, and no look at the next file.
 KINDS: dict[str, Work] = {
     "invoicing": go_on_invoicing,
     "verifying": go_on_verifying,
+    "checking files": go_on_checking,
+    "importing": go_on_importing,
     "counting figures": keep_figures,
 }
 

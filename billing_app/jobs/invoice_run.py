@@ -10,18 +10,18 @@ or by itself, in the background of a server.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import date
 from threading import Event
 
-from sqlalchemy import text
 from sqlmodel import Session
 
 from billing_app import locks
 from billing_app.db import Database
 from billing_app.domain.actor import SYSTEM, Actor, Permission, system
+from billing_app.jobs.alone import only_one
 from billing_app.services.access import require
 from billing_app.services.closing import Blocked, close_period
 from billing_app.services.invoicing import Invoiced, invoice_period
@@ -176,12 +176,6 @@ def _reload(database: Database, actor: Actor, run: RunSummary) -> RunRow:
         return get_run(session, actor, run.public_id)
 
 
-@contextmanager
-def sole_execution(database: Database, actor: Actor, run: RunSummary) -> Iterator[bool]:
-    """Whether this process is the one that executes the run, for as long as the block lasts.
-
-    The transaction does nothing but hold the lock: it keeps no snapshot and no row.
-    """
-    key = {"kind": locks.RUN, "run": run.run_id}
-    with database.transaction(actor) as session:
-        yield bool(session.scalar(text("SELECT pg_try_advisory_xact_lock(:kind, :run)"), key))
+def sole_execution(database: Database, actor: Actor, run: RunSummary) -> AbstractContextManager[bool]:
+    """Whether this process is the one that executes the run, for as long as the block lasts."""
+    return only_one(database, actor, locks.RUN, run.run_id)

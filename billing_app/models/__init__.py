@@ -8,6 +8,7 @@ Privileges and triggers, the two locks of append-only, are in the migrations.
 from billing_app.models.customer import Customer, CustomerBilling, Subscription, Suspension
 from billing_app.models.figures import CustomerFigures, DashboardFigures
 from billing_app.models.identity import ApiToken, SignInAttempt, UserAccount, UserSession
+from billing_app.models.imports import UsageImport, UsageImportPart, UsageImportRefusal
 from billing_app.models.invoice import Invoice, InvoiceLine, OpenInvoice, Payment, PaymentReversal
 from billing_app.models.ledger import AuditEntry, InvoiceRun, InvoiceRunFailure, Verification
 from billing_app.models.plan import Issuer, Plan
@@ -33,6 +34,9 @@ __all__ = [
     "Subscription",
     "Suspension",
     "UsageEvent",
+    "UsageImport",
+    "UsageImportPart",
+    "UsageImportRefusal",
     "UserAccount",
     "UserSession",
     "Verification",

@@ -153,7 +153,7 @@ def record_usage_batch(
     """
     require(actor, Permission.RECORD_USAGE)
     if len(reports) > BATCH_MAX:
-        raise Invalid("events", f"must be at most {BATCH_MAX:,} in one batch", code="batch_too_large")
+        raise _too_large()
     outcome, _ = _record(session, actor, reports)
     if outcome.recorded:
         audit.record(
@@ -162,6 +162,26 @@ def record_usage_batch(
             conflicts=outcome.conflicts, rejected=outcome.rejected,
         )  # fmt: skip
     return outcome
+
+
+def judge_usage_batch(
+    session: Session, actor: Actor, reports: Sequence[UsageReport | Unreadable]
+) -> BatchResult:
+    """Records nothing, and answers as `record_usage_batch` would after all that was judged before in
+    this transaction: a key counts once, however many batches it is in."""
+    require(actor, Permission.RECORD_USAGE)
+    if len(reports) > BATCH_MAX:
+        raise _too_large()
+    incoming, results = _check_rows(reports)
+    judged = 0
+    if incoming:
+        with driver_cursor(session) as db:
+            moment, latest = now(session), now(session) + AHEAD_MAX
+            judged = usage_rows.pretend(db, incoming, now=moment, latest=latest)
+            if judged < len(incoming):
+                fresh = set(db.fetchall())
+                results += _explain(usage_rows.judge(db, now=moment, latest=latest, pretended=True), fresh)
+    return _counted(judged, results)
 
 
 def _record(
@@ -186,15 +206,22 @@ def _record(
                 results += _explain(usage_rows.judge(db, now=moment, latest=latest), fresh)
             if answer_events:
                 events = {row[0]: UsageEventRow(*row[1:]) for row in usage_rows.find_events(db)}
+    return _counted(recorded, results), events
+
+
+def _counted(recorded: int, results: list[RowResult]) -> BatchResult:
     results.sort(key=lambda result: result.index)
-    outcome = BatchResult(
+    return BatchResult(
         recorded,
         sum(result.status == "duplicate" for result in results),
         sum(result.status == "conflict" for result in results),
         sum(result.status == "rejected" for result in results),
         tuple(results),
     )
-    return outcome, events
+
+
+def _too_large() -> Invalid:
+    return Invalid("events", f"must be at most {BATCH_MAX:,} in one batch", code="batch_too_large")
 
 
 def _check_rows(reports: Sequence[UsageReport | Unreadable]) -> tuple[list[Incoming], list[RowResult]]:

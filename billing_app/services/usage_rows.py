@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 
 from psycopg import Cursor
 
@@ -32,16 +32,26 @@ def insert(db: Cursor[Any], incoming: Sequence[Incoming], *, now: datetime, late
 
     What the cursor has to fetch afterwards is their customer_id and idempotency_key.
     """
-    _copy_in(db, incoming)
+    # What an earlier call of the same transaction left goes; mostly nothing.
+    _copy_in(db, incoming, "DELETE FROM pg_temp.incoming_usage")
     db.execute(_INSERT, {"now": now, "latest": latest, "by": by})
     return db.rowcount  # how many rows RETURNING gave
 
 
-def judge(db: Cursor[Any], *, now: datetime, latest: datetime) -> Iterable[Any]:
-    """Why each row of this transaction's `insert` did or did not make an event, in their order:
-    position, customer_id, idempotency_key, refusal or None, whether the event is there (by
-    whomever), whether it is the same."""
-    return db.execute(_JUDGE, {"now": now, "latest": latest})
+def pretend(db: Cursor[Any], incoming: Sequence[Incoming], *, now: datetime, latest: datetime) -> int:
+    """As `insert` after all that was pretended before in this transaction, and nothing is recorded."""
+    # Thousands of calls in one transaction: rows that are only deleted would be read by each of them.
+    _copy_in(db, incoming, "TRUNCATE pg_temp.incoming_usage")
+    db.execute(_PRETENDED)
+    db.execute(_PRETEND, {"now": now, "latest": latest})
+    return db.rowcount
+
+
+def judge(db: Cursor[Any], *, now: datetime, latest: datetime, pretended: bool = False) -> Iterable[Any]:
+    """Why each row of this transaction's `insert`, or `pretend`, did or did not make an event, in
+    their order: position, customer_id, idempotency_key, refusal or None, whether the event is there
+    (by whomever), whether it is the same."""
+    return db.execute(_JUDGE_PRETENDED if pretended else _JUDGE, {"now": now, "latest": latest})
 
 
 def find_events(db: Cursor[Any]) -> Iterable[Any]:
@@ -50,9 +60,9 @@ def find_events(db: Cursor[Any]) -> Iterable[Any]:
     return db.execute(_EVENTS)
 
 
-def _copy_in(db: Cursor[Any], incoming: Sequence[Incoming]) -> None:
+def _copy_in(db: Cursor[Any], incoming: Sequence[Incoming], emptied: LiteralString) -> None:
     # Two statements in one round trip, which can't be prepared.
-    db.execute(_TEMPORARY, prepare=False)
+    db.execute(_TEMPORARY + emptied, prepare=False)
     with db.copy("COPY pg_temp.incoming_usage FROM STDIN") as copy:
         for row in incoming:
             copy.write_row(row)
@@ -63,8 +73,14 @@ _TEMPORARY = """
         position integer, customer_id bigint, customer_key text, idempotency_key text,
         quantity numeric, occurred_at timestamptz
     ) ON COMMIT DELETE ROWS;
-    -- What an earlier call of the same transaction left.
-    DELETE FROM pg_temp.incoming_usage
+"""
+
+# The events that would be there.
+_PRETENDED = """
+    CREATE TEMPORARY TABLE IF NOT EXISTS pretended_usage (
+        customer_id bigint, idempotency_key text, quantity numeric, occurred_at timestamptz,
+        PRIMARY KEY (customer_id, idempotency_key)
+    ) ON COMMIT DROP
 """
 
 # The customer of an incoming row i.
@@ -116,16 +132,42 @@ _INSERT = f"""
     RETURNING customer_id, idempotency_key
 """
 
-# A known key is looked up before any refusal counts: what was recorded once stays answerable.
-_JUDGE = f"""
+_PRETEND = f"""
+    INSERT INTO pg_temp.pretended_usage
+    SELECT customer_id, idempotency_key, quantity, occurred_at FROM ({_JUDGED}) judged
+    WHERE refusal IS NULL AND NOT EXISTS (
+        SELECT FROM usage_event e
+        WHERE e.customer_id = judged.customer_id AND e.idempotency_key = judged.idempotency_key
+    )
+    ORDER BY customer_id, idempotency_key, position
+    ON CONFLICT DO NOTHING
+    RETURNING customer_id, idempotency_key
+"""
+
+
+def _judging(events: str) -> str:
+    """A known key is looked up before any refusal counts: what was recorded once stays answerable."""
+    return f"""
     SELECT judged.position, judged.customer_id, judged.idempotency_key, judged.refusal,
            e.customer_id IS NOT NULL AS known,
            judged.quantity = e.quantity
                AND coalesce(judged.given_at = e.occurred_at, judged.given_at IS NULL) AS same
     FROM ({_JUDGED}) judged
-    LEFT JOIN usage_event e USING (customer_id, idempotency_key)
+    LEFT JOIN {events} e USING (customer_id, idempotency_key)
     ORDER BY judged.position
-"""
+    """
+
+
+_JUDGE = _judging("usage_event")
+_JUDGE_PRETENDED = _judging("""LATERAL (
+        SELECT u.customer_id, u.idempotency_key, u.quantity, u.occurred_at FROM usage_event u
+        WHERE u.customer_id = judged.customer_id AND u.idempotency_key = judged.idempotency_key
+        UNION ALL
+        SELECT p.* FROM pg_temp.pretended_usage p
+        WHERE p.customer_id = judged.customer_id AND p.idempotency_key = judged.idempotency_key
+        -- What is in both was recorded in the meantime.
+        LIMIT 1
+    )""")
 
 _EVENTS = f"""
     SELECT i.position, {EVENT_COLUMNS}

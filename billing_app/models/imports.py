@@ -1,0 +1,97 @@
+"""Usage files: what is under way or came of each, its bytes until it has ended, what it was refused."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, Column, ForeignKeyConstraint, Index, Integer
+from sqlalchemy import LargeBinary as Bytes
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from billing_app.models.columns import identity_column, moment_column, text_column
+
+# The whole of a file is in memory nowhere; a part is.
+PART_BYTES_MAX = 1024 * 1024
+
+
+def _count_column() -> Column[int]:
+    return Column(BigInteger, nullable=False)
+
+
+class UsageImport(SQLModel, table=True):
+    """A file of usage: being checked, waiting to be started, being imported, or ended."""
+
+    __tablename__ = "usage_import"
+    __table_args__ = (
+        CheckConstraint(
+            "status IN ('checking', 'checked', 'importing', 'done', 'cancelled', 'failed')",
+            name="status_known",
+        ),
+        CheckConstraint(
+            "(status IN ('done', 'cancelled', 'failed')) = (finished_at IS NOT NULL)",
+            name="finished_when_ended",
+        ),
+        CheckConstraint("(status = 'failed') = (fault IS NOT NULL)", name="fault_when_failed"),
+        CheckConstraint(
+            "row_count = recorded + duplicates + conflicts + rejected", name="every_row_counted_once"
+        ),
+        CheckConstraint("bytes_read BETWEEN 0 AND size_bytes", name="progress_within_size"),
+        # Whether the same content was here before.
+        Index("ix_usage_import_sha256", "sha256", "started_at"),
+        Index("ix_usage_import_started_at", "started_at", "import_id"),
+    )
+
+    import_id: int | None = Field(default=None, sa_column=identity_column())
+    file_name: str = Field(sa_column=text_column())
+    size_bytes: int = Field(sa_column=_count_column())
+    sha256: str = Field(sa_column=text_column())
+    status: str = Field(default="checking", sa_column=text_column())
+    # Of the check, then of the import, from the start again.
+    row_count: int = Field(default=0, sa_column=_count_column())
+    recorded: int = Field(default=0, sa_column=_count_column())
+    duplicates: int = Field(default=0, sa_column=_count_column())
+    conflicts: int = Field(default=0, sa_column=_count_column())
+    rejected: int = Field(default=0, sa_column=_count_column())
+    bytes_read: int = Field(default=0, sa_column=_count_column())
+    # Lines up to and including this one are dealt with; moves with each chunk's commit.
+    through_line: int = Field(default=0, sa_column=_count_column())
+    preview: list[dict[str, Any]] | None = Field(
+        default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True)
+    )
+    started_by: str = Field(sa_column=text_column())
+    started_at: datetime = Field(sa_column=moment_column())
+    finished_at: datetime | None = Field(default=None, sa_column=moment_column(nullable=True))
+    fault: str | None = Field(default=None, sa_column=text_column(nullable=True))
+
+
+class UsageImportPart(SQLModel, table=True):
+    """A piece of a file that has not ended: here, so that every server process can go on with it."""
+
+    __tablename__ = "usage_import_part"
+    __table_args__ = (
+        ForeignKeyConstraint(["import_id"], ["usage_import.import_id"]),
+        CheckConstraint(f"octet_length(content) BETWEEN 1 AND {PART_BYTES_MAX}", name="content_size"),
+    )
+
+    import_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    part_number: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    content: bytes = Field(sa_column=Column(Bytes, nullable=False))
+
+
+class UsageImportRefusal(SQLModel, table=True):
+    """A row that was not recorded, and why; its cells as they came, byte for byte, UTF-8 or not."""
+
+    __tablename__ = "usage_import_refusal"
+    __table_args__ = (
+        ForeignKeyConstraint(["import_id"], ["usage_import.import_id"]),
+        CheckConstraint("status IN ('conflict', 'rejected')", name="status_known"),
+    )
+
+    import_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    line: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    cells: list[bytes] = Field(sa_column=Column(ARRAY(Bytes), nullable=False))
+    status: str = Field(sa_column=text_column())
+    code: str = Field(sa_column=text_column())
+    detail: str = Field(sa_column=text_column())
