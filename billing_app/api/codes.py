@@ -46,7 +46,10 @@ CODES: dict[str, tuple[int, str]] = {
     "import_not_checked": (409, "The file is not checked yet, or its import has ended."),
     "uploads_under_way": (409, "Other files are just coming in; `Retry-After` tells when to try again."),
     "too_large": (413, "The body is larger than 16 MiB, or a file of usage larger than 1 GiB."),
-    "unsupported_media_type": (415, "The body must be application/json; a file text/csv or application/gzip."),
+    "unsupported_media_type": (
+        415,
+        "The body must be application/json; a file text/csv or application/gzip.",
+    ),
     "invalid": (422, "A value breaks a rule; `errors` names each field and its rule."),
     "batch_too_large": (422, "More events than one batch takes."),
     "events_refused": (422, "Some events were refused, each named in `errors`; all others are recorded."),

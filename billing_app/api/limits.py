@@ -14,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 
 from billing_app.api.problems import of_status
+from billing_app.services.usage_import_files import FILE_BYTES_MAX
 
 logger = logging.getLogger(__name__)
 
@@ -40,14 +41,17 @@ _JSON_TYPES = {
     "application/cloudevents+json",
     "application/cloudevents-batch+json",
 }
+# Bodies that go on piece by piece as they come, and are held nowhere: by the path that they are sent to.
+_FILE_TYPES = {"/api/v1/usage/imports": {"text/csv", "application/gzip"}}
+FILE_SECONDS_MAX = 3600.0
 
 
 class BodyLimits:
-    """ASGI middleware: 415 for a body that is no JSON, 413 for one over the limit, 408 for a slow one.
+    """ASGI middleware: 415 for a body of a wrong type, 413 for one over the limit, 408 for a slow one.
 
     A body is judged by its Content-Length before anything of it is read, and as it comes: each
     piece within PIECE_SECONDS_MAX, the whole within BODY_SECONDS_MAX. 503 when all bodies
-    together are over BODIES_BYTES_MAX.
+    together are over BODIES_BYTES_MAX. Files have more room and more time, where they are taken.
     """
 
     def __init__(self, app: Any) -> None:
@@ -63,16 +67,17 @@ class BodyLimits:
         length = headers.get("content-length", "")
         has_body = length not in ("", "0") or "transfer-encoding" in headers
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        body = _Body(self, receive)
-        if has_body and media_type not in _JSON_TYPES:
+        file_types = _FILE_TYPES.get(scope["path"])
+        body = _Body(self, receive, is_file=file_types is not None)
+        if has_body and media_type not in (file_types or _JSON_TYPES):
             await body.refuse(415, scope, send)
-        elif length.isdigit() and int(length) > BODY_BYTES_MAX:
+        elif length.isdigit() and int(length) > body.bytes_max:
             await body.refuse(413, scope, send)
         else:
             try:
                 await self.app(scope, body.receive, send)
             finally:
-                self._held -= body.held
+                self._held -= 0 if body.is_file else body.come
 
     def hold(self, size: int) -> bool:
         """Count what is kept of a body; False when it is too much for all together."""
@@ -86,8 +91,10 @@ class _Body:
     As HTTPException: what else a reader of bodies meets, FastAPI answers with 400.
     """
 
-    def __init__(self, limits: BodyLimits, receive: Any) -> None:
-        self.held = 0
+    def __init__(self, limits: BodyLimits, receive: Any, *, is_file: bool) -> None:
+        self.is_file = is_file
+        self.bytes_max = FILE_BYTES_MAX if is_file else BODY_BYTES_MAX
+        self.come = 0
         self._limits = limits
         self._receive = receive
         self._until: float | None = None
@@ -100,9 +107,9 @@ class _Body:
             return await self._receive()
         message = await self._piece()
         size = len(message.get("body", b""))
-        self.held += size
-        fits = self._limits.hold(size)
-        if self.held > BODY_BYTES_MAX:
+        self.come += size
+        fits = self.is_file or self._limits.hold(size)
+        if self.come > self.bytes_max:
             raise HTTPException(413, headers=_CLOSE)
         if not fits:
             raise HTTPException(503, headers={**_CLOSE, "Retry-After": "1"})
@@ -130,7 +137,7 @@ class _Body:
 
     async def _piece(self) -> Any:
         if self._until is None:
-            self._until = time.monotonic() + BODY_SECONDS_MAX
+            self._until = time.monotonic() + (FILE_SECONDS_MAX if self.is_file else BODY_SECONDS_MAX)
         try:
             async with asyncio.timeout(min(PIECE_SECONDS_MAX, self._until - time.monotonic())):
                 message = await self._receive()

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 from anyio import from_thread
 from fastapi import Path, Query, Request, Response
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from billing_app.api.csv_files import DESCRIBED, AsItCame, Cell, CsvFile, csv_file
 from billing_app.api.deps import Caller
@@ -117,7 +119,11 @@ def _pieces(request: Request) -> Iterator[bytes]:
     stream: AsyncIterator[bytes] = request.stream()
 
     async def following() -> bytes | None:
-        return await anext(stream, None)
+        try:
+            return await anext(stream, None)
+        except ClientDisconnect:
+            # Nobody hears it; what was stored so far is undone.
+            raise HTTPException(400) from None
 
     while (piece := from_thread.run(following)) is not None:
         yield piece
@@ -170,7 +176,12 @@ def export_refused(call: Caller, usage_import: Import) -> CsvFile:
     """
     columns = ("line", *usage_imports.COLUMNS, "code", "detail")
     return csv_file(
-        call, f"refused-{usage_import}.csv", columns, _cells, usage_import_refusals.read_refusals, usage_import
+        call,
+        f"refused-{usage_import}.csv",
+        columns,
+        _cells,
+        usage_import_refusals.read_refusals,
+        usage_import,
     )
 
 

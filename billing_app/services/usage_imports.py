@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import delete, func, insert, literal, select, true, tuple_, update
+from sqlalchemy import delete, func, insert, select, text, true, tuple_, update
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
@@ -159,7 +159,10 @@ def _rows() -> Any:
             col(other.sha256) == UsageImport.sha256,
             col(other.status) == "done",
             tuple_(col(other.finished_at), col(other.import_id))
-            < tuple_(func.coalesce(col(UsageImport.finished_at), literal("infinity")), UsageImport.import_id),
+            < tuple_(
+                func.coalesce(col(UsageImport.finished_at), text("timestamptz 'infinity'")),
+                UsageImport.import_id,
+            ),
         )
         .order_by(col(other.finished_at).desc(), col(other.import_id).desc())
         .limit(1)

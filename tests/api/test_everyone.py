@@ -14,7 +14,14 @@ from tests.api.world import CALLERS, Operation, World, founded, operations
 OPERATIONS = operations(create_api())
 # Who is not signed in yet, and who asks whether we are well.
 PUBLIC = {"POST /api/v1/auth/token", "POST /api/v1/auth/session", "GET /api/health"}
-REPORTS_USAGE = {"POST /api/v1/usage", "POST /api/v1/usage/batch", "POST /api/v1/events"}
+REPORTS_USAGE = {
+    "POST /api/v1/usage",
+    "POST /api/v1/usage/batch",
+    "POST /api/v1/events",
+    "POST /api/v1/usage/imports",
+    "POST /api/v1/usage/imports/{import}/start",
+    "POST /api/v1/usage/imports/{import}/cancel",
+}
 # Of people, tokens and the issuer: what only an admin sees, or changes.
 SEEN_BY_ADMIN = ("/api/v1/users", "/api/v1/tokens")
 CHANGED_BY_ADMIN = (*SEEN_BY_ADMIN, "/api/v1/issuer")
@@ -65,7 +72,7 @@ def test_who_may_do_what(world: World, caller: str, operation: Operation) -> Non
 
 # What is there already, or isn't; and the examples' passwords are nobody's.
 SAID_OF_EXAMPLES = {
-    "already_reversed", "invalid_credentials", "invoice_exists", "key_taken", "session_not_found",
+    "already_reversed", "import_not_checked", "invalid_credentials", "invoice_exists", "key_taken", "session_not_found",
     "too_many_attempts", "verification_not_found",
 }  # fmt: skip
 

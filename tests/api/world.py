@@ -18,10 +18,13 @@ from billing_app import embedded, identity
 from billing_app.api.app import create_api
 from billing_app.db import Database, configure_database
 from billing_app.domain.actor import SYSTEM, Role
+from billing_app.jobs.usage_files import go_on_checking
 from billing_app.provision import Urls
 from billing_app.services import api_tokens, passwords
 from billing_app.services.payments import record_payment
 from billing_app.services.runs import start_run
+from billing_app.services.usage_import_files import store_file
+from billing_app.services.usage_imports import COLUMNS
 from billing_app.services.verifications import start_verification
 from tests.conftest import Clock, new_database
 from tests.factories import PASSWORD, make_customer, make_invoice, make_user, record
@@ -97,7 +100,7 @@ class World:
             operation.method,
             path,
             headers={**headers, "Content-Type": kind},
-            content=json.dumps(example).encode(),
+            content=(json.dumps(example) if "json" in kind else example).encode(),
         )
 
     def content(self) -> dict[str, str]:
@@ -140,11 +143,16 @@ def _one_of_everything(database: Database) -> dict[str, str]:
         run = start_run(session, SYSTEM, date(2026, 10, 1))
         verification = start_verification(session, SYSTEM)
         token = api_tokens.create_token(session, SYSTEM, name="Spare", scopes=["read"]).row
+        usage_import = store_file(
+            session, SYSTEM, "usage.csv", [b",".join(name.encode() for name in COLUMNS)]
+        )
+    go_on_checking(database)
     return {
         "customer": "acme",
         "plan": f"plan_{acme.plan_id}",
         "number": invoice.number,
         "payment": payment.public_id,
+        "import": usage_import.public_id,
         "run": run.public_id,
         "verification": verification.public_id,
         "user": spare.public_id,

@@ -1,0 +1,428 @@
+"""Files of usage in the background: judged without recording, imported once, killed and resumed."""
+
+from __future__ import annotations
+
+import gzip
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import psycopg
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from billing_app.db import Database
+from billing_app.domain.actor import Actor
+from billing_app.jobs import background, usage_csv, usage_files
+from billing_app.jobs.background import Worker
+from billing_app.jobs.usage_files import go_on_checking, go_on_importing, receive_file
+from billing_app.models.imports import PART_BYTES_MAX
+from billing_app.provision import Urls
+from billing_app.services import usage_import_files, usage_imports
+from billing_app.services.usage_import_refusals import list_refusals
+from billing_app.services.usage_imports import (
+    Chunk,
+    UsageImportRow,
+    cancel_import,
+    get_import,
+    start_import,
+)
+from tests.billing.shop import Shop
+from tests.conftest import Clock
+from tests.jobs.test_background import until
+from tests.races import at_once, codes
+from tests.refusals import refused
+
+HEADER = "customer,idempotency_key,quantity,occurred_at\n"
+MOMENT = "2026-11-10T00:00:00Z"
+ADVISORY_LOCKS = (
+    "FROM pg_locks WHERE locktype = 'advisory'"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+
+
+@pytest.fixture(autouse=True)
+def shop(database: Database, admin: Actor) -> Shop:
+    shop = Shop(database, admin)
+    shop.customer("acme", "2026-10")
+    return shop
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(usage_csv, "BATCH_MAX", 10)
+    yield
+    background.stop()
+
+
+def good_rows(count: int, start: int = 0) -> str:
+    return "".join(f"acme,k{number},1,{MOMENT}\n" for number in range(start, start + count))
+
+
+def counts(row: UsageImportRow) -> tuple[str, int, int, int, int, int]:
+    return (row.status, row.rows, row.recorded, row.duplicates, row.conflicts, row.rejected)
+
+
+def events(owner: psycopg.Connection) -> int:
+    found = owner.execute("SELECT count(*) FROM usage_event").fetchone()
+    assert found
+    return int(found[0])
+
+
+def parts(owner: psycopg.Connection) -> int:
+    found = owner.execute("SELECT count(*) FROM usage_import_part").fetchone()
+    assert found
+    return int(found[0])
+
+
+class Files:
+    """Sends files in and looks at them, as one actor."""
+
+    def __init__(self, database: Database, actor: Actor) -> None:
+        self.database, self.actor = database, actor
+
+    def send(self, content: str | bytes) -> UsageImportRow:
+        data = content.encode() if isinstance(content, str) else content
+        return receive_file(self.database, self.actor, "usage.csv", [data])
+
+    def checked(self, content: str | bytes) -> UsageImportRow:
+        sent = self.send(content)
+        go_on_checking(self.database)
+        return self.now(sent)
+
+    def started(self, content: str | bytes) -> UsageImportRow:
+        return self.database.call(self.actor, start_import, self.checked(content).public_id)
+
+    def imported(self, content: str | bytes) -> UsageImportRow:
+        started = self.started(content)
+        go_on_importing(self.database)
+        return self.now(started)
+
+    def now(self, row: UsageImportRow) -> UsageImportRow:
+        return self.database.call(self.actor, get_import, row.public_id)
+
+    def lines_refused(self, row: UsageImportRow) -> list[int]:
+        found = self.database.call(self.actor, list_refusals, row.public_id)
+        return [each.line for each in found.items]
+
+
+@pytest.fixture
+def files(database: Database, admin: Actor) -> Files:
+    return Files(database, admin)
+
+
+MIXED = (
+    HEADER
+    + good_rows(12)
+    + f"nobody,x,1,{MOMENT}\n"
+    + f"acme,k3,1,{MOMENT}\n"  # again, in another chunk
+    + f"acme,k3,2,{MOMENT}\n"
+    + "acme,short\n"
+)
+
+
+def test_the_check_says_what_the_import_does_and_records_nothing(
+    files: Files, owner: psycopg.Connection
+) -> None:
+    checked = files.checked(MIXED)
+    assert counts(checked) == ("checked", 16, 12, 1, 1, 2)
+    assert (checked.bytes_read, files.lines_refused(checked)) == (checked.size_bytes, [14, 16, 17])
+    assert (events(owner), len(checked.preview)) == (0, 10)
+    assert checked.preview[0].row == ("acme", "k0", "1", MOMENT)
+    files.database.call(files.actor, start_import, checked.public_id)
+    go_on_importing(files.database)
+    done = files.now(checked)
+    assert counts(done) == ("done", *counts(checked)[1:])
+    assert (files.lines_refused(done), events(owner), parts(owner)) == ([14, 16, 17], 12, 0)
+    by = owner.execute("SELECT DISTINCT recorded_by FROM usage_event").fetchall()
+    assert by == [(f"{done.public_id} by {files.actor.id}",)]
+
+
+def test_the_same_file_again_records_nothing_and_says_so(files: Files, owner: psycopg.Connection) -> None:
+    content = HEADER + good_rows(25)
+    first = files.imported(content)
+    assert (first.same_as, counts(first)) == (None, ("done", 25, 25, 0, 0, 0))
+    again = files.checked(content)
+    assert (again.same_as, again.same_as_at) == (first.public_id, first.finished_at)
+    assert counts(again) == ("checked", 25, 0, 25, 0, 0)
+    assert counts(files.imported(content)) == ("done", 25, 0, 25, 0, 0)
+    assert files.checked(content + " ").same_as is None
+    assert files.now(first).same_as is None
+    assert events(owner) == 25
+
+
+def test_a_check_that_was_cut_off_begins_again(files: Files) -> None:
+    class Killed(Exception):
+        pass
+
+    def stop(chunk: Chunk) -> None:
+        raise Killed
+
+    sent = files.send(MIXED)
+    with pytest.raises(Killed):
+        go_on_checking(files.database, stop)
+    assert counts(files.now(sent)) == ("checking", 10, 10, 0, 0, 0)
+    go_on_checking(files.database)
+    assert counts(files.now(sent)) == ("checked", 16, 12, 1, 1, 2)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_killed_in_the_middle_each_row_counts_once(
+    files: Files, urls: Urls, owner: psycopg.Connection, pack: Callable[[bytes], bytes]
+) -> None:
+    started = files.started(pack((HEADER + good_rows(12) + "acme,short\n\n" + good_rows(22, 12)).encode()))
+    script = f"""
+import time
+from billing_app.db import Database
+from billing_app.jobs import background, usage_csv
+usage_csv.BATCH_MAX = 10
+background.start(Database({urls.application!r}))
+time.sleep(600)
+"""
+    # Somebody else is just recording an event of the third chunk: there it waits.
+    with psycopg.connect(urls.owner.replace("+psycopg", "")) as holder:
+        holder.execute(
+            "INSERT INTO usage_event SELECT customer_id, 'k25', '2026-11-10Z', now(), '2026-11-01', 1, 'x'"
+            " FROM customer"
+        )
+        with subprocess.Popen([sys.executable, "-c", script]) as process:
+            until(lambda: files.now(started).rows == 20)
+            process.send_signal(signal.SIGKILL)
+        holder.rollback()
+    until(lambda: not owner.execute(f"SELECT {ADVISORY_LOCKS}").fetchall())
+    assert (counts(files.now(started)), events(owner)) == (("importing", 20, 19, 0, 0, 1), 19)
+    go_on_importing(files.database)
+    done = files.now(started)
+    assert counts(done) == ("done", 35, 34, 0, 0, 1)
+    assert (done.bytes_read, files.lines_refused(done), events(owner)) == (done.size_bytes, [14], 34)
+
+
+def test_whoever_lost_its_lock_records_and_counts_nothing_more(
+    files: Files, owner: psycopg.Connection
+) -> None:
+    """Its connection was cut, somebody else went on to the end, and then it goes on too."""
+    started = files.started(HEADER + good_rows(35))
+    overtaken = []
+
+    def overtake(chunk: Chunk) -> None:
+        if not overtaken:
+            overtaken.append(True)
+            with files.database.engine.connect() as connection:
+                connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) {ADVISORY_LOCKS}")
+            until(lambda: not owner.execute(f"SELECT {ADVISORY_LOCKS}").fetchall())
+            go_on_importing(files.database)
+
+    with pytest.raises(OperationalError, match="terminat"):
+        go_on_importing(files.database, overtake)
+    assert counts(files.now(started)) == ("done", 35, 35, 0, 0, 0)
+
+
+def test_of_several_one_imports(files: Files, database: Database, owner: psycopg.Connection) -> None:
+    started = [files.started(HEADER + good_rows(35, 100 * number)) for number in range(2)]
+    workers = [Worker("importing", database, go_on_importing) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    until(lambda: all(files.now(each).status == "done" for each in started))
+    for worker in workers:
+        worker.stop()
+        worker.join()
+    assert [counts(files.now(each)) for each in started] == [("done", 35, 35, 0, 0, 0)] * 2
+    chunks = owner.execute("SELECT count(*) FROM audit_entry WHERE action = 'usage.batch_recorded'")
+    assert chunks.fetchone() == (8,)
+
+
+def test_one_that_is_taken_is_passed_over(files: Files, database: Database, admin: Actor) -> None:
+    first, second = files.started(HEADER + good_rows(5)), files.started(HEADER + good_rows(5, 10))
+    with usage_files.only_one(database, admin, usage_files.locks.IMPORT, first.import_id):
+        go_on_importing(database)
+    assert [files.now(each).status for each in (first, second)] == ["importing", "done"]
+
+
+def test_two_starts_at_once_are_one_import(files: Files, owner: psycopg.Connection) -> None:
+    checked = files.checked(HEADER + good_rows(5))
+    outcomes = at_once(
+        files.database,
+        [lambda session: start_import(session, files.actor, checked.public_id) for _ in range(8)],
+    )
+    assert (codes(outcomes), {each.status for each in outcomes}) == ([], {"importing"})
+    started = owner.execute("SELECT count(*) FROM audit_entry WHERE action = 'usage_import.started'")
+    assert started.fetchone() == (1,)
+    go_on_importing(files.database)
+    again = files.database.call(files.actor, start_import, checked.public_id)
+    assert counts(again) == ("done", 5, 5, 0, 0, 0)
+
+
+def test_cancelled_between_two_chunks(files: Files, owner: psycopg.Connection) -> None:
+    started = files.started(HEADER + good_rows(35))
+    go_on_importing(
+        files.database, lambda chunk: files.database.call(files.actor, cancel_import, started.public_id)
+    )
+    cancelled = files.now(started)
+    assert counts(cancelled) == ("cancelled", 10, 10, 0, 0, 0)
+    assert (events(owner), parts(owner)) == (10, 0)
+    assert cancelled.finished_at
+    with refused("import_not_checked"):
+        files.database.call(files.actor, start_import, started.public_id)
+
+
+def test_cancelled_while_a_chunk_is_recorded_that_chunk_is_not(
+    files: Files, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = files.started(HEADER + good_rows(35))
+    record = usage_files.record_usage_batch
+    chunks = []
+
+    def cancel_meanwhile(*arguments: object) -> object:
+        chunks.append(outcome := record(*arguments))  # type: ignore[arg-type]
+        if len(chunks) == 2:
+            files.database.call(files.actor, cancel_import, started.public_id)
+        return outcome
+
+    monkeypatch.setattr(usage_files, "record_usage_batch", cancel_meanwhile)
+    go_on_importing(files.database)
+    assert counts(files.now(started)) == ("cancelled", 10, 10, 0, 0, 0)
+    assert events(owner) == 10
+
+
+def test_cancelled_before_it_is_checked_and_before_it_is_started(
+    files: Files, owner: psycopg.Connection
+) -> None:
+    sent = files.send(HEADER + good_rows(5))
+    with refused("import_not_checked"):
+        files.database.call(files.actor, start_import, sent.public_id)
+    files.database.call(files.actor, cancel_import, sent.public_id)
+    go_on_checking(files.database)
+    checked = files.checked(HEADER + good_rows(5))
+    files.database.call(files.actor, cancel_import, checked.public_id)
+    assert {files.now(each).status for each in (sent, checked)} == {"cancelled"}
+    assert (events(owner), parts(owner)) == (0, 0)
+
+
+def test_what_nobody_starts_is_cancelled_after_a_week(
+    files: Files, clock: Clock, owner: psycopg.Connection
+) -> None:
+    checked = files.checked(HEADER + good_rows(5))
+    clock.moment += timedelta(days=7)
+    go_on_checking(files.database)
+    assert files.now(checked).status == "checked"
+    clock.moment += timedelta(seconds=1)
+    go_on_checking(files.database)
+    assert (files.now(checked).status, parts(owner)) == ("cancelled", 0)
+
+
+PACKED = gzip.compress((HEADER + good_rows(60_000)).encode())
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "file: is empty"),
+        (b"customer,quantity\nacme,1\n", "file: must have exactly the columns"),
+        (HEADER.encode().strip() + b",more\n", "file: must have exactly the columns"),
+        (PACKED[: len(PACKED) // 2], "file: can't be read beyond line"),
+        (PACKED[:-8] + b"12345678", "file: can't be read beyond line"),
+        (HEADER.encode() + b"a" * 1_000_001, "file: must have at most 1,000,000 characters in a row"),
+        (HEADER.encode() + b'"a\n",' * 300_000, "file: must have at most 1,000,000 characters in a row"),
+    ],
+    ids=["empty", "header", "more columns", "half", "damaged", "no end", "one row"],
+)
+def test_a_file_that_can_not_be_read(
+    files: Files, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, content: bytes, reason: str
+) -> None:
+    monkeypatch.setattr(usage_csv, "BATCH_MAX", 10_000)
+    failed = files.checked(content)
+    assert failed.status == "failed"
+    assert failed.fault
+    assert failed.fault.startswith(reason)
+    assert (events(owner), parts(owner)) == (0, 0)
+
+
+def test_refusals_are_kept_up_to_a_bound_and_all_are_counted(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage_imports, "REFUSALS_KEPT_MAX", 15)
+    checked = files.checked(HEADER + "nobody,k,1,\n" * 25)
+    assert counts(checked) == ("checked", 25, 0, 0, 0, 25)
+    assert (checked.refusals_kept, files.lines_refused(checked)) == (15, list(range(2, 17)))
+
+
+def test_a_file_is_kept_in_parts_of_a_megabyte(
+    files: Files, database: Database, admin: Actor, owner: psycopg.Connection
+) -> None:
+    content = (HEADER + good_rows(60_000)).encode()
+    pieces = [content[start : start + 7_777] for start in range(0, len(content), 7_777)]
+    sent = receive_file(database, admin, "usage.csv", pieces)
+    sizes = owner.execute("SELECT octet_length(content) FROM usage_import_part ORDER BY part_number")
+    assert [size for (size,) in sizes] == [PART_BYTES_MAX, len(content) - PART_BYTES_MAX]
+    whole = owner.execute("SELECT string_agg(content, '' ORDER BY part_number) FROM usage_import_part")
+    assert whole.fetchone() == (content,)
+    assert sent.size_bytes == len(content)
+
+
+def test_a_file_that_breaks_off_leaves_nothing(
+    database: Database, admin: Actor, owner: psycopg.Connection
+) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield bytes(3 * PART_BYTES_MAX)
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        receive_file(database, admin, "usage.csv", pieces())
+    found = owner.execute("SELECT (SELECT count(*) FROM usage_import), (SELECT count(*) FROM audit_entry"
+                          " WHERE action LIKE 'usage_import%')").fetchone()  # fmt: skip
+    assert (found, parts(owner)) == ((0, 0), 0)
+
+
+def test_a_file_that_is_too_large(
+    files: Files, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage_import_files, "FILE_BYTES_MAX", 100)
+    with refused("invalid", field="file"):
+        files.send(bytes(101))
+    assert parts(owner) == 0
+
+
+def test_only_some_come_in_at_once(files: Files, database: Database, admin: Actor) -> None:
+    def pieces() -> Iterator[bytes]:
+        with refused("uploads_under_way"):
+            files.send(HEADER)
+        yield HEADER.encode()
+
+    def nested(depth: int) -> Iterator[bytes]:
+        if depth > 1:
+            receive_file(database, admin, "usage.csv", nested(depth - 1))
+            yield HEADER.encode()
+        else:
+            yield from pieces()
+
+    receive_file(database, admin, "usage.csv", nested(usage_files.RECEIVED_AT_ONCE_MAX))
+    assert files.send(HEADER).status == "checking"
+
+
+def test_a_long_import_holds_up_no_other_work() -> None:
+    assert len(set(background.KINDS.values())) == len(background.KINDS)
+    assert {"invoicing", "checking files", "importing"} <= background.KINDS.keys()
+
+
+def test_bytes_that_are_no_text_come_back_as_they_came(files: Files) -> None:
+    checked = files.checked(HEADER.encode() + b"acme,caf\xe9\0,1,\n")
+    [found] = files.database.call(files.actor, list_refusals, checked.public_id).items
+    assert [cell.encode("utf-8", "surrogateescape") for cell in found.row] == [
+        b"acme",
+        b"caf\xe9\0",
+        b"1",
+        b"",
+    ]
+    assert checked.preview[0].row[1] == "caf\ufffd\ufffd"
+
+
+def test_finance_sees_and_changes_nothing(files: Files, database: Database, finance: Actor) -> None:
+    checked = files.checked(HEADER)
+    assert database.call(finance, get_import, checked.public_id) == checked
+    for service in (start_import, cancel_import):
+        with refused("forbidden"):
+            database.call(finance, service, checked.public_id)
+    with refused("forbidden"):
+        receive_file(database, finance, "usage.csv", [])
