@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import date, timedelta
+from threading import Event
 
 import psycopg
 import pytest
@@ -21,6 +22,7 @@ from billing_app.jobs.usage_files import go_on_checking, go_on_importing, receiv
 from billing_app.models.imports import PART_BYTES_MAX
 from billing_app.provision import Urls
 from billing_app.services import usage_import_files, usage_imports
+from billing_app.services.runs import get_run, start_run
 from billing_app.services.usage_import_refusals import list_refusals
 from billing_app.services.usage_imports import (
     Chunk,
@@ -123,6 +125,10 @@ MIXED = (
 )
 
 
+class Killed(Exception):
+    pass
+
+
 def test_the_check_says_what_the_import_does_and_records_nothing(
     files: Files, owner: psycopg.Connection
 ) -> None:
@@ -154,9 +160,6 @@ def test_the_same_file_again_records_nothing_and_says_so(files: Files, owner: ps
 
 
 def test_a_check_that_was_cut_off_begins_again(files: Files) -> None:
-    class Killed(Exception):
-        pass
-
     def stop(chunk: Chunk) -> None:
         raise Killed
 
@@ -199,23 +202,26 @@ time.sleep(600)
     assert (done.bytes_read, files.lines_refused(done), events(owner)) == (done.size_bytes, [14], 34)
 
 
-def test_whoever_lost_its_lock_records_and_counts_nothing_more(
-    files: Files, owner: psycopg.Connection
-) -> None:
-    """Its connection was cut, somebody else went on to the end, and then it goes on too."""
+def test_whoever_lost_its_lock_records_and_counts_nothing_more(files: Files) -> None:
+    """Its connection was cut, somebody else did a chunk and was killed, and then it goes on itself."""
     started = files.started(HEADER + good_rows(35))
     overtaken = []
 
+    def stop(chunk: Chunk) -> None:
+        raise Killed
+
     def overtake(chunk: Chunk) -> None:
-        if not overtaken:
-            overtaken.append(True)
-            with files.database.engine.connect() as connection:
-                connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) {ADVISORY_LOCKS}")
-            until(lambda: not owner.execute(f"SELECT {ADVISORY_LOCKS}").fetchall())
-            go_on_importing(files.database)
+        overtaken.append(True)
+        with files.database.engine.connect() as connection:
+            connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) {ADVISORY_LOCKS}")
+            until(lambda: not connection.exec_driver_sql(f"SELECT {ADVISORY_LOCKS}").all())
+        with pytest.raises(Killed):
+            go_on_importing(files.database, stop)
 
     with pytest.raises(OperationalError, match="terminat"):
         go_on_importing(files.database, overtake)
+    assert (len(overtaken), counts(files.now(started))) == (1, ("importing", 20, 20, 0, 0, 0))
+    go_on_importing(files.database)
     assert counts(files.now(started)) == ("done", 35, 35, 0, 0, 0)
 
 
@@ -401,9 +407,29 @@ def test_only_some_come_in_at_once(files: Files, database: Database, admin: Acto
     assert files.send(HEADER).status == "checking"
 
 
-def test_a_long_import_holds_up_no_other_work() -> None:
-    assert len(set(background.KINDS.values())) == len(background.KINDS)
-    assert {"invoicing", "checking files", "importing"} <= background.KINDS.keys()
+def test_a_long_import_holds_up_no_other_work(
+    files: Files, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = Event(), Event()
+    record = usage_files.record_usage_batch
+
+    def slowly(*arguments: object) -> object:
+        begun.set()
+        go_on.wait(60)
+        return record(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(usage_files, "record_usage_batch", slowly)
+    started = files.started(HEADER + good_rows(5))
+    background.start(database)
+    assert begun.wait(60)
+    run = database.call(admin, start_run, date(2026, 10, 1))
+    sent = files.send(HEADER)
+    background.wake()
+    until(lambda: database.call(admin, get_run, run.public_id).status == "done")
+    until(lambda: files.now(sent).status == "checked")
+    assert files.now(started).status == "importing"
+    go_on.set()
+    until(lambda: files.now(started).status == "done")
 
 
 def test_bytes_that_are_no_text_come_back_as_they_came(files: Files) -> None:
