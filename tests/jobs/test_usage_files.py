@@ -19,26 +19,23 @@ from billing_app.domain.actor import Actor
 from billing_app.jobs import background, usage_csv, usage_files
 from billing_app.jobs.background import Worker
 from billing_app.jobs.usage_files import go_on_checking, go_on_importing, receive_file
-from billing_app.models.imports import PART_BYTES_MAX
 from billing_app.provision import Urls
-from billing_app.services import usage_import_files, usage_imports
+from billing_app.services import usage_imports
 from billing_app.services.runs import get_run, start_run
 from billing_app.services.usage_import_refusals import list_refusals
 from billing_app.services.usage_imports import (
     Chunk,
-    UsageImportRow,
     cancel_import,
     get_import,
     start_import,
 )
 from tests.billing.shop import Shop
 from tests.conftest import Clock
+from tests.jobs.files import HEADER, MOMENT, Files, counts, events, good_rows, parts
 from tests.jobs.test_background import until
 from tests.races import at_once, codes
 from tests.refusals import refused
 
-HEADER = "customer,idempotency_key,quantity,occurred_at\n"
-MOMENT = "2026-11-10T00:00:00Z"
 ADVISORY_LOCKS = (
     "FROM pg_locks WHERE locktype = 'advisory'"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -57,57 +54,6 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(usage_csv, "BATCH_MAX", 10)
     yield
     background.stop()
-
-
-def good_rows(count: int, start: int = 0) -> str:
-    return "".join(f"acme,k{number},1,{MOMENT}\n" for number in range(start, start + count))
-
-
-def counts(row: UsageImportRow) -> tuple[str, int, int, int, int, int]:
-    return (row.status, row.rows, row.recorded, row.duplicates, row.conflicts, row.rejected)
-
-
-def events(owner: psycopg.Connection) -> int:
-    found = owner.execute("SELECT count(*) FROM usage_event").fetchone()
-    assert found
-    return int(found[0])
-
-
-def parts(owner: psycopg.Connection) -> int:
-    found = owner.execute("SELECT count(*) FROM usage_import_part").fetchone()
-    assert found
-    return int(found[0])
-
-
-class Files:
-    """Sends files in and looks at them, as one actor."""
-
-    def __init__(self, database: Database, actor: Actor) -> None:
-        self.database, self.actor = database, actor
-
-    def send(self, content: str | bytes) -> UsageImportRow:
-        data = content.encode() if isinstance(content, str) else content
-        return receive_file(self.database, self.actor, "usage.csv", [data])
-
-    def checked(self, content: str | bytes) -> UsageImportRow:
-        sent = self.send(content)
-        go_on_checking(self.database)
-        return self.now(sent)
-
-    def started(self, content: str | bytes) -> UsageImportRow:
-        return self.database.call(self.actor, start_import, self.checked(content).public_id)
-
-    def imported(self, content: str | bytes) -> UsageImportRow:
-        started = self.started(content)
-        go_on_importing(self.database)
-        return self.now(started)
-
-    def now(self, row: UsageImportRow) -> UsageImportRow:
-        return self.database.call(self.actor, get_import, row.public_id)
-
-    def lines_refused(self, row: UsageImportRow) -> list[int]:
-        found = self.database.call(self.actor, list_refusals, row.public_id)
-        return [each.line for each in found.items]
 
 
 @pytest.fixture
@@ -318,33 +264,6 @@ def test_what_nobody_starts_is_cancelled_after_a_week(
     assert (files.now(checked).status, parts(owner)) == ("cancelled", 0)
 
 
-PACKED = gzip.compress((HEADER + good_rows(60_000)).encode())
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"", "file: is empty"),
-        (b"customer,quantity\nacme,1\n", "file: must have exactly the columns"),
-        (HEADER.encode().strip() + b",more\n", "file: must have exactly the columns"),
-        (PACKED[: len(PACKED) // 2], "file: can't be read beyond line"),
-        (PACKED[:-8] + b"12345678", "file: can't be read beyond line"),
-        (HEADER.encode() + b"a" * 1_000_001, "file: must have at most 1,000,000 characters in a row"),
-        (HEADER.encode() + b'"a\n",' * 300_000, "file: must have at most 1,000,000 characters in a row"),
-    ],
-    ids=["empty", "header", "more columns", "half", "damaged", "no end", "one row"],
-)
-def test_a_file_that_can_not_be_read(
-    files: Files, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, content: bytes, reason: str
-) -> None:
-    monkeypatch.setattr(usage_csv, "BATCH_MAX", 10_000)
-    failed = files.checked(content)
-    assert failed.status == "failed"
-    assert failed.fault
-    assert failed.fault.startswith(reason)
-    assert (events(owner), parts(owner)) == (0, 0)
-
-
 def test_refusals_are_kept_up_to_a_bound_and_all_are_counted(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -352,59 +271,6 @@ def test_refusals_are_kept_up_to_a_bound_and_all_are_counted(
     checked = files.checked(HEADER + "nobody,k,1,\n" * 25)
     assert counts(checked) == ("checked", 25, 0, 0, 0, 25)
     assert (checked.refusals_kept, files.lines_refused(checked)) == (15, list(range(2, 17)))
-
-
-def test_a_file_is_kept_in_parts_of_a_megabyte(
-    files: Files, database: Database, admin: Actor, owner: psycopg.Connection
-) -> None:
-    content = (HEADER + good_rows(60_000)).encode()
-    pieces = [content[start : start + 7_777] for start in range(0, len(content), 7_777)]
-    sent = receive_file(database, admin, "usage.csv", pieces)
-    sizes = owner.execute("SELECT octet_length(content) FROM usage_import_part ORDER BY part_number")
-    assert [size for (size,) in sizes] == [PART_BYTES_MAX, len(content) - PART_BYTES_MAX]
-    whole = owner.execute("SELECT string_agg(content, '' ORDER BY part_number) FROM usage_import_part")
-    assert whole.fetchone() == (content,)
-    assert sent.size_bytes == len(content)
-
-
-def test_a_file_that_breaks_off_leaves_nothing(
-    database: Database, admin: Actor, owner: psycopg.Connection
-) -> None:
-    def pieces() -> Iterator[bytes]:
-        yield bytes(3 * PART_BYTES_MAX)
-        raise OSError("gone")
-
-    with pytest.raises(OSError, match="gone"):
-        receive_file(database, admin, "usage.csv", pieces())
-    found = owner.execute("SELECT (SELECT count(*) FROM usage_import), (SELECT count(*) FROM audit_entry"
-                          " WHERE action LIKE 'usage_import%')").fetchone()  # fmt: skip
-    assert (found, parts(owner)) == ((0, 0), 0)
-
-
-def test_a_file_that_is_too_large(
-    files: Files, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(usage_import_files, "FILE_BYTES_MAX", 100)
-    with refused("invalid", field="file"):
-        files.send(bytes(101))
-    assert parts(owner) == 0
-
-
-def test_only_some_come_in_at_once(files: Files, database: Database, admin: Actor) -> None:
-    def pieces() -> Iterator[bytes]:
-        with refused("uploads_under_way"):
-            files.send(HEADER)
-        yield HEADER.encode()
-
-    def nested(depth: int) -> Iterator[bytes]:
-        if depth > 1:
-            receive_file(database, admin, "usage.csv", nested(depth - 1))
-            yield HEADER.encode()
-        else:
-            yield from pieces()
-
-    receive_file(database, admin, "usage.csv", nested(usage_files.RECEIVED_AT_ONCE_MAX))
-    assert files.send(HEADER).status == "checking"
 
 
 def test_a_long_import_holds_up_no_other_work(
