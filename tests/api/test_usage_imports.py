@@ -34,6 +34,11 @@ CSV = {"Content-Type": "text/csv"}
 GZIP = {"Content-Type": "application/gzip"}
 
 
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
 @pytest.fixture
 def shop(database: Database, admin: Actor) -> Shop:
     shop = Shop(database, admin)
@@ -168,10 +173,6 @@ class TestAsItComes:
     """The body piece by piece, by way of ASGI itself."""
 
     pytestmark = pytest.mark.anyio
-
-    @pytest.fixture(scope="class")
-    def anyio_backend(self) -> str:
-        return "asyncio"
 
     @pytest.fixture
     def head(self, client: TestClient) -> tuple[tuple[str, str], ...]:
