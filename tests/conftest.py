@@ -16,6 +16,7 @@ from billing_app.db import Database
 from billing_app.domain.actor import Actor, Role
 from billing_app.migrations import migrate
 from billing_app.provision import OWNER_ROLE, Urls, create_database, urls_of
+from billing_app.services import passwords
 
 _TEMPLATE = "template_tallybook"
 _numbers = itertools.count(1)
@@ -81,6 +82,15 @@ def owner(urls: Urls) -> Iterator[psycopg.Connection]:
     url = urls.owner.replace("postgresql+psycopg://", "postgresql://")
     with psycopg.connect(url, autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture
+def fast_hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """bcrypt at its lowest cost, for tests about who is let in and not about how long it takes."""
+    monkeypatch.setattr(passwords, "COST", 4)
+    passwords.hash_of_nothing.cache_clear()
+    yield
+    passwords.hash_of_nothing.cache_clear()
 
 
 @pytest.fixture

@@ -12,19 +12,14 @@ from billing_app import identity
 from billing_app.api.app import create_api
 from billing_app.db import Database, configure_database
 from billing_app.domain.actor import Role
-from billing_app.services import passwords
 from tests.factories import PASSWORD, make_user
 
 ClientOf = Callable[[Role], TestClient]
 
 
 @pytest.fixture(autouse=True)
-def fast_hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """bcrypt at its lowest cost: the tests are about who is let in, not how long it takes."""
-    monkeypatch.setattr(passwords, "COST", 4)
-    passwords.hash_of_nothing.cache_clear()
-    yield
-    passwords.hash_of_nothing.cache_clear()
+def _quick(fast_hashes: None) -> None:
+    """Users are made in nearly every test here."""
 
 
 @pytest.fixture
