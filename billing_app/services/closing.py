@@ -16,11 +16,12 @@ from sqlmodel import Session
 
 from billing_app.db import driver_cursor, now
 from billing_app.domain.actor import Actor, Permission
-from billing_app.domain.periods import has_ended, label
+from billing_app.domain.periods import has_ended, label, period_of
 from billing_app.errors import Conflict
 from billing_app.services import gate
 from billing_app.services.access import require
 from billing_app.services.charges import plans_of
+from billing_app.services.customer_rows import get_customer_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,18 @@ def _blocked(db: Cursor[Any], period_start: date, customer_ids: Sequence[int]) -
         {"period": period_start, "ids": list(customer_ids)},
     )
     return tuple(Blocked(*row) for row in db)
+
+
+def find_due_period(session: Session, actor: Actor, ref: str) -> date | None:
+    """The customer's oldest ended month that has no invoice and something to invoice, if there is one.
+
+    Raises NotFound (`customer_not_found`).
+    """
+    require(actor, Permission.READ)
+    customer_id = get_customer_id(session, ref)
+    with driver_cursor(session) as db:
+        found = _blocked(db, period_of(now(session)), [customer_id])
+    return found[0].period_start if found else None
 
 
 def is_due(session: Session, customer_id: int, period_start: date) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import func, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
@@ -44,8 +45,13 @@ __all__ = [
     "get_customer_id",
     "list_customers",
     "lock_customer",
+    "propose_key",
     "update_customer",
 ]
+
+
+# The numbered ones, and a few of those that end in chance.
+KEYS_TRIED = 25
 
 
 def create_customer(
@@ -87,6 +93,17 @@ def create_customer(
         start_period=label(first),
     )  # fmt: skip
     return made
+
+
+def propose_key(session: Session, actor: Actor, name: str) -> str:
+    """The key that a customer of this name would be given now; taken by somebody else, another then."""
+    require(actor, Permission.WRITE_CUSTOMERS)
+    keys = list(
+        islice(customer_keys.keys_from(fields.line("name", name, at_most=fields.NAME_MAX)), KEYS_TRIED)
+    )
+    of_keys = func.lower(col(Customer.key))
+    taken = set(session.exec(select(of_keys).where(of_keys.in_(keys))))
+    return next((key for key in keys if key not in taken), keys[-1])
 
 
 def _insert(session: Session, keys: Iterable[str], values: dict[str, Any]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -139,15 +140,19 @@ def list_plans(
     actor: Actor,
     *,
     archived: bool | None = None,
+    currency: str | None = None,
     limit: int = LIMIT_DEFAULT,
     cursor: str | None = None,
 ) -> Page[PlanRow]:
-    """The plans by name, the newest version of each first; `archived` to see only those, or the others."""
+    """The plans by name, the newest version of each first; `archived` to see only those, or the others;
+    `currency` to see what a customer of that currency can be on."""
     require(actor, Permission.READ)
     name = func.lower(Plan.name)
     query = select(Plan, name).order_by(name, col(Plan.version).desc()).limit(check_limit(limit) + 1)
     if archived is not None:
         query = query.where(col(Plan.archived_at).is_not(None) == archived)
+    if currency is not None:
+        query = query.where(Plan.currency == fields.line("currency", currency, at_most=fields.NAME_MAX))
     after = decode_cursor(cursor, str, int)
     if after:
         query = query.where(or_(name > after[0], and_(name == after[0], col(Plan.version) < after[1])))
@@ -172,6 +177,15 @@ _CUSTOMERS = text("""
 def _count_customers(session: Session, plan_ids: list[int], month: date) -> dict[int, int]:
     found = session.execute(_CUSTOMERS, {"plan_ids": plan_ids, "month": month})
     return {row.plan_id: row.customers for row in found}
+
+
+def names_of_plans(session: Session, actor: Actor, plan_ids: Collection[int]) -> dict[int, tuple[str, int]]:
+    """Name and version of each of these plans that exists, archived or not."""
+    require(actor, Permission.READ)
+    found = session.exec(
+        select(Plan.plan_id, Plan.name, Plan.version).where(col(Plan.plan_id).in_(list(plan_ids)))
+    )
+    return {plan_id: (name, version) for plan_id, name, version in found if plan_id is not None}
 
 
 def as_terms(plan: Plan | PlanRow) -> rating.Plan:

@@ -9,13 +9,14 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 import reflex as rx
 from reflex.event import EventSpec
 
-from billing_app.domain.periods import parse_period
+from billing_app.domain.periods import FIRST_YEAR, LAST_YEAR, parse_period
 from billing_app.errors import BillingError, Unauthenticated
 from billing_app.services import fields
 from billing_app.state import address
@@ -116,10 +117,12 @@ def refused(form: Form, error: Exception) -> Form:
 
 
 def _stale(form: Form, error: BillingError) -> Form:
+    newer = _texts(error.facts.get("newer"))
     return replace(
         form,
         problem=_STALE,
-        newer=_texts(error.facts.get("newer")),
+        # What nobody has changed since the form opened needs no second look.
+        newer={name: value for name, value in newer.items() if form.start.get(name) != value},
         hidden={**form.hidden, "version": str(error.facts.get("version", ""))},
     )
 
@@ -148,6 +151,23 @@ def typed_period(form: object, name: str) -> date:
 def typed_day(form: object, name: str) -> date:
     """A day of a form, `2026-10-31`; raises Invalid."""
     return fields.parsed(name, _day, typed(form, name).strip())
+
+
+def typed_moment(form: object, name: str, zone: ZoneInfo) -> datetime | None:
+    """A moment of a form, `2026-10-31T16:05` in the viewer's zone; None when empty. Raises Invalid."""
+    value = typed(form, name).strip()
+    return fields.parsed(name, _moment, value).replace(tzinfo=zone) if value else None
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+        # As UTC it must be in the calendar as well: with its zone, the first day of it may not be.
+        if FIRST_YEAR < found.year < LAST_YEAR and found.tzinfo is None:
+            return found
+    except ValueError:
+        pass
+    raise ValueError("must be a date and a time")
 
 
 def _whole(text: str) -> int:

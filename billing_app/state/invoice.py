@@ -59,7 +59,7 @@ class InvoiceState(rx.State):
         async with loading(self):
             found, received = await call(self, _read, number)
             self.invoice = _sheet(found)
-            self.lines = [_line(place, line, found.currency) for place, line in enumerate(found.lines, 1)]
+            self.lines = [line_item(place, line, found.currency) for place, line in enumerate(found.lines, 1)]
             self.payments = [_payment(payment) for payment in reversed(received)]
             opened = _line_number(address.parameter(self, "line"))
             if any(line.number == opened and line.has_usage for line in self.lines):
@@ -158,7 +158,8 @@ def _sheet(invoice: invoices.InvoiceDetail) -> InvoiceSheet:
     )
 
 
-def _line(place: int, line: Line, currency: str) -> LineItem:
+def line_item(place: int, line: Line, currency: str) -> LineItem:
+    """A line with its arithmetic in words, at its place."""
     return LineItem(
         number=place,
         title=title(line),

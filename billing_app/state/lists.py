@@ -73,18 +73,26 @@ class Listing:
             self.href(page=ahead) if ahead else "",
         )
 
-    def sorting(self, columns: Iterable[str]) -> dict[str, Sorting]:
-        """Each column's head: it sorts ascending first, then (`sort=-name`) descending."""
-        now = self.filters.get("sort", "")
-        directions = {column: "ascending" for column in columns if column == now}
-        directions |= {column: "descending" for column in columns if now == f"-{column}"}
+    def sorting(
+        self, columns: Iterable[str], *, default: str = "", largest_first: Iterable[str] = ()
+    ) -> dict[str, Sorting]:
+        """Each column's head: it sorts ascending first, then (`sort=-name`) descending; those that
+        are `largest_first` the other way round. `default` is the order when the address has none."""
+        now = self.filters.get("sort", "") or default
+        first = {column: f"-{column}" if column in set(largest_first) else column for column in columns}
+        directions = {column: "ascending" for column in first if column == now}
+        directions |= {column: "descending" for column in first if now == f"-{column}"}
         return {
             column: Sorting(
-                self.href(sort=f"-{column}" if directions.get(column) == "ascending" else column),
+                self.href(sort=_other_way(column, directions.get(column)) or start),
                 directions.get(column, "none"),
             )
-            for column in columns
+            for column, start in first.items()
         }
+
+
+def _other_way(column: str, direction: str | None) -> str:
+    return {"ascending": f"-{column}", "descending": column}.get(direction or "", "")
 
 
 def asked(state: rx.State, path: str, *filters: str) -> Listing:

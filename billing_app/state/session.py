@@ -11,7 +11,7 @@ import reflex as rx
 from sqlmodel import Session
 
 from billing_app import identity
-from billing_app.db import get_database
+from billing_app.db import Database, get_database
 from billing_app.domain.actor import Actor, Permission
 from billing_app.errors import Unauthenticated
 from billing_app.services import auth
@@ -66,6 +66,17 @@ async def call(state: rx.State, service: Service[P, Result], /, *args: P.args, *
     return await asyncio.to_thread(_in_transaction, _token(state), service, args, kwargs)
 
 
+async def call_job(
+    state: rx.State,
+    job: Callable[Concatenate[Database, Actor, P], Result],
+    /,
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> Result:
+    """As `call`, for a job: work of several transactions of its own."""
+    return await asyncio.to_thread(_job, _token(state), job, args, kwargs)
+
+
 def viewer_zone(state: rx.State) -> ZoneInfo:
     """The zone that the viewer's browser said it is in, else UTC."""
     return zone_named(cookie_value(state.router.headers.cookie, "tallybook_zone"))
@@ -79,6 +90,10 @@ def _authenticate(token: str) -> auth.Authenticated:
     if not token:
         raise Unauthenticated("Sign in first.", code="not_signed_in")
     return identity.authenticate(token)
+
+
+def _job(token: str, job: Any, args: Any, kwargs: Any) -> Any:
+    return job(get_database(), identity.actor_of(_authenticate(token)), *args, **kwargs)
 
 
 def _in_transaction(token: str, service: Any, args: Any, kwargs: Any) -> Any:

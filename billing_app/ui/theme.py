@@ -6,6 +6,7 @@ COLORS = {
         *("ground", "sunken", "raised", "hover", "line", "line-strong", "field-line", "bone", "bar"),
         *("ink", "soft", "faint", "accent", "accent-soft"),
         *("button", "button-hover", "on-button", "danger", "danger-hover"),
+        "beyond",
         *("chart-1", "chart-2", "chart-3"),
         *("good", "good-soft", "warn", "warn-soft", "bad", "bad-soft"),
         *("quiet", "quiet-soft", "hold", "hold-soft", "late", "late-soft"),

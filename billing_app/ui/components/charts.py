@@ -32,8 +32,13 @@ def chart_frame(
     drawing: rx.Component,
     *,
     height: str = "h-56",
+    columns: list[Series] | None = None,
 ) -> rx.Component:
-    """A chart with what its colours mean, and a switch to its numbers; `scale` heads their first column."""
+    """A chart with what its colours mean, and a switch to its numbers; `scale` heads their first column.
+
+    `columns` are those of the table when it says more than what is drawn. A point without a value
+    keeps its place on the scale and is not in the table.
+    """
     return rx.el.figure(
         rx.el.figcaption(
             rx.el.span(title, class_name="min-w-0 truncate text-sm font-semibold"),
@@ -51,7 +56,7 @@ def chart_frame(
         ),
         rx.el.div(drawing, class_name=height, custom_attrs={"data-drawing": "", "aria-hidden": "true"}),
         rx.el.div(
-            _numbers(scale, series, points),
+            _numbers(scale, columns or series, points),
             class_name=f"{height} overflow-auto",
             tab_index=0,
             custom_attrs={"data-numbers": ""},
@@ -103,7 +108,7 @@ def level(value: Any, label: Text) -> rx.Component:
     return rx.recharts.reference_line(
         y=value,
         stroke="var(--line-strong)",
-        custom_attrs={"strokeDasharray": "4 4", "label": {"value": label, "position": "insideTopRight",
+        custom_attrs={"strokeDasharray": "4 4", "ifOverflow": "extendDomain", "label": {"value": label, "position": "insideTopRight",
                       "fill": "var(--faint)", "fontSize": 11}},
     )  # fmt: skip
 
@@ -195,11 +200,16 @@ def _numbers(scale: str, series: list[Series], points: Points) -> rx.Component:
         rx.el.tbody(
             rx.foreach(
                 points,
-                lambda point: rx.el.tr(
-                    rx.el.th(
-                        point["label"], scope="row", class_name=f"{number} !text-left font-normal text-soft"
+                lambda point: rx.cond(
+                    point[f"{series[0].key}_text"],
+                    rx.el.tr(
+                        rx.el.th(
+                            point["label"],
+                            scope="row",
+                            class_name=f"{number} !text-left font-normal text-soft",
+                        ),
+                        *[rx.el.td(point[f"{each.key}_text"], class_name=number) for each in series],
                     ),
-                    *[rx.el.td(point[f"{each.key}_text"], class_name=number) for each in series],
                 ),
             )
         ),

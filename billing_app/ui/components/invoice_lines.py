@@ -14,8 +14,8 @@ _HEAD_NUMBER = "pb-2 text-right text-xs font-medium leading-4 text-faint"
 _CELL_NUMBER = "pt-3 pl-4 text-right align-top tabular-nums"
 
 
-def lines() -> rx.Component:
-    """All lines as one table."""
+def lines(rows: rx.Var[list[LineItem]] = InvoiceState.lines, *, opening: bool = True) -> rx.Component:
+    """All lines as one table; those of a preview do not open to their usage."""
     return rx.el.table(
         rx.el.thead(
             rx.el.tr(
@@ -25,12 +25,12 @@ def lines() -> rx.Component:
                 rx.el.th("Amount", scope="col", class_name=f"{_HEAD_NUMBER} pl-4"),
             ),
         ),
-        rx.foreach(InvoiceState.lines, _line),
-        class_name="mt-8 w-full border-collapse",
+        rx.foreach(rows, lambda line: _line(line, opening)),
+        class_name="mt-8 w-full border-collapse" if opening else "w-full border-collapse",
     )
 
 
-def _line(line: rx.Var[LineItem]) -> rx.Component:
+def _line(line: rx.Var[LineItem], opening: bool) -> rx.Component:
     opened = InvoiceState.open_line == line.number
     return rx.el.tbody(
         rx.el.tr(
@@ -51,7 +51,7 @@ def _line(line: rx.Var[LineItem]) -> rx.Component:
         rx.el.tr(
             rx.el.td(
                 rx.cond(line.arithmetic.length() > 0, _arithmetic(line)),
-                rx.cond(line.has_usage, _opener(line, opened)),
+                rx.cond(line.has_usage, _opener(line, opened)) if opening else rx.fragment(),
                 col_span=4,
                 class_name="pb-3",
             ),
@@ -59,7 +59,9 @@ def _line(line: rx.Var[LineItem]) -> rx.Component:
         rx.cond(
             opened,
             rx.el.tr(rx.el.td(_usage(), col_span=4, class_name="pb-4"), class_name="print:hidden"),
-        ),
+        )
+        if opening
+        else rx.fragment(),
         class_name="border-t border-line last:border-b break-inside-avoid",
     )
 

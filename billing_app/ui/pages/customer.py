@@ -1,11 +1,12 @@
-"""One customer: who it is, what it owes, and its invoices."""
+"""One customer: what it uses and owes, and what can be done with it."""
 
 from __future__ import annotations
 
 import reflex as rx
 
 from billing_app.state.customer import CustomerState
-from billing_app.state.rows.invoices import InvoiceItem
+from billing_app.state.customer_actions import CustomerActions
+from billing_app.state.rows.customers import DeedItem, PlanFromItem
 from billing_app.ui import classes
 from billing_app.ui.components.basics import (
     Text,
@@ -15,21 +16,21 @@ from billing_app.ui.components.basics import (
     icon,
     link,
     notice,
-    payment_badge,
 )
-from billing_app.ui.components.tables import (
-    column,
-    number_column,
-    pagination,
-    row_link,
-    table,
-    table_bones,
-)
+from billing_app.ui.components.buttons import button, writers_only
+from billing_app.ui.components.menus import menu, menu_item
+from billing_app.ui.components.tables import table_bones
 from billing_app.ui.layout import page
+from billing_app.ui.pages.customer_billing import coming_invoice, due_month, events, invoices, usage_chart
+from billing_app.ui.pages.customer_dialogs import dialogs
+
+_ASIDE_TITLE = "text-sm font-semibold leading-5"
+# A word or a sentence beside the figures, on a narrow screen below the first of them.
+_SIDE = "flex min-w-0 flex-col gap-6"
 
 
 def customer() -> rx.Component:
-    """Details above, invoices below."""
+    """Figures in the wide column, who it is and what was done beside them."""
     return page(
         rx.cond(CustomerState.customer.name != "", CustomerState.customer.name, CustomerState.key),
         "Customers",
@@ -38,8 +39,9 @@ def customer() -> rx.Component:
             CustomerState.problem,
             loading=_bones(),
             missing=_missing(),
-            ready=rx.fragment(_header(), _invoices()),
+            ready=rx.fragment(_bar(), _columns()),
         ),
+        dialogs(),
         above=rx.fragment(
             link("Customers", "/customers", "hidden text-sm text-soft hover:text-ink md:inline"),
             icon("chevron-right", 14, "hidden shrink-0 text-faint md:block"),
@@ -47,85 +49,144 @@ def customer() -> rx.Component:
     )
 
 
-def _header() -> rx.Component:
+def _columns() -> rx.Component:
+    return rx.el.div(
+        rx.el.div(due_month(), usage_chart(), coming_invoice(), class_name="flex min-w-0 flex-col gap-6"),
+        rx.el.aside(
+            _details(),
+            _history(),
+            _audit(),
+            aria_label="About the customer",
+            class_name=f"{_SIDE} xl:row-span-2",
+        ),
+        rx.el.div(invoices(), events(), class_name="flex min-w-0 flex-col gap-6"),
+        class_name="grid grid-cols-1 gap-6 xl:grid-cols-[minmax(0,1fr)_19rem] xl:grid-rows-[auto_1fr] xl:gap-x-8",
+    )
+
+
+def _bar() -> rx.Component:
+    who = CustomerState.customer
+    return rx.el.div(
+        rx.el.div(
+            customer_badge(who.status),
+            rx.el.span(who.email, class_name="min-w-0 truncate text-soft"),
+            class_name="flex min-w-0 items-center gap-3 text-sm",
+        ),
+        writers_only(
+            rx.el.div(
+                button("Record usage", "plus", on_click=CustomerActions.open_usage),
+                button("Edit", "pencil", on_click=CustomerActions.open_edit),
+                menu(
+                    "customer-menu",
+                    "More actions",
+                    menu_item("Change plan", "layers", on_click=CustomerActions.open_plan),
+                    menu_item("Cancel subscription", "calendar-x", on_click=CustomerActions.open_cancel),
+                    rx.cond(
+                        who.status == "suspended",
+                        menu_item("Reactivate", "play", on_click=CustomerActions.open_reactivate),
+                        menu_item("Suspend", "pause", danger=True, on_click=CustomerActions.open_suspend),
+                    ),
+                ),
+                class_name="flex items-center gap-2",
+            )
+        ),
+        class_name="mb-5 flex min-h-8 flex-wrap items-center justify-between gap-x-4 gap-y-3",
+    )
+
+
+def _details() -> rx.Component:
     who = CustomerState.customer
     return rx.el.section(
-        rx.el.div(
-            rx.el.div("Outstanding", class_name=classes.EYEBROW),
-            rx.el.div(who.outstanding, class_name=f"mt-1 {classes.FIGURE}"),
-            class_name="border-b border-line px-5 py-4 lg:border-b-0 lg:border-r lg:pr-10",
-        ),
+        rx.el.h2("Details", class_name=_ASIDE_TITLE),
         rx.el.dl(
-            _fact("Status", customer_badge(who.status)),
-            _fact("Plan", who.plan),
-            _fact("Email", who.email),
+            _fact(
+                "Outstanding", rx.el.span(who.outstanding, class_name="text-base font-semibold tabular-nums")
+            ),
+            _fact(
+                "Plan",
+                rx.fragment(
+                    who.plan,
+                    rx.cond(
+                        who.terms != "", rx.el.div(who.terms, class_name=f"{classes.CAPTION} tabular-nums")
+                    ),
+                ),
+            ),
             _fact("Key", who.key),
+            _fact("Email", who.email),
+            _fact(
+                "Billing address",
+                rx.cond(
+                    who.address != "",
+                    rx.el.span(who.address, class_name="whitespace-pre-line"),
+                    rx.el.span("None", class_name="text-faint"),
+                ),
+            ),
             _fact("Currency", who.currency),
             _fact("Customer since", who.since),
-            rx.cond(
-                who.address != "",
-                _fact("Billing address", rx.el.span(who.address, class_name="whitespace-pre-line")),
-            ),
-            class_name="grid flex-1 grid-cols-2 gap-x-8 gap-y-4 px-5 py-4 sm:grid-cols-3 lg:pl-8",
+            class_name="mt-3 grid grid-cols-2 gap-x-6 gap-y-3.5 sm:grid-cols-3 xl:grid-cols-1",
         ),
-        aria_label="Details",
-        class_name=f"{classes.PANEL} mb-8 lg:flex",
+        class_name=f"{classes.PANEL} px-5 py-4",
     )
 
 
 def _fact(name: str, value: Text | rx.Component) -> rx.Component:
     return rx.el.div(
         rx.el.dt(name, class_name=classes.EYEBROW),
-        rx.el.dd(value, class_name="mt-1 text-sm text-ink [overflow-wrap:anywhere]"),
+        rx.el.dd(value, class_name="mt-0.5 text-sm text-ink [overflow-wrap:anywhere]"),
         class_name="min-w-0",
     )
 
 
-def _invoices() -> rx.Component:
+def _history() -> rx.Component:
     return rx.el.section(
-        rx.el.h2("Invoices", class_name="mb-3 text-sm font-semibold"),
-        rx.cond(
-            CustomerState.rows.length() > 0,
-            rx.fragment(
-                table(
-                    "Invoices",
-                    [
-                        column("Number"),
-                        column("Period", wide_only=True),
-                        column("Status"),
-                        column("Due", wide_only=True),
-                        number_column("Balance", wide_only=True),
-                        number_column("Total"),
-                    ],
-                    rx.foreach(CustomerState.rows, _row),
-                ),
-                pagination(CustomerState.previous_href, CustomerState.next_href),
-            ),
-            rx.el.div(
-                notice(
-                    "file-text",
-                    "No invoices yet",
-                    "A month is invoiced after it has ended. The first invoice appears here then.",
-                ),
-                class_name=classes.PANEL,
-            ),
-        ),
+        rx.el.h2("Plans", class_name=_ASIDE_TITLE),
+        rx.el.ol(rx.foreach(CustomerState.history, _plan_from), class_name="mt-3 flex flex-col gap-3"),
+        class_name=f"{classes.PANEL} px-5 py-4",
     )
 
 
-def _row(invoice: rx.Var[InvoiceItem]) -> rx.Component:
-    return rx.el.tr(
-        rx.el.td(
-            row_link(invoice.number, invoice.href),
-            rx.el.div(invoice.period, class_name=classes.NARROW_CAPTION),
-            class_name=f"{classes.TD_MAIN} whitespace-nowrap tabular-nums",
+def _plan_from(row: rx.Var[PlanFromItem]) -> rx.Component:
+    return rx.el.li(
+        rx.el.div(
+            rx.el.span(row.plan, class_name="min-w-0 [overflow-wrap:anywhere]"),
+            rx.match(
+                row.when,
+                ("now", rx.el.span("Now", class_name=classes.BADGE_GOOD)),
+                ("planned", rx.el.span("Planned", class_name=classes.BADGE_QUIET)),
+                rx.fragment(),
+            ),
+            class_name="flex items-start justify-between gap-2 text-sm text-ink",
         ),
-        rx.el.td(invoice.period, class_name=f"{classes.TD} {classes.WIDE_ONLY}"),
-        rx.el.td(payment_badge(invoice.status), class_name=classes.TD),
-        rx.el.td(invoice.due, class_name=f"{classes.TD} {classes.WIDE_ONLY} tabular-nums"),
-        rx.el.td(invoice.balance, class_name=f"{classes.TD_NUMBER} {classes.WIDE_ONLY}"),
-        rx.el.td(invoice.total, class_name=classes.TD_AMOUNT),
-        class_name=classes.TR_LINK,
+        rx.el.div("From ", row.since, class_name=classes.CAPTION),
+    )
+
+
+def _audit() -> rx.Component:
+    return rx.el.section(
+        rx.el.div(
+            rx.el.h2("Audit", class_name=_ASIDE_TITLE),
+            link("All entries", CustomerState.customer.audit_href, f"{classes.LINK} text-xs"),
+            class_name="flex items-baseline justify-between gap-3",
+        ),
+        rx.el.ol(rx.foreach(CustomerState.deeds, _deed), class_name="mt-3 flex flex-col gap-3"),
+        class_name=f"{classes.PANEL} px-5 py-4",
+    )
+
+
+def _deed(deed: rx.Var[DeedItem]) -> rx.Component:
+    return rx.el.li(
+        rx.el.div(deed.what, class_name="text-sm text-ink"),
+        rx.cond(
+            deed.details != "",
+            rx.el.div(deed.details, class_name="text-xs leading-4 text-soft [overflow-wrap:anywhere]"),
+        ),
+        rx.el.div(
+            deed.who,
+            " · ",
+            rx.el.span(deed.at, title=deed.at_utc),
+            class_name=f"{classes.CAPTION} tabular-nums [overflow-wrap:anywhere]",
+        ),
+        class_name="flex flex-col gap-0.5",
     )
 
 
@@ -143,11 +204,15 @@ def _missing() -> rx.Component:
 
 def _bones() -> rx.Component:
     return rx.fragment(
+        bone("mb-5 h-8 w-64"),
         rx.el.div(
-            bone("h-3 w-20"),
-            bone("mt-2 h-7 w-32"),
-            class_name=f"{classes.PANEL} mb-8 h-40 px-5 py-4",
+            rx.el.div(
+                bone("h-4 w-40"),
+                bone("mt-4 h-48 w-full"),
+                class_name=f"{classes.PANEL} px-5 py-4",
+            ),
+            rx.el.div(bone("h-4 w-20"), bone("mt-4 h-40 w-full"), class_name=f"{classes.PANEL} px-5 py-4"),
+            class_name="mb-6 grid grid-cols-1 gap-6 xl:grid-cols-[minmax(0,1fr)_19rem]",
         ),
-        bone("mb-3 h-4 w-16"),
         table_bones(6),
     )

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import reflex as rx
 
-from billing_app.state.customers import CustomersState
+from billing_app.state.customers import NEW, CustomersState
 from billing_app.state.rows.customers import CustomerItem
 from billing_app.ui import classes
 from billing_app.ui.components.basics import by_phase, customer_badge, link, notice
+from billing_app.ui.components.buttons import button, writers_only
+from billing_app.ui.components.dialogs import form_dialog
+from billing_app.ui.components.fields import FormOf, select_field, text_area, text_field
 from billing_app.ui.components.filters import filters, search_filter, select_filter
-from billing_app.ui.components.tables import (
-    column,
-    number_column,
-    page_links,
-    row_link,
-    table,
-    table_bones,
-)
+from billing_app.ui.components.tables import column, page_links, row_link, sort_column, table, table_bones
 from billing_app.ui.layout import page
 
 
 def customers() -> rx.Component:
-    """A page of customers, found by name or email."""
+    """A page of customers, found by name or email, and the dialog that makes one."""
     return page(
         "Customers",
         "Customers",
-        _filters(),
+        rx.el.div(
+            _filters(),
+            writers_only(_new_button("primary")),
+            class_name="flex flex-wrap items-start justify-between gap-x-2",
+        ),
         by_phase(
             CustomersState.phase,
             CustomersState.problem,
@@ -33,6 +35,7 @@ def customers() -> rx.Component:
             missing=rx.fragment(),
             ready=rx.cond(CustomersState.rows.length() > 0, _table(), _empty()),
         ),
+        _new_dialog(),
     )
 
 
@@ -46,16 +49,33 @@ def _filters() -> rx.Component:
     )
 
 
+def _new_button(look: str) -> rx.Component:
+    return rx.cond(
+        CustomersState.can_sell, button("New customer", "plus", look=look, on_click=CustomersState.open_new)
+    )
+
+
 def _table() -> rx.Component:
+    heads: Any = CustomersState.heads
     return rx.fragment(
+        rx.el.div(
+            rx.el.span(CustomersState.count),
+            rx.cond(
+                CustomersState.as_of != "",
+                rx.el.span("Usage as of ", CustomersState.as_of, title=CustomersState.as_of_utc),
+            ),
+            class_name="mb-2 flex flex-wrap justify-between gap-x-4 px-0.5 text-xs tabular-nums text-faint",
+        ),
         table(
             "Customers",
             [
-                column("Customer"),
+                sort_column("Customer", heads["name"]),
                 column("Email", wide_only=True),
                 column("Plan", wide_only=True),
                 column("Status", wide_only=True),
-                number_column("Outstanding"),
+                sort_column("Usage this month", heads["usage"], number=True, wide_only=True),
+                sort_column("Outstanding", heads["outstanding"], number=True),
+                sort_column("Created", heads["created"], number=True, wide_only=True),
             ],
             rx.foreach(CustomersState.rows, _row),
         ),
@@ -66,26 +86,86 @@ def _table() -> rx.Component:
 def _row(customer: rx.Var[CustomerItem]) -> rx.Component:
     return rx.el.tr(
         rx.el.td(
-            rx.el.div(row_link(customer.name, customer.href), class_name="max-w-52 truncate md:max-w-64"),
+            rx.el.div(row_link(customer.name, customer.href), class_name="max-w-44 truncate sm:max-w-52"),
             rx.el.div(
                 customer.plan,
                 rx.cond(customer.status == "suspended", " · Suspended", ""),
-                class_name=classes.NARROW_CAPTION,
+                class_name=f"max-w-44 {classes.NARROW_CAPTION}",
             ),
-            class_name=classes.TD_MAIN,
+            rx.el.div(
+                customer.usage,
+                rx.cond(customer.included != "", f" of {customer.included} units", " units"),
+                class_name=f"max-w-44 tabular-nums {classes.NARROW_CAPTION}",
+            ),
+            class_name=f"{classes.TD_MAIN} max-md:py-2",
         ),
         rx.el.td(
-            rx.el.div(customer.email, class_name="max-w-64 truncate"),
+            rx.el.div(customer.email, class_name="max-w-40 truncate xl:max-w-56", title=customer.email),
             class_name=f"{classes.TD} {classes.WIDE_ONLY}",
         ),
-        rx.el.td(customer.plan, class_name=f"{classes.TD} {classes.WIDE_ONLY}"),
+        rx.el.td(
+            rx.el.div(customer.plan, class_name="max-w-40 truncate", title=customer.plan),
+            class_name=f"{classes.TD} {classes.WIDE_ONLY}",
+        ),
         rx.el.td(customer_badge(customer.status), class_name=f"{classes.TD} {classes.WIDE_ONLY}"),
+        rx.el.td(_usage(customer), class_name=f"{classes.TD_NUMBER} {classes.WIDE_ONLY}"),
         rx.el.td(
             customer.outstanding,
             class_name=rx.cond(customer.owes, classes.TD_AMOUNT, classes.TD_NOTHING),
         ),
+        rx.el.td(customer.created, class_name=f"{classes.TD_NUMBER} {classes.WIDE_ONLY}"),
         class_name=classes.TR_LINK,
     )
+
+
+def _usage(customer: rx.Var[CustomerItem]) -> rx.Component:
+    """The numbers, and under them a bar of what is included; the part beyond has another colour."""
+    return rx.el.div(
+        rx.el.div(
+            rx.el.span(customer.usage, class_name="text-ink"),
+            rx.cond(customer.included != "", rx.el.span(f" of {customer.included}", class_name="text-faint")),
+            class_name="text-[13px] leading-4",
+        ),
+        rx.cond(
+            customer.included != "",
+            rx.el.div(
+                rx.el.div(style={"width": customer.within}, class_name="bg-bar"),
+                rx.el.div(style={"width": customer.beyond}, class_name="bg-beyond"),
+                class_name="mt-1 flex h-1 overflow-hidden rounded-full bg-bone",
+                aria_hidden=True,
+            ),
+        ),
+        class_name="ml-auto w-36",
+    )
+
+
+def _new_dialog() -> rx.Component:
+    at = FormOf(NEW, CustomersState.form)
+    return form_dialog(
+        at,
+        CustomersState.create,
+        text_field(
+            at, "name", "Name", placeholder="Acme Industrial Supply", max_length=200,
+            on_change=CustomersState.propose_key.debounce(200),
+        ),
+        text_field(at, "email", "Email", kind="email", placeholder="billing@acme.example", max_length=254,
+                   help_text="Where its bills go; nobody else’s"),
+        rx.el.div(
+            select_field(at, "plan_id", "Plan", CustomersState.offered),
+            select_field(at, "start_period", "First month", CustomersState.months),
+            class_name="grid grid-cols-1 gap-4 sm:grid-cols-[3fr_2fr] sm:gap-3",
+        ),
+        text_field(
+            at, "key", "Key (optional)", max_length=63, placeholder=CustomersState.proposed_key,
+            help_text=rx.cond(
+                CustomersState.proposed_key != "",
+                f"Your own id for it, for good. Left empty, it will be {CustomersState.proposed_key}",
+                "Your own id for it, for good. Left empty, it is made from the name",
+            ),
+        ),
+        text_area(at, "billing_address", "Billing address (optional)", max_length=1000),
+        submit="Make customer",
+    )  # fmt: skip
 
 
 def _empty() -> rx.Component:
@@ -98,10 +178,20 @@ def _empty() -> rx.Component:
                 "Nobody is found by what is searched for and chosen above.",
                 link("Show all customers", "/customers", classes.BUTTON),
             ),
-            notice(
-                "users",
-                "No customers yet",
-                "They can’t be made on these pages yet. The demo, in a database of its own, shows what is there.",
+            rx.cond(
+                CustomersState.can_sell,
+                notice(
+                    "users",
+                    "No customers yet",
+                    "A customer is on a plan from its first month on, and is invoiced for each month that ends.",
+                    writers_only(_new_button("primary")),
+                ),
+                notice(
+                    "layers",
+                    "Make a plan first",
+                    "Every customer is on a plan: a monthly price, included units, and a price for each beyond.",
+                    link("Go to plans", "/plans", classes.BUTTON_PRIMARY),
+                ),
             ),
         ),
         class_name=classes.PANEL,

@@ -1,0 +1,206 @@
+"""The figures of a customer: usage, the coming invoice, invoices, usage events."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from billing_app.state.customer import CustomerState
+from billing_app.state.customer_actions import CustomerActions
+from billing_app.state.rows.customers import UsedItem
+from billing_app.state.rows.invoices import InvoiceItem
+from billing_app.ui import classes
+from billing_app.ui.components.basics import icon, late_badge, link, notice, payment_badge
+from billing_app.ui.components.buttons import button, writers_only
+from billing_app.ui.components.cards import card
+from billing_app.ui.components.charts import Series, area_chart, chart_frame, level
+from billing_app.ui.components.invoice_lines import lines
+from billing_app.ui.components.tables import column, number_column, pagination, row_link, table
+
+_DRAWN = [Series("total", "Total so far")]
+_COLUMNS = [Series("used", "Used"), Series("total", "Total so far")]
+_TITLE = "mb-3 text-sm font-semibold"
+
+
+def due_month() -> rx.Component:
+    """The month that has ended and is not invoiced, with the button that does it."""
+    return rx.cond(
+        CustomerState.due != "",
+        rx.el.div(
+            rx.el.div(
+                icon("file-clock", 16, "mt-0.5 shrink-0"),
+                rx.el.span(
+                    rx.el.span(CustomerState.due, class_name="font-medium"),
+                    " has ended and is not invoiced yet.",
+                ),
+                class_name="flex min-w-0 gap-2 text-sm",
+            ),
+            writers_only(button("Generate invoice", look="primary", on_click=CustomerActions.open_invoice)),
+            class_name="flex flex-wrap items-center justify-between gap-3 rounded-lg border border-line bg-accent-soft"
+            " py-3 pl-4 pr-3 text-ink",
+            role="status",
+        ),
+    )
+
+
+def usage_chart() -> rx.Component:
+    """This month's usage adding up, against the line of what is included."""
+    used = CustomerState.usage
+    drawn = [_DRAWN, used.points]
+    return rx.el.section(
+        rx.el.div(
+            rx.el.span(used.used, class_name=classes.FIGURE),
+            rx.el.span(used.caption, class_name="text-sm tabular-nums text-soft"),
+            class_name="flex flex-wrap items-baseline gap-x-2",
+        ),
+        rx.el.div(
+            chart_frame(
+                rx.fragment("Usage in ", used.period),
+                "Day",
+                _DRAWN,
+                used.points,
+                rx.cond(
+                    used.has_plan,
+                    area_chart(*drawn, compact=True, extra=level(used.included, used.included_text)),
+                    area_chart(*drawn, compact=True),
+                ),
+                height="h-52",
+                columns=_COLUMNS,
+            ),
+            class_name="mt-3",
+        ),
+        aria_label="Usage this month",
+        class_name=f"{classes.PANEL} min-w-0 px-5 py-4",
+    )
+
+
+def coming_invoice() -> rx.Component:
+    """The lines that this month's invoice has so far."""
+    coming = CustomerState.preview
+    return rx.cond(
+        coming.period != "",
+        card(
+            f"Coming invoice for {coming.period}",
+            rx.cond(
+                CustomerState.lines.length() > 0,
+                rx.fragment(
+                    lines(CustomerState.lines, opening=False),
+                    rx.el.div(
+                        rx.el.span("Total so far", class_name="text-sm font-medium"),
+                        rx.el.span(coming.total, class_name="text-base font-semibold tabular-nums"),
+                        class_name="flex items-baseline justify-between pt-3",
+                    ),
+                ),
+                rx.el.p(
+                    "Nothing will be invoiced: there is no plan in this month, and no late usage.",
+                    class_name="py-4 text-sm text-soft",
+                ),
+            ),
+            actions=rx.el.span(
+                "As of ",
+                coming.as_of,
+                title=coming.as_of_utc,
+                class_name=f"{classes.CAPTION} shrink-0 tabular-nums",
+            ),
+        ),
+    )
+
+
+def invoices() -> rx.Component:
+    """Each invoice with its period and its payment status."""
+    return rx.el.section(
+        rx.el.h2("Invoices", class_name=_TITLE),
+        rx.cond(
+            CustomerState.rows.length() > 0,
+            rx.fragment(
+                table(
+                    "Invoices",
+                    [
+                        column("Number"),
+                        column("Period", wide_only=True),
+                        column("Status"),
+                        column("Due", wide_only=True),
+                        number_column("Balance", wide_only=True),
+                        number_column("Total"),
+                    ],
+                    rx.foreach(CustomerState.rows, _invoice),
+                ),
+                pagination(CustomerState.previous_href, CustomerState.next_href),
+            ),
+            rx.el.div(
+                notice(
+                    "file-text",
+                    "No invoices yet",
+                    "A month is invoiced after it has ended. The first invoice appears here then.",
+                ),
+                class_name=classes.PANEL,
+            ),
+        ),
+    )
+
+
+def _invoice(invoice: rx.Var[InvoiceItem]) -> rx.Component:
+    return rx.el.tr(
+        rx.el.td(
+            row_link(invoice.number, invoice.href),
+            rx.el.div(invoice.period, class_name=classes.NARROW_CAPTION),
+            class_name=f"{classes.TD_MAIN} whitespace-nowrap tabular-nums",
+        ),
+        rx.el.td(invoice.period, class_name=f"{classes.TD} {classes.WIDE_ONLY}"),
+        rx.el.td(payment_badge(invoice.status), class_name=classes.TD),
+        rx.el.td(invoice.due, class_name=f"{classes.TD} {classes.WIDE_ONLY} tabular-nums"),
+        rx.el.td(invoice.balance, class_name=f"{classes.TD_NUMBER} {classes.WIDE_ONLY}"),
+        rx.el.td(invoice.total, class_name=classes.TD_AMOUNT),
+        class_name=classes.TR_LINK,
+    )
+
+
+def events() -> rx.Component:
+    """The newest usage events, each with the month that it is billed in."""
+    return rx.el.section(
+        rx.el.div(
+            rx.el.h2("Latest usage", class_name="text-sm font-semibold"),
+            link("All usage", CustomerState.customer.usage_href, f"{classes.LINK} text-sm"),
+            class_name="mb-3 flex items-baseline justify-between gap-3",
+        ),
+        rx.cond(
+            CustomerState.events.length() > 0,
+            table(
+                "Latest usage",
+                [
+                    column("Time"),
+                    column("Key", wide_only=True),
+                    column("Billed in", wide_only=True),
+                    number_column("Quantity"),
+                ],
+                rx.foreach(CustomerState.events, _event),
+            ),
+            rx.el.div(
+                notice("activity", "No usage yet", "Events appear here as soon as they are recorded."),
+                class_name=classes.PANEL,
+            ),
+        ),
+    )
+
+
+def _event(event: rx.Var[UsedItem]) -> rx.Component:
+    return rx.el.tr(
+        rx.el.td(
+            rx.el.span(event.occurred, title=event.occurred_utc),
+            rx.el.div(event.billed_in, class_name=classes.NARROW_CAPTION),
+            class_name="h-10 whitespace-nowrap border-b border-line px-3 tabular-nums text-ink max-md:h-14",
+        ),
+        rx.el.td(
+            rx.el.div(event.key, class_name="max-w-72 truncate", title=event.key),
+            class_name=f"{classes.TD} {classes.WIDE_ONLY}",
+        ),
+        rx.el.td(
+            rx.el.span(
+                event.billed_in,
+                rx.cond(event.is_late, late_badge()),
+                class_name="inline-flex items-center gap-2",
+            ),
+            class_name=f"{classes.TD} {classes.WIDE_ONLY}",
+        ),
+        rx.el.td(event.quantity, class_name=classes.TD_AMOUNT),
+        class_name=classes.TR,
+    )
