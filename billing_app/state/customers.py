@@ -59,7 +59,7 @@ class CustomersState(rx.State):
             self.plans = [Option(plan.public_id, text.plan(plan.name, plan.version)) for plan in read.plans]
             self.can_sell = any(plan.archived_at is None for plan in read.plans)
             self.rows = [_row(customer, zone) for customer in read.page.items]
-            self.count = f"{read.count:,} {'customer' if read.count == 1 else 'customers'}"
+            self.count = f"{read.found:,} {'customer' if read.found == 1 else 'customers'}"
             self.as_of = text.moment(read.as_of, zone) if read.as_of else ""
             self.as_of_utc = text.moment_utc(read.as_of) if read.as_of else ""
             self.pages = listing.pages(read.page.next_cursor)
@@ -109,13 +109,13 @@ class CustomersState(rx.State):
 
 class _Read(NamedTuple):
     page: Page[customers.CustomerRow]
-    count: int
+    found: int
     as_of: Any
     plans: tuple[plans.PlanRow, ...]
 
 
 def _read(session: Any, actor: Any, listing: Listing) -> _Read:
-    chosen = {name: listing.get(name) for name in ("search", "status", "plan")}
+    chosen: dict[str, Any] = {name: listing.get(name) for name in ("search", "status", "plan")}
     page = customers.list_customers(
         session, actor, **chosen, sort=listing.get("sort") or "name", limit=ROWS, cursor=listing.cursor
     )

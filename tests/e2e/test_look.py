@@ -99,7 +99,7 @@ def test_the_navigation_folds_into_a_drawer(signed_in: Page) -> None:
 def test_a_row_is_reached_by_keyboard(signed_in: Page) -> None:
     row = signed_in.get_by_role("link", name="Acme Industrial Supply")
     expect(row).to_be_visible()
-    signed_in.get_by_label("Plan", exact=True).focus()
+    signed_in.get_by_role("link", name="Created").focus()
     signed_in.keyboard.press("Tab")
     expect(row).to_be_focused()
     signed_in.keyboard.press("Enter")

@@ -62,11 +62,12 @@ def test_an_opened_line_is_in_the_address(signed_in: Page) -> None:
 
 def test_searching_pages_and_the_way_back(signed_in: Page) -> None:
     page = signed_in
+    page.goto("/customers?search=branches.test")
     rows = page.get_by_role("table", name="Customers").locator("tbody tr")
     expect(rows).to_have_count(25)
     page.get_by_role("link", name="Next").click()
-    expect(rows).to_have_count(7)
-    expect(page).to_have_url(re.compile(r"\?page="))
+    expect(rows).to_have_count(5)
+    expect(page).to_have_url(re.compile(r"[?&]page="))
     page.go_back()
     expect(rows).to_have_count(25)
     page.keyboard.press("/")

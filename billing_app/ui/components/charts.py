@@ -106,7 +106,8 @@ def bar_chart(series: list[Series], points: Points, *, stacked: bool = True, **s
 def level(value: Any, label: Text) -> rx.Component:
     """A line across a chart, such as what is included: pass it as `extra=`."""
     return rx.recharts.reference_line(
-        y=value,
+        # Reflex knows whole levels only; the chart takes any.
+        y=value.to(int) if isinstance(value, rx.Var) else value,
         stroke="var(--line-strong)",
         custom_attrs={"strokeDasharray": "4 4", "ifOverflow": "extendDomain", "label": {"value": label, "position": "insideTopRight",
                       "fill": "var(--faint)", "fontSize": 11}},

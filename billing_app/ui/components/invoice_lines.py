@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import reflex as rx
 
 from billing_app.state.invoice import InvoiceState
@@ -14,7 +16,7 @@ _HEAD_NUMBER = "pb-2 text-right text-xs font-medium leading-4 text-faint"
 _CELL_NUMBER = "pt-3 pl-4 text-right align-top tabular-nums"
 
 
-def lines(rows: rx.Var[list[LineItem]] = InvoiceState.lines, *, opening: bool = True) -> rx.Component:
+def lines(rows: Any = InvoiceState.lines, *, opening: bool = True) -> rx.Component:
     """All lines as one table; those of a preview do not open to their usage."""
     return rx.el.table(
         rx.el.thead(

@@ -1,0 +1,144 @@
+"""The list of customers: found, filtered, sorted, and added to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from playwright.sync_api import Locator, Page, expect
+
+from billing_app.domain.actor import SYSTEM
+from billing_app.jobs.figures import refresh_figures
+from billing_app.services import customers, plans, usage
+from tests.e2e.business import BILLING, FINANCE
+from tests.e2e.conftest import Site
+from tests.e2e.test_look import found_by_axe
+
+
+def rows(page: Page) -> Locator:
+    return page.get_by_role("table", name="Customers").locator("tbody tr")
+
+
+def names(page: Page) -> list[str]:
+    return rows(page).locator("td:first-child a").all_inner_texts()
+
+
+def dialog(page: Page) -> Locator:
+    return page.get_by_role("dialog")
+
+
+def growth(site: Site) -> int:
+    with site.database.transaction(SYSTEM) as session:
+        return next(each.plan_id for each in plans.list_plans(session, SYSTEM).items if each.name == "Growth")
+
+
+def make(site: Site, name: str, used: str = "") -> str:
+    """A customer that was there before somebody came to the page; answers its key."""
+    with site.database.transaction(SYSTEM) as session:
+        made = customers.create_customer(
+            session, SYSTEM, name=name, email=f"{name.replace(' ', '.')}@made.test", plan_id=growth(site)
+        )
+        if used:
+            usage.record_usage(session, SYSTEM, usage.UsageReport(made.key, "first", used))
+    return made.key
+
+
+def test_a_new_customer_is_made_by_keyboard_alone(signed_in: Page, site: Site) -> None:
+    page = signed_in
+    page.get_by_role("button", name="New customer").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Name", exact=True)).to_be_focused()
+    page.keyboard.type("Zephyr & Söhne")
+    expect(page.get_by_label("Key (optional)")).to_have_accessible_description(re.compile("zephyr-sohne$"))
+    assert found_by_axe(page) == []
+    page.keyboard.press("Tab")
+    page.keyboard.type("zephyr@sohne.test")
+    page.keyboard.press("Tab")
+    page.keyboard.type("Growth")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/customers/zephyr-sohne")
+    expect(page.get_by_text("Zephyr & Söhne is a customer")).to_be_visible()
+    expect(page.get_by_role("heading", name="Zephyr & Söhne")).to_be_visible()
+    expect(page.get_by_role("main")).to_contain_text("Growth, version 1")
+    with site.database.transaction(SYSTEM) as session:
+        made = customers.get_customer(session, SYSTEM, "zephyr-sohne")
+    assert (made.email, made.plan_name) == ("zephyr@sohne.test", "Growth")
+
+
+def test_what_is_wrong_with_a_new_customer_is_said_in_place(signed_in: Page, site: Site) -> None:
+    make(site, "Zack One")
+    page = signed_in
+    page.get_by_role("button", name="New customer").click()
+    dialog(page).get_by_label("Name", exact=True).fill("Zack Two")
+    dialog(page).get_by_label("Email").fill("zack.one@MADE.test")
+    save = page.get_by_role("button", name="Make customer")
+    save.click()
+    plan = dialog(page).get_by_label("Plan", exact=True)
+    expect(plan).to_have_accessible_description("Must be chosen.")
+    plan.select_option(label="Growth, version 1: $29.00 a month")
+    save.click()
+    expect(dialog(page).get_by_role("alert")).to_contain_text(
+        "Another customer has the email zack.one@MADE.test"
+    )
+    expect(dialog(page).get_by_label("Name", exact=True)).to_have_value("Zack Two")
+    dialog(page).get_by_label("Email").fill("zack.two@made.test")
+    dialog(page).get_by_label("Key (optional)").fill("cus_9")
+    save.click()
+    key = dialog(page).get_by_label("Key (optional)")
+    expect(key).to_have_accessible_description("Must not begin with cus_, as ids do.")
+    key.fill("Zack.2")
+    save.click()
+    page.wait_for_url("**/customers/Zack.2")
+
+
+def test_customers_are_sorted_by_what_they_use_and_the_address_says_so(signed_in: Page, site: Site) -> None:
+    make(site, "Zulu Small", "10")
+    make(site, "Zulu Large", "2500.5")
+    make(site, "Zulu None")
+    refresh_figures(site.database)
+    page = signed_in
+    page.goto("/customers?search=zulu")
+    expect(rows(page)).to_have_count(3)
+    assert names(page) == ["Zulu Large", "Zulu None", "Zulu Small"]
+    expect(page.get_by_text("3 customers", exact=True)).to_be_visible()
+    page.get_by_role("link", name="Usage this month").click()
+    expect(page).to_have_url(re.compile(r"sort=-usage"))
+    expect(rows(page).first).to_contain_text("2,500.5 of 1,000")
+    assert names(page) == ["Zulu Large", "Zulu Small", "Zulu None"]
+    expect(page.get_by_role("columnheader", name="Usage this month")).to_have_attribute(
+        "aria-sort", "descending"
+    )
+    page.get_by_role("link", name="Usage this month").click()
+    expect(rows(page).first).to_contain_text("Zulu None")
+    page.go_back()
+    expect(rows(page).first).to_contain_text("Zulu Large")
+    expect(page.get_by_text(re.compile("^Usage as of "))).to_have_attribute("title", re.compile("UTC$"))
+
+
+def test_filters_are_kept_in_the_address(signed_in: Page, site: Site) -> None:
+    key = make(site, "Yonder Held")
+    make(site, "Yonder Free")
+    with site.database.transaction(SYSTEM) as session:
+        customers.update_customer(session, SYSTEM, key, status="suspended")
+    page = signed_in
+    page.goto("/customers?search=yonder")
+    expect(rows(page)).to_have_count(2)
+    page.get_by_label("Status", exact=True).select_option("suspended")
+    expect(rows(page)).to_have_count(1)
+    expect(rows(page)).to_contain_text("Suspended")
+    page.reload()
+    expect(page.get_by_label("Status", exact=True)).to_have_value("suspended")
+    expect(rows(page)).to_have_count(1)
+    page.go_back()
+    expect(rows(page)).to_have_count(2)
+
+
+def test_finance_is_offered_no_new_customer(page: Page, sign_in: Callable[..., None]) -> None:
+    sign_in(FINANCE, at="/login?next=/customers")
+    expect(page.get_by_role("link", name="Acme Industrial Supply")).to_be_visible()
+    expect(page.get_by_role("button", name="New customer")).to_have_count(0)
+
+
+def test_billing_is_offered_a_new_customer(page: Page, sign_in: Callable[..., None]) -> None:
+    sign_in(BILLING, at="/login?next=/customers")
+    expect(page.get_by_role("button", name="New customer")).to_be_visible()
