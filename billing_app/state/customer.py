@@ -198,10 +198,12 @@ def _points(used: usage_days.MonthUsage, today: date) -> Iterable[dict[str, Any]
             quantity = quantities.get(day, Decimal(0))
             total = EXACT.add(total, quantity)
             yield point(
-                text.day(day), total=(total, text.quantity(total)), used=(quantity, text.quantity(quantity))
+                text.short_day(day),
+                total=(total, text.quantity(total)),
+                used=(quantity, text.quantity(quantity)),
             )
         else:
-            yield point(text.day(day))
+            yield point(text.short_day(day))
         day += timedelta(days=1)
 
 

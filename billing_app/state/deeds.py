@@ -20,11 +20,9 @@ _DEEDS = {
     "subscription.changed": "Changed the plan",
     "subscription.cancelled": "Cancelled the subscription",
 }
-_NAMES = {
-    "start_period": "from",
-    "effective_from": "from",
-    "billing_address": "address",
-}
+_NAMES = {"billing_address": "address"}
+# The database keeps none.
+_ORDER = ("name", "key", "email", "billing_address", "plan", "start_period", "effective_from")
 _PLAN = re.compile(r"plan_([1-9][0-9]{0,17})")
 
 
@@ -36,7 +34,8 @@ def plans_in(entries: Iterable[AuditRow]) -> set[int]:
 
 def deed_item(entry: AuditRow, plan_names: dict[int, tuple[str, int]], zone: ZoneInfo) -> DeedItem:
     """An entry as a row."""
-    details = (_detail(name, value, plan_names) for name, value in entry.details.items())
+    told = sorted(entry.details.items(), key=lambda each: _ORDER.index(each[0]) if each[0] in _ORDER else 0)
+    details = (_detail(name, value, plan_names) for name, value in told)
     return DeedItem(
         at=text.moment(entry.at, zone),
         at_utc=text.moment_utc(entry.at),

@@ -21,6 +21,7 @@ __all__ = [
     "month",
     "plan",
     "quantity",
+    "short_day",
     "zone_named",
 ]
 
@@ -33,6 +34,11 @@ def currency_symbol(currency: str) -> str:
 def day(value: date) -> str:
     """`Oct 31, 2026`."""
     return format_date(value, "MMM d, y", locale=LOCALE)
+
+
+def short_day(value: date) -> str:
+    """`Oct 31`, where the year is said beside."""
+    return format_date(value, "MMM d", locale=LOCALE)
 
 
 def moment(value: datetime, zone: ZoneInfo) -> str:

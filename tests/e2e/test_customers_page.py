@@ -55,6 +55,12 @@ def test_a_new_customer_is_made_by_keyboard_alone(signed_in: Page, site: Site) -
     page.keyboard.type("zephyr@sohne.test")
     page.keyboard.press("Tab")
     page.keyboard.type("Growth")
+    for field in ("First month", "Key (optional)", "Billing address (optional)"):
+        page.keyboard.press("Tab")
+        expect(dialog(page).get_by_label(field)).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Make customer")).to_be_focused()
     page.keyboard.press("Enter")
     page.wait_for_url("**/customers/zephyr-sohne")
     expect(page.get_by_text("Zephyr & Söhne is a customer")).to_be_visible()

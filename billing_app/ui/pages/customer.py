@@ -25,8 +25,6 @@ from billing_app.ui.pages.customer_billing import coming_invoice, due_month, eve
 from billing_app.ui.pages.customer_dialogs import dialogs
 
 _ASIDE_TITLE = "text-sm font-semibold leading-5"
-# A word or a sentence beside the figures, on a narrow screen below the first of them.
-_SIDE = "flex min-w-0 flex-col gap-6"
 
 
 def customer() -> rx.Component:
@@ -50,17 +48,24 @@ def customer() -> rx.Component:
 
 
 def _columns() -> rx.Component:
+    """Two columns; on a narrow screen one, in which the details come after the coming invoice."""
     return rx.el.div(
-        rx.el.div(due_month(), usage_chart(), coming_invoice(), class_name="flex min-w-0 flex-col gap-6"),
-        rx.el.aside(
-            _details(),
-            _history(),
-            _audit(),
-            aria_label="About the customer",
-            class_name=f"{_SIDE} xl:row-span-2",
+        rx.el.div(
+            due_month(),
+            usage_chart(),
+            coming_invoice(),
+            rx.el.div(invoices(), class_name="order-2 min-w-0 xl:order-none"),
+            rx.el.div(events(), class_name="order-2 min-w-0 xl:order-none"),
+            class_name="contents min-w-0 flex-1 flex-col gap-6 xl:flex",
         ),
-        rx.el.div(invoices(), events(), class_name="flex min-w-0 flex-col gap-6"),
-        class_name="grid grid-cols-1 gap-6 xl:grid-cols-[minmax(0,1fr)_19rem] xl:grid-rows-[auto_1fr] xl:gap-x-8",
+        rx.el.aside(
+            rx.el.div(_details(), class_name="order-1 xl:order-none"),
+            rx.el.div(_history(), class_name="order-3 xl:order-none"),
+            rx.el.div(_audit(), class_name="order-3 xl:order-none"),
+            aria_label="About the customer",
+            class_name="contents w-76 shrink-0 flex-col gap-6 xl:flex",
+        ),
+        class_name="flex flex-col gap-6 xl:flex-row xl:gap-8",
     )
 
 
@@ -69,8 +74,9 @@ def _bar() -> rx.Component:
     return rx.el.div(
         rx.el.div(
             customer_badge(who.status),
+            rx.el.span(who.key, class_name="truncate font-medium text-ink", title="Key"),
             rx.el.span(who.email, class_name="min-w-0 truncate text-soft"),
-            class_name="flex min-w-0 items-center gap-3 text-sm",
+            class_name="flex min-w-0 max-w-full items-center gap-3 text-sm",
         ),
         writers_only(
             rx.el.div(

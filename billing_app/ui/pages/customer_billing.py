@@ -79,15 +79,24 @@ def coming_invoice() -> rx.Component:
     return rx.cond(
         coming.period != "",
         card(
-            f"Coming invoice for {coming.period}",
+            "Coming invoice",
             rx.cond(
                 CustomerState.lines.length() > 0,
                 rx.fragment(
-                    lines(CustomerState.lines, opening=False),
+                    rx.el.div(lines(CustomerState.lines, opening=False), class_name="mt-3"),
                     rx.el.div(
-                        rx.el.span("Total so far", class_name="text-sm font-medium"),
+                        rx.el.span(
+                            rx.el.span("Total so far", class_name="text-sm font-medium text-ink"),
+                            rx.el.span(
+                                "as of ",
+                                coming.as_of,
+                                title=coming.as_of_utc,
+                                class_name=f"{classes.CAPTION} tabular-nums",
+                            ),
+                            class_name="flex flex-wrap items-baseline gap-x-2",
+                        ),
                         rx.el.span(coming.total, class_name="text-base font-semibold tabular-nums"),
-                        class_name="flex items-baseline justify-between pt-3",
+                        class_name="flex items-baseline justify-between gap-4 pt-3",
                     ),
                 ),
                 rx.el.p(
@@ -95,12 +104,7 @@ def coming_invoice() -> rx.Component:
                     class_name="py-4 text-sm text-soft",
                 ),
             ),
-            actions=rx.el.span(
-                "As of ",
-                coming.as_of,
-                title=coming.as_of_utc,
-                class_name=f"{classes.CAPTION} shrink-0 tabular-nums",
-            ),
+            actions=rx.el.span(coming.period, class_name="shrink-0 text-sm tabular-nums text-soft"),
         ),
     )
 

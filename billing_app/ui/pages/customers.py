@@ -26,7 +26,7 @@ def customers() -> rx.Component:
         rx.el.div(
             _filters(),
             writers_only(_new_button("primary")),
-            class_name="flex flex-wrap items-start justify-between gap-x-2",
+            class_name="mb-4 flex flex-wrap items-start justify-between gap-2 [&>form]:mb-0",
         ),
         by_phase(
             CustomersState.phase,
@@ -94,13 +94,13 @@ def _row(customer: rx.Var[CustomerItem]) -> rx.Component:
             ),
             rx.el.div(
                 customer.usage,
-                rx.cond(customer.included != "", f" of {customer.included} units", " units"),
+                rx.cond(customer.included != "", f" of {customer.included}", " used"),
                 class_name=f"max-w-44 tabular-nums {classes.NARROW_CAPTION}",
             ),
             class_name=f"{classes.TD_MAIN} max-md:py-2",
         ),
         rx.el.td(
-            rx.el.div(customer.email, class_name="max-w-40 truncate xl:max-w-56", title=customer.email),
+            rx.el.div(customer.email, class_name="max-w-40 truncate xl:max-w-52", title=customer.email),
             class_name=f"{classes.TD} {classes.WIDE_ONLY}",
         ),
         rx.el.td(
@@ -135,7 +135,7 @@ def _usage(customer: rx.Var[CustomerItem]) -> rx.Component:
                 aria_hidden=True,
             ),
         ),
-        class_name="ml-auto w-36",
+        class_name="ml-auto w-fit min-w-44",
     )
 
 
