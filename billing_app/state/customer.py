@@ -198,12 +198,12 @@ def _points(used: usage_days.MonthUsage, today: date) -> Iterable[dict[str, Any]
             quantity = quantities.get(day, Decimal(0))
             total = EXACT.add(total, quantity)
             yield point(
-                text.short_day(day),
+                text.day_of_month(day),
                 total=(total, text.quantity(total)),
                 used=(quantity, text.quantity(quantity)),
             )
         else:
-            yield point(text.short_day(day))
+            yield point(text.day_of_month(day))
         day += timedelta(days=1)
 
 

@@ -28,7 +28,7 @@ from billing_app.state.forms import (
     typed_period,
 )
 from billing_app.state.lists import Option
-from billing_app.state.session import call, call_job, viewer_zone
+from billing_app.state.session import call, perform, viewer_zone
 
 EDIT, SUSPEND, REACTIVATE = "edit-customer", "suspend-customer", "reactivate-customer"
 PLAN, CANCEL, USAGE, INVOICE = "change-plan", "cancel-subscription", "record-usage", "generate-invoice"
@@ -191,7 +191,7 @@ class CustomerActions(rx.State):
     async def generate(self, form: dict[str, Any]) -> Any:
         """Make the invoice, unless somebody else was first: then say which it is."""
         async with submitting(self) as sent:
-            made = await call_job(self, generate_invoice, typed(form, "key"), typed_period(form, "period"))
+            made = await perform(self, generate_invoice, typed(form, "key"), typed_period(form, "period"))
             total = text.money(made.total_minor, made.currency)
             sent.done(f"{made.number} is made: {total}", CustomerState.load)
         return _read_again(sent, self)

@@ -13,15 +13,14 @@ from reflex.event import EventSpec
 
 from billing_app.db import is_unavailable
 from billing_app.domain.periods import parse_period
-from billing_app.errors import BillingError, Forbidden, Invalid, NotFound, Unauthenticated
+from billing_app.errors import BillingError, Conflict, Forbidden, NotFound, Unauthenticated
 from billing_app.state import text
 from billing_app.state.browser import browser
 
 logger = logging.getLogger(__name__)
 
 LOADING, READY, MISSING, FAILED = "loading", "ready", "missing", "failed"
-# In the years that a period can be of, and neither part of a day nor of a name.
-_PERIOD = re.compile(r"(?<![\w-])(?:19[7-9][0-9]|2[0-9]{3})-(?:0[1-9]|1[0-2])(?![\w-])", re.ASCII)
+_MONTH = re.compile(r"(?<![\w.-])(?:19[7-9][0-9]|20[0-9]{2})-(?:0[1-9]|1[0-2])(?![\w-])", re.ASCII)
 _OURS = "Something went wrong here. It has been logged; try again."
 _DATABASE = "The database does not answer. Try again in a moment."
 
@@ -36,17 +35,18 @@ class Loads(Protocol):
 def sentence(error: Exception) -> str:
     """What to tell a person about an error; nothing internal is ever in it."""
     if isinstance(error, BillingError):
-        # Services begin in the middle of a sentence, and write periods as the API does.
-        said = error.detail if isinstance(error, Invalid) else _PERIOD.sub(_month, error.detail)
-        return said[:1].upper() + said[1:]
+        # Services begin in the middle of a sentence, and write months as machines do.
+        detail = months_in_words(error.detail) if isinstance(error, Conflict) else error.detail
+        return detail[:1].upper() + detail[1:]
     if is_unavailable(error):
         return _DATABASE
     logger.error("unexpected error in a page", exc_info=error)
     return _OURS
 
 
-def _month(period: re.Match[str]) -> str:
-    return text.month(parse_period(period[0]))
+def months_in_words(said: str) -> str:
+    """`2026-10 is already invoiced` as people write it: October 2026."""
+    return _MONTH.sub(lambda found: text.month(parse_period(found[0])), said)
 
 
 def on_page_error(exception: Exception) -> EventSpec:

@@ -21,6 +21,7 @@ from billing_app.web import cookie_value, session_token
 P = ParamSpec("P")
 Result = TypeVar("Result")
 Service = Callable[Concatenate[Session, Actor, P], Result]
+Job = Callable[Concatenate[Database, Actor, P], Result]
 
 ROLE_LABELS = {"admin": "Admin", "billing": "Billing", "finance": "Finance"}
 
@@ -66,15 +67,9 @@ async def call(state: rx.State, service: Service[P, Result], /, *args: P.args, *
     return await asyncio.to_thread(_in_transaction, _token(state), service, args, kwargs)
 
 
-async def call_job(
-    state: rx.State,
-    job: Callable[Concatenate[Database, Actor, P], Result],
-    /,
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> Result:
-    """As `call`, for a job: work of several transactions of its own."""
-    return await asyncio.to_thread(_job, _token(state), job, args, kwargs)
+async def perform(state: rx.State, job: Job[P, Result], /, *args: P.args, **kwargs: P.kwargs) -> Result:
+    """As `call`, for work of several transactions (billing_app/jobs)."""
+    return await asyncio.to_thread(_perform, _token(state), job, args, kwargs)
 
 
 def viewer_zone(state: rx.State) -> ZoneInfo:
@@ -92,10 +87,11 @@ def _authenticate(token: str) -> auth.Authenticated:
     return identity.authenticate(token)
 
 
-def _job(token: str, job: Any, args: Any, kwargs: Any) -> Any:
-    return job(get_database(), identity.actor_of(_authenticate(token)), *args, **kwargs)
-
-
 def _in_transaction(token: str, service: Any, args: Any, kwargs: Any) -> Any:
     actor = identity.actor_of(_authenticate(token))
     return get_database().call(actor, service, *args, **kwargs)
+
+
+def _perform(token: str, job: Any, args: Any, kwargs: Any) -> Any:
+    actor = identity.actor_of(_authenticate(token))
+    return job(get_database(), actor, *args, **kwargs)

@@ -14,6 +14,7 @@ from billing_app.documents.words import LOCALE, exact_money, money, month, plan,
 __all__ = [
     "currency_symbol",
     "day",
+    "day_of_month",
     "exact_money",
     "moment",
     "moment_utc",
@@ -21,7 +22,6 @@ __all__ = [
     "month",
     "plan",
     "quantity",
-    "short_day",
     "zone_named",
 ]
 
@@ -36,8 +36,8 @@ def day(value: date) -> str:
     return format_date(value, "MMM d, y", locale=LOCALE)
 
 
-def short_day(value: date) -> str:
-    """`Oct 31`, where the year is said beside."""
+def day_of_month(value: date) -> str:
+    """`Oct 31`: for the scales of charts, where the year is known."""
     return format_date(value, "MMM d", locale=LOCALE)
 
 

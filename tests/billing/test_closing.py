@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from billing_app.db import Database
 from billing_app.domain.actor import Actor
-from billing_app.services.closing import close_period
+from billing_app.services.closing import close_period, find_due_period
 from billing_app.services.payments import record_payment
 from tests.billing.shop import Shop
 from tests.races import blocked_before_end
@@ -35,3 +35,23 @@ def test_recording_does_not_wait_for_a_payment_that_closing_waits_for(
             recorded = wait([recording], timeout=10).done
         closing.result(timeout=20)
     assert recording in recorded
+
+
+def test_the_oldest_month_with_something_to_invoice_is_due(
+    shop: Shop, database: Database, finance: Actor
+) -> None:
+    shop.customer("acme", "2026-09")
+
+    def due() -> date | None:
+        with database.transaction(finance) as session:
+            return find_due_period(session, finance, "acme")
+
+    assert due() == date(2026, 9, 1)
+    shop.set_plan("acme", None, "2026-10")
+    shop.invoice("acme", "2026-09")
+    assert due() is None
+    # Late usage of September is billed in October, which has no plan of its own.
+    shop.use("acme", "late", 1, "2026-09-05T00:00:00Z")
+    assert due() == date(2026, 10, 1)
+    shop.invoice("acme", "2026-10")
+    assert due() is None

@@ -72,7 +72,7 @@ def test_what_is_used_and_what_it_will_cost(signed_in: Page, site: Site) -> None
     expect(used.locator(".recharts-area-curve")).to_be_visible()
     expect(used.locator(".recharts-reference-line-line")).to_be_visible()
     used.get_by_role("button", name="Show as a table").click()
-    today = text.short_day(datetime.now(UTC).date())
+    today = text.day_of_month(datetime.now(UTC).date())
     expect(used.get_by_role("row", name=today)).to_have_text(f"{today}1,5301,530")
     expect(used.get_by_role("row")).to_have_count(datetime.now(UTC).day + 1)
     for words in (

@@ -242,3 +242,15 @@ def test_the_database_itself_refuses_a_second_email(database: Database, owner: p
     make_customer(database, email="b@example.com")
     with pytest.raises(psycopg.errors.UniqueViolation):
         owner.execute("UPDATE customer SET email = 'A@example.com' WHERE email = 'b@example.com'")
+
+
+def test_the_key_that_is_proposed_is_the_one_that_is_given(database: Database) -> None:
+    plan = make_plan(database)
+    for expected in ("acme-gmbh", "acme-gmbh-2", "acme-gmbh-3"):
+        with database.transaction(SYSTEM) as session:
+            assert customers.propose_key(session, SYSTEM, "  Acme GmbH ") == expected
+        assert make_customer(database, plan, name="Acme GmbH").key == expected
+    make_customer(database, plan, key="ZENITH")
+    with database.transaction(SYSTEM) as session, refused("invalid", field="name"):
+        assert customers.propose_key(session, SYSTEM, "Zenith") == "zenith-2"
+        customers.propose_key(session, SYSTEM, " ")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -116,3 +117,23 @@ def test_each_opening_has_other_fields_and_another_key() -> None:
     assert (first.start, page.form.start) == ({"name": ""}, {"name": "3"})
     assert first.opened != page.form.opened
     assert first.hidden != page.form.hidden
+
+
+def test_a_moment_is_in_the_viewers_zone() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    moment = forms.typed_moment({"at": "2026-10-31T16:05"}, "at", berlin)
+    assert moment == datetime(2026, 10, 31, 15, 5, tzinfo=UTC)
+    assert forms.typed_moment({"at": " "}, "at", berlin) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["soon", "2026-13-01T00:00", "0001-01-01T00:00", "9999-12-31T23:59", "2026-10-31T16:05Z"]
+)
+def test_a_moment_that_is_none_is_refused(text: str) -> None:
+    with refused("invalid", field="at"):
+        forms.typed_moment({"at": text}, "at", ZoneInfo("Pacific/Kiritimati"))
+
+
+def test_only_what_somebody_else_changed_is_shown() -> None:
+    error = Conflict("changed", code="stale", version=7, newer={"name": "Ada", "plan": "2"})
+    assert forms.refused(Page.form, error).newer == {"plan": "2"}

@@ -32,3 +32,13 @@ def test_a_column_sorts_up_and_then_down() -> None:
 def test_an_order_is_no_filter() -> None:
     assert LIST.is_filtered
     assert not Listing("/invoices", {"sort": "total", "search": ""}, "").is_filtered
+
+
+def test_the_largest_may_come_first_and_an_order_may_go_without_saying() -> None:
+    heads = Listing("/c", {"sort": ""}, "").sorting(
+        ("name", "usage"), default="name", largest_first=("usage",)
+    )
+    assert heads["name"] == Sorting("/c?sort=-name", "ascending")
+    assert heads["usage"] == Sorting("/c?sort=-usage", "none")
+    usage = Listing("/c", {"sort": "-usage"}, "").sorting(("usage",), largest_first=("usage",))["usage"]
+    assert usage == Sorting("/c?sort=usage", "descending")
