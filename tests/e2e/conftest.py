@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -100,6 +101,14 @@ def site(server: embedded.Server, tmp_path_factory: pytest.TempPathFactory) -> I
         with serving(urls, tmp_path_factory.mktemp("site")) as url:
             yield Site(url, urls, database)
         database.close()
+
+
+@pytest.fixture
+def today(site: Site) -> Iterator[None]:
+    """What a test does by services is done now, as what the server does; the business was founded before."""
+    founded, site.database.clock = site.database.clock, lambda: datetime.now(UTC)
+    yield
+    site.database.clock = founded
 
 
 @pytest.fixture(scope="session")

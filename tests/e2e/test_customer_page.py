@@ -18,6 +18,7 @@ from tests.e2e.conftest import Site
 from tests.e2e.test_customers_page import growth
 from tests.e2e.test_look import found_by_axe
 
+pytestmark = pytest.mark.usefixtures("today")
 THIS = period_of(datetime.now(UTC))
 NEXT, LAST = next_period(THIS), previous_period(THIS)
 
