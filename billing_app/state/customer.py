@@ -148,7 +148,7 @@ def _header(read: _Read, zone: ZoneInfo) -> CustomerHeader:
         key=customer.key,
         email=customer.email,
         address=customer.billing_address,
-        plan=text.plan(customer.plan_name, customer.plan_version),
+        plan=text.plan(customer.plan_name, customer.plan_version) if customer.plan_id else "None this month",
         terms=_terms(read.plan) if read.plan else "",
         status=customer.status,
         currency=customer.currency,

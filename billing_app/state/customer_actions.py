@@ -9,6 +9,7 @@ import reflex as rx
 
 from billing_app.db import now
 from billing_app.domain.periods import label, next_period, period_of
+from billing_app.errors import Conflict
 from billing_app.jobs.invoicing import generate_invoice
 from billing_app.services import closing, customers, plans, previews, subscriptions, usage
 from billing_app.services.usage import UsageReport
@@ -114,14 +115,8 @@ class CustomerActions(rx.State):
     async def change_plan(self, form: dict[str, Any]) -> Any:
         """Move the customer to a plan from a month on."""
         async with submitting(self) as sent:
-            await call(
-                self,
-                subscriptions.set_plan,
-                typed(form, "key"),
-                plan_id=typed_plan(form),
-                effective_from=typed_period(form, "effective_from"),
-                version=typed_number(form, "version"),
-            )
+            plan_id = typed_plan(form)
+            await _set_plan(self, form, plan_id, shown_at="plan_id")
             month = text.month(typed_period(form, "effective_from"))
             sent.done(f"The plan is changed from {month} on", CustomerState.load)
         return _read_again(sent, self)
@@ -141,14 +136,7 @@ class CustomerActions(rx.State):
         """End the subscription from a month on."""
         async with submitting(self) as sent:
             month = typed_period(form, "effective_from")
-            await call(
-                self,
-                subscriptions.set_plan,
-                typed(form, "key"),
-                plan_id=None,
-                effective_from=month,
-                version=typed_number(form, "version"),
-            )
+            await _set_plan(self, form, None, shown_at="effective_from")
             sent.done(f"The subscription is cancelled from {text.month(month)} on", CustomerState.load)
         return _read_again(sent, self)
 
@@ -199,6 +187,26 @@ class CustomerActions(rx.State):
 
 def _key(state: rx.State) -> str:
     return address.segment(state, 1)
+
+
+async def _set_plan(state: CustomerActions, form: object, plan_id: int | None, *, shown_at: str) -> None:
+    """A plan, or none, from a month on; refused as stale, what was set meanwhile stands at a field."""
+    key = typed(form, "key")
+    try:
+        await call(
+            state,
+            subscriptions.set_plan,
+            key,
+            plan_id=plan_id,
+            effective_from=typed_period(form, "effective_from"),
+            version=typed_number(form, "version"),
+        )
+    except Conflict as refusal:
+        if refusal.code == "stale":
+            last = (await call(state, subscriptions.list_subscriptions, key))[-1]
+            plan = text.plan(last.plan_name, last.plan_version) if last.plan_id else "cancelled"
+            refusal.facts["newer"] = {shown_at: f"{plan}, from {text.month(last.effective_from)}"}
+        raise
 
 
 def _read_again(sent: Sent, state: CustomerActions) -> list[Any]:

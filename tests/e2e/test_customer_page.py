@@ -262,3 +262,22 @@ def test_finance_reads_a_customer_and_is_offered_no_change(
     expect(page.get_by_text(f"{text.month(LAST)} has ended and is not invoiced yet")).to_be_visible()
     for name in ("Record usage", "Edit", "More actions", "Generate invoice"):
         expect(page.get_by_role("button", name=name)).to_have_count(0)
+
+
+def test_a_plan_that_somebody_else_changed_meanwhile_is_shown_first(
+    signed_in: Page, colleague: Page, site: Site
+) -> None:
+    key = make(site, "Xi Planners")
+    for page in (signed_in, colleague):
+        page.goto(f"/customers/{key}")
+        more(page, "Cancel subscription")
+    dialog(colleague).get_by_label("From").select_option(label(NEXT))
+    dialog(colleague).get_by_role("button", name="Cancel subscription").click()
+    expect(colleague.get_by_text(f"The subscription is cancelled from {text.month(NEXT)} on")).to_be_visible()
+    dialog(signed_in).get_by_label("From").select_option(label(next_period(NEXT)))
+    dialog(signed_in).get_by_role("button", name="Cancel subscription").click()
+    expect(dialog(signed_in)).to_contain_text(f"Now: cancelled, from {text.month(NEXT)}")
+    dialog(signed_in).get_by_role("button", name="Cancel subscription").click()
+    expect(
+        signed_in.get_by_text(f"The subscription is cancelled from {text.month(next_period(NEXT))} on")
+    ).to_be_visible()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from billing_app.domain.actor import SYSTEM
+from billing_app import embedded
+from billing_app.db import Database
+from billing_app.domain.actor import SYSTEM, Role
 from billing_app.jobs.figures import refresh_figures
-from billing_app.services import customers, plans, usage
-from tests.e2e.business import BILLING, FINANCE
-from tests.e2e.conftest import Site
+from billing_app.services import customers, plans, usage, users
+from tests.conftest import new_database
+from tests.e2e.business import ADMIN, BILLING, FINANCE, PASSWORD
+from tests.e2e.conftest import Site, serving
 from tests.e2e.test_look import found_by_axe
 
 pytestmark = pytest.mark.usefixtures("today")
@@ -156,3 +160,39 @@ def test_finance_is_offered_no_new_customer(page: Page, sign_in: Callable[..., N
 def test_billing_is_offered_a_new_customer(page: Page, sign_in: Callable[..., None]) -> None:
     sign_in(BILLING, at="/login?next=/customers")
     expect(page.get_by_role("button", name="New customer")).to_be_visible()
+
+
+@pytest.fixture
+def empty_site(server: embedded.Server, tmp_path: Path) -> Iterator[Site]:
+    """A business in which there is an admin and nothing else."""
+    with new_database(server) as urls:
+        database = Database(urls.application)
+        with database.transaction(SYSTEM) as session:
+            users.create_user(
+                session, SYSTEM, email=ADMIN, name="Ada Lovelace", role=Role.ADMIN, password=PASSWORD
+            )
+        with serving(urls, tmp_path) as url:
+            yield Site(url, urls, database)
+        database.close()
+
+
+def test_who_begins_is_led_to_a_plan_and_then_to_a_customer(empty_site: Site, browser: Browser) -> None:
+    context = browser.new_context(base_url=empty_site.url)
+    page = context.new_page()
+    page.goto("/login?next=/customers")
+    page.get_by_label("Email").fill(ADMIN)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Make a plan first")).to_be_visible()
+    expect(page.get_by_role("button", name="New customer")).to_have_count(0)
+    page.get_by_role("link", name="Go to plans").click()
+    page.wait_for_url("**/plans")
+    with empty_site.database.transaction(SYSTEM) as session:
+        plans.create_plan(
+            session, SYSTEM, name="Growth", monthly_price="29", included_units="10", overage_unit_price="1"
+        )
+    page.go_back()
+    expect(page.get_by_role("heading", name="No customers yet")).to_be_visible()
+    page.get_by_role("main").get_by_role("button", name="New customer").last.click()
+    expect(dialog(page).get_by_label("Plan", exact=True)).to_have_value(re.compile("[0-9]+"))
+    context.close()

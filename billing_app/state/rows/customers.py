@@ -18,6 +18,7 @@ class CustomerItem:
     name: str = ""
     email: str = ""
     plan: str = ""
+    version: str = ""
     status: str = ""
     usage: str = ""
     included: str = ""

@@ -88,7 +88,7 @@ def _row(customer: rx.Var[CustomerItem]) -> rx.Component:
         rx.el.td(
             rx.el.div(row_link(customer.name, customer.href), class_name="max-w-44 truncate sm:max-w-52"),
             rx.el.div(
-                customer.plan,
+                f"{customer.plan} {customer.version}",
                 rx.cond(customer.status == "suspended", " · Suspended", ""),
                 class_name=f"max-w-44 {classes.NARROW_CAPTION}",
             ),
@@ -100,11 +100,15 @@ def _row(customer: rx.Var[CustomerItem]) -> rx.Component:
             class_name=f"{classes.TD_MAIN} max-md:py-2",
         ),
         rx.el.td(
-            rx.el.div(customer.email, class_name="max-w-40 truncate xl:max-w-52", title=customer.email),
+            rx.el.div(customer.email, class_name="max-w-40 truncate xl:max-w-56", title=customer.email),
             class_name=f"{classes.TD} {classes.WIDE_ONLY}",
         ),
         rx.el.td(
-            rx.el.div(customer.plan, class_name="max-w-40 truncate", title=customer.plan),
+            rx.el.div(
+                rx.el.span(customer.plan, class_name="truncate"),
+                rx.el.span(customer.version, class_name="shrink-0 text-xs text-faint"),
+                class_name="flex max-w-52 items-baseline gap-1.5",
+            ),
             class_name=f"{classes.TD} {classes.WIDE_ONLY}",
         ),
         rx.el.td(customer_badge(customer.status), class_name=f"{classes.TD} {classes.WIDE_ONLY}"),
