@@ -52,6 +52,8 @@ def unchanged(site: Site) -> Iterator[None]:
         tables = [
             row[0]
             for row in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            # Counted anew in the background every now and then, whoever calls what.
+            if row[0] != "dashboard_figures"
         ]
 
         def digest() -> dict[str, object]:
