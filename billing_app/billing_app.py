@@ -17,8 +17,10 @@ from billing_app.page_files import ASGIApp, PageFiles
 from billing_app.pages_plugin import DEV_BACKEND
 from billing_app.provision import provisioned
 from billing_app.settings import get_settings
+from billing_app.state.audit import AuditState
 from billing_app.state.customer import CustomerState
 from billing_app.state.customers import CustomersState
+from billing_app.state.dashboard import DashboardState
 from billing_app.state.errors import on_page_error
 from billing_app.state.guard import SocketGuard
 from billing_app.state.invoice import InvoiceState
@@ -26,26 +28,32 @@ from billing_app.state.login import LoginState
 from billing_app.state.password import PasswordState
 from billing_app.state.plans import PlansState
 from billing_app.state.session import SessionState
+from billing_app.state.verify import VerifyState
 from billing_app.ui.layout import toaster
+from billing_app.ui.pages.audit import audit
 from billing_app.ui.pages.customer import customer
 from billing_app.ui.pages.customers import customers
+from billing_app.ui.pages.dashboard import dashboard
 from billing_app.ui.pages.invoice import invoice
 from billing_app.ui.pages.login import login
-from billing_app.ui.pages.lost import not_found, start
+from billing_app.ui.pages.lost import not_found
 from billing_app.ui.pages.password import password
 from billing_app.ui.pages.plans import plans
+from billing_app.ui.pages.verify import verify
 
 ENTER = SessionState.enter
 # Compiled pages are public: nothing that only some may see is in them, and each handler asks who
 # is there. What runs first here only leads people to the sign-in page.
 PAGES: tuple[tuple[str, Callable[[], rx.Component], str, Any], ...] = (
-    ("/", start, "Tallybook", rx.redirect("/customers", replace=True)),
+    ("/", dashboard, "Dashboard · Tallybook", [ENTER, DashboardState.load]),
     ("/login", login, "Sign in · Tallybook", LoginState.load),
     ("/password", password, "Password · Tallybook", PasswordState.load),
     ("/customers", customers, "Customers · Tallybook", [ENTER, CustomersState.load]),
     ("/customers/[key]", customer, "Customer · Tallybook", [ENTER, CustomerState.load]),
     ("/plans", plans, "Plans · Tallybook", [ENTER, PlansState.load]),
     ("/invoices/[number]", invoice, "Invoice · Tallybook", [ENTER, InvoiceState.load]),
+    ("/verify", verify, "Verify · Tallybook", [ENTER, VerifyState.load]),
+    ("/audit", audit, "Audit · Tallybook", [ENTER, AuditState.load]),
     ("404", not_found, "Not found · Tallybook", None),
 )
 if DEV_BACKEND in os.environ:

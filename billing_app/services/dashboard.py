@@ -52,12 +52,13 @@ class LargestCustomer(NamedTuple):
 class CurrencyFigures:
     """All money of one currency.
 
-    `mrr_minor`: the monthly prices of this month's plans of all customers, suspended ones
-    included. `invoiced_minor`, `invoices`: of the last ended month. `revenue`: the twelve last
+    `subscriptions`: the customers on a plan this month, suspended ones included; `mrr_minor`: the
+    monthly prices of their plans. `invoiced_minor`, `invoices`: of the last ended month. `revenue`: the twelve last
     ended months, the oldest first, each there. `largest`: at most ten, the largest first.
     """
 
     currency: str
+    subscriptions: int
     mrr_minor: int
     invoiced_minor: int
     invoices: int
@@ -146,6 +147,7 @@ def _currency_figures(currency: str, month: date, document: dict[str, Any]) -> C
     overdue = _states(invoices, lambda period, status, days_from: status == "overdue")
     return CurrencyFigures(
         currency=currency,
+        subscriptions=sum(row[3] for row in document["customers"] if row[0] == currency and row[1]),
         mrr_minor=sum(int(row[4]) for row in document["customers"] if row[0] == currency),
         invoiced_minor=invoiced.total_minor,
         invoices=invoiced.invoices,

@@ -82,9 +82,14 @@ def _counted(session: Session, period: date | None, status: str | None) -> Invoi
     rows = (
         (currency, count, total, outstanding)
         for found, currency, state, _, count, total, outstanding in kept.document["invoices"]
-        if (period is None or found == period.isoformat()) and (status is None or state == status)
+        if (period is None or found == period.isoformat()) and _is_chosen(state, status)
     )
     return InvoiceTotals(kept.as_of, _totals(rows))
+
+
+def _is_chosen(state: str, status: str | None) -> bool:
+    """Whether an invoice in this state is among those of a status that is asked for."""
+    return status is None or (state != "paid" if status == "outstanding" else state == status)
 
 
 def _totals(rows: Iterable[tuple[object, ...]]) -> tuple[CurrencyTotals, ...]:

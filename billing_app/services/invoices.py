@@ -97,13 +97,15 @@ LINE_COLUMNS = """
 
 LAST_FIRST = "-period"
 SORTS = (LAST_FIRST, "period")
-STATUSES = ("unpaid", "partially_paid", "paid", "overdue")
+STATUSES = ("unpaid", "partially_paid", "paid", "overdue", "outstanding")
 # The rule of `domain.invoice.payment_status`, for finding invoices by their JOIN_OPEN.
 _OF_STATUS = {
     "paid": "o.customer_id IS NULL",
     "overdue": "o.due_on < %(today)s",
     "partially_paid": "o.due_on >= %(today)s AND o.paid_minor > 0",
     "unpaid": "o.due_on >= %(today)s AND o.paid_minor = 0",
+    # No status of an invoice: whatever is left to pay, due or not.
+    "outstanding": "o.customer_id IS NOT NULL",
 }
 
 

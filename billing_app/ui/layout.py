@@ -30,8 +30,11 @@ class Section(NamedTuple):
 # Each page adds its line, in this order: Dashboard, Customers, Plans, Usage, Invoices, Verify,
 # Audit, Settings, Users (for admins).
 SECTIONS = (
+    Section("Dashboard", "/", "layout-dashboard"),
     Section("Customers", "/customers", "users"),
     Section("Plans", "/plans", "layers"),
+    Section("Verify", "/verify", "shield-check"),
+    Section("Audit", "/audit", "scroll-text"),
 )
 THEMES = (("Light", "light", "sun"), ("Dark", "dark", "moon"), ("System", "system", "monitor"))
 

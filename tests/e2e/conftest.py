@@ -152,5 +152,8 @@ def sign_in(page: Page) -> Callable[..., None]:
 def signed_in(page: Page, sign_in: Callable[..., None]) -> Page:
     """The page of somebody who is signed in as admin, at the list of customers."""
     sign_in()
+    # The dashboard comes first.
+    page.wait_for_url("**/")
+    page.goto("/customers")
     page.wait_for_url("**/customers")
     return page

@@ -12,6 +12,7 @@ from tests.e2e.business import ACME_OCTOBER, ADMIN, PASSWORD
 from tests.e2e.conftest import Site
 
 PAGES = {
+    "/": "Largest customers",
     "/customers": "Acme Industrial Supply",
     "/plans": "Growth",
     "/plans?show=archived": "Archived",
@@ -21,6 +22,10 @@ PAGES = {
     "/customers/nobody": "There is no such customer",
     f"/invoices/{ACME_OCTOBER}?line=2": "oct-000",
     "/invoices/NOBODY-0001": "There is no such invoice",
+    "/verify": "Verify now",
+    "/audit": "User signed in",
+    "/audit?subject=acme": "Customer created",
+    "/audit?subject=nobody": "Nothing is noted of that",
 }
 
 
@@ -50,7 +55,7 @@ def test_pages_are_accessible_and_fit(themed, width: int, complaints: Callable[[
     page.get_by_label("Email").fill(ADMIN)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url("**/customers")
+    page.wait_for_url("**/")
     for address, sign in PAGES.items():
         page.goto(address)
         expect(page.get_by_text(sign).first).to_be_visible()

@@ -52,4 +52,4 @@ def test_an_invited_person_chooses_a_password_before_anything_else(
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_url("**/login")
     sign_in(email, NEW)
-    expect(page.get_by_role("heading", name="Customers", level=1)).to_be_visible()
+    expect(page.get_by_role("heading", name="Dashboard", level=1)).to_be_visible()

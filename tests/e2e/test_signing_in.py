@@ -38,9 +38,9 @@ def test_a_lost_connection_is_told_apart(page: Page, sign_in: SignIn) -> None:
     expect(page.get_by_role("alert")).to_contain_text("can't be reached")
 
 
-def test_the_right_password_leads_to_the_customers(page: Page, sign_in: SignIn) -> None:
+def test_the_right_password_leads_to_the_dashboard(page: Page, sign_in: SignIn) -> None:
     sign_in()
-    expect(page.get_by_role("heading", name="Customers", level=1)).to_be_visible()
+    expect(page.get_by_role("heading", name="Dashboard", level=1)).to_be_visible()
     expect(page.get_by_title(ADMIN)).to_have_text("Ada Lovelace")
 
 
@@ -54,7 +54,7 @@ def test_a_signed_out_visitor_signs_in_and_gets_the_page_asked_for(page: Page, s
 def test_the_sign_in_page_leads_nowhere_else(page: Page, sign_in: SignIn, site: Site) -> None:
     for foreign in ("https://evil.test/", "//evil.test/", "javascript:alert(1)"):
         sign_in(at=f"/login?next={foreign}")
-        page.wait_for_url(f"{site.url}/customers")
+        page.wait_for_url(f"{site.url}/")
         page.get_by_role("button", name="Sign out").click()
         page.wait_for_url("**/login")
 
@@ -112,6 +112,7 @@ def test_a_changed_role_counts_at_the_next_page(page: Page, sign_in: SignIn, sit
         )  # fmt: skip
     sign_in("mo@tallybook.test", "another quiet harbour")
     expect(page.get_by_text("Billing", exact=True)).to_be_visible()
+    page.goto("/customers")
     with site.database.transaction(OPERATOR) as session:
         users.update_user(session, OPERATOR, made.user.user_id, role="finance")
     page.get_by_role("link", name="Acme Industrial Supply").click()

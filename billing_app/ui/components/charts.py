@@ -9,6 +9,7 @@ import reflex as rx
 from billing_app.ui.components.basics import Text, icon
 
 Points = rx.Var[list[dict[str, Any]]]
+_QUIET = "var(--faint)"
 COLORS = ("var(--chart-1)", "var(--chart-2)", "var(--chart-3)")
 _SWATCHES = ("bg-chart-1", "bg-chart-2", "bg-chart-3")
 _TICK = {"fill": "var(--faint)", "fontSize": 11}
@@ -18,10 +19,14 @@ _MARGIN = {"top": 8, "right": 8, "bottom": 0, "left": 0}
 
 
 class Series(NamedTuple):
-    """What one colour stands for: its name in the points, and for people. Three at most."""
+    """What one colour stands for: its name in the points, and for people. Three at most.
+
+    A `quiet` one is there to compare with: a grey line behind the others.
+    """
 
     key: str
-    name: str
+    name: Text
+    quiet: bool = False
 
 
 def chart_frame(
@@ -68,22 +73,26 @@ def chart_frame(
 
 def area_chart(series: list[Series], points: Points, **scales: Any) -> rx.Component:
     """A quantity over time, or along a scale (`along=True`: points with an `x`)."""
-    areas = [
-        rx.recharts.area(
-            data_key=each.key,
-            name=each.name,
-            stroke=color,
-            fill=color,
-            stroke_width=2,
-            type_="linear",
-            is_animation_active=False,
-            active_dot={"stroke": "var(--raised)", "strokeWidth": 2, "fill": color, "r": 4},
-            custom_attrs={"fillOpacity": 0.1},
-        )
-        for each, color in zip(series, COLORS, strict=False)
-    ]
+    # What is drawn first lies behind.
+    drawn = sorted(zip(series, COLORS, strict=False), key=lambda pair: not pair[0].quiet)
+    areas = [_area(each, _QUIET if each.quiet else color) for each, color in drawn]
     return rx.recharts.area_chart(
         *_scales(**scales), *areas, data=points, margin=_MARGIN, custom_attrs=_SILENT
+    )
+
+
+def _area(each: Series, color: str) -> rx.Component:
+    dot = {"stroke": "var(--raised)", "strokeWidth": 2, "fill": color, "r": 4}
+    return rx.recharts.area(
+        data_key=each.key,
+        name=each.name,
+        stroke=color,
+        fill=color,
+        stroke_width=1.5 if each.quiet else 2,
+        type_="linear",
+        is_animation_active=False,
+        active_dot=dot,
+        custom_attrs={"fillOpacity": 0 if each.quiet else 0.1},
     )
 
 
@@ -130,7 +139,7 @@ def _scales(
             height=20,
             min_tick_gap=24,
             tick_count=4,
-            custom_attrs={"tickFormatter": _short("") if along else _as_is(), "interval": "preserveStartEnd"},
+            custom_attrs={"tickFormatter": _short("") if along else _label(), "interval": "preserveStartEnd"},
         ),
         rx.recharts.y_axis(
             **axis,
@@ -161,8 +170,9 @@ def _scales(
     ]
 
 
-def _as_is() -> rx.Var[Any]:
-    return rx.Var("((text) => text)")
+def _label() -> rx.Var[Any]:
+    """A label under its mark: of a month, `October 2026`, the beginning. The tooltip has all of it."""
+    return rx.Var("((text) => text.replace(/^([A-Z][a-z]{2})[a-z]* [0-9]{4}$/, '$1'))")
 
 
 def _short(unit: Text) -> rx.Var[Any]:
@@ -178,7 +188,10 @@ def _meanings(series: list[Series]) -> rx.Component:
     return rx.el.ul(
         *[
             rx.el.li(
-                rx.el.span(class_name=f"size-2 rounded-sm {swatch}", aria_hidden=True),
+                rx.el.span(
+                    class_name="h-0.5 w-3 bg-faint" if each.quiet else f"size-2 rounded-sm {swatch}",
+                    aria_hidden=True,
+                ),
                 each.name,
                 class_name="inline-flex items-center gap-1.5",
             )

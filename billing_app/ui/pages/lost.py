@@ -1,4 +1,4 @@
-"""The page for an address that is none, and the one that leads from the start to the first list."""
+"""The page for an address that is none."""
 
 from __future__ import annotations
 
@@ -21,11 +21,4 @@ def not_found() -> rx.Component:
         ),
         rx.el.h1("Not found", class_name=classes.SCREEN_READER),
         class_name="flex min-h-screen flex-col items-center bg-ground px-5 pt-[14vh] text-ink",
-    )
-
-
-def start() -> rx.Component:
-    """Nothing to see: it leads on at once."""
-    return rx.el.main(
-        rx.el.h1("Tallybook", class_name=classes.SCREEN_READER), class_name="min-h-screen bg-ground"
     )

@@ -1,0 +1,145 @@
+"""The audit log: who did what, when, on what."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from billing_app.state.audit import AuditState
+from billing_app.state.rows.audit import AuditItem, Detail
+from billing_app.ui import classes
+from billing_app.ui.components.basics import by_phase, icon, link, notice
+from billing_app.ui.components.filters import filters, search_filter, select_filter
+from billing_app.ui.components.tables import column, number_column, page_links, table, table_bones
+from billing_app.ui.layout import page
+
+_CELL = f"{classes.TD} !whitespace-normal !h-auto py-2.5 align-top"
+_QUIET_LINK = "text-ink underline-offset-4 hover:underline"
+
+
+def audit() -> rx.Component:
+    """The filters, and the entries, newest first."""
+    return page(
+        "Audit",
+        "Audit",
+        filters(
+            search_filter("Subject", "Customer key, invoice or id", name="subject"),
+            select_filter("Person", "actor", AuditState.people, everything="Everybody"),
+        ),
+        by_phase(
+            AuditState.phase,
+            AuditState.problem,
+            loading=table_bones(12),
+            missing=rx.fragment(),
+            ready=rx.cond(
+                AuditState.rows.length() > 0,
+                rx.fragment(
+                    table(
+                        "Audit log",
+                        [
+                            column("What"),
+                            column("On", wide_only=True),
+                            column("Who", wide_only=True),
+                            column("Details", wide_only=True),
+                            number_column("When", wide_only=True),
+                        ],
+                        rx.foreach(AuditState.rows, _row),
+                    ),
+                    page_links(AuditState.pages),
+                ),
+                _empty(),
+            ),
+        ),
+    )
+
+
+def _row(entry: rx.Var[AuditItem]) -> rx.Component:
+    wide = f"{_CELL} {classes.WIDE_ONLY}"
+    return rx.el.tr(
+        rx.el.td(
+            rx.el.div(entry.action, class_name="font-medium text-ink"),
+            _narrow(entry),
+            class_name=f"{_CELL} md:!whitespace-nowrap",
+        ),
+        rx.el.td(_subject(entry), class_name=wide),
+        rx.el.td(
+            _who(entry),
+            rx.cond(entry.actor_note != "", rx.el.div(entry.actor_note, class_name=classes.CAPTION)),
+            class_name=wide,
+        ),
+        rx.el.td(_details(entry), class_name=f"{wide} w-[40%]"),
+        rx.el.td(
+            rx.el.time(entry.at, title=entry.at_utc),
+            class_name=f"{wide} !whitespace-nowrap text-right tabular-nums",
+        ),
+        class_name=f"{classes.TR} group hover:bg-hover",
+    )
+
+
+def _narrow(entry: rx.Var[AuditItem]) -> rx.Component:
+    """What the columns say that are not there on a narrow screen."""
+    return rx.el.div(
+        _subject(entry),
+        rx.el.div("by ", _who(entry), class_name="[overflow-wrap:anywhere]"),
+        _details(entry),
+        rx.el.time(entry.at, title=entry.at_utc, class_name="tabular-nums text-faint"),
+        class_name="mt-0.5 space-y-0.5 text-xs leading-4 md:hidden",
+    )
+
+
+def _who(entry: rx.Var[AuditItem]) -> rx.Component:
+    return link(entry.actor, entry.actor_href, _QUIET_LINK, title=f"Only what {entry.actor} did")
+
+
+def _subject(entry: rx.Var[AuditItem]) -> rx.Component:
+    return rx.el.span(
+        rx.cond(
+            entry.subject_href != "",
+            link(entry.subject, entry.subject_href, f"{classes.LINK} truncate", title=entry.subject),
+            rx.el.span(entry.subject, class_name="truncate text-ink", title=entry.subject),
+        ),
+        link(
+            icon("list-filter", 12),
+            entry.subject_only_href,
+            "inline-flex size-5 shrink-0 items-center justify-center rounded text-faint hover:bg-hover"
+            " hover:text-ink md:opacity-0 md:group-hover:opacity-100 md:focus-visible:opacity-100",
+            aria_label=f"Only what was done on {entry.subject}",
+            title=f"Only what was done on {entry.subject}",
+        ),
+        class_name="flex min-w-0 items-center gap-1 md:max-w-56",
+    )
+
+
+def _details(entry: rx.Var[AuditItem]) -> rx.Component:
+    return rx.el.dl(
+        rx.foreach(entry.details, _detail),
+        class_name="flex flex-wrap gap-x-3 gap-y-0.5 text-xs leading-5",
+    )
+
+
+def _detail(detail: rx.Var[Detail]) -> rx.Component:
+    return rx.el.div(
+        rx.el.dt(detail.name, class_name="inline text-faint"),
+        " ",
+        rx.el.dd(detail.value, class_name="inline whitespace-pre-line tabular-nums text-soft"),
+        class_name="min-w-0 [overflow-wrap:anywhere]",
+    )
+
+
+def _empty() -> rx.Component:
+    return rx.el.div(
+        rx.cond(
+            AuditState.is_filtered,
+            notice(
+                "search",
+                "Nothing is noted of that",
+                "A subject is a customer's key, an invoice's number, or an id such as usr_4.",
+                link("Show everything", "/audit", classes.BUTTON),
+            ),
+            notice(
+                "scroll-text",
+                "Nothing is noted yet",
+                "Every change is noted here with who made it, and stays for good.",
+            ),
+        ),
+        class_name=classes.PANEL,
+    )

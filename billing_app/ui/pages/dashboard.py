@@ -1,0 +1,228 @@
+"""How the business is: numbers that lead to the lists they count, and what they do over time."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from billing_app.state.dashboard import DashboardState
+from billing_app.state.rows.dashboard import AgeItem, Choice, Figure, LargestItem
+from billing_app.ui import classes
+from billing_app.ui.components.basics import Text, bone, by_phase, icon, link, notice
+from billing_app.ui.components.buttons import writers_only
+from billing_app.ui.components.cards import card, stat
+from billing_app.ui.components.charts import Series, area_chart, bar_chart, chart_frame
+from billing_app.ui.layout import page
+
+_USAGE = [
+    Series("this", DashboardState.month),
+    Series("last", DashboardState.last_month, quiet=True),
+]
+_REVENUE = [Series("base", "Base"), Series("overage", "Overage"), Series("late", "Late usage")]
+_CARDS = "grid grid-cols-1 gap-4 sm:grid-cols-2 lg:grid-cols-3"
+_HALVES = "mt-4 grid grid-cols-1 gap-4 lg:grid-cols-2"
+_BAR = "h-1.5 min-w-px rounded-full"
+
+
+def dashboard() -> rx.Component:
+    """Cards, then charts and lists in one currency."""
+    return page(
+        "Dashboard",
+        "Dashboard",
+        by_phase(
+            DashboardState.phase,
+            DashboardState.problem,
+            loading=_bones(),
+            missing=rx.fragment(),
+            ready=rx.cond(
+                DashboardState.is_counted,
+                rx.cond(DashboardState.has_customers, _counted(), _empty()),
+                _not_counted(),
+            ),
+        ),
+    )
+
+
+def _counted() -> rx.Component:
+    return rx.fragment(
+        rx.el.div(
+            rx.cond(DashboardState.choices.length() > 1, _currencies()),
+            rx.el.p(
+                "As of ",
+                rx.el.time(DashboardState.as_of, title=DashboardState.as_of_utc),
+                class_name="ml-auto text-xs tabular-nums text-faint",
+            ),
+            class_name="mb-4 flex min-h-8 flex-wrap items-center justify-between gap-2",
+        ),
+        rx.el.div(
+            _stat("MRR", DashboardState.mrr),
+            _stat("Active customers", DashboardState.active),
+            _stat("Usage this month", DashboardState.usage),
+            _stat(f"Invoiced for {DashboardState.last_month}", DashboardState.invoiced),
+            _stat("Outstanding", DashboardState.outstanding),
+            _stat("Overdue", DashboardState.overdue),
+            class_name=_CARDS,
+        ),
+        rx.el.div(_usage(), _revenue(), class_name=_HALVES),
+        rx.el.div(_receivables(), _largest(), class_name=_HALVES),
+    )
+
+
+def _currencies() -> rx.Component:
+    """Which currency is read first, and in the charts; as `segments`, of as many as there are."""
+    return rx.el.nav(
+        rx.foreach(DashboardState.choices, _choice), aria_label="Currency", class_name=classes.SEGMENTS
+    )
+
+
+def _choice(choice: rx.Var[Choice]) -> rx.Component:
+    return rx.cond(
+        choice.is_here,
+        link(choice.text, choice.href, classes.SEGMENT_HERE, custom_attrs={"aria-current": "page"}),
+        link(choice.text, choice.href, classes.SEGMENT_AWAY),
+    )
+
+
+def _stat(label: Text, figure: rx.Var[Figure]) -> rx.Component:
+    return stat(
+        label,
+        rx.el.span(
+            rx.el.span(figure.lead, class_name=rx.cond(figure.is_alarming, "text-bad", "")),
+            rx.cond(
+                figure.others != "",
+                rx.el.span(figure.others, class_name="text-sm font-medium tracking-normal text-soft"),
+            ),
+            # Others that find no room beside the first go below it.
+            class_name="flex flex-wrap items-baseline gap-x-2",
+        ),
+        figure.caption,
+        figure.href,
+    )
+
+
+def _usage() -> rx.Component:
+    return rx.el.section(
+        chart_frame(
+            "Usage per day", "Day", _USAGE, DashboardState.days, area_chart(_USAGE, DashboardState.days)
+        ),
+        class_name=f"{classes.PANEL} min-w-0 px-5 py-4",
+    )
+
+
+def _revenue() -> rx.Component:
+    drawing = bar_chart(_REVENUE, DashboardState.revenue, unit=DashboardState.symbol)
+    return rx.el.section(
+        chart_frame(
+            f"Revenue per month, {DashboardState.currency}",
+            "Month",
+            _REVENUE,
+            DashboardState.revenue,
+            drawing,
+        ),
+        class_name=f"{classes.PANEL} min-w-0 px-5 py-4",
+    )
+
+
+def _receivables() -> rx.Component:
+    return card(
+        f"Receivables by age, {DashboardState.currency}",
+        rx.el.ul(rx.foreach(DashboardState.ages, _age), class_name="mt-2 flex flex-col gap-4 lg:gap-7"),
+        actions=link("Outstanding invoices", "/invoices?status=outstanding", f"{classes.LINK} text-xs"),
+    )
+
+
+def _age(age: rx.Var[AgeItem]) -> rx.Component:
+    return rx.el.li(
+        rx.el.div(
+            rx.el.span(age.label, class_name="text-ink"),
+            rx.el.span(
+                rx.el.span(age.invoices, class_name="mr-3 text-xs text-faint"),
+                rx.el.span(age.amount, class_name="font-medium text-ink"),
+                class_name="tabular-nums",
+            ),
+            class_name="flex items-baseline justify-between gap-3 text-sm",
+        ),
+        _bar(age.share, rx.cond(age.is_overdue, f"{_BAR} bg-bad", f"{_BAR} bg-bar")),
+    )
+
+
+def _bar(share: rx.Var[int], class_name: rx.Var[str] | str) -> rx.Component:
+    """How much it is beside the others; the number stands by it."""
+    return rx.el.div(
+        rx.cond(share > 0, rx.el.div(class_name=class_name, style={"width": f"{share}%"})),
+        class_name="mt-1 h-1.5 rounded-full bg-hover",
+        aria_hidden=True,
+    )
+
+
+def _largest() -> rx.Component:
+    return card(
+        f"Largest customers, {DashboardState.currency}",
+        rx.cond(
+            DashboardState.largest.length() > 0,
+            rx.fragment(
+                rx.el.ol(rx.foreach(DashboardState.largest, _customer), class_name="mt-1"),
+                rx.el.p(
+                    "By what was invoiced for the last twelve months.", class_name=f"mt-3 {classes.CAPTION}"
+                ),
+            ),
+            rx.el.p("Nothing was invoiced in the last twelve months.", class_name="mt-2 text-sm text-soft"),
+        ),
+    )
+
+
+def _customer(each: rx.Var[LargestItem]) -> rx.Component:
+    return rx.el.li(
+        rx.el.span(each.place, class_name="w-4 shrink-0 text-right text-xs tabular-nums text-faint"),
+        link(
+            each.name,
+            each.href,
+            f"min-w-0 flex-1 truncate font-medium text-ink {classes.ROW_LINK} after:rounded-md",
+        ),
+        rx.el.div(_bar(each.share, f"{_BAR} bg-bar"), class_name="hidden w-24 shrink-0 sm:block [&>*]:mt-0"),
+        rx.el.span(each.amount, class_name="w-28 shrink-0 text-right tabular-nums text-ink"),
+        class_name="relative -mx-2 flex h-8 items-center gap-3 rounded-md px-2 text-sm hover:bg-hover",
+    )
+
+
+def _not_counted() -> rx.Component:
+    return rx.el.div(
+        notice(
+            "chart-no-axes-column",
+            "Not counted yet",
+            "The figures are counted in the background, for the first time just now. They appear here as soon as"
+            " they are there.",
+        ),
+        class_name=classes.PANEL,
+        role="status",
+    )
+
+
+def _empty() -> rx.Component:
+    """A new installation: what makes numbers."""
+    return rx.el.div(
+        notice(
+            "layout-dashboard",
+            "Nothing to count yet",
+            "A plan says what a month costs, a customer is on a plan, and usage makes the rest. Then this page"
+            " says how it goes.",
+            writers_only(
+                link(rx.fragment(icon("layers"), "Make a plan"), "/plans", classes.BUTTON_PRIMARY),
+                link(rx.fragment(icon("users"), "Customers"), "/customers", classes.BUTTON),
+            ),
+        ),
+        class_name=classes.PANEL,
+    )
+
+
+def _bones() -> rx.Component:
+    small = rx.el.div(
+        bone("h-3 w-24"),
+        bone("mt-3 h-6 w-32"),
+        bone("mt-3 h-3 w-40"),
+        class_name=f"{classes.PANEL} px-5 py-4",
+    )
+    large = rx.el.div(bone("h-4 w-40"), bone("mt-4 h-52 w-full"), class_name=f"{classes.PANEL} px-5 py-4")
+    return rx.fragment(
+        rx.el.div(*[small for _ in range(6)], class_name=f"mt-12 {_CARDS}"),
+        rx.el.div(large, large, class_name=_HALVES),
+    )

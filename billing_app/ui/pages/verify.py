@@ -1,0 +1,221 @@
+"""The proof that the invoices are what events and plans come to: the last one, and another one now."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from billing_app.state.rows.verify import Awaiting, Check, Difference
+from billing_app.state.verify import VerifyState
+from billing_app.ui import classes
+from billing_app.ui.components.basics import Text, bone, by_phase, icon, link, notice
+from billing_app.ui.components.buttons import button, writers_only
+from billing_app.ui.components.cards import card, progress
+from billing_app.ui.components.tables import column, page_links, table, table_bones
+from billing_app.ui.layout import page
+
+_MARK = "flex size-10 shrink-0 items-center justify-center rounded-lg"
+_WRAP = f"{classes.TD} !h-auto !whitespace-normal py-2.5 align-top"
+
+
+def verify() -> rx.Component:
+    """The verdict, what it is made of, and what differs."""
+    return page(
+        "Verify",
+        "Verify",
+        by_phase(
+            VerifyState.phase,
+            VerifyState.problem,
+            loading=_bones(),
+            missing=rx.fragment(),
+            ready=rx.el.div(
+                rx.cond(VerifyState.is_running, _under_way()),
+                rx.cond(
+                    VerifyState.verdict.outcome != "",
+                    _last(),
+                    rx.cond(~VerifyState.is_running, _never()),
+                ),
+                class_name="flex flex-col gap-4",
+            ),
+        ),
+    )
+
+
+def _start() -> rx.Component:
+    return writers_only(
+        button(
+            "Verify now",
+            "shield-check",
+            look="primary",
+            on_click=VerifyState.start,
+            disabled=VerifyState.is_running,
+        )
+    )
+
+
+def _under_way() -> rx.Component:
+    running = VerifyState.running
+    return rx.el.section(
+        progress("Verifying", running.done, running.total, running.caption),
+        rx.el.p(
+            running.by,
+            rx.cond(running.by != "", ". ", ""),
+            "It goes on when this page is closed, and nobody has to wait for it.",
+            class_name="mt-2 text-xs text-faint",
+        ),
+        class_name=f"{classes.PANEL} px-5 py-4",
+    )
+
+
+def _last() -> rx.Component:
+    return rx.fragment(
+        _verdict(),
+        rx.cond(VerifyState.differences.length() > 0, _differences()),
+        rx.cond(VerifyState.awaiting.length() > 0, _awaiting()),
+        _checks(),
+    )
+
+
+def _verdict() -> rx.Component:
+    found = VerifyState.verdict
+    return rx.el.section(
+        rx.cond(
+            found.outcome == "agrees",
+            rx.el.div(icon("shield-check", 20), class_name=f"{_MARK} bg-good-soft text-good"),
+            rx.el.div(icon("shield-alert", 20), class_name=f"{_MARK} bg-bad-soft text-bad"),
+        ),
+        rx.el.div(
+            rx.el.h2(found.title, class_name="text-base font-semibold leading-6"),
+            rx.el.p(
+                "As of ",
+                rx.el.time(found.at, title=found.at_utc, class_name="tabular-nums"),
+                ", by ",
+                found.by,
+                ", in ",
+                found.took,
+                class_name="text-sm text-soft",
+            ),
+            class_name="min-w-0 flex-1 basis-56",
+        ),
+        _start(),
+        class_name=f"{classes.PANEL} flex flex-wrap items-center gap-4 px-5 py-4",
+        aria_label="Last verification",
+    )
+
+
+def _checks() -> rx.Component:
+    return card(
+        "What was checked",
+        rx.el.p(
+            "Every invoice is computed again from usage events, plans and payments, all of one moment, and"
+            " compared with what is stored.",
+            class_name="max-w-prose text-sm text-soft",
+        ),
+        rx.el.ul(rx.foreach(VerifyState.checks, _check), class_name="mt-3"),
+    )
+
+
+def _check(check: rx.Var[Check]) -> rx.Component:
+    return rx.el.li(
+        rx.match(
+            check.mark,
+            ("good", rx.el.span(icon("check"), class_name="mt-0.5 text-good")),
+            ("bad", rx.el.span(icon("x"), class_name="mt-0.5 text-bad")),
+            rx.el.span(icon("dot"), class_name="mt-0.5 text-faint"),
+        ),
+        rx.el.div(
+            rx.el.div(check.title, class_name="font-medium text-ink"),
+            rx.el.div(check.explanation, class_name="text-soft"),
+            class_name="min-w-0 flex-1",
+        ),
+        rx.el.div(
+            rx.el.div(check.count, class_name="font-medium text-ink"),
+            rx.el.div(check.outcome, class_name="text-xs text-faint"),
+            class_name="w-24 shrink-0 text-right tabular-nums sm:w-80",
+        ),
+        class_name="flex gap-3 border-t border-line py-3 text-sm last:pb-0",
+    )
+
+
+def _differences() -> rx.Component:
+    return rx.el.section(
+        _heading("Differences", VerifyState.differences_count),
+        table(
+            "Differences",
+            [column("Of"), column("What differs")],
+            rx.foreach(VerifyState.differences, _difference),
+        ),
+        page_links(VerifyState.pages),
+    )
+
+
+def _heading(title: str, count: Text) -> rx.Component:
+    return rx.el.div(
+        rx.el.h2(title, class_name="text-sm font-semibold"),
+        rx.el.span(count, class_name="text-xs tabular-nums text-faint"),
+        class_name="mb-2 mt-2 flex items-baseline gap-2",
+    )
+
+
+def _difference(difference: rx.Var[Difference]) -> rx.Component:
+    return rx.el.tr(
+        rx.el.td(
+            rx.cond(
+                difference.href != "",
+                link(difference.subject, difference.href),
+                difference.subject,
+            ),
+            class_name=f"{_WRAP} w-28 font-medium [overflow-wrap:anywhere] sm:w-56",
+        ),
+        rx.el.td(difference.what, class_name=f"{_WRAP} text-ink [overflow-wrap:anywhere]"),
+        class_name=classes.TR,
+    )
+
+
+def _awaiting() -> rx.Component:
+    return rx.el.section(
+        _heading("Closed and awaiting an invoice", VerifyState.awaiting_count),
+        table(
+            "Closed months without an invoice",
+            [column("Customer"), column("Month")],
+            rx.foreach(VerifyState.awaiting, _month),
+        ),
+        rx.el.p(
+            VerifyState.awaiting_more,
+            rx.cond(VerifyState.awaiting_more != "", ". ", ""),
+            "Generating a customer's due invoice, or the next run of a month, makes them.",
+            class_name="mt-2 text-xs text-faint",
+        ),
+    )
+
+
+def _month(each: rx.Var[Awaiting]) -> rx.Component:
+    return rx.el.tr(
+        rx.el.td(link(each.customer, each.href), class_name=f"{classes.TD} w-28 font-medium sm:w-56"),
+        rx.el.td(each.month, class_name=classes.TD),
+        class_name=classes.TR,
+    )
+
+
+def _never() -> rx.Component:
+    return rx.el.div(
+        notice(
+            "shield-check",
+            "Nothing was verified yet",
+            "A verification computes every invoice again from usage events, plans and payments, and names"
+            " whatever differs.",
+            _start(),
+        ),
+        class_name=classes.PANEL,
+    )
+
+
+def _bones() -> rx.Component:
+    return rx.el.div(
+        rx.el.div(
+            bone("size-10 rounded-lg"),
+            rx.el.div(bone("h-4 w-40"), bone("mt-2 h-3.5 w-64 max-w-full"), class_name="min-w-0"),
+            class_name=f"{classes.PANEL} flex gap-4 px-5 py-4",
+        ),
+        table_bones(5),
+        class_name="flex flex-col gap-4",
+    )
