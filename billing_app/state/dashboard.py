@@ -91,7 +91,9 @@ def _show_figures(state: DashboardState, found: Dashboard, ordered: list[Currenc
     subscriptions = sum(each.subscriptions for each in ordered)
     state.mrr = _money(ordered, "mrr_minor", _counted(subscriptions, "subscription"), "/customers")
     state.active = Figure(
-        lead=f"{found.active:,}", caption=_not_active(found), href=address.link("/customers", status="active")
+        lead=f"{found.customers - found.suspended:,}",
+        caption=_of_them(found),
+        href=address.link("/customers", status="active"),
     )
     state.usage = Figure(
         lead=text.quantity(found.usage),
@@ -179,13 +181,14 @@ def _drawn(amount_minor: int, currency: str) -> tuple[Decimal, str]:
     return to_major(amount_minor, currency), text.money(amount_minor, currency)
 
 
-def _not_active(found: Dashboard) -> str:
-    others = [
-        f"{count:,} {word}"
-        for count, word in ((found.suspended, "suspended"), (found.without_plan, "without a plan"))
-        if count
-    ]
-    return _APART.join(others) or f"of {_counted(found.customers, 'customer')}"
+def _of_them(found: Dashboard) -> str:
+    """What the number of customers that are active, which is not suspended, does not say."""
+    idle = found.customers - found.suspended - found.active
+    parts = (
+        idle and f"{idle:,} of them without a plan",
+        found.suspended and f"{found.suspended:,} suspended",
+    )
+    return _APART.join(part for part in parts if part) or f"of {_counted(found.customers, 'customer')}"
 
 
 def _compared(now: Decimal, then: Decimal, month: date) -> str:
