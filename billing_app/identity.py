@@ -135,6 +135,13 @@ def end_session(who: auth.Authenticated, session_id: str) -> None:
         auth.end_session(session, SYSTEM, user_id=who.user.user_id, session_id=session_id)
 
 
+def end_other_sessions(who: auth.Authenticated, keep_session_id: str) -> None:
+    """Ends all of one's own sessions but that one. Raises as `end_session` does."""
+    actor_of(who)
+    with get_database().transaction(SYSTEM) as session:
+        auth.end_other_sessions(session, SYSTEM, user_id=who.user.user_id, keep_session_id=keep_session_id)
+
+
 @functools.cache
 def _secret() -> str:
     return get_settings().signing_secret()

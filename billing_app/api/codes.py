@@ -42,6 +42,7 @@ CODES: dict[str, tuple[int, str]] = {
     "overpayment": (409, "More than what is owed; `balance` tells how much that is."),
     "already_reversed": (409, "The payment was reversed before."),
     "last_admin": (409, "The last active admin stays one."),
+    "own_password": (409, "One's own password is changed with the present one."),
     "run_ended": (409, "Another run has just ended; start again."),
     "import_not_checked": (409, "The file is not checked yet, or its import has ended."),
     "uploads_under_way": (409, "Other files are just coming in; `Retry-After` tells when to try again."),

@@ -33,10 +33,10 @@ class User(BaseModel):
 
 
 class UserMade(User):
-    """The user just made."""
+    """The user, and the one-time password if one was just made."""
 
     one_time_password: str | None = Field(
-        description="When no password was given: told here only, to be changed at the first sign-in."
+        description="Told here only, to be changed at the next sign-in; null when a password was given."
     )
 
 
@@ -79,7 +79,7 @@ def create_user(call: Caller, body: NewUser, response: Response) -> UserMade:
         users.create_user, email=body.email, name=body.name, role=body.role, password=body.password
     )
     response.headers["Location"] = f"/api/v1/users/{made.user.public_id}"
-    return UserMade(**dict(user_of(made.user)), one_time_password=made.one_time_password)
+    return _made(made)
 
 
 @router.get("/{user}", responses=refusals("user_not_found"))
@@ -105,10 +105,23 @@ def update_user(call: Caller, user: str, body: UserChange) -> User:
     return user_of(changed)
 
 
+@router.post("/{user}/one-time-password", responses=refusals("user_not_found", "own_password"))
+def reset_password(call: Caller, user: str) -> UserMade:
+    """Give somebody who forgot their password a one-time password.
+
+    The password that it replaces is no longer good, and all of the user's sessions end.
+    """
+    return _made(call.do(users.reset_password, _number(user)))
+
+
 @router.delete("/{user}/sessions", status_code=204, responses=refusals("user_not_found"))
 def end_sessions(call: Caller, user: str) -> None:
     """Sign a user out everywhere, at once."""
     call.do(users.end_sessions, _number(user))
+
+
+def _made(made: users.NewUser) -> UserMade:
+    return UserMade(**dict(user_of(made.user)), one_time_password=made.one_time_password)
 
 
 def _number(user: str) -> int:

@@ -94,6 +94,15 @@ def list_tokens(
     return page_of(rows, limit, lambda row: (row.created_at, row.token_id))
 
 
+def get_token(session: Session, actor: Actor, token: str) -> TokenRow:
+    """One token, named by its id `tok_2`; raises NotFound (`token_not_found`)."""
+    require(actor, Permission.ADMINISTER)
+    found = session.get(ApiToken, get_number("tok", token, "token"))
+    if found is None:
+        raise _not_found(token)
+    return _as_row(found)
+
+
 def revoke_token(session: Session, actor: Actor, token: str) -> None:
     """Ends a token, named by its id `tok_2`, at once; again changes nothing.
 
@@ -110,7 +119,7 @@ def revoke_token(session: Session, actor: Actor, token: str) -> None:
     if revoked is not None:
         audit.record(session, actor, "token.revoked", token, name=revoked)
     elif session.get(ApiToken, token_id) is None:
-        raise NotFound(f"there is no token {token!r}", code="token_not_found")
+        raise _not_found(token)
 
 
 def find_actor(session: Session, *, token: str) -> tuple[Actor, bool]:
@@ -157,6 +166,10 @@ def mark_used(session: Session, actor: Actor, token: str) -> None:
 def _sha256(token: str) -> str:
     """Not a slow hash: nobody guesses 256 random bits."""
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _not_found(token: str) -> NotFound:
+    return NotFound(f"there is no token {token!r}", code="token_not_found")
 
 
 def _as_row(token: ApiToken) -> TokenRow:

@@ -178,11 +178,24 @@ def sign_out(session: Session, actor: Actor, *, session_id: str) -> None:
 def end_session(session: Session, actor: Actor, *, user_id: int, session_id: str) -> None:
     """Ends one of the user's own sessions; raises NotFound (`session_not_found`) for any other."""
     require(actor, Permission.IDENTITY)
+    _check_own(session, user_id, session_id)
+    _revoke(session, "user.session_ended", session_id)
+
+
+def end_other_sessions(session: Session, actor: Actor, *, user_id: int, keep_session_id: str) -> None:
+    """Ends all of the user's own sessions but that one, which must be one of them (`session_not_found`)."""
+    require(actor, Permission.IDENTITY)
+    _check_own(session, user_id, keep_session_id)
+    revoke_sessions(session, user_id, but=keep_session_id)
+    user = as_row(session.get_one(UserAccount, user_id))
+    audit.record(session, actor_of(user), "user.other_sessions_ended", user.public_id)
+
+
+def _check_own(session: Session, user_id: int, session_id: object) -> None:
     nameable = isinstance(session_id, str) and session_id.isprintable()
     own = session.get(UserSession, session_id) if nameable else None
     if own is None or own.user_id != user_id:
         raise NotFound("there is no such session", code="session_not_found")
-    _revoke(session, "user.session_ended", session_id)
 
 
 def _revoke(session: Session, action: str, session_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -15,7 +16,7 @@ from billing_app.errors import Conflict, NotFound
 from billing_app.models import UserAccount, UserSession
 from billing_app.services import audit, fields, passwords
 from billing_app.services.access import require
-from billing_app.services.ids import public_id
+from billing_app.services.ids import find_number, public_id
 from billing_app.services.paging import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
 from billing_app.services.uniques import refused_as
 
@@ -49,7 +50,7 @@ class UserRow:
 
 @dataclass(frozen=True, slots=True)
 class NewUser:
-    """A user just made; the one-time password is nowhere else and can't be had again."""
+    """A user and, if one was just made, the one-time password: it is nowhere else and can't be had again."""
 
     user: UserRow
     one_time_password: str | None = field(repr=False)
@@ -123,7 +124,9 @@ def update_user(
     if not changes:
         return as_row(user)
     if admins == {user.user_id} and ("role" in changes or "status" in changes):
-        raise Conflict("the last active admin stays one", code="last_admin")
+        raise Conflict(
+            "the last active admin stays one: make somebody else an admin first", code="last_admin"
+        )
     for column, value in changes.items():
         setattr(user, column, value)
     user.version += 1
@@ -153,6 +156,35 @@ def _lock_with_admins(session: Session, user_id: int) -> tuple[UserAccount, set[
     }
 
 
+def reset_password(session: Session, actor: Actor, user_id: int) -> NewUser:
+    """Puts a one-time password in place of somebody else's password, and signs them out everywhere.
+
+    For who has forgotten theirs. Raises NotFound `user_not_found`, and Conflict `own_password`: who
+    is signed in proves the present password to get a new one.
+    """
+    require(actor, Permission.ADMINISTER)
+    one_time = passwords.one_time_password()
+    # Hashed before the row is locked: it takes a quarter of a second.
+    hashed = passwords.hash_password(one_time)
+    user = session.exec(
+        select(UserAccount)
+        .where(col(UserAccount.user_id) == fields.number("user", user_id))
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    if user is None:
+        raise _not_found(user_id)
+    if actor.id == as_row(user).public_id:
+        raise Conflict("your own password is changed in your settings", code="own_password")
+    user.password_hash = hashed
+    user.must_change_password = True
+    session.flush()
+    revoke_sessions(session, user_id)
+    changed = as_row(user)
+    audit.record(session, actor, "user.password_reset", changed.public_id)
+    return NewUser(changed, one_time)
+
+
 def end_sessions(session: Session, actor: Actor, user_id: int) -> None:
     """Signs the user out everywhere at once. Raises NotFound `user_not_found`."""
     user = get_user(session, actor, user_id)
@@ -180,18 +212,47 @@ def get_user(session: Session, actor: Actor, user_id: int) -> UserRow:
 
 
 def list_users(
-    session: Session, actor: Actor, *, limit: int = LIMIT_DEFAULT, cursor: str | None = None
+    session: Session,
+    actor: Actor,
+    *,
+    search: str | None = None,
+    role: str | None = None,
+    status: str | None = None,
+    limit: int = LIMIT_DEFAULT,
+    cursor: str | None = None,
 ) -> Page[UserRow]:
-    """The users by name, a page at a time."""
+    """The users by name, a page at a time; `search` is looked for in name and email, whatever its case."""
     require(actor, Permission.ADMINISTER)
     name = func.lower(UserAccount.name)
     query = select(UserAccount, name).order_by(name, col(UserAccount.user_id)).limit(check_limit(limit) + 1)
+    if search:
+        wanted = fields.line("search", search, at_most=fields.NAME_MAX, required=False)
+        query = query.where(
+            or_(
+                col(UserAccount.name).icontains(wanted, autoescape=True),
+                col(UserAccount.email).icontains(wanted, autoescape=True),
+            )
+        )
+    if role:
+        query = query.where(col(UserAccount.role) == fields.choice("role", role, Role))
+    if status:
+        query = query.where(col(UserAccount.status) == fields.choice("status", status, UserStatus))
     after = decode_cursor(cursor, str, int)
     if after:
         query = query.where(tuple_(name, col(UserAccount.user_id)) > tuple_(*after))
     found = session.exec(query).all()
     page = page_of(found, limit, lambda row: (row[1], row[0].user_id or 0))
     return Page(tuple(as_row(user) for user, _ in page.items), page.next_cursor)
+
+
+def find_names(session: Session, actor: Actor, ids: Iterable[str | None]) -> dict[str, str]:
+    """The names of the users that ids (`usr_4`) belong to; what names nobody is left out."""
+    require(actor, Permission.ADMINISTER)
+    numbers = {find_number("usr", each) for each in ids if each}
+    named = select(UserAccount.user_id, UserAccount.name).where(
+        col(UserAccount.user_id).in_(numbers - {None})
+    )
+    return {public_id("usr", user_id): name for user_id, name in session.exec(named) if user_id is not None}
 
 
 def as_row(user: UserAccount) -> UserRow:

@@ -150,11 +150,32 @@ def test_an_admin_signs_somebody_out_everywhere(client: TestClient, nobody: Test
     assert "user.sessions_ended" in [each["action"] for each in entries]
 
 
+def test_who_forgot_the_password_is_let_in_by_a_one_time_password(
+    client: TestClient, nobody: TestClient
+) -> None:
+    place = f"{USERS}/{client.post(USERS, json={**EVE, 'password': PASSWORD}).json()['id']}"
+    headers = {"Authorization": f"Bearer {sign_in(nobody).json()['access_token']}"}
+    answer = client.post(f"{place}/one-time-password")
+    made = answer.json()
+    assert answer.status_code == 200, answer.text
+    assert made == {**client.get(place).json(), "one_time_password": made["one_time_password"]}
+    assert made["must_change_password"] is True
+    assert nobody.get("/api/v1/auth/me", headers=headers).status_code == 401
+    assert code(sign_in(nobody)) == (401, "invalid_credentials")
+    assert sign_in(nobody, made["one_time_password"]).status_code == 200
+    entries = client.get("/api/v1/audit", params={"subject": made["id"]})
+    assert "user.password_reset" in [each["action"] for each in entries.json()["items"]]
+    assert made["one_time_password"] not in entries.text
+    own = f"{USERS}/{client.get('/api/v1/auth/me').json()['id']}"
+    assert code(client.post(f"{own}/one-time-password")) == (409, "own_password")
+
+
 def test_who_is_not_there_is_not_found(client: TestClient) -> None:
     for user in ("usr_99", "cus_1", "1", "usr_1%00", "usr_" + "9" * 30, "usr_٣"):
         for answer in (
             client.get(f"{USERS}/{user}"),
             client.patch(f"{USERS}/{user}", json={"name": "Eve"}),
+            client.post(f"{USERS}/{user}/one-time-password"),
             client.delete(f"{USERS}/{user}/sessions"),
         ):
             assert code(answer) == (404, "user_not_found"), user
@@ -168,6 +189,7 @@ def test_users_are_an_admins(client_of: ClientOf, role: Role) -> None:
         client.get(f"{USERS}/usr_1"),
         client.post(USERS, json=EVE),
         client.patch(f"{USERS}/usr_1", json={"role": "admin"}),
+        client.post(f"{USERS}/usr_1/one-time-password"),
         client.delete(f"{USERS}/usr_1/sessions"),
     ):
         assert code(answer) == (403, "forbidden")

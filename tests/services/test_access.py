@@ -118,10 +118,13 @@ def writes(database: Database) -> dict[str, Write]:
         "reverse_payment": lambda s, a: payments.reverse_payment(s, a, number, paid_id, reason="typo"),
         "create_user": lambda s, a: users.create_user(s, a, email="new@example.com", name="New", role="finance"),
         "update_user": lambda s, a: users.update_user(s, a, other.user_id, name="New"),
+        "reset_password": lambda s, a: users.reset_password(s, a, other.user_id),
         "record_usage": lambda s, a: usage.record_usage(s, a, usage.UsageReport(key, "k", 1)),
         "sign_in": lambda s, a: auth.sign_in(s, a, email=user.email, password=PASSWORD, secret="s" * 32),
         "sign_out": lambda s, a: auth.sign_out(s, a, session_id=signed_in),
         "end_session": lambda s, a: auth.end_session(s, a, user_id=user.user_id, session_id=signed_in),
+        "end_other_sessions": lambda s, a: auth.end_other_sessions(
+            s, a, user_id=user.user_id, keep_session_id=signed_in),
         "change_password": lambda s, a: auth.change_password(
             s, a, user_id=user.user_id, current=PASSWORD, new="another horse battery", keep_session_id=None),
     }  # fmt: skip

@@ -56,6 +56,17 @@ def test_a_token_is_an_actor_with_its_scopes(database: Database, ada: Actor, clo
     assert identity.bearer_actor(made.token) == Actor("token", made.row.public_id, "Meter 7", scopes=scopes)
 
 
+def test_a_token_is_found_by_its_id(database: Database, ada: Actor, billing: Actor) -> None:
+    made = create(database, ada, name="Meter 7")
+    with database.transaction(ada) as session:
+        assert api_tokens.get_token(session, ada, made.row.public_id) == made.row
+        for unknown in ("tok_99", "usr_1", "\0", ""):
+            with refused("token_not_found"):
+                api_tokens.get_token(session, ada, unknown)
+    with refused("forbidden"), database.transaction(billing) as session:
+        api_tokens.get_token(session, billing, made.row.public_id)
+
+
 def test_a_reading_token_is_read_only(database: Database) -> None:
     assert identity.bearer_actor(create(database, scopes=["read"]).token).read_only
     assert not identity.bearer_actor(create(database).token).read_only

@@ -46,7 +46,7 @@ def test_an_entry_says_who_did_what_when_to_what(database: Database, admin: Acto
 def test_every_change_has_one_entry(database: Database, clock: Clock) -> None:
     plan = make_plan(database)
     customer = make_customer(database, plan, start_period=date(2026, 10, 1))
-    user = make_user(database)
+    user, other = make_user(database), make_user(database)
     number = make_invoice(database, customer).number
     secret = "s" * 32
     steps: list[tuple[str, Any]] = [
@@ -67,6 +67,7 @@ def test_every_change_has_one_entry(database: Database, clock: Clock) -> None:
         ("payment.reversed", lambda s: payments.reverse_payment(s, SYSTEM, number, 1, reason="typo")),
         ("user.created", lambda s: users.create_user(s, SYSTEM, email="n@example.com", name="N", role="finance")),
         ("user.changed", lambda s: users.update_user(s, SYSTEM, user.user_id, name="Renamed")),
+        ("user.password_reset", lambda s: users.reset_password(s, SYSTEM, other.user_id)),
         ("user.signed_in", lambda s: auth.sign_in(s, SYSTEM, email=user.email, password=PASSWORD, secret=secret)),
         ("user.password_changed", lambda s: auth.change_password(
             s, SYSTEM, user_id=user.user_id, current=PASSWORD, new="another horse battery", keep_session_id=None)),

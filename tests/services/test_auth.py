@@ -255,6 +255,23 @@ def test_sessions_are_ones_own(database: Database, clock: Clock) -> None:
     assert [row.session_id for row in left] == [new.session_id]
 
 
+def test_all_other_sessions_of_ones_own_end_at_once(database: Database) -> None:
+    eve, ada = make_user(database), make_user(database)
+    here, there, anothers = (
+        authenticate(database, sign_in(database, who.email).token) for who in (eve, eve, ada)
+    )
+    for keep in (anothers.session_id, "unknown", "a\0", None):
+        with refused("session_not_found"), database.transaction(SYSTEM) as session:
+            auth.end_other_sessions(session, SYSTEM, user_id=eve.user_id, keep_session_id=keep)  # type: ignore[arg-type]
+    with database.transaction(SYSTEM) as session:
+        assert len(auth.list_sessions(session, SYSTEM, user_id=eve.user_id).items) == 2
+        auth.end_other_sessions(session, SYSTEM, user_id=eve.user_id, keep_session_id=here.session_id)
+        left = auth.list_sessions(session, SYSTEM, user_id=eve.user_id).items
+        assert len(auth.list_sessions(session, SYSTEM, user_id=ada.user_id).items) == 1
+    assert [row.session_id for row in left] == [here.session_id]
+    assert there.session_id != here.session_id
+
+
 def test_sessions_come_in_pages(database: Database, clock: Clock) -> None:
     eve = make_user(database)
     made = []

@@ -164,6 +164,92 @@ def test_a_disabled_user_is_signed_out_for_good(database: Database) -> None:
         auth.authenticate(session, token=token, secret=SECRET)
 
 
+def reset(database: Database, user_id: Any, actor: Actor = SYSTEM) -> users.NewUser:
+    with database.transaction(actor) as session:
+        return users.reset_password(session, actor, user_id)
+
+
+def sign_in(database: Database, email: str, password: str = PASSWORD) -> auth.SignedIn:
+    with database.transaction(SYSTEM) as session:
+        return auth.sign_in(session, SYSTEM, email=email, password=password, secret=SECRET)
+
+
+def test_who_forgot_the_password_gets_a_one_time_password(database: Database) -> None:
+    eve = make_user(database, Role.BILLING)
+    token = sign_in(database, eve.email).token
+    made = reset(database, eve.user_id)
+    assert made.one_time_password is not None
+    assert made.one_time_password not in repr(made)
+    assert made.user.must_change_password
+    with refused("invalid_token"), database.transaction(SYSTEM) as session:
+        auth.authenticate(session, token=token, secret=SECRET)
+    with refused("invalid_credentials"):
+        sign_in(database, eve.email)
+    assert sign_in(database, eve.email, made.one_time_password).user.must_change_password
+    again = reset(database, eve.user_id)
+    assert again.one_time_password != made.one_time_password
+    with refused("invalid_credentials"):
+        sign_in(database, eve.email, made.one_time_password)
+
+
+def test_nobody_gets_a_one_time_password_for_themselves(database: Database) -> None:
+    ada = make_user(database)
+    with refused("own_password"):
+        reset(database, ada.user_id, actor_of(ada))
+    assert not sign_in(database, ada.email).user.must_change_password
+
+
+def test_a_one_time_password_is_an_admins_to_make(database: Database, billing: Actor) -> None:
+    eve = make_user(database, Role.FINANCE)
+    with refused("forbidden"):
+        reset(database, eve.user_id, billing)
+    for user_id, code in ((99, "user_not_found"), (2**80, "user_not_found"), ("usr_1", "invalid")):
+        with refused(code):
+            reset(database, user_id)
+
+
+def test_a_sign_in_on_its_way_does_not_outlive_a_new_one_time_password(database: Database) -> None:
+    eve = make_user(database, Role.FINANCE)
+    outcome = overlap(
+        database,
+        lambda session: auth.sign_in(session, SYSTEM, email=eve.email, password=PASSWORD, secret=SECRET),
+        lambda session: users.reset_password(session, SYSTEM, eve.user_id),
+    )
+    assert outcome.second_waited
+    with refused("invalid_token"), database.transaction(SYSTEM) as session:
+        auth.authenticate(session, token=outcome.first.token, secret=SECRET)
+
+
+def test_users_are_found_by_name_email_role_and_status(database: Database, admin: Actor) -> None:
+    make_user(database, name="Beth 100%", email="beth@one.example")
+    make_user(database, Role.FINANCE, name="carl", email="carl@two.example")
+    gone = make_user(database, Role.FINANCE, name="Dora", email="dora@two.example")
+    update(database, gone, status="disabled")
+
+    def found(**asked: str) -> list[str]:
+        with database.transaction(admin) as session:
+            return [user.name for user in users.list_users(session, admin, **asked).items]
+
+    assert found(search="BETH") == ["Beth 100%"]
+    assert found(search="@two.") == ["carl", "Dora"]
+    assert found(search="%") == ["Beth 100%"]
+    assert found(search="nobody") == []
+    assert found(role="finance") == ["carl", "Dora"]
+    assert found(role="finance", status="active") == ["carl"]
+    for asked in ({"role": "owner"}, {"status": "gone"}):
+        with refused("invalid"):
+            found(**asked)
+
+
+def test_names_are_found_of_who_is_there(database: Database, admin: Actor) -> None:
+    adam, beth = make_user(database, name="Adam"), make_user(database, name="Beth")
+    with database.transaction(admin) as session:
+        names = users.find_names(
+            session, admin, [adam.public_id, beth.public_id, None, "usr_99", "tok_1", "x"]
+        )
+    assert names == {adam.public_id: "Adam", beth.public_id: "Beth"}
+
+
 def test_users_are_listed_by_name_in_pages(database: Database, admin: Actor) -> None:
     for name in ("beth", "Adam", "carl", "Adam"):
         make_user(database, name=name)
