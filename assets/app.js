@@ -128,7 +128,7 @@
     const dialog = document.getElementById(name);
     if (!dialog || dialog.open) return;
     dialog.showModal();
-    const first = "input:not([type=hidden]), select, textarea";
+    const first = "input:not([type=hidden]), select, textarea, [data-action=copy]";
     (dialog.querySelector(first) ?? dialog.querySelector("[data-cancel]")).focus();
   };
 
@@ -142,7 +142,23 @@
 
   const answered = () => {
     document.querySelectorAll("[data-form] [aria-busy=true]").forEach((each) => each.removeAttribute("aria-busy"));
-    whenDrawn(() => openDialog()?.querySelector("[aria-invalid=true], [role=alert] a")?.focus());
+    const wrong = "[data-form] [aria-invalid=true], [data-form] [role=alert] a";
+    whenDrawn(() => (openDialog() ?? document).querySelector(wrong)?.focus());
+  };
+
+  // What is shown once is in no state of the server's: it is written here, and gone with the dialog.
+  const showSecret = (name, secret) => {
+    const shown = document.querySelector(`#${CSS.escape(name)} [data-secret]`);
+    if (!shown) return;
+    shown.textContent = secret;
+    whenDrawn(() => showDialog(name));
+  };
+
+  const copySecret = async (shown) => {
+    if (navigator.clipboard) return navigator.clipboard.writeText(shown.textContent);
+    // Without https there is none.
+    getSelection().selectAllChildren(shown);
+    document.execCommand("copy");
   };
 
   // Menus: beside their button, within the screen.
@@ -210,7 +226,7 @@
     print: () => window.print(),
     reload: () => location.reload(),
     copy: async (button) => {
-      await navigator.clipboard.writeText(button.dataset.text);
+      await copySecret(button.closest("dialog").querySelector("[data-secret]"));
       button.dataset.done = "true";
       setTimeout(() => delete button.dataset.done, 1500);
     },
@@ -240,6 +256,12 @@
   for (const moved of ["scroll", "resize"]) {
     addEventListener(moved, () => document.querySelectorAll("[data-menu]:popover-open").forEach(place), true);
   }
+
+  document.addEventListener(
+    "close",
+    (event) => event.target.querySelectorAll?.("[data-secret]").forEach((each) => (each.textContent = "")),
+    true,
+  );
 
   document.addEventListener("input", (event) => {
     const form = event.target.closest?.("[data-filters]");
@@ -323,6 +345,7 @@
       fillFilters();
     },
     openDialog: (name) => whenDrawn(() => showDialog(name)),
+    showSecret,
     closeDialog: () => {
       answered();
       closeDialog();

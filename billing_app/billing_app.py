@@ -17,6 +17,7 @@ from billing_app.page_files import ASGIApp, PageFiles
 from billing_app.pages_plugin import DEV_BACKEND
 from billing_app.provision import provisioned
 from billing_app.settings import get_settings
+from billing_app.state.account import AccountState
 from billing_app.state.audit import AuditState
 from billing_app.state.customer import CustomerState
 from billing_app.state.customers import CustomersState
@@ -24,12 +25,16 @@ from billing_app.state.dashboard import DashboardState
 from billing_app.state.errors import on_page_error
 from billing_app.state.guard import SocketGuard
 from billing_app.state.invoice import InvoiceState
+from billing_app.state.issuer import IssuerState
 from billing_app.state.login import LoginState
 from billing_app.state.password import PasswordState
 from billing_app.state.plans import PlansState
 from billing_app.state.session import SessionState
+from billing_app.state.tokens import TokensState
+from billing_app.state.users import UsersState
 from billing_app.state.verify import VerifyState
 from billing_app.ui.layout import toaster
+from billing_app.ui.pages.account import account
 from billing_app.ui.pages.audit import audit
 from billing_app.ui.pages.customer import customer
 from billing_app.ui.pages.customers import customers
@@ -39,6 +44,9 @@ from billing_app.ui.pages.login import login
 from billing_app.ui.pages.lost import not_found
 from billing_app.ui.pages.password import password
 from billing_app.ui.pages.plans import plans
+from billing_app.ui.pages.settings import settings
+from billing_app.ui.pages.tokens import tokens
+from billing_app.ui.pages.users import users
 from billing_app.ui.pages.verify import verify
 
 ENTER = SessionState.enter
@@ -54,6 +62,10 @@ PAGES: tuple[tuple[str, Callable[[], rx.Component], str, Any], ...] = (
     ("/invoices/[number]", invoice, "Invoice · Tallybook", [ENTER, InvoiceState.load]),
     ("/verify", verify, "Verify · Tallybook", [ENTER, VerifyState.load]),
     ("/audit", audit, "Audit · Tallybook", [ENTER, AuditState.load]),
+    ("/settings", settings, "Settings · Tallybook", [ENTER, IssuerState.load]),
+    ("/settings/account", account, "Your account · Tallybook", [ENTER, AccountState.load]),
+    ("/settings/tokens", tokens, "API tokens · Tallybook", [ENTER, TokensState.load]),
+    ("/users", users, "Users · Tallybook", [ENTER, UsersState.load]),
     ("404", not_found, "Not found · Tallybook", None),
 )
 if DEV_BACKEND in os.environ:

@@ -19,7 +19,7 @@ from billing_app.state.browser import browser
 
 logger = logging.getLogger(__name__)
 
-LOADING, READY, MISSING, FAILED = "loading", "ready", "missing", "failed"
+LOADING, READY, MISSING, FORBIDDEN, FAILED = "loading", "ready", "missing", "forbidden", "failed"
 _MONTH = re.compile(r"(?<![\w.-])(?:19[7-9][0-9]|20[0-9]{2})-(?:0[1-9]|1[0-2])(?![\w-])", re.ASCII)
 _OURS = "Something went wrong here. It has been logged; try again."
 _DATABASE = "The database does not answer. Try again in a moment."
@@ -72,7 +72,10 @@ def to_sign_in(error: Unauthenticated) -> EventSpec:
 
 @asynccontextmanager
 async def loading(state: Loads) -> AsyncIterator[None]:
-    """Ends in READY, MISSING or FAILED with its reason; what leads to another page is not caught here."""
+    """Ends in READY, or MISSING, FORBIDDEN or FAILED with its reason.
+
+    What leads to another page is not caught here.
+    """
     try:
         yield
         state.phase, state.problem = READY, ""
@@ -83,4 +86,5 @@ async def loading(state: Loads) -> AsyncIterator[None]:
     except Exception as error:
         if wants_password(error):
             raise
-        state.phase, state.problem = FAILED, sentence(error)
+        state.phase = FORBIDDEN if isinstance(error, Forbidden) else FAILED
+        state.problem = sentence(error)

@@ -47,7 +47,7 @@ class Form:
 
 
 class HasForm(Protocol):
-    """A state with the form of its dialogs, of which one is open at a time."""
+    """A state with the form of its dialogs, of which one is open at a time, or of one in place."""
 
     form: Form
 
@@ -72,8 +72,19 @@ def opened(
     hidden: Mapping[str, object] | None = None,
 ) -> EventSpec:
     """Opens a dialog whose fields start with `start`; every visible field is named in it."""
-    state.form = Form(state.form.opened + 1, title, _texts(start), _texts(hidden))
+    started(state, title, start=start, hidden=hidden)
     return browser("openDialog", dialog)
+
+
+def started(
+    state: HasForm,
+    title: str = "",
+    *,
+    start: Mapping[str, object] | None = None,
+    hidden: Mapping[str, object] | None = None,
+) -> None:
+    """Starts a form afresh; for one in place, `load` does it, and so again after it was saved."""
+    state.form = Form(state.form.opened + 1, title, _texts(start), _texts(hidden))
 
 
 def new_key() -> str:

@@ -72,6 +72,21 @@ async def perform(state: rx.State, job: Job[P, Result], /, *args: P.args, **kwar
     return await asyncio.to_thread(_perform, _token(state), job, args, kwargs)
 
 
+async def as_person(
+    state: rx.State,
+    work: Callable[Concatenate[auth.Authenticated, P], Result],
+    /,
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> Result:
+    """One of identity's functions, for the person who sent this event: what only they may do for themselves.
+
+    Raises Unauthenticated before anything is done, and whatever the function raises.
+    """
+    token = _token(state)
+    return await asyncio.to_thread(lambda: work(_authenticate(token), *args, **kwargs))
+
+
 def viewer_zone(state: rx.State) -> ZoneInfo:
     """The zone that the viewer's browser said it is in, else UTC."""
     return zone_named(cookie_value(state.router.headers.cookie, "tallybook_zone"))

@@ -35,6 +35,8 @@ SECTIONS = (
     Section("Plans", "/plans", "layers"),
     Section("Verify", "/verify", "shield-check"),
     Section("Audit", "/audit", "scroll-text"),
+    Section("Settings", "/settings", "settings"),
+    Section("Users", "/users", "user-cog", admins_only=True),
 )
 THEMES = (("Light", "light", "sun"), ("Dark", "dark", "moon"), ("System", "system", "monitor"))
 

@@ -79,6 +79,16 @@ def customer_badge(status: rx.Var[str]) -> rx.Component:
     )
 
 
+def user_badge(status: rx.Var[str]) -> rx.Component:
+    """Whether somebody may sign in, or has yet to choose a password."""
+    return rx.match(
+        status,
+        ("disabled", _dotted("Disabled", classes.BADGE_HOLD)),
+        ("invited", _dotted("One-time password", classes.BADGE_WARN)),
+        _dotted("Active", classes.BADGE_PLAIN, "size-1.5 rounded-full bg-good"),
+    )
+
+
 def late_badge() -> rx.Component:
     """Marks usage that arrived after its month was closed."""
     return _dotted("Late usage", classes.BADGE_LATE)
@@ -89,7 +99,7 @@ def bone(class_name: str) -> rx.Component:
     return rx.el.div(class_name=f"{classes.BONE} {class_name}")
 
 
-def notice(icon_name: str, title: Text, explanation: Text, *actions: rx.Component) -> rx.Component:
+def notice(icon_name: str, title: Text, explanation: Any, *actions: rx.Component) -> rx.Component:
     """A state in place of content: empty, missing or failed; says what to do next."""
     return rx.el.div(
         rx.el.div(
@@ -117,15 +127,24 @@ def failed(problem: rx.Var[str]) -> rx.Component:
     )
 
 
+def forbidden(problem: Text) -> rx.Component:
+    """A page that is not for the role of who looks at it."""
+    return rx.el.div(
+        notice("lock", "Not for your role", rx.fragment(problem, ". An admin of your team may.")),
+        class_name=classes.PANEL,
+    )
+
+
 def by_phase(
     phase: rx.Var[str], problem: rx.Var[str], *, loading: rx.Component, missing: rx.Component,
     ready: rx.Component,
 ) -> rx.Component:  # fmt: skip
-    """One of the four states of whatever is loaded."""
+    """One of the states of whatever is loaded."""
     return rx.match(
         phase,
         ("ready", ready),
         ("missing", missing),
+        ("forbidden", forbidden(problem)),
         ("failed", failed(problem)),
         rx.el.div(
             rx.el.span("Loading", class_name=classes.SCREEN_READER),

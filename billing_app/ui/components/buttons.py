@@ -51,6 +51,19 @@ def icon_button(label: str, icon_name: str, **props: Any) -> rx.Component:
     )
 
 
+def copy_button(label: str = "Copy") -> rx.Component:
+    """Copies what is shown once in its dialog, and says that it did."""
+    return rx.el.button(
+        rx.el.span(icon("copy"), label, class_name="inline-flex items-center gap-1.5 group-data-done:hidden"),
+        rx.el.span(
+            icon("check"), "Copied", class_name="hidden items-center gap-1.5 group-data-done:inline-flex"
+        ),
+        type="button",
+        class_name=f"{classes.BUTTON} group",
+        custom_attrs={"data-action": "copy"},
+    )
+
+
 def writers_only(*content: rx.Component) -> rx.Component:
     """Shown to who may change customers, plans, usage and invoices; the services ask again."""
     return rx.cond(SessionState.may_write, rx.fragment(*content))

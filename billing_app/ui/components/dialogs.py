@@ -8,7 +8,7 @@ import reflex as rx
 
 from billing_app.ui import classes
 from billing_app.ui.components.basics import Text, icon, link
-from billing_app.ui.components.buttons import button, icon_button, submit_button
+from billing_app.ui.components.buttons import button, copy_button, icon_button, submit_button
 from billing_app.ui.components.fields import FormOf
 
 
@@ -41,7 +41,7 @@ def form_dialog(
                 class_name="flex flex-col gap-4 px-5 pb-5 pt-3",
             ),
             _problem(form),
-            rx.foreach(form.hidden, lambda pair: rx.el.input(type="hidden", name=pair[0], value=pair[1])),
+            _hidden(form),
             rx.el.div(
                 button("Cancel", custom_attrs={"data-action": "close-dialog", "data-cancel": ""}),
                 submit_button(submit, look="danger" if danger else "primary"),
@@ -65,6 +65,63 @@ def confirm_dialog(
 ) -> rx.Component:
     """Asks before something that can't be undone; its button says what it does."""
     return form_dialog(at, on_submit, *content, submit=submit, explanation=explanation, danger=danger)
+
+
+def form_in_place(at: FormOf, on_submit: Any, *content: rx.Component, submit: Text = "Save") -> rx.Component:
+    """A form that is part of its page: `load` starts it (`state.forms.started`), a handler answers it."""
+    form = at.form
+    return rx.el.form(
+        rx.el.div(*content, key=form.opened.to_string(), class_name="flex flex-col gap-4 px-5 py-5"),
+        _problem(form),
+        _hidden(form),
+        rx.el.div(
+            submit_button(submit), class_name="flex justify-end border-t border-line bg-sunken px-5 py-3"
+        ),
+        on_submit=on_submit,
+        class_name=f"{classes.PANEL} overflow-hidden",
+        custom_attrs={"data-form": "", "noValidate": True},
+    )
+
+
+def secret_dialog(
+    name: str, title: Text | rx.Component, label: Text, explanation: Text | rx.Component
+) -> rx.Component:
+    """Shows what can be seen this once: `browser("showSecret", name, secret)` opens it.
+
+    The secret goes from the handler to the screen: it is in no state, and gone when this is closed.
+    """
+    title_id = f"{name}-title"
+    return rx.el.dialog(
+        rx.el.div(
+            rx.el.h2(title, class_name="text-base font-semibold leading-6", custom_attrs={"id": title_id}),
+            rx.el.p(explanation, class_name="mt-3 text-pretty text-sm text-soft"),
+            rx.el.div(label, class_name=f"mt-4 {classes.LABEL}"),
+            rx.el.div(
+                rx.el.code(
+                    class_name="min-w-0 flex-1 select-all break-all font-mono text-[13px] leading-5 text-ink",
+                    custom_attrs={"data-secret": ""},
+                ),
+                copy_button(),
+                class_name="mt-1.5 flex items-center gap-3 rounded-md border border-line bg-sunken p-2 pl-3",
+            ),
+            rx.el.p(
+                icon("triangle-alert", 16, "mt-0.5 shrink-0"),
+                "It is shown this once. When this is closed nobody can see it again, only make another.",
+                class_name="mt-4 flex gap-2 rounded-md bg-warn-soft px-3 py-2 text-sm text-warn",
+            ),
+            class_name="px-5 pb-5 pt-4",
+        ),
+        rx.el.div(
+            button("Done", look="primary", custom_attrs={"data-action": "close-dialog"}),
+            class_name="flex justify-end border-t border-line bg-sunken px-5 py-3",
+        ),
+        class_name=classes.DIALOG,
+        custom_attrs={"id": name, "aria-labelledby": title_id},
+    )
+
+
+def _hidden(form: rx.Var[Any]) -> rx.Component:
+    return rx.foreach(form.hidden, lambda pair: rx.el.input(type="hidden", name=pair[0], value=pair[1]))
 
 
 def _problem(form: rx.Var[Any]) -> rx.Component:

@@ -6,7 +6,7 @@ import reflex as rx
 
 from billing_app.state.password import PasswordState
 from billing_app.ui import classes
-from billing_app.ui.components.basics import field
+from billing_app.ui.components.basics import field, link
 from billing_app.ui.components.brand import mark
 
 
@@ -28,11 +28,15 @@ def password() -> rx.Component:
                 class_name="mt-1 mb-6 text-sm text-soft",
             ),
             _form(),
-            rx.el.button(
-                "Sign out",
-                type="button",
-                class_name=f"{classes.BUTTON_QUIET} mt-3 w-full",
-                custom_attrs={"data-action": "sign-out"},
+            rx.cond(
+                PasswordState.one_time,
+                rx.el.button(
+                    "Sign out",
+                    type="button",
+                    class_name=f"{classes.BUTTON_QUIET} mt-3 w-full",
+                    custom_attrs={"data-action": "sign-out"},
+                ),
+                link("Cancel", "/settings/account", f"{classes.BUTTON_QUIET} mt-3 w-full"),
             ),
             class_name="w-full max-w-[22rem]",
         ),

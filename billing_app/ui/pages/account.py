@@ -1,0 +1,119 @@
+"""One's own account: who one is, one's password, and where one is signed in."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from billing_app.state.account import END, END_OTHERS, PASSWORD_HREF, AccountState
+from billing_app.state.rows.settings import SessionItem
+from billing_app.state.session import SessionState
+from billing_app.ui import classes
+from billing_app.ui.components.basics import by_phase, link
+from billing_app.ui.components.buttons import button
+from billing_app.ui.components.dialogs import confirm_dialog
+from billing_app.ui.components.fields import FormOf
+from billing_app.ui.components.tables import column, page_links, table, table_bones
+from billing_app.ui.pages.settings import ACCOUNT, facts, part, settings_page
+
+
+def account() -> rx.Component:
+    """Who is signed in, the way to another password, and the sessions."""
+    return settings_page(
+        ACCOUNT,
+        part(
+            "You",
+            "Your name and your role are an admin’s to change.",
+            facts(("Name", SessionState.name), ("Email", SessionState.email), ("Role", SessionState.role)),
+        ),
+        part(
+            "Password",
+            "A new one signs you out everywhere but here.",
+            link("Change password", PASSWORD_HREF, classes.BUTTON),
+        ),
+        part(
+            "Sessions",
+            "Where you are signed in. A session ends by itself after twelve hours.",
+            by_phase(
+                AccountState.phase,
+                AccountState.problem,
+                loading=table_bones(2),
+                missing=rx.fragment(),
+                ready=_sessions(),
+            ),
+        ),
+        confirm_dialog(
+            FormOf(END, AccountState.form),
+            AccountState.end,
+            "Whoever uses it has to sign in again.",
+            submit="End session",
+        ),
+        confirm_dialog(
+            FormOf(END_OTHERS, AccountState.form),
+            AccountState.end_others,
+            "You stay signed in here. Everywhere else, apps and scripts that signed in with your password"
+            " included, you have to sign in again.",
+            submit="End all others",
+        ),
+    )
+
+
+def _sessions() -> rx.Component:
+    return rx.fragment(
+        table(
+            "Sessions",
+            [
+                column("Signed in with"),
+                column("From", wide_only=True),
+                column("Since", wide_only=True),
+                rx.el.th(
+                    rx.el.span("Actions", class_name=classes.SCREEN_READER),
+                    scope="col",
+                    class_name=classes.TH,
+                ),
+            ],
+            rx.foreach(AccountState.sessions, _session),
+        ),
+        page_links(AccountState.pages),
+        rx.cond(
+            AccountState.has_others,
+            rx.el.div(
+                button("End all others", "log-out", on_click=AccountState.open_end_others),
+                class_name="mt-3 flex justify-end",
+            ),
+        ),
+    )
+
+
+def _session(session: rx.Var[SessionItem]) -> rx.Component:
+    since = rx.el.span(session.since, title=session.since_utc)
+    return rx.el.tr(
+        rx.el.td(
+            rx.el.div(
+                rx.el.span(session.device, title=session.user_agent, class_name="truncate"),
+                rx.cond(session.is_this, rx.el.span("This one", class_name=classes.BADGE_GOOD)),
+                class_name="flex max-w-60 items-center gap-2",
+            ),
+            rx.el.div(session.address, " · ", since, class_name=f"{classes.NARROW_CAPTION} max-w-56"),
+            class_name=classes.TD_MAIN,
+        ),
+        rx.el.td(
+            rx.el.div(session.address, class_name="max-w-40 truncate tabular-nums"),
+            class_name=f"{classes.TD} {classes.WIDE_ONLY}",
+        ),
+        rx.el.td(since, class_name=f"{classes.TD} {classes.WIDE_ONLY} tabular-nums"),
+        rx.el.td(
+            rx.cond(
+                session.is_this,
+                rx.fragment(),
+                rx.el.button(
+                    "End",
+                    rx.el.span(f" the session with {session.device}", class_name=classes.SCREEN_READER),
+                    type="button",
+                    on_click=AccountState.open_end(session.session_id),
+                    class_name=classes.BUTTON_QUIET,
+                ),
+            ),
+            class_name=f"{classes.TD} text-right",
+        ),
+        class_name=classes.TR,
+    )

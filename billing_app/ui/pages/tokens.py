@@ -1,0 +1,137 @@
+"""API tokens: what machines sign in with. An admin's to see and to make."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from billing_app.state.rows.settings import TokenItem
+from billing_app.state.tokens import MADE, MAY, NEW, REVOKE, TokensState
+from billing_app.ui import classes
+from billing_app.ui.components.basics import by_phase, notice
+from billing_app.ui.components.buttons import admins_only, button
+from billing_app.ui.components.dialogs import confirm_dialog, form_dialog, secret_dialog
+from billing_app.ui.components.fields import FormOf, select_field, text_field
+from billing_app.ui.components.tables import column, page_links, table, table_bones
+from billing_app.ui.pages.settings import TOKENS, settings_page
+
+
+def tokens() -> rx.Component:
+    """A page of tokens, and the dialogs that open from it."""
+    return settings_page(
+        TOKENS,
+        rx.el.div(
+            rx.el.p(
+                "What machines send as ", rx.el.code("Authorization: Bearer"), " to report usage or to read."
+                " A token is good until it is revoked, whatever becomes of who made it.",
+                class_name="max-w-2xl text-pretty text-sm text-soft [&_code]:font-mono [&_code]:text-[13px]",
+            ),
+            admins_only(_new_button("primary")),
+            class_name="mb-4 flex flex-wrap items-start justify-between gap-x-6 gap-y-3",
+        ),
+        by_phase(
+            TokensState.phase,
+            TokensState.problem,
+            loading=table_bones(3),
+            missing=rx.fragment(),
+            ready=rx.cond(TokensState.rows.length() > 0, _table(), _empty()),
+        ),
+        _new_dialog(),
+        secret_dialog(
+            MADE,
+            rx.fragment("The token “", TokensState.made, "”"),
+            "Token",
+            "Put it where the machine reads its secrets, and nowhere else: who has it can do what it may.",
+        ),
+        confirm_dialog(
+            FormOf(REVOKE, TokensState.form),
+            TokensState.revoke,
+            "Whatever still uses it is refused from now on. It can’t be taken back.",
+            submit="Revoke",
+        ),
+    )  # fmt: skip
+
+
+def _new_button(look: str) -> rx.Component:
+    return button("New token", "plus", look=look, on_click=TokensState.open_new)
+
+
+def _table() -> rx.Component:
+    return rx.fragment(
+        table(
+            "API tokens",
+            [
+                column("Token"),
+                column("What it may", wide_only=True),
+                column("Made by", wide_only=True),
+                column("Made", wide_only=True),
+                column("Last used"),
+                rx.el.th(
+                    rx.el.span("Actions", class_name=classes.SCREEN_READER),
+                    scope="col",
+                    class_name=classes.TH,
+                ),
+            ],
+            rx.foreach(TokensState.rows, _row),
+        ),
+        page_links(TokensState.pages),
+    )
+
+
+def _row(token: rx.Var[TokenItem]) -> rx.Component:
+    wide = f"{classes.TD} {classes.WIDE_ONLY}"
+    return rx.el.tr(
+        rx.el.td(
+            rx.el.div(
+                rx.el.span(token.name, title=token.name, class_name="truncate"),
+                class_name="flex max-w-32 items-center gap-2 sm:max-w-60",
+            ),
+            rx.el.div(token.may, class_name=f"{classes.NARROW_CAPTION} max-w-32 sm:max-w-60"),
+            class_name=classes.TD_MAIN,
+        ),
+        rx.el.td(token.may, class_name=wide),
+        rx.el.td(rx.el.div(token.made_by, class_name="max-w-40 truncate"), class_name=wide),
+        rx.el.td(rx.el.span(token.made, title=token.made_utc), class_name=f"{wide} tabular-nums"),
+        rx.el.td(rx.el.span(token.used, title=token.used_utc), class_name=f"{classes.TD} tabular-nums"),
+        rx.el.td(
+            rx.cond(
+                token.is_revoked,
+                rx.el.span("Revoked", title=token.revoked, class_name=classes.BADGE_HOLD),
+                admins_only(
+                    rx.el.button(
+                        "Revoke",
+                        rx.el.span(f" {token.name}", class_name=classes.SCREEN_READER),
+                        type="button",
+                        on_click=TokensState.open_revoke(token.token_id),
+                        class_name=classes.BUTTON_QUIET,
+                    )
+                ),
+            ),
+            class_name=f"{classes.TD} text-right",
+        ),
+        class_name=classes.TR,
+    )
+
+
+def _new_dialog() -> rx.Component:
+    at = FormOf(NEW, TokensState.form)
+    return form_dialog(
+        at,
+        TokensState.create,
+        text_field(at, "name", "Name", placeholder="Meter 7", max_length=200, help_text="What will use it"),
+        select_field(
+            at, "scopes", "What it may", list(MAY.items()), help_text="One that records usage reads nothing"
+        ),
+        submit="Make token",
+    )
+
+
+def _empty() -> rx.Component:
+    return rx.el.div(
+        notice(
+            "key-round",
+            "No API tokens yet",
+            "With a token a machine reports usage, or reads what finance reads.",
+            admins_only(_new_button("plain")),
+        ),
+        class_name=classes.PANEL,
+    )
