@@ -89,7 +89,5 @@ def _session(row: auth.SessionRow, this: str, zone: ZoneInfo) -> SessionItem:
         address=row.address,
         since=text.moment(row.created_at, zone),
         since_utc=text.moment_utc(row.created_at),
-        until=text.moment(row.expires_at, zone),
-        until_utc=text.moment_utc(row.expires_at),
         is_this=row.session_id == this,
     )

@@ -26,6 +26,11 @@ PAGES = {
     "/audit": "User signed in",
     "/audit?subject=acme": "Customer created",
     "/audit?subject=nobody": "Nothing is noted of that",
+    "/settings": "Payment instructions",
+    "/settings/account": "This one",
+    "/settings/tokens": "Authorization: Bearer",
+    "/users": "Finn Ance",
+    "/users?search=zzz": "Nobody matches",
 }
 
 

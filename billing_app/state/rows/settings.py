@@ -25,8 +25,6 @@ class SessionItem:
     address: str = ""
     since: str = ""
     since_utc: str = ""
-    until: str = ""
-    until_utc: str = ""
     is_this: bool = False
 
 

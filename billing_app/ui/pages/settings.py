@@ -41,7 +41,7 @@ def part(title: str, explanation: Text, *content: rx.Component) -> rx.Component:
             rx.el.p(explanation, class_name="mt-1 max-w-md text-pretty text-sm text-soft"),
         ),
         rx.el.div(*content, class_name="min-w-0"),
-        class_name="grid grid-cols-1 gap-x-10 gap-y-4 border-line lg:grid-cols-[16rem_minmax(0,42rem)]"
+        class_name="grid max-w-[60.5rem] grid-cols-1 gap-x-10 gap-y-4 border-line lg:grid-cols-[16rem_minmax(0,42rem)]"
         " [&+section]:mt-8 [&+section]:border-t [&+section]:pt-8",
     )
 
@@ -111,9 +111,9 @@ def _form() -> rx.Component:
             at, "email", "Email", kind="email", placeholder="billing@example.com", max_length=254,
             help_text="Where customers ask about an invoice",
         ),
-        text_area(at, "address", "Address", max_length=1000),
+        text_area(at, "address", "Address", rows=4, max_length=1000),
         text_area(
-            at, "payment_instructions", "Payment instructions", max_length=1000,
+            at, "payment_instructions", "Payment instructions", rows=4, max_length=1000,
             help_text="Stands below the total: the bank account, and what to name as reference",
         ),
         submit="Save issuer",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reflex as rx
 
+from billing_app.state.errors import FORBIDDEN
 from billing_app.state.rows.people import PersonItem
 from billing_app.state.session import ROLE_LABELS
 from billing_app.state.users import DISABLE, EDIT, ENABLE, END, INVITE, RESET, SECRET, UsersState
@@ -26,20 +27,7 @@ def users() -> rx.Component:
     return page(
         "Users",
         "Users",
-        admins_only(
-            rx.el.div(
-                filters(
-                    search_filter("Search users", "Search by name or email"),
-                    select_filter("Role", "role", _ROLES, everything="All roles"),
-                    select_filter(
-                        "Status", "status", [("active", "Active"), ("disabled", "Disabled")],
-                        everything="All statuses",
-                    ),
-                ),
-                button("Invite somebody", "user-plus", look="primary", on_click=UsersState.open_invite),
-                class_name="flex flex-wrap-reverse items-start justify-between gap-x-2 max-sm:gap-y-3",
-            )
-        ),
+        rx.cond(UsersState.phase != FORBIDDEN, _above()),
         by_phase(
             UsersState.phase,
             UsersState.problem,
@@ -59,6 +47,26 @@ def users() -> rx.Component:
                 " and chooses a password before anything else.",
             ),
         ),
+    )  # fmt: skip
+
+
+def _above() -> rx.Component:
+    return rx.el.div(
+        filters(
+            search_filter("Search users", "Search by name or email"),
+            select_filter("Role", "role", _ROLES, everything="All roles"),
+            select_filter(
+                "Status", "status", [("active", "Active"), ("disabled", "Disabled")],
+                everything="All statuses",
+            ),
+        ),
+        admins_only(
+            rx.el.div(
+                button("Invite somebody", "user-plus", look="primary", on_click=UsersState.open_invite),
+                class_name="mb-4 shrink-0",
+            )
+        ),
+        class_name="flex justify-between gap-x-2 max-sm:flex-col-reverse",
     )  # fmt: skip
 
 
@@ -91,7 +99,7 @@ def _row(person: rx.Var[PersonItem]) -> rx.Component:
             rx.el.div(
                 rx.el.span(person.name, title=person.name, class_name="truncate"),
                 rx.cond(person.is_self, rx.el.span("You", class_name=classes.BADGE_QUIET)),
-                class_name="flex max-w-56 items-center gap-2",
+                class_name="flex max-w-56 items-center gap-2 max-md:mb-0.5",
             ),
             rx.el.div(
                 rx.el.div(person.email, class_name="max-w-56 truncate"),
@@ -104,9 +112,9 @@ def _row(person: rx.Var[PersonItem]) -> rx.Component:
                         "",
                     ),
                 ),
-                class_name="py-0.5 text-xs font-normal leading-4 text-faint md:hidden",
+                class_name="text-xs font-normal leading-4 text-faint md:hidden",
             ),
-            class_name=classes.TD_MAIN,
+            class_name=f"{classes.TD_MAIN} max-md:py-2",
         ),
         rx.el.td(rx.el.div(person.email, class_name="max-w-64 truncate"), class_name=wide),
         rx.el.td(person.role, class_name=wide),

@@ -1,0 +1,241 @@
+"""The settings as people use them: the issuer, their own account, and API tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from billing_app.domain.actor import SYSTEM, Role
+from billing_app.services import issuer, users
+from tests.e2e.business import BILLING, FINANCE, OPERATOR, PASSWORD
+from tests.e2e.conftest import Site
+from tests.e2e.test_look import found_by_axe
+
+SignIn = Callable[..., None]
+
+
+@pytest.fixture
+def restored(site: Site) -> Iterator[None]:
+    """The issuer is the whole business's: it is put back."""
+    was = read_issuer(site)
+    yield
+    with site.database.transaction(SYSTEM) as session:
+        issuer.update_issuer(
+            session,
+            SYSTEM,
+            name=was.name,
+            address=was.address,
+            email=was.email,
+            payment_instructions=was.payment_instructions,
+        )
+
+
+def read_issuer(site: Site) -> issuer.IssuerRow:
+    with site.database.transaction(SYSTEM) as session:
+        return issuer.get_issuer(session, SYSTEM)
+
+
+def somebody(site: Site, email: str, role: Role = Role.FINANCE) -> str:
+    """A person of the test's own."""
+    with site.database.transaction(OPERATOR) as session:
+        users.create_user(session, OPERATOR, email=email, name="Sam Sessions", role=role, password=PASSWORD)
+    return email
+
+
+def a_script_signs_in(site: Site, email: str) -> httpx.Client:
+    """Another session of the same person."""
+    answer = httpx.post(f"{site.url}/api/v1/auth/token", json={"email": email, "password": PASSWORD})
+    return httpx.Client(
+        base_url=site.url, headers={"Authorization": f"Bearer {answer.json()['access_token']}"}
+    )
+
+
+def status(client: httpx.Client) -> int:
+    return client.get("/api/v1/auth/me").status_code
+
+
+def dialog(page: Page) -> Locator:
+    return page.get_by_role("dialog")
+
+
+def open_issuer(page: Page) -> Locator:
+    page.goto("/settings")
+    name = page.get_by_label("Name")
+    expect(name).to_have_value("Tallybook Ltd")
+    return name
+
+
+def test_an_admin_changes_the_issuer_in_place(signed_in: Page, site: Site, restored: None) -> None:
+    page = signed_in
+    page.get_by_role("link", name="Settings").click()
+    expect(page.get_by_label("Name")).to_have_value("Tallybook Ltd")
+    page.get_by_label("Address").fill("2 Ledger Lane\nLondon")
+    page.get_by_role("button", name="Save issuer").click()
+    expect(page.get_by_text("The issuer is saved")).to_be_visible()
+    assert read_issuer(site).address == "2 Ledger Lane\nLondon"
+    page.get_by_label("Email").fill("money@tallybook.test")
+    page.get_by_role("button", name="Save issuer").click()
+    expect(page.get_by_role("button", name="Save issuer")).not_to_have_attribute("aria-busy", "true")
+    expect(page.get_by_label("Email")).to_have_value("money@tallybook.test")
+    page.reload()
+    expect(page.get_by_label("Email")).to_have_value("money@tallybook.test")
+    expect(page.get_by_label("Address")).to_have_value("2 Ledger Lane\nLondon")
+
+
+def test_what_is_wrong_with_the_issuer_is_said_in_place(signed_in: Page, site: Site) -> None:
+    page = signed_in
+    name = open_issuer(page)
+    name.fill("")
+    page.get_by_label("Address").fill("Typed, and kept")
+    page.get_by_role("button", name="Save issuer").click()
+    expect(name).to_have_accessible_description("Must not be empty.")
+    expect(name).to_be_focused()
+    expect(page.get_by_label("Address")).to_have_value("Typed, and kept")
+    assert found_by_axe(page) == []
+    assert read_issuer(site).name == "Tallybook Ltd"
+
+
+def test_two_admins_at_once_see_each_others_issuer(signed_in: Page, site: Site, restored: None) -> None:
+    page = signed_in
+    name = open_issuer(page)
+    was = read_issuer(site)
+    with site.database.transaction(SYSTEM) as session:
+        issuer.update_issuer(
+            session,
+            SYSTEM,
+            name="Tallybook plc",
+            address=was.address,
+            email=was.email,
+            payment_instructions=was.payment_instructions,
+        )
+    name.fill("Tallybook GmbH")
+    save = page.get_by_role("button", name="Save issuer")
+    save.click()
+    expect(page.get_by_text("Somebody else changed this meanwhile")).to_be_visible()
+    expect(page.get_by_text("Now: Tallybook plc")).to_be_visible()
+    expect(name).to_have_value("Tallybook GmbH")
+    assert read_issuer(site).name == "Tallybook plc"
+    save.click()
+    expect(page.get_by_text("The issuer is saved")).to_be_visible()
+    assert read_issuer(site).name == "Tallybook GmbH"
+
+
+@pytest.mark.parametrize("email", [BILLING, FINANCE])
+def test_who_is_no_admin_reads_the_issuer(page: Page, sign_in: SignIn, email: str) -> None:
+    sign_in(email, at="/login?next=/settings")
+    expect(page.get_by_text("1 Ledger Lane")).to_be_visible()
+    expect(page.get_by_role("button", name="Save issuer")).to_have_count(0)
+    expect(page.get_by_role("textbox", name="Name")).to_have_count(0)
+    expect(page.get_by_role("link", name="API tokens")).to_have_count(0)
+    page.goto("/settings/tokens")
+    expect(page.get_by_role("heading", name="Not for your role")).to_be_visible()
+    expect(page.get_by_role("button", name="New token")).to_have_count(0)
+
+
+def test_somebody_sees_their_sessions_and_ends_one(page: Page, sign_in: SignIn, site: Site) -> None:
+    email = somebody(site, "sam.one@tallybook.test")
+    script = a_script_signs_in(site, email)
+    sign_in(email, at="/login?next=/settings/account")
+    table = page.get_by_role("table", name="Sessions")
+    this, other = table.get_by_role("row", name="This one"), table.get_by_role("row", name="python-httpx")
+    expect(this).to_contain_text("Chrome on Linux")
+    expect(this.get_by_role("button")).to_have_count(0)
+    other.get_by_role("button", name="End").click()
+    expect(dialog(page)).to_contain_text("End this session?")
+    assert found_by_axe(page) == []
+    page.keyboard.press("Escape")
+    assert status(script) == 200
+    other.get_by_role("button", name="End").click()
+    dialog(page).get_by_role("button", name="End session").click()
+    expect(page.get_by_text("The session is ended")).to_be_visible()
+    expect(other).to_have_count(0)
+    expect(page.get_by_role("button", name="End all others")).to_have_count(0)
+    assert status(script) == 401
+
+
+def test_somebody_ends_all_other_sessions(page: Page, sign_in: SignIn, site: Site) -> None:
+    email = somebody(site, "sam.two@tallybook.test")
+    scripts = [a_script_signs_in(site, email) for _ in range(2)]
+    sign_in(email, at="/login?next=/settings/account")
+    page.get_by_role("button", name="End all others").click()
+    dialog(page).get_by_role("button", name="End all others").click()
+    expect(page.get_by_text("All other sessions are ended")).to_be_visible()
+    expect(page.get_by_role("table", name="Sessions").locator("tbody tr")).to_have_count(1)
+    assert [status(each) for each in scripts] == [401, 401]
+    page.reload()
+    expect(page.get_by_text("This one")).to_be_visible()
+
+
+def test_a_password_is_changed_from_the_account(page: Page, sign_in: SignIn, site: Site) -> None:
+    email = somebody(site, "sam.three@tallybook.test")
+    script = a_script_signs_in(site, email)
+    sign_in(email, at="/login?next=/settings/account")
+    page.get_by_role("link", name="Change password").click()
+    page.get_by_role("link", name="Cancel").click()
+    page.get_by_role("link", name="Change password").click()
+    page.get_by_label("Present password").fill(PASSWORD)
+    page.get_by_label("New password").fill("four horses near a lake")
+    page.get_by_role("button", name="Save password").click()
+    expect(page.get_by_text("Your password is changed")).to_be_visible()
+    expect(page).to_have_url(re.compile("/settings/account$"))
+    expect(page.get_by_role("table", name="Sessions").locator("tbody tr")).to_have_count(1)
+    assert status(script) == 401
+
+
+def make_token(page: Page, name: str, may: str) -> str:
+    """Makes a token as an admin does, and reads it from the screen."""
+    page.goto("/settings/tokens")
+    page.get_by_role("button", name="New token").first.click()
+    dialog(page).get_by_label("Name").fill(name)
+    dialog(page).get_by_label("What it may").select_option(may)
+    dialog(page).get_by_role("button", name="Make token").click()
+    expect(dialog(page)).to_contain_text(f"The token “{name}”")
+    shown = dialog(page).locator("[data-secret]")
+    expect(shown).to_have_text(re.compile("^tbk_"))
+    return shown.inner_text()
+
+
+def test_a_token_is_shown_once_and_works_until_it_is_revoked(signed_in: Page, site: Site) -> None:
+    page = signed_in
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    token = make_token(page, "Lighthouse meter", "Reads everything")
+    assert found_by_axe(page) == []
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == token
+    page.get_by_role("button", name="Done").click()
+    expect(dialog(page)).to_have_count(0)
+    assert token not in page.content()
+
+    machine = httpx.Client(base_url=site.url, headers={"Authorization": f"Bearer {token}"})
+    assert machine.get("/api/v1/plans").status_code == 200
+    page.reload()
+    row = page.get_by_role("row", name="Lighthouse meter")
+    for words in ("Reads everything", "Ada Lovelace"):
+        expect(row).to_contain_text(words)
+    expect(row).not_to_contain_text("Never")
+    assert token not in page.content()
+
+    row.get_by_role("button", name="Revoke Lighthouse meter").click()
+    expect(dialog(page)).to_contain_text("Revoke “Lighthouse meter”?")
+    page.get_by_role("button", name="Cancel").click()
+    assert machine.get("/api/v1/plans").status_code == 200
+    row.get_by_role("button", name="Revoke Lighthouse meter").click()
+    dialog(page).get_by_role("button", name="Revoke").click()
+    expect(row).to_contain_text("Revoked")
+    expect(row.get_by_role("button")).to_have_count(0)
+    assert machine.get("/api/v1/plans").status_code == 401
+
+
+def test_a_token_without_a_name_is_refused_in_place(signed_in: Page) -> None:
+    page = signed_in
+    page.goto("/settings/tokens")
+    page.get_by_role("button", name="New token").first.click()
+    page.get_by_role("button", name="Make token").click()
+    name = dialog(page).get_by_label("Name")
+    expect(name).to_have_accessible_description("Must not be empty.")
+    expect(name).to_be_focused()
