@@ -72,19 +72,20 @@ def opened(
     hidden: Mapping[str, object] | None = None,
 ) -> EventSpec:
     """Opens a dialog whose fields start with `start`; every visible field is named in it."""
-    started(state, title, start=start, hidden=hidden)
+    state.form = Form(state.form.opened + 1, title, _texts(start), _texts(hidden))
     return browser("openDialog", dialog)
 
 
 def started(
-    state: HasForm,
-    title: str = "",
-    *,
-    start: Mapping[str, object] | None = None,
-    hidden: Mapping[str, object] | None = None,
+    state: HasForm, *, start: Mapping[str, object], hidden: Mapping[str, object] | None = None
 ) -> None:
-    """Starts a form afresh; for one in place, `load` does it, and so again after it was saved."""
-    state.form = Form(state.form.opened + 1, title, _texts(start), _texts(hidden))
+    """Starts a form in place; `load` does it, so again after it was saved.
+
+    One that starts so already is left alone: somebody who came back may be typing in it.
+    """
+    fresh = Form(state.form.opened, "", _texts(start), _texts(hidden))
+    if state.form != fresh:
+        state.form = replace(fresh, opened=fresh.opened + 1)
 
 
 def new_key() -> str:

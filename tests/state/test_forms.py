@@ -43,6 +43,20 @@ def test_a_refusal_leads_to_the_invoice_that_it_names() -> None:
     assert (form.problem_href, form.problem_link) == ("/invoices/ACME-0003", "Open ACME-0003")
 
 
+def test_a_form_in_place_starts_again_only_when_there_is_something_new() -> None:
+    page = Page()
+    forms.started(page, start={"name": "Ada"}, hidden={"version": 1})
+    begun = page.form
+    assert begun.start == {"name": "Ada"}
+    forms.started(page, start={"name": "Ada"}, hidden={"version": 1})
+    assert page.form == begun
+    page.form = forms.refused(begun, Invalid("name", "must not be empty"))
+    forms.started(page, start={"name": "Ada"}, hidden={"version": 1})
+    assert (page.form.errors, page.form.opened) == ({}, begun.opened + 1)
+    forms.started(page, start={"name": "Grace"}, hidden={"version": 2})
+    assert (page.form.start["name"], page.form.opened) == ("Grace", begun.opened + 2)
+
+
 def test_newer_values_are_shown_and_saving_again_is_about_them() -> None:
     error = Conflict("changed", code="stale", version=7, newer={"name": "Grace", "address": None})
     form = forms.refused(Page.form, error)
