@@ -69,7 +69,7 @@ def sign_in(page: Page, email: str, password: str) -> None:
 
 def there_is_nothing_yet_and_each_page_says_what_to_do(page: Page) -> None:
     go(page, "Customers")
-    expect(page.get_by_role("heading", name="No customers yet")).to_be_visible()
+    expect(page.get_by_role("heading", name="Make a plan first")).to_be_visible()
     go(page, "Plans")
     expect(page.get_by_role("heading", name="No plans yet")).to_be_visible()
     go(page, "Settings")

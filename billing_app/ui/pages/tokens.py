@@ -26,7 +26,7 @@ def tokens() -> rx.Component:
                 class_name="max-w-2xl text-pretty text-sm text-soft [&_code]:font-mono [&_code]:text-[13px]",
             ),
             admins_only(_new_button("primary")),
-            class_name="mb-4 flex flex-wrap items-start justify-between gap-x-6 gap-y-3",
+            class_name="mb-4 flex items-start justify-between gap-x-6 gap-y-3 max-sm:flex-col",
         ),
         by_phase(
             TokensState.phase,
