@@ -214,7 +214,72 @@
   const fillFilters = () =>
     document.querySelectorAll("[data-filters] [name]").forEach((field) => fill(field));
 
+  // Files. One at a time, sent while its sender looks at whatever page of these; how far it is, is
+  // shown wherever a file can be chosen. By XMLHttpRequest, since fetch does not tell how far it is.
+  let sending; // { request, name, share }
+  const uploadForm = () => document.querySelector("[data-upload]");
+
+  const showSending = () => {
+    const form = uploadForm();
+    if (!form) return;
+    form.toggleAttribute("data-sending", Boolean(sending));
+    if (!sending) return;
+    form.querySelector("[role=alert]").textContent = "";
+    form.querySelector("[data-upload-name]").textContent = `Sending ${sending.name}`;
+    form.querySelector("[data-upload-share]").textContent = `${sending.share} %`;
+    form.querySelector("[data-upload-progress]").value = sending.share;
+  };
+
+  const sayOfFile = (text) => {
+    const says = uploadForm()?.querySelector("[role=alert]");
+    if (says) says.textContent = text;
+  };
+
+  const fileSent = (request, then) => {
+    let answer = {};
+    try {
+      answer = JSON.parse(request.responseText);
+    } catch {
+      // What is not of the API says nothing to people.
+    }
+    if (request.status === 202) {
+      if (uploadForm()) go(then + answer.id);
+    } else if (request.status === 401) {
+      window.tallybook.toSignIn(answer.detail);
+    } else {
+      sayOfFile(answer.detail ?? "The file was not taken. Try again.");
+    }
+  };
+
+  const sendFile = (form, file) => {
+    if (sending || !file) return;
+    if (file.size > Number(form.dataset.bytesMax)) {
+      sayOfFile("The file is larger than 1 GiB. Send it in parts, or gzipped.");
+      return;
+    }
+    const { upload: address, then } = form.dataset;
+    const request = new XMLHttpRequest();
+    sending = { request, name: file.name, share: 0 };
+    request.upload.onprogress = (event) => {
+      sending.share = Math.floor((100 * event.loaded) / event.total);
+      showSending();
+    };
+    request.onload = () => fileSent(request, then);
+    request.onerror = () => sayOfFile("The file could not be sent, and nothing of it was kept. Try again.");
+    request.onloadend = () => {
+      sending = undefined;
+      showSending();
+    };
+    request.open("POST", `${address}?file_name=${encodeURIComponent(file.name.slice(-255))}`);
+    request.setRequestHeader("Content-Type", /\.gz$/i.test(file.name) ? "application/gzip" : "text/csv");
+    request.send(file);
+    showSending();
+  };
+
+  const dragsFiles = (event) => uploadForm() && event.dataTransfer?.types.includes("Files");
+
   const actions = {
+    "cancel-upload": () => sending?.request.abort(),
     "sign-out": signOut,
     "close-dialog": closeDialog,
     // Dialogs that need nothing of the server.
@@ -262,6 +327,25 @@
     (event) => event.target.querySelectorAll?.("[data-secret]").forEach((each) => (each.textContent = "")),
     true,
   );
+  document.addEventListener("change", (event) => {
+    if (!event.target.matches?.("[data-file]")) return;
+    sendFile(event.target.form, event.target.files[0]);
+    // The same file can be chosen again.
+    event.target.value = "";
+  });
+
+  for (const dragged of ["dragover", "dragleave", "drop"]) {
+    document.addEventListener(dragged, (event) => {
+      if (!dragsFiles(event)) return;
+      event.preventDefault();
+      uploadForm().toggleAttribute("data-over", dragged === "dragover");
+      if (dragged === "drop") sendFile(uploadForm(), event.dataTransfer.files[0]);
+    });
+  }
+
+  addEventListener("beforeunload", (event) => {
+    if (sending) event.preventDefault();
+  });
 
   document.addEventListener("input", (event) => {
     const form = event.target.closest?.("[data-filters]");
@@ -343,6 +427,7 @@
       go = navigate;
       clearTimeout(typing);
       fillFilters();
+      showSending();
     },
     openDialog: (name) => whenDrawn(() => showDialog(name)),
     showSecret,

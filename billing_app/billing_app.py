@@ -31,6 +31,8 @@ from billing_app.state.password import PasswordState
 from billing_app.state.plans import PlansState
 from billing_app.state.session import SessionState
 from billing_app.state.tokens import TokensState
+from billing_app.state.usage import UsageState
+from billing_app.state.usage_imports import UsageImportsState, UsageImportState
 from billing_app.state.users import UsersState
 from billing_app.state.verify import VerifyState
 from billing_app.ui.layout import toaster
@@ -46,6 +48,9 @@ from billing_app.ui.pages.password import password
 from billing_app.ui.pages.plans import plans
 from billing_app.ui.pages.settings import settings
 from billing_app.ui.pages.tokens import tokens
+from billing_app.ui.pages.usage import usage
+from billing_app.ui.pages.usage_import import usage_import
+from billing_app.ui.pages.usage_imports import usage_imports
 from billing_app.ui.pages.users import users
 from billing_app.ui.pages.verify import verify
 
@@ -59,6 +64,9 @@ PAGES: tuple[tuple[str, Callable[[], rx.Component], str, Any], ...] = (
     ("/customers", customers, "Customers · Tallybook", [ENTER, CustomersState.load]),
     ("/customers/[key]", customer, "Customer · Tallybook", [ENTER, CustomerState.load]),
     ("/plans", plans, "Plans · Tallybook", [ENTER, PlansState.load]),
+    ("/usage", usage, "Usage · Tallybook", [ENTER, UsageState.load]),
+    ("/usage/imports", usage_imports, "Imports · Tallybook", [ENTER, UsageImportsState.load]),
+    ("/usage/imports/[usage_import]", usage_import, "Import · Tallybook", [ENTER, UsageImportState.load]),
     ("/invoices/[number]", invoice, "Invoice · Tallybook", [ENTER, InvoiceState.load]),
     ("/verify", verify, "Verify · Tallybook", [ENTER, VerifyState.load]),
     ("/audit", audit, "Audit · Tallybook", [ENTER, AuditState.load]),

@@ -177,6 +177,7 @@ def export_usage(
     customer: Annotated[str | None, Query(description="A customer's id or key.")] = None,
     period: Annotated[Period | None, Query(description="The month of use.")] = None,
     billing_period: Annotated[Period | None, Query(description="The month that bills it.")] = None,
+    late: Annotated[bool, Query(description="Only what is billed later than it was used.")] = False,
 ) -> CsvFile:
     """Export events as CSV.
 
@@ -187,6 +188,7 @@ def export_usage(
     name += f"-{customer}" if customer else ""
     name += f"-{label(period)}" if period else ""
     name += f"-billed-{label(billing_period)}" if billing_period else ""
+    name += "-late" if late else ""
     return csv_file(
         call,
         f"{name}.csv",
@@ -196,6 +198,7 @@ def export_usage(
         customer=customer,
         period=period,
         billing_period=billing_period,
+        late_only=late,
     )
 
 

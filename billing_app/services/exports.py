@@ -23,6 +23,7 @@ def read_usage(
     customer: str | None = None,
     period: date | None = None,
     billing_period: date | None = None,
+    late_only: bool = False,
 ) -> Iterator[list[UsageEventRow]]:
     """All events that `list_usage` would list, as of one moment; at most a chunk is held at a time.
 
@@ -30,7 +31,9 @@ def read_usage(
     and moment, as an index has them. Raises NotFound (`customer_not_found`) when called.
     """
     require(actor, Permission.READ)
-    condition, values = chosen(session, customer=customer, period=period, billing_period=billing_period)
+    condition, values = chosen(
+        session, customer=customer, period=period, billing_period=billing_period, late_only=late_only
+    )
     query = (
         f"SELECT {EVENT_COLUMNS} FROM usage_event e JOIN customer c USING (customer_id) WHERE {condition}"
         " ORDER BY e.billing_period, e.customer_id, e.occurred_at, e.idempotency_key"

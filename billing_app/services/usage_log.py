@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from billing_app.db import driver_cursor
 from billing_app.domain.actor import Actor, Permission
-from billing_app.domain.periods import bounds
+from billing_app.domain.periods import bounds, period_of
 from billing_app.models.usage import LATE
 from billing_app.services.access import require
 from billing_app.services.customer_rows import get_customer_id
@@ -37,7 +37,9 @@ def list_usage(
     """
     require(actor, Permission.READ)
     check_limit(limit)
-    condition, parameters = _of(session, customer, period, billing_period, late_only)
+    condition, parameters = chosen(
+        session, customer=customer, period=period, billing_period=billing_period, late_only=late_only
+    )
     conditions = [condition]
     parameters["limit"] = limit + 1
     if after := decode_cursor(cursor, datetime, str, str):
@@ -58,6 +60,25 @@ def list_usage(
     return page_of(rows, limit, lambda row: (row.occurred_at, row.customer.lower(), row.idempotency_key))
 
 
+class Months(NamedTuple):
+    """The first month in which anything was used, and the last one in which it is billed."""
+
+    first: date
+    last: date
+
+
+def usage_months(session: Session, actor: Actor) -> Months | None:
+    """From when to when there is usage, at once whatever there is of it; None when there is none."""
+    require(actor, Permission.READ)
+    with driver_cursor(session) as db:
+        # Each by the end of an index.
+        db.execute(
+            "SELECT (SELECT min(occurred_at) FROM usage_event), (SELECT max(billing_period) FROM usage_event)"
+        )
+        found = db.fetchone()
+    return Months(period_of(found[0]), found[1]) if found and found[0] else None
+
+
 class Count(NamedTuple):
     """How many there are; or, when there are more, how many were counted."""
 
@@ -76,7 +97,9 @@ def count_usage(
 ) -> Count:
     """How many events `list_usage` would list, now; counted up to 10,000."""
     require(actor, Permission.READ)
-    condition, parameters = _of(session, customer, period, billing_period, late_only)
+    condition, parameters = chosen(
+        session, customer=customer, period=period, billing_period=billing_period, late_only=late_only
+    )
     with driver_cursor(session) as db:
         db.execute(
             f"SELECT count(*) FROM (SELECT FROM usage_event e WHERE {condition} LIMIT %(limit)s) counted",
@@ -86,21 +109,17 @@ def count_usage(
     return Count(min(number, COUNTED_MAX), number > COUNTED_MAX)
 
 
-def _of(
-    session: Session, customer: str | None, period: date | None, billing_period: date | None, late_only: bool
-) -> tuple[str, dict[str, object]]:
-    """As `chosen`, and of those the late ones only if asked."""
-    condition, parameters = chosen(session, customer=customer, period=period, billing_period=billing_period)
-    late = f" AND {LATE}" if late_only else ""
-    return condition + late, parameters
-
-
 def chosen(
-    session: Session, *, customer: str | None, period: date | None, billing_period: date | None
+    session: Session,
+    *,
+    customer: str | None,
+    period: date | None,
+    billing_period: date | None,
+    late_only: bool,
 ) -> tuple[str, dict[str, object]]:
     """The condition on usage_event e for a customer (id or key), a usage month, a billing period,
-    and its parameters. Raises NotFound (`customer_not_found`)."""
-    conditions = ["true"]
+    and late ones only if asked, with its parameters. Raises NotFound (`customer_not_found`)."""
+    conditions = [LATE] if late_only else ["true"]
     parameters: dict[str, object] = {}
     if customer is not None:
         conditions.append("e.customer_id = %(customer_id)s")

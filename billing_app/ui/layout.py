@@ -37,6 +37,7 @@ SECTIONS = (
     Section("Audit", "/audit", "scroll-text"),
     Section("Settings", "/settings", "settings"),
     Section("Users", "/users", "user-cog", admins_only=True),
+    Section("Usage", "/usage", "activity"),
 )
 THEMES = (("Light", "light", "sun"), ("Dark", "dark", "moon"), ("System", "system", "monitor"))
 

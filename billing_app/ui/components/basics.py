@@ -89,9 +89,9 @@ def user_badge(status: rx.Var[str]) -> rx.Component:
     )
 
 
-def late_badge() -> rx.Component:
+def late_badge(word: str = "Late usage") -> rx.Component:
     """Marks usage that arrived after its month was closed."""
-    return _dotted("Late usage", classes.BADGE_LATE)
+    return _dotted(word, classes.BADGE_LATE)
 
 
 def bone(class_name: str) -> rx.Component:

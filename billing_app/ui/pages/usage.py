@@ -1,0 +1,230 @@
+"""The log of usage, one event a row, each with where it is billed."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from billing_app.state.rows.usage import ImportItem, UsageItem
+from billing_app.state.usage import RECORD, UsageState
+from billing_app.ui import classes
+from billing_app.ui.components.basics import by_phase, icon, late_badge, link, notice
+from billing_app.ui.components.buttons import button, writers_only
+from billing_app.ui.components.dialogs import form_dialog
+from billing_app.ui.components.fields import FormOf, text_field
+from billing_app.ui.components.filters import filters, search_filter, segments, select_filter
+from billing_app.ui.components.imports import import_badge
+from billing_app.ui.components.tables import column, number_column, page_links, table, table_bones
+from billing_app.ui.layout import page
+
+_SUGGESTIONS = "customers-meant"
+
+
+def usage() -> rx.Component:
+    """What was used, found by customer and month."""
+    return page(
+        "Usage",
+        "Usage",
+        rx.el.div(
+            usage_views("events"),
+            writers_only(
+                rx.el.div(
+                    link(
+                        rx.fragment(icon("upload"), rx.el.span("Import CSV", class_name="max-sm:sr-only")),
+                        "/usage/imports",
+                        classes.BUTTON,
+                    ),
+                    _record_button("primary"),
+                    class_name="flex gap-2",
+                )
+            ),
+            class_name="mb-4 flex flex-wrap justify-between gap-2",
+        ),
+        writers_only(rx.foreach(UsageState.waiting, _waiting)),
+        _filters(),
+        by_phase(
+            UsageState.phase,
+            UsageState.problem,
+            loading=table_bones(12),
+            missing=rx.fragment(),
+            ready=rx.cond(UsageState.rows.length() > 0, _table(), _empty()),
+        ),
+        _record_dialog(),
+    )
+
+
+def usage_views(here: str) -> rx.Component:
+    """The two things that there are of usage: its events, and the files that some came in."""
+    return segments(
+        "Usage", ("Events", "/usage", here == "events"), ("Imports", "/usage/imports", here == "imports")
+    )
+
+
+def _record_button(look: str) -> rx.Component:
+    return button("Record usage", "plus", look=look, on_click=UsageState.open_record)
+
+
+def _waiting(item: rx.Var[ImportItem]) -> rx.Component:
+    """An import that goes on, or that waits for somebody to say so."""
+    return rx.el.div(
+        icon("file-text", 16, "shrink-0 text-faint"),
+        link(item.file_name, item.href, f"{classes.ROW_LINK} max-w-72 truncate font-medium after:rounded-lg"),
+        import_badge(item.status),
+        rx.el.span(item.outcome, class_name="tabular-nums text-soft max-sm:hidden"),
+        icon("chevron-right", 16, "ml-auto shrink-0 text-faint"),
+        class_name=f"{classes.PANEL} relative mb-2 flex items-center gap-2.5 px-3 py-2 text-sm hover:bg-hover"
+        " last-of-type:mb-4",
+    )
+
+
+def _filters() -> rx.Component:
+    return filters(
+        search_filter("Customer", "Customer’s key or name", name="customer"),
+        select_filter("Usage month", "period", UsageState.months, everything="Used in any month"),
+        select_filter("Billed in", "billing_period", UsageState.months, everything="Billed in any month"),
+        segments(
+            "Which usage",
+            ("All usage", UsageState.all_href, ~UsageState.is_late_only),
+            ("Late only", UsageState.late_href, UsageState.is_late_only),
+        ),
+    )
+
+
+def _table() -> rx.Component:
+    return rx.fragment(
+        rx.el.div(
+            rx.el.span(UsageState.count, class_name="text-sm font-medium tabular-nums", role="status"),
+            rx.el.span("Times in ", UsageState.zone, class_name=f"{classes.CAPTION} max-sm:hidden"),
+            rx.el.a(
+                icon("download"),
+                "Export CSV",
+                href=UsageState.csv_href,
+                class_name=f"{classes.BUTTON_QUIET} ml-auto",
+                custom_attrs={"download": ""},
+            ),
+            class_name="mb-1.5 flex items-center gap-3",
+        ),
+        table(
+            "Usage events",
+            [
+                column("Used at"),
+                column("Customer", wide_only=True),
+                number_column("Quantity"),
+                column("Billed in"),
+                column("Key", wide_only=True),
+            ],
+            rx.foreach(UsageState.rows, _row),
+        ),
+        page_links(UsageState.pages),
+    )
+
+
+def _row(event: rx.Var[UsageItem]) -> rx.Component:
+    return rx.el.tr(
+        rx.el.td(
+            rx.el.span(event.occurred, title=event.occurred_utc, class_name="whitespace-nowrap"),
+            rx.el.div(
+                link(event.customer, event.customer_href, "hover:underline"),
+                class_name=f"{classes.NARROW_CAPTION} max-w-40",
+            ),
+            class_name=f"{classes.TD_MAIN} tabular-nums",
+        ),
+        rx.el.td(
+            rx.el.div(
+                link(
+                    event.customer, event.customer_href, "hover:text-ink hover:underline underline-offset-4"
+                ),
+                class_name="max-w-56 truncate",
+            ),
+            class_name=f"{classes.TD} {classes.WIDE_ONLY}",
+        ),
+        rx.el.td(event.quantity, class_name=classes.TD_AMOUNT),
+        rx.el.td(
+            rx.el.div(
+                event.billed_in,
+                rx.cond(
+                    event.invoice != "",
+                    link(event.invoice, event.invoice_href, f"{classes.LINK} max-md:text-xs"),
+                ),
+                rx.cond(event.is_late, rx.el.span(late_badge("Late"), title=event.late_because)),
+                class_name="flex flex-wrap items-center gap-x-2.5 gap-y-0.5 max-md:max-w-32",
+            ),
+            class_name=f"{classes.TD} max-md:whitespace-normal",
+        ),
+        rx.el.td(
+            rx.el.div(
+                rx.el.span(event.key, title=event.key, class_name="max-w-64 truncate"),
+                rx.el.span(
+                    icon("clock", 14),
+                    rx.el.span("Recorded ", event.recorded_utc, class_name=classes.SCREEN_READER),
+                    title="Recorded " + event.recorded_utc,
+                    class_name="text-faint",
+                ),
+                class_name="flex items-center gap-2",
+            ),
+            class_name=f"{classes.TD} {classes.WIDE_ONLY}",
+        ),
+        class_name=f"{classes.TR} hover:bg-hover",
+    )
+
+
+def _record_dialog() -> rx.Component:
+    at = FormOf(RECORD, UsageState.form)
+    return form_dialog(
+        at,
+        UsageState.record,
+        text_field(
+            at, "customer", "Customer", placeholder="acme", max_length=200, list=_SUGGESTIONS,
+            help_text="Its key or its full name", on_change=UsageState.suggest.debounce(180),
+        ),
+        rx.el.datalist(
+            rx.foreach(
+                UsageState.suggestions, lambda each: rx.el.option(each.text, value=each.value)
+            ),
+            custom_attrs={"id": _SUGGESTIONS},
+        ),
+        text_field(at, "quantity", "Quantity", input_mode="decimal", placeholder="1530.5", max_length=60),
+        text_field(
+            at, "occurred_at", "Used at", kind="datetime-local", step="1",
+            help_text=UsageState.zone + " time; left empty, it is now",
+        ),
+        text_field(
+            at, "idempotency_key", "Idempotency key", max_length=255,
+            help_text="The event’s own name: sent again under it, it counts once",
+        ),
+        submit="Record",
+    )  # fmt: skip
+
+
+def _empty() -> rx.Component:
+    everything = link("Show all usage", "/usage", classes.BUTTON)
+    return rx.el.div(
+        rx.cond(
+            UsageState.meant.length() > 0,
+            rx.el.div(
+                rx.el.h2("Which customer?", class_name="mb-2 text-sm font-semibold"),
+                rx.el.ul(
+                    rx.foreach(
+                        UsageState.meant,
+                        lambda each: rx.el.li(link(each.text, each.value), class_name="py-1 text-sm"),
+                    )
+                ),
+                class_name="px-5 py-4",
+            ),
+            rx.cond(
+                UsageState.is_nobody,
+                notice("search-x", "No customer matches", "Nobody has this key or name.", everything),
+                rx.cond(
+                    UsageState.is_filtered,
+                    notice("search-x", "No usage matches", "Nothing was used as chosen above.", everything),
+                    notice(
+                        "activity",
+                        "No usage yet",
+                        "Meters report it over the API, in batches or one by one; by hand it is recorded here,"
+                        " or imported from a CSV file.",
+                        writers_only(_record_button("plain")),
+                    ),
+                ),
+            ),
+        ),
+        class_name=classes.PANEL,
+    )

@@ -1,0 +1,250 @@
+"""One file of usage: its check, its import, and what was refused of it."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from billing_app.state.rows.usage import FileRow
+from billing_app.state.usage_imports import CANCEL, UsageImportState
+from billing_app.ui import classes
+from billing_app.ui.components.basics import Text, by_phase, icon, link, notice
+from billing_app.ui.components.buttons import button, writers_only
+from billing_app.ui.components.cards import progress
+from billing_app.ui.components.dialogs import confirm_dialog
+from billing_app.ui.components.fields import FormOf
+from billing_app.ui.components.imports import import_badge, row_badge
+from billing_app.ui.components.tables import column, number_column, page_links, table, table_bones
+from billing_app.ui.layout import page
+
+_SHEET = UsageImportState.sheet
+
+
+def usage_import() -> rx.Component:
+    """A file, from what its rows would become to what they became."""
+    return page(
+        "Import",
+        "Usage",
+        by_phase(
+            UsageImportState.phase,
+            UsageImportState.problem,
+            loading=table_bones(),
+            missing=_missing(),
+            ready=rx.el.div(_head(), _state(), _problems(), _first_rows(), class_name="flex flex-col gap-6"),
+        ),
+        _cancel_dialog(),
+        above=link(
+            rx.fragment(icon("chevron-left"), rx.el.span("Imports", class_name="sr-only")),
+            "/usage/imports",
+            classes.BUTTON_ICON,
+            title="Imports",
+        ),
+    )
+
+
+def _head() -> rx.Component:
+    return rx.el.div(
+        rx.el.div(
+            rx.el.div(
+                rx.el.h2(_SHEET.file_name, class_name="min-w-0 truncate text-base font-semibold leading-6"),
+                import_badge(_SHEET.status),
+                class_name="flex min-w-0 items-center gap-2.5",
+            ),
+            rx.el.p(
+                _SHEET.size,
+                " · Sent ",
+                rx.el.span(_SHEET.started, title=_SHEET.started_utc),
+                rx.cond(
+                    _SHEET.finished != "",
+                    rx.fragment(" · Ended ", rx.el.span(_SHEET.finished, title=_SHEET.finished_utc)),
+                ),
+                class_name=f"mt-0.5 {classes.CAPTION} tabular-nums",
+            ),
+            class_name="min-w-0",
+        ),
+        rx.el.div(
+            writers_only(
+                rx.cond(
+                    _SHEET.is_under_way,
+                    button(
+                        rx.cond(_SHEET.status == "checked", "Discard", "Cancel"),
+                        on_click=UsageImportState.open_cancel,
+                    ),
+                ),
+                rx.cond(
+                    (_SHEET.status == "checked") & ~_SHEET.nothing_new,
+                    button(_SHEET.start, look="primary", on_click=UsageImportState.start),
+                ),
+            ),
+            rx.cond(_SHEET.status == "done", link("See the usage", "/usage", classes.BUTTON)),
+            class_name="flex shrink-0 gap-2",
+        ),
+        class_name="flex flex-wrap items-start justify-between gap-3",
+    )
+
+
+def _state() -> rx.Component:
+    return rx.el.section(
+        rx.cond(
+            (_SHEET.status == "checking") | (_SHEET.status == "importing"),
+            rx.el.div(
+                progress(
+                    rx.cond(_SHEET.status == "checking", "Checking", "Importing"),
+                    _SHEET.done_bytes,
+                    _SHEET.all_bytes,
+                    _SHEET.caption,
+                ),
+                class_name="mb-3",
+            ),
+        ),
+        rx.el.p(
+            _SHEET.said,
+            class_name=rx.cond(_SHEET.status == "failed", "text-sm text-bad", "text-sm text-ink"),
+            role="status",
+        ),
+        rx.cond(
+            _SHEET.same_as != "",
+            rx.el.p(
+                icon("copy-check", 16, "shrink-0"),
+                rx.el.span(
+                    "This very file was imported before, on ",
+                    link(_SHEET.same_as, _SHEET.same_as_href),
+                    ". What it recorded then is not recorded twice.",
+                ),
+                class_name="mt-2 flex items-start gap-2 text-sm text-soft",
+            ),
+        ),
+        rx.el.dl(
+            _figure("Rows", _SHEET.rows),
+            _figure(rx.cond(_SHEET.is_check, "To be recorded", "Recorded"), _SHEET.recorded),
+            _figure("There already", _SHEET.duplicates),
+            _figure("Refused", _SHEET.refused),
+            class_name="mt-4 grid grid-cols-2 gap-4 border-t border-line pt-4 sm:grid-cols-4",
+        ),
+        class_name=f"{classes.PANEL} px-5 py-4",
+        aria_label="Outcome",
+    )
+
+
+def _figure(label: Text, value: rx.Var[str]) -> rx.Component:
+    return rx.el.div(
+        rx.el.dt(label, class_name=classes.EYEBROW),
+        rx.el.dd(value, class_name=f"mt-0.5 {classes.FIGURE}"),
+        class_name="min-w-0",
+    )
+
+
+def _problems() -> rx.Component:
+    return rx.cond(
+        _SHEET.has_refused,
+        rx.el.section(
+            rx.el.div(
+                rx.el.h2("Refused rows", class_name="text-sm font-semibold"),
+                rx.el.span(_SHEET.refused_note, class_name=classes.CAPTION),
+                rx.el.a(
+                    icon("download"),
+                    "Download refused rows",
+                    href=_SHEET.refused_href,
+                    class_name=f"{classes.BUTTON} ml-auto",
+                    custom_attrs={"download": ""},
+                ),
+                class_name="mb-2 flex flex-wrap items-center gap-3",
+            ),
+            table(
+                "Refused rows",
+                [number_column("Line"), column("Why"), *_CELL_HEADS],
+                rx.foreach(UsageImportState.refused, _refused),
+            ),
+            page_links(UsageImportState.pages),
+        ),
+    )
+
+
+_CELL_HEADS = [
+    column("Customer", wide_only=True),
+    column("Key", wide_only=True),
+    number_column("Quantity", wide_only=True),
+    column("Moment", wide_only=True),
+]
+
+
+def _refused(row: rx.Var[FileRow]) -> rx.Component:
+    return rx.el.tr(
+        rx.el.td(row.line, class_name=classes.TD_NUMBER),
+        rx.el.td(
+            rx.el.div(row.detail, class_name="min-w-48 whitespace-normal py-2 font-normal text-bad"),
+            class_name=classes.TD_MAIN,
+        ),
+        *_cells(row),
+        class_name=classes.TR,
+    )
+
+
+def _first_rows() -> rx.Component:
+    return rx.cond(
+        _SHEET.is_check & (UsageImportState.preview.length() > 0),
+        rx.el.section(
+            rx.el.h2("The first rows", class_name="mb-2 text-sm font-semibold"),
+            table(
+                "The first rows",
+                [number_column("Line"), column("Outcome"), *_CELL_HEADS],
+                rx.foreach(UsageImportState.preview, _previewed),
+            ),
+        ),
+    )
+
+
+def _previewed(row: rx.Var[FileRow]) -> rx.Component:
+    return rx.el.tr(
+        rx.el.td(row.line, class_name=classes.TD_NUMBER),
+        rx.el.td(
+            rx.el.div(
+                row_badge(row.status),
+                rx.cond(
+                    row.detail != "", rx.el.span(row.detail, class_name="whitespace-normal text-xs text-soft")
+                ),
+                class_name="flex flex-wrap items-center gap-x-2.5 gap-y-1 py-2",
+            ),
+            rx.el.div(row.customer, " · ", row.quantity, class_name=classes.NARROW_CAPTION),
+            class_name=classes.TD,
+        ),
+        *_cells(row),
+        class_name=classes.TR,
+    )
+
+
+def _cells(row: rx.Var[FileRow]) -> list[rx.Component]:
+    wide = f"{classes.TD} {classes.WIDE_ONLY}"
+    return [
+        rx.el.td(rx.el.div(row.customer, class_name="max-w-48 truncate"), class_name=wide),
+        rx.el.td(rx.el.div(row.key, title=row.key, class_name="max-w-56 truncate"), class_name=wide),
+        rx.el.td(row.quantity, class_name=f"{classes.TD_NUMBER} {classes.WIDE_ONLY}"),
+        rx.el.td(row.occurred, class_name=f"{wide} tabular-nums"),
+    ]
+
+
+def _cancel_dialog() -> rx.Component:
+    at = FormOf(CANCEL, UsageImportState.form)
+    is_importing = at.form.hidden["status"] == "importing"
+    return confirm_dialog(
+        at,
+        UsageImportState.cancel,
+        rx.cond(
+            is_importing,
+            "It stops within moments. What is recorded by then stays, and importing the file again records"
+            " the rest.",
+            "Nothing of it is recorded. The file can be sent again.",
+        ),
+        submit=rx.cond(is_importing, "Stop the import", "Discard"),
+    )
+
+
+def _missing() -> rx.Component:
+    return rx.el.div(
+        notice(
+            "search-x",
+            "There is no such import",
+            "Its address may be mistyped.",
+            link("All imports", "/usage/imports", classes.BUTTON),
+        ),
+        class_name=classes.PANEL,
+    )

@@ -1,0 +1,82 @@
+"""Files of usage: one more is sent here, the last ones are listed."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from billing_app.state.rows.usage import ImportItem
+from billing_app.state.usage_imports import UsageImportsState
+from billing_app.ui import classes
+from billing_app.ui.components.basics import by_phase, notice
+from billing_app.ui.components.buttons import writers_only
+from billing_app.ui.components.imports import file_drop, import_badge
+from billing_app.ui.components.tables import column, page_links, row_link, table, table_bones
+from billing_app.ui.layout import page
+from billing_app.ui.pages.usage import usage_views
+
+
+def usage_imports() -> rx.Component:
+    """Where a file goes in, and what became of those before."""
+    return page(
+        "Usage",
+        "Usage",
+        rx.el.div(usage_views("imports"), class_name="mb-4"),
+        writers_only(file_drop()),
+        by_phase(
+            UsageImportsState.phase,
+            UsageImportsState.problem,
+            loading=table_bones(4),
+            missing=rx.fragment(),
+            ready=rx.cond(UsageImportsState.rows.length() > 0, _table(), _empty()),
+        ),
+    )
+
+
+def _table() -> rx.Component:
+    return rx.fragment(
+        table(
+            "Imports",
+            [
+                column("File"),
+                column("Status"),
+                column("Outcome", wide_only=True),
+                column("Size", wide_only=True),
+                column("Sent", wide_only=True),
+            ],
+            rx.foreach(UsageImportsState.rows, _row),
+        ),
+        page_links(UsageImportsState.pages),
+    )
+
+
+def _row(item: rx.Var[ImportItem]) -> rx.Component:
+    return rx.el.tr(
+        rx.el.td(
+            rx.el.div(row_link(item.file_name, item.href), class_name="max-w-48 truncate md:max-w-64"),
+            rx.el.div(item.outcome, class_name=f"{classes.NARROW_CAPTION} max-w-48"),
+            class_name=classes.TD_MAIN,
+        ),
+        rx.el.td(import_badge(item.status), class_name=classes.TD),
+        rx.el.td(
+            rx.el.div(item.outcome, title=item.outcome, class_name="max-w-md truncate tabular-nums"),
+            class_name=f"{classes.TD} {classes.WIDE_ONLY}",
+        ),
+        rx.el.td(item.size, class_name=f"{classes.TD} {classes.WIDE_ONLY} tabular-nums"),
+        rx.el.td(
+            rx.el.span(item.started, title=item.started_utc, class_name="relative"),
+            class_name=f"{classes.TD} {classes.WIDE_ONLY} tabular-nums",
+        ),
+        class_name=classes.TR_LINK,
+    )
+
+
+def _empty() -> rx.Component:
+    return rx.el.div(
+        notice(
+            "file-text",
+            "Nothing was imported yet",
+            "A file of usage is checked row by row before anything of it is recorded, and the same row"
+            " never counts twice.",
+        ),
+        class_name=classes.PANEL,
+    )
