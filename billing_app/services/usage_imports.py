@@ -33,6 +33,9 @@ ROW_KEPT_CHARS_MAX = 2_000
 # A file that was checked and that nobody starts is cancelled then.
 STARTED_WITHIN = timedelta(days=7)
 
+# What became of the rows of a file that was not started.
+_NOTHING = {"row_count": 0, "recorded": 0, "duplicates": 0, "conflicts": 0, "rejected": 0}
+
 Status = Literal["checking", "checked", "importing", "done", "cancelled", "failed"]
 Phase = Literal["checking", "importing"]
 
@@ -227,10 +230,7 @@ def begin_check(session: Session, actor: Actor, import_id: int) -> None:
 
 def _reset(session: Session, import_id: int, before: Status, after: Status) -> bool:
     """Moves from one status to another, with all counts at nothing; False when it is not in the first."""
-    change = _in_status(import_id, before).values(
-        status=after, row_count=0, recorded=0, duplicates=0, conflicts=0, rejected=0,
-        bytes_read=0, through_line=0,
-    )  # fmt: skip
+    change = _in_status(import_id, before).values(status=after, bytes_read=0, through_line=0, **_NOTHING)
     if session.scalar(change.returning(col(UsageImport.import_id))) is None:
         return False
     session.execute(delete(UsageImportRefusal).where(col(UsageImportRefusal.import_id) == import_id))
@@ -307,17 +307,22 @@ def finish_import(
     if status == "done":
         _end(session, actor, import_id, ("importing",), "done", bytes_read=UsageImport.size_bytes)
     else:
-        _end(session, actor, import_id, ("checking", "importing"), "failed", fault=fault)
+        _end(session, actor, import_id, ("checking",), "failed", fault=fault, **_NOTHING)
+        _end(session, actor, import_id, ("importing",), "failed", fault=fault)
 
 
 def cancel_import(session: Session, actor: Actor, usage_import: str) -> UsageImportRow:
     """Stops an import for good: what was recorded stays, and is counted; an ended one is as it was.
 
+    Nothing became of a file that was not started: then all counts are nothing.
+
     Raises NotFound (`import_not_found`).
     """
     require(actor, Permission.RECORD_USAGE)
     number = get_import_number(usage_import)
-    _end(session, actor, number, ("checking", "checked", "importing"), "cancelled")
+    # In the order that it moves in, so that one that is started between the two is not missed.
+    _end(session, actor, number, ("checking", "checked"), "cancelled", **_NOTHING)
+    _end(session, actor, number, ("importing",), "cancelled")
     return row_of_import(session, number)
 
 
@@ -330,7 +335,7 @@ def cancel_forgotten(session: Session, actor: Actor) -> None:
         )
     )
     for import_id in forgotten.all():
-        _end(session, actor, import_id or 0, ("checked",), "cancelled")
+        _end(session, actor, import_id or 0, ("checked",), "cancelled", **_NOTHING)
 
 
 def _end(

@@ -231,6 +231,6 @@ def _item(event: UsageEventRow, places: dict[tuple[str, date], BilledOn], zone: 
         invoice_href=address.link(f"/invoices/{place.invoice_number}") if place.invoice_number else "",
         is_late=used_in < event.billing_period,
         late_because=f"{text.month(used_in)} was closed when it was reported",
-        recorded=text.moment(event.recorded_at, zone),
-        recorded_utc=f"{text.moment_utc(event.recorded_at)}, by {event.recorded_by}",
+        about=f"{event.idempotency_key}\nRecorded {text.moment(event.recorded_at, zone)}"
+        f" ({text.moment_utc(event.recorded_at)}) by {event.recorded_by}",
     )

@@ -6,6 +6,7 @@ the server goes on with whether anybody looks or not.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -89,7 +90,7 @@ class UsageImportState(rx.State):
         return UsageImportState.watch if self.phase == READY and _is_working(self.sheet) else None
 
     @rx.event(background=True)
-    async def watch(self) -> None:
+    async def watch(self) -> AsyncIterator[Any]:
         """Follow it to the end of what the server is at."""
         named = address.segment(self, 2)
         async for _ in watching(self):
@@ -98,6 +99,8 @@ class UsageImportState(rx.State):
                 _show(self, row, problems)
             if row.status not in _WORKING:
                 break
+        if row.status == "done":
+            yield rx.toast.success(f"{row.file_name}: {_told(row)}")
 
     @rx.event
     async def start(self) -> Any:
@@ -174,7 +177,6 @@ def _outcome(row: UsageImportRow) -> str:
 
 def _sheet(row: UsageImportRow, zone: ZoneInfo) -> ImportSheet:
     refused = row.conflicts + row.rejected
-    is_done = row.status == "done"
     return ImportSheet(
         import_id=row.public_id,
         file_name=row.file_name,
@@ -197,9 +199,9 @@ def _sheet(row: UsageImportRow, zone: ZoneInfo) -> ImportSheet:
         has_refused=row.refusals_kept > 0,
         refused_note=f"The first {row.refusals_kept:,} are kept." if refused > row.refusals_kept else "",
         refused_href=f"/api/v1{PATH}/{row.public_id}/refused.csv",
-        start=f"Import {_rows(row.recorded)}",
-        nothing_new=row.recorded == 0 and row.status in ("checked", "done"),
-        same_as=text.moment(row.same_as_at, zone) if row.same_as_at and not is_done else "",
+        start=f"Import {_rows(row.recorded)}" if row.recorded else "",
+        start_again="Import again" if row.duplicates and not row.recorded else "",
+        same_as=text.moment(row.same_as_at, zone) if row.same_as_at else "",
         same_as_href=address.link(f"{PATH}/{row.same_as}") if row.same_as else "",
     )
 
@@ -210,8 +212,9 @@ def _told(row: UsageImportRow) -> str:
     match row.status:
         case "checking":
             return "Every row is looked at. Nothing is recorded before you say so."
-        case "checked" if row.recorded == 0 and again and not refused:
-            return "Every row is recorded already. Importing it again records nothing twice."
+        case "checked" if row.recorded == 0 and again:
+            which = f"{_rows(again)} of it are" if refused else "Every row of it is"
+            return f"{which} recorded already. Importing it again records nothing twice."
         case "checked" if row.recorded == 0:
             return "No row of it can be recorded."
         case "checked":

@@ -21,8 +21,7 @@ class UsageItem:
     invoice_href: str = ""
     is_late: bool = False
     late_because: str = ""
-    recorded: str = ""
-    recorded_utc: str = ""
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,9 @@ class ImportSheet:
     has_refused: bool = False
     refused_note: str = ""
     refused_href: str = ""
+    # What the button says that imports it, while there is something to import; or to import again.
     start: str = ""
-    nothing_new: bool = False
+    start_again: str = ""
     same_as: str = ""
     same_as_href: str = ""
 

@@ -17,7 +17,7 @@ def import_badge(status: rx.Var[str]) -> rx.Component:
     return rx.match(
         status,
         ("checking", rx.el.span("Checking", class_name=classes.BADGE_QUIET)),
-        ("checked", rx.el.span("Waiting for you", class_name=classes.BADGE_WARN)),
+        ("checked", rx.el.span("Ready to import", class_name=classes.BADGE_WARN)),
         ("importing", rx.el.span("Importing", class_name=classes.BADGE_QUIET)),
         ("done", rx.el.span("Done", class_name=classes.BADGE_GOOD)),
         ("failed", rx.el.span("Failed", class_name=classes.BADGE_BAD)),

@@ -39,7 +39,12 @@ def usage() -> rx.Component:
             ),
             class_name="mb-4 flex flex-wrap justify-between gap-2",
         ),
-        writers_only(rx.foreach(UsageState.waiting, _waiting)),
+        writers_only(
+            rx.el.div(
+                rx.foreach(UsageState.waiting, _waiting),
+                class_name="mb-4 flex flex-col gap-2 empty:hidden",
+            )
+        ),
         _filters(),
         by_phase(
             UsageState.phase,
@@ -71,8 +76,7 @@ def _waiting(item: rx.Var[ImportItem]) -> rx.Component:
         import_badge(item.status),
         rx.el.span(item.outcome, class_name="tabular-nums text-soft max-sm:hidden"),
         icon("chevron-right", 16, "ml-auto shrink-0 text-faint"),
-        class_name=f"{classes.PANEL} relative mb-2 flex items-center gap-2.5 px-3 py-2 text-sm hover:bg-hover"
-        " last-of-type:mb-4",
+        class_name=f"{classes.PANEL} relative flex items-center gap-2.5 px-3 py-2 text-sm hover:bg-hover",
     )
 
 
@@ -148,19 +152,10 @@ def _row(event: rx.Var[UsageItem]) -> rx.Component:
                 rx.cond(event.is_late, rx.el.span(late_badge("Late"), title=event.late_because)),
                 class_name="flex flex-wrap items-center gap-x-2.5 gap-y-0.5 max-md:max-w-32",
             ),
-            class_name=f"{classes.TD} max-md:whitespace-normal",
+            class_name=f"{classes.TD} max-md:whitespace-normal max-md:py-1.5",
         ),
         rx.el.td(
-            rx.el.div(
-                rx.el.span(event.key, title=event.key, class_name="max-w-64 truncate"),
-                rx.el.span(
-                    icon("clock", 14),
-                    rx.el.span("Recorded ", event.recorded_utc, class_name=classes.SCREEN_READER),
-                    title="Recorded " + event.recorded_utc,
-                    class_name="text-faint",
-                ),
-                class_name="flex items-center gap-2",
-            ),
+            rx.el.div(event.key, title=event.about, class_name="max-w-72 truncate"),
             class_name=f"{classes.TD} {classes.WIDE_ONLY}",
         ),
         class_name=f"{classes.TR} hover:bg-hover",

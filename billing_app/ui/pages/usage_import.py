@@ -71,8 +71,11 @@ def _head() -> rx.Component:
                     ),
                 ),
                 rx.cond(
-                    (_SHEET.status == "checked") & ~_SHEET.nothing_new,
-                    button(_SHEET.start, look="primary", on_click=UsageImportState.start),
+                    _SHEET.status == "checked",
+                    rx.fragment(
+                        rx.cond(_SHEET.start != "", _start_button(_SHEET.start, "primary")),
+                        rx.cond(_SHEET.start_again != "", _start_button(_SHEET.start_again, "plain")),
+                    ),
                 ),
             ),
             rx.cond(_SHEET.status == "done", link("See the usage", "/usage", classes.BUTTON)),
@@ -80,6 +83,10 @@ def _head() -> rx.Component:
         ),
         class_name="flex flex-wrap items-start justify-between gap-3",
     )
+
+
+def _start_button(label: rx.Var[str], look: str) -> rx.Component:
+    return button(label, look=look, on_click=UsageImportState.start)
 
 
 def _state() -> rx.Component:
@@ -204,7 +211,7 @@ def _previewed(row: rx.Var[FileRow]) -> rx.Component:
                 ),
                 class_name="flex flex-wrap items-center gap-x-2.5 gap-y-1 py-2",
             ),
-            rx.el.div(row.customer, " · ", row.quantity, class_name=classes.NARROW_CAPTION),
+            rx.el.div(row.customer, " · ", row.quantity, class_name=f"{classes.NARROW_CAPTION} pb-2"),
             class_name=classes.TD,
         ),
         *_cells(row),
