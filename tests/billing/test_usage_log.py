@@ -9,8 +9,9 @@ import pytest
 
 from billing_app.domain.actor import SYSTEM
 from billing_app.services import usage_log
+from billing_app.services.usage_billing import billed_on
 from billing_app.services.usage_days import MonthUsage, usage_per_day
-from billing_app.services.usage_log import count_usage, list_usage
+from billing_app.services.usage_log import count_usage, list_usage, usage_months
 from tests.billing.shop import Shop
 from tests.conftest import Clock
 from tests.refusals import refused
@@ -55,6 +56,29 @@ def test_it_is_counted_up_to_a_bound(used: Shop, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(usage_log, "COUNTED_MAX", bound)
         with used.database.transaction(SYSTEM) as session:
             assert count_usage(session, SYSTEM) == expected
+
+
+def test_each_page_of_events_is_told_where_they_are_billed(used: Shop) -> None:
+    with used.database.transaction(SYSTEM) as session:
+        events = list_usage(session, SYSTEM).items
+        found = billed_on(session, SYSTEM, events)
+        assert billed_on(session, SYSTEM, ()) == {}
+    assert {place: each.invoice_number for place, each in found.items()} == {
+        ("acme", OCTOBER): "ACME-0001",
+        ("acme", NOVEMBER): None,
+        ("globex", NOVEMBER): None,
+    }
+    assert found["acme", OCTOBER].customer_name == found["acme", NOVEMBER].customer_name
+
+
+def test_from_which_month_to_which_there_is_usage(used: Shop) -> None:
+    with used.database.transaction(SYSTEM) as session:
+        assert usage_months(session, SYSTEM) == (OCTOBER, NOVEMBER)
+
+
+def test_without_usage_there_are_no_months(shop: Shop) -> None:
+    with shop.database.transaction(SYSTEM) as session:
+        assert usage_months(session, SYSTEM) is None
 
 
 def test_a_month_day_by_day_with_what_the_plan_includes(used: Shop) -> None:
