@@ -20,7 +20,7 @@ PAGES = {
     "/customers/acme": ACME_OCTOBER,
     "/customers/quiet": "No invoices yet",
     "/customers/nobody": "There is no such customer",
-    "/usage?customer=acme": "oct-050",
+    "/usage?customer=acme": ACME_OCTOBER,
     "/usage?customer=branch": "Which customer?",
     "/usage?customer=quiet": "No usage matches",
     "/usage/imports": "Choose a CSV file",

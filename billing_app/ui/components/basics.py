@@ -18,6 +18,20 @@ def link(text: Any, href: Text, class_name: str = classes.LINK, **props: Any) ->
     return router_link(text, to=href, class_name=class_name, **props)
 
 
+def file_link(
+    label: Text, href: Text, class_name: str = classes.BUTTON, icon_name: str = "download", **props: Any
+) -> rx.Component:
+    """A file to be saved. The browser fetches it: the router, which `rx.el.a` is too, would look for a page."""
+    return link(
+        rx.fragment(icon(icon_name), label),
+        href,
+        class_name,
+        reload_document=True,
+        custom_attrs={"download": ""},
+        **props,
+    )
+
+
 def icon(name: str, size: int = 16, class_name: str = "shrink-0") -> rx.Component:
     """A lucide icon; decoration only, so hidden from screen readers."""
     return rx.icon(name, size=size, class_name=class_name, custom_attrs={"aria-hidden": "true"})

@@ -7,7 +7,7 @@ import reflex as rx
 from billing_app.state.rows.usage import ImportItem, UsageItem
 from billing_app.state.usage import RECORD, UsageState
 from billing_app.ui import classes
-from billing_app.ui.components.basics import by_phase, icon, late_badge, link, notice
+from billing_app.ui.components.basics import by_phase, file_link, icon, late_badge, link, notice
 from billing_app.ui.components.buttons import button, writers_only
 from billing_app.ui.components.dialogs import form_dialog
 from billing_app.ui.components.fields import FormOf, text_field
@@ -82,7 +82,7 @@ def _waiting(item: rx.Var[ImportItem]) -> rx.Component:
 
 def _filters() -> rx.Component:
     return filters(
-        search_filter("Customer", "Customer’s key or name", name="customer"),
+        search_filter("Whose usage", "Customer’s key or name", name="customer"),
         select_filter("Usage month", "period", UsageState.months, everything="Used in any month"),
         select_filter("Billed in", "billing_period", UsageState.months, everything="Billed in any month"),
         segments(
@@ -98,13 +98,7 @@ def _table() -> rx.Component:
         rx.el.div(
             rx.el.span(UsageState.count, class_name="text-sm font-medium tabular-nums", role="status"),
             rx.el.span("Times in ", UsageState.zone, class_name=f"{classes.CAPTION} max-sm:hidden"),
-            rx.el.a(
-                icon("download"),
-                "Export CSV",
-                href=UsageState.csv_href,
-                class_name=f"{classes.BUTTON_QUIET} ml-auto",
-                custom_attrs={"download": ""},
-            ),
+            file_link("Export CSV", UsageState.csv_href, f"{classes.BUTTON_QUIET} ml-auto"),
             class_name="mb-1.5 flex items-center gap-3",
         ),
         table(

@@ -7,7 +7,7 @@ import reflex as rx
 from billing_app.state.rows.usage import FileRow
 from billing_app.state.usage_imports import CANCEL, UsageImportState
 from billing_app.ui import classes
-from billing_app.ui.components.basics import Text, by_phase, icon, link, notice
+from billing_app.ui.components.basics import Text, by_phase, file_link, icon, link, notice
 from billing_app.ui.components.buttons import button, writers_only
 from billing_app.ui.components.cards import progress
 from billing_app.ui.components.dialogs import confirm_dialog
@@ -147,13 +147,7 @@ def _problems() -> rx.Component:
             rx.el.div(
                 rx.el.h2("Refused rows", class_name="text-sm font-semibold"),
                 rx.el.span(_SHEET.refused_note, class_name=classes.CAPTION),
-                rx.el.a(
-                    icon("download"),
-                    "Download refused rows",
-                    href=_SHEET.refused_href,
-                    class_name=f"{classes.BUTTON} ml-auto",
-                    custom_attrs={"download": ""},
-                ),
+                file_link("Download refused rows", _SHEET.refused_href, f"{classes.BUTTON} ml-auto"),
                 class_name="mb-2 flex flex-wrap items-center gap-3",
             ),
             table(
