@@ -51,8 +51,9 @@ def test_each_event_tells_where_it_is_billed(signed_in: Page) -> None:
     page = signed_in
     page.get_by_role("link", name="Usage").click()
     page.get_by_label("Whose usage").fill("acme")
-    page.wait_for_url("**/usage?customer=acme")
-    page.get_by_role("link", name="Late only").click()
+    late_only = page.get_by_role("link", name="Late only")
+    expect(late_only).to_have_attribute("href", "/usage?customer=acme&late=true")
+    late_only.click()
     page.wait_for_url("**/usage?customer=acme&late=true")
     late = rows(page).filter(has_text="sep-late")
     for words in (
