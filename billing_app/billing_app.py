@@ -25,6 +25,8 @@ from billing_app.state.dashboard import DashboardState
 from billing_app.state.errors import on_page_error
 from billing_app.state.guard import SocketGuard
 from billing_app.state.invoice import InvoiceState
+from billing_app.state.invoice_runs import InvoiceRunsState
+from billing_app.state.invoices import InvoicesState
 from billing_app.state.issuer import IssuerState
 from billing_app.state.login import LoginState
 from billing_app.state.password import PasswordState
@@ -42,6 +44,7 @@ from billing_app.ui.pages.customer import customer
 from billing_app.ui.pages.customers import customers
 from billing_app.ui.pages.dashboard import dashboard
 from billing_app.ui.pages.invoice import invoice
+from billing_app.ui.pages.invoices import invoices
 from billing_app.ui.pages.login import login
 from billing_app.ui.pages.lost import not_found
 from billing_app.ui.pages.password import password
@@ -67,6 +70,7 @@ PAGES: tuple[tuple[str, Callable[[], rx.Component], str, Any], ...] = (
     ("/usage", usage, "Usage · Tallybook", [ENTER, UsageState.load]),
     ("/usage/imports", usage_imports, "Imports · Tallybook", [ENTER, UsageImportsState.load]),
     ("/usage/imports/[usage_import]", usage_import, "Import · Tallybook", [ENTER, UsageImportState.load]),
+    ("/invoices", invoices, "Invoices · Tallybook", [ENTER, InvoicesState.load, InvoiceRunsState.load]),
     ("/invoices/[number]", invoice, "Invoice · Tallybook", [ENTER, InvoiceState.load]),
     ("/verify", verify, "Verify · Tallybook", [ENTER, VerifyState.load]),
     ("/audit", audit, "Audit · Tallybook", [ENTER, AuditState.load]),

@@ -31,6 +31,10 @@ router = resource("", "Invoices")
 CustomerFilter = Annotated[str | None, Query(description="A customer's id or key.")]
 PeriodFilter = Annotated[Period | None, Query(description="The month that is invoiced.")]
 StatusFilter = Annotated[PaymentStatus | None, Query(description="As of today, in UTC.")]
+SearchFilter = Annotated[
+    str | None,
+    Query(max_length=200, description="The beginning of a number, or a part of a customer's name or key."),
+]
 
 
 class BilledCustomer(BaseModel):
@@ -159,9 +163,12 @@ def list_invoices(
     customer: CustomerFilter = None,
     period: PeriodFilter = None,
     status: StatusFilter = None,
+    search: SearchFilter = None,
 ) -> Page[InvoiceSummary]:
     """List invoices, the newest month first."""
-    found = call.do(invoices.list_invoices, customer=customer, period=period, status=status, **paged)
+    found = call.do(
+        invoices.list_invoices, customer=customer, period=period, status=status, search=search, **paged
+    )
     return page_of(found, summary_of)
 
 
@@ -201,7 +208,11 @@ _COLUMNS = (
 
 @router.get("/invoices.csv", response_class=CsvFile, responses=DESCRIBED | refusals("customer_not_found"))
 def export_invoices(
-    call: Caller, period: PeriodFilter = None, customer: CustomerFilter = None, status: StatusFilter = None
+    call: Caller,
+    period: PeriodFilter = None,
+    customer: CustomerFilter = None,
+    status: StatusFilter = None,
+    search: SearchFilter = None,
 ) -> CsvFile:
     """Export invoices as CSV, the newest month first.
 
@@ -212,7 +223,7 @@ def export_invoices(
     name = "-".join(part for part in parts if part)
     return csv_file(
         call, f"{name}.csv", _COLUMNS, _cells,
-        invoice_exports.read_invoices, customer=customer, period=period, status=status,
+        invoice_exports.read_invoices, customer=customer, period=period, status=status, search=search,
     )  # fmt: skip
 
 

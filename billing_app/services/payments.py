@@ -50,11 +50,13 @@ def record_payment(
     idempotency_key: str,
     method: str = "",
     reference: str = "",
+    balance: object = None,
 ) -> Recorded:
     """Records money once for a key, and never more than is owed, however many try at once.
 
     `amount` is in major units. The same key with the same content answers the first payment, with
-    another one Conflict `idempotency_conflict`. Raises also Conflict `overpayment` with the
+    another one Conflict `idempotency_conflict`. With `balance`, what the caller saw to be owed, it is
+    Conflict `stale` when that is no longer so. Raises also Conflict `overpayment` with the
     balance, Invalid (not above zero, dated ahead), NotFound `invoice_not_found`.
     """
     require(actor, Permission.INVOICE)
@@ -74,7 +76,7 @@ def record_payment(
     before = _find_same_key(session, payment)
     if before is not None:
         return Recorded(get_row(session, invoice, before), created=False)
-    _refuse_unsound(session, invoice, payment)
+    _refuse_unsound(session, invoice, payment, balance)
     session.add(payment)
     session.flush()
     row = get_row(session, invoice, payment.payment_id)
@@ -123,17 +125,28 @@ def _find_same_key(session: Session, payment: Payment) -> int | None:
     return before.payment_id
 
 
-def _refuse_unsound(session: Session, invoice: BilledInvoice, payment: Payment) -> None:
+def _refuse_unsound(session: Session, invoice: BilledInvoice, payment: Payment, seen: object) -> None:
     if payment.amount_minor <= 0:
         raise Invalid("amount", "must be above zero")
     if payment.received_on > now(session).date():
         raise Invalid("received_on", "must not be ahead of today (UTC)")
     paid = session.scalar(_PAID, {"customer_id": invoice.customer_id, "period": invoice.period_start})
     balance = int(invoice.total_minor - (paid or 0))
-    if payment.amount_minor > balance:
-        owed = major_text(balance, invoice.currency)
+    owed = major_text(balance, invoice.currency)
+    if seen is not None and fields.parsed("balance", parse_amount_minor, seen, invoice.currency) != balance:
         raise Conflict(
-            f"only {owed} {invoice.currency} of {invoice.number} is not paid yet",
+            f"the payments of {invoice.number} have changed in the meantime",
+            code="stale",
+            explanation=f"A payment of {invoice.number} was recorded or reversed meanwhile:"
+            f" {owed} {invoice.currency} of it is not paid now.",
+            version=owed,
+            newer={"amount": owed},
+        )
+    if payment.amount_minor > balance:
+        raise Conflict(
+            f"only {owed} {invoice.currency} of {invoice.number} is not paid yet"
+            if balance
+            else f"{invoice.number} is paid already",
             code="overpayment",
             balance=owed,
             currency=invoice.currency,

@@ -132,7 +132,7 @@ def _stale(form: Form, error: BillingError) -> Form:
     newer = _texts(error.facts.get("newer"))
     return replace(
         form,
-        problem=_STALE,
+        problem=str(error.facts.get("explanation", _STALE)),
         # What nobody has changed since the form opened needs no second look.
         newer={name: value for name, value in newer.items() if form.start.get(name) != value},
         hidden={**form.hidden, "version": str(error.facts.get("version", ""))},

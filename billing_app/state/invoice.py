@@ -14,16 +14,21 @@ from billing_app.documents.arithmetic import sentences, title
 from billing_app.domain.periods import next_period
 from billing_app.domain.rating import Line
 from billing_app.services import invoices, payments
+from billing_app.services.actor_names import names_of
+from billing_app.services.invoice_navigation import Neighbours, get_neighbours
+from billing_app.services.paging import Page
 from billing_app.services.payment_rows import PaymentRow
 from billing_app.services.usage import UsageEventRow
 from billing_app.state import address, text
 from billing_app.state.browser import browser
+from billing_app.state.charts import point
 from billing_app.state.errors import LOADING, loading
-from billing_app.state.rows.invoices import DayItem, EventItem, InvoiceSheet, LineItem, PaymentItem
+from billing_app.state.lists import Pages, asked
+from billing_app.state.rows.invoices import EventItem, InvoiceSheet, LineItem, PaymentItem
 from billing_app.state.session import call, viewer_zone
 
 EVENTS = 20
-PAYMENTS = 50
+PAYMENTS = 20
 CLOSED = 0
 
 
@@ -36,9 +41,11 @@ class InvoiceState(rx.State):
     invoice: InvoiceSheet = InvoiceSheet()
     lines: rx.Field[list[LineItem]] = rx.field(default_factory=list)
     payments: rx.Field[list[PaymentItem]] = rx.field(default_factory=list)
+    payment_pages: Pages = Pages()
+    all_payments: bool = True
 
     open_line: int = CLOSED
-    days: rx.Field[list[DayItem]] = rx.field(default_factory=list)
+    days: rx.Field[list[dict[str, Any]]] = rx.field(default_factory=list)
     busiest_day: str = ""
     events: rx.Field[list[EventItem]] = rx.field(default_factory=list)
     zone: str = ""
@@ -57,10 +64,13 @@ class InvoiceState(rx.State):
         self.open_line, self.days, self.events = CLOSED, [], []
         yield
         async with loading(self):
-            found, received = await call(self, _read, number)
-            self.invoice = _sheet(found)
+            listing = asked(self, f"/invoices/{number}", "line")
+            found, around, received, names = await call(self, _read, number, listing.cursor)
+            self.invoice = _sheet(found, around)
             self.lines = [line_item(place, line, found.currency) for place, line in enumerate(found.lines, 1)]
-            self.payments = [_payment(payment) for payment in reversed(received)]
+            _show_payments(self, received, names)
+            self.payment_pages = listing.pages(received.next_cursor)
+            self.all_payments = self.payment_pages == Pages()
             opened = _line_number(address.parameter(self, "line"))
             if any(line.number == opened and line.has_usage for line in self.lines):
                 await _open(self, opened)
@@ -98,9 +108,17 @@ def _line_number(value: object) -> int:
     )
 
 
-def _read(session: Any, actor: Any, number: str) -> Any:
-    received = payments.list_payments(session, actor, number, limit=PAYMENTS)
-    return invoices.get_invoice(session, actor, number), received.items
+def _read(session: Any, actor: Any, number: str, cursor: str | None) -> Any:
+    invoice = invoices.get_invoice(session, actor, number)
+    around = get_neighbours(session, actor, number)
+    received = payments.list_payments(session, actor, number, limit=PAYMENTS, cursor=cursor)
+    ids = {each.recorded_by for each in received.items} | {each.reversed_by or "" for each in received.items}
+    return invoice, around, received, names_of(session, actor, ids)
+
+
+def _show_payments(state: InvoiceState, received: Page[PaymentRow], names: dict[str, str]) -> None:
+    zone = viewer_zone(state)
+    state.payments = [_payment(each, names, zone) for each in reversed(received.items)]
 
 
 async def _open(state: InvoiceState, line: int) -> None:
@@ -132,7 +150,7 @@ async def _show_events(state: InvoiceState, trail: str) -> None:
     state.has_next, state.has_previous = bool(state._next_trail), bool(trail)
 
 
-def _sheet(invoice: invoices.InvoiceDetail) -> InvoiceSheet:
+def _sheet(invoice: invoices.InvoiceDetail, around: Neighbours) -> InvoiceSheet:
     currency = invoice.currency
     return InvoiceSheet(
         number=invoice.number,
@@ -155,6 +173,11 @@ def _sheet(invoice: invoices.InvoiceDetail) -> InvoiceSheet:
         content_sha256=invoice.content_sha256,
         previous_sha256=invoice.previous_sha256 or "",
         chain_ok=invoice.chain_ok,
+        pdf_href=address.link(f"/api/v1/invoices/{invoice.number}.pdf"),
+        previous_number=around.previous or "",
+        previous_href=address.link(f"/invoices/{around.previous}") if around.previous else "",
+        next_number=around.following or "",
+        next_href=address.link(f"/invoices/{around.following}") if around.following else "",
     )
 
 
@@ -173,9 +196,17 @@ def line_item(place: int, line: Line, currency: str) -> LineItem:
     )
 
 
-def _payment(payment: PaymentRow) -> PaymentItem:
+def _payment(payment: PaymentRow, names: dict[str, str], zone: ZoneInfo) -> PaymentItem:
+    undone, by = payment.reversed_at, payment.reversed_by or ""
     return PaymentItem(
+        payment_id=payment.payment_id,
         received=text.day(payment.received_on),
+        recorded=text.moment(payment.recorded_at, zone),
+        recorded_utc=text.moment_utc(payment.recorded_at),
+        recorded_by=names.get(payment.recorded_by, payment.recorded_by),
+        reversed=text.moment(undone, zone) if undone else "",
+        reversed_utc=text.moment_utc(undone) if undone else "",
+        reversed_by=names.get(by, by),
         method=payment.method,
         reference=payment.reference,
         amount=text.money(payment.amount_minor, payment.currency),
@@ -183,27 +214,18 @@ def _payment(payment: PaymentRow) -> PaymentItem:
     )
 
 
-def _days(month: date | None, used: dict[date, Decimal]) -> tuple[list[DayItem], str]:
+def _days(month: date | None, used: dict[date, Decimal]) -> tuple[list[dict[str, Any]], str]:
     """Every day of the usage month, and which was the busiest."""
     if month is None or not used:
         return [], ""
     busiest = max(used, key=lambda day: used[day])
-    most = used[busiest]
     days = [month + timedelta(days=each) for each in range((next_period(month) - month).days)]
-    items = [
-        DayItem(
-            day=text.day(day),
-            quantity=text.quantity(used.get(day, Decimal(0))),
-            height=_height(used.get(day, Decimal(0)), most),
-        )
-        for day in days
+    quantities = [used.get(day, Decimal(0)) for day in days]
+    points = [
+        point(text.day(day), units=(quantity, text.quantity(quantity)))
+        for day, quantity in zip(days, quantities, strict=True)
     ]
-    return items, f"Most on {text.day(busiest)}: {text.quantity(most)}"
-
-
-def _height(quantity: Decimal, most: Decimal) -> str:
-    # Little is still seen to be something; nothing is nothing.
-    return f"max(2px, {quantity / most * 100:.2f}%)" if quantity else "0"
+    return points, f"Most on {text.day(busiest)}: {text.quantity(used[busiest])}"
 
 
 def _event(event: UsageEventRow, zone: ZoneInfo) -> EventItem:

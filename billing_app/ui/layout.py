@@ -33,6 +33,7 @@ SECTIONS = (
     Section("Dashboard", "/", "layout-dashboard"),
     Section("Customers", "/customers", "users"),
     Section("Plans", "/plans", "layers"),
+    Section("Invoices", "/invoices", "receipt-text"),
     Section("Verify", "/verify", "shield-check"),
     Section("Audit", "/audit", "scroll-text"),
     Section("Settings", "/settings", "settings"),

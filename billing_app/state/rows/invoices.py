@@ -16,6 +16,18 @@ class InvoiceItem:
     balance: str = ""
     due: str = ""
     status: str = ""
+    customer: str = ""
+
+
+@dataclass(frozen=True)
+class TotalItem:
+    """What the chosen invoices of one currency come to."""
+
+    currency: str = ""
+    invoices: str = ""
+    total: str = ""
+    outstanding: str = ""
+    owes: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,11 @@ class InvoiceSheet:
     content_sha256: str = ""
     previous_sha256: str = ""
     chain_ok: bool = False
+    pdf_href: str = ""
+    previous_number: str = ""
+    previous_href: str = ""
+    next_number: str = ""
+    next_href: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,22 +78,20 @@ class LineItem:
 
 @dataclass(frozen=True)
 class PaymentItem:
-    """Money received, or given back."""
+    """Money received, and why it does not count when it was reversed."""
 
+    payment_id: int = 0
     received: str = ""
+    recorded: str = ""
+    recorded_utc: str = ""
+    recorded_by: str = ""
     method: str = ""
     reference: str = ""
     amount: str = ""
     reversed_because: str = ""
-
-
-@dataclass(frozen=True)
-class DayItem:
-    """One day's usage; `height` is its share of the largest, as CSS."""
-
-    day: str = ""
-    quantity: str = ""
-    height: str = "0"
+    reversed: str = ""
+    reversed_utc: str = ""
+    reversed_by: str = ""
 
 
 @dataclass(frozen=True)

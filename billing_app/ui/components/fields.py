@@ -11,6 +11,8 @@ from billing_app.state.forms import Form
 from billing_app.ui import classes
 from billing_app.ui.components.basics import Text
 
+_TYPING_PAUSE = 150
+
 
 @dataclass(frozen=True)
 class FormOf:
@@ -21,7 +23,7 @@ class FormOf:
 
 
 def text_field(
-    at: FormOf, name: str, label: str, *, help_text: Text = "", kind: str = "text", **props: Any
+    at: FormOf, name: str, label: Text, *, help_text: Text = "", kind: str = "text", **props: Any
 ) -> rx.Component:
     """One line of text. Amounts and quantities are text too: `input_mode="decimal"`."""
     return _field(
@@ -35,6 +37,35 @@ def text_field(
             custom_attrs=_described(at, name, help_text),
             **props,
         ),
+    )  # fmt: skip
+
+
+def suggest_field(
+    at: FormOf,
+    name: str,
+    label: str,
+    options: list[tuple[str, str]] | rx.Var[Any],
+    *,
+    on_type: Any = None,
+    help_text: Text = "",
+    **props: Any,
+) -> rx.Component:
+    """Text with suggestions, given as for `select_field`; `on_type` reads those for what is typed."""
+    listed = f"{at.name}-{name}-options"
+    if on_type is not None:
+        props["on_change"] = on_type.debounce(_TYPING_PAUSE)
+    return _field(
+        at, name, label, help_text,
+        rx.el.input(
+            name=name,
+            type="text",
+            default_value=at.form.start[name],
+            auto_complete="off",
+            class_name=classes.INPUT,
+            custom_attrs={**_described(at, name, help_text), "list": listed},
+            **props,
+        ),
+        rx.el.datalist(option_elements(options), custom_attrs={"id": listed}),
     )  # fmt: skip
 
 
@@ -96,10 +127,10 @@ def option_elements(options: list[tuple[str, str]] | rx.Var[Any]) -> Any:
     return rx.fragment(*[rx.el.option(text, value=value) for value, text in options])
 
 
-def _field(at: FormOf, name: str, label: str, help_text: Text, control: rx.Component) -> rx.Component:
+def _field(at: FormOf, name: str, label: Text, help_text: Text, *control: rx.Component) -> rx.Component:
     return rx.el.div(
         rx.el.label(label, html_for=f"{at.name}-{name}", class_name=classes.LABEL),
-        control,
+        *control,
         _below(at, name, help_text),
         class_name="flex min-w-0 flex-col gap-1.5",
     )

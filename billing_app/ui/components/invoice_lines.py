@@ -7,10 +7,12 @@ from typing import Any
 import reflex as rx
 
 from billing_app.state.invoice import InvoiceState
-from billing_app.state.rows.invoices import DayItem, EventItem, LineItem
+from billing_app.state.rows.invoices import EventItem, LineItem
 from billing_app.ui import classes
 from billing_app.ui.components.basics import icon, late_badge
+from billing_app.ui.components.charts import Series, bar_chart, chart_frame
 
+_UNITS = [Series("units", "Units")]
 _HEAD = "pb-2 text-left text-xs font-medium leading-4 text-faint"
 _HEAD_NUMBER = "pb-2 text-right text-xs font-medium leading-4 text-faint"
 _CELL_NUMBER = "pt-3 pl-4 text-right align-top tabular-nums"
@@ -92,41 +94,21 @@ def _opener(line: rx.Var[LineItem], opened: rx.Var[bool]) -> rx.Component:
 def _usage() -> rx.Component:
     return rx.el.div(
         rx.el.div(
-            rx.el.h3("Usage per day", class_name="text-xs font-medium text-ink"),
-            rx.el.span(InvoiceState.busiest_day, class_name="text-xs tabular-nums text-faint"),
-            class_name="flex flex-wrap items-baseline justify-between gap-x-4 px-4 pt-3",
+            chart_frame(
+                "Usage per day",
+                "Day (UTC)",
+                _UNITS,
+                InvoiceState.days,
+                bar_chart(_UNITS, InvoiceState.days, compact=True),
+                height="h-36",
+            ),
+            rx.el.p(InvoiceState.busiest_day, class_name=f"{classes.CAPTION} mt-1 tabular-nums"),
+            class_name="px-4 py-3",
         ),
-        rx.el.ul(
-            rx.foreach(InvoiceState.days, _day),
-            aria_label="Usage per day",
-            class_name="flex h-24 items-end gap-px px-4 pt-3 sm:gap-0.5",
-        ),
-        _day_range(),
         rx.el.h3("Events", class_name="border-t border-line px-4 pb-1 pt-3 text-xs font-medium text-ink"),
         _events(),
         # No width of its own: its table scrolls inside it and does not widen the sheet.
         class_name="w-0 min-w-full overflow-hidden rounded-md border border-line bg-sunken",
-    )
-
-
-def _day(day: rx.Var[DayItem]) -> rx.Component:
-    return rx.el.li(
-        rx.el.span(f"{day.day}: {day.quantity}", class_name=classes.SCREEN_READER),
-        rx.el.div(
-            style={"height": day.height},
-            class_name="w-full rounded-t-[2px] bg-bar group-hover:opacity-70",
-        ),
-        title=f"{day.day}: {day.quantity}",
-        class_name="group relative flex h-full min-w-0 flex-1 items-end border-b border-line-strong",
-    )
-
-
-def _day_range() -> rx.Component:
-    return rx.el.div(
-        rx.el.span(InvoiceState.days[0].day),
-        rx.el.span(InvoiceState.days[-1].day),
-        aria_hidden=True,
-        class_name="flex justify-between px-4 pb-3 pt-1 text-[11px] leading-4 tabular-nums text-faint",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import reflex as rx
 
 from billing_app.state.invoice import InvoiceState
+from billing_app.state.rows.invoices import PaymentItem
 from billing_app.ui import classes
 from billing_app.ui.components.basics import (
     Text,
@@ -17,6 +18,7 @@ from billing_app.ui.components.basics import (
     payment_badge,
 )
 from billing_app.ui.components.invoice_lines import lines
+from billing_app.ui.components.payments import payment_dialogs, payments, record_button
 from billing_app.ui.layout import page
 
 
@@ -24,40 +26,61 @@ def invoice() -> rx.Component:
     """The sheet, centred; the number leads in the top bar."""
     return page(
         rx.fragment("Invoice ", InvoiceState.number),
-        "Customers",
+        "Invoices",
         rx.el.div(
             by_phase(
                 InvoiceState.phase,
                 InvoiceState.problem,
                 loading=_bones(),
                 missing=_missing(),
-                ready=rx.fragment(_actions(), _sheet(), _seal()),
+                ready=rx.fragment(_actions(), _sheet(), payments(), _seal()),
             ),
             class_name="mx-auto max-w-3xl print:max-w-none",
         ),
-        above=rx.cond(
-            InvoiceState.invoice.customer_name != "",
-            rx.el.span(
-                link(
-                    InvoiceState.invoice.customer_name,
-                    InvoiceState.invoice.customer_href,
-                    "max-w-56 truncate text-sm text-soft hover:text-ink",
-                ),
-                icon("chevron-right", 14, "shrink-0 text-faint"),
-                class_name="hidden min-w-0 items-center gap-2 md:flex",
-            ),
+        payment_dialogs(),
+        above=rx.el.span(
+            link("Invoices", "/invoices", "text-sm text-soft hover:text-ink"),
+            icon("chevron-right", 14, "shrink-0 text-faint"),
+            class_name="hidden min-w-0 items-center gap-2 md:flex",
         ),
     )
 
 
 def _actions() -> rx.Component:
+    sheet = InvoiceState.invoice
     return rx.el.div(
         payment_badge(InvoiceState.invoice.status),
         rx.el.span(_due_sentence(), class_name="text-sm text-soft"),
         rx.el.div(
-            action_button("Print", "print", "printer", icon_only_when_narrow=True), class_name="ml-auto"
+            _neighbour("Previous", "chevron-left", sheet.previous_number, sheet.previous_href),
+            _neighbour("Next", "chevron-right", sheet.next_number, sheet.next_href),
+            action_button("Print", "print", "printer", icon_only_when_narrow=True),
+            rx.el.a(
+                icon("file-down"),
+                "PDF",
+                href=sheet.pdf_href,
+                class_name=classes.BUTTON,
+                custom_attrs={"target": "_blank", "rel": "noopener"},
+            ),
+            record_button(),
+            class_name="flex flex-wrap items-center gap-2 sm:ml-auto",
         ),
-        class_name="mb-3 flex items-center gap-3 print:hidden",
+        class_name="mb-3 flex flex-wrap items-center gap-x-3 gap-y-2 print:hidden",
+    )
+
+
+def _neighbour(which: str, icon_name: str, number: rx.Var[str], href: rx.Var[str]) -> rx.Component:
+    """The customer's invoice before or after this one."""
+    return rx.cond(
+        number != "",
+        link(
+            icon(icon_name),
+            href,
+            classes.BUTTON_ICON,
+            aria_label=f"{which} invoice of this customer, {number}",
+            title=f"{which} invoice of this customer, {number}",
+        ),
+        rx.el.span(icon(icon_name), class_name=f"{classes.BUTTON_ICON} opacity-30", aria_hidden=True),
     )
 
 
@@ -136,32 +159,37 @@ def _totals() -> rx.Component:
     sheet = InvoiceState.invoice
     return rx.el.dl(
         _total("Total", sheet.total, "font-semibold text-ink"),
-        rx.foreach(
-            InvoiceState.payments,
-            lambda payment: _total(
-                rx.el.span(
-                    rx.cond(payment.reversed_because != "", "Payment of ", "Paid on "),
-                    payment.received,
-                    rx.cond(payment.method != "", f", {payment.method}", ""),
-                    rx.cond(payment.reference != "", f" ({payment.reference})", ""),
-                    rx.cond(
-                        payment.reversed_because != "",
-                        rx.el.span(
-                            f"Reversed: {payment.reversed_because}",
-                            class_name="block text-xs leading-4 text-bad",
-                        ),
-                    ),
-                ),
-                rx.cond(
-                    payment.reversed_because != "",
-                    rx.el.s(payment.amount),
-                    rx.fragment("\N{MINUS SIGN}", payment.amount),
-                ),
-                "text-soft",
-            ),
+        rx.cond(
+            InvoiceState.all_payments,
+            rx.foreach(InvoiceState.payments, _payment),
+            _total("Paid", sheet.paid, "text-soft"),
         ),
         _total("Balance due", sheet.balance, "border-t border-line pt-2 text-base font-semibold text-ink"),
         class_name="ml-auto mt-4 flex w-full flex-col gap-2 sm:max-w-sm",
+    )
+
+
+def _payment(payment: rx.Var[PaymentItem]) -> rx.Component:
+    return _total(
+        rx.el.span(
+            rx.cond(payment.reversed_because != "", "Payment of ", "Paid on "),
+            payment.received,
+            rx.cond(payment.method != "", f", {payment.method}", ""),
+            rx.cond(payment.reference != "", f" ({payment.reference})", ""),
+            rx.cond(
+                payment.reversed_because != "",
+                rx.el.span(
+                    f"Reversed: {payment.reversed_because}",
+                    class_name="block text-xs leading-4 text-bad",
+                ),
+            ),
+        ),
+        rx.cond(
+            payment.reversed_because != "",
+            rx.el.s(payment.amount),
+            rx.fragment("\N{MINUS SIGN}", payment.amount),
+        ),
+        "text-soft",
     )
 
 
@@ -202,8 +230,14 @@ def _seal() -> rx.Component:
             rx.cond(sheet.previous_sha256 != "", _hash("Previous invoice", sheet.previous_sha256)),
             class_name="mt-2 flex flex-col gap-1 pl-6",
         ),
+        rx.el.p(
+            "The hash is of everything that the invoice says, each line and the previous invoice’s hash"
+            " included: whoever changed one of them, or took one out, would have to change every hash after"
+            " it. It was computed anew just now. Payments are no part of it.",
+            class_name="mt-2 max-w-prose text-pretty pl-6 text-faint print:hidden",
+        ),
         aria_label="Seal",
-        class_name="mt-4 px-1 text-xs leading-4 print:mt-8",
+        class_name="mt-8 px-1 text-xs leading-4",
     )
 
 
@@ -221,7 +255,7 @@ def _missing() -> rx.Component:
             "file-x",
             "There is no such invoice",
             rx.fragment("No invoice has the number “", InvoiceState.number, "”."),
-            link("All customers", "/customers", classes.BUTTON),
+            link("All invoices", "/invoices", classes.BUTTON),
         ),
         class_name=classes.PANEL,
     )

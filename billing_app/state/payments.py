@@ -1,0 +1,91 @@
+"""Money received against the invoice that is shown: recorded, and undone when it was a mistake."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import reflex as rx
+
+from billing_app.db import now
+from billing_app.domain.money import major_text
+from billing_app.services import invoices, payments
+from billing_app.state import address, text
+from billing_app.state.forms import Form, new_key, opened, submitting, typed, typed_day, typed_number
+from billing_app.state.invoice import InvoiceState
+from billing_app.state.session import call
+
+RECORD, REVERSE = "record-payment", "reverse-payment"
+
+
+class PaymentsState(rx.State):
+    """The dialogs for a payment and for its reversal."""
+
+    form: Form = Form()
+    explanation: str = ""
+
+    @rx.event
+    async def open_record(self) -> Any:
+        """Open the dialog with what is owed now: sent twice it is one payment, and of two none is blind."""
+        invoice, today = await call(self, _read, address.segment(self, 1))
+        owed = major_text(invoice.balance_minor, invoice.currency)
+        left, total = (
+            text.money(each, invoice.currency) for each in (invoice.balance_minor, invoice.total_minor)
+        )
+        self.explanation = f"{left} of {total} is not paid yet."
+        return opened(
+            self,
+            RECORD,
+            f"Record a payment of {invoice.number}",
+            start={"amount": owed, "received_on": today.isoformat(), "method": "", "reference": ""},
+            hidden={"number": invoice.number, "version": owed, "idempotency_key": new_key()},
+        )
+
+    @rx.event
+    async def record(self, form: dict[str, Any]) -> Any:
+        """Record the money, unless another payment came in since the dialog was opened."""
+        async with submitting(self) as sent:
+            recorded = await call(
+                self,
+                payments.record_payment,
+                typed(form, "number"),
+                amount=typed(form, "amount").strip(),
+                received_on=typed_day(form, "received_on"),
+                method=typed(form, "method"),
+                reference=typed(form, "reference"),
+                idempotency_key=typed(form, "idempotency_key"),
+                balance=typed(form, "version"),
+            )
+            paid = recorded.payment
+            amount = text.money(paid.amount_minor, paid.currency)
+            sent.done(f"{amount} is recorded for {paid.invoice_number}", InvoiceState.load)
+        return sent.events
+
+    @rx.event
+    async def open_reverse(self, payment_id: int) -> Any:
+        """Ask why a payment is to be undone."""
+        return opened(
+            self,
+            REVERSE,
+            "Reverse this payment?",
+            start={"reason": ""},
+            hidden={"number": address.segment(self, 1), "payment_id": payment_id},
+        )
+
+    @rx.event
+    async def reverse(self, form: dict[str, Any]) -> Any:
+        """Undo a payment as a whole; the invoice's status follows."""
+        async with submitting(self) as sent:
+            undone = await call(
+                self,
+                payments.reverse_payment,
+                typed(form, "number"),
+                typed_number(form, "payment_id"),
+                reason=typed(form, "reason"),
+            )
+            amount = text.money(undone.amount_minor, undone.currency)
+            sent.done(f"The payment of {amount} is reversed", InvoiceState.load)
+        return sent.events
+
+
+def _read(session: Any, actor: Any, number: str) -> Any:
+    return invoices.get_invoice(session, actor, number), now(session).date()

@@ -1,0 +1,242 @@
+"""All invoices: found, summed, made one by one or for everyone."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from billing_app.state.invoice_runs import InvoiceRunsState
+from billing_app.state.invoices import GENERATE, InvoicesState
+from billing_app.state.rows.invoices import InvoiceItem, TotalItem
+from billing_app.ui import classes
+from billing_app.ui.components.basics import by_phase, icon, link, notice, payment_badge
+from billing_app.ui.components.buttons import button, writers_only
+from billing_app.ui.components.dialogs import form_dialog
+from billing_app.ui.components.fields import FormOf, select_field, suggest_field
+from billing_app.ui.components.filters import filters, search_filter, select_filter
+from billing_app.ui.components.invoice_runs import last_runs, run_dialogs, shown_run
+from billing_app.ui.components.tables import (
+    column,
+    number_column,
+    page_links,
+    row_link,
+    sort_column,
+    table,
+    table_bones,
+)
+from billing_app.ui.layout import page
+
+STATUSES = [
+    ("unpaid", "Unpaid"),
+    ("partially_paid", "Partly paid"),
+    ("paid", "Paid"),
+    ("overdue", "Overdue"),
+]
+_SUM = "mt-0.5 whitespace-nowrap font-semibold text-ink"
+_NO_SUM = "mt-0.5 whitespace-nowrap font-semibold text-faint"
+
+
+def invoices() -> rx.Component:
+    """The list under its filters and totals; the runs around it."""
+    return page(
+        "Invoices",
+        "Invoices",
+        shown_run(),
+        rx.el.div(
+            filters(
+                search_filter("Search invoices", "Number or customer"),
+                select_filter("Period", "period", InvoicesState.periods, everything="All periods"),
+                select_filter("Status", "status", STATUSES, everything="All statuses"),
+                _customer_chip(),
+            ),
+            _actions(),
+            class_name="flex flex-col items-start justify-between gap-x-4 lg:flex-row",
+        ),
+        by_phase(
+            InvoicesState.phase,
+            InvoicesState.problem,
+            loading=table_bones(),
+            missing=_no_customer(),
+            ready=rx.cond(InvoicesState.rows.length() > 0, rx.fragment(_totals(), _table()), _empty()),
+        ),
+        last_runs(),
+        _generate_dialog(),
+        run_dialogs(),
+    )
+
+
+def _actions() -> rx.Component:
+    return rx.el.div(
+        rx.el.a(
+            icon("download"),
+            "CSV",
+            href=InvoicesState.csv_href,
+            title="These invoices as a CSV file",
+            class_name=classes.BUTTON,
+            custom_attrs={"download": ""},
+        ),
+        writers_only(
+            button("Generate one", "file-plus-2", on_click=InvoicesState.open_generate),
+            button("Run a month", "calendar-check", look="primary", on_click=InvoiceRunsState.open_run),
+        ),
+        class_name="mb-4 flex shrink-0 flex-wrap gap-2",
+    )
+
+
+def _customer_chip() -> rx.Component:
+    """The one customer whose invoices are shown, and the way to everybody's."""
+    return rx.cond(
+        InvoicesState.customer != "",
+        rx.el.span(
+            rx.el.span(InvoicesState.customer, class_name="max-w-48 truncate"),
+            link(
+                icon("x", 14),
+                InvoicesState.all_customers_href,
+                "inline-flex size-6 items-center justify-center rounded hover:bg-hover hover:text-ink",
+                aria_label="Invoices of all customers",
+                title="Invoices of all customers",
+            ),
+            class_name="inline-flex h-8 items-center gap-1 rounded-md border border-line-strong bg-sunken pl-2.5"
+            " pr-1 text-sm text-ink",
+        ),
+    )
+
+
+def _totals() -> rx.Component:
+    return rx.cond(
+        InvoicesState.totals.length() > 0,
+        rx.el.section(
+            rx.foreach(InvoicesState.totals, _total),
+            rx.cond(
+                InvoicesState.totals_as_of != "",
+                rx.el.p(
+                    "As of ",
+                    rx.el.span(InvoicesState.totals_as_of, title=InvoicesState.totals_as_of_utc),
+                    class_name=f"{classes.CAPTION} px-4 py-2",
+                ),
+            ),
+            aria_label="Totals of these invoices",
+            class_name=f"{classes.PANEL} mb-4 divide-y divide-line",
+        ),
+    )
+
+
+def _total(total: rx.Var[TotalItem]) -> rx.Component:
+    return rx.el.dl(
+        rx.el.div(
+            rx.el.dt(total.currency, class_name=classes.EYEBROW),
+            rx.el.dd(total.invoices, class_name="mt-0.5 whitespace-nowrap text-soft"),
+        ),
+        _amount("Invoiced", total.total, _SUM),
+        _amount("Not paid yet", total.outstanding, rx.cond(total.owes, _SUM, _NO_SUM)),
+        class_name="grid grid-cols-2 gap-x-8 gap-y-2 px-4 py-2.5 text-sm tabular-nums sm:grid-cols-[1fr_auto_auto]",
+    )
+
+
+def _amount(name: str, amount: rx.Var[str], class_name: str | rx.Var[str]) -> rx.Component:
+    return rx.el.div(
+        rx.el.dt(name, class_name=classes.EYEBROW),
+        rx.el.dd(amount, class_name=class_name),
+        class_name="min-w-32 sm:text-right",
+    )
+
+
+def _table() -> rx.Component:
+    return rx.fragment(
+        table(
+            "Invoices",
+            [
+                column("Number"),
+                column("Customer", wide_only=True),
+                sort_column("Period", InvoicesState.by_period, wide_only=True),
+                column("Status", wide_only=True),
+                column("Due on", wide_only=True),
+                number_column("Balance due", wide_only=True),
+                number_column("Total"),
+            ],
+            rx.foreach(InvoicesState.rows, _row),
+        ),
+        page_links(InvoicesState.pages),
+    )
+
+
+def _row(invoice: rx.Var[InvoiceItem]) -> rx.Component:
+    cell = f"{classes.TD} {classes.WIDE_ONLY}"
+    return rx.el.tr(
+        rx.el.td(
+            rx.el.div(row_link(invoice.number, invoice.href), class_name="max-w-40 truncate tabular-nums"),
+            rx.el.div(
+                invoice.period,
+                " · ",
+                invoice.customer,
+                class_name=f"{classes.NARROW_CAPTION} max-w-48",
+            ),
+            class_name=classes.TD_MAIN,
+        ),
+        rx.el.td(rx.el.div(invoice.customer, class_name="max-w-56 truncate"), class_name=cell),
+        rx.el.td(invoice.period, class_name=cell),
+        rx.el.td(payment_badge(invoice.status), class_name=cell),
+        rx.el.td(invoice.due, class_name=f"{cell} tabular-nums"),
+        rx.el.td(
+            invoice.balance,
+            class_name=rx.cond(
+                invoice.status == "paid",
+                f"{classes.TD_NOTHING} {classes.WIDE_ONLY}",
+                f"{classes.TD_NUMBER} {classes.WIDE_ONLY}",
+            ),
+        ),
+        rx.el.td(
+            invoice.total,
+            rx.el.div(payment_badge(invoice.status), class_name="mt-0.5 md:hidden"),
+            class_name=classes.TD_AMOUNT,
+        ),
+        class_name=classes.TR_LINK,
+    )
+
+
+def _generate_dialog() -> rx.Component:
+    at = FormOf(GENERATE, InvoicesState.form)
+    return form_dialog(
+        at,
+        InvoicesState.generate,
+        suggest_field(
+            at, "customer", "Customer", InvoicesState.suggestions, on_type=InvoicesState.suggest,
+            help_text="Its key or name", max_length=200,
+        ),
+        select_field(at, "period", "Month", InvoicesState.months),
+        submit="Generate invoice",
+        explanation="An invoice never changes once it is made. Usage of the month that is reported later is"
+        " billed in the next one.",
+    )  # fmt: skip
+
+
+def _no_customer() -> rx.Component:
+    return rx.el.div(
+        notice(
+            "search-x",
+            "There is no such customer",
+            "Nobody has the key that the address names.",
+            link("Show all invoices", "/invoices", classes.BUTTON),
+        ),
+        class_name=classes.PANEL,
+    )
+
+
+def _empty() -> rx.Component:
+    return rx.el.div(
+        rx.cond(
+            InvoicesState.is_filtered,
+            notice(
+                "search-x",
+                "No invoice matches",
+                "None is found by what is searched for and chosen above.",
+                link("Show all invoices", "/invoices", classes.BUTTON),
+            ),
+            notice(
+                "receipt-text",
+                "No invoices yet",
+                "A month can be invoiced once it has ended: for everyone at once, or for one customer.",
+                writers_only(button("Run a month", "calendar-check", on_click=InvoiceRunsState.open_run)),
+            ),
+        ),
+        class_name=classes.PANEL,
+    )
