@@ -132,11 +132,21 @@
     (dialog.querySelector(first) ?? dialog.querySelector("[data-cancel]")).focus();
   };
 
+  const FOCUS_KEPT = 2000;
+
   const closeDialog = () => {
     openDialog()?.close();
-    // What opened it may be gone with the row that it was on.
     whenDrawn(() => {
-      if (document.activeElement === document.body) document.getElementById("content")?.focus();
+      // What opened it may be gone with the row that it was on, or go as soon as the page is read again.
+      const opener = document.activeElement;
+      const keepFocus = () => {
+        if (document.activeElement === document.body) document.getElementById("content")?.focus();
+        return opener !== document.body && opener.isConnected;
+      };
+      if (!keepFocus()) return;
+      const goes = new MutationObserver(() => keepFocus() || goes.disconnect());
+      goes.observe(document.body, { childList: true, subtree: true });
+      setTimeout(() => goes.disconnect(), FOCUS_KEPT);
     });
   };
 

@@ -137,8 +137,8 @@ def _refuse_unsound(session: Session, invoice: BilledInvoice, payment: Payment, 
         raise Conflict(
             f"the payments of {invoice.number} have changed in the meantime",
             code="stale",
-            explanation=f"A payment of {invoice.number} was recorded or reversed meanwhile:"
-            f" {owed} {invoice.currency} of it is not paid now.",
+            balance=owed,
+            currency=invoice.currency,
             version=owed,
             newer={"amount": owed},
         )

@@ -222,7 +222,7 @@ def _days(month: date | None, used: dict[date, Decimal]) -> tuple[list[dict[str,
     days = [month + timedelta(days=each) for each in range((next_period(month) - month).days)]
     quantities = [used.get(day, Decimal(0)) for day in days]
     points = [
-        point(text.day(day), units=(quantity, text.quantity(quantity)))
+        point(text.day_of_month(day), units=(quantity, text.quantity(quantity)))
         for day, quantity in zip(days, quantities, strict=True)
     ]
     return points, f"Most on {text.day(busiest)}: {text.quantity(used[busiest])}"

@@ -24,7 +24,7 @@ from billing_app.state.lists import Listing, Option, Pages, Sorting, asked
 from billing_app.state.rows.invoices import InvoiceItem, TotalItem
 from billing_app.state.session import call, perform, viewer_zone
 
-ROWS = 50
+ROWS = 25
 MONTHS = 36
 SUGGESTIONS = 8
 GENERATE = "generate-invoice"

@@ -7,8 +7,10 @@ from typing import Any
 import reflex as rx
 
 from billing_app.db import now
-from billing_app.domain.money import major_text
+from billing_app.domain.money import major_text, parse_amount_minor
+from billing_app.errors import Conflict, Invalid
 from billing_app.services import invoices, payments
+from billing_app.services.payments import Recorded
 from billing_app.state import address, text
 from billing_app.state.forms import Form, new_key, opened, submitting, typed, typed_day, typed_number
 from billing_app.state.invoice import InvoiceState
@@ -28,14 +30,12 @@ class PaymentsState(rx.State):
         """Open the dialog with what is owed now: sent twice it is one payment, and of two none is blind."""
         invoice, today = await call(self, _read, address.segment(self, 1))
         owed = major_text(invoice.balance_minor, invoice.currency)
-        left, total = (
-            text.money(each, invoice.currency) for each in (invoice.balance_minor, invoice.total_minor)
-        )
-        self.explanation = f"{left} of {total} is not paid yet."
+        left = text.money(invoice.balance_minor, invoice.currency)
+        self.explanation = f"{left} of {invoice.number} is not paid yet."
         return opened(
             self,
             RECORD,
-            f"Record a payment of {invoice.number}",
+            "Record a payment",
             start={"amount": owed, "received_on": today.isoformat(), "method": "", "reference": ""},
             hidden={"number": invoice.number, "version": owed, "idempotency_key": new_key()},
         )
@@ -46,7 +46,7 @@ class PaymentsState(rx.State):
         async with submitting(self) as sent:
             recorded = await call(
                 self,
-                payments.record_payment,
+                _record,
                 typed(form, "number"),
                 amount=typed(form, "amount").strip(),
                 received_on=typed_day(form, "received_on"),
@@ -85,6 +85,23 @@ class PaymentsState(rx.State):
             amount = text.money(undone.amount_minor, undone.currency)
             sent.done(f"The payment of {amount} is reversed", InvoiceState.load)
         return sent.events
+
+
+def _record(session: Any, actor: Any, /, number: str, **told: Any) -> Recorded:
+    """As the service, refused in the words of people: amounts as they are written on the page."""
+    try:
+        return payments.record_payment(session, actor, number, **told)
+    except Conflict as error:
+        owed, currency = error.facts.get("balance", ""), error.facts.get("currency", "")
+        left = text.money(parse_amount_minor(owed, currency), currency) if owed else ""
+        if error.code == "stale":
+            error.facts["explanation"] = (
+                f"Somebody else recorded or reversed a payment meanwhile: {left} is not paid now. What is"
+                " typed here is recorded beside it when you send it again."
+            )
+        elif error.code == "overpayment" and parse_amount_minor(owed, currency):
+            raise Invalid("amount", f"is more than the {left} that is not paid yet") from error
+        raise
 
 
 def _read(session: Any, actor: Any, number: str) -> Any:

@@ -25,6 +25,8 @@ PAGES = {
     "/usage?customer=quiet": "No usage matches",
     "/usage/imports": "Choose a CSV file",
     "/usage/imports/imp_999999": "There is no such import",
+    "/invoices?search=acme": ACME_OCTOBER,
+    "/invoices?search=zzz": "No invoice matches",
     f"/invoices/{ACME_OCTOBER}?line=2": "oct-000",
     "/invoices/NOBODY-0001": "There is no such invoice",
     "/verify": "Verify now",

@@ -18,7 +18,14 @@ from tests.e2e.socket_client import Refused, Socket
 SECRETS = ("Industrial", "Lovelace", "Ledger Lane", "tallybook.test", "$38.13", "oct-000", "Branch 0")
 LEAKS = ("Traceback", "psycopg", "sqlalchemy", "site-packages", "SELECT ")
 WRONG = (None, "not-an-int", -1, 2**70, 1.5, True, ["x"], {"a": {"b": 1}}, "\0", "x" * 5000)
-PATHS = ("/customers", "/customers/acme", f"/invoices/{ACME_OCTOBER}", "/invoices/%00", "/customers/'--")
+PATHS = (
+    "/customers",
+    "/customers/acme",
+    "/invoices",
+    f"/invoices/{ACME_OCTOBER}",
+    "/invoices/%00",
+    "/customers/'--",
+)
 
 
 def handlers() -> dict[str, list[str]]:

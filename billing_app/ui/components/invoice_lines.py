@@ -150,7 +150,7 @@ def _event(event: rx.Var[EventItem]) -> rx.Component:
             class_name=cell,
         ),
         rx.el.td(
-            rx.el.div(event.key, class_name="max-w-24 truncate sm:max-w-72", title=event.key),
+            rx.el.div(event.key, class_name="max-w-16 truncate sm:max-w-72", title=event.key),
             class_name=cell,
         ),
         rx.el.td(event.quantity, class_name=f"{cell} text-right font-medium text-ink"),

@@ -57,7 +57,7 @@ def _actions() -> rx.Component:
             action_button("Print", "print", "printer", icon_only_when_narrow=True),
             rx.el.a(
                 icon("file-down"),
-                "PDF",
+                rx.el.span("PDF", class_name="max-sm:sr-only"),
                 href=sheet.pdf_href,
                 class_name=classes.BUTTON,
                 custom_attrs={"target": "_blank", "rel": "noopener"},
@@ -126,7 +126,7 @@ def _sheet() -> rx.Component:
                 _fact("Period", sheet.period),
                 _fact("Issued", sheet.issued),
                 _fact("Due", sheet.due),
-                class_name="grid grid-cols-3 gap-x-8 gap-y-3 sm:text-right",
+                class_name="grid grid-cols-2 gap-x-8 gap-y-3 sm:grid-cols-3 sm:text-right",
             ),
             class_name="mt-8 flex flex-col gap-6 sm:flex-row",
         ),

@@ -31,8 +31,8 @@ STATUSES = [
     ("paid", "Paid"),
     ("overdue", "Overdue"),
 ]
-_SUM = "mt-0.5 whitespace-nowrap font-semibold text-ink"
-_NO_SUM = "mt-0.5 whitespace-nowrap font-semibold text-faint"
+_SUM = "whitespace-nowrap font-semibold text-ink"
+_NO_SUM = "whitespace-nowrap font-semibold text-faint"
 
 
 def invoices() -> rx.Component:
@@ -68,7 +68,7 @@ def _actions() -> rx.Component:
     return rx.el.div(
         rx.el.a(
             icon("download"),
-            "CSV",
+            rx.el.span("CSV", class_name="max-sm:sr-only"),
             href=InvoicesState.csv_href,
             title="These invoices as a CSV file",
             class_name=classes.BUTTON,
@@ -123,20 +123,22 @@ def _totals() -> rx.Component:
 def _total(total: rx.Var[TotalItem]) -> rx.Component:
     return rx.el.dl(
         rx.el.div(
-            rx.el.dt(total.currency, class_name=classes.EYEBROW),
-            rx.el.dd(total.invoices, class_name="mt-0.5 whitespace-nowrap text-soft"),
+            rx.el.dt(total.currency, class_name="w-10 font-medium text-ink"),
+            rx.el.dd(total.invoices, class_name="whitespace-nowrap text-soft"),
+            class_name="flex max-sm:col-span-2",
         ),
         _amount("Invoiced", total.total, _SUM),
         _amount("Not paid yet", total.outstanding, rx.cond(total.owes, _SUM, _NO_SUM)),
-        class_name="grid grid-cols-2 gap-x-8 gap-y-2 px-4 py-2.5 text-sm tabular-nums sm:grid-cols-[1fr_auto_auto]",
+        class_name="grid grid-cols-2 gap-x-6 gap-y-1 px-4 py-2.5 text-sm tabular-nums"
+        " sm:grid-cols-[1fr_14rem_14rem]",
     )
 
 
 def _amount(name: str, amount: rx.Var[str], class_name: str | rx.Var[str]) -> rx.Component:
     return rx.el.div(
-        rx.el.dt(name, class_name=classes.EYEBROW),
+        rx.el.dt(name, class_name=f"whitespace-nowrap {classes.CAPTION}"),
         rx.el.dd(amount, class_name=class_name),
-        class_name="min-w-32 sm:text-right",
+        class_name="min-w-0 sm:flex sm:items-baseline sm:justify-end sm:gap-2",
     )
 
 

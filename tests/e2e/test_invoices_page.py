@@ -1,0 +1,278 @@
+"""Invoices as people find, sum, export and generate them, one by one and a month for everyone."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+
+import psycopg
+from playwright.sync_api import BrowserContext, Locator, Page, expect
+
+from billing_app.domain.actor import SYSTEM
+from billing_app.domain.periods import periods_between
+from billing_app.jobs.invoicing import generate_invoice
+from tests.e2e.business import ACME_OCTOBER, FINANCE
+from tests.e2e.conftest import Site
+from tests.e2e.test_look import found_by_axe
+from tests.factories import make_customer, make_plan
+
+# Months in which nobody else of this business has a plan: what is run for them is these tests' own.
+APRIL, MAY, JUNE, JULY = (date(2026, month, 1) for month in (4, 5, 6, 7))
+
+
+def rows(page: Page) -> Locator:
+    return page.get_by_role("table", name="Invoices").locator("tbody tr")
+
+
+def customer(site: Site, key: str, start: date, **terms: object) -> None:
+    plan = make_plan(site.database, **terms)
+    name = key.replace("-", " ").title()
+    make_customer(site.database, plan, key=key, name=name, email=f"{key}@rows.test", start_period=start)
+
+
+def invoiced(site: Site, key: str, *periods: date) -> None:
+    for period in periods:
+        generate_invoice(site.database, SYSTEM, key, period)
+
+
+@contextmanager
+def nobody_is_invoiced(site: Site) -> Iterator[None]:
+    """A run comes to its first customers and waits there until the block ends."""
+    with psycopg.connect(site.urls.owner.replace("+psycopg", "")) as holder:
+        holder.execute("SELECT FROM customer_billing FOR UPDATE")
+        yield
+        holder.rollback()
+
+
+def month_field(page: Page) -> Locator:
+    return page.get_by_role("dialog").get_by_label("Month", exact=True)
+
+
+def choose_month(page: Page, opener: str, month: str) -> None:
+    page.get_by_role("button", name=opener).click()
+    month_field(page).select_option(month)
+
+
+def run_month(page: Page, month: str) -> Locator:
+    choose_month(page, "Run a month", month)
+    page.get_by_role("button", name="Make the invoices").click()
+    page.wait_for_url("**/invoices?run=run_*")
+    return page.get_by_role("region", name="Invoice run")
+
+
+def test_what_is_looked_for_is_in_the_address(signed_in: Page, site: Site) -> None:
+    customer(site, "lantern", APRIL)
+    invoiced(site, "lantern", APRIL, MAY)
+    page = signed_in
+    page.get_by_role("navigation", name="Main").get_by_role("link", name="Invoices").click()
+    expect(page.get_by_label("Search invoices")).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("lantern")
+    expect(rows(page)).to_have_count(2)
+    expect(rows(page).first).to_contain_text("LANTERN-0002")
+    for words in ("Lantern", "May 2026", "Unpaid", "Dec 1, 2026", "$29.00"):
+        expect(rows(page).first).to_contain_text(words)
+    page.get_by_label("Period").select_option(label="April 2026")
+    expect(rows(page)).to_have_count(1)
+    expect(page).to_have_url(re.compile(r"\?search=lantern&period=2026-04$"))
+    page.reload()
+    expect(page.get_by_label("Period")).to_have_value("2026-04")
+    expect(rows(page)).to_contain_text(["LANTERN-0001"])
+    page.get_by_label("Status").select_option("paid")
+    expect(page.get_by_text("No invoice matches")).to_be_visible()
+    page.go_back()
+    expect(rows(page)).to_contain_text(["LANTERN-0001"])
+
+
+def test_the_periods_are_sorted_either_way(signed_in: Page, site: Site) -> None:
+    customer(site, "either", APRIL)
+    invoiced(site, "either", APRIL, MAY, JUNE)
+    page = signed_in
+    page.goto("/invoices?search=either")
+    expect(rows(page)).to_contain_text(["EITHER-0003", "EITHER-0002", "EITHER-0001"])
+    head = page.get_by_role("columnheader", name="Period")
+    expect(head).to_have_attribute("aria-sort", "descending")
+    head.get_by_role("link").click()
+    expect(rows(page)).to_contain_text(["EITHER-0001", "EITHER-0002", "EITHER-0003"])
+    expect(head).to_have_attribute("aria-sort", "ascending")
+    expect(page).to_have_url(re.compile(r"search=either&sort=period$"))
+
+
+def test_the_selection_is_summed_for_each_currency(signed_in: Page, site: Site) -> None:
+    customer(site, "sums-home", APRIL)
+    customer(site, "sums-abroad", APRIL, currency="JPY", monthly_price="3000")
+    invoiced(site, "sums-home", APRIL, MAY)
+    invoiced(site, "sums-abroad", APRIL)
+    signed_in.goto("/invoices?search=sums-")
+    totals = signed_in.get_by_role("region", name="Totals of these invoices")
+    expect(totals).to_contain_text(re.compile(r"JPY\s*1 invoice\s*Invoiced\s*¥3,000\s*Not paid yet\s*¥3,000"))
+    expect(totals).to_contain_text(
+        re.compile(r"USD\s*2 invoices\s*Invoiced\s*\$58\.00\s*Not paid yet\s*\$58\.00")
+    )
+    expect(totals).not_to_contain_text("As of")
+    signed_in.get_by_label("Period").select_option("2026-05")
+    expect(totals).not_to_contain_text("JPY")
+
+
+def test_the_file_has_what_the_list_shows(signed_in: Page, site: Site) -> None:
+    customer(site, "filed", APRIL)
+    invoiced(site, "filed", APRIL, MAY)
+    signed_in.goto("/invoices?search=filed&period=2026-05")
+    expect(rows(signed_in)).to_have_count(1)
+    href = signed_in.get_by_role("link", name="CSV").get_attribute("href")
+    assert href
+    lines = list(csv.DictReader(io.StringIO(signed_in.request.get(href).text())))
+    assert [line["number"] for line in lines] == ["FILED-0002"]
+
+
+def test_one_customers_invoices_and_back_to_everybodys(signed_in: Page) -> None:
+    page = signed_in
+    page.goto("/invoices?customer=acme&status=paid")
+    expect(rows(page)).to_contain_text(["ACME-0002", "ACME-0001"])
+    page.get_by_role("link", name="Invoices of all customers").click()
+    expect(page).to_have_url(re.compile(r"/invoices\?status=paid$"))
+    page.goto("/invoices?customer=nobody")
+    expect(page.get_by_role("heading", name="There is no such customer")).to_be_visible()
+
+
+def test_a_long_list_comes_in_pages(signed_in: Page, site: Site) -> None:
+    customer(site, "archive", date(2024, 1, 1))
+    invoiced(site, "archive", *periods_between(date(2024, 1, 1), MAY))
+    page = signed_in
+    page.goto("/invoices?search=archive-")
+    expect(rows(page)).to_have_count(25)
+    page.get_by_role("link", name="Next").click()
+    expect(rows(page)).to_contain_text(["ARCHIVE-0003", "ARCHIVE-0002", "ARCHIVE-0001"])
+    page.go_back()
+    expect(rows(page)).to_have_count(25)
+
+
+def test_somebody_generates_one_by_the_customers_name(signed_in: Page, site: Site) -> None:
+    customer(site, "hand-made", JUNE)
+    page = signed_in
+    page.goto("/invoices")
+    page.get_by_role("button", name="Generate one").click()
+    field = page.get_by_label("Customer", exact=True)
+    expect(field).to_be_focused()
+    page.keyboard.type("hand m")
+    expect(page.locator("datalist option[value=hand-made]")).to_have_count(1)
+    month_field(page).select_option("2026-07")
+    generate = page.get_by_role("button", name="Generate invoice")
+    generate.click()
+    expect(page.get_by_role("alert")).to_contain_text(
+        "June 2026 of hand-made has no invoice yet and comes first"
+    )
+    expect(field).to_have_value("hand m")
+    assert found_by_axe(page) == []
+    month_field(page).select_option("2026-06")
+    generate.click()
+    page.wait_for_url("**/invoices/HAND-MADE-0001")
+    expect(page.get_by_text("HAND-MADE-0001 for June 2026 is made")).to_be_visible()
+    expect(page.get_by_role("article")).to_contain_text("$29.00")
+
+
+def test_what_is_invoiced_already_is_a_click_away(signed_in: Page) -> None:
+    page = signed_in
+    page.goto("/invoices")
+    choose_month(page, "Generate one", "2026-10")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.type("acme")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text(f"October 2026 is already invoiced: {ACME_OCTOBER}")
+    expect(page.get_by_role("link", name=f"Open {ACME_OCTOBER}")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/invoices/{ACME_OCTOBER}")
+    expect(page.get_by_role("article")).to_be_visible()
+
+
+def test_a_customer_that_is_not_meant_clearly_is_asked_for_again(signed_in: Page) -> None:
+    page = signed_in
+    page.goto("/invoices")
+    page.get_by_role("button", name="Generate one").click()
+    field = page.get_by_label("Customer", exact=True)
+    for wanted, said in (
+        ("", "Must not be empty."),
+        ("branch", "Fits several customers: choose one."),
+        ("no one of that name", "Fits no customer."),
+    ):
+        field.fill(wanted)
+        page.get_by_role("button", name="Generate invoice").click()
+        expect(field).to_have_accessible_description(said)
+
+
+def test_a_month_is_run_for_everyone(signed_in: Page, site: Site) -> None:
+    customer(site, "run-fine", MAY)
+    customer(site, "run-behind", APRIL)
+    page = signed_in
+    page.goto("/invoices")
+    page.get_by_role("button", name="Run a month").click()
+    expect(page.get_by_role("dialog")).to_contain_text(re.compile("All [0-9]+ customers are gone through"))
+    expect(month_field(page)).to_have_value("2026-10")
+    page.keyboard.press("Escape")
+    run = run_month(page, "2026-05")
+    expect(run).to_contain_text("May 2026 is invoiced")
+    for words in ("Made", "Already there", "Passed over", "Failed"):
+        expect(run).to_contain_text(words)
+    failures = run.get_by_role("list", name="Customers that could not be invoiced")
+    expect(failures).to_contain_text("April 2026 of run-behind has no invoice yet and comes first")
+    assert found_by_axe(page) == []
+    failures.get_by_role("link", name="run-behind").click()
+    page.wait_for_url("**/customers/run-behind")
+    page.goto("/invoices?search=run-fine")
+    expect(rows(page)).to_contain_text(["RUN-FINE-0001"])
+    last = page.get_by_role("table", name="Last runs").locator("tbody tr").first
+    expect(last).to_contain_text("May 2026")
+    expect(last).to_contain_text("Done")
+    expect(last).to_contain_text("Ada Lovelace")
+    last.get_by_role("link").click()
+    expect(run).to_contain_text("May 2026 is invoiced")
+    run.get_by_role("link", name="Close this run").click()
+    expect(run).to_have_count(0)
+
+
+def test_a_run_goes_on_without_its_page_and_is_found_again(
+    signed_in: Page, context: BrowserContext, site: Site
+) -> None:
+    customer(site, "run-alone", JULY)
+    signed_in.goto("/invoices")
+    with nobody_is_invoiced(site):
+        run = run_month(signed_in, "2026-07")
+        expect(run).to_contain_text("Invoicing July 2026 for everyone")
+        expect(run).to_contain_text(re.compile("0 of [0-9]+ customers"))
+        signed_in.close()
+        again = context.new_page()
+        again.goto("/invoices")
+        found = again.get_by_role("region", name="Invoice run")
+        expect(found).to_contain_text("Invoicing July 2026 for everyone")
+    expect(found).to_contain_text("July 2026 is invoiced")
+    again.goto("/invoices?search=run-alone")
+    expect(rows(again)).to_contain_text(["RUN-ALONE-0001"])
+
+
+def test_a_run_is_stopped_after_asking(signed_in: Page, site: Site) -> None:
+    customer(site, "run-stopped", JUNE)
+    page = signed_in
+    page.goto("/invoices")
+    with nobody_is_invoiced(site):
+        run = run_month(page, "2026-06")
+        run.get_by_role("button", name="Stop").click()
+        expect(page.get_by_role("dialog")).to_contain_text("Stop invoicing June 2026?")
+        expect(page.get_by_role("button", name="Cancel")).to_be_focused()
+        assert found_by_axe(page) == []
+        page.get_by_role("button", name="Stop the run").click()
+        expect(page.get_by_text("The run of June 2026 is stopped")).to_be_visible()
+        expect(run).to_contain_text("Invoicing June 2026 was stopped")
+    last = page.get_by_role("table", name="Last runs").locator("tbody tr").first
+    expect(last).to_contain_text("Stopped")
+
+
+def test_finance_reads_invoices_and_is_offered_no_change(page: Page, sign_in: Callable[..., None]) -> None:
+    sign_in(FINANCE, at="/login?next=/invoices?search=acme")
+    expect(page.get_by_role("link", name=ACME_OCTOBER)).to_be_visible()
+    expect(page.get_by_role("link", name="CSV")).to_be_visible()
+    for name in ("Generate one", "Run a month", "Stop"):
+        expect(page.get_by_role("button", name=name)).to_have_count(0)
