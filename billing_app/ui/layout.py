@@ -33,12 +33,12 @@ SECTIONS = (
     Section("Dashboard", "/", "layout-dashboard"),
     Section("Customers", "/customers", "users"),
     Section("Plans", "/plans", "layers"),
+    Section("Usage", "/usage", "activity"),
     Section("Invoices", "/invoices", "receipt-text"),
     Section("Verify", "/verify", "shield-check"),
     Section("Audit", "/audit", "scroll-text"),
     Section("Settings", "/settings", "settings"),
     Section("Users", "/users", "user-cog", admins_only=True),
-    Section("Usage", "/usage", "activity"),
 )
 THEMES = (("Light", "light", "sun"), ("Dark", "dark", "moon"), ("System", "system", "monitor"))
 
