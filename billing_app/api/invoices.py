@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Query, Response
 from pydantic import BaseModel, Field
@@ -30,7 +30,10 @@ router = resource("", "Invoices")
 
 CustomerFilter = Annotated[str | None, Query(description="A customer's id or key.")]
 PeriodFilter = Annotated[Period | None, Query(description="The month that is invoiced.")]
-StatusFilter = Annotated[PaymentStatus | None, Query(description="As of today, in UTC.")]
+StatusFilter = Annotated[
+    PaymentStatus | Literal["outstanding"] | None,
+    Query(description="As of today, in UTC; `outstanding` is whatever is not paid."),
+]
 SearchFilter = Annotated[
     str | None,
     Query(max_length=200, description="The beginning of a number, or a part of a customer's name or key."),

@@ -14,12 +14,13 @@ from billing_app.documents.arithmetic import sentences, title
 from billing_app.domain.periods import next_period
 from billing_app.domain.rating import Line
 from billing_app.services import invoices, payments
-from billing_app.services.actor_names import names_of
+from billing_app.services.audit_names import Named, names_of
 from billing_app.services.invoice_navigation import Neighbours, get_neighbours
 from billing_app.services.paging import Page
 from billing_app.services.payment_rows import PaymentRow
 from billing_app.services.usage import UsageEventRow
 from billing_app.state import address, text
+from billing_app.state.audit_words import who_named
 from billing_app.state.browser import browser
 from billing_app.state.charts import point
 from billing_app.state.errors import LOADING, loading
@@ -116,7 +117,7 @@ def _read(session: Any, actor: Any, number: str, cursor: str | None) -> Any:
     return invoice, around, received, names_of(session, actor, ids)
 
 
-def _show_payments(state: InvoiceState, received: Page[PaymentRow], names: dict[str, str]) -> None:
+def _show_payments(state: InvoiceState, received: Page[PaymentRow], names: dict[str, Named]) -> None:
     zone = viewer_zone(state)
     state.payments = [_payment(each, names, zone) for each in reversed(received.items)]
 
@@ -196,17 +197,17 @@ def line_item(place: int, line: Line, currency: str) -> LineItem:
     )
 
 
-def _payment(payment: PaymentRow, names: dict[str, str], zone: ZoneInfo) -> PaymentItem:
+def _payment(payment: PaymentRow, names: dict[str, Named], zone: ZoneInfo) -> PaymentItem:
     undone, by = payment.reversed_at, payment.reversed_by or ""
     return PaymentItem(
         payment_id=payment.payment_id,
         received=text.day(payment.received_on),
         recorded=text.moment(payment.recorded_at, zone),
         recorded_utc=text.moment_utc(payment.recorded_at),
-        recorded_by=names.get(payment.recorded_by, payment.recorded_by),
+        recorded_by=who_named(payment.recorded_by, payment.recorded_by, names).name,
         reversed=text.moment(undone, zone) if undone else "",
         reversed_utc=text.moment_utc(undone) if undone else "",
-        reversed_by=names.get(by, by),
+        reversed_by=who_named(by, by, names).name,
         method=payment.method,
         reference=payment.reference,
         amount=text.money(payment.amount_minor, payment.currency),

@@ -10,9 +10,10 @@ import reflex as rx
 from billing_app.errors import BillingError
 from billing_app.jobs import background
 from billing_app.services import customers, runs
-from billing_app.services.actor_names import names_of
+from billing_app.services.audit_names import Named, names_of
 from billing_app.services.runs import RunFailure, RunRow, RunSummary
 from billing_app.state import address, text
+from billing_app.state.audit_words import who_named
 from billing_app.state.errors import LOADING, READY, loading, months_in_words
 from billing_app.state.forms import Form, opened, submitting, typed, typed_period
 from billing_app.state.invoices import FILTERS, InvoicesState, ended_months
@@ -124,14 +125,14 @@ def _before_run(session: Any, actor: Any) -> Any:
     return ended_months(session, actor), customers.count_customers(session, actor)
 
 
-def _show(state: InvoiceRunsState, run: RunRow | None, names: dict[str, str]) -> None:
+def _show(state: InvoiceRunsState, run: RunRow | None, names: dict[str, Named]) -> None:
     state.run = _item(state, run, names) if run else RunItem()
     state.failures = [_failure(each) for each in run.failures[:FAILURES]] if run else []
     further = (run.failed if run else 0) - len(state.failures)
     state.more_failures = f"and {further:,} more" if further > 0 else ""
 
 
-def _item(state: InvoiceRunsState, run: RunSummary, names: dict[str, str]) -> RunItem:
+def _item(state: InvoiceRunsState, run: RunSummary, names: dict[str, Named]) -> RunItem:
     dealt = run.made + run.existing + run.passed + run.failed
     return RunItem(
         run=run.public_id,
@@ -149,7 +150,7 @@ def _item(state: InvoiceRunsState, run: RunSummary, names: dict[str, str]) -> Ru
         has_failed=run.failed > 0,
         started=text.moment(run.started_at, viewer_zone(state)),
         started_utc=text.moment_utc(run.started_at),
-        started_by=names.get(run.started_by, run.started_by),
+        started_by=who_named(run.started_by, run.started_by, names).name,
     )
 
 

@@ -49,7 +49,8 @@ def test_the_file_holds_what_the_list_shows_in_its_order(
     assert numbers(client.get(PATH)) == [each["number"] for each in listed]
     assert len(listed) == 10
     for query in (
-        {"period": "2026-09"}, {"customer": "c"}, {"status": "unpaid"}, {"status": "paid"}, {"search": "d inc"},
+        {"period": "2026-09"}, {"customer": "c"}, {"status": "unpaid"}, {"status": "paid"},
+        {"status": "outstanding"}, {"search": "d inc"},
         {"search": "e-0002"},
     ):  # fmt: skip
         listed = client.get("/api/v1/invoices", params=query).json()["items"]

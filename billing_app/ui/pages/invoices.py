@@ -26,6 +26,7 @@ from billing_app.ui.components.tables import (
 from billing_app.ui.layout import page
 
 STATUSES = [
+    ("outstanding", "Outstanding"),
     ("unpaid", "Unpaid"),
     ("partially_paid", "Partly paid"),
     ("paid", "Paid"),
