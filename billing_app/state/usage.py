@@ -18,7 +18,7 @@ from billing_app.services.usage_billing import BilledOn, billed_on
 from billing_app.services.usage_imports import UsageImportRow
 from billing_app.state import address, text
 from billing_app.state.errors import LOADING, loading
-from billing_app.state.forms import Form, new_key, opened, submitting, typed, typed_period
+from billing_app.state.forms import Form, new_key, opened, submitting, typed, typed_moment, typed_period
 from billing_app.state.lists import TEXT_MAX, Listing, Option, Pages, asked
 from billing_app.state.rows.usage import ImportItem, UsageItem
 from billing_app.state.session import call, viewer_zone
@@ -66,7 +66,7 @@ class UsageState(rx.State):
         async with loading(self):
             read = await call(self, _read, listing)
             zone = viewer_zone(self)
-            self.zone = str(zone)
+            self.zone = _zone_words(zone)
             self.rows = [_item(event, read.billed_on, zone) for event in read.events.items]
             self.pages = listing.pages(read.events.next_cursor)
             self.count = _counted(read.counted)
@@ -84,7 +84,7 @@ class UsageState(rx.State):
     @rx.event
     async def open_record(self) -> Any:
         """Open the dialog for one event, of the customer whose usage is shown if it is one's."""
-        self.zone = str(viewer_zone(self))
+        self.zone = _zone_words(viewer_zone(self))
         start = {"customer": self._customer, "quantity": "", "occurred_at": "", "idempotency_key": new_key()}
         return opened(self, RECORD, "Record usage", start=start)
 
@@ -99,7 +99,7 @@ class UsageState(rx.State):
     async def record(self, form: dict[str, Any]) -> Any:
         """Record one event, once for its key."""
         async with submitting(self) as sent:
-            moment = _moment(typed(form, "occurred_at"), viewer_zone(self))
+            moment = typed_moment(form, "occurred_at", viewer_zone(self))
             key, quantity = typed(form, "idempotency_key"), typed(form, "quantity").strip()
             named = typed(form, "customer").strip()
             done = await call(self, _record, named, key, quantity, moment)
@@ -182,15 +182,8 @@ def _named(session: Any, actor: Any, named: str) -> CustomerRow:
     return found[0]
 
 
-def _moment(given: str, zone: ZoneInfo) -> datetime | None:
-    """What a date-and-time field of the browser says, in the viewer's zone; None when it is empty."""
-    if not given.strip():
-        return None
-    try:
-        moment = datetime.fromisoformat(given.strip())
-    except ValueError:
-        raise Invalid("occurred_at", "must be a day and a time of it") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=zone)
+def _zone_words(zone: ZoneInfo) -> str:
+    return str(zone).replace("_", " ")
 
 
 def _said(answer: tuple[RecordedUsage, str]) -> str:

@@ -79,7 +79,7 @@ def test_a_file_is_checked_imported_and_what_was_refused_is_given_back(
         f"paper,a,7,{MOMENT}",
     )
     page = signed_in
-    page.get_by_role("link", name="Usage").click()
+    page.get_by_role("link", name="Usage", exact=True).click()
     page.get_by_role("link", name="Import CSV").click()
     expect(page.get_by_text("Choose a CSV file")).to_be_visible()
     page.locator("input[type=file]").set_input_files(file)

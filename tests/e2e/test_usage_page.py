@@ -49,7 +49,7 @@ def fill(page: Page, **values: str) -> None:
 
 def test_each_event_tells_where_it_is_billed(signed_in: Page) -> None:
     page = signed_in
-    page.get_by_role("link", name="Usage").click()
+    page.get_by_role("link", name="Usage", exact=True).click()
     page.get_by_label("Whose usage").fill("acme")
     late_only = page.get_by_role("link", name="Late only")
     expect(late_only).to_have_attribute("href", "/usage?customer=acme&late=true")
