@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -16,7 +15,7 @@ from billing_app.errors import Conflict, NotFound
 from billing_app.models import UserAccount, UserSession
 from billing_app.services import audit, fields, passwords
 from billing_app.services.access import require
-from billing_app.services.ids import find_number, public_id
+from billing_app.services.ids import public_id
 from billing_app.services.paging import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
 from billing_app.services.uniques import refused_as
 
@@ -243,16 +242,6 @@ def list_users(
     found = session.exec(query).all()
     page = page_of(found, limit, lambda row: (row[1], row[0].user_id or 0))
     return Page(tuple(as_row(user) for user, _ in page.items), page.next_cursor)
-
-
-def find_names(session: Session, actor: Actor, ids: Iterable[str | None]) -> dict[str, str]:
-    """The names of the users that ids (`usr_4`) belong to; what names nobody is left out."""
-    require(actor, Permission.ADMINISTER)
-    numbers = {find_number("usr", each) for each in ids if each}
-    named = select(UserAccount.user_id, UserAccount.name).where(
-        col(UserAccount.user_id).in_(numbers - {None})
-    )
-    return {public_id("usr", user_id): name for user_id, name in session.exec(named) if user_id is not None}
 
 
 def as_row(user: UserAccount) -> UserRow:

@@ -23,6 +23,8 @@ _ACTIONS = {
     "token.created": "API token created",
     "token.revoked": "API token revoked",
     "usage.batch_recorded": "Usage recorded",
+    "user.other_sessions_ended": "All other sessions ended",
+    "user.password_reset": "One-time password made",
     "user.session_ended": "Session ended",
     "user.sessions_ended": "All sessions ended",
 }
@@ -38,7 +40,7 @@ _INVOICE = re.compile(r".+-[0-9]{4,}", re.ASCII)
 _BEHALF = " by "
 _PLACES = {"issuer": "/settings", "usage": "/usage", "plan": "/plans", "run": "/invoices", "ver": "/verify"}
 # Pages, and parts of them, that admins alone see.
-_PLACES_OF_ADMINS = {"usr": "/users", "tok": "/settings"}
+_PLACES_OF_ADMINS = {"usr": "/users", "tok": "/settings/tokens"}
 _SUBJECTS = {"issuer": "Issuer", "usage": "Usage", "demo": "Demo", "unknown": "Unknown"}
 _KINDS = {
     "run": "Run",

@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 import reflex as rx
 
 from billing_app.domain.actor import Scope
-from billing_app.services import api_tokens, users
+from billing_app.services import api_tokens
 from billing_app.services.api_tokens import TokenRow
+from billing_app.services.audit_names import Named, names_of
 from billing_app.state import text
 from billing_app.state.browser import browser
 from billing_app.state.errors import LOADING, loading
@@ -46,7 +47,7 @@ class TokensState(rx.State):
         async with loading(self):
             page, names = await call(self, _read, listing)
             zone = viewer_zone(self)
-            self.rows = [_row(token, names.get(token.created_by or ""), zone) for token in page.items]
+            self.rows = [_row(token, names, zone) for token in page.items]
             self.pages = listing.pages(page.next_cursor)
 
     @rx.event
@@ -87,17 +88,18 @@ class TokensState(rx.State):
 
 def _read(session: Any, actor: Any, listing: Listing) -> Any:
     page = api_tokens.list_tokens(session, actor, limit=ROWS, cursor=listing.cursor)
-    return page, users.find_names(session, actor, [token.created_by for token in page.items])
+    return page, names_of(session, actor, [token.created_by or "" for token in page.items])
 
 
-def _row(token: TokenRow, made_by: str | None, zone: ZoneInfo) -> TokenItem:
+def _row(token: TokenRow, names: dict[str, Named], zone: ZoneInfo) -> TokenItem:
     used, revoked = token.last_used_at, token.revoked_at
+    made_by = names.get(token.created_by or "")
     may = ", ".join(_WORDS[scope] for scope in Scope if scope in token.scopes)
     return TokenItem(
         token_id=token.public_id,
         name=token.name,
         may=may[:1].upper() + may[1:],
-        made_by=made_by or "System",
+        made_by=made_by.name if made_by else "System",
         made=text.day(token.created_at.astimezone(zone).date()),
         made_utc=text.moment_utc(token.created_at),
         used=text.moment(used, zone) if used else "Never",

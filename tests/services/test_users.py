@@ -241,15 +241,6 @@ def test_users_are_found_by_name_email_role_and_status(database: Database, admin
             found(**asked)
 
 
-def test_names_are_found_of_who_is_there(database: Database, admin: Actor) -> None:
-    adam, beth = make_user(database, name="Adam"), make_user(database, name="Beth")
-    with database.transaction(admin) as session:
-        names = users.find_names(
-            session, admin, [adam.public_id, beth.public_id, None, "usr_99", "tok_1", "x"]
-        )
-    assert names == {adam.public_id: "Adam", beth.public_id: "Beth"}
-
-
 def test_users_are_listed_by_name_in_pages(database: Database, admin: Actor) -> None:
     for name in ("beth", "Adam", "carl", "Adam"):
         make_user(database, name=name)
