@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -177,15 +176,6 @@ _CUSTOMERS = text("""
 def _count_customers(session: Session, plan_ids: list[int], month: date) -> dict[int, int]:
     found = session.execute(_CUSTOMERS, {"plan_ids": plan_ids, "month": month})
     return {row.plan_id: row.customers for row in found}
-
-
-def names_of_plans(session: Session, actor: Actor, plan_ids: Collection[int]) -> dict[int, tuple[str, int]]:
-    """Name and version of each of these plans that exists, archived or not."""
-    require(actor, Permission.READ)
-    found = session.exec(
-        select(Plan.plan_id, Plan.name, Plan.version).where(col(Plan.plan_id).in_(list(plan_ids)))
-    )
-    return {plan_id: (name, version) for plan_id, name, version in found if plan_id is not None}
 
 
 def as_terms(plan: Plan | PlanRow) -> rating.Plan:

@@ -17,6 +17,7 @@ from billing_app.domain.periods import next_period, period_of
 from billing_app.errors import Conflict
 from billing_app.services import (
     audit_log,
+    audit_names,
     closing,
     customers,
     invoices,
@@ -26,9 +27,10 @@ from billing_app.services import (
     usage_days,
     usage_log,
 )
+from billing_app.services.audit_names import Named
 from billing_app.services.paging import Page
 from billing_app.services.usage import UsageEventRow
-from billing_app.state import address, deeds, text
+from billing_app.state import address, audit_words, text
 from billing_app.state.charts import point
 from billing_app.state.errors import LOADING, loading
 from billing_app.state.invoice import line_item
@@ -96,7 +98,7 @@ class _Read:
     events: tuple[UsageEventRow, ...]
     history: tuple[subscriptions.SubscriptionRow, ...]
     deeds: tuple[audit_log.AuditRow, ...]
-    plan_names: dict[int, tuple[str, int]]
+    names: dict[str, Named]
 
 
 def _read(session: Any, actor: Any, key: str, cursor: str | None) -> _Read:
@@ -117,7 +119,7 @@ def _read(session: Any, actor: Any, key: str, cursor: str | None) -> _Read:
         usage_log.list_usage(session, actor, customer=key, limit=EVENTS).items,
         subscriptions.list_subscriptions(session, actor, key),
         done,
-        plans.names_of_plans(session, actor, deeds.plans_in(done)),
+        audit_names.names_of(session, actor, audit_words.ids_in(done)),
     )
 
 
@@ -138,7 +140,17 @@ def _show(state: CustomerState, read: _Read, zone: ZoneInfo) -> None:
     state.rows = [invoice_item(invoice) for invoice in read.invoices.items]
     state.events = [_event(event, zone) for event in read.events]
     state.history = _history(read.history, read.used.period_start)
-    state.deeds = [deeds.deed_item(each, read.plan_names, zone) for each in read.deeds]
+    state.deeds = [_deed(each, read.names, zone) for each in read.deeds]
+
+
+def _deed(row: audit_log.AuditRow, names: dict[str, Named], zone: ZoneInfo) -> DeedItem:
+    return DeedItem(
+        at=text.moment(row.at, zone),
+        at_utc=text.moment_utc(row.at),
+        who=audit_words.who(row, names).name,
+        what=audit_words.action(row.action),
+        details=", ".join(f"{each.name}: {each.value}" for each in audit_words.details(row, names)),
+    )
 
 
 def _header(read: _Read, zone: ZoneInfo) -> CustomerHeader:

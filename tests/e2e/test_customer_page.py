@@ -82,7 +82,7 @@ def test_what_is_used_and_what_it_will_cost(signed_in: Page, site: Site) -> None
         "1,530 used − 1,000 included = 530 × $0.0125 = $6.625 → $6.63",
         "$35.63",
         "first-event",
-        "Made the customer",
+        "Customer created",
     ):
         expect(page.get_by_role("main")).to_contain_text(words)
     expect(page.get_by_role("link", name="All usage")).to_have_attribute("href", f"/usage?customer={key}")
