@@ -9,7 +9,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from billing_app import embedded
 from billing_app.provision import create_database, urls_of
@@ -74,10 +74,10 @@ def _named(address: str) -> str:
 
 def _take(page: Page, name: str) -> None:
     # Nothing is loading any more, and what came has been drawn.
-    page.wait_for_function("!document.querySelector('.animate-pulse')")
+    expect(page.locator(".animate-pulse")).to_have_count(0)
     page.wait_for_timeout(500)
     page.screenshot(path=FOLDER / f"{name}.png", full_page=True)
-    print(f"{name}.png")
+    print(f"{name}.png", flush=True)
 
 
 if __name__ == "__main__":
