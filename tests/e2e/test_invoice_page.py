@@ -217,9 +217,11 @@ def test_the_days_turn_over_to_their_numbers(signed_in: Page) -> None:
 def test_the_pdf_and_what_is_printed(signed_in: Page) -> None:
     page = signed_in
     page.goto(f"/invoices/{ACME_OCTOBER}")
-    href = page.get_by_role("link", name="PDF").get_attribute("href")
-    assert href
-    assert page.request.get(href).body().startswith(b"%PDF")
+    pdf = page.get_by_role("link", name="PDF")
+    assert page.request.get(pdf.get_attribute("href") or "").body().startswith(b"%PDF")
+    with page.context.expect_event("request", lambda sent: sent.url.endswith(f"/{ACME_OCTOBER}.pdf")):
+        pdf.click()
+    page.bring_to_front()
     page.emulate_media(media="print")
     expect(sheet(page)).to_be_visible()
     expect(page.get_by_text("Content SHA-256")).to_be_visible()

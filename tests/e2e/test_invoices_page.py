@@ -123,9 +123,9 @@ def test_the_file_has_what_the_list_shows(signed_in: Page, site: Site) -> None:
     invoiced(site, "filed", APRIL, MAY)
     signed_in.goto("/invoices?search=filed&period=2026-05")
     expect(rows(signed_in)).to_have_count(1)
-    href = signed_in.get_by_role("link", name="CSV").get_attribute("href")
-    assert href
-    lines = list(csv.DictReader(io.StringIO(signed_in.request.get(href).text())))
+    with signed_in.expect_download() as started:
+        signed_in.get_by_role("link", name="CSV").click()
+    lines = list(csv.DictReader(io.StringIO(started.value.path().read_text())))
     assert [line["number"] for line in lines] == ["FILED-0002"]
 
 

@@ -19,7 +19,11 @@ def link(text: Any, href: Text, class_name: str = classes.LINK, **props: Any) ->
 
 
 def file_link(
-    label: Text, href: Text, class_name: str = classes.BUTTON, icon_name: str = "download", **props: Any
+    label: Text | rx.Component,
+    href: Text,
+    class_name: str = classes.BUTTON,
+    icon_name: str = "download",
+    **props: Any,
 ) -> rx.Component:
     """A file to be saved. The browser fetches it: the router, which `rx.el.a` is too, would look for a page."""
     return link(

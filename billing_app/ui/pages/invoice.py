@@ -55,11 +55,11 @@ def _actions() -> rx.Component:
             _neighbour("Previous", "chevron-left", sheet.previous_number, sheet.previous_href),
             _neighbour("Next", "chevron-right", sheet.next_number, sheet.next_href),
             action_button("Print", "print", "printer", icon_only_when_narrow=True),
-            rx.el.a(
-                icon("file-down"),
-                rx.el.span("PDF", class_name="max-sm:sr-only"),
-                href=sheet.pdf_href,
-                class_name=classes.BUTTON,
+            link(
+                rx.fragment(icon("file-down"), rx.el.span("PDF", class_name="max-sm:sr-only")),
+                sheet.pdf_href,
+                classes.BUTTON,
+                reload_document=True,
                 custom_attrs={"target": "_blank", "rel": "noopener"},
             ),
             record_button(),

@@ -8,7 +8,7 @@ from billing_app.state.invoice_runs import InvoiceRunsState
 from billing_app.state.invoices import GENERATE, InvoicesState
 from billing_app.state.rows.invoices import InvoiceItem, TotalItem
 from billing_app.ui import classes
-from billing_app.ui.components.basics import by_phase, icon, link, notice, payment_badge
+from billing_app.ui.components.basics import by_phase, file_link, icon, link, notice, payment_badge
 from billing_app.ui.components.buttons import button, writers_only
 from billing_app.ui.components.dialogs import form_dialog
 from billing_app.ui.components.fields import FormOf, select_field, suggest_field
@@ -67,13 +67,10 @@ def invoices() -> rx.Component:
 
 def _actions() -> rx.Component:
     return rx.el.div(
-        rx.el.a(
-            icon("download"),
+        file_link(
             rx.el.span("CSV", class_name="max-sm:sr-only"),
-            href=InvoicesState.csv_href,
+            InvoicesState.csv_href,
             title="These invoices as a CSV file",
-            class_name=classes.BUTTON,
-            custom_attrs={"download": ""},
         ),
         writers_only(
             button("Generate one", "file-plus-2", on_click=InvoicesState.open_generate),
