@@ -12,6 +12,8 @@ from billing_app import building
 from tests.e2e.business import ADMIN, PASSWORD
 from tests.e2e.conftest import Site, serving
 
+FIRST_PAGE_GZIP_BYTES_MAX = 310_000
+
 
 def test_the_same_build_works_at_another_host_and_port(site: Site, browser: Browser, tmp_path: Path) -> None:
     built = building.ensure_built()
@@ -80,3 +82,8 @@ def test_foreign_origins_get_no_cors_and_no_write(site: Site) -> None:
         assert (refused.status_code, refused.json()["code"]) == (403, "foreign_origin")
         assert client.delete("/api/v1/auth/session").status_code == 403
         assert client.delete("/api/v1/auth/session", headers={"Origin": site.url}).status_code == 204
+
+
+def test_the_first_page_loads_within_its_budget() -> None:
+    # Compressed, with the charts of the dashboard; the build prints it.
+    assert building.ensure_built().first_page_gzip_bytes < FIRST_PAGE_GZIP_BYTES_MAX
