@@ -60,7 +60,7 @@ def _take_all(browser: Browser, url: str, kind: str, account: tuple[str, str], p
             page.get_by_label("Email").fill(account[0])
             page.get_by_label("Password").fill(account[1])
             page.get_by_role("button", name="Sign in").click()
-            page.get_by_role("navigation").first.wait_for(state="attached")
+            page.locator("#content").wait_for()
             for address in pages:
                 page.goto(address)
                 page.locator("main").wait_for()
