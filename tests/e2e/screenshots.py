@@ -20,7 +20,7 @@ from tests.e2e.conftest import BROWSER_FLAGS, serving
 FOLDER = Path(__file__).parents[2] / "screenshots"
 FIRST_ADMIN = ("admin@example.com", "seven quiet lighthouses")
 PAGES = ["/", "/customers", "/plans", "/usage", "/invoices", "/verify", "/audit", "/settings", "/users"]
-OF_THE_DEMO = ["/customers/clover", "/invoices/CLOVER-0009?line=2"]
+OF_THE_DEMO = ["/customers/clover", "/invoices/CLOVER-0005?line=2"]
 THEMES = ("light", "dark")
 WIDTHS = (1440, 390)
 
