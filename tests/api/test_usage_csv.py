@@ -23,6 +23,7 @@ from billing_app.services.usage import UsageReport, record_usage_batch
 from tests.api.conftest import ClientOf
 from tests.conftest import Clock
 from tests.factories import make_customer, make_invoice, record
+from tests.state.loops import in_a_loop
 
 PATH = "/api/v1/usage.csv"
 COLUMNS = [
@@ -175,7 +176,7 @@ def send(response: CsvFile, *, until: int, fetched: list[int]) -> list[int]:
         await response({"type": "http", "asgi": {"spec_version": "2.4"}}, wait, take)
 
     with pytest.raises(ClientDisconnect):
-        anyio.run(run)
+        in_a_loop(run())
     return ahead
 
 
@@ -207,7 +208,7 @@ def test_who_goes_away_gives_the_connection_back(
 
             await response({"type": "http", "asgi": {"spec_version": "2.0"}}, receive, send_nothing)
 
-    anyio.run(run)
+    in_a_loop(run())
     assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
@@ -226,7 +227,7 @@ def test_the_database_keeps_what_has_not_been_asked_for(
     async def run() -> None:
         await response({"type": "http", "asgi": {"spec_version": "2.4"}}, None, look)
 
-    anyio.run(run)
+    in_a_loop(run())
     assert 1 in fetching
 
 
@@ -242,5 +243,5 @@ def test_an_export_is_of_one_moment(watched: list[int], admin: Actor, database: 
     async def run() -> None:
         await response({"type": "http", "asgi": {"spec_version": "2.4"}}, None, take)
 
-    anyio.run(run)
+    in_a_loop(run())
     assert b"".join(body).count(b"\n") == 1_001

@@ -25,6 +25,7 @@ from tests.api.test_limits import CHUNKED, Asked, endless, pieces
 from tests.billing.shop import Shop
 from tests.billing.test_flights import FLIGHTS, open_accounts
 from tests.conftest import Clock
+from tests.state.loops import in_own_loop
 
 IMPORTS = "/api/v1/usage/imports"
 HEADER = "customer,idempotency_key,quantity,occurred_at\n"
@@ -32,11 +33,6 @@ MOMENT = "2026-11-10T00:00:00Z"
 EVENTS = 45_000
 CSV = {"Content-Type": "text/csv"}
 GZIP = {"Content-Type": "application/gzip"}
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture
@@ -172,8 +168,6 @@ def test_who_may(shop: Shop, client_of: ClientOf, api: FastAPI, database: Databa
 class TestAsItComes:
     """The body piece by piece, by way of ASGI itself."""
 
-    pytestmark = pytest.mark.anyio
-
     @pytest.fixture
     def head(self, client: TestClient) -> tuple[tuple[str, str], ...]:
         return (
@@ -188,6 +182,7 @@ class TestAsItComes:
 
         return await Asked().ask(there, receive, *head)
 
+    @in_own_loop
     async def test_a_file_larger_than_any_other_body(
         self, api: FastAPI, head: Any, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -196,6 +191,7 @@ class TestAsItComes:
         sent = await self.ask(api, pieces(*[bytes(300_000)] * 10), head)
         assert (sent.status, stored(database)) == (202, (1, 3_000_000))
 
+    @in_own_loop
     async def test_no_more_is_read_than_is_stored(
         self, api: FastAPI, head: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -220,6 +216,7 @@ class TestAsItComes:
         assert len(ahead) == 9
         assert max(ahead) < PART_BYTES_MAX
 
+    @in_own_loop
     async def test_a_file_that_stops_halfway_leaves_nothing(
         self, api: FastAPI, head: Any, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -227,6 +224,7 @@ class TestAsItComes:
         sent = await self.ask(api, pieces(bytes(2_000_000), ends=False), head)
         assert (sent.status, sent.code, stored(database)) == (408, "request_timeout", (0, 0))
 
+    @in_own_loop
     async def test_who_goes_away_halfway_leaves_nothing(
         self, api: FastAPI, head: Any, database: Database, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -242,6 +240,7 @@ class TestAsItComes:
         assert (sent.status, stored(database), caplog.records) == (400, (0, 0), [])
         assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
+    @in_own_loop
     async def test_a_file_without_end(
         self, api: FastAPI, head: Any, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -249,6 +248,7 @@ class TestAsItComes:
         sent = await self.ask(api, endless(bytes(1_000_000)), head)
         assert (sent.status, sent.code, sent.read, stored(database)) == (413, "too_large", 4_000_000, (0, 0))
 
+    @in_own_loop
     async def test_nobody_is_answered_before_a_byte_is_read(self, api: FastAPI, database: Database) -> None:
         sent = await self.ask(api, endless(b"x"), (("content-type", "text/csv"), CHUNKED))
         assert (sent.status, sent.read, stored(database)) == (401, 0, (0, 0))

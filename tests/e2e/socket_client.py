@@ -10,7 +10,7 @@ from simple_websocket import Client, ConnectionClosed, ConnectionError
 
 NAMESPACE = "/_event"
 QUIET_SECONDS = 0.6
-ANSWER_SECONDS_MAX = 20
+ANSWER_SECONDS_MAX = 60
 
 
 class Refused(Exception):
