@@ -21,7 +21,8 @@ P = ParamSpec("P")
 Result = TypeVar("Result")
 
 # Serialization failure and deadlock: the database undid the transaction and asks for another try.
-_RETRYABLE = {"40001", "40P01"}
+# So it did when it says that it ended the connection, as at its restart: not so one that just broke.
+_RETRYABLE = {"40001", "40P01", "57P01"}
 _TRIES_MAX = 8
 # How long after its last use a connection is taken for good without asking.
 _TRUSTED_SECONDS = 1.0
@@ -119,7 +120,7 @@ def _refuse_lost(connection: psycopg.Connection[Any], record: Any, _proxy: Any) 
 
 
 def is_retryable(error: Exception) -> bool:
-    """Whether the transaction failed only because of others running at the same time."""
+    """Whether the database undid the transaction for no fault of its own, and it may be tried again."""
     return _sqlstate(error) in _RETRYABLE
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,6 +18,9 @@ from billing_app.domain.actor import Actor, Role
 from billing_app.migrations import migrate
 from billing_app.provision import OWNER_ROLE, Urls, create_database, urls_of
 from billing_app.services import passwords
+
+# In the background a shell has its children ignore Ctrl-C, which some tests send to theirs.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _TEMPLATE = "template_tallybook"
 _numbers = itertools.count(1)

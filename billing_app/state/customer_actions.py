@@ -14,7 +14,6 @@ from billing_app.jobs.invoicing import generate_invoice
 from billing_app.services import closing, customers, plans, previews, subscriptions, usage
 from billing_app.services.usage import UsageReport
 from billing_app.state import address, text
-from billing_app.state.browser import browser
 from billing_app.state.choices import months_around, plan_options, typed_plan
 from billing_app.state.customer import CustomerState
 from billing_app.state.forms import (
@@ -123,13 +122,13 @@ class CustomerActions(rx.State):
 
     @rx.event
     async def open_cancel(self) -> Any:
-        """Ask from which month on the subscription ends, in place of any dialog that offered it."""
+        """Ask from which month on the subscription ends."""
         it, _, this_month = await call(self, _offer, _key(self))
         self.months = months_around(this_month, 0, MONTHS_AHEAD)
         start = {"effective_from": label(next_period(this_month))}
         hidden = {"key": it.key, "version": it.version}
         title = f"Cancel the subscription of {it.name}?"
-        return [browser("closeDialog"), opened(self, CANCEL, title, start=start, hidden=hidden)]
+        return opened(self, CANCEL, title, start=start, hidden=hidden)
 
     @rx.event
     async def cancel(self, form: dict[str, Any]) -> Any:

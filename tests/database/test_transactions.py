@@ -47,6 +47,18 @@ def test_what_failed_only_because_of_others_is_tried_again(
     assert database.run(SYSTEM, work) == 3
 
 
+def test_what_the_database_ended_as_at_its_restart_is_done_again(database: Database) -> None:
+    tries: list[int] = []
+
+    def work(session: Session) -> int:
+        tries.append(1)
+        if len(tries) == 1:
+            session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        return len(tries)
+
+    assert database.run(SYSTEM, work) == 2
+
+
 @pytest.mark.parametrize("ask", [through_the_session, through_a_driver_cursor])
 def test_anything_else_is_not_tried_again(database: Database, ask: Ask) -> None:
     tries: list[int] = []

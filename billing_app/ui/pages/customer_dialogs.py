@@ -53,6 +53,8 @@ def _suspend() -> rx.Component:
                 "Cancel the subscription instead",
                 "calendar-x",
                 on_click=CustomerActions.open_cancel,
+                # The next one in place of this one, which would be drawn with its title.
+                custom_attrs={"data-action": "close-dialog"},
             ),
             class_name="flex flex-col items-start gap-2 rounded-md border border-line bg-sunken px-3 py-3 text-sm"
             " text-soft",
