@@ -19,8 +19,23 @@ from tests.e2e.conftest import BROWSER_FLAGS, serving
 
 FOLDER = Path(__file__).parents[2] / "screenshots"
 FIRST_ADMIN = ("admin@example.com", "seven quiet lighthouses")
-PAGES = ["/", "/customers", "/plans", "/usage", "/invoices", "/verify", "/audit", "/settings", "/users"]
-OF_THE_DEMO = ["/customers/clover", "/invoices/CLOVER-0005?line=2"]
+PAGES = [
+    "/", "/customers", "/plans", "/usage", "/usage/imports", "/invoices", "/verify", "/audit",
+    "/settings", "/settings/account", "/settings/tokens", "/users", "/nowhere",
+]  # fmt: skip
+OF_THE_DEMO = ["/customers/clover", "/invoices/CLOVER-0005?line=2", "/invoices?status=overdue"]
+# The dialogs, by the page and the button that opens them.
+DIALOGS = [
+    ("/customers", "New customer"),
+    ("/customers/clover", "Record usage"),
+    ("/customers/clover", "Edit"),
+    ("/plans", "New plan"),
+    ("/usage", "Record usage"),
+    ("/invoices", "Run a month"),
+    ("/invoices", "Generate invoice"),
+    ("/settings/tokens", "New token"),
+    ("/users", "Invite somebody"),
+]
 THEMES = ("light", "dark")
 WIDTHS = (1440, 390)
 
@@ -65,6 +80,11 @@ def _take_all(browser: Browser, url: str, kind: str, account: tuple[str, str], p
                 page.goto(address)
                 page.locator("main").wait_for()
                 _take(page, f"{kind}-{theme}-{width}-{_named(address)}")
+            for address, button in DIALOGS if kind == "demo" else []:
+                page.goto(address)
+                page.get_by_role("button", name=button, exact=True).first.click()
+                page.get_by_role("dialog").wait_for()
+                _take(page, f"{kind}-{theme}-{width}-{_named(address)}-{_named(button)}", full=False)
             context.close()
 
 
@@ -72,11 +92,19 @@ def _named(address: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", address.lower()).strip("-") or "dashboard"
 
 
-def _take(page: Page, name: str) -> None:
+# A chart takes the width of its frame some moments after it was drawn.
+_CHARTS_FIT = """() => [...document.querySelectorAll("[data-drawing]")].every((frame) => {
+  const chart = frame.querySelector("svg.recharts-surface")
+  return !frame.clientWidth || (chart && Math.abs(chart.clientWidth - frame.clientWidth) < 2)
+})"""
+
+
+def _take(page: Page, name: str, *, full: bool = True) -> None:
     # Nothing is loading any more, and what came has been drawn.
     expect(page.locator(".animate-pulse")).to_have_count(0)
     page.wait_for_timeout(500)
-    page.screenshot(path=FOLDER / f"{name}.png", full_page=True)
+    page.wait_for_function(_CHARTS_FIT)
+    page.screenshot(path=FOLDER / f"{name}.png", full_page=full)
     print(f"{name}.png", flush=True)
 
 

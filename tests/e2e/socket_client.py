@@ -48,10 +48,10 @@ class Socket:
         }
         self._client.send(f"42{NAMESPACE},{json.dumps(['event', event])}")
 
-    def heard(self) -> str:
+    def heard(self, quiet_seconds: float = QUIET_SECONDS) -> str:
         """All that comes until the server has been quiet for a while."""
         messages: list[str] = []
-        while (message := self._client.receive(timeout=QUIET_SECONDS)) is not None:
+        while (message := self._client.receive(timeout=quiet_seconds)) is not None:
             if message == "2":
                 self._client.send("3")
             messages.append(str(message))

@@ -47,7 +47,9 @@ def call_all(socket: Socket) -> str:
             if arguments:
                 for value in WRONG:
                     socket.send(name, dict.fromkeys(arguments, value), path)
-        heard.append(socket.heard())
+        # What is answered later is heard with the next one's.
+        heard.append(socket.heard(quiet_seconds=0.05))
+    heard.append(socket.heard(quiet_seconds=3))
     return "\n".join(heard)
 
 
