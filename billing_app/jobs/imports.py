@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from sqlmodel import Session
 
 from billing_app.db import Database
 from billing_app.domain.actor import Actor, Permission
 from billing_app.errors import Invalid
 from billing_app.jobs.usage_csv import read_batches
+from billing_app.services import audit
 from billing_app.services.access import require
-from billing_app.services.usage import record_usage_batch
+from billing_app.services.usage import BatchResult, Unreadable, UsageReport, record_usage_of_file
 from billing_app.services.usage_imports import RefusedRow
 
 
@@ -38,7 +41,8 @@ def import_usage(
     """Records the file's events, each once however often it is imported; plain CSV or gzip.
 
     One transaction for each batch of `read_batches`; killed and started again, the rows recorded
-    are duplicates. Raises Invalid (`file`) when the file as a whole can't be read.
+    are duplicates. The audit log has one entry, of the transaction that recorded the first of them:
+    killed at any point, nothing was recorded without one. Raises Invalid (`file`) when the file as a whole can't be read.
     """
     require(actor, Permission.RECORD_USAGE)
     summary = ImportSummary()
@@ -48,7 +52,7 @@ def import_usage(
         raise Invalid("file", f"can't be read: {error.strerror}") from error
     with raw:
         for batch in read_batches(raw):
-            outcome = database.call(actor, record_usage_batch, batch.reports)
+            outcome = database.call(actor, _record, batch.reports, "" if summary.recorded else path.name)
             summary.rows += len(batch.reports)
             summary.recorded += outcome.recorded
             summary.duplicates += outcome.duplicates
@@ -59,3 +63,13 @@ def import_usage(
             summary.bytes_read = raw.tell()
             on_progress(summary)
     return summary
+
+
+def _record(
+    session: Session, actor: Actor, reports: Sequence[UsageReport | Unreadable], file_name: str
+) -> BatchResult:
+    """Records a batch; with a file's name it is the first, and tells of the file when it records anything."""
+    outcome = record_usage_of_file(session, actor, reports)
+    if file_name and outcome.recorded:
+        audit.record(session, actor, "usage.file_imported", "usage", file_name=file_name)
+    return outcome

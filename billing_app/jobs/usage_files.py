@@ -22,7 +22,7 @@ from billing_app.errors import Conflict, Invalid
 from billing_app.jobs.alone import only_one
 from billing_app.jobs.usage_csv import Batch, read_batches
 from billing_app.services.access import require
-from billing_app.services.usage import BatchResult, judge_usage_batch, record_usage_batch
+from billing_app.services.usage import BatchResult, judge_usage_batch, record_usage_of_file
 from billing_app.services.usage_import_files import read_part, store_file
 from billing_app.services.usage_imports import (
     Chunk,
@@ -110,7 +110,7 @@ def _import(database: Database, worker: Actor, row: UsageImportRow, on_progress:
     file = _File(database, worker, row)
 
     def record(session: Session, actor: Actor, batch: Batch) -> Chunk:
-        chunk = _chunk(batch, file, record_usage_batch(session, actor, batch.reports))
+        chunk = _chunk(batch, file, record_usage_of_file(session, actor, batch.reports))
         count_chunk(session, actor, row.import_id, "importing", chunk)
         return chunk
 

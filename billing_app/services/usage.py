@@ -151,10 +151,7 @@ def record_usage_batch(
 
     At most 10,000 rows (Invalid beyond). Within the batch the first row of a key stands.
     """
-    require(actor, Permission.RECORD_USAGE)
-    if len(reports) > BATCH_MAX:
-        raise _too_large()
-    outcome, _ = _record(session, actor, reports)
+    outcome = record_usage_of_file(session, actor, reports)
     if outcome.recorded:
         audit.record(
             session, actor, "usage.batch_recorded", "usage",
@@ -162,6 +159,16 @@ def record_usage_batch(
             conflicts=outcome.conflicts, rejected=outcome.rejected,
         )  # fmt: skip
     return outcome
+
+
+def record_usage_of_file(
+    session: Session, actor: Actor, reports: Sequence[UsageReport | Unreadable]
+) -> BatchResult:
+    """As `record_usage_batch`, for one of a file's batches: the audit log has one entry for all of them."""
+    require(actor, Permission.RECORD_USAGE)
+    if len(reports) > BATCH_MAX:
+        raise _too_large()
+    return _record(session, actor, reports)[0]
 
 
 def judge_usage_batch(

@@ -23,6 +23,7 @@ _ACTIONS = {
     "token.created": "API token created",
     "token.revoked": "API token revoked",
     "usage.batch_recorded": "Usage recorded",
+    "usage.file_imported": "File of usage imported",
     "user.other_sessions_ended": "All other sessions ended",
     "user.password_reset": "One-time password made",
     "user.session_ended": "Session ended",

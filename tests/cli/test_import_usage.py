@@ -13,6 +13,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from billing_app.db import Database
+from billing_app.domain.actor import SYSTEM
+from billing_app.jobs import usage_csv
+from billing_app.jobs.imports import ImportSummary, import_usage
 from billing_app.provision import Urls
 from tests.billing.shop import Shop
 from tests.cli.command import run_billing
@@ -127,6 +131,34 @@ def test_a_header_alone_is_fine_and_columns_come_in_any_order(importer: Importer
     shuffled = "occurred_at,quantity,customer,idempotency_key\r\n2025-10-01T00:00:00Z,1,acme,a\r\n\r\n"
     assert counts(importer("\ufeff" + shuffled, "--json")) == (1, 1, 0, 0, 0)
     assert counts(importer(gzip.compress(shuffled.encode()), "--json")) == (1, 0, 1, 0, 0)
+
+
+def test_a_file_of_many_batches_has_one_entry_in_the_audit_log(
+    database: Database, shop: Shop, tmp_path: Path, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage_csv, "BATCH_MAX", 10)
+    shop.customer("acme", start="2026-10")
+    path = tmp_path / "november.csv"
+    header = "customer,idempotency_key,quantity,occurred_at\n"
+    path.write_text(header + "".join(f"acme,k{n},1,2026-11-01T00:00:00Z\n" for n in range(35)))
+
+    def kill_after_two(summary: ImportSummary) -> None:
+        if summary.recorded == 20:
+            raise KeyboardInterrupt
+
+    def entries() -> list[tuple[object, ...]]:
+        return owner.execute(
+            "SELECT action, details->>'file_name' FROM audit_entry WHERE subject = 'usage'"
+        ).fetchall()
+
+    with pytest.raises(KeyboardInterrupt):
+        import_usage(database, SYSTEM, path, on_progress=kill_after_two)
+    told = ("usage.file_imported", "november.csv")
+    assert entries() == [told]
+    assert import_usage(database, SYSTEM, path).recorded == 15
+    assert entries() == [told, told]
+    assert import_usage(database, SYSTEM, path).recorded == 0
+    assert entries() == [told, told]
 
 
 def test_acknowledged_and_then_killed_is_there(shop: Shop, urls: Urls, owner: psycopg.Connection) -> None:

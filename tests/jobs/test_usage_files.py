@@ -75,6 +75,20 @@ class Killed(Exception):
     pass
 
 
+def told(owner: psycopg.Connection, usage_import: str) -> list[tuple[object, ...]]:
+    """What the audit log says was recorded of a file: how it ended, and the counts.
+
+    That it came in and was started are deeds of their own.
+    """
+    assert not owner.execute("SELECT FROM audit_entry WHERE subject = 'usage'").fetchall()
+    return owner.execute(
+        "SELECT split_part(action, '.', 2), (details->>'recorded')::int, (details->>'duplicates')::int,"
+        " (details->>'conflicts')::int, (details->>'rejected')::int FROM audit_entry"
+        " WHERE subject = %s AND action NOT IN ('usage_import.stored', 'usage_import.started')",
+        [usage_import],
+    ).fetchall()
+
+
 def test_the_check_says_what_the_import_does_and_records_nothing(
     files: Files, owner: psycopg.Connection
 ) -> None:
@@ -146,6 +160,8 @@ time.sleep(600)
     done = files.now(started)
     assert counts(done) == ("done", 35, 34, 0, 0, 1)
     assert (done.bytes_read, files.lines_refused(done), events(owner)) == (done.size_bytes, [14], 34)
+    go_on_importing(files.database)
+    assert told(owner, started.public_id) == [("done", 34, 0, 0, 1)]
 
 
 def test_whoever_lost_its_lock_records_and_counts_nothing_more(files: Files) -> None:
@@ -181,8 +197,7 @@ def test_of_several_one_imports(files: Files, database: Database, owner: psycopg
         worker.stop()
         worker.join()
     assert [counts(files.now(each)) for each in started] == [("done", 35, 35, 0, 0, 0)] * 2
-    chunks = owner.execute("SELECT count(*) FROM audit_entry WHERE action = 'usage.batch_recorded'")
-    assert chunks.fetchone() == (8,)
+    assert [told(owner, each.public_id) for each in started] == [[("done", 35, 0, 0, 0)]] * 2
 
 
 def test_one_that_is_taken_is_passed_over(files: Files, database: Database, admin: Actor) -> None:
@@ -214,6 +229,7 @@ def test_cancelled_between_two_chunks(files: Files, owner: psycopg.Connection) -
     cancelled = files.now(started)
     assert counts(cancelled) == ("cancelled", 10, 10, 0, 0, 0)
     assert (events(owner), parts(owner)) == (10, 0)
+    assert told(owner, started.public_id) == [("cancelled", 10, 0, 0, 0)]
     assert cancelled.finished_at
     with refused("import_not_checked"):
         files.database.call(files.actor, start_import, started.public_id)
@@ -223,7 +239,7 @@ def test_cancelled_while_a_chunk_is_recorded_that_chunk_is_not(
     files: Files, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = files.started(HEADER + good_rows(35))
-    record = usage_files.record_usage_batch
+    record = usage_files.record_usage_of_file
     chunks = []
 
     def cancel_meanwhile(*arguments: object) -> object:
@@ -232,7 +248,7 @@ def test_cancelled_while_a_chunk_is_recorded_that_chunk_is_not(
             files.database.call(files.actor, cancel_import, started.public_id)
         return outcome
 
-    monkeypatch.setattr(usage_files, "record_usage_batch", cancel_meanwhile)
+    monkeypatch.setattr(usage_files, "record_usage_of_file", cancel_meanwhile)
     go_on_importing(files.database)
     assert counts(files.now(started)) == ("cancelled", 10, 10, 0, 0, 0)
     assert events(owner) == 10
@@ -278,14 +294,14 @@ def test_a_long_import_holds_up_no_other_work(
     files: Files, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, go_on = Event(), Event()
-    record = usage_files.record_usage_batch
+    record = usage_files.record_usage_of_file
 
     def slowly(*arguments: object) -> object:
         begun.set()
         go_on.wait(60)
         return record(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(usage_files, "record_usage_batch", slowly)
+    monkeypatch.setattr(usage_files, "record_usage_of_file", slowly)
     started = files.started(HEADER + good_rows(5))
     background.start(database)
     assert begun.wait(60)
