@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import func, text
 from sqlmodel import Session, col, or_, select, tuple_, update
@@ -16,7 +17,7 @@ from billing_app.models import UserAccount, UserSession
 from billing_app.services import audit, fields, passwords
 from billing_app.services.access import require
 from billing_app.services.ids import public_id
-from billing_app.services.paging import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
+from billing_app.services.paging import LIMIT_DEFAULT, Page, check_limit, decode_sorted, page_of
 from billing_app.services.uniques import refused_as
 
 
@@ -25,6 +26,26 @@ class UserStatus(StrEnum):
 
     ACTIVE = "active"
     DISABLED = "disabled"
+
+
+class UserSort(StrEnum):
+    """What users are listed by; with a minus the other way round."""
+
+    NAME = "name"
+    NAME_DOWN = "-name"
+    ROLE = "role"
+    ROLE_DOWN = "-role"
+    SIGNED_IN = "signed_in"
+    SIGNED_IN_DOWN = "-signed_in"
+
+
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+# Each order's key, and the type of that in a cursor.
+_ORDERS: dict[str, tuple[Any, type[str | datetime]]] = {
+    "name": (func.lower(UserAccount.name), str),
+    "role": (col(UserAccount.role), str),
+    "signed_in": (func.coalesce(UserAccount.last_sign_in_at, _NEVER), datetime),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,13 +238,21 @@ def list_users(
     search: str | None = None,
     role: str | None = None,
     status: str | None = None,
+    sort: str = UserSort.NAME,
     limit: int = LIMIT_DEFAULT,
     cursor: str | None = None,
 ) -> Page[UserRow]:
-    """The users by name, a page at a time; `search` is looked for in name and email, whatever its case."""
+    """The users in an order, a page at a time; `search` is looked for in name and email, whatever its case.
+
+    Who never signed in comes before all who did. A cursor is good for its own order.
+    """
     require(actor, Permission.ADMINISTER)
-    name = func.lower(UserAccount.name)
-    query = select(UserAccount, name).order_by(name, col(UserAccount.user_id)).limit(check_limit(limit) + 1)
+    sorting = fields.choice("sort", sort, UserSort)
+    key, kind = _ORDERS[sorting.removeprefix("-")]
+    is_down = sorting.startswith("-")
+    order = [key, col(UserAccount.user_id)]
+    query = select(UserAccount, key).order_by(*(each.desc() if is_down else each for each in order))
+    query = query.limit(check_limit(limit) + 1)
     if search:
         wanted = fields.line("search", search, at_most=fields.NAME_MAX, required=False)
         query = query.where(
@@ -236,11 +265,11 @@ def list_users(
         query = query.where(col(UserAccount.role) == fields.choice("role", role, Role))
     if status:
         query = query.where(col(UserAccount.status) == fields.choice("status", status, UserStatus))
-    after = decode_cursor(cursor, str, int)
+    after = decode_sorted(cursor, sorting, kind, int)
     if after:
-        query = query.where(tuple_(name, col(UserAccount.user_id)) > tuple_(*after))
+        query = query.where(tuple_(*order) < tuple_(*after) if is_down else tuple_(*order) > tuple_(*after))
     found = session.exec(query).all()
-    page = page_of(found, limit, lambda row: (row[1], row[0].user_id or 0))
+    page = page_of(found, limit, lambda row: (sorting, row[1], row[0].user_id or 0))
     return Page(tuple(as_row(user) for user, _ in page.items), page.next_cursor)
 
 

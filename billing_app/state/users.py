@@ -13,7 +13,7 @@ from billing_app.state import text
 from billing_app.state.browser import browser
 from billing_app.state.errors import LOADING, loading
 from billing_app.state.forms import Form, Sent, opened, submitting, typed, typed_number
-from billing_app.state.lists import Pages, asked
+from billing_app.state.lists import Pages, Sorting, asked
 from billing_app.state.rows.people import PersonItem
 from billing_app.state.session import ROLE_LABELS, SessionState, authenticated, call, viewer_zone
 
@@ -29,6 +29,7 @@ class UsersState(rx.State):
     problem: str = ""
     rows: rx.Field[list[PersonItem]] = rx.field(default_factory=list)
     pages: Pages = Pages()
+    heads: rx.Field[dict[str, Sorting]] = rx.field(default_factory=dict)
     form: Form = Form()
     # Whose one-time password is on the screen; the password itself is in no state.
     whose: str = ""
@@ -37,7 +38,7 @@ class UsersState(rx.State):
     @rx.event
     async def load(self) -> None:
         """Show the page that the address names."""
-        listing = asked(self, "/users", "search", "role", "status")
+        listing = asked(self, "/users", "search", "role", "status", "sort")
         async with loading(self):
             who = await authenticated(self)
             page = await call(
@@ -46,12 +47,16 @@ class UsersState(rx.State):
                 search=listing.get("search"),
                 role=listing.get("role"),
                 status=listing.get("status"),
+                sort=listing.get("sort") or "name",
                 limit=ROWS,
                 cursor=listing.cursor,
             )
             zone = viewer_zone(self)
             self.rows = [_person(user, who.user.user_id, zone) for user in page.items]
             self.pages = listing.pages(page.next_cursor)
+            self.heads = listing.sorting(
+                ("name", "role", "signed_in"), default="name", largest_first=("signed_in",)
+            )
 
     @rx.event
     async def open_invite(self) -> Any:

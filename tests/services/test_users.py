@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
 
 from billing_app.db import Database
@@ -241,18 +242,49 @@ def test_users_are_found_by_name_email_role_and_status(database: Database, admin
             found(**asked)
 
 
-def test_users_are_listed_by_name_in_pages(database: Database, admin: Actor) -> None:
-    for name in ("beth", "Adam", "carl", "Adam"):
-        make_user(database, name=name)
+def listed(database: Database, admin: Actor, **asked: str) -> list[str]:
+    """The names of all, read two at a time."""
     names, cursor = [], None
     while True:
         with database.transaction(admin) as session:
-            page = users.list_users(session, admin, limit=2, cursor=cursor)
+            page = users.list_users(session, admin, limit=2, cursor=cursor, **asked)
         names += [user.name for user in page.items]
         cursor = page.next_cursor
         if cursor is None:
-            break
-    assert names == ["Adam", "Adam", "beth", "carl"]
+            return names
+
+
+def test_users_are_listed_by_name_in_pages(database: Database, admin: Actor) -> None:
+    for name in ("beth", "Adam", "carl", "Adam"):
+        make_user(database, name=name)
+    assert listed(database, admin) == ["Adam", "Adam", "beth", "carl"]
+
+
+def test_users_are_sorted_by_name_role_and_last_sign_in(
+    database: Database, admin: Actor, owner: psycopg.Connection
+) -> None:
+    for name, role, signed_in in (
+        ("ann", Role.FINANCE, "2026-11-03"),
+        ("Bob", Role.ADMIN, None),
+        ("cid", Role.BILLING, "2026-11-01"),
+        ("Dee", Role.ADMIN, None),
+    ):
+        made = make_user(database, role, name=name)
+        owner.execute(
+            "UPDATE user_account SET last_sign_in_at = %s WHERE user_id = %s", (signed_in, made.user_id)
+        )
+    for sort, expected in (
+        ("name", ["ann", "Bob", "cid", "Dee"]),
+        ("role", ["Bob", "Dee", "cid", "ann"]),
+        ("signed_in", ["Bob", "Dee", "cid", "ann"]),
+    ):
+        assert listed(database, admin, sort=sort) == expected
+        assert listed(database, admin, sort=f"-{sort}") == expected[::-1]
+    with database.transaction(admin) as session:
+        by_name = users.list_users(session, admin, limit=1).next_cursor
+    for asked in ({"sort": "colour"}, {"sort": "role", "cursor": by_name}):
+        with refused("invalid"), database.transaction(admin) as session:
+            users.list_users(session, admin, **asked)
 
 
 def test_the_first_admin_is_made_on_an_empty_database_only(database: Database) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import reflex as rx
 
 from billing_app.state.errors import FORBIDDEN
@@ -15,7 +17,7 @@ from billing_app.ui.components.dialogs import confirm_dialog, form_dialog, secre
 from billing_app.ui.components.fields import FormOf, select_field, text_field
 from billing_app.ui.components.filters import filters, search_filter, select_filter
 from billing_app.ui.components.menus import menu, menu_item, menu_link
-from billing_app.ui.components.tables import column, page_links, table, table_bones
+from billing_app.ui.components.tables import column, page_links, sort_column, table, table_bones
 from billing_app.ui.layout import page
 
 _ROLES = [(str(role), label) for role, label in ROLE_LABELS.items()]
@@ -71,15 +73,16 @@ def _above() -> rx.Component:
 
 
 def _table() -> rx.Component:
+    heads: Any = UsersState.heads
     return rx.fragment(
         table(
             "Users",
             [
-                column("Name"),
+                sort_column("Name", heads["name"]),
                 column("Email", wide_only=True),
-                column("Role", wide_only=True),
+                sort_column("Role", heads["role"], wide_only=True),
                 column("Status", wide_only=True),
-                column("Last sign-in", wide_only=True),
+                sort_column("Last sign-in", heads["signed_in"], wide_only=True),
                 rx.el.th(
                     rx.el.span("Actions", class_name=classes.SCREEN_READER),
                     scope="col",
