@@ -34,6 +34,11 @@ StatusFilter = Annotated[
     PaymentStatus | Literal["outstanding"] | None,
     Query(description="As of today, in UTC; `outstanding` is whatever is not paid."),
 ]
+AgeFilter = Annotated[
+    Literal["current", "1-30", "31-60", "61-90", "over-90"] | None,
+    Query(description="What is not paid, by the days that it is past due; `current` is not due yet."),
+]
+CurrencyFilter = Annotated[Currency | None, Query(description="An ISO 4217 code.")]
 SearchFilter = Annotated[
     str | None,
     Query(max_length=200, description="The beginning of a number, or a part of a customer's name or key."),
@@ -166,11 +171,20 @@ def list_invoices(
     customer: CustomerFilter = None,
     period: PeriodFilter = None,
     status: StatusFilter = None,
+    age: AgeFilter = None,
+    currency: CurrencyFilter = None,
     search: SearchFilter = None,
 ) -> Page[InvoiceSummary]:
     """List invoices, the newest month first."""
     found = call.do(
-        invoices.list_invoices, customer=customer, period=period, status=status, search=search, **paged
+        invoices.list_invoices,
+        customer=customer,
+        period=period,
+        status=status,
+        age=age,
+        currency=currency,
+        search=search,
+        **paged,
     )
     return page_of(found, summary_of)
 
@@ -215,6 +229,8 @@ def export_invoices(
     period: PeriodFilter = None,
     customer: CustomerFilter = None,
     status: StatusFilter = None,
+    age: AgeFilter = None,
+    currency: CurrencyFilter = None,
     search: SearchFilter = None,
 ) -> CsvFile:
     """Export invoices as CSV, the newest month first.
@@ -222,11 +238,12 @@ def export_invoices(
     A name that a spreadsheet would run as a formula (it begins with `=`, `+`, `-`, `@`, a tab or a
     carriage return) has an apostrophe before it.
     """
-    parts = ["invoices", label(period) if period else None, customer, status]
+    parts = ["invoices", label(period) if period else None, customer, status, age, currency]
     name = "-".join(part for part in parts if part)
     return csv_file(
         call, f"{name}.csv", _COLUMNS, _cells,
-        invoice_exports.read_invoices, customer=customer, period=period, status=status, search=search,
+        invoice_exports.read_invoices,
+        customer=customer, period=period, status=status, age=age, currency=currency, search=search,
     )  # fmt: skip
 
 

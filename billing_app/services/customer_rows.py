@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -198,7 +197,7 @@ def select_customers(
         wanted = fields.line("search", search, at_most=fields.NAME_MAX, required=False)
         columns = ("name", "email", "key")
         conditions.append(f"({' OR '.join(f'lower({each}) LIKE lower(:pattern)' for each in columns)})")
-        values["pattern"] = f"%{like_pattern(wanted)}%"
+        values["pattern"] = f"%{fields.like_pattern(wanted)}%"
     if status:
         suspended = fields.choice("status", status, CustomerStatus) == CustomerStatus.SUSPENDED
         conditions.append(_SUSPENDED if suspended else f"NOT {_SUSPENDED}")
@@ -211,9 +210,10 @@ def select_customers(
     return Selection(conditions, values)
 
 
-def like_pattern(wanted: str) -> str:
-    """The text as LIKE finds it literally."""
-    return re.sub(r"([\\%_])", r"\\\1", wanted)
+def select_named(session: Session, name: str) -> Selection:
+    """The customers of exactly this name. For services that asked for their permission."""
+    wanted = fields.line("name", name, at_most=fields.NAME_MAX)
+    return Selection(["lower(name) = lower(:name)"], {"name": wanted, "month": period_of(now(session))})
 
 
 def _plan_ids(session: Session, named: str) -> list[int]:

@@ -28,6 +28,7 @@ from billing_app.services.customer_rows import (
     get_row,
     page_of_customers,
     select_customers,
+    select_named,
 )
 from billing_app.services.ids import public_id
 from billing_app.services.paging import LIMIT_DEFAULT, Page
@@ -44,6 +45,7 @@ __all__ = [
     "get_customer",
     "get_customer_id",
     "list_customers",
+    "list_named",
     "lock_customer",
     "propose_key",
     "update_customer",
@@ -238,6 +240,13 @@ def list_customers(
     require(actor, Permission.READ)
     chosen = select_customers(session, search=search, status=status, plan=plan, subscribed=subscribed)
     return page_of_customers(session, chosen, sort=sort, limit=limit, cursor=cursor)
+
+
+def list_named(session: Session, actor: Actor, name: str, *, limit: int) -> tuple[CustomerRow, ...]:
+    """The first customers of exactly this name, whatever its case."""
+    require(actor, Permission.READ)
+    chosen = select_named(session, name)
+    return page_of_customers(session, chosen, sort=CustomerSort.NAME, limit=limit, cursor=None).items
 
 
 def count_customers(

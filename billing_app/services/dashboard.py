@@ -16,17 +16,14 @@ from billing_app.domain.periods import next_period, previous_period
 from billing_app.models import DashboardFigures
 from billing_app.services.access import require
 from billing_app.services.figures import months_of_revenue
+from billing_app.services.invoice_filters import AGES, Age
 from billing_app.services.invoices import DayUsage
-
-# Days past due that an age begins with, and its end; 0 is not due yet.
-AGES = ((0, 0), (1, 30), (31, 60), (61, 90), (91, None))
 
 
 class Receivables(NamedTuple):
-    """What is owed on invoices past due by `days_from` to `days_to` days (None: and more); 0: not due."""
+    """What is owed on the invoices of an age."""
 
-    days_from: int
-    days_to: int | None
+    age: Age
     outstanding_minor: int
     invoices: int
 
@@ -155,7 +152,7 @@ def _currency_figures(currency: str, month: date, document: dict[str, Any]) -> C
         outstanding_invoices=outstanding.invoices,
         overdue_minor=overdue.balance_minor,
         overdue_invoices=overdue.invoices,
-        receivables=tuple(_receivables(invoices, *age) for age in AGES),
+        receivables=tuple(_receivables(invoices, age) for age in AGES),
         revenue=tuple(_revenue(currency, period, document["revenue"]) for period in months_of_revenue(month)),
         largest=tuple(
             LargestCustomer(key, name, int(invoiced_minor))
@@ -183,9 +180,9 @@ def _states(invoices: Iterable[list[Any]], chosen: Callable[[str, str, int], boo
     return _States(sum(row[0] for row in found), sum(row[1] for row in found), sum(row[2] for row in found))
 
 
-def _receivables(invoices: list[list[Any]], days_from: int, days_to: int | None) -> Receivables:
-    found = _states(invoices, lambda period, status, age: status != "paid" and age == days_from)
-    return Receivables(days_from, days_to, found.balance_minor, found.invoices)
+def _receivables(invoices: list[list[Any]], age: Age) -> Receivables:
+    found = _states(invoices, lambda _, status, days_from: status != "paid" and days_from == age.days_from)
+    return Receivables(age, found.balance_minor, found.invoices)
 
 
 def _revenue(currency: str, period: date, lines: list[list[Any]]) -> MonthRevenue:

@@ -5,6 +5,7 @@ Every function answers the value to store and raises Invalid, naming the field, 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
@@ -34,6 +35,11 @@ def line(field: str, value: object, *, at_most: int, required: bool = True) -> s
     if any(unicodedata.category(character) == "Cc" for character in text):
         raise Invalid(field, "must be one line without control characters")
     return text
+
+
+def like_pattern(wanted: str) -> str:
+    """The text as LIKE finds it literally."""
+    return re.sub(r"([\\%_])", r"\\\1", wanted)
 
 
 def paragraph(field: str, value: object, *, at_most: int = TEXT_MAX) -> str:

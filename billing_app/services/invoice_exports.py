@@ -23,6 +23,8 @@ def read_invoices(
     customer: str | None = None,
     period: date | None = None,
     status: str | None = None,
+    age: str | None = None,
+    currency: str | None = None,
     search: str | None = None,
 ) -> Iterator[list[InvoiceRow]]:
     """All invoices that `list_invoices` would list, as of one moment; at most a chunk is held at a time.
@@ -31,7 +33,15 @@ def read_invoices(
     (`customer_not_found`) and Invalid when called.
     """
     require(actor, Permission.READ)
-    selection = select_invoices(session, customer=customer, period=period, status=status, search=search)
+    selection = select_invoices(
+        session,
+        customer=customer,
+        period=period,
+        status=status,
+        age=age,
+        currency=currency,
+        search=search,
+    )
     today = now(session).date()
 
     def chunks() -> Iterator[list[InvoiceRow]]:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlmodel import Session
 
 from billing_app.services import fields
-from billing_app.services.customer_rows import find_customer_id, like_pattern
+from billing_app.services.customer_rows import find_customer_id
 
 _NUMBER = re.compile(r"(.+)-([0-9]*)", re.ASCII)
 _NOBODY = 0
@@ -29,7 +29,7 @@ def found_by(session: Session, search: object) -> tuple[str, dict[str, Any]]:
     number = _NUMBER.fullmatch(typed)
     numbered = find_customer_id(session, number[1]) if number else None
     return _CONDITION, {
-        "searched": f"%{like_pattern(typed)}%",
+        "searched": f"%{fields.like_pattern(typed)}%",
         "numbered": numbered or _NOBODY,
-        "beginning": f"{like_pattern(typed.upper())}%",
+        "beginning": f"{fields.like_pattern(typed.upper())}%",
     }

@@ -14,7 +14,7 @@ from billing_app.db import driver_cursor, now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.models import DashboardFigures
 from billing_app.services.access import require
-from billing_app.services.invoices import chosen
+from billing_app.services.invoice_filters import chosen, find_age
 from billing_app.services.payment_rows import JOIN_OPEN, JOIN_PAID
 
 # So many invoices, with the payments of each, are summed while somebody waits.
@@ -55,15 +55,25 @@ def get_totals(
     customer: str | None = None,
     period: date | None = None,
     status: str | None = None,
+    age: str | None = None,
+    currency: str | None = None,
     search: str | None = None,
 ) -> InvoiceTotals | None:
     """The totals of all that `list_invoices` would list.
 
-    Of now for 10,000 invoices at most; beyond, as of the last count in the background, which knows periods and statuses. None for more invoices of one customer or search,
-    and before the first count. Raises NotFound (`customer_not_found`), Invalid.
+    Of now for 10,000 invoices at most; beyond, as of the last count in the background, which knows all
+    but customer and search: None for more invoices of these, and before the first count. Raises NotFound (`customer_not_found`), Invalid.
     """
     require(actor, Permission.READ)
-    conditions, parameters = chosen(session, customer=customer, period=period, status=status, search=search)
+    conditions, parameters = chosen(
+        session,
+        customer=customer,
+        period=period,
+        status=status,
+        age=age,
+        currency=currency,
+        search=search,
+    )
     parameters |= {"most": SUMMED_MAX, "limit": SUMMED_MAX + 1}
     within = " AND ".join(conditions)
     with driver_cursor(session) as db:
@@ -72,17 +82,22 @@ def get_totals(
         if not is_large:
             db.execute(_SUMS.format(chosen=within), parameters)
             return InvoiceTotals(now(session), _totals(db))
-    return None if customer or search else _counted(session, period, status)
+    return None if customer or search else _counted(session, period, status, age, currency)
 
 
-def _counted(session: Session, period: date | None, status: str | None) -> InvoiceTotals | None:
+def _counted(
+    session: Session, period: date | None, status: str | None, age: str | None, currency: str | None
+) -> InvoiceTotals | None:
     kept = session.scalar(select(DashboardFigures))
     if kept is None:
         return None
     rows = (
-        (currency, count, total, outstanding)
-        for found, currency, state, _, count, total, outstanding in kept.document["invoices"]
-        if (period is None or found == period.isoformat()) and _is_chosen(state, status)
+        (of_currency, count, total, outstanding)
+        for found, of_currency, state, days_from, count, total, outstanding in kept.document["invoices"]
+        if (period is None or found == period.isoformat())
+        and currency in (None, of_currency)
+        and _is_chosen(state, status)
+        and (age is None or (state != "paid" and days_from == find_age(age).days_from))
     )
     return InvoiceTotals(kept.as_of, _totals(rows))
 

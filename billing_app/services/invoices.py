@@ -26,8 +26,7 @@ from billing_app.domain.periods import bounds
 from billing_app.domain.rating import Line
 from billing_app.errors import Invalid, NotFound
 from billing_app.services.access import require
-from billing_app.services.customer_rows import get_customer_id
-from billing_app.services.invoice_search import found_by
+from billing_app.services.invoice_filters import chosen
 from billing_app.services.paging import (
     LIMIT_DEFAULT,
     Page,
@@ -97,16 +96,6 @@ LINE_COLUMNS = """
 
 LAST_FIRST = "-period"
 SORTS = (LAST_FIRST, "period")
-STATUSES = ("unpaid", "partially_paid", "paid", "overdue", "outstanding")
-# The rule of `domain.invoice.payment_status`, for finding invoices by their JOIN_OPEN.
-_OF_STATUS = {
-    "paid": "o.customer_id IS NULL",
-    "overdue": "o.due_on < %(today)s",
-    "partially_paid": "o.due_on >= %(today)s AND o.paid_minor > 0",
-    "unpaid": "o.due_on >= %(today)s AND o.paid_minor = 0",
-    # No status of an invoice: whatever is left to pay, due or not.
-    "outstanding": "o.customer_id IS NOT NULL",
-}
 
 
 class Selection(NamedTuple):
@@ -116,37 +105,14 @@ class Selection(NamedTuple):
     parameters: dict[str, Any]
 
 
-def chosen(
-    session: Session, *, customer: str | None, period: date | None, status: str | None, search: str | None
-) -> tuple[list[str], dict[str, Any]]:
-    """The conditions on `invoice i` and its JOIN_OPEN, and their parameters."""
-    conditions = [_of_status(status)]
-    parameters: dict[str, Any] = {"today": now(session).date()}
-    if customer is not None:
-        conditions.append("i.customer_id = %(customer_id)s")
-        parameters["customer_id"] = get_customer_id(session, customer)
-    if period is not None:
-        conditions.append("i.period_start = %(period)s")
-        parameters["period"] = period
-    if search:
-        condition, values = found_by(session, search)
-        conditions.append(condition)
-        parameters |= values
-    return conditions, parameters
-
-
-def _of_status(status: str | None) -> str:
-    if status is not None and status not in STATUSES:
-        raise Invalid("status", f"must be one of {', '.join(STATUSES)}")
-    return _OF_STATUS[status] if status else "true"
-
-
 def select_invoices(
     session: Session,
     *,
     customer: str | None,
     period: date | None,
     status: str | None,
+    age: str | None = None,
+    currency: str | None = None,
     search: str | None = None,
     sort: str = LAST_FIRST,
     after: tuple[Any, ...] | None = None,
@@ -155,7 +121,15 @@ def select_invoices(
 
     Raises NotFound (`customer_not_found`), Invalid.
     """
-    conditions, parameters = chosen(session, customer=customer, period=period, status=status, search=search)
+    conditions, parameters = chosen(
+        session,
+        customer=customer,
+        period=period,
+        status=status,
+        age=age,
+        currency=currency,
+        search=search,
+    )
     direction, beyond = ("DESC", "<") if sort == LAST_FIRST else ("ASC", ">")
     if after:
         conditions.append(f"(i.period_start, i.customer_id) {beyond} (%(after_period)s, %(after_id)s)")
@@ -175,12 +149,15 @@ def list_invoices(
     customer: str | None = None,
     period: date | None = None,
     status: str | None = None,
+    age: str | None = None,
+    currency: str | None = None,
     search: str | None = None,
     sort: str = LAST_FIRST,
     limit: int = LIMIT_DEFAULT,
     cursor: str | None = None,
 ) -> Page[InvoiceRow]:
-    """Invoices of one customer (id or key), period, payment status, each once.
+    """Invoices of one customer (id or key), period, payment status, age of what is owed (of AGES),
+    currency, each once.
 
     `search` is looked for within the customer's name and key, as they are now, and at the beginning
     of numbers. The newest period comes first (`-period`), or last (`period`).
@@ -191,7 +168,15 @@ def list_invoices(
         raise Invalid("sort", f"must be one of {', '.join(SORTS)}")
     after = decode_sorted(cursor, sort, date, int)
     query, parameters = select_invoices(
-        session, customer=customer, period=period, status=status, search=search, sort=sort, after=after
+        session,
+        customer=customer,
+        period=period,
+        status=status,
+        age=age,
+        currency=currency,
+        search=search,
+        sort=sort,
+        after=after,
     )
     with driver_cursor(session) as db:
         found = _fetch(db, f"{query} LIMIT %(limit)s", {**parameters, "limit": limit + 1})

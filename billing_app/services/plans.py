@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import func, text
 from sqlmodel import Session, and_, col, or_, select
@@ -147,11 +148,7 @@ def list_plans(
     `currency` to see what a customer of that currency can be on."""
     require(actor, Permission.READ)
     name = func.lower(Plan.name)
-    query = select(Plan, name).order_by(name, col(Plan.version).desc()).limit(check_limit(limit) + 1)
-    if archived is not None:
-        query = query.where(col(Plan.archived_at).is_not(None) == archived)
-    if currency is not None:
-        query = query.where(Plan.currency == fields.line("currency", currency, at_most=fields.NAME_MAX))
+    query = _of_sale(_in_order(select(Plan, name)), archived, currency).limit(check_limit(limit) + 1)
     after = decode_cursor(cursor, str, int)
     if after:
         query = query.where(or_(name > after[0], and_(name == after[0], col(Plan.version) < after[1])))
@@ -160,6 +157,52 @@ def list_plans(
     customers = _count_customers(session, plan_ids, period_of(now(session)))
     items = (as_row(plan, customers.get(plan.plan_id or 0, 0)) for plan, _ in page.items)
     return Page(tuple(items), page.next_cursor)
+
+
+def find_plans(
+    session: Session,
+    actor: Actor,
+    *,
+    search: str | None = None,
+    name: str | None = None,
+    version: int | None = None,
+    archived: bool | None = None,
+    currency: str | None = None,
+    limit: int = LIMIT_DEFAULT,
+) -> tuple[PlanRow, ...]:
+    """The first plans to choose from, in the order of `list_plans`, their customers not counted.
+
+    `search` is looked for within the name, `name` is all of it, both whatever the case.
+    """
+    require(actor, Permission.READ)
+    of_name = func.lower(Plan.name)
+    query = _of_sale(_in_order(select(Plan)), archived, currency).limit(check_limit(limit))
+    if search:
+        wanted = fields.line("search", search, at_most=fields.NAME_MAX, required=False)
+        query = query.where(of_name.like(func.lower(f"%{fields.like_pattern(wanted)}%")))
+    if name is not None:
+        query = query.where(of_name == func.lower(fields.line("name", name, at_most=fields.NAME_MAX)))
+    if version is not None:
+        query = query.where(Plan.version == fields.number("version", version))
+    return tuple(as_row(plan) for plan in session.exec(query))
+
+
+def list_currencies(session: Session, actor: Actor) -> tuple[str, ...]:
+    """The currencies of all plans, which are those of customers and invoices."""
+    require(actor, Permission.READ)
+    return tuple(session.exec(select(Plan.currency).distinct().order_by(Plan.currency)))
+
+
+def _in_order(query: Any) -> Any:
+    return query.order_by(func.lower(Plan.name), col(Plan.version).desc())
+
+
+def _of_sale(query: Any, archived: bool | None, currency: str | None) -> Any:
+    if archived is not None:
+        query = query.where(col(Plan.archived_at).is_not(None) == archived)
+    if currency is not None:
+        query = query.where(Plan.currency == fields.line("currency", currency, at_most=fields.NAME_MAX))
+    return query
 
 
 _CUSTOMERS = text("""

@@ -11,10 +11,10 @@ from billing_app.db import now
 from billing_app.domain.periods import label, next_period, period_of
 from billing_app.errors import Conflict
 from billing_app.jobs.invoicing import generate_invoice
-from billing_app.services import closing, customers, plans, previews, subscriptions, usage
+from billing_app.services import closing, customers, previews, subscriptions, usage
 from billing_app.services.usage import UsageReport
 from billing_app.state import address, text
-from billing_app.state.choices import months_around, plan_options, typed_plan
+from billing_app.state.choices import months_around, only_one, plan_meant, plan_options
 from billing_app.state.customer import CustomerState
 from billing_app.state.forms import (
     Form,
@@ -32,7 +32,6 @@ from billing_app.state.session import call, perform, viewer_zone
 
 EDIT, SUSPEND, REACTIVATE = "edit-customer", "suspend-customer", "reactivate-customer"
 PLAN, CANCEL, USAGE, INVOICE = "change-plan", "cancel-subscription", "record-usage", "generate-invoice"
-PLANS = 50
 MONTHS_AHEAD = 12
 
 
@@ -41,6 +40,7 @@ class CustomerActions(rx.State):
 
     form: Form = Form()
     offered: rx.Field[list[Option]] = rx.field(default_factory=list)
+    can_move: bool = False
     months: rx.Field[list[Option]] = rx.field(default_factory=list)
     zone: str = ""
     # What is about to happen, in numbers.
@@ -102,20 +102,26 @@ class CustomerActions(rx.State):
     async def open_plan(self) -> Any:
         """Open the dialog with the plans that the customer can be moved to."""
         it, offered, this_month = await call(self, _offer, _key(self))
-        self.offered, self.months = plan_options(offered), months_around(this_month, 0, 1)
+        self.offered, self.can_move = offered, bool(offered)
+        self.months = months_around(this_month, 0, 1)
         self.note = (
             f"Now on {text.plan(it.plan_name, it.plan_version)}." if it.plan_id else "Without a plan now."
         )
-        start = {"plan_id": "", "effective_from": label(next_period(this_month))}
+        start = {"plan": only_one(offered), "effective_from": label(next_period(this_month))}
         hidden = {"key": it.key, "version": it.version}
         return opened(self, PLAN, f"Change the plan of {it.name}", start=start, hidden=hidden)
+
+    @rx.event
+    async def suggest_plan(self, begun: str) -> None:
+        """Offer the plans that what is typed fits, and that the customer can be moved to."""
+        self.offered = await call(self, _fitting, _key(self), begun)
 
     @rx.event
     async def change_plan(self, form: dict[str, Any]) -> Any:
         """Move the customer to a plan from a month on."""
         async with submitting(self) as sent:
-            plan_id = typed_plan(form)
-            await _set_plan(self, form, plan_id, shown_at="plan_id")
+            plan_id = await call(self, _plan_of, typed(form, "key"), typed(form, "plan"))
+            await _set_plan(self, form, plan_id, shown_at="plan")
             month = text.month(typed_period(form, "effective_from"))
             sent.done(f"The plan is changed from {month} on", CustomerState.load)
         return _read_again(sent, self)
@@ -213,12 +219,19 @@ def _read_again(sent: Sent, state: CustomerActions) -> list[Any]:
     return [*sent.events, CustomerState.load] if state.form.problem else sent.events
 
 
-def _offer(
-    session: Any, actor: Any, key: str
-) -> tuple[customers.CustomerRow, tuple[plans.PlanRow, ...], date]:
+def _offer(session: Any, actor: Any, key: str) -> tuple[customers.CustomerRow, list[Option], date]:
     it = customers.get_customer(session, actor, key)
-    offered = plans.list_plans(session, actor, archived=False, currency=it.currency, limit=PLANS)
-    return it, offered.items, period_of(now(session))
+    return it, plan_options(session, actor, currency=it.currency), period_of(now(session))
+
+
+def _fitting(session: Any, actor: Any, key: str, begun: object) -> list[Option]:
+    it = customers.get_customer(session, actor, key)
+    return plan_options(session, actor, begun, currency=it.currency)
+
+
+def _plan_of(session: Any, actor: Any, key: str, named: str) -> int:
+    it = customers.get_customer(session, actor, key)
+    return plan_meant(session, actor, named, currency=it.currency).plan_id
 
 
 def _foresee(

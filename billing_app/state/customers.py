@@ -14,7 +14,14 @@ from billing_app.domain.periods import label, period_of
 from billing_app.services import customers, dashboard, plans
 from billing_app.services.paging import Page
 from billing_app.state import address, text
-from billing_app.state.choices import months_around, plan_options, typed_plan
+from billing_app.state.choices import (
+    months_around,
+    only_one,
+    plan_filter,
+    plan_meant,
+    plan_names,
+    plan_options,
+)
 from billing_app.state.errors import LOADING, loading
 from billing_app.state.forms import Form, opened, submitting, typed, typed_period
 from billing_app.state.lists import Listing, Option, Pages, Sorting, asked
@@ -22,10 +29,10 @@ from billing_app.state.rows.customers import CustomerItem
 from billing_app.state.session import call, viewer_zone
 
 ROWS = 25
-PLANS = 50
 NEW = "new-customer"
 MONTHS_BACK, MONTHS_AHEAD = 12, 3
 NAME_MAX = 200
+_SUBSCRIBED = {"true": True, "false": False}
 
 
 class CustomersState(rx.State):
@@ -41,6 +48,8 @@ class CustomersState(rx.State):
     as_of: str = ""
     as_of_utc: str = ""
     plans: rx.Field[list[Option]] = rx.field(default_factory=list)
+    # When what is typed names no plan, those that it may mean.
+    meant: rx.Field[list[Option]] = rx.field(default_factory=list)
     can_sell: bool = False
 
     form: Form = Form()
@@ -51,13 +60,13 @@ class CustomersState(rx.State):
     @rx.event
     async def load(self) -> None:
         """Show the page that the address names."""
-        listing = asked(self, "/customers", "search", "status", "plan", "sort")
+        listing = asked(self, "/customers", "search", "status", "plan", "subscribed", "sort")
         self.is_filtered = listing.is_filtered
         async with loading(self):
             read = await call(self, _read, listing)
             zone = viewer_zone(self)
-            self.plans = [Option(plan.public_id, text.plan(plan.name, plan.version)) for plan in read.plans]
-            self.can_sell = any(plan.archived_at is None for plan in read.plans)
+            self.plans, self.can_sell = read.plans, read.can_sell
+            self.meant = [Option(listing.href(plan=each.value), each.text) for each in read.meant]
             self.rows = [_row(customer, zone) for customer in read.page.items]
             self.count = f"{read.found:,} {'customer' if read.found == 1 else 'customers'}"
             self.as_of = text.moment(read.as_of, zone) if read.as_of else ""
@@ -69,14 +78,13 @@ class CustomersState(rx.State):
     @rx.event
     async def open_new(self) -> Any:
         """Open the dialog for a customer, on a plan that can be sold."""
-        offered, this_month = await call(self, _offer)
-        self.offered = plan_options(offered)
+        self.offered, this_month = await call(self, _offer)
         self.months = months_around(this_month, MONTHS_BACK, MONTHS_AHEAD)
         self.proposed_key = ""
         start = {
             "name": "",
             "email": "",
-            "plan_id": offered[0].plan_id if len(offered) == 1 else "",
+            "plan": only_one(self.offered),
             "start_period": label(this_month),
             "key": "",
             "billing_address": "",
@@ -90,15 +98,21 @@ class CustomersState(rx.State):
         self.proposed_key = await call(self, customers.propose_key, named) if named else ""
 
     @rx.event
+    async def suggest_plan(self, begun: str) -> None:
+        """Offer the plans that what is typed fits."""
+        self.offered = await call(self, plan_options, begun)
+
+    @rx.event
     async def create(self, form: dict[str, Any]) -> Any:
         """Make a customer, and go to it."""
         async with submitting(self) as sent:
+            plan = await call(self, plan_meant, typed(form, "plan"))
             made = await call(
                 self,
                 customers.create_customer,
                 name=typed(form, "name"),
                 email=typed(form, "email"),
-                plan_id=typed_plan(form),
+                plan_id=plan.plan_id,
                 start_period=typed_period(form, "start_period"),
                 key=typed(form, "key").strip() or None,
                 billing_address=typed(form, "billing_address"),
@@ -111,25 +125,37 @@ class _Read(NamedTuple):
     page: Page[customers.CustomerRow]
     found: int
     as_of: Any
-    plans: tuple[plans.PlanRow, ...]
+    plans: list[Option]
+    meant: list[Option]
+    can_sell: bool
 
 
 def _read(session: Any, actor: Any, listing: Listing) -> _Read:
-    chosen: dict[str, Any] = {name: listing.get(name) for name in ("search", "status", "plan")}
+    wanted = listing.filters["plan"]
+    plan, meant = plan_filter(session, actor, wanted) if wanted else ("", [])
+    page, found = _page(session, actor, listing, plan) if plan or not wanted else (Page((), None), 0)
+    return _Read(
+        page,
+        found,
+        dashboard.figures_as_of(session, actor),
+        plan_names(session, actor, wanted),
+        meant,
+        bool(plans.find_plans(session, actor, archived=False, limit=1)),
+    )
+
+
+def _page(session: Any, actor: Any, listing: Listing, plan: str) -> tuple[Page[customers.CustomerRow], int]:
+    """The page that is asked for, and how many there are on all pages."""
+    chosen: dict[str, Any] = {name: listing.get(name) for name in ("search", "status")}
+    chosen |= {"plan": plan or None, "subscribed": _SUBSCRIBED.get(listing.filters["subscribed"])}
     page = customers.list_customers(
         session, actor, **chosen, sort=listing.get("sort") or "name", limit=ROWS, cursor=listing.cursor
     )
-    return _Read(
-        page,
-        customers.count_customers(session, actor, **chosen),
-        dashboard.figures_as_of(session, actor),
-        plans.list_plans(session, actor, limit=PLANS).items,
-    )
+    return page, customers.count_customers(session, actor, **chosen)
 
 
-def _offer(session: Any, actor: Any) -> tuple[tuple[plans.PlanRow, ...], date]:
-    offered = plans.list_plans(session, actor, archived=False, limit=PLANS)
-    return offered.items, period_of(now(session))
+def _offer(session: Any, actor: Any) -> tuple[list[Option], date]:
+    return plan_options(session, actor), period_of(now(session))
 
 
 def _row(customer: customers.CustomerRow, zone: ZoneInfo) -> CustomerItem:

@@ -45,6 +45,7 @@ class DashboardState(rx.State):
     overdue: Figure = Figure()
     days: rx.Field[list[dict[str, Any]]] = rx.field(default_factory=list)
     revenue: rx.Field[list[dict[str, Any]]] = rx.field(default_factory=list)
+    outstanding_href: str = "/invoices"
     ages: rx.Field[list[AgeItem]] = rx.field(default_factory=list)
     largest: rx.Field[list[LargestItem]] = rx.field(default_factory=list)
     _watch: int = 0
@@ -89,7 +90,12 @@ def _show(state: DashboardState, found: Dashboard | None) -> None:
 def _show_figures(state: DashboardState, found: Dashboard, ordered: list[CurrencyFigures]) -> None:
     """The numbers of the cards: each leads to the list that it counts."""
     subscriptions = sum(each.subscriptions for each in ordered)
-    state.mrr = _money(ordered, "mrr_minor", _counted(subscriptions, "subscription"), "/customers")
+    state.mrr = _money(
+        ordered,
+        "mrr_minor",
+        _counted(subscriptions, "subscription"),
+        address.link("/customers", subscribed="true"),
+    )
     state.active = Figure(
         lead=f"{found.customers - found.suspended:,}",
         caption=_of_them(found),
@@ -118,6 +124,8 @@ def _show_figures(state: DashboardState, found: Dashboard, ordered: list[Currenc
 def _show_money(state: DashboardState, figures: CurrencyFigures) -> None:
     """The charts and lists of one currency."""
     state.currency = figures.currency
+    among_others = figures.currency if len(state.choices) > 1 else ""
+    state.outstanding_href = address.link("/invoices", status="outstanding", currency=among_others)
     state.symbol = text.currency_symbol(figures.currency)
     state.revenue = [
         point(
@@ -131,11 +139,12 @@ def _show_money(state: DashboardState, figures: CurrencyFigures) -> None:
     most_owed = max((each.outstanding_minor for each in figures.receivables), default=0)
     state.ages = [
         AgeItem(
-            label=_age(each.days_from, each.days_to),
+            label=text.age(each.age),
+            href=address.link("/invoices", age=each.age.name, currency=among_others),
             amount=text.money(each.outstanding_minor, figures.currency),
             invoices=_invoices(each.invoices),
             share=_share(each.outstanding_minor, most_owed),
-            is_overdue=each.days_from > 0,
+            is_overdue=each.age.days_from > 0,
         )
         for each in figures.receivables
     ]
@@ -221,12 +230,6 @@ def _days(found: Dashboard) -> list[dict[str, Any]]:
 
 def _units(quantity: Decimal) -> tuple[Decimal, str]:
     return quantity, text.quantity(quantity)
-
-
-def _age(days_from: int, days_to: int | None) -> str:
-    if not days_from:
-        return "Not due yet"
-    return f"{days_from}–{days_to} days overdue" if days_to else f"{days_from}+ days overdue"
 
 
 def _share(amount: int, most: int) -> int:

@@ -10,25 +10,27 @@ import reflex as rx
 
 from billing_app.db import now
 from billing_app.domain.periods import label, parse_period, period_of, previous_period
-from billing_app.errors import Invalid, NotFound
+from billing_app.errors import Conflict
 from billing_app.jobs.invoicing import generate_invoice
-from billing_app.services import customers, fields
+from billing_app.services import customers, fields, plans
+from billing_app.services.invoice_filters import AGES
 from billing_app.services.invoice_navigation import list_periods
 from billing_app.services.invoice_totals import CurrencyTotals, InvoiceTotals, get_totals
-from billing_app.services.invoices import LAST_FIRST, list_invoices
+from billing_app.services.invoices import LAST_FIRST, InvoiceDetail, list_invoices
 from billing_app.state import address, text
 from billing_app.state.customer import invoice_item
 from billing_app.state.errors import LOADING, loading
 from billing_app.state.forms import Form, opened, submitting, typed, typed_period
 from billing_app.state.lists import Listing, Option, Pages, Sorting, asked
+from billing_app.state.naming import customer_meant
 from billing_app.state.rows.invoices import InvoiceItem, TotalItem
 from billing_app.state.session import call, perform, viewer_zone
 
 ROWS = 25
 MONTHS = 36
-SUGGESTIONS = 8
 GENERATE = "generate-invoice"
-FILTERS = ("search", "customer", "period", "status")
+FILTERS = ("search", "customer", "period", "status", "age", "currency")
+AGE_OPTIONS = [(age.name, text.age(age)) for age in AGES]
 
 
 class InvoicesState(rx.State):
@@ -40,6 +42,7 @@ class InvoicesState(rx.State):
     pages: Pages = Pages()
     by_period: Sorting = Sorting()
     is_filtered: bool = False
+    currencies: rx.Field[list[Option]] = rx.field(default_factory=list)
     periods: rx.Field[list[Option]] = rx.field(default_factory=list)
     totals: rx.Field[list[TotalItem]] = rx.field(default_factory=list)
     totals_as_of: str = ""
@@ -48,8 +51,10 @@ class InvoicesState(rx.State):
     all_customers_href: str = ""
     csv_href: str = ""
     form: Form = Form()
+    # The month that has to come first, of the customer that was named: its key and the month itself.
+    earlier: str = ""
+    _earlier: tuple[str, str] = ("", "")
     months: rx.Field[list[Option]] = rx.field(default_factory=list)
-    suggestions: rx.Field[list[Option]] = rx.field(default_factory=list)
 
     @rx.event
     async def load(self) -> None:
@@ -60,11 +65,12 @@ class InvoicesState(rx.State):
         self.csv_href = address.link("/api/v1/invoices.csv", **chosen)
         self.all_customers_href = listing.href(customer="")
         async with loading(self):
-            page, totals, periods, who, moment = await call(self, _read, listing)
+            page, totals, periods, currencies, who, moment = await call(self, _read, listing)
             self.rows = [replace(invoice_item(row), customer=row.customer_name) for row in page.items]
             self.pages = listing.pages(page.next_cursor)
             self.by_period = _sorting(listing)
             self.periods = _with_chosen(month_options(periods), chosen["period"])
+            self.currencies = [Option(each, each) for each in currencies]
             self.customer = who
             _show_totals(self, totals, moment)
 
@@ -72,27 +78,45 @@ class InvoicesState(rx.State):
     async def open_generate(self) -> Any:
         """Open the dialog for one invoice: whose, and for which month."""
         self.months = await call(self, ended_months)
-        self.suggestions = []
+        self.earlier = ""
         start = {"customer": "", "period": self.months[0].value}
         return opened(self, GENERATE, "Generate an invoice", start=start)
-
-    @rx.event
-    async def suggest(self, search: str) -> None:
-        """Offer the customers that what is typed fits."""
-        self.suggestions = await call(self, _suggested, search)
 
     @rx.event
     async def generate(self, form: dict[str, Any]) -> Any:
         """Make the customer's invoice for the month, and go to it."""
         async with submitting(self) as sent:
+            self.earlier = ""
             period = typed_period(form, "period")
-            customer = await call(self, _customer_meant, typed(form, "customer"))
-            made = await perform(self, generate_invoice, customer, period)
-            sent.done(
-                f"{made.number} for {text.month(period)} is made",
-                rx.redirect(address.link(f"/invoices/{made.number}")),
-            )
+            customer = await call(self, customer_meant, typed(form, "customer"))
+            made = await _generated(self, customer.key, period)
+            sent.done(_said(made), rx.redirect(address.link(f"/invoices/{made.number}")))
         return sent.events
+
+    @rx.event
+    async def generate_earlier(self) -> Any:
+        """Make the invoice that has to come first; the dialog stays, for the one that was asked for."""
+        async with submitting(self) as sent:
+            key, period = self._earlier
+            made = await _generated(self, key, parse_period(period))
+            self.earlier = ""
+            sent.events = [*sent.events, rx.toast.success(_said(made)), InvoicesState.load]
+        return sent.events
+
+
+async def _generated(state: InvoicesState, key: str, period: date) -> InvoiceDetail:
+    """The invoice; refused for an older month, that one is offered."""
+    try:
+        return await perform(state, generate_invoice, key, period)
+    except Conflict as refusal:
+        if refusal.code == "earlier_period_open":
+            state._earlier = (key, str(refusal.facts["period"]))
+            state.earlier = text.month(parse_period(state._earlier[1]))
+        raise
+
+
+def _said(made: InvoiceDetail) -> str:
+    return f"{made.number} for {text.month(made.period_start)} is made"
 
 
 def _read(session: Any, actor: Any, listing: Listing) -> Any:
@@ -100,8 +124,7 @@ def _read(session: Any, actor: Any, listing: Listing) -> Any:
     narrowed: dict[str, Any] = {
         "customer": listing.get("customer"),
         "period": fields.parsed("period", parse_period, period) if period else None,
-        "status": listing.get("status"),
-        "search": listing.get("search"),
+        **{name: listing.get(name) for name in ("status", "age", "currency", "search")},
     }
     customer = narrowed["customer"]
     who = customers.get_customer(session, actor, customer).name if customer else ""
@@ -109,7 +132,14 @@ def _read(session: Any, actor: Any, listing: Listing) -> Any:
         session, actor, **narrowed, sort=listing.get("sort") or LAST_FIRST, limit=ROWS, cursor=listing.cursor
     )
     totals = get_totals(session, actor, **narrowed)
-    return page, totals, list_periods(session, actor), who, now(session)
+    return (
+        page,
+        totals,
+        list_periods(session, actor),
+        plans.list_currencies(session, actor),
+        who,
+        now(session),
+    )
 
 
 def _sorting(listing: Listing) -> Sorting:
@@ -156,24 +186,3 @@ def ended_months(session: Any, actor: Any) -> list[Option]:
         month = previous_period(month)
         months.append(month)
     return month_options(months)
-
-
-def _suggested(session: Any, actor: Any, search: object) -> list[Option]:
-    wanted = search.strip() if isinstance(search, str) else ""
-    if not wanted:
-        return []
-    page = customers.list_customers(session, actor, search=wanted, limit=SUGGESTIONS)
-    return [Option(each.key, each.name) for each in page.items]
-
-
-def _customer_meant(session: Any, actor: Any, wanted: str) -> str:
-    """The key of the customer of that key, id or name, or of the one that it is a part of."""
-    wanted = fields.line("customer", wanted, at_most=fields.NAME_MAX)
-    try:
-        return customers.get_customer(session, actor, wanted).key
-    except NotFound:
-        found = customers.list_customers(session, actor, search=wanted, limit=SUGGESTIONS).items
-    exactly = [each for each in found if each.name.lower() == wanted.lower()]
-    if len(exactly or found) == 1:
-        return (exactly or found)[0].key
-    raise Invalid("customer", "fits several customers: choose one" if found else "fits no customer")

@@ -115,7 +115,7 @@ def _item(newest: PlanRow, *earlier: PlanRow) -> PlanItem:
         included=text.quantity(newest.included_units),
         overage=text.exact_money(newest.overage_unit_price, newest.currency),
         customers=_customers(newest),
-        customers_href=address.link("/customers", plan=newest.public_id),
+        customers_href=address.link("/customers", plan=text.plan(newest.name, newest.version)),
         is_archived=newest.archived_at is not None,
         symbol=text.currency_symbol(newest.currency),
         curve=_curve(newest),

@@ -10,8 +10,10 @@ from babel.dates import format_date, format_datetime
 from babel.numbers import get_currency_symbol
 
 from billing_app.documents.words import LOCALE, exact_money, money, month, plan, quantity
+from billing_app.services.invoice_filters import Age
 
 __all__ = [
+    "age",
     "currency_symbol",
     "day",
     "day_of_month",
@@ -58,3 +60,10 @@ def zone_named(name: str) -> ZoneInfo:
         return ZoneInfo(name.replace("%2F", "/")) if name else ZoneInfo("UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return ZoneInfo("UTC")
+
+
+def age(of: Age) -> str:
+    """`31–60 days overdue`."""
+    if not of.days_from:
+        return "Not due yet"
+    return f"{of.days_from}–{of.days_to} days overdue" if of.days_to else f"{of.days_from}+ days overdue"

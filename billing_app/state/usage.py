@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import reflex as rx
 
 from billing_app.domain.periods import label, next_period, parse_period, period_of, periods_between
-from billing_app.errors import Conflict, FieldError, Invalid, NotFound
+from billing_app.errors import Conflict, FieldError, NotFound
 from billing_app.services import customers, usage_imports, usage_log
 from billing_app.services.customer_rows import CustomerRow
 from billing_app.services.paging import Page
@@ -19,14 +19,14 @@ from billing_app.services.usage_imports import UsageImportRow
 from billing_app.state import address, text
 from billing_app.state.errors import LOADING, loading
 from billing_app.state.forms import Form, new_key, opened, submitting, typed, typed_moment, typed_period
-from billing_app.state.lists import TEXT_MAX, Listing, Option, Pages, asked
+from billing_app.state.lists import Listing, Option, Pages, asked
+from billing_app.state.naming import customer_meant, customers_fitting
 from billing_app.state.rows.usage import ImportItem, UsageItem
 from billing_app.state.session import call, viewer_zone
 from billing_app.state.usage_imports import UNDER_WAY, import_item
 
 ROWS = 50
 MONTHS_MAX = 120
-SUGGESTED = 8
 # Imports that are looked through for some that wait for somebody.
 RECENT_IMPORTS = 10
 RECORD = "record-usage"
@@ -53,7 +53,6 @@ class UsageState(rx.State):
     is_nobody: bool = False
     waiting: rx.Field[list[ImportItem]] = rx.field(default_factory=list)
     zone: str = ""
-    suggestions: rx.Field[list[Option]] = rx.field(default_factory=list)
     form: Form = Form()
     _customer: str = ""
 
@@ -87,13 +86,6 @@ class UsageState(rx.State):
         self.zone = _zone_words(viewer_zone(self))
         start = {"customer": self._customer, "quantity": "", "occurred_at": "", "idempotency_key": new_key()}
         return opened(self, RECORD, "Record usage", start=start)
-
-    @rx.event
-    async def suggest(self, wanted: str) -> None:
-        """Name the customers that somebody may mean who types."""
-        begun = typed({"wanted": wanted}, "wanted").strip()[:TEXT_MAX]
-        found = await call(self, _found, begun) if begun else ()
-        self.suggestions = [Option(each.key, each.name) for each in found]
 
     @rx.event
     async def record(self, form: dict[str, Any]) -> Any:
@@ -145,19 +137,15 @@ def _chosen(session: Any, actor: Any, wanted: str | None) -> tuple[str, tuple[Cu
     try:
         return customers.get_customer(session, actor, wanted).key, ()
     except NotFound:
-        found = _found(session, actor, wanted)
+        found = customers_fitting(session, actor, wanted)
         return (found[0].key, ()) if len(found) == 1 else ("", found)
-
-
-def _found(session: Any, actor: Any, wanted: str) -> tuple[CustomerRow, ...]:
-    return customers.list_customers(session, actor, search=wanted, limit=SUGGESTED).items
 
 
 def _record(
     session: Any, actor: Any, named: str, key: str, quantity: str, moment: datetime | None
 ) -> tuple[RecordedUsage, str]:
     """The answer, and the customer's name."""
-    customer = _named(session, actor, named)
+    customer = customer_meant(session, actor, named)
     try:
         done = record_usage(session, actor, UsageReport(customer.key, key, quantity, moment))
     except Conflict as refusal:
@@ -166,20 +154,6 @@ def _record(
             refusal.errors = (FieldError("idempotency_key", said),)
         raise
     return done, customer.name
-
-
-def _named(session: Any, actor: Any, named: str) -> CustomerRow:
-    """The customer of this key, id or full name. Raises Invalid."""
-    try:
-        return customers.get_customer(session, actor, named)
-    except NotFound:
-        found = [each for each in _found(session, actor, named) if each.name.lower() == named.lower()]
-    if len(found) > 1:
-        keys = ", ".join(each.key for each in found)
-        raise Invalid("customer", f"is the name of several customers; give the key of one: {keys}")
-    if not found:
-        raise Invalid("customer", "no customer has this key or name")
-    return found[0]
 
 
 def _zone_words(zone: ZoneInfo) -> str:

@@ -17,6 +17,7 @@ from billing_app.jobs import figures as job
 from billing_app.jobs.figures import keep_figures, refresh_figures
 from billing_app.services import figures
 from billing_app.services.dashboard import CurrencyFigures, Dashboard, figures_as_of, get_dashboard
+from billing_app.services.invoice_filters import AGES
 from billing_app.services.invoices import list_invoices
 from billing_app.services.usage import UsageReport, record_usage
 from tests.billing.shop import Shop
@@ -166,7 +167,7 @@ def test_money_by_currency_state_and_age(owing: Shop) -> None:
     assert (usd.invoiced_minor, usd.invoices) == (3563 + 2900, 2)
     assert (yen.invoiced_minor, yen.invoices) == (700, 1)
     # July's are due on 1 September, August's on 2 October, September's on 1 November.
-    assert [(each.days_from, each.days_to, each.outstanding_minor, each.invoices) for each in usd.receivables] == [
+    assert [(each.age.days_from, each.age.days_to, each.outstanding_minor, each.invoices) for each in usd.receivables] == [
         (0, 0, 3563 + 2000, 2),
         (1, 30, 3563 + 125 + 2900, 2),
         (31, 60, 3000 + 2900, 2),
@@ -192,7 +193,10 @@ def test_ages_begin_and_end_with_their_days(shop: Shop, clock: Clock) -> None:
     for days, expected in ((0, 0), (1, 1), (30, 1), (31, 31), (60, 31), (61, 61), (90, 61), (91, 91)):
         clock.moment = datetime(due_on.year, due_on.month, due_on.day, 23, 59, tzinfo=UTC) + timedelta(days)
         ages = money(refreshed(shop.database)).receivables
-        assert [each.days_from for each in ages if each.invoices] == [expected], days
+        assert [each.age.days_from for each in ages if each.invoices] == [expected], days
+        with shop.database.transaction(SYSTEM) as session:
+            listed = [age.days_from for age in AGES if list_invoices(session, SYSTEM, age=age.name).items]
+        assert listed == [expected], days
 
 
 def test_the_states_are_those_of_the_lists(owing: Shop, clock: Clock) -> None:

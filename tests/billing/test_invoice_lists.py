@@ -11,8 +11,9 @@ from billing_app.domain.actor import SYSTEM
 from billing_app.jobs.figures import refresh_figures
 from billing_app.services import invoice_totals
 from billing_app.services.customers import update_customer
+from billing_app.services.invoice_filters import AGES, STATUSES
 from billing_app.services.invoice_totals import InvoiceTotals, get_totals
-from billing_app.services.invoices import STATUSES, list_invoices
+from billing_app.services.invoices import list_invoices
 from tests.billing.shop import Shop
 from tests.conftest import Clock
 from tests.refusals import refused
@@ -85,6 +86,9 @@ SELECTIONS: list[dict[str, Any]] = [
     {},
     {"period": OCTOBER},
     *({"status": status} for status in STATUSES),
+    *({"age": age.name} for age in AGES),
+    {"currency": "USD"},
+    {"currency": "JPY", "age": "over-90"},
     {"period": OCTOBER, "status": "unpaid"},
     {"period": date(2026, 7, 1), "status": "unpaid"},
 ]

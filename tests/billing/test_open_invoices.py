@@ -10,7 +10,8 @@ import pytest
 from billing_app.domain.actor import SYSTEM
 from billing_app.domain.money import plain
 from billing_app.jobs.verification import verify
-from billing_app.services.invoices import STATUSES, list_invoices
+from billing_app.services.invoice_filters import STATUSES
+from billing_app.services.invoices import list_invoices
 from billing_app.services.payments import record_payment, reverse_payment
 from tests.billing.shop import Shop
 

@@ -199,11 +199,10 @@ def test_a_plan_is_changed_from_next_month_and_the_subscription_cancelled(
     page.goto(f"/customers/{key}")
     more(page, "Change plan")
     offered = dialog(page).get_by_label("Plan", exact=True)
-    options = " ".join(offered.locator("option").all_inner_texts())
-    assert "Xplan Scale, version 1: $99.00 a month" in options
-    assert "Yen" not in options
-    assert "Old" not in options
-    offered.select_option(label="Xplan Scale, version 1: $99.00 a month")
+    options = offered.locator("xpath=following-sibling::datalist[1]/option")
+    offered.fill("xplan")
+    expect(options).to_have_text(["Xplan Scale, version 1: $99.00 a month"])
+    offered.fill("xplan scale")
     dialog(page).get_by_role("button", name="Change plan").click()
     expect(page.get_by_text(f"The plan is changed from {text.month(NEXT)} on")).to_be_visible()
     history = page.get_by_role("complementary", name="About the customer").get_by_role("list").first

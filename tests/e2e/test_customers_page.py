@@ -34,6 +34,11 @@ def dialog(page: Page) -> Locator:
     return page.get_by_role("dialog")
 
 
+def options(field: Locator) -> Locator:
+    """What a field with suggestions offers."""
+    return field.locator("xpath=following-sibling::datalist[1]/option")
+
+
 def growth(site: Site) -> int:
     with site.database.transaction(SYSTEM) as session:
         return next(each.plan_id for each in plans.list_plans(session, SYSTEM).items if each.name == "Growth")
@@ -93,7 +98,15 @@ def test_what_is_wrong_with_a_new_customer_is_said_in_place(signed_in: Page, sit
     save.click()
     plan = dialog(page).get_by_label("Plan", exact=True)
     expect(plan).to_have_accessible_description("Must be chosen.")
-    plan.select_option(label="Growth, version 1: $29.00 a month")
+    plan.fill("Zack Plan, version 2")
+    save.click()
+    expect(plan).to_have_accessible_description("No plan is called so.")
+    plan.press_sequentially("", delay=0)
+    plan.fill("grow")
+    expect(options(plan)).to_have_count(1)
+    expect(options(plan)).to_have_attribute("value", "Growth, version 1")
+    expect(options(plan)).to_have_text("Growth, version 1: $29.00 a month")
+    plan.fill("Growth, version 1")
     save.click()
     expect(dialog(page).get_by_role("alert")).to_contain_text(
         "Another customer has the email zack.one@MADE.test"
@@ -151,6 +164,36 @@ def test_filters_are_kept_in_the_address(signed_in: Page, site: Site) -> None:
     expect(rows(page)).to_have_count(2)
 
 
+def test_customers_are_found_by_their_plan_of_however_many(signed_in: Page, site: Site) -> None:
+    with site.database.transaction(SYSTEM) as session:
+        terms = {"monthly_price": "5", "included_units": "0", "overage_unit_price": "1"}
+        for number in range(60):
+            plans.create_plan(session, SYSTEM, name=f"Vast {number:02}", **terms)  # type: ignore[arg-type]
+        last = plans.create_plan(session, SYSTEM, name="Vast 59", **terms)  # type: ignore[arg-type]
+        customers.create_customer(
+            session, SYSTEM, name="Vanessa", email="vanessa@made.test", plan_id=last.plan_id
+        )
+    page = signed_in
+    field = page.get_by_role("search").get_by_label("Plan", exact=True)
+    field.fill("vast 5")
+    expect(page.get_by_role("heading", name="Which plan?")).to_be_visible()
+    expect(options(field)).to_have_count(11)
+    page.get_by_role("main").get_by_role("link", name="Vast 59, version 2: $5.00 a month").click()
+    expect(names(page)).to_have_text(["Vanessa"])
+    expect(field).to_have_value("Vast 59, version 2")
+    assert found_by_axe(page) == []
+    for wanted in ("vast 59", f"plan_{last.plan_id}"):
+        field.fill(wanted)
+        expect(page).to_have_url(re.compile(f"plan={wanted.replace(' ', '[+]')}$"))
+        expect(names(page)).to_have_text(["Vanessa"])
+    field.fill("Vast 59, version 1")
+    expect(page.get_by_text("No customer matches")).to_be_visible()
+    page.get_by_role("link", name="Show all customers").click()
+    expect(field).to_have_value("")
+    page.get_by_label("Subscription").select_option("false")
+    expect(page).to_have_url(re.compile("subscribed=false$"))
+
+
 def test_finance_is_offered_no_new_customer(page: Page, sign_in: Callable[..., None]) -> None:
     sign_in(FINANCE, at="/login?next=/customers")
     expect(page.get_by_role("link", name="Acme Industrial Supply")).to_be_visible()
@@ -194,5 +237,5 @@ def test_who_begins_is_led_to_a_plan_and_then_to_a_customer(empty_site: Site, br
     page.go_back()
     expect(page.get_by_role("heading", name="No customers yet")).to_be_visible()
     page.get_by_role("main").get_by_role("button", name="New customer").last.click()
-    expect(dialog(page).get_by_label("Plan", exact=True)).to_have_value(re.compile("[0-9]+"))
+    expect(dialog(page).get_by_label("Plan", exact=True)).to_have_value("Growth, version 1")
     context.close()

@@ -19,6 +19,7 @@ from billing_app.domain.periods import bounds, period_of, previous_period
 from billing_app.jobs import figures as job
 from billing_app.jobs.figures import refresh_figures
 from billing_app.services import customers, invoices, payments, plans, usage, usage_log, users
+from billing_app.services.invoice_filters import AGES
 from billing_app.services.invoices import InvoiceRow
 from billing_app.state import text
 from tests.conftest import new_database
@@ -98,7 +99,12 @@ def test_every_number_is_that_of_the_list_it_leads_to(signed_in: Page, swiss: Da
         outstanding = everything(
             lambda cursor: invoices.list_invoices(session, SYSTEM, status="outstanding", cursor=cursor)
         )
+        subscribed = customers.count_customers(session, SYSTEM, subscribed=True)
     page.goto("/")
+    expect(card(page, "MRR")).to_contain_text(f"{subscribed:,} subscription")
+    expect(page.get_by_role("link", name="MRR", exact=True)).to_have_attribute(
+        "href", "/customers?subscribed=true"
+    )
     expect(card(page, "Active customers")).to_contain_text(f"{active:,}")
     used = sum((each.quantity for each in events), Decimal(0))
     expect(card(page, "Usage this month")).to_contain_text(text.quantity(used))
@@ -116,6 +122,37 @@ def test_every_number_is_that_of_the_list_it_leads_to(signed_in: Page, swiss: Da
             total = sum(getattr(row, amount) for row in found if row.currency == currency)
             expect(shown).to_contain_text(text.money(total, currency))
         expect(page.get_by_role("link", name=label, exact=True)).to_have_attribute("href", href)
+
+
+@pytest.mark.parametrize("currency", ["CHF", "USD"])
+def test_each_age_leads_to_the_invoices_that_it_counts(
+    signed_in: Page, swiss: Database, currency: str
+) -> None:
+    page = signed_in
+    refresh_figures(swiss)
+    for age in AGES:
+        with swiss.transaction(SYSTEM) as session:
+            rows: list[InvoiceRow] = everything(
+                lambda cursor, age=age: invoices.list_invoices(
+                    session, SYSTEM, age=age.name, currency=currency, cursor=cursor
+                )
+            )
+        page.goto(f"/?currency={currency}")
+        item = page.get_by_role("main").get_by_role("listitem").filter(has_text=text.age(age))
+        counted = f"{len(rows):,} {'invoice' if len(rows) == 1 else 'invoices'}"
+        owed = text.money(sum(row.balance_minor for row in rows), currency)
+        expect(item).to_contain_text(counted)
+        expect(item).to_contain_text(owed)
+        item.get_by_role("link").click()
+        expect(page).to_have_url(re.compile(f"/invoices.age={age.name}&currency={currency}$"))
+        expect(page.get_by_label("Age", exact=True)).to_have_value(age.name)
+        expect(page.get_by_label("Currency", exact=True)).to_have_value(currency)
+        if rows:
+            totals = page.get_by_role("region", name="Totals of these invoices")
+            expect(totals).to_contain_text(re.compile(f"{currency}\\s*{counted}"))
+            expect(totals).to_contain_text(owed)
+        else:
+            expect(page.get_by_text("No invoice matches")).to_be_visible()
 
 
 def test_each_currency_is_read_by_itself(signed_in: Page, swiss: Database) -> None:

@@ -163,15 +163,24 @@ def test_somebody_generates_one_by_the_customers_name(signed_in: Page, site: Sit
     month_field(page).select_option("2026-07")
     generate = page.get_by_role("button", name="Generate invoice")
     generate.click()
+    # What never changes is made for nobody who is only guessed.
+    expect(field).to_have_accessible_description(
+        "Is only a part of a customer's key or name; choose one: hand-made."
+    )
+    field.fill("Hand Made")
+    generate.click()
     expect(page.get_by_role("alert")).to_contain_text(
         "June 2026 of hand-made has no invoice yet and comes first"
     )
-    expect(field).to_have_value("hand m")
+    expect(field).to_have_value("Hand Made")
     assert found_by_axe(page) == []
-    month_field(page).select_option("2026-06")
-    generate.click()
-    page.wait_for_url("**/invoices/HAND-MADE-0001")
+    page.get_by_role("button", name="Generate June 2026 first").click()
     expect(page.get_by_text("HAND-MADE-0001 for June 2026 is made")).to_be_visible()
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_have_text("")
+    expect(month_field(page)).to_have_value("2026-07")
+    generate.click()
+    page.wait_for_url("**/invoices/HAND-MADE-0002")
+    expect(page.get_by_text("HAND-MADE-0002 for July 2026 is made")).to_be_visible()
     expect(page.get_by_role("article")).to_contain_text("$29.00")
 
 
@@ -195,8 +204,8 @@ def test_a_customer_that_is_not_meant_clearly_is_asked_for_again(signed_in: Page
     field = page.get_by_label("Customer", exact=True)
     for wanted, said in (
         ("", "Must not be empty."),
-        ("branch", "Fits several customers: choose one."),
-        ("no one of that name", "Fits no customer."),
+        ("branch", re.compile("^Is only a part of a customer's key or name; choose one: .*branch")),
+        ("no one of that name", "No customer has this key or name."),
     ):
         field.fill(wanted)
         page.get_by_role("button", name="Generate invoice").click()

@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from billing_app.db import Database
 from billing_app.domain.actor import SYSTEM
@@ -147,6 +148,28 @@ def test_the_terms_of_a_saved_plan_stay_even_for_the_owner(
     for statement in ("UPDATE plan SET monthly_price_minor = 1", "DELETE FROM plan"):
         with pytest.raises(psycopg.errors.RestrictViolation):
             owner.execute(statement)
+
+
+def test_any_of_a_thousand_plans_is_found_by_its_name(database: Database) -> None:
+    with database.transaction(SYSTEM) as session:
+        session.connection().execute(
+            text(
+                "INSERT INTO plan (name, version, currency, monthly_price_minor, included_units,"
+                " overage_unit_price, created_at) SELECT 'Plan ' || n, 1, 'USD', n, 0, 0, now()"
+                " FROM generate_series(1, 1000) n"
+            )
+        )
+    make_plan(database, name="plan 999")
+    with database.transaction(SYSTEM) as session:
+        found = plans.find_plans(session, SYSTEM, search="LAN 99", limit=5)
+        assert [each.name for each in found] == ["Plan 99", "Plan 990", "Plan 991", "Plan 992", "Plan 993"]
+        named = plans.find_plans(session, SYSTEM, name="PLAN 999")
+        assert [(each.name, each.version) for each in named] == [("plan 999", 2), ("Plan 999", 1)]
+        assert [each.version for each in plans.find_plans(session, SYSTEM, name="Plan 999", version=1)] == [1]
+        plans.archive_plan(session, SYSTEM, named[0].plan_id)
+        assert plans.find_plans(session, SYSTEM, name="Plan 999", archived=False) == named[1:]
+        assert plans.find_plans(session, SYSTEM, search="%") == ()
+        assert plans.find_plans(session, SYSTEM, currency="JPY") == ()
 
 
 def test_plans_are_listed_by_currency(database: Database) -> None:

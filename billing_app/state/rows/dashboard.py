@@ -30,6 +30,7 @@ class AgeItem:
     """What is owed of one age; `share` is the length of its bar, in hundredths of the longest."""
 
     label: str = ""
+    href: str = ""
     amount: str = ""
     invoices: str = ""
     share: int = 0

@@ -54,6 +54,36 @@ def select_filter(
     )
 
 
+def suggest_filter(label: str, name: str, options: rx.Var[Any], *, everything: str) -> rx.Component:
+    """One of more than a list can hold: `options` are those that fit what is typed."""
+    listed = f"filter-{name}-options"
+    return rx.fragment(
+        rx.el.input(
+            name=name,
+            type="search",
+            aria_label=label,
+            placeholder=everything,
+            auto_complete="off",
+            max_length=200,
+            class_name="h-8 w-48 max-w-full rounded-md border border-field-line bg-raised px-2.5 text-sm text-ink"
+            " placeholder:text-faint focus-visible:outline-offset-0",
+            custom_attrs={"list": listed},
+        ),
+        rx.el.datalist(option_elements(options), custom_attrs={"id": listed}),
+    )
+
+
+def which_one(question: str, meant: rx.Var[Any]) -> rx.Component:
+    """What may be meant by a filter that fits several, as links: rows with an address and a text."""
+    return rx.el.div(
+        rx.el.h2(question, class_name="mb-2 text-sm font-semibold"),
+        rx.el.ul(
+            rx.foreach(meant, lambda each: rx.el.li(link(each.text, each.value), class_name="py-1 text-sm"))
+        ),
+        class_name="px-5 py-4",
+    )
+
+
 def shortcut(key: str) -> rx.Component:
     """The key that leads to the field it stands in."""
     return rx.el.kbd(

@@ -17,7 +17,7 @@ from billing_app.state.customer_actions import (
 from billing_app.ui import classes
 from billing_app.ui.components.buttons import button
 from billing_app.ui.components.dialogs import confirm_dialog, form_dialog
-from billing_app.ui.components.fields import FormOf, select_field, text_area, text_field
+from billing_app.ui.components.fields import FormOf, select_field, suggest_field, text_area, text_field
 
 
 def dialogs() -> rx.Component:
@@ -79,11 +79,13 @@ def _plan() -> rx.Component:
         at,
         CustomerActions.change_plan,
         rx.cond(
-            CustomerActions.offered.length() > 1,
+            CustomerActions.can_move,
             rx.fragment(),
             rx.el.p("There is no plan in this currency that can be sold.", class_name="text-sm text-warn"),
         ),
-        select_field(at, "plan_id", "Plan", CustomerActions.offered),
+        suggest_field(
+            at, "plan", "Plan", CustomerActions.offered, on_type=CustomerActions.suggest_plan, max_length=200
+        ),
         select_field(
             at, "effective_from", "From", CustomerActions.months,
             help_text="All usage of a month is priced by the plan of that month",

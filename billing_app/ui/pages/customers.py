@@ -12,8 +12,8 @@ from billing_app.ui import classes
 from billing_app.ui.components.basics import by_phase, customer_badge, link, notice
 from billing_app.ui.components.buttons import button, writers_only
 from billing_app.ui.components.dialogs import form_dialog
-from billing_app.ui.components.fields import FormOf, select_field, text_area, text_field
-from billing_app.ui.components.filters import filters, search_filter, select_filter
+from billing_app.ui.components.fields import FormOf, select_field, suggest_field, text_area, text_field
+from billing_app.ui.components.filters import filters, search_filter, select_filter, suggest_filter, which_one
 from billing_app.ui.components.tables import column, page_links, row_link, sort_column, table, table_bones
 from billing_app.ui.layout import page
 
@@ -45,7 +45,13 @@ def _filters() -> rx.Component:
         select_filter(
             "Status", "status", [("active", "Active"), ("suspended", "Suspended")], everything="All statuses"
         ),
-        select_filter("Plan", "plan", CustomersState.plans, everything="All plans"),
+        suggest_filter("Plan", "plan", CustomersState.plans, everything="All plans"),
+        select_filter(
+            "Subscription",
+            "subscribed",
+            [("true", "On a plan"), ("false", "Without a plan")],
+            everything="With or without a plan",
+        ),
     )
 
 
@@ -155,7 +161,10 @@ def _new_dialog() -> rx.Component:
         text_field(at, "email", "Email", kind="email", placeholder="billing@acme.example", max_length=254,
                    help_text="Where its bills go; nobody else’s"),
         rx.el.div(
-            select_field(at, "plan_id", "Plan", CustomersState.offered),
+            suggest_field(
+                at, "plan", "Plan", CustomersState.offered,
+                on_type=CustomersState.suggest_plan, max_length=200,
+            ),
             select_field(at, "start_period", "First month", CustomersState.months),
             class_name="grid grid-cols-1 gap-4 sm:grid-cols-[3fr_2fr] sm:gap-3",
         ),
@@ -174,6 +183,17 @@ def _new_dialog() -> rx.Component:
 
 def _empty() -> rx.Component:
     return rx.el.div(
+        rx.cond(
+            CustomersState.meant.length() > 0,
+            which_one("Which plan?", CustomersState.meant),
+            _nobody(),
+        ),
+        class_name=classes.PANEL,
+    )
+
+
+def _nobody() -> rx.Component:
+    return rx.fragment(
         rx.cond(
             CustomersState.is_filtered,
             notice(
@@ -198,5 +218,4 @@ def _empty() -> rx.Component:
                 ),
             ),
         ),
-        class_name=classes.PANEL,
     )

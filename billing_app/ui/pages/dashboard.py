@@ -125,15 +125,15 @@ def _revenue() -> rx.Component:
 def _receivables() -> rx.Component:
     return card(
         f"Receivables by age, {DashboardState.currency}",
-        rx.el.ul(rx.foreach(DashboardState.ages, _age), class_name="mt-2 flex flex-col gap-4 lg:gap-7"),
-        actions=link("Outstanding invoices", "/invoices?status=outstanding", f"{classes.LINK} text-xs"),
+        rx.el.ul(rx.foreach(DashboardState.ages, _age), class_name="mt-1 flex flex-col gap-2 lg:gap-5"),
+        actions=link("Outstanding invoices", DashboardState.outstanding_href, f"{classes.LINK} text-xs"),
     )
 
 
 def _age(age: rx.Var[AgeItem]) -> rx.Component:
     return rx.el.li(
         rx.el.div(
-            rx.el.span(age.label, class_name="text-ink"),
+            link(age.label, age.href, f"text-ink {classes.ROW_LINK} after:rounded-md"),
             rx.el.span(
                 rx.el.span(age.invoices, class_name="mr-3 text-xs text-faint"),
                 rx.el.span(age.amount, class_name="font-medium text-ink"),
@@ -142,6 +142,7 @@ def _age(age: rx.Var[AgeItem]) -> rx.Component:
             class_name="flex items-baseline justify-between gap-3 text-sm",
         ),
         _bar(age.share, rx.cond(age.is_overdue, f"{_BAR} bg-bad", f"{_BAR} bg-bar")),
+        class_name="relative -mx-2 rounded-md px-2 py-1 hover:bg-hover",
     )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import reflex as rx
 
 from billing_app.state.invoice_runs import InvoiceRunsState
-from billing_app.state.invoices import GENERATE, InvoicesState
+from billing_app.state.invoices import AGE_OPTIONS, GENERATE, InvoicesState
 from billing_app.state.rows.invoices import InvoiceItem, TotalItem
 from billing_app.ui import classes
 from billing_app.ui.components.basics import by_phase, file_link, icon, link, notice, payment_badge
 from billing_app.ui.components.buttons import button, writers_only
+from billing_app.ui.components.customer_field import customer_field
 from billing_app.ui.components.dialogs import form_dialog
-from billing_app.ui.components.fields import FormOf, select_field, suggest_field
+from billing_app.ui.components.fields import FormOf, select_field
 from billing_app.ui.components.filters import filters, search_filter, select_filter
 from billing_app.ui.components.invoice_runs import last_runs, run_dialogs, shown_run
 from billing_app.ui.components.tables import (
@@ -47,6 +48,8 @@ def invoices() -> rx.Component:
                 search_filter("Search invoices", "Number or customer"),
                 select_filter("Period", "period", InvoicesState.periods, everything="All periods"),
                 select_filter("Status", "status", STATUSES, everything="All statuses"),
+                select_filter("Age", "age", AGE_OPTIONS, everything="Of any age"),
+                _currency_filter(),
                 _customer_chip(),
             ),
             _actions(),
@@ -62,6 +65,14 @@ def invoices() -> rx.Component:
         last_runs(),
         _generate_dialog(),
         run_dialogs(),
+    )
+
+
+def _currency_filter() -> rx.Component:
+    """Of use where there are several."""
+    return rx.el.div(
+        select_filter("Currency", "currency", InvoicesState.currencies, everything="All currencies"),
+        class_name=rx.cond(InvoicesState.currencies.length() > 1, "contents", "hidden"),
     )
 
 
@@ -198,11 +209,18 @@ def _generate_dialog() -> rx.Component:
     return form_dialog(
         at,
         InvoicesState.generate,
-        suggest_field(
-            at, "customer", "Customer", InvoicesState.suggestions, on_type=InvoicesState.suggest,
-            help_text="Its key or name", max_length=200,
-        ),
+        customer_field(at),
         select_field(at, "period", "Month", InvoicesState.months),
+        rx.cond(
+            InvoicesState.earlier != "",
+            rx.el.div(
+                button(
+                    f"Generate {InvoicesState.earlier} first",
+                    "file-plus-2",
+                    on_click=InvoicesState.generate_earlier,
+                )
+            ),
+        ),
         submit="Generate invoice",
         explanation="An invoice never changes once it is made. Usage of the month that is reported later is"
         " billed in the next one.",

@@ -9,14 +9,13 @@ from billing_app.state.usage import RECORD, UsageState
 from billing_app.ui import classes
 from billing_app.ui.components.basics import by_phase, file_link, icon, late_badge, link, notice
 from billing_app.ui.components.buttons import button, writers_only
+from billing_app.ui.components.customer_field import customer_field
 from billing_app.ui.components.dialogs import form_dialog
 from billing_app.ui.components.fields import FormOf, text_field
-from billing_app.ui.components.filters import filters, search_filter, segments, select_filter
+from billing_app.ui.components.filters import filters, search_filter, segments, select_filter, which_one
 from billing_app.ui.components.imports import import_badge
 from billing_app.ui.components.tables import column, number_column, page_links, table, table_bones
 from billing_app.ui.layout import page
-
-_SUGGESTIONS = "customers-meant"
 
 
 def usage() -> rx.Component:
@@ -161,16 +160,7 @@ def _record_dialog() -> rx.Component:
     return form_dialog(
         at,
         UsageState.record,
-        text_field(
-            at, "customer", "Customer", placeholder="acme", max_length=200, list=_SUGGESTIONS,
-            help_text="Its key or its full name", on_change=UsageState.suggest.debounce(180),
-        ),
-        rx.el.datalist(
-            rx.foreach(
-                UsageState.suggestions, lambda each: rx.el.option(each.text, value=each.value)
-            ),
-            custom_attrs={"id": _SUGGESTIONS},
-        ),
+        customer_field(at),
         text_field(at, "quantity", "Quantity", input_mode="decimal", placeholder="1530.5", max_length=60),
         text_field(
             at, "occurred_at", "Used at", kind="datetime-local", step="1",
@@ -189,16 +179,7 @@ def _empty() -> rx.Component:
     return rx.el.div(
         rx.cond(
             UsageState.meant.length() > 0,
-            rx.el.div(
-                rx.el.h2("Which customer?", class_name="mb-2 text-sm font-semibold"),
-                rx.el.ul(
-                    rx.foreach(
-                        UsageState.meant,
-                        lambda each: rx.el.li(link(each.text, each.value), class_name="py-1 text-sm"),
-                    )
-                ),
-                class_name="px-5 py-4",
-            ),
+            which_one("Which customer?", UsageState.meant),
             rx.cond(
                 UsageState.is_nobody,
                 notice("search-x", "No customer matches", "Nobody has this key or name.", everything),
