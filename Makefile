@@ -31,5 +31,6 @@ screenshots: ## take one of every page, into screenshots/
 	@$(PYTHON) tools/setup.py --browser
 	@$(BIN)/python -m tests.e2e.screenshots
 
-bench: setup ## measure, print a table, add it to the history
+bench: ## measure, print a table, add it to the history
+	@$(PYTHON) tools/setup.py --browser
 	@$(BIN)/python -m bench

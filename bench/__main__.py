@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench.databases import Bench, TooLittleSpace, bench_server, new_database
-from bench.fill import MONTHS, add_customers, add_events
+from bench.fill import MONTHS, add_audit_entries, add_customers, add_events
 from bench.history import append
 from bench.http import Load, batch_rate, no_op_load, served, single_load
 from bench.ingest import bare_rate, empty_usage, make_batches, product_rate
 from bench.lists import list_p95s
 from bench.measures import Comparison, Figure, Measured, say
 from bench.others import import_rate, single_rate, verify_seconds
+from bench.pages import FIRST_LOAD, page_times
 from bench.report import show
 from bench.runs import Reference, RunMeasured, product_run
+from tests.browser import NoBrowser, find_browser
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +34,23 @@ class Size:
     rounds: int
     singles: int
     requests: int
+    audit_entries: int
+    tours: int
     gigabytes: float
 
 
 FULL = Size(
-    customers=100_000, events=3_334_000, batches=20, rounds=5, singles=8_000, requests=20_000, gigabytes=10
-)
-QUICK = Size(customers=5_000, events=100_000, batches=4, rounds=3, singles=1_000, requests=1_000, gigabytes=2)
+    customers=100_000, events=3_334_000, batches=20, rounds=5, singles=8_000, requests=20_000,
+    audit_entries=200_000, tours=20, gigabytes=10,
+)  # fmt: skip
+QUICK = Size(
+    customers=5_000, events=100_000, batches=4, rounds=3, singles=1_000, requests=1_000,
+    audit_entries=5_000, tours=2, gigabytes=2,
+)  # fmt: skip
+
+
+# A page opened by its address, with nothing of it in the browser yet.
+FIRST_LOAD_MS = 2_000
 
 
 def measure(size: Size) -> tuple[Measured, str]:
@@ -49,10 +61,11 @@ def measure(size: Size) -> tuple[Measured, str]:
         for bench in (empty, full):
             add_customers(bench, size.customers)
         add_events(full, size.customers, size.events)
+        add_audit_entries(full, size.customers, size.audit_entries)
         measure_ingest(measured, size, empty, full)
         measure_http(measured, size, empty)
         measure_runs(measured, size, full)
-        measure_lists(measured, full)
+        measure_reading(measured, size, full)
         measure_others(measured, size, empty, full)
         with empty.superuser() as db:
             version = db.info.parameter_status("server_version") or ""
@@ -130,11 +143,17 @@ def measure_runs(measured: Measured, size: Size, full: Bench) -> None:
     ]
 
 
-def measure_lists(measured: Measured, full: Bench) -> None:
-    """How long the slowest in twenty of each list takes."""
+def measure_reading(measured: Measured, size: Size, full: Bench) -> None:
+    """How long the slowest in twenty of each list and of each page take."""
     with served(full) as server:
         found = list_p95s(full, server)
+        pages = page_times(full, server, size.tours)
     measured.figures += [Figure(f"list of {name}: p95", value, "ms", 150) for name, value in found.items()]
+    for what, times in pages.items():
+        measured.figures += [
+            Figure(f"page, {what}: p50", times.p50_ms, "ms"),
+            Figure(f"page, {what}: p95", times.p95_ms, "ms", FIRST_LOAD_MS if what == FIRST_LOAD else 150),
+        ]
 
 
 def measure_others(measured: Measured, size: Size, empty: Bench, full: Bench) -> None:
@@ -159,8 +178,9 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="small numbers, not held to the targets")
     quick = parser.parse_args().quick
     try:
+        find_browser()  # before anything is measured in vain
         measured, postgresql = measure(QUICK if quick else FULL)
-    except TooLittleSpace as error:
+    except (TooLittleSpace, NoBrowser) as error:
         print(error, file=sys.stderr)
         return 1
     append(measured, quick=quick, postgresql=postgresql)

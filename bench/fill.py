@@ -65,6 +65,22 @@ def add_events(bench: Bench, customers: int, a_month: int) -> None:
         db.execute("VACUUM (ANALYZE) usage_event")
 
 
+def add_audit_entries(bench: Bench, customers: int, entries: int) -> None:
+    """So many entries, one a minute up to the last month's end, of three people and every customer."""
+    with bench.superuser() as db:
+        db.execute(
+            "INSERT INTO audit_entry (at, actor_id, actor_name, action, subject, details)"
+            " SELECT %(end)s - (%(entries)s - n) * interval '1 minute', 'usr_' || 1 + n %% 3,"
+            "        'Person ' || 1 + n %% 3, 'customer.changed', 'cus_' || 1 + n * %(stride)s %% %(customers)s,"
+            "        jsonb_build_object('name', 'Customer ' || n)"
+            " FROM generate_series(1, %(entries)s::bigint) AS n",
+            {
+                "end": bounds(FIRST_MONTH)[0], "entries": entries, "customers": customers, "stride": _STRIDE,
+            },
+        )  # fmt: skip
+        db.execute("VACUUM (ANALYZE) audit_entry")
+
+
 def _add_span(bench: Bench, customers: int, month: date, a_month: int, first: int, end: int) -> None:
     length = (next_period(month) - month).total_seconds()
     with bench.superuser() as db:

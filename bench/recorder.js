@@ -1,0 +1,70 @@
+// Times what somebody does, in the browser: from the input to the frame that shows the last of the answer.
+// bench/pages.py runs it before the pages' own scripts, and asks `tallybookBench`.
+(() => {
+  const LOADED = '"is_hydrated_rx_state_":true'; // the last that the server says after an address was opened
+  const TOAST = "[data-sonner-toast]";
+  const ANSWER_MAX = 30_000;
+  let wanted, begun, sent, answered, shown, settle, ended;
+
+  const arm = (what, from) => {
+    wanted = what;
+    begun = from;
+    sent = answered = shown = undefined;
+    ended = new Promise((resolve, reject) => {
+      settle = resolve;
+      setTimeout(() => reject(new Error(`no ${what} within ${ANSWER_MAX} ms`)), ANSWER_MAX);
+    });
+  };
+  const isWatching = () => settle && begun !== undefined;
+
+  const whenPainted = (work) =>
+    requestAnimationFrame(() => {
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => work(performance.now());
+      port2.postMessage(undefined);
+    });
+
+  const end = () => {
+    const resolve = settle;
+    settle = undefined;
+    // What came with the answer is drawn within two frames. An answer that changes nothing counts too.
+    whenPainted((at) =>
+      whenPainted(() => resolve({ shown: Math.max(at, shown ?? 0) - begun, server: sent ? answered - sent : 0 })),
+    );
+  };
+
+  for (const input of ["keydown", "click", "change"]) {
+    addEventListener(input, (event) => settle && (begun ??= event.timeStamp), true);
+  }
+
+  const isEvent = (message) => isWatching() && String(message).startsWith("42");
+
+  window.WebSocket = class extends WebSocket {
+    constructor(...given) {
+      super(...given);
+      this.addEventListener("message", ({ data }) => {
+        if (!isEvent(data)) return;
+        answered = performance.now();
+        if (wanted === "load" && data.includes(LOADED)) end();
+      });
+    }
+
+    send(message) {
+      if (isEvent(message)) sent ??= performance.now();
+      super.send(message);
+    }
+  };
+
+  const isOrHasToast = (node) => node.nodeType === Node.ELEMENT_NODE && (node.matches(TOAST) || node.querySelector(TOAST));
+
+  new MutationObserver((changes) => {
+    if (begun === undefined) return;
+    whenPainted((at) => (shown = at));
+    if (!settle) return;
+    if (wanted === "toast" && changes.some(({ addedNodes }) => [...addedNodes].some(isOrHasToast))) end();
+    if (wanted === "dialog" && changes.some(({ target }) => target.matches?.("dialog[open]"))) end();
+  }).observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
+
+  arm("load", 0); // from the beginning of the navigation to this very page
+  window.tallybookBench = { arm: (what) => arm(what), ended: () => ended };
+})();
