@@ -418,7 +418,11 @@
     }
   });
 
+  // A chart asks for each tick, each time that it is drawn; making a format takes longer than using it.
+  const shortly = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 2 });
+
   window.tallybook = {
+    short: (number) => shortly.format(number),
     toSignIn: (reason) => {
       if (location.pathname === SIGN_IN) return;
       dropToken();

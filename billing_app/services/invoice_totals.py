@@ -38,13 +38,17 @@ class InvoiceTotals:
     currencies: tuple[CurrencyTotals, ...]
 
 
+# The invoices are looked for once; beyond the most, nothing is added up.
 _SUMS = f"""
-    SELECT i.currency, count(*), sum(i.total_minor), sum(i.total_minor - paid.paid_minor)
-      FROM invoice i {JOIN_OPEN} {JOIN_PAID} WHERE {{chosen}} GROUP BY 1 ORDER BY 1
-"""
-_IS_LARGE = f"""
-    SELECT count(*) > %(most)s
-      FROM (SELECT FROM invoice i {JOIN_OPEN} WHERE {{chosen}} LIMIT %(limit)s) found
+    WITH found AS MATERIALIZED (
+        SELECT i.customer_id, i.period_start, i.currency, i.total_minor
+          FROM invoice i {JOIN_OPEN} WHERE {{chosen}} LIMIT %(limit)s
+    ), size AS (SELECT count(*) > %(most)s AS is_large FROM found)
+    SELECT size.is_large, sums.*
+      FROM size LEFT JOIN LATERAL (
+        SELECT i.currency, count(*), sum(i.total_minor), sum(i.total_minor - paid.paid_minor)
+          FROM found i {JOIN_PAID} WHERE NOT size.is_large GROUP BY 1
+      ) sums ON true
 """
 
 
@@ -75,13 +79,10 @@ def get_totals(
         search=search,
     )
     parameters |= {"most": SUMMED_MAX, "limit": SUMMED_MAX + 1}
-    within = " AND ".join(conditions)
     with driver_cursor(session) as db:
-        db.execute(_IS_LARGE.format(chosen=within), parameters)
-        (is_large,) = db.fetchone() or (False,)
-        if not is_large:
-            db.execute(_SUMS.format(chosen=within), parameters)
-            return InvoiceTotals(now(session), _totals(db))
+        rows = db.execute(_SUMS.format(chosen=" AND ".join(conditions)), parameters).fetchall()
+    if not rows[0][0]:
+        return InvoiceTotals(now(session), _totals(sums for _, *sums in rows if sums[0]))
     return None if customer or search else _counted(session, period, status, age, currency)
 
 

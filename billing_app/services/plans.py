@@ -205,14 +205,13 @@ def _of_sale(query: Any, archived: bool | None, currency: str | None) -> Any:
     return query
 
 
+# Backwards through the primary key, which has each customer's last row before its others: nothing
+# is sorted, and no row is looked for a second time.
 _CUSTOMERS = text("""
-    SELECT s.plan_id, count(*) AS customers
-      FROM subscription s
-     WHERE s.plan_id = ANY(:plan_ids) AND s.effective_from <= :month
-       AND NOT EXISTS (SELECT FROM subscription later
-                        WHERE later.customer_id = s.customer_id
-                          AND later.effective_from > s.effective_from AND later.effective_from <= :month)
-     GROUP BY s.plan_id
+    SELECT plan_id, count(*) AS customers
+      FROM (SELECT DISTINCT ON (customer_id) plan_id FROM subscription WHERE effective_from <= :month
+             ORDER BY customer_id DESC, effective_from DESC) present
+     WHERE plan_id = ANY(:plan_ids) GROUP BY plan_id
 """)
 
 

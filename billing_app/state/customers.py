@@ -151,6 +151,8 @@ def _page(session: Any, actor: Any, listing: Listing, plan: str) -> tuple[Page[c
     page = customers.list_customers(
         session, actor, **chosen, sort=listing.get("sort") or "name", limit=ROWS, cursor=listing.cursor
     )
+    if listing.cursor is None and page.next_cursor is None:
+        return page, len(page.items)
     return page, customers.count_customers(session, actor, **chosen)
 
 

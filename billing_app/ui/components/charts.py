@@ -179,7 +179,7 @@ def _short(unit: Text) -> rx.Var[Any]:
     """A tick: `$1.2K`. Exact numbers are in the tooltip and the table."""
     sign = rx.Var.create(unit)
     return rx.Var(
-        f"((number) => {sign!s} + new Intl.NumberFormat('en-US', {{ notation: 'compact', maximumFractionDigits: 2 }}).format(number))",
+        f"((number) => {sign!s} + window.tallybook.short(number))",
         _var_data=sign._get_all_var_data(),
     )
 
