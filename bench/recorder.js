@@ -33,7 +33,7 @@
     );
   };
 
-  for (const input of ["keydown", "click", "change"]) {
+  for (const input of ["click", "change", "submit"]) {
     addEventListener(input, (event) => settle && (begun ??= event.timeStamp), true);
   }
 
