@@ -194,7 +194,7 @@ def _event(event: rx.Var[UsedItem]) -> rx.Component:
             class_name="h-10 whitespace-nowrap border-b border-line px-3 tabular-nums text-ink max-md:h-14",
         ),
         rx.el.td(
-            rx.el.div(event.key, class_name="max-w-72 truncate", title=event.key),
+            rx.el.div(event.key, class_name="max-w-40 truncate", title=event.key),
             class_name=f"{classes.TD} {classes.WIDE_ONLY}",
         ),
         rx.el.td(
