@@ -174,7 +174,11 @@ def _row(invoice: rx.Var[InvoiceItem]) -> rx.Component:
     cell = f"{classes.TD} {classes.WIDE_ONLY}"
     return rx.el.tr(
         rx.el.td(
-            rx.el.div(row_link(invoice.number, invoice.href), class_name="max-w-40 truncate tabular-nums"),
+            # Never cut short: what tells one customer's invoices apart stands at the end.
+            rx.el.div(
+                row_link(invoice.number, invoice.href),
+                class_name="max-w-48 tabular-nums [overflow-wrap:anywhere]",
+            ),
             rx.el.div(
                 invoice.period,
                 " · ",
