@@ -25,7 +25,7 @@ from billing_app.ui.layout import page
 def invoice() -> rx.Component:
     """The sheet, centred; the number leads in the top bar."""
     return page(
-        rx.fragment("Invoice ", InvoiceState.number),
+        rx.fragment(rx.el.span("Invoice ", class_name="md:sr-only"), InvoiceState.number),
         "Invoices",
         rx.el.div(
             by_phase(
@@ -41,7 +41,7 @@ def invoice() -> rx.Component:
         above=rx.el.span(
             link("Invoices", "/invoices", "text-sm text-soft hover:text-ink"),
             icon("chevron-right", 14, "shrink-0 text-faint"),
-            class_name="hidden min-w-0 items-center gap-2 md:flex",
+            class_name="hidden shrink-0 items-center gap-2 md:flex",
         ),
     )
 
