@@ -39,7 +39,7 @@ _MONEY = ("amount", "monthly_price", "overage_unit_price")
 _IDS = re.compile(r"(cus|usr|tok|plan|pay|run|ver|imp)_[1-9][0-9]*", re.ASCII)
 _INVOICE = re.compile(r".+-[0-9]{4,}", re.ASCII)
 _BEHALF = " by "
-_PLACES = {"issuer": "/settings", "usage": "/usage", "plan": "/plans", "run": "/invoices", "ver": "/verify"}
+_PLACES = {"issuer": "/settings", "usage": "/usage", "plan": "/plans", "ver": "/verify"}
 # Pages, and parts of them, that admins alone see.
 _PLACES_OF_ADMINS = {"usr": "/users", "tok": "/settings/tokens"}
 _SUBJECTS = {"issuer": "Issuer", "usage": "Usage", "demo": "Demo", "unknown": "Unknown"}
@@ -119,6 +119,10 @@ def subject_href(subject_id: str, names: Mapping[str, Named], *, is_admin: bool 
     if _INVOICE.fullmatch(subject_id):
         return address.link(f"/invoices/{subject_id}")
     kind = subject_id.partition("_")[0]
+    if kind == "run":
+        return address.link("/invoices", run=subject_id)
+    if kind == "imp":
+        return address.link(f"/usage/imports/{subject_id}")
     return _PLACES.get(kind) or (_PLACES_OF_ADMINS.get(kind, "") if is_admin else "")
 
 
