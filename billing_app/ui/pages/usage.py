@@ -96,7 +96,9 @@ def _table() -> rx.Component:
     return rx.fragment(
         rx.el.div(
             rx.el.span(UsageState.count, class_name="text-sm font-medium tabular-nums", role="status"),
-            rx.el.span("Times in ", UsageState.zone, class_name=f"{classes.CAPTION} max-sm:hidden"),
+            rx.el.span(
+                "Times in ", UsageState.zone, "; months in UTC", class_name=f"{classes.CAPTION} max-sm:hidden"
+            ),
             file_link("Export CSV", UsageState.csv_href, f"{classes.BUTTON_QUIET} ml-auto"),
             class_name="mb-1.5 flex items-center gap-3",
         ),
