@@ -42,9 +42,16 @@ def shown_run() -> rx.Component:
             rx.el.dl(
                 _count("Made", run.made),
                 _count("Already there", run.existing),
-                _count("Passed over", run.passed, "Nothing to be invoiced in that month"),
+                _count("Passed over", run.passed),
                 _count("Failed", run.failed),
                 class_name="mt-3 grid grid-cols-2 gap-x-8 gap-y-2 sm:flex",
+            ),
+            rx.cond(
+                run.passed != "0",
+                rx.el.p(
+                    "Passed over: who has nothing to be invoiced in that month.",
+                    class_name=f"{classes.CAPTION} mt-2",
+                ),
             ),
             rx.cond(InvoiceRunsState.failures.length() > 0, _failures()),
             aria_label="Invoice run",
@@ -62,9 +69,9 @@ def _title(run: rx.Var[RunItem]) -> rx.Var[str]:
     )
 
 
-def _count(name: str, count: rx.Var[str], explanation: str = "") -> rx.Component:
+def _count(name: str, count: rx.Var[str]) -> rx.Component:
     return rx.el.div(
-        rx.el.dt(name, class_name=classes.EYEBROW, title=explanation),
+        rx.el.dt(name, class_name=classes.EYEBROW),
         rx.el.dd(count, class_name="mt-0.5 text-sm font-semibold tabular-nums text-ink"),
         class_name="sm:min-w-24",
     )
