@@ -173,6 +173,14 @@ def _refused(row: rx.Var[FileRow]) -> rx.Component:
         rx.el.td(row.line, class_name=classes.TD_NUMBER),
         rx.el.td(
             rx.el.div(row.detail, class_name="min-w-48 whitespace-normal py-2 font-normal text-bad"),
+            rx.el.div(
+                row.customer,
+                " · ",
+                row.key,
+                " · ",
+                row.quantity,
+                class_name=f"{classes.NARROW_CAPTION} max-w-64 pb-2",
+            ),
             class_name=classes.TD_MAIN,
         ),
         *_cells(row),
