@@ -108,7 +108,7 @@ def _table() -> rx.Component:
                 column("Used at"),
                 column("Customer", wide_only=True),
                 number_column("Quantity"),
-                column("Billed in"),
+                column("Billed in", wide_only=True),
                 column("Key", wide_only=True),
             ],
             rx.foreach(UsageState.rows, _row),
@@ -125,7 +125,14 @@ def _row(event: rx.Var[UsageItem]) -> rx.Component:
                 link(event.customer, event.customer_href, "hover:underline"),
                 class_name=f"{classes.NARROW_CAPTION} max-w-40",
             ),
-            class_name=f"{classes.TD_MAIN} tabular-nums",
+            rx.el.div(
+                event.billed_in,
+                rx.cond(event.invoice != "", link(event.invoice, event.invoice_href, classes.LINK)),
+                rx.cond(event.is_late, late_badge("Late")),
+                class_name="flex flex-wrap items-center gap-x-2 text-xs font-normal leading-4 text-faint"
+                " md:hidden",
+            ),
+            class_name=f"{classes.TD_MAIN} tabular-nums max-md:py-1.5",
         ),
         rx.el.td(
             rx.el.div(
@@ -142,12 +149,12 @@ def _row(event: rx.Var[UsageItem]) -> rx.Component:
                 event.billed_in,
                 rx.cond(
                     event.invoice != "",
-                    link(event.invoice, event.invoice_href, f"{classes.LINK} max-md:text-xs"),
+                    link(event.invoice, event.invoice_href),
                 ),
                 rx.cond(event.is_late, rx.el.span(late_badge("Late"), title=event.late_because)),
-                class_name="flex flex-wrap items-center gap-x-2.5 gap-y-0.5 max-md:max-w-32",
+                class_name="flex flex-wrap items-center gap-x-2.5 gap-y-0.5",
             ),
-            class_name=f"{classes.TD} max-md:whitespace-normal max-md:py-1.5",
+            class_name=f"{classes.TD} {classes.WIDE_ONLY}",
         ),
         rx.el.td(
             rx.el.div(event.key, title=event.about, class_name="max-w-72 truncate"),
