@@ -318,6 +318,8 @@ def invoice_run_command(
             f"{period} ({run.public_id}, {run.status}): {run.made:,} made, {run.existing:,} already there, "
             f"{run.passed:,} passed over, {run.failed:,} failed"
         )
+        if run.fault:
+            err.print(f"given up: {run.fault}", markup=False, soft_wrap=True)
         for each in run.failures:
             err.print(f"{each.customer_key}: {each.detail} [{each.code}]", markup=False, soft_wrap=True)
     if run.failed or run.status != "done":

@@ -46,7 +46,14 @@ PRIVILEGES: dict[str, tuple[str, ...]] = {
     "user_account": _READ_ADD_CHANGE,
     "user_session": _READ_ADD_CHANGE,
     # Who started one, and when, stays.
-    "verification": (*_READ_AND_ADD, "UPDATE (finished_at)", "UPDATE (ok)", "UPDATE (report)"),
+    "verification": (
+        *_READ_AND_ADD,
+        "UPDATE (finished_at)",
+        "UPDATE (ok)",
+        "UPDATE (report)",
+        "UPDATE (attempts)",
+        "UPDATE (fault)",
+    ),
 }
 
 
@@ -59,7 +66,27 @@ def grant_application_role(connection: Connection, role: str) -> None:
     connection.execute(text(f"GRANT USAGE ON SCHEMA public TO {quoted}"))
     for table in sorted(present & PRIVILEGES.keys()):
         connection.execute(text(f"REVOKE ALL ON {table} FROM {quoted}, PUBLIC"))
-        connection.execute(text(f"GRANT {', '.join(PRIVILEGES[table])} ON {table} TO {quoted}"))
+        granted = ", ".join(_that_can_be_granted(connection, table))
+        connection.execute(text(f"GRANT {granted} ON {table} TO {quoted}"))
+
+
+def _that_can_be_granted(connection: Connection, table: str) -> list[str]:
+    """The table's privileges; after going back to an older revision without those on columns to come."""
+    columns = set(
+        connection.scalars(
+            text(
+                "SELECT column_name FROM information_schema.columns"
+                " WHERE table_schema = 'public' AND table_name = :table"
+            ),
+            {"table": table},
+        )
+    )
+    later = {
+        each
+        for each in PRIVILEGES[table]
+        if "(" in each and each.partition("(")[2].rstrip(")") not in columns
+    }
+    return [each for each in PRIVILEGES[table] if each not in later]
 
 
 _DANGEROUS = text("""

@@ -25,7 +25,7 @@ class InvoiceRunSummary(BaseModel):
 
     id: str = Field(examples=["run_5"])
     period: Period
-    status: Literal["running", "done", "cancelled"]
+    status: Literal["running", "done", "cancelled", "failed"]
     total: int = Field(examples=[1200], description="How many customers there were when it began.")
     made: int = Field(examples=[1180])
     existing: int = Field(examples=[12])
@@ -34,6 +34,7 @@ class InvoiceRunSummary(BaseModel):
     started_by: str = Field(examples=["usr_2"])
     started_at: Moment
     finished_at: Moment | None
+    fault: str | None = Field(description="Why it was given up, for one that failed; else null.")
 
 
 class RunFailure(BaseModel):
@@ -67,7 +68,8 @@ def start_run(call: Caller, body: NewRun, response: Response) -> InvoiceRun:
     """Start a run that makes every customer's invoice for a month.
 
     It goes on in the server, also after a restart. While one is under way for the month, it is
-    answered with; run again after the end, it makes what is missing and nothing twice.
+    answered with; run again after the end, it makes what is missing and nothing twice. One that
+    fails again and again is given up: it is `failed`, and `fault` says why.
     """
     run = call.do(runs.start_run, body.period)
     background.wake()
@@ -111,4 +113,5 @@ def _summary_fields(row: RunSummary) -> dict[str, Any]:
         "started_by": row.started_by,
         "started_at": row.started_at,
         "finished_at": row.finished_at,
+        "fault": row.fault,
     }

@@ -45,14 +45,18 @@ class AwaitingInvoice(BaseModel):
 
 
 class Verification(BaseModel):
-    """One verification. `ok` is null while it is under way, then whether everything agreed."""
+    """One verification. `ok` is null while it is under way, then whether everything agreed.
+
+    One that can't be brought to its end is given up: it is `failed`, `ok` stays null and `fault` says why.
+    """
 
     id: str = Field(examples=["ver_3"])
-    status: Literal["running", "done"]
+    status: Literal["running", "done", "failed"]
     started_by: str = Field(examples=["usr_2"])
     started_at: Moment
     finished_at: Moment | None
     ok: bool | None
+    fault: str | None
     checked: Checked
     awaiting_invoice: list[AwaitingInvoice]
     difference_count: int
@@ -74,7 +78,7 @@ def start_verification(call: Caller, response: Response) -> Verification:
 
 @router.get("/latest", responses=refusals("verification_not_found"))
 def get_latest(call: Caller) -> Verification:
-    """Get the newest verification that is finished."""
+    """Get the newest verification that came to its end."""
     return verification_of(call.do(verifications.get_latest))
 
 
@@ -94,6 +98,7 @@ def verification_of(row: VerificationRow) -> Verification:
         started_at=row.started_at,
         finished_at=row.finished_at,
         ok=row.ok,
+        fault=row.fault,
         checked=Checked(**{name: report[name] for name in Checked.model_fields if name in report}),
         awaiting_invoice=[
             AwaitingInvoice(customer=each["customer_key"], period=each["period"])

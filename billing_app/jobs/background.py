@@ -3,7 +3,8 @@ way, and the figures that can't be counted while somebody waits.
 
 The database says what is to be done. A thread for each kind looks there: at once when somebody in
 this process has started something, and every some seconds for what others started or left behind
-when they were killed. Of several processes one executes, by its lock. A thread may end at any
+when they were killed. Of several processes one executes, by its lock. What fails is tried again, and
+given up after a few times (jobs/attempts.py). A thread may end at any
 point together with its process: whatever it was doing goes on at the next start.
 """
 
@@ -15,6 +16,7 @@ from threading import Event, Thread
 from typing import Any
 
 from billing_app.db import Database, is_unavailable
+from billing_app.jobs.attempts import Stopped
 from billing_app.jobs.figures import keep_figures
 from billing_app.jobs.invoice_run import go_on_invoicing
 from billing_app.jobs.usage_files import go_on_checking, go_on_importing
@@ -36,10 +38,6 @@ KINDS: dict[str, Work] = {
     "importing": go_on_importing,
     "counting figures": keep_figures,
 }
-
-
-class _Stopped(Exception):
-    """The server is stopping."""
 
 
 class Worker(Thread):
@@ -67,7 +65,7 @@ class Worker(Thread):
             try:
                 self._work(self._database, self._heed_stop)
                 pause = LOOK_EVERY_SECONDS
-            except _Stopped:
+            except Stopped:
                 return
             except Exception as error:  # noqa: BLE001 - whatever it was, the work is tried again
                 if self._stopping.is_set():
@@ -78,7 +76,7 @@ class Worker(Thread):
 
     def _heed_stop(self, _progress: object) -> None:
         if self._stopping.is_set():
-            raise _Stopped
+            raise Stopped
 
     def _tell(self, error: Exception) -> None:
         if is_unavailable(error):

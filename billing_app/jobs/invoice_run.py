@@ -22,6 +22,7 @@ from billing_app import locks
 from billing_app.db import Database
 from billing_app.domain.actor import SYSTEM, Actor, Permission, system
 from billing_app.jobs.alone import only_one
+from billing_app.jobs.attempts import attempting
 from billing_app.services.access import require
 from billing_app.services.closing import Blocked, close_period
 from billing_app.services.invoicing import Invoiced, invoice_period
@@ -35,6 +36,7 @@ from billing_app.services.runs import (
     get_run,
     lock_progress,
     next_customers,
+    note_failed_attempt,
     start_run,
 )
 
@@ -63,8 +65,9 @@ def go_on_invoicing(database: Database, on_progress: Progress = lambda run: None
     Younger months wait behind one that somebody else executes: their invoices come after its.
     """
     while run := database.call(SYSTEM, find_running):
-        if execute_run(database, SYSTEM, run, on_progress).status == "running":
-            return
+        with attempting(database, run.public_id, note_failed_attempt):
+            if execute_run(database, SYSTEM, run, on_progress).status == "running":
+                return
 
 
 def execute_run(

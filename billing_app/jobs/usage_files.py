@@ -20,6 +20,7 @@ from billing_app.db import Database
 from billing_app.domain.actor import SYSTEM, Actor, Permission, system
 from billing_app.errors import Conflict, Invalid
 from billing_app.jobs.alone import only_one
+from billing_app.jobs.attempts import attempting
 from billing_app.jobs.usage_csv import Batch, read_batches
 from billing_app.services.access import require
 from billing_app.services.usage import BatchResult, judge_usage_batch, record_usage_of_file
@@ -37,6 +38,7 @@ from billing_app.services.usage_imports import (
     find_due,
     finish_import,
     get_import,
+    note_failed_attempt,
 )
 
 PREVIEW_ROWS = 20
@@ -80,15 +82,22 @@ def go_on_importing(database: Database, on_progress: Progress = lambda chunk: No
 def _go_on(database: Database, phase: Phase, work: Callable[[Actor, UsageImportRow], None]) -> None:
     """The oldest first; what another process is at, it passes over."""
     for due in database.call(SYSTEM, find_due, phase):
-        worker = system(f"{due.public_id} by {due.started_by}")
-        with only_one(database, worker, locks.IMPORT, due.import_id) as alone, suppress(Overtaken):
-            row = database.call(worker, get_import, due.public_id)
-            if not alone or row.status != phase:
-                continue
-            try:
-                work(worker, row)
-            except Invalid as fault:
-                database.call(worker, finish_import, row.import_id, "failed", fault.detail)
+        with attempting(database, due.public_id, note_failed_attempt):
+            _go_on_with(database, due, phase, work)
+
+
+def _go_on_with(
+    database: Database, due: UsageImportRow, phase: Phase, work: Callable[[Actor, UsageImportRow], None]
+) -> None:
+    worker = system(f"{due.public_id} by {due.started_by}")
+    with only_one(database, worker, locks.IMPORT, due.import_id) as alone, suppress(Overtaken):
+        row = database.call(worker, get_import, due.public_id)
+        if not alone or row.status != phase:
+            return
+        try:
+            work(worker, row)
+        except Invalid as fault:
+            database.call(worker, finish_import, row.import_id, "failed", fault.detail)
 
 
 def _check(database: Database, worker: Actor, row: UsageImportRow, on_progress: Progress) -> None:

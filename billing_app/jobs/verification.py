@@ -17,12 +17,14 @@ from sqlalchemy import text
 from billing_app import locks
 from billing_app.db import Database
 from billing_app.domain.actor import SYSTEM, Actor, Permission, system
+from billing_app.jobs.attempts import attempting
 from billing_app.services.access import require
 from billing_app.services.recomputation import Report, recompute, still_awaiting
 from billing_app.services.verifications import (
     VerificationRow,
     find_running,
     finish_verification,
+    note_failed_attempt,
     note_progress,
     start_verification,
 )
@@ -51,7 +53,8 @@ def go_on_verifying(database: Database, on_progress: Progress = lambda report: N
     with _alone(database, SYSTEM, "SELECT pg_try_advisory_xact_lock(:verifying)") as alone:
         row = database.call(SYSTEM, find_running) if alone else None
         if row:
-            _execute(database, row, on_progress)
+            with attempting(database, row.public_id, note_failed_attempt):
+                _execute(database, row, on_progress)
 
 
 @contextmanager

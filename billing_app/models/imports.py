@@ -57,6 +57,8 @@ class UsageImport(SQLModel, table=True):
     bytes_read: int = Field(default=0, sa_column=_count_column())
     # Lines up to and including this one are dealt with; moves with each chunk's commit.
     through_line: int = Field(default=0, sa_column=_count_column())
+    # How often it failed since it last got further; too often, and it is given up.
+    attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False))
     preview: list[dict[str, Any]] | None = Field(
         default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True)
     )

@@ -51,7 +51,8 @@ class InvoiceRun(SQLModel, table=True):
 
     __tablename__ = "invoice_run"
     __table_args__ = (
-        CheckConstraint("status IN ('running', 'done', 'cancelled')", name="status_known"),
+        CheckConstraint("status IN ('running', 'done', 'cancelled', 'failed')", name="status_known"),
+        CheckConstraint("(status = 'failed') = (fault IS NOT NULL)", name="fault_when_failed"),
         CheckConstraint("(status = 'running') = (finished_at IS NULL)", name="finished_when_ended"),
         first_of_month_check("period_start"),
         # A second run for the month while one is under way finds the first.
@@ -76,6 +77,9 @@ class InvoiceRun(SQLModel, table=True):
     existing: int = Field(default=0, sa_column=Column(Integer, nullable=False))
     passed: int = Field(default=0, sa_column=Column(Integer, nullable=False))
     failed: int = Field(default=0, sa_column=Column(Integer, nullable=False))
+    # How often it failed since it last got further; too often, and it is given up for a fault.
+    attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False))
+    fault: str | None = Field(default=None, sa_column=text_column(nullable=True))
 
 
 class InvoiceRunFailure(SQLModel, table=True):
@@ -91,12 +95,16 @@ class InvoiceRunFailure(SQLModel, table=True):
 
 
 class Verification(SQLModel, table=True):
-    """One recomputation of everything: under way with what it counted so far, or done with all it found."""
+    """One recomputation of everything: under way with what it counted so far, done with all it found, or
+    given up for a fault."""
 
     __tablename__ = "verification"
     __table_args__ = (
-        CheckConstraint("(finished_at IS NULL) = (ok IS NULL)", name="judged_when_ended"),
-        CheckConstraint("finished_at IS NULL OR report IS NOT NULL", name="reported_when_ended"),
+        CheckConstraint("(finished_at IS NULL) = (ok IS NULL AND fault IS NULL)", name="judged_when_ended"),
+        CheckConstraint(
+            "finished_at IS NULL OR report IS NOT NULL OR fault IS NOT NULL", name="reported_when_ended"
+        ),
+        CheckConstraint("fault IS NULL OR ok IS NULL", name="fault_when_ended"),
         # A second one while one is under way finds the first.
         Index(
             "uq_verification_running",
@@ -114,3 +122,5 @@ class Verification(SQLModel, table=True):
     report: dict[str, Any] | None = Field(
         default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True)
     )
+    attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False))
+    fault: str | None = Field(default=None, sa_column=text_column(nullable=True))

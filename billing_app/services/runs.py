@@ -15,7 +15,7 @@ from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.periods import label
 from billing_app.errors import Conflict, NotFound
 from billing_app.models import Customer, InvoiceRun, InvoiceRunFailure
-from billing_app.services import audit
+from billing_app.services import audit, faults
 from billing_app.services.access import require
 from billing_app.services.closing import require_ended
 from billing_app.services.ids import get_number, public_id
@@ -44,7 +44,7 @@ class RunFailure:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """How far a run is. `total` customers were there when it began."""
+    """How far a run is. `total` customers were there when it began; `fault`: why it was given up."""
 
     run_id: int
     public_id: str
@@ -58,6 +58,7 @@ class RunSummary:
     existing: int
     passed: int
     failed: int
+    fault: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,8 @@ class RunRow(RunSummary):
 
 _START = text("""
     INSERT INTO invoice_run (period_start, status, started_by, started_at, total, made, existing,
-                             passed, failed, done_through_customer_id)
-    SELECT :period, 'running', :by, :at, count(*), 0, 0, 0, 0, 0 FROM customer_billing
+                             passed, failed, done_through_customer_id, attempts)
+    SELECT :period, 'running', :by, :at, count(*), 0, 0, 0, 0, 0, 0 FROM customer_billing
     ON CONFLICT (period_start) WHERE status = 'running' DO NOTHING
     RETURNING run_id
 """)
@@ -154,6 +155,7 @@ def _fields(run: InvoiceRun) -> dict[str, Any]:
         "existing": run.existing,
         "passed": run.passed,
         "failed": run.failed,
+        "fault": run.fault,
     }
 
 
@@ -206,6 +208,7 @@ def add_progress(
             existing=InvoiceRun.existing + existing,
             passed=InvoiceRun.passed + passed,
             failed=InvoiceRun.failed + len(failed),
+            attempts=0,
         )
     )
     rows: list[dict[str, Any]] = [
@@ -229,8 +232,28 @@ def cancel_run(session: Session, actor: Actor, run: str) -> RunRow:
     return get_run(session, actor, run)
 
 
-def finish_run(session: Session, actor: Actor, run: str, status: str = "done") -> None:
-    """Ends a run that is under way as `done` or `cancelled`; an ended one stays as it is."""
+def note_failed_attempt(session: Session, actor: Actor, run: str, reason: str) -> bool:
+    """Counts that the run failed without getting any further; too often, and it is given up for the reason.
+
+    What was made stays, and the month can be run again. Answers whether it is given up.
+    """
+    require(actor, Permission.INVOICE)
+    attempts = session.scalar(
+        update(InvoiceRun)
+        .where(col(InvoiceRun.run_id) == get_number("run", run, "run"), col(InvoiceRun.status) == "running")
+        .values(attempts=InvoiceRun.attempts + 1)
+        .returning(col(InvoiceRun.attempts))
+    )
+    if attempts is None or attempts < faults.ATTEMPTS_MAX:
+        return False
+    finish_run(session, actor, run, "failed", reason)
+    return True
+
+
+def finish_run(
+    session: Session, actor: Actor, run: str, status: str = "done", fault: str | None = None
+) -> None:
+    """Ends a run that is under way as `done`, `cancelled` or `failed`; an ended one stays as it is."""
     require(actor, Permission.INVOICE)
     ended = session.scalar(
         update(InvoiceRun)
@@ -238,8 +261,8 @@ def finish_run(session: Session, actor: Actor, run: str, status: str = "done") -
             col(InvoiceRun.run_id) == get_number("run", run, "run"),
             col(InvoiceRun.status) == "running",
         )
-        .values(status=status, finished_at=now(session))
+        .values(status=status, finished_at=now(session), fault=fault)
         .returning(col(InvoiceRun.run_id))
     )
     if ended is not None:
-        audit.record(session, actor, f"invoice_run.{status}", run)
+        audit.record(session, actor, f"invoice_run.{status}", run, fault=fault)

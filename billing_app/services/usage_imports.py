@@ -20,7 +20,7 @@ from billing_app.db import now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.errors import Conflict, NotFound
 from billing_app.models import UsageImport, UsageImportPart, UsageImportRefusal
-from billing_app.services import audit
+from billing_app.services import audit, faults
 from billing_app.services.access import require
 from billing_app.services.ids import get_number, public_id
 from billing_app.services.paging import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
@@ -230,7 +230,10 @@ def begin_check(session: Session, actor: Actor, import_id: int) -> None:
 
 def _reset(session: Session, import_id: int, before: Status, after: Status) -> bool:
     """Moves from one status to another, with all counts at nothing; False when it is not in the first."""
-    change = _in_status(import_id, before).values(status=after, bytes_read=0, through_line=0, **_NOTHING)
+    values: dict[str, Any] = {**_NOTHING, "bytes_read": 0, "through_line": 0}
+    if before != after:
+        values["attempts"] = 0
+    change = _in_status(import_id, before).values(status=after, **values)
     if session.scalar(change.returning(col(UsageImport.import_id))) is None:
         return False
     session.execute(delete(UsageImportRefusal).where(col(UsageImportRefusal.import_id) == import_id))
@@ -255,6 +258,9 @@ def count_chunk(session: Session, actor: Actor, import_id: int, phase: Phase, ch
         "bytes_read": chunk.bytes_read,
         "through_line": chunk.through_line,
     }
+    if phase == "importing":
+        # A check begins again from the start, so that it did not get any further.
+        values["attempts"] = 0
     if chunk.preview:
         values["preview"] = [
             {"line": each.line, "row": each.row, "status": each.status, "detail": each.detail}
@@ -309,6 +315,23 @@ def finish_import(
     else:
         _end(session, actor, import_id, ("checking",), "failed", fault=fault, **_NOTHING)
         _end(session, actor, import_id, ("importing",), "failed", fault=fault)
+
+
+def note_failed_attempt(session: Session, actor: Actor, usage_import: str, reason: str) -> bool:
+    """Counts that its check, or its import, failed without getting any further; too often, and it is given
+    up for the reason. What was recorded stays. Answers whether it is given up."""
+    require(actor, Permission.RECORD_USAGE)
+    number = get_import_number(usage_import)
+    attempts = session.scalar(
+        update(UsageImport)
+        .where(col(UsageImport.import_id) == number, col(UsageImport.status).in_(("checking", "importing")))
+        .values(attempts=UsageImport.attempts + 1)
+        .returning(col(UsageImport.attempts))
+    )
+    if attempts is None or attempts < faults.ATTEMPTS_MAX:
+        return False
+    finish_import(session, actor, number, "failed", reason)
+    return True
 
 
 def cancel_import(session: Session, actor: Actor, usage_import: str) -> UsageImportRow:

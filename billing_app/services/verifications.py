@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, text, update
+from sqlalchemy import select, text, true, update
 from sqlmodel import Session, col
 
 from billing_app.db import now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.errors import NotFound
 from billing_app.models import Verification
-from billing_app.services import audit
+from billing_app.services import audit, faults
 from billing_app.services.access import require
 from billing_app.services.ids import get_number, public_id
 
@@ -21,7 +21,7 @@ from billing_app.services.ids import get_number, public_id
 @dataclass(frozen=True, slots=True)
 class VerificationRow:
     """One verification: `report` holds the counts and differences by name, those so far while it is
-    under way; it is empty before the first of them."""
+    under way; it is empty before the first of them. `fault`: why it was given up."""
 
     verification_id: int
     started_by: str
@@ -29,6 +29,7 @@ class VerificationRow:
     finished_at: datetime | None
     ok: bool | None
     report: dict[str, Any]
+    fault: str | None
 
     @property
     def public_id(self) -> str:
@@ -37,12 +38,14 @@ class VerificationRow:
 
     @property
     def status(self) -> str:
-        """`running` or `done`."""
+        """`running`, `done` or `failed`."""
+        if self.fault:
+            return "failed"
         return "done" if self.finished_at else "running"
 
 
 _START = text("""
-    INSERT INTO verification (started_by, started_at) VALUES (:by, :at)
+    INSERT INTO verification (started_by, started_at, attempts) VALUES (:by, :at, 0)
     ON CONFLICT DO NOTHING RETURNING verification_id
 """)
 _RUNNING = col(Verification.finished_at).is_(None)
@@ -80,12 +83,34 @@ def get_verification(session: Session, actor: Actor, verification: str) -> Verif
 
 
 def get_latest(session: Session, actor: Actor) -> VerificationRow:
-    """The newest that is finished. Raises NotFound (`verification_not_found`) before the first."""
+    """The newest that has judged. Raises NotFound (`verification_not_found`) before the first."""
     require(actor, Permission.READ)
-    found = _find(session, col(Verification.finished_at).is_not(None))
+    found = _find(session, col(Verification.ok).is_not(None))
     if found is None:
         raise NotFound("nothing was verified yet", code="verification_not_found")
     return found
+
+
+def find_given_up(session: Session, actor: Actor) -> VerificationRow | None:
+    """The newest verification of all, when it was given up."""
+    require(actor, Permission.READ)
+    newest = _find(session, true())
+    return newest if newest and newest.fault else None
+
+
+def note_failed_attempt(session: Session, actor: Actor, verification: str, reason: str) -> bool:
+    """Counts that it failed; too often, and it is given up for the reason. Answers whether it is."""
+    require(actor, Permission.VERIFY)
+    attempts = session.scalar(
+        _running(verification)
+        .values(attempts=Verification.attempts + 1)
+        .returning(col(Verification.attempts))
+    )
+    if attempts is None or attempts < faults.ATTEMPTS_MAX:
+        return False
+    session.execute(_running(verification).values(finished_at=now(session), fault=reason))
+    audit.record(session, actor, "verification.failed", verification, fault=reason)
+    return True
 
 
 def note_progress(session: Session, actor: Actor, verification: str, report: dict[str, Any]) -> None:
@@ -133,4 +158,5 @@ def _find(session: Session, condition: Any) -> VerificationRow | None:
         found.finished_at,
         found.ok,
         found.report or {},
+        found.fault,
     )

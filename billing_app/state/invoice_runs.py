@@ -72,6 +72,14 @@ class InvoiceRunsState(rx.State):
             )
         return sent.events
 
+    @rx.event
+    async def start_again(self) -> Any:
+        """Run the month of a run that was given up again."""
+        given_up = await call(self, runs.get_run, self.run.run)
+        run = await call(self, runs.start_run, given_up.period_start)
+        background.wake()
+        return rx.redirect(address.link("/invoices", run=run.public_id))
+
     @rx.event(background=True)
     async def watch(self) -> AsyncIterator[Any]:
         """Show how far the run is until it ends or the page is left."""
@@ -148,6 +156,7 @@ def _item(state: InvoiceRunsState, run: RunSummary, names: dict[str, Named]) -> 
         passed=f"{run.passed:,}",
         failed=f"{run.failed:,}",
         has_failed=run.failed > 0,
+        fault=f"It was given up: {run.fault}." if run.fault else "",
         started=text.moment(run.started_at, viewer_zone(state)),
         started_utc=text.moment_utc(run.started_at),
         started_by=who_named(run.started_by, run.started_by, names).name,

@@ -44,6 +44,8 @@ class VerifyState(rx.State):
     awaiting_more: str = ""
     pages: Pages = Pages()
     is_running: bool = False
+    # Why the newest one came to no end.
+    fault: str = ""
     running: Running = Running()
     _run: str = ""
     _watch: int = 0
@@ -91,6 +93,7 @@ class _Progress(NamedTuple):
 class _Found(NamedTuple):
     latest: VerificationRow | None
     under_way: _Progress | None
+    given_up: VerificationRow | None
     names: dict[str, Named]
 
 
@@ -102,7 +105,7 @@ def _read(session: Any, actor: Any) -> _Found:
     row = verifications.find_running(session, actor)
     names = audit_names.names_of(session, actor, [each.started_by for each in (latest, row) if each])
     under_way = _Progress(row, customers.count_customers(session, actor), names) if row else None
-    return _Found(latest, under_way, names)
+    return _Found(latest, under_way, verifications.find_given_up(session, actor), names)
 
 
 def _progress(session: Any, actor: Any, run: str) -> _Progress:
@@ -113,6 +116,7 @@ def _progress(session: Any, actor: Any, run: str) -> _Progress:
 
 def _show(state: VerifyState, found: _Found, listing: Listing) -> None:
     state.is_running = found.under_way is not None
+    state.fault = found.given_up.fault or "" if found.given_up else ""
     if found.under_way and found.under_way.row:
         state._run = found.under_way.row.public_id
         state.running = _running(found.under_way)
@@ -240,6 +244,8 @@ def _running(at: _Progress) -> Running:
 
 
 def _toast(row: VerificationRow) -> Any:
+    if row.fault:
+        return rx.toast.error("The verification was given up", close_button=True)
     if row.ok:
         return rx.toast.success("Verified: everything agrees")
     count = _count(row.report, "difference_count")

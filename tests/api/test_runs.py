@@ -48,6 +48,7 @@ def test_a_run_is_started_executed_in_the_background_and_told(
         "id": run["id"], "period": "2026-10", "status": "running", "total": 4,
         "made": 0, "existing": 0, "passed": 0, "failed": 0, "failures": [],
         "started_by": run["started_by"], "started_at": "2026-11-15T12:00:00Z", "finished_at": None,
+        "fault": None,
     }  # fmt: skip
     assert run["started_by"].startswith("usr_")
     go_on_invoicing(database)

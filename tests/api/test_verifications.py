@@ -47,6 +47,7 @@ def test_it_is_started_executed_in_the_background_and_told(
     assert started == {
         "id": started["id"], "status": "running", "started_by": started["started_by"],
         "started_at": "2026-11-15T12:00:00Z", "finished_at": None, "ok": None,
+        "fault": None,
         "checked": dict.fromkeys(started["checked"], 0),
         "awaiting_invoice": [], "difference_count": 0, "differences": [],
     }  # fmt: skip

@@ -223,11 +223,16 @@ def test_what_was_found_stays(billed: Shop, database: Database, admin: Actor) ->
 
 def test_it_is_under_way_or_ended_and_nothing_between(database: Database, admin: Actor) -> None:
     database.call(admin, start_verification)
-    for change in ("finished_at = now()", "ok = true", "finished_at = now(), ok = true"):
+    for change in (
+        "finished_at = now()", "ok = true", "finished_at = now(), ok = true", "fault = 'x'",
+        "finished_at = now(), ok = true, report = '{}', fault = 'x'",
+    ):  # fmt: skip
         with pytest.raises(IntegrityError, match="check constraint"), database.transaction(admin) as session:
             session.execute(text(f"UPDATE verification SET {change}"))
     with (
         pytest.raises(IntegrityError, match="uq_verification_running"),
         database.transaction(admin) as session,
     ):
-        session.execute(text("INSERT INTO verification (started_by, started_at) VALUES ('x', now())"))
+        session.execute(
+            text("INSERT INTO verification (started_by, started_at, attempts) VALUES ('x', now(), 0)")
+        )

@@ -15,6 +15,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 from billing_app.domain.actor import SYSTEM
 from billing_app.domain.periods import periods_between
 from billing_app.jobs.invoicing import generate_invoice
+from billing_app.services import faults, runs
 from tests.e2e.business import ACME_OCTOBER, FINANCE
 from tests.e2e.conftest import Site
 from tests.e2e.test_look import found_by_axe
@@ -210,6 +211,25 @@ def test_a_customer_that_is_not_meant_clearly_is_asked_for_again(signed_in: Page
         field.fill(wanted)
         page.get_by_role("button", name="Generate invoice").click()
         expect(field).to_have_accessible_description(said)
+
+
+def test_a_run_that_was_given_up_says_why_and_is_run_again(signed_in: Page, site: Site) -> None:
+    with site.database.transaction(SYSTEM) as session:
+        run = runs.start_run(session, SYSTEM, date(2023, 1, 1)).public_id
+        for _ in range(faults.ATTEMPTS_MAX):
+            runs.note_failed_attempt(session, SYSTEM, run, "the database refused it: the paper is out")
+    page = signed_in
+    page.goto(f"/invoices?run={run}")
+    shown = page.get_by_role("region", name="Invoice run")
+    expect(shown).to_contain_text("Invoicing January 2023 failed")
+    expect(shown).to_contain_text("It was given up: the database refused it: the paper is out.")
+    assert found_by_axe(page) == []
+    shown.get_by_role("button", name="Run it again").click()
+    expect(page).not_to_have_url(re.compile(f"run={run}$"))
+    expect(shown).to_contain_text("January 2023 is invoiced")
+    last = page.get_by_role("table", name="Last runs").locator("tbody tr")
+    expect(last.nth(0)).to_contain_text("Done")
+    expect(last.nth(1)).to_contain_text("Failed")
 
 
 def test_a_month_is_run_for_everyone(signed_in: Page, site: Site) -> None:

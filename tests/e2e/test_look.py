@@ -27,6 +27,7 @@ PAGES = {
     "/usage/imports/imp_999999": "There is no such import",
     "/invoices?search=acme": ACME_OCTOBER,
     "/invoices?search=zzz": "No invoice matches",
+    "/invoices?age=current&currency=USD": ACME_OCTOBER,
     f"/invoices/{ACME_OCTOBER}?line=2": "oct-000",
     "/invoices/NOBODY-0001": "There is no such invoice",
     "/verify": "Verify now",

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from billing_app.db import Database
 from billing_app.domain.actor import SYSTEM
 from billing_app.jobs import verification as job
-from billing_app.services import verifications
+from billing_app.services import faults, verifications
 from tests.e2e.business import BILLING, FINANCE
 from tests.e2e.conftest import Site
 from tests.e2e.test_look import found_by_axe
@@ -53,6 +53,21 @@ def test_somebody_verifies(signed_in: Page) -> None:
         re.compile(r"[\d,]+ on exactly one invoice, [\d,]+ still open")
     )
     expect(page.get_by_role("button", name="Verify now")).to_be_enabled()
+
+
+def test_one_that_was_given_up_says_why_and_another_is_started(signed_in: Page, own: Database) -> None:
+    with job._alone(own, SYSTEM, ALONE), own.transaction(SYSTEM) as session:
+        row = verifications.start_verification(session, SYSTEM)
+        for _ in range(faults.ATTEMPTS_MAX):
+            verifications.note_failed_attempt(session, SYSTEM, row.public_id, "the paper is out")
+    page = signed_in
+    page.goto("/verify")
+    given_up = page.get_by_role("region", name="A verification that was given up")
+    expect(given_up).to_contain_text("The last verification was given up: the paper is out.")
+    assert found_by_axe(page) == []
+    page.get_by_role("button", name="Verify now").click()
+    expect(page.get_by_text("Verified: everything agrees")).to_be_visible()
+    expect(given_up).to_have_count(0)
 
 
 def test_one_under_way_is_found_again(signed_in: Page, own: Database) -> None:

@@ -15,12 +15,18 @@ from billing_app.db import Database
 from billing_app.domain.actor import Actor
 from billing_app.jobs import background, invoice_run
 from billing_app.jobs.background import Worker
-from billing_app.jobs.invoice_run import go_on_invoicing
-from billing_app.services import recomputation
+from billing_app.jobs.invoice_run import execute_run, go_on_invoicing
+from billing_app.services import faults, recomputation
 from billing_app.services.dashboard import get_dashboard
-from billing_app.services.runs import RunRow, get_run, start_run
-from billing_app.services.verifications import VerificationRow, get_verification, start_verification
+from billing_app.services.runs import RunRow, get_run, note_failed_attempt, start_run
+from billing_app.services.verifications import (
+    VerificationRow,
+    find_given_up,
+    get_verification,
+    start_verification,
+)
 from tests.billing.shop import Shop
+from tests.conftest import Clock
 
 OCTOBER = date(2026, 10, 1)
 NEVER_BY_ITSELF = 3600.0
@@ -140,7 +146,9 @@ def test_a_chunk_that_the_database_refuses_is_tried_again(
     admin: Actor,
     owner: psycopg.Connection,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(faults, "ATTEMPTS_MAX", 1_000_000)
     owner.execute("ALTER TABLE invoice ADD CONSTRAINT ck_broken CHECK (customer_key <> 'c3')")
     run = started_run(database, admin)
     background.start(database)
@@ -150,6 +158,93 @@ def test_a_chunk_that_the_database_refuses_is_tried_again(
     until(lambda: run_now(database, admin, run).status == "done")
     done = run_now(database, admin, run)
     assert (done.made, done.existing, invoices(owner)) == (CUSTOMERS, 0, (CUSTOMERS, CUSTOMERS))
+
+
+def refuse(owner: psycopg.Connection, table: str, when: str) -> None:
+    """Has the database raise at an insert."""
+    owner.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'the paper is out'; END $$"
+    )
+    owner.execute(
+        f"CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW WHEN ({when})"  # type: ignore[arg-type]
+        " EXECUTE FUNCTION refuse()"
+    )
+
+
+OUT = "the database refused it: the paper is out"
+
+
+def test_a_run_that_keeps_failing_is_given_up_and_can_be_run_again(
+    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection
+) -> None:
+    refuse(owner, "invoice", "NEW.customer_key = 'c3'")
+    run = started_run(database, admin)
+    later = database.call(admin, start_run, OCTOBER)
+    assert later.public_id == run.public_id
+    background.start(database)
+    until(lambda: run_now(database, admin, run).status == "failed")
+    failed = run_now(database, admin, run)
+    assert (failed.fault, failed.made, invoices(owner)) == (OUT, 3, (3, 3))
+    assert failed.finished_at
+    told = owner.execute(
+        "SELECT details->>'fault' FROM audit_entry WHERE action = 'invoice_run.failed' AND subject = %s",
+        [run.public_id],
+    ).fetchall()
+    assert told == [(OUT,)]
+    owner.execute("DROP TRIGGER refuse ON invoice")
+    again = started_run(database, admin)
+    background.wake()
+    until(lambda: run_now(database, admin, again).status == "done")
+    done = run_now(database, admin, again)
+    assert (done.made, done.existing, done.fault) == (CUSTOMERS - 3, 3, None)
+    assert invoices(owner) == (CUSTOMERS, CUSTOMERS)
+
+
+def test_a_run_that_is_given_up_holds_up_no_later_month(
+    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection, clock: Clock
+) -> None:
+    clock.set(2026, 12, 2)
+    refuse(owner, "invoice", "NEW.period_start = '2026-10-01'")
+    run = started_run(database, admin)
+    later = database.call(admin, start_run, date(2026, 11, 1))
+    background.start(database)
+    until(lambda: run_now(database, admin, later).status == "done")
+    assert run_now(database, admin, run).status == "failed"
+    assert run_now(database, admin, later).failed == CUSTOMERS
+
+
+def test_getting_further_makes_up_for_an_attempt_that_failed(
+    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection
+) -> None:
+    run = started_run(database, admin)
+    attempts = "SELECT attempts FROM invoice_run"
+    for _ in range(faults.ATTEMPTS_MAX - 1):
+        assert not database.call(admin, note_failed_attempt, run.public_id, "x")
+    assert owner.execute(attempts).fetchone() == (faults.ATTEMPTS_MAX - 1,)
+    assert execute_run(database, admin, run).status == "done"
+    assert owner.execute(attempts).fetchone() == (0,)
+    assert not database.call(admin, note_failed_attempt, run.public_id, "x")
+    assert run_now(database, admin, run).status == "done"
+
+
+def test_a_verification_that_keeps_failing_is_given_up_and_can_be_started_again(
+    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection
+) -> None:
+    owner.execute("ALTER TABLE payment RENAME TO payment_away")
+    row = database.call(admin, start_verification)
+    background.start(database)
+    until(lambda: verification_now(database, admin, row).status == "failed")
+    failed = verification_now(database, admin, row)
+    assert (failed.ok, failed.fault) == (None, 'the database refused it: relation "payment" does not exist')
+    owner.execute("ALTER TABLE payment_away RENAME TO payment")
+    given_up = database.call(admin, find_given_up)
+    assert given_up
+    assert given_up.public_id == row.public_id
+    again = database.call(admin, start_verification)
+    background.wake()
+    until(lambda: verification_now(database, admin, again).status == "done")
+    assert database.call(admin, find_given_up) is None
 
 
 def test_lost_connections_are_survived(

@@ -32,7 +32,7 @@ from billing_app.services.usage_imports import (
 from tests.billing.shop import Shop
 from tests.conftest import Clock
 from tests.jobs.files import HEADER, MOMENT, Files, counts, events, good_rows, parts
-from tests.jobs.test_background import until
+from tests.jobs.test_background import OUT, refuse, until
 from tests.races import at_once, codes
 from tests.refusals import refused
 
@@ -198,6 +198,21 @@ def test_of_several_one_imports(files: Files, database: Database, owner: psycopg
         worker.join()
     assert [counts(files.now(each)) for each in started] == [("done", 35, 35, 0, 0, 0)] * 2
     assert [told(owner, each.public_id) for each in started] == [[("done", 35, 0, 0, 0)]] * 2
+
+
+def test_an_import_that_keeps_failing_is_given_up_and_tells_what_it_recorded(
+    files: Files, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "LOOK_EVERY_SECONDS", 0.02)
+    monkeypatch.setattr(background, "PAUSE_SECONDS_MAX", 0.05)
+    refuse(owner, "usage_event", "NEW.idempotency_key = 'k25'")
+    started, other = files.started(HEADER + good_rows(35)), files.started(HEADER + good_rows(5, 100))
+    background.start(files.database)
+    until(lambda: files.now(started).status == "failed" and files.now(other).status == "done")
+    failed = files.now(started)
+    assert (counts(failed), failed.fault) == (("failed", 20, 20, 0, 0, 0), OUT)
+    assert told(owner, started.public_id) == [("failed", 20, 0, 0, 0)]
+    assert events(owner) == 25
 
 
 def test_one_that_is_taken_is_passed_over(files: Files, database: Database, admin: Actor) -> None:

@@ -21,6 +21,7 @@ class RunItem:
     passed: str = ""
     failed: str = ""
     has_failed: bool = False
+    fault: str = ""
     started: str = ""
     started_utc: str = ""
     started_by: str = ""

@@ -53,6 +53,7 @@ def shown_run() -> rx.Component:
                     class_name=f"{classes.CAPTION} mt-2",
                 ),
             ),
+            rx.cond(run.fault != "", _fault(run)),
             rx.cond(InvoiceRunsState.failures.length() > 0, _failures()),
             aria_label="Invoice run",
             class_name=f"{classes.PANEL} mb-5 px-5 py-4",
@@ -65,6 +66,7 @@ def _title(run: rx.Var[RunItem]) -> rx.Var[str]:
         run.status,
         ("running", f"Invoicing {run.period} for everyone"),
         ("cancelled", f"Invoicing {run.period} was stopped"),
+        ("failed", f"Invoicing {run.period} failed"),
         f"{run.period} is invoiced",
     )
 
@@ -74,6 +76,19 @@ def _count(name: str, count: rx.Var[str]) -> rx.Component:
         rx.el.dt(name, class_name=classes.EYEBROW),
         rx.el.dd(count, class_name="mt-0.5 text-sm font-semibold tabular-nums text-ink"),
         class_name="sm:min-w-24",
+    )
+
+
+def _fault(run: rx.Var[RunItem]) -> rx.Component:
+    """Why it was given up, and the way on."""
+    return rx.el.div(
+        rx.el.p(
+            run.fault,
+            " What was made stays; run again, the month gets what is missing.",
+            class_name="min-w-0 flex-1 basis-64 text-sm text-bad [overflow-wrap:anywhere]",
+        ),
+        writers_only(button("Run it again", "rotate-ccw", on_click=InvoiceRunsState.start_again)),
+        class_name="mt-4 flex flex-wrap items-center gap-3 border-t border-line pt-3",
     )
 
 
@@ -137,6 +152,7 @@ def _row(run: rx.Var[RunItem]) -> rx.Component:
                 run.status,
                 ("running", rx.el.span("Under way", class_name=classes.BADGE_QUIET)),
                 ("cancelled", rx.el.span("Stopped", class_name=classes.BADGE_HOLD)),
+                ("failed", rx.el.span("Failed", class_name=classes.BADGE_BAD)),
                 rx.el.span("Done", class_name=classes.BADGE_GOOD),
             ),
             class_name=classes.TD,

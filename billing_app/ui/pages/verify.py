@@ -29,6 +29,7 @@ def verify() -> rx.Component:
             missing=rx.fragment(),
             ready=rx.el.div(
                 rx.cond(VerifyState.is_running, _under_way()),
+                rx.cond(VerifyState.fault != "", _given_up()),
                 rx.cond(
                     VerifyState.verdict.outcome != "",
                     _last(),
@@ -63,6 +64,19 @@ def _under_way() -> rx.Component:
             class_name="mt-2 text-xs text-faint",
         ),
         class_name=f"{classes.PANEL} px-5 py-4",
+    )
+
+
+def _given_up() -> rx.Component:
+    return rx.el.section(
+        rx.el.div(icon("circle-alert", 20), class_name=f"{_MARK} bg-bad-soft text-bad"),
+        rx.el.p(
+            f"The last verification was given up: {VerifyState.fault}. Whether everything agrees is not known"
+            " from it.",
+            class_name="min-w-0 flex-1 basis-56 text-sm text-soft [overflow-wrap:anywhere]",
+        ),
+        class_name=f"{classes.PANEL} flex flex-wrap items-center gap-4 px-5 py-4",
+        aria_label="A verification that was given up",
     )
 
 
