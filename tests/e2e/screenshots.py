@@ -32,7 +32,7 @@ DIALOGS = [
     ("/plans", "New plan"),
     ("/usage", "Record usage"),
     ("/invoices", "Run a month"),
-    ("/invoices", "Generate invoice"),
+    ("/invoices", "Generate one"),
     ("/settings/tokens", "New token"),
     ("/users", "Invite somebody"),
 ]
