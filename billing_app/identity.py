@@ -10,14 +10,16 @@ import functools
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
-from billing_app.db import get_database
+from billing_app.db import Database, get_database
 from billing_app.domain.actor import SYSTEM, Actor
 from billing_app.errors import Forbidden, Invalid, Unauthenticated
+from billing_app.gathering import Gathering
 from billing_app.services import api_tokens, attempts, auth
 from billing_app.settings import get_settings
 
@@ -44,20 +46,28 @@ def actor_of(who: auth.Authenticated) -> Actor:
     return who.actor
 
 
-def bearer_actor(token: str) -> Actor:
-    """The actor behind an API token or a session's token. Raises Unauthenticated and Forbidden."""
-    if not token.startswith(api_tokens.PREFIX):
-        return actor_of(authenticate(token))
-    with get_database().transaction(SYSTEM, isolation=_ONE_STATEMENT) as session:
-        actor, is_due = api_tokens.find_actor(session, token=token)
-    if is_due:
-        _mark_used(actor)
-    return actor
+def machine_actor(token: str) -> Future[Actor]:
+    """The actor that an API token is; looked up after it was asked, with others that ask at the same time.
+
+    The answer raises Unauthenticated; asking raises Busy.
+    """
+    return _machines.ask(get_database(), token)
 
 
-def _mark_used(actor: Actor) -> None:
+def _find_machines(database: Database, tokens: list[str]) -> list[Actor | Exception]:
+    with database.transaction(SYSTEM, isolation=_ONE_STATEMENT) as session:
+        found = api_tokens.find_machines(session, tokens)
+    for actor in {each.actor for each in found if isinstance(each, api_tokens.Machine) and each.is_due}:
+        _mark_used(database, actor)
+    return [each.actor if isinstance(each, api_tokens.Machine) else each for each in found]
+
+
+_machines = Gathering("api-tokens", _find_machines)
+
+
+def _mark_used(database: Database, actor: Actor) -> None:
     try:
-        with get_database().transaction(SYSTEM) as session:
+        with database.transaction(SYSTEM) as session:
             api_tokens.mark_used(session, SYSTEM, actor.id)
     except SQLAlchemyError:
         # What the token was used for is worth more than the note that it was.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyCookie, HTTPBearer
+from starlette.concurrency import run_in_threadpool
 
 from billing_app import identity
 from billing_app.db import get_database
@@ -52,7 +54,7 @@ class Call:
         return get_database().call(self.actor, service, *args, **kwargs)
 
 
-def identify(request: Request) -> auth.Authenticated | Actor:
+async def identify(request: Request) -> auth.Authenticated | Actor:
     """Who is calling, by bearer token or else by the session cookie: a person, or a machine's actor.
 
     Raises Unauthenticated, and Forbidden for an unsafe request that carries the cookie without
@@ -64,14 +66,15 @@ def identify(request: Request) -> auth.Authenticated | Actor:
         raise Unauthenticated("Send one Authorization header.")
     if scheme.lower() == "bearer":
         token = token.strip()
-        is_machine = token.startswith(api_tokens.PREFIX)
-        return identity.bearer_actor(token) if is_machine else identity.authenticate(token)
+        if token.startswith(api_tokens.PREFIX):
+            return await asyncio.wrap_future(identity.machine_actor(token))
+        return await run_in_threadpool(identity.authenticate, token)
     cookie = request.cookies.get(SESSION_COOKIE)
     if not cookie:
         raise Unauthenticated("Sign in, or send a bearer token.")
     if request.method not in _SAFE and not is_own_origin(request):
         raise Forbidden("This request does not come from these pages.", code="foreign_origin")
-    return identity.authenticate(cookie)
+    return await run_in_threadpool(identity.authenticate, cookie)
 
 
 async def caller(request: Request, bearer: Any = _BEARER, cookie: Any = _COOKIE) -> Call:

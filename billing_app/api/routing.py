@@ -11,7 +11,6 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
-from starlette.concurrency import run_in_threadpool
 
 from billing_app.api.deps import identify
 
@@ -90,7 +89,7 @@ class SignedInRoute(ExactRoute):
         handle = super().get_route_handler()
 
         async def known(request: Request) -> Response:
-            request.state.caller = await run_in_threadpool(identify, request)
+            request.state.caller = await identify(request)
             return await handle(request)
 
         return known

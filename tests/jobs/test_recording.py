@@ -11,11 +11,12 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
+from billing_app import gathering
 from billing_app.db import Database
 from billing_app.domain.actor import SYSTEM, Actor, Scope
 from billing_app.errors import BillingError
-from billing_app.jobs import recording
-from billing_app.jobs.recording import Busy, UsageRecorder
+from billing_app.gathering import Busy
+from billing_app.jobs.recording import UsageRecorder
 from billing_app.services import gate
 from billing_app.services.usage import RecordedUsage, UsageReport
 from tests.factories import make_customer
@@ -125,7 +126,7 @@ def test_an_error_of_the_database_fails_one_group_alone(
 def test_too_many_are_refused_and_those_before_are_recorded(
     recorder: UsageRecorder, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recording, "WAITING_MAX", 50)
+    monkeypatch.setattr(gathering, "WAITING_MAX", 50)
     with closed_gate(database):
         answers = [recorder.submit(admin, report("first"))]
         assert blocked_before_end(database, answers[0])

@@ -38,6 +38,10 @@ def create(database: Database, actor: Actor = SYSTEM, **details: Any) -> api_tok
         return api_tokens.create_token(session, actor, **{**defaults, **details})
 
 
+def identified(token: str) -> Actor:
+    return identity.machine_actor(token).result(timeout=30)
+
+
 def listed(database: Database) -> list[api_tokens.TokenRow]:
     with database.transaction(SYSTEM) as session:
         return list(api_tokens.list_tokens(session, SYSTEM).items)
@@ -53,7 +57,7 @@ def test_a_token_is_an_actor_with_its_scopes(database: Database, ada: Actor, clo
     assert made.row.created_by == ada.id
     assert made.row.created_at == clock.moment
     scopes = frozenset({Scope.READ, Scope.USAGE_WRITE})
-    assert identity.bearer_actor(made.token) == Actor("token", made.row.public_id, "Meter 7", scopes=scopes)
+    assert identified(made.token) == Actor("token", made.row.public_id, "Meter 7", scopes=scopes)
 
 
 def test_a_token_is_found_by_its_id(database: Database, ada: Actor, billing: Actor) -> None:
@@ -68,13 +72,13 @@ def test_a_token_is_found_by_its_id(database: Database, ada: Actor, billing: Act
 
 
 def test_a_reading_token_is_read_only(database: Database) -> None:
-    assert identity.bearer_actor(create(database, scopes=["read"]).token).read_only
-    assert not identity.bearer_actor(create(database).token).read_only
+    assert identified(create(database, scopes=["read"]).token).read_only
+    assert not identified(create(database).token).read_only
 
 
 def test_a_token_is_nowhere_but_in_the_answer(database: Database, owner: psycopg.Connection) -> None:
     made = create(database)
-    identity.bearer_actor(made.token)
+    identified(made.token)
     revoke(database, made.row.public_id)
     assert len(made.token) == len("tbk_") + 43
     assert made.token not in repr(made)
@@ -91,16 +95,29 @@ def test_what_is_no_token_of_ours_proves_nothing(database: Database) -> None:
         "", "tbk_", token[:-1], token + "x", token.upper(), token.lower(), f" {token}", f"{token}\0",
         token.removeprefix("tbk_"), "tbk_" + "x" * 43, "tbk_" + "x" * 100_000, "tbk_\ud800", "tbk_é", other.public_id,
     ):  # fmt: skip
-        with refused("invalid_token"), database.transaction(SYSTEM) as session:
-            api_tokens.find_actor(session, token=bad)
+        with refused("invalid_token"):
+            identified(bad)
     # The hash that is kept, even to somebody who has read the database.
     with database.transaction(SYSTEM) as session:
         kept = session.execute(text("SELECT token_sha256 FROM api_token")).scalars().all()
     for sha256 in kept:
         with refused("invalid_token"):
-            identity.bearer_actor(f"tbk_{sha256}")
+            identified(f"tbk_{sha256}")
         with refused("invalid_token"):
-            identity.bearer_actor(sha256)
+            identified(sha256)
+
+
+def test_who_ask_at_once_are_each_told_apart(database: Database) -> None:
+    made = [create(database, name=f"meter {number}") for number in range(20)]
+    revoke(database, made[7].row.public_id)
+    asked = [made[number % 20].token if number % 3 else "tbk_nobody" for number in range(200)]
+    answers = [identity.machine_actor(token) for token in asked]
+    for number, answer in enumerate(answers):
+        if number % 3 == 0 or number % 20 == 7:
+            with refused("invalid_token"):
+                answer.result(timeout=30)
+        else:
+            assert answer.result(timeout=30).id == made[number % 20].row.public_id
 
 
 def test_a_token_is_no_session(database: Database) -> None:
@@ -114,8 +131,8 @@ def test_a_revoked_token_ends_at_once_and_again_changes_nothing(database: Databa
         revoke(database, made.row.public_id)
         clock.moment += timedelta(minutes=5)
         with refused("invalid_token"):
-            identity.bearer_actor(made.token)
-    identity.bearer_actor(other.token)
+            identified(made.token)
+    identified(other.token)
     row = next(row for row in listed(database) if row.token_id == made.row.token_id)
     assert row.revoked_at == clock.moment - timedelta(minutes=10)
     with database.transaction(SYSTEM) as session:
@@ -151,8 +168,8 @@ def test_a_wrong_field_is_named(database: Database, details: dict[str, Any], fie
 def test_only_who_administers_makes_sees_or_ends_tokens(
     database: Database, billing: Actor, finance: Actor
 ) -> None:
-    reader = identity.bearer_actor(create(database, scopes=["read"]).token)
-    writer = identity.bearer_actor(create(database).token)
+    reader = identified(create(database, scopes=["read"]).token)
+    writer = identified(create(database).token)
     for actor in (billing, finance, reader, writer):
         with refused("forbidden"):
             create(database, actor)
@@ -170,16 +187,16 @@ def test_the_last_use_is_noted_once_a_minute(
     first = clock.moment
     for seconds, noted in ((0, 0), (30, 0), (59, 0), (60, 60), (61, 60)):
         clock.moment = first + timedelta(seconds=seconds)
-        identity.bearer_actor(made.token)
+        identified(made.token)
         assert listed(database)[0].last_used_at == first + timedelta(seconds=noted)
 
 
 def test_a_use_within_the_minute_is_not_noted_again(database: Database) -> None:
     token = create(database).token
-    identity.bearer_actor(token)
+    identified(token)
     statements: list[str] = []
     event.listen(database.engine, "before_cursor_execute", lambda *seen: statements.append(seen[2]))
-    identity.bearer_actor(token)
+    identified(token)
     # The look-up itself goes by the driver.
     assert statements == []
 
@@ -191,14 +208,14 @@ def test_noting_a_use_waits_for_nobody_and_may_fail(
     with owner.transaction():
         owner.execute("SELECT FROM api_token FOR UPDATE")
         # Would never come back if it waited for the row's lock.
-        assert identity.bearer_actor(made.token).id == made.row.public_id
+        assert identified(made.token).id == made.row.public_id
     assert listed(database)[0].last_used_at is None
 
     def fail(*_: Any) -> None:
         raise OperationalError("UPDATE", {}, Exception("the disk is full"))
 
     monkeypatch.setattr(api_tokens, "mark_used", fail)
-    assert identity.bearer_actor(made.token).id == made.row.public_id
+    assert identified(made.token).id == made.row.public_id
 
 
 def test_tokens_come_newest_first_in_pages(database: Database, clock: Clock) -> None:
@@ -218,7 +235,8 @@ def test_tokens_come_newest_first_in_pages(database: Database, clock: Clock) -> 
     assert found == made[::-1]
 
 
-def test_a_session_proves_a_person_there_too(database: Database) -> None:
+def test_a_session_is_no_token(database: Database) -> None:
     user = make_user(database, Role.BILLING)
     token = identity.sign_in(user.email, "correct horse battery", user_agent="", address="").token
-    assert identity.bearer_actor(token) == actor_of(user)
+    with refused("invalid_token"):
+        identified(token)
