@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import resource
@@ -95,7 +96,11 @@ def create_asgi() -> Any:
     from billing_app.headers import SafeHeaders
 
     # The API again before all of Reflex's own layers, which take a quarter of a request's time.
-    return SafeHeaders(ClientLimits(with_api(app())), get_web_dir() / "build" / "client")
+    application = SafeHeaders(ClientLimits(with_api(app())), get_web_dir() / "build" / "client")
+    # All that is there now stays: looking through it for garbage held up everybody, again and again.
+    gc.collect()
+    gc.freeze()
+    return application
 
 
 def _allow_open_files() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Literal
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
@@ -69,10 +69,8 @@ def create_api() -> FastAPI:
     api.add_middleware(BodyLimits)
     problems.add_to(api)
     openapi.add_to(api)
-    version_1 = APIRouter(prefix="/api/v1")
     for router in ROUTERS:
-        version_1.include_router(router)
-    api.include_router(version_1)
+        api.include_router(router, prefix="/api/v1")
     api.add_api_route(
         "/api/health",
         health,
