@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -78,6 +79,18 @@ def serving(urls: Urls, data_dir: Path, **environment: str) -> Iterator[str]:
         finally:
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0, log.read_text()
+
+
+def serving_process(url: str) -> psutil.Process:
+    """The one of our children that answers, not the one that watches over it."""
+    port = int(url.rpartition(":")[2])
+    supervisors = [
+        each
+        for each in psutil.Process().children()
+        if each.is_running() and each.environ().get("BILLING_PORT") == str(port)
+    ]
+    (supervisor,) = supervisors
+    return max(supervisor.children(), key=lambda each: each.memory_info().rss)
 
 
 def _when_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> str:

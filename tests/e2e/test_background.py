@@ -23,7 +23,7 @@ from billing_app.db import Database
 from billing_app.domain.actor import Role
 from billing_app.provision import Urls
 from tests.conftest import new_database
-from tests.e2e.conftest import free_port, serving
+from tests.e2e.conftest import free_port, serving, serving_process
 from tests.factories import PASSWORD, make_plan, make_user
 
 CUSTOMERS = 3_000
@@ -183,18 +183,6 @@ def test_the_serving_process_killed_alone(business: Business, tmp_path: Path) ->
         until(lambda: answers(url))
         with business.sign_in(url) as client:
             assert_both_end(business, client, run, verification)
-
-
-def serving_process(url: str) -> psutil.Process:
-    """The one of our children that answers, not the one that watches over it."""
-    port = int(url.rpartition(":")[2])
-    supervisors = [
-        each
-        for each in psutil.Process().children()
-        if each.is_running() and each.environ().get("BILLING_PORT") == str(port)
-    ]
-    (supervisor,) = supervisors
-    return max(supervisor.children(), key=lambda each: each.memory_info().rss)
 
 
 def test_it_stops_in_order_in_the_middle_of_it(business: Business, tmp_path: Path) -> None:

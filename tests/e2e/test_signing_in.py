@@ -10,7 +10,7 @@ from sqlmodel import col, update
 from billing_app.domain.actor import SYSTEM
 from billing_app.models import UserSession
 from billing_app.services import users
-from tests.e2e.business import ACME_OCTOBER, ADMIN, FINANCE, OPERATOR
+from tests.e2e.business import ACME_OCTOBER, ADMIN, BILLING, FINANCE, OPERATOR, PASSWORD
 from tests.e2e.conftest import Site
 
 SignIn = Callable[..., None]
@@ -42,6 +42,16 @@ def test_the_right_password_leads_to_the_dashboard(page: Page, sign_in: SignIn) 
     sign_in()
     expect(page.get_by_role("heading", name="Dashboard", level=1)).to_be_visible()
     expect(page.get_by_title(ADMIN)).to_have_text("Ada Lovelace")
+
+
+def test_somebody_signs_in_by_keyboard_alone(page: Page) -> None:
+    page.goto("/login")
+    expect(page.get_by_label("Email")).to_be_focused()
+    page.keyboard.type(ADMIN)
+    page.keyboard.press("Tab")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Dashboard", level=1)).to_be_visible()
 
 
 def test_a_signed_out_visitor_signs_in_and_gets_the_page_asked_for(page: Page, sign_in: SignIn) -> None:
@@ -82,6 +92,28 @@ def test_signing_out_ends_the_session_and_its_token(signed_in: Page, context: Br
     assert signed_in.evaluate("sessionStorage.getItem('token')") != client_token
     signed_in.go_back()
     signed_in.wait_for_url("**/login**")
+
+
+def test_the_next_person_in_a_tab_finds_nothing_of_the_one_before(page: Page, sign_in: SignIn) -> None:
+    heard: list[str] = []
+    page.on("websocket", lambda ws: ws.on("framereceived", lambda frame: heard.append(str(frame))))
+    sign_in()
+    page.wait_for_url("**/")
+    page.goto("/users")
+    row = page.get_by_role("row", name="Bea Ledger")
+    expect(row).to_be_visible()
+    assert any(BILLING in each for each in heard)
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url("**/login")
+    expect(row).to_have_count(0)
+    heard.clear()
+    sign_in(FINANCE, at="/users")
+    expect(page.get_by_text("Read-only")).to_be_visible()
+    expect(page.get_by_role("heading", name="Not for your role")).to_be_visible()
+    page.go_back()
+    page.go_forward()
+    expect(row).to_have_count(0)
+    assert [each for each in heard if BILLING in each] == []
 
 
 def test_a_revoked_session_is_led_to_sign_in_with_the_reason_and_back(

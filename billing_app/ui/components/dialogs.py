@@ -20,31 +20,42 @@ def form_dialog(
     explanation: Text | rx.Component = "",
     danger: bool = False,
 ) -> rx.Component:
-    """A form of one column. Its handler opens it (`state.forms.opened`) and answers its submit."""
+    """A form of one column. Its handler opens it (`state.forms.opened`) and answers its submit.
+
+    A server that was started again knows nothing of one that is open: it says so.
+    """
     form, title_id = at.form, f"{at.name}-title"
+    is_known = form.opened > 0
     return rx.el.dialog(
         rx.el.form(
             rx.el.div(
                 rx.el.h2(
-                    form.title,
+                    rx.cond(is_known, form.title, "Please begin again"),
                     class_name="min-w-0 text-base font-semibold leading-6",
                     custom_attrs={"id": title_id},
                 ),
                 icon_button("Close", "x", custom_attrs={"data-action": "close-dialog"}),
                 class_name="flex items-start justify-between gap-3 pl-5 pr-3.5 pt-4",
             ),
-            rx.el.div(
-                rx.el.p(explanation, class_name="text-pretty text-sm text-soft empty:hidden"),
-                *content,
-                # Other fields at each opening, so that none keeps what was typed the last time.
-                key=form.opened.to_string(),
-                class_name="flex flex-col gap-4 px-5 pb-5 pt-3",
+            rx.cond(
+                is_known,
+                rx.el.div(
+                    rx.el.p(explanation, class_name="text-pretty text-sm text-soft empty:hidden"),
+                    *content,
+                    # Other fields at each opening, so that none keeps what was typed the last time.
+                    key=form.opened.to_string(),
+                    class_name="flex flex-col gap-4 px-5 pb-5 pt-3",
+                ),
+                rx.el.p(
+                    "The server was started again while this was open. Nothing of it was saved.",
+                    class_name="px-5 pb-5 pt-3 text-pretty text-sm text-soft",
+                ),
             ),
             _problem(form),
             _hidden(form),
             rx.el.div(
                 button("Cancel", custom_attrs={"data-action": "close-dialog", "data-cancel": ""}),
-                submit_button(submit, look="danger" if danger else "primary"),
+                rx.cond(is_known, submit_button(submit, look="danger" if danger else "primary")),
                 class_name="sticky bottom-0 flex justify-end gap-2 border-t border-line bg-sunken px-5 py-3",
             ),
             on_submit=on_submit,

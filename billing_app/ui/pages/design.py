@@ -190,11 +190,12 @@ def _lists() -> rx.Component:
 
 
 def _forms() -> rx.Component:
-    plain = FormOf("design-form", rx.Var.create(Form(title="Edit Acme", start={"name": "Acme"})))
+    plain = FormOf("design-form", rx.Var.create(Form(opened=1, title="Edit Acme", start={"name": "Acme"})))
     wrong = FormOf(
         "design-refused",
         rx.Var.create(
             Form(
+                opened=1,
                 title="Refused",
                 start={"name": "", "address": "1 Ledger Lane", "plan": "b"},
                 errors={"name": "Must not be empty."},
@@ -205,7 +206,7 @@ def _forms() -> rx.Component:
             )
         ),
     )
-    asks = FormOf("design-asks", rx.Var.create(Form(title="Archive Growth, version 1?")))
+    asks = FormOf("design-asks", rx.Var.create(Form(opened=1, title="Archive Growth, version 1?")))
     return _part(
         "Dialogs",
         _row(*[_opener(at) for at in (plain, wrong, asks)]),
