@@ -33,6 +33,7 @@ from billing_app.domain.actor import Actor, Role, system
 from billing_app.domain.periods import label, parse_period
 from billing_app.embedded import EmbeddedPostgresError
 from billing_app.errors import BillingError, Invalid
+from billing_app.garbage import spare_what_is_loaded
 from billing_app.migrations import is_current, migrate
 from billing_app.privileges import refuse_unsafe_role
 from billing_app.provision import Urls, provisioned
@@ -54,6 +55,7 @@ def main() -> None:
     """The console script: every known failure is one line on standard error and exit code 1."""
     # Ended by a signal or not, what is open is left in order: the embedded database above all.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    spare_what_is_loaded()
     try:
         app()
     except BillingError as error:

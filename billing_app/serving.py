@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import os
 import resource
@@ -22,6 +21,7 @@ from granian.server import Server
 
 from billing_app.building import ROOT, WORK, ensure_built, reflex_environment
 from billing_app.db import get_database
+from billing_app.garbage import spare_what_is_loaded
 from billing_app.pages_plugin import DEV_BACKEND
 
 if TYPE_CHECKING:
@@ -97,9 +97,7 @@ def create_asgi() -> Any:
 
     # The API again before all of Reflex's own layers, which take a quarter of a request's time.
     application = SafeHeaders(ClientLimits(with_api(app())), get_web_dir() / "build" / "client")
-    # All that is there now stays: looking through it for garbage held up everybody, again and again.
-    gc.collect()
-    gc.freeze()
+    spare_what_is_loaded()
     return application
 
 

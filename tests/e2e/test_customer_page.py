@@ -235,17 +235,17 @@ def test_usage_is_recorded_once_however_often_it_is_sent(signed_in: Page, site: 
     record.click()
     expect(dialog(page).get_by_label("Quantity")).to_have_accessible_description("Must be zero or more.")
     dialog(page).get_by_label("Quantity").fill("12.5")
-    dialog(page).get_by_label("Moment (optional)").fill("2199-01-01T10:00")
+    dialog(page).get_by_label("Used at (optional)").fill("2199-01-01T10:00")
     record.click()
-    expect(dialog(page).get_by_label("Moment (optional)")).to_have_accessible_description(
+    expect(dialog(page).get_by_label("Used at (optional)")).to_have_accessible_description(
         "Must not be more than 5 minutes ahead."
     )
     # Midnight in Berlin is the evening before in UTC.
     moment = datetime.now(UTC).strftime("%Y-%m-%dT00:00")
     if datetime.now(UTC).day > 1:
-        dialog(page).get_by_label("Moment (optional)").fill(moment)
+        dialog(page).get_by_label("Used at (optional)").fill(moment)
     else:
-        dialog(page).get_by_label("Moment (optional)").fill("")
+        dialog(page).get_by_label("Used at (optional)").fill("")
     record.evaluate("it => { it.click(); it.click(); it.click() }")
     expect(page.get_by_text(f"12.5 recorded, billed in {text.month(THIS)}")).to_be_visible()
     events = page.get_by_role("table", name="Latest usage").locator("tbody tr")

@@ -15,6 +15,8 @@ def filters(*fields: rx.Component) -> rx.Component:
     """The bar above a list. Outside of `by_phase`: it stays while the list is read again."""
     return rx.el.form(
         *fields,
+        # Without one Enter does nothing as soon as there are two fields to type in.
+        rx.el.button("Search", type="submit", class_name="hidden"),
         role="search",
         class_name="mb-4 flex flex-wrap items-center gap-2",
         custom_attrs={"data-filters": ""},

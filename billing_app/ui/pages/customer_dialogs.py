@@ -113,7 +113,7 @@ def _usage() -> rx.Component:
         CustomerActions.record,
         text_field(at, "quantity", "Quantity", input_mode="decimal", placeholder="1", max_length=60),
         text_field(
-            at, "occurred_at", "Moment (optional)", kind="datetime-local", step="1",
+            at, "occurred_at", "Used at (optional)", kind="datetime-local", step="1",
             help_text=f"In {CustomerActions.zone}. Left empty, it is now",
         ),
         submit="Record usage",

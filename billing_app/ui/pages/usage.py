@@ -172,8 +172,8 @@ def _record_dialog() -> rx.Component:
         customer_field(at),
         text_field(at, "quantity", "Quantity", input_mode="decimal", placeholder="1530.5", max_length=60),
         text_field(
-            at, "occurred_at", "Used at", kind="datetime-local", step="1",
-            help_text=UsageState.zone + " time; left empty, it is now",
+            at, "occurred_at", "Used at (optional)", kind="datetime-local", step="1",
+            help_text=f"In {UsageState.zone}. Left empty, it is now",
         ),
         text_field(
             at, "idempotency_key", "Idempotency key", max_length=255,
