@@ -13,7 +13,7 @@ from billing_app.domain.rating import rate
 from billing_app.services import plans
 from billing_app.services.plans import PlanRow
 from billing_app.state import address, text
-from billing_app.state.charts import point
+from billing_app.state.charts import Curve, curve, point
 from billing_app.state.errors import LOADING, loading
 from billing_app.state.forms import Form, opened, submitting, typed, typed_number
 from billing_app.state.lists import Pages, asked
@@ -141,7 +141,7 @@ def _customers(plan: PlanRow) -> str:
     return f"{count:,} {'customer' if count == 1 else 'customers'}"
 
 
-def _curve(plan: PlanRow) -> list[dict[str, Any]]:
+def _curve(plan: PlanRow) -> Curve:
     """What a month costs, for units up to three times what is included."""
     terms = plans.as_terms(plan)
     scale = plan.included_units or _UNITS_WITHOUT_ALLOWANCE
@@ -151,4 +151,4 @@ def _curve(plan: PlanRow) -> list[dict[str, Any]]:
         cost_minor = plan.monthly_price_minor + rate(terms, units).amount_minor
         cost = to_major(cost_minor, plan.currency)
         points.append(point(text.quantity(units), units, cost=(cost, text.money(cost_minor, plan.currency))))
-    return points
+    return curve("cost", points)

@@ -92,8 +92,8 @@ def _named(address: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", address.lower()).strip("-") or "dashboard"
 
 
-# A chart takes the width of its frame some moments after it was drawn.
-_CHARTS_FIT = """() => [...document.querySelectorAll("[data-drawing]")].every((frame) => {
+# A chart takes the width of its frame some moments after it was drawn; a curve has it at once.
+_CHARTS_FIT = """() => [...document.querySelectorAll("[data-drawing]:not(:has(polyline))")].every((frame) => {
   const chart = frame.querySelector("svg.recharts-surface")
   return !frame.clientWidth || (chart && Math.abs(chart.clientWidth - frame.clientWidth) < 2)
 })"""

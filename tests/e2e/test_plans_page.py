@@ -173,13 +173,23 @@ def test_billing_is_offered_the_changes(page: Page, sign_in: Callable[..., None]
 def test_the_curve_turns_over_to_its_numbers(signed_in: Page) -> None:
     signed_in.goto("/plans")
     growth = card(signed_in, "Growth")
-    expect(growth.locator(".recharts-area-curve")).to_be_visible()
+    expect(growth.locator("[data-drawing] polyline")).to_be_visible()
     expect(growth.get_by_role("table")).to_have_count(0)
     growth.get_by_role("button", name="Show as a table").click()
     expect(growth.get_by_role("row")).to_have_text(
         ["UnitsCost of a month", "0$29.00", "1,000$29.00", "2,000$41.50", "3,000$54.00"]
     )
-    expect(growth.locator(".recharts-area-curve")).to_be_hidden()
+    expect(growth.locator("[data-drawing] polyline")).to_be_hidden()
+
+
+def test_pointing_at_the_curve_tells_the_nearest_number(signed_in: Page) -> None:
+    signed_in.goto("/plans")
+    drawing = card(signed_in, "Growth").locator("[data-drawing]")
+    cost = drawing.get_by_text("Cost of a month : $54.00")
+    expect(drawing).to_contain_text("$30")
+    expect(cost).to_be_hidden()
+    drawing.get_by_text("3K", exact=True).hover()
+    expect(cost).to_be_visible()
 
 
 def test_the_customers_of_a_plan_are_a_click_away(signed_in: Page) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+
+from billing_app.state.charts import Curve
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,6 @@ class PlanItem:
     customers_href: str = ""
     is_archived: bool = False
     symbol: str = ""
-    curve: list[dict[str, Any]] = field(default_factory=list)
+    curve: Curve = field(default_factory=Curve)
     earlier: list[VersionItem] = field(default_factory=list)
     earlier_count: str = ""

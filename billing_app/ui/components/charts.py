@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import reflex as rx
 
+from billing_app.state.charts import Curve
 from billing_app.ui.components.basics import Text, icon
 
 Points = rx.Var[list[dict[str, Any]]]
@@ -72,7 +73,7 @@ def chart_frame(
 
 
 def area_chart(series: list[Series], points: Points, **scales: Any) -> rx.Component:
-    """A quantity over time, or along a scale (`along=True`: points with an `x`)."""
+    """A quantity over time."""
     # What is drawn first lies behind.
     drawn = sorted(zip(series, COLORS, strict=False), key=lambda pair: not pair[0].quiet)
     areas = [_area(each, _QUIET if each.quiet else color) for each, color in drawn]
@@ -112,6 +113,66 @@ def bar_chart(series: list[Series], points: Points, *, stacked: bool = True, **s
     return rx.recharts.bar_chart(*_scales(**scales), *bars, data=points, margin=_MARGIN, custom_attrs=_SILENT)
 
 
+def curve_chart(each: Series, curve: rx.Var[Curve], *, unit: Text = "") -> rx.Component:
+    """A line of four points, for pages with many: it looks like an area chart and is drawn at once."""
+    return rx.el.div(
+        rx.el.div(
+            rx.foreach(curve.marks, lambda mark: rx.el.span(unit, _in_short(mark))),
+            # Of no height: the middle of each stands at its line.
+            class_name="absolute bottom-5 left-0 top-2 flex w-9 flex-col justify-between text-right leading-[0]",
+        ),
+        _line(curve.line),
+        rx.el.div(
+            rx.foreach(curve.points, lambda point: _stop(each, point)),
+            class_name="absolute inset-y-0 left-11 right-2 flex",
+        ),
+        class_name="relative h-full text-[11px] text-faint",
+    )
+
+
+def _line(line: rx.Var[str]) -> rx.Component:
+    even = {"vectorEffect": "non-scaling-stroke"}
+    return rx.el.svg(
+        rx.el.svg.path(d="M0,0H100M0,50H100M0,100H100", stroke="var(--line)", custom_attrs=even),
+        rx.el.svg.polygon(points=f"0,100 {line} 100,100", fill=COLORS[0], custom_attrs={"fillOpacity": 0.1}),
+        rx.el.svg.polyline(
+            points=line, stroke=COLORS[0], fill="none", custom_attrs={**even, "strokeWidth": 2}
+        ),
+        view_box="0 0 100 100",
+        custom_attrs={"preserveAspectRatio": "none"},
+        class_name="absolute left-11 top-2 h-[calc(100%-1.75rem)] w-[calc(100%-3.25rem)] overflow-visible",
+    )
+
+
+def _stop(each: Series, point: Any) -> rx.Component:
+    """What lies nearest to a point: its label below and, pointed at, its mark and its number."""
+    place = "absolute left-1/2 group-first/stop:left-0 group-last/stop:left-full"
+    return rx.el.div(
+        rx.el.div(
+            rx.el.div(
+                class_name="absolute -left-[2.5px] -mt-[3px] size-1.5 rounded-full bg-chart-1 ring-2 ring-raised",
+                custom_attrs={"style": {"top": point["top"]}},
+            ),
+            rx.el.div(
+                rx.el.div(point["label"], class_name="font-medium text-ink"),
+                rx.el.div(each.name, " : ", point[f"{each.key}_text"], class_name="text-soft"),
+                class_name="absolute left-3 top-0 z-10 whitespace-nowrap rounded-lg border border-line-strong"
+                " bg-raised px-2.5 py-2 text-xs group-nth-[n+3]/stop:left-auto group-nth-[n+3]/stop:right-3",
+            ),
+            class_name=f"{place} invisible bottom-5 top-2 w-px bg-line-strong group-hover/stop:visible",
+        ),
+        rx.el.span(
+            _in_short(point["x"]),
+            class_name=f"{place} -bottom-0.5 -translate-x-1/2",
+        ),
+        class_name="group/stop relative flex-2 first:flex-1 last:flex-1",
+    )
+
+
+def _in_short(number: rx.Var[Any]) -> rx.Var[str]:
+    return rx.Var(f"window.tallybook.short({number!s})", _var_data=number._get_all_var_data())
+
+
 def level(value: Any, label: Text) -> rx.Component:
     """A line across a chart, such as what is included: pass it as `extra=`."""
     return rx.recharts.reference_line(
@@ -124,22 +185,21 @@ def level(value: Any, label: Text) -> rx.Component:
 
 
 def _scales(
-    *, unit: Text = "", along: bool = False, compact: bool = False, extra: rx.Component | None = None
+    *, unit: Text = "", compact: bool = False, extra: rx.Component | None = None
 ) -> list[rx.Component]:
     """Light grid, a real zero, and texts (not the drawn numbers) in the tooltip."""
-    place = {"data_key": "x", "type_": "number", "domain": [0, "dataMax"]} if along else {"data_key": "label"}
     axis = {"axis_line": False, "tick_line": False, "tick": _TICK, "stroke": "var(--line)"}
     return [
         rx.recharts.cartesian_grid(
             vertical=False, stroke="var(--line)", custom_attrs={"strokeDasharray": ""}
         ),
         rx.recharts.x_axis(
-            **place,
+            data_key="label",
             **axis,
             height=20,
             min_tick_gap=24,
             tick_count=4,
-            custom_attrs={"tickFormatter": _short("") if along else _label(), "interval": "preserveStartEnd"},
+            custom_attrs={"tickFormatter": _label(), "interval": "preserveStartEnd"},
         ),
         rx.recharts.y_axis(
             **axis,

@@ -9,7 +9,7 @@ from billing_app.state.rows.plans import PlanItem, VersionItem
 from billing_app.ui import classes
 from billing_app.ui.components.basics import bone, by_phase, icon, link, notice
 from billing_app.ui.components.buttons import button, icon_button, writers_only
-from billing_app.ui.components.charts import Series, area_chart, chart_frame
+from billing_app.ui.components.charts import Series, chart_frame, curve_chart
 from billing_app.ui.components.dialogs import confirm_dialog, form_dialog
 from billing_app.ui.components.fields import FormOf, text_field
 from billing_app.ui.components.filters import segments
@@ -90,8 +90,8 @@ def _card(plan: rx.Var[PlanItem]) -> rx.Component:
                 "Cost against units",
                 "Units",
                 _COST,
-                plan.curve,
-                area_chart(_COST, plan.curve, unit=plan.symbol, along=True, compact=True),
+                plan.curve.points,
+                curve_chart(_COST[0], plan.curve, unit=plan.symbol),
                 height="h-32",
             ),
             class_name="mt-4 border-t border-line pt-3",
