@@ -14,6 +14,7 @@ from sqlalchemy import (
     Index,
     Integer,
     UniqueConstraint,
+    literal_column,
     text,
 )
 from sqlmodel import Field, SQLModel
@@ -27,6 +28,7 @@ from billing_app.models.columns import (
     text_column,
 )
 
+SEARCHED = ("name", "email", "key")
 KEY_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 
 
@@ -44,6 +46,12 @@ class Customer(SQLModel, table=True):
         Index("uq_customer_email", text("lower(email)"), unique=True),
         Index("ix_customer_name", text("lower(name)"), "customer_id"),
         Index("ix_customer_created_at", "created_at", "customer_id"),
+        Index(
+            "ix_customer_search",
+            *(literal_column(f"lower({each})").label(each) for each in SEARCHED),
+            postgresql_using="gin",
+            postgresql_ops=dict.fromkeys(SEARCHED, "gin_trgm_ops"),
+        ),
     )
 
     customer_id: int | None = Field(default=None, sa_column=identity_column())

@@ -15,6 +15,7 @@ from billing_app.db import now
 from billing_app.domain.periods import period_of
 from billing_app.errors import NotFound
 from billing_app.models import Customer, Plan
+from billing_app.models.customer import SEARCHED
 from billing_app.services import fields
 from billing_app.services.ids import find_number, public_id
 from billing_app.services.paging import Page, check_limit, decode_sorted, page_of
@@ -195,8 +196,7 @@ def select_customers(
     values: dict[str, Any] = {"month": period_of(now(session))}
     if search:
         wanted = fields.line("search", search, at_most=fields.NAME_MAX, required=False)
-        columns = ("name", "email", "key")
-        conditions.append(f"({' OR '.join(f'lower({each}) LIKE lower(:pattern)' for each in columns)})")
+        conditions.append(f"({' OR '.join(f'lower({each}) LIKE lower(:pattern)' for each in SEARCHED)})")
         values["pattern"] = f"%{fields.like_pattern(wanted)}%"
     if status:
         suspended = fields.choice("status", status, CustomerStatus) == CustomerStatus.SUSPENDED

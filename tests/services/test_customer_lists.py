@@ -5,11 +5,13 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from billing_app.db import Database
 from billing_app.domain.actor import SYSTEM
 from billing_app.jobs.figures import refresh_figures
 from billing_app.services import customers
+from billing_app.services.customer_rows import select_customers
 from billing_app.services.customers import CustomerSort
 from billing_app.services.paging import encode_cursor
 from billing_app.services.payments import record_payment
@@ -56,6 +58,16 @@ def test_search_looks_within_name_email_and_key_and_takes_letters_as_they_are(da
     assert listed(database, search="") == ["Acme_100%", "Globex\\", "Ünïted"]
     with refused("invalid", field="search"):
         listed(database, search="a\0")
+
+
+def test_a_search_can_be_answered_by_the_index_of_names(database: Database) -> None:
+    with database.transaction(SYSTEM) as session:
+        conditions, values = select_customers(session, search="acme", status=None, plan=None, subscribed=None)
+        # With nobody there, reading all is quicker.
+        session.execute(text("SET LOCAL enable_seqscan = off"))
+        query = text(f"EXPLAIN SELECT customer_id FROM customer WHERE {conditions[0]}")
+        plan = "\n".join(session.execute(query, values).scalars())
+    assert plan.count("ix_customer_search") == 3
 
 
 def test_filters_by_status_and_by_the_plan_of_this_month(database: Database) -> None:

@@ -1,0 +1,42 @@
+"""Who is searched for is found by an index of the parts of names, rather than by reading all customers.
+
+Revision ID: 2026_11_22_search
+Revises: 2026_11_22_given_up
+
+The extension comes with PostgreSQL, and whoever owns the database may install it. It stays there
+when going back: it may be somebody else's.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "2026_11_22_search"
+down_revision = "2026_11_22_given_up"
+branch_labels = None
+depends_on = None
+
+INDEX = "ix_customer_search"
+SEARCHED = ("name", "email", "key")
+
+
+def upgrade() -> None:
+    _install()
+    op.create_index(
+        INDEX,
+        "customer",
+        [sa.literal_column(f"lower({column}) gin_trgm_ops") for column in SEARCHED],
+        postgresql_using="gin",
+    )
+
+
+def downgrade() -> None:
+    op.drop_index(INDEX, "customer")
+
+
+def _install() -> None:
+    offered = "SELECT FROM pg_available_extensions WHERE name = 'pg_trgm'"
+    if op.get_bind().execute(sa.text(offered)).first() is None:
+        raise RuntimeError(
+            "the database server lacks the extension pg_trgm: install PostgreSQL's contrib package"
+        )
+    op.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
