@@ -34,9 +34,19 @@ def downgrade() -> None:
 
 
 def _install() -> None:
-    offered = "SELECT FROM pg_available_extensions WHERE name = 'pg_trgm'"
-    if op.get_bind().execute(sa.text(offered)).first() is None:
+    if _holds("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm')"):
+        return
+    if not _holds("SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_trgm')"):
         raise RuntimeError(
             "the database server lacks the extension pg_trgm: install PostgreSQL's contrib package"
         )
-    op.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
+    if not _holds("SELECT has_database_privilege(current_database(), 'CREATE')"):
+        raise RuntimeError(
+            "the role of the tables' owner may not install the extension pg_trgm: grant it CREATE on the"
+            " database, or have an administrator install it"
+        )
+    op.execute("CREATE EXTENSION pg_trgm")
+
+
+def _holds(question: str) -> bool:
+    return bool(op.get_bind().execute(sa.text(question)).scalar_one())

@@ -15,7 +15,7 @@ from sqlalchemy import create_engine
 
 from billing_app import embedded
 from billing_app.migrations import alembic_config, is_current, migrate
-from billing_app.provision import Urls, create_database, urls_of
+from billing_app.provision import OWNER_ROLE, Urls, create_database, urls_of
 
 PROJECT = Path(__file__).parent.parent.parent
 
@@ -43,6 +43,18 @@ def test_from_empty_to_the_newest_and_nothing_left_to_do(empty: Urls) -> None:
     migrate(empty)
     assert current(empty)
     command.check(alembic_config(empty))
+
+
+def test_an_owner_of_tables_alone_is_told_what_it_needs(empty: Urls, server: embedded.Server) -> None:
+    admin = f"host={server.socket_dir} port={server.port} user={server.superuser} dbname=empty"
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute("ALTER DATABASE empty OWNER TO CURRENT_USER")
+        connection.execute(f"GRANT CREATE ON SCHEMA public TO {OWNER_ROLE}")  # type: ignore[arg-type]
+        with pytest.raises(RuntimeError, match="grant it CREATE on the database"):
+            migrate(empty)
+        connection.execute("CREATE EXTENSION pg_trgm")
+    migrate(empty)
+    assert current(empty)
 
 
 def test_the_last_revision_goes_back_and_on_again(empty: Urls) -> None:
