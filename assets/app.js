@@ -362,7 +362,7 @@
     if (!form) return;
     clearTimeout(typing);
     if (event.target.tagName === "SELECT") follow(form, false);
-    else typing = setTimeout(() => follow(form, true), TYPING_PAUSE);
+    else typing = setTimeout(() => form.isConnected && follow(form, true), TYPING_PAUSE);
   });
 
   document.addEventListener(
@@ -439,7 +439,6 @@
     // The router is at another address, by whatever way; `navigate` leads to others from here.
     arrived: (navigate) => {
       go = navigate;
-      clearTimeout(typing);
       fillFilters();
       showSending();
     },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from typing import Any
 
@@ -30,9 +31,9 @@ class Socket:
         headers = {"Origin": own if origin == "" else origin, "Cookie": cookie}
         try:
             self._client = Client(address, headers={name: value for name, value in headers.items() if value})
-            opened = self._client.receive(timeout=ANSWER_SECONDS_MAX)
+            opened = self._receive(ANSWER_SECONDS_MAX)
             self._client.send(f"40{NAMESPACE},")
-            answer = self._client.receive(timeout=ANSWER_SECONDS_MAX)
+            answer = self._receive(ANSWER_SECONDS_MAX)
         except (ConnectionError, ConnectionClosed) as error:
             raise Refused(str(error)) from error
         if not str(opened).startswith("0") or not str(answer).startswith("40"):
@@ -51,11 +52,20 @@ class Socket:
     def heard(self, quiet_seconds: float = QUIET_SECONDS) -> str:
         """All that comes until the server has been quiet for a while."""
         messages: list[str] = []
-        while (message := self._client.receive(timeout=quiet_seconds)) is not None:
+        while (message := self._receive(quiet_seconds)) is not None:
             if message == "2":
                 self._client.send("3")
             messages.append(str(message))
         return "\n".join(messages)
+
+    def _receive(self, seconds_max: float) -> Any:
+        """The next message, None without one. Looked for again and again: what comes right after the
+        handshake does not wake the library's own waiting.
+        """
+        until = time.monotonic() + seconds_max
+        while (message := self._client.receive(timeout=0.02)) is None and time.monotonic() < until:
+            pass
+        return message
 
     def close(self) -> None:
         self._client.close()

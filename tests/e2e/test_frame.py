@@ -66,3 +66,18 @@ def test_what_is_filtered_away_is_shown_again(signed_in: Page) -> None:
 def test_production_does_not_serve_the_page_of_all_parts(site: Site) -> None:
     assert not list((building.ensure_built().path / "build" / "client").rglob("*design*"))
     assert httpx.get(f"{site.url}/design").status_code == 404
+
+
+def test_what_is_typed_while_the_page_before_arrives_is_searched_for(signed_in: Page) -> None:
+    search = signed_in.get_by_label("Search customers")
+    search.fill("branch")
+    expect(signed_in).to_have_url(re.compile(r"\?search=branch$"))
+    # Typed, and in the same moment what was looked for before is there.
+    search.evaluate(
+        """(field) => {
+          field.value = "branch 07"
+          field.dispatchEvent(new Event("input", { bubbles: true }))
+          tallybook.arrived((address) => location.assign(address))
+        }"""
+    )
+    expect(signed_in).to_have_url(re.compile(r"\?search=branch\+07$"))

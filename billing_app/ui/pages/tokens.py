@@ -64,7 +64,7 @@ def _table() -> rx.Component:
                 column("What it may", wide_only=True),
                 column("Made by", wide_only=True),
                 column("Made", wide_only=True),
-                column("Last used"),
+                column("Last used", wide_only=True),
                 rx.el.th(
                     rx.el.span("Actions", class_name=classes.SCREEN_READER),
                     scope="col",
@@ -83,15 +83,16 @@ def _row(token: rx.Var[TokenItem]) -> rx.Component:
         rx.el.td(
             rx.el.div(
                 rx.el.span(token.name, title=token.name, class_name="truncate"),
-                class_name="flex max-w-32 items-center gap-2 sm:max-w-60",
+                class_name="flex max-w-48 items-center gap-2 sm:max-w-60",
             ),
-            rx.el.div(token.may, class_name=f"{classes.NARROW_CAPTION} max-w-32 sm:max-w-60"),
+            rx.el.div(token.may, class_name=classes.NARROW_CAPTION),
+            rx.el.div("Last used: ", token.used, class_name=f"{classes.NARROW_CAPTION} tabular-nums"),
             class_name=classes.TD_MAIN,
         ),
         rx.el.td(token.may, class_name=wide),
         rx.el.td(rx.el.div(token.made_by, class_name="max-w-40 truncate"), class_name=wide),
         rx.el.td(rx.el.span(token.made, title=token.made_utc), class_name=f"{wide} tabular-nums"),
-        rx.el.td(rx.el.span(token.used, title=token.used_utc), class_name=f"{classes.TD} tabular-nums"),
+        rx.el.td(rx.el.span(token.used, title=token.used_utc), class_name=f"{wide} tabular-nums"),
         rx.el.td(
             rx.cond(
                 token.is_revoked,
