@@ -121,20 +121,20 @@ def _refuse_lost(connection: psycopg.Connection[Any], record: Any, _proxy: Any) 
 
 def is_retryable(error: Exception) -> bool:
     """Whether the database undid the transaction for no fault of its own, and it may be tried again."""
-    return _sqlstate(error) in _RETRYABLE
+    return sqlstate_of(error) in _RETRYABLE
 
 
 def is_unavailable(error: Exception) -> bool:
     """Whether the database could not be reached, as against having refused something."""
-    return isinstance(error, (OperationalError, psycopg.OperationalError)) and not _sqlstate(error)
+    return isinstance(error, (OperationalError, psycopg.OperationalError)) and not sqlstate_of(error)
 
 
 def is_read_only(error: Exception) -> bool:
     """Whether the database refused to write in a READ ONLY transaction."""
-    return _sqlstate(error) == "25006"
+    return sqlstate_of(error) == "25006"
 
 
-def _sqlstate(error: Exception) -> str | None:
+def sqlstate_of(error: Exception) -> str | None:
     """The database's code of an error, whether it came through SQLAlchemy or a driver's cursor."""
     return getattr(getattr(error, "orig", error), "sqlstate", None)
 

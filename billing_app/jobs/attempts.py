@@ -8,9 +8,8 @@ from contextlib import contextmanager
 
 from sqlmodel import Session
 
-from billing_app.db import Database, is_retryable, is_unavailable
+from billing_app.db import Database, is_retryable, is_unavailable, sqlstate_of
 from billing_app.domain.actor import SYSTEM, Actor
-from billing_app.services.faults import FAULT_MAX
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +41,8 @@ def attempting(database: Database, work: str, note: Note) -> Iterator[None]:
 
 
 def reason_of(error: Exception) -> str:
-    """What went wrong, for people: the database's own words, or what kind of mistake it was."""
-    diagnosis = getattr(getattr(error, "orig", error), "diag", None)
-    said = getattr(diagnosis, "message_primary", None)
-    reason = f"the database refused it: {said}" if said else f"an unexpected error ({type(error).__name__})"
-    return reason[:FAULT_MAX]
+    """What went wrong, for people. What a database says of its tables is in the server's log alone."""
+    code = sqlstate_of(error)
+    return (
+        f"{f'the database refused it ({code})' if code else 'an unexpected error'}; the server's log says why"
+    )

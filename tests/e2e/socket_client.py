@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from typing import Any
 
@@ -31,13 +30,14 @@ class Socket:
         headers = {"Origin": own if origin == "" else origin, "Cookie": cookie}
         try:
             self._client = Client(address, headers={name: value for name, value in headers.items() if value})
-            opened = self._receive(ANSWER_SECONDS_MAX)
+            # At once: this client looks at what came together with the handshake, the server's greeting
+            # mostly, when the next message is there.
             self._client.send(f"40{NAMESPACE},")
-            answer = self._receive(ANSWER_SECONDS_MAX)
+            greeting, answer = (self._client.receive(timeout=ANSWER_SECONDS_MAX) for _ in range(2))
         except (ConnectionError, ConnectionClosed) as error:
             raise Refused(str(error)) from error
-        if not str(opened).startswith("0") or not str(answer).startswith("40"):
-            raise Refused(f"{opened} {answer}")
+        if not str(greeting).startswith("0") or not str(answer).startswith("40"):
+            raise Refused(f"{greeting} {answer}")
 
     def send(self, name: str, payload: dict[str, Any], path: str = "/") -> None:
         """Send one event as from the page at `path`."""
@@ -52,20 +52,11 @@ class Socket:
     def heard(self, quiet_seconds: float = QUIET_SECONDS) -> str:
         """All that comes until the server has been quiet for a while."""
         messages: list[str] = []
-        while (message := self._receive(quiet_seconds)) is not None:
+        while (message := self._client.receive(timeout=quiet_seconds)) is not None:
             if message == "2":
                 self._client.send("3")
             messages.append(str(message))
         return "\n".join(messages)
-
-    def _receive(self, seconds_max: float) -> Any:
-        """The next message, None without one. Looked for again and again: what comes right after the
-        handshake does not wake the library's own waiting.
-        """
-        until = time.monotonic() + seconds_max
-        while (message := self._client.receive(timeout=0.02)) is None and time.monotonic() < until:
-            pass
-        return message
 
     def close(self) -> None:
         self._client.close()

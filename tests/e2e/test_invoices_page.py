@@ -217,12 +217,12 @@ def test_a_run_that_was_given_up_says_why_and_is_run_again(signed_in: Page, site
     with site.database.transaction(SYSTEM) as session:
         run = runs.start_run(session, SYSTEM, date(2023, 1, 1)).public_id
         for _ in range(faults.ATTEMPTS_MAX):
-            runs.note_failed_attempt(session, SYSTEM, run, "the database refused it: the paper is out")
+            runs.note_failed_attempt(session, SYSTEM, run, "the paper is out")
     page = signed_in
     page.goto(f"/invoices?run={run}")
     shown = page.get_by_role("region", name="Invoice run")
     expect(shown).to_contain_text("Invoicing January 2023 failed")
-    expect(shown).to_contain_text("It was given up: the database refused it: the paper is out.")
+    expect(shown).to_contain_text("It was given up: the paper is out.")
     assert found_by_axe(page) == []
     shown.get_by_role("button", name="Run it again").click()
     expect(page).not_to_have_url(re.compile(f"run={run}$"))
