@@ -119,7 +119,9 @@ def chosen(
 ) -> tuple[str, dict[str, object]]:
     """The condition on usage_event e for a customer (id or key), a usage month, a billing period,
     and late ones only if asked, with its parameters. Raises NotFound (`customer_not_found`)."""
-    conditions = [LATE] if late_only else ["true"]
+    # What is billed in another month than it was used in is late: few are, and they have an index.
+    is_late = late_only or (None not in (period, billing_period) and period != billing_period)
+    conditions = [LATE] if is_late else ["true"]
     parameters: dict[str, object] = {}
     if customer is not None:
         conditions.append("e.customer_id = %(customer_id)s")
