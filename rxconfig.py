@@ -2,8 +2,8 @@
 
 import reflex as rx
 
-from billing_app.pages_plugin import NoEvalPlugin, SameOriginPlugin
-from billing_app.ui.theme import TAILWIND
+from billing_app.server.reflex_patches import NoEvalPlugin, SameOriginPlugin
+from billing_app.ui.kit.theme import TAILWIND
 
 config = rx.Config(
     app_name="billing_app",

@@ -1,6 +1,6 @@
 """Runs the migrations as the owner, then gives the application's role exactly its privileges.
 
-`config.attributes["owner_url"]` and `["application_role"]` are set by `billing_app.migrations`;
+`config.attributes["owner_url"]` and `["application_role"]` are set by `billing_app.database.migrations`;
 the plain `alembic` command takes them from the settings, starting the embedded database if that
 is what they say.
 """
@@ -12,9 +12,9 @@ from sqlalchemy import create_engine, pool, text
 from sqlmodel import SQLModel
 
 import billing_app.models  # noqa: F401  (fills the metadata)
-from billing_app import locks
-from billing_app.migrations import target_of
-from billing_app.privileges import grant_application_role
+from billing_app.database import locks
+from billing_app.database.migrations import target_of
+from billing_app.database.privileges import grant_application_role
 
 
 def run(owner_url: str, application_role: str) -> None:

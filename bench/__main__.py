@@ -21,7 +21,7 @@ from bench.others import import_rate, single_rate, verify_seconds
 from bench.pages import FIRST_LOAD, page_times
 from bench.report import show
 from bench.runs import Reference, RunMeasured, product_run
-from billing_app.garbage import spare_what_is_loaded
+from billing_app.server.garbage import spare_what_is_loaded
 from tests.browser import NoBrowser, find_browser
 
 

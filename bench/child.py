@@ -13,11 +13,11 @@ import sys
 from bench.databases import NOW
 from bench.measures import seconds
 from bench.runs import memory_mb
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import system
 from billing_app.domain.periods import parse_period
-from billing_app.garbage import spare_what_is_loaded
-from billing_app.jobs.invoice_run import run_invoices
+from billing_app.jobs.invoice_runs import run_invoices
+from billing_app.server.garbage import spare_what_is_loaded
 
 
 def main() -> None:

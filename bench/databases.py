@@ -13,10 +13,10 @@ from typing import Any
 
 import psycopg
 
-from billing_app import embedded
-from billing_app.db import Database
-from billing_app.migrations import migrate
-from billing_app.provision import OWNER_ROLE, create_database, urls_of
+from billing_app.database.embedded import cluster
+from billing_app.database.migrations import migrate
+from billing_app.database.provision import OWNER_ROLE, create_database, urls_of
+from billing_app.database.session import Database
 
 # The time that the measured transactions tell: the months filled with usage have ended.
 NOW = datetime(2027, 1, 15, 12, tzinfo=UTC)
@@ -30,7 +30,7 @@ class TooLittleSpace(Exception):
 class Bench:
     """One migrated database of the bench's server, and the ways in."""
 
-    server: embedded.Server
+    server: cluster.Server
     name: str
 
     @property
@@ -55,7 +55,7 @@ class Bench:
 
 
 @contextmanager
-def bench_server(gigabytes: float) -> Iterator[embedded.Server]:
+def bench_server(gigabytes: float) -> Iterator[cluster.Server]:
     """A server of its own, as the product runs it, in a directory that is removed.
 
     Raises TooLittleSpace when the temporary directory's disk has less than `gigabytes` free.
@@ -69,11 +69,11 @@ def bench_server(gigabytes: float) -> Iterator[embedded.Server]:
         )
     with tempfile.TemporaryDirectory(prefix="tallybook-bench-") as directory:
         Path(directory).chmod(0o711)  # under root the server is another user's
-        with embedded.server(Path(directory) / "postgres") as server:
+        with cluster.server(Path(directory) / "postgres") as server:
             yield server
 
 
-def new_database(server: embedded.Server, name: str) -> Bench:
+def new_database(server: cluster.Server, name: str) -> Bench:
     """A database with the schema that the migrations make."""
     create_database(server, name)
     migrate(urls_of(server, name))

@@ -24,10 +24,10 @@ from bench.databases import Bench, settle
 from bench.fill import FIRST_MONTH
 from bench.ingest import ACTOR, CONNECTIONS, Batch, empty_usage, make_batches
 from bench.measures import seconds
-from billing_app.db import Database
+from billing_app.database.provision import urls_of
+from billing_app.database.session import Database
 from billing_app.domain.periods import bounds
-from billing_app.provision import urls_of
-from billing_app.services.api_tokens import create_token
+from billing_app.services.identity.api_tokens import create_token
 
 # The server tells the real time: what is recorded through it lies in a month that is over.
 LATEST = bounds(FIRST_MONTH)[1]
@@ -73,7 +73,7 @@ def served(bench: Bench) -> Iterator[Served]:
             "BILLING_PORT": str(port),
             "BILLING_DEMO": "0",
         }
-        command = [sys.executable, "-c", "from billing_app.cli import main; main()", "serve"]
+        command = [sys.executable, "-c", "from billing_app.cli.app import main; main()", "serve"]
         with (
             (Path(directory) / "serve.log").open("wb") as log,
             subprocess.Popen(

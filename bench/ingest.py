@@ -10,10 +10,10 @@ from typing import Any
 
 from bench.databases import NOW, Bench, settle
 from bench.measures import seconds
+from billing_app.database.provision import APPLICATION_ROLE
 from billing_app.domain.actor import system
 from billing_app.domain.periods import period_of
-from billing_app.provision import APPLICATION_ROLE
-from billing_app.services.usage import BATCH_MAX, UsageReport, record_usage_batch
+from billing_app.services.usage.recording import BATCH_MAX, UsageReport, record_usage_batch
 
 ACTOR = system("bench")
 CONNECTIONS = 2

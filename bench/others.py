@@ -11,10 +11,10 @@ from pathlib import Path
 from bench.databases import Bench, settle
 from bench.ingest import ACTOR, Batch
 from bench.measures import seconds
-from billing_app.jobs.imports import import_usage
+from billing_app.jobs.file_import import import_usage
 from billing_app.jobs.verification import verify
-from billing_app.services.usage import UsageReport, record_usage
-from billing_app.services.usage_imports import COLUMNS
+from billing_app.services.usage.recording import UsageReport, record_usage
+from billing_app.services.usage_imports.imports import COLUMNS
 
 THREADS = 64
 

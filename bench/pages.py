@@ -21,7 +21,7 @@ from bench.http import Served
 from bench.ingest import ACTOR
 from bench.measures import say
 from billing_app.domain.actor import Role
-from billing_app.services.users import create_user
+from billing_app.services.identity.users import create_user
 from tests.browser import find_browser
 from tests.e2e.conftest import BROWSER_FLAGS
 

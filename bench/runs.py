@@ -16,8 +16,8 @@ import psycopg
 
 from bench.databases import Bench, settle
 from bench.measures import seconds
+from billing_app.database.provision import APPLICATION_ROLE
 from billing_app.domain.periods import label
-from billing_app.provision import APPLICATION_ROLE
 
 _PROJECT = Path(__file__).resolve().parent.parent
 _TABLES = ("invoice", "invoice_line")

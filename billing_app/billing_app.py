@@ -4,40 +4,45 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import reflex as rx
 from reflex.app import default_error_boundary
+from reflex.utils.prerequisites import get_web_dir
 
+from billing_app import runtime
 from billing_app.api.app import before_pages, create_api
-from billing_app.db import Database, configure_database, get_database
-from billing_app.jobs import background
-from billing_app.page_files import ASGIApp, PageFiles
-from billing_app.pages_plugin import DEV_BACKEND
-from billing_app.provision import provisioned
-from billing_app.settings import get_settings
-from billing_app.state.account import AccountState
-from billing_app.state.audit import AuditState
-from billing_app.state.customer import CustomerState
-from billing_app.state.customers import CustomersState
-from billing_app.state.dashboard import DashboardState
-from billing_app.state.errors import on_page_error
-from billing_app.state.guard import SocketGuard
-from billing_app.state.invoice import InvoiceState
-from billing_app.state.invoice_runs import InvoiceRunsState
-from billing_app.state.invoices import InvoicesState
-from billing_app.state.issuer import IssuerState
-from billing_app.state.login import LoginState
-from billing_app.state.password import PasswordState
-from billing_app.state.plans import PlansState
-from billing_app.state.session import SessionState
-from billing_app.state.tokens import TokensState
-from billing_app.state.usage import UsageState
-from billing_app.state.usage_imports import UsageImportsState, UsageImportState
-from billing_app.state.users import UsersState
-from billing_app.state.verify import VerifyState
-from billing_app.ui.layout import toaster
+from billing_app.database.provision import provisioned
+from billing_app.database.session import Database
+from billing_app.server.garbage import spare_what_is_loaded
+from billing_app.server.middleware.headers import SafeHeaders
+from billing_app.server.middleware.limits import BodyLimits, ClientLimits
+from billing_app.server.middleware.page_files import ASGIApp, PageFiles
+from billing_app.server.middleware.socket_guard import SocketGuard
+from billing_app.server.reflex_patches import DEV_BACKEND
+from billing_app.server.serving import end_with_parent
+from billing_app.settings import Settings
+from billing_app.state.kit.errors import on_page_error
+from billing_app.state.kit.session import SessionState
+from billing_app.state.pages.account import AccountState
+from billing_app.state.pages.audit import AuditState
+from billing_app.state.pages.customer import CustomerState
+from billing_app.state.pages.customers import CustomersState
+from billing_app.state.pages.dashboard import DashboardState
+from billing_app.state.pages.invoice import InvoiceState
+from billing_app.state.pages.invoice_runs import InvoiceRunsState
+from billing_app.state.pages.invoices import InvoicesState
+from billing_app.state.pages.issuer import IssuerState
+from billing_app.state.pages.login import LoginState
+from billing_app.state.pages.password import PasswordState
+from billing_app.state.pages.plans import PlansState
+from billing_app.state.pages.tokens import TokensState
+from billing_app.state.pages.usage import UsageState
+from billing_app.state.pages.usage_imports import UsageImportsState, UsageImportState
+from billing_app.state.pages.users import UsersState
+from billing_app.state.pages.verify import VerifyState
+from billing_app.ui.kit.layout import toaster
 from billing_app.ui.pages.account import account
 from billing_app.ui.pages.audit import audit
 from billing_app.ui.pages.customer import customer
@@ -106,7 +111,7 @@ def head() -> list[rx.Component]:
     ]
 
 
-with_api = before_pages(create_api())
+with_api = before_pages(BodyLimits(create_api()))
 
 app = rx.App(
     api_transformer=[page_files, SocketGuard, with_api],
@@ -120,26 +125,35 @@ app = rx.App(
 )
 
 
-def open_database() -> None:
-    """Give a process that was started by Reflex itself (the development server) its database."""
-    try:
-        get_database()
-    except RuntimeError:
-        with provisioned(get_settings()) as urls:
-            configure_database(Database(urls.application))
-
-
 @asynccontextmanager
-async def background_work() -> AsyncIterator[None]:
-    """Have this process go on with the invoice runs and verifications that are under way."""
-    background.start(get_database())
-    try:
-        yield
-    finally:
-        background.stop()
+async def running() -> AsyncIterator[None]:
+    """Give this process its runtime, and work in the background while it serves."""
+    with ExitStack() as opened:
+        if not runtime.is_installed():
+            settings = Settings()
+            urls = opened.enter_context(provisioned(settings))
+            runtime.install(runtime.Runtime(Database(urls.application), settings))
+        background = runtime.current().background
+        background.start()
+        try:
+            yield
+        finally:
+            background.stop()
 
 
-app.register_lifespan_task(open_database)
-app.register_lifespan_task(background_work)
+app.register_lifespan_task(running)
 for _route, _page, _title, _on_load in PAGES:
     app.add_page(_page, route=_route, title=_title, on_load=_on_load)
+
+
+def create_asgi() -> ASGIApp:
+    """Build the application of a serving process, whose pages are already compiled.
+
+    A request meets the middleware in this order: headers, limits of clients, and then either the
+    API with its limits of bodies, or the websocket's guard and the pages.
+    """
+    end_with_parent()
+    # The API again before all of Reflex's own layers, which take a quarter of a request's time.
+    application = SafeHeaders(ClientLimits(with_api(app())), get_web_dir() / "build" / "client")
+    spare_what_is_loaded()
+    return application

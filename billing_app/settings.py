@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import ipaddress
 import os
 import secrets
@@ -79,9 +78,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-@functools.cache
-def get_settings() -> Settings:
-    """The settings of this process, read from the environment on the first call."""
-    return Settings()

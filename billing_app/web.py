@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
-from billing_app.settings import get_settings
+from billing_app.runtime import current
 
 SESSION_COOKIE = "tallybook_session"
 # Readable by the pages: tells them that another sign-in began, and nothing else.
@@ -38,7 +38,7 @@ def is_own_origin(connection: HTTPConnection) -> bool:
     origin = connection.headers.get("origin", "")
     if not origin or origin == "null":
         return False
-    public = get_settings().public_url
+    public = current().settings.public_url
     if public and origin == "{0.scheme}://{0.netloc}".format(urlsplit(public)):
         return True
     return urlsplit(origin).netloc == connection.headers.get("host")
@@ -46,7 +46,7 @@ def is_own_origin(connection: HTTPConnection) -> bool:
 
 def is_https(connection: HTTPConnection) -> bool:
     """Whether people reach this server over https, here or at the proxy before it."""
-    public = get_settings().public_url
+    public = current().settings.public_url
     return connection.url.scheme in ("https", "wss") or bool(public and public.startswith("https:"))
 
 
@@ -58,7 +58,7 @@ def client_address(connection: HTTPConnection) -> str:
     """
     peer = connection.client.host if connection.client else ""
     forwarded = ",".join(connection.headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
-    if forwarded and get_settings().public_url and _is_loopback(peer) and _is_address(forwarded):
+    if forwarded and current().settings.public_url and _is_loopback(peer) and _is_address(forwarded):
         return forwarded
     return peer
 

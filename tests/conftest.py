@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
-from billing_app import embedded
-from billing_app.db import Database
+from billing_app.database.embedded import cluster
+from billing_app.database.migrations import migrate
+from billing_app.database.provision import OWNER_ROLE, Urls, create_database, urls_of
+from billing_app.database.session import Database
 from billing_app.domain.actor import Actor, Role
-from billing_app.migrations import migrate
-from billing_app.provision import OWNER_ROLE, Urls, create_database, urls_of
-from billing_app.services import passwords
+from billing_app.services.identity import passwords
 
 # In the background a shell has its children ignore Ctrl-C, which some tests send to theirs.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -40,16 +40,16 @@ class Clock:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[embedded.Server]:
+def server() -> Iterator[cluster.Server]:
     """An embedded server of this run alone, gone with it."""
-    with embedded.temporary_server() as running:
+    with cluster.temporary_server() as running:
         create_database(running, _TEMPLATE)
         migrate(urls_of(running, _TEMPLATE))
         yield running
 
 
 @contextmanager
-def new_database(server: embedded.Server) -> Iterator[Urls]:
+def new_database(server: cluster.Server) -> Iterator[Urls]:
     """A copy of the migrated template, dropped afterwards."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
     admin = f"host={server.socket_dir} port={server.port} user={server.superuser} dbname=postgres"
@@ -62,7 +62,7 @@ def new_database(server: embedded.Server) -> Iterator[Urls]:
 
 
 @pytest.fixture
-def urls(server: embedded.Server) -> Iterator[Urls]:
+def urls(server: cluster.Server) -> Iterator[Urls]:
     with new_database(server) as made:
         yield made
 

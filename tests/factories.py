@@ -6,14 +6,17 @@ import itertools
 from datetime import date
 from typing import Any
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor, Role
 from billing_app.jobs.invoicing import generate_invoice
-from billing_app.services import customers, plans, usage, users
-from billing_app.services.customers import CustomerRow
-from billing_app.services.invoices import InvoiceDetail
-from billing_app.services.plans import PlanRow
-from billing_app.services.users import UserRow
+from billing_app.services.customers import customers
+from billing_app.services.customers.customers import CustomerRow
+from billing_app.services.identity import users
+from billing_app.services.identity.users import UserRow
+from billing_app.services.invoices.invoices import InvoiceDetail
+from billing_app.services.plans import plans
+from billing_app.services.plans.plans import PlanRow
+from billing_app.services.usage import recording
 
 PASSWORD = "correct horse battery"
 _numbers = itertools.count(1)
@@ -58,9 +61,9 @@ def actor_of(user: UserRow) -> Actor:
 
 def record(database: Database, customer: CustomerRow, quantity: object, occurred_at: str) -> None:
     """Records usage under a key of its own."""
-    report = usage.UsageReport(customer.key, f"key-{next(_numbers)}", quantity, occurred_at)
+    report = recording.UsageReport(customer.key, f"key-{next(_numbers)}", quantity, occurred_at)
     with database.transaction(SYSTEM) as session:
-        usage.record_usage(session, SYSTEM, report)
+        recording.record_usage(session, SYSTEM, report)
 
 
 def make_invoice(

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import Session
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM
 from billing_app.errors import BillingError
 

@@ -14,14 +14,11 @@ from billing_app.api import (
     audit,
     auth,
     customers,
-    docs,
     events,
     invoices,
     issuer,
-    openapi,
     payments,
     plans,
-    problems,
     runs,
     tokens,
     usage,
@@ -29,9 +26,9 @@ from billing_app.api import (
     users,
     verifications,
 )
-from billing_app.api.limits import BodyLimits
-from billing_app.db import get_database
-from billing_app.migrations import is_current
+from billing_app.api.wire import docs, openapi, problems
+from billing_app.database.migrations import is_current
+from billing_app.runtime import current
 
 Scope = MutableMapping[str, Any]
 ASGIApp = Callable[[Scope, Callable[..., Awaitable[Any]], Callable[..., Awaitable[None]]], Awaitable[None]]
@@ -66,7 +63,6 @@ def create_api() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    api.add_middleware(BodyLimits)
     problems.add_to(api)
     openapi.add_to(api)
     for router in ROUTERS:
@@ -122,7 +118,7 @@ def health(response: Response) -> Health:
 
 def _health() -> Health:
     try:
-        with get_database().engine.connect() as connection:
+        with current().database.engine.connect() as connection:
             if is_current(connection):
                 return Health(status="ok", database="ok", migrations="ok")
             return Health(status="failing", database="ok", migrations="behind")

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from fastapi import Query
 from pydantic import BaseModel, Field
 
-from billing_app.api.deps import Caller
-from billing_app.api.pages import Page, Paged, page_of
-from billing_app.api.routing import resource
-from billing_app.api.values import Moment
-from billing_app.services import audit_log
-from billing_app.services.audit_log import AuditRow
+from billing_app.api.wire.calls import Caller
+from billing_app.api.wire.pagination import Page, Paged, page_of
+from billing_app.api.wire.routing import resource
+from billing_app.api.wire.values import Moment
+from billing_app.services.audit import log as audit_log
+from billing_app.services.audit.log import AuditRow
 
 router = resource("/audit", "Audit")
 

@@ -7,15 +7,15 @@ import secrets
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from billing_app import identity
-from billing_app.api.deps import Caller, Person
-from billing_app.api.openapi import refusals
-from billing_app.api.pages import Page, Paged, page_of
-from billing_app.api.routing import ExactRoute, resource
-from billing_app.api.values import Body, Moment
+from billing_app.api.wire.calls import Caller, Person
+from billing_app.api.wire.openapi import refusals
+from billing_app.api.wire.pagination import Page, Paged, page_of
+from billing_app.api.wire.routing import ExactRoute, resource
+from billing_app.api.wire.values import Body, Moment
 from billing_app.domain.actor import Role
 from billing_app.errors import Forbidden
-from billing_app.services import auth
+from billing_app.runtime import current
+from billing_app.services.identity import sessions
 from billing_app.web import EPOCH_COOKIE, SESSION_COOKIE, client_address, is_https, is_own_origin
 
 signing_in = APIRouter(prefix="/auth", tags=["Authentication"], route_class=ExactRoute)
@@ -101,7 +101,7 @@ def make_session(credentials: Credentials, request: Request, response: Response)
 @router.delete("/session", status_code=204)
 def end_session(who: Person, request: Request, response: Response) -> None:
     """Sign out: the session is revoked at once, and its token refused from then on."""
-    identity.sign_out(who.session_id)
+    current().authenticator.sign_out(who.session_id)
     for name in (SESSION_COOKIE, EPOCH_COOKIE):
         response.delete_cookie(
             name, httponly=name == SESSION_COOKIE, samesite="lax", secure=is_https(request), path="/"
@@ -118,7 +118,7 @@ def me(who: Person) -> Me:
 def list_sessions(call: Caller, who: Person, paged: Paged) -> Page[OwnSession]:
     """List one's own sessions that are still good, the newest first."""
 
-    def shown(row: auth.SessionRow) -> OwnSession:
+    def shown(row: sessions.SessionRow) -> OwnSession:
         return OwnSession(
             id=row.session_id,
             created_at=row.created_at,
@@ -128,13 +128,13 @@ def list_sessions(call: Caller, who: Person, paged: Paged) -> Page[OwnSession]:
             current=row.session_id == who.session_id,
         )
 
-    return page_of(call.do(auth.list_sessions, user_id=who.user.user_id, **paged), shown)
+    return page_of(call.do(sessions.list_sessions, user_id=who.user.user_id, **paged), shown)
 
 
 @router.delete("/sessions/{session}", status_code=204, responses=refusals("session_not_found"))
 def end_one_session(who: Person, session: str) -> None:
     """End one of one's own sessions at once."""
-    identity.end_session(who, session)
+    current().authenticator.end_session(who, session)
 
 
 @router.post(
@@ -147,11 +147,13 @@ def end_one_session(who: Person, session: str) -> None:
 )  # fmt: skip
 def change_password(who: Person, body: PasswordChange, request: Request) -> None:
     """Change one's own password; all of one's other sessions end."""
-    identity.change_password(who, current=body.current, new=body.new, address=client_address(request))
+    current().authenticator.change_password(
+        who, current=body.current, new=body.new, address=client_address(request)
+    )
 
 
-def _sign_in(credentials: Credentials, request: Request) -> auth.SignedIn:
-    return identity.sign_in(
+def _sign_in(credentials: Credentials, request: Request) -> sessions.SignedIn:
+    return current().authenticator.sign_in(
         credentials.email,
         credentials.password,
         user_agent=request.headers.get("user-agent", ""),

@@ -7,15 +7,15 @@ from typing import Annotated, Literal
 from fastapi import Query, Response
 from pydantic import BaseModel, Field
 
-from billing_app.api.deps import Caller
-from billing_app.api.openapi import refusals
-from billing_app.api.pages import Page, Paged, page_of
-from billing_app.api.routing import resource
-from billing_app.api.values import Body, Currency, Moment, Period, Version
-from billing_app.services import customers, subscriptions
-from billing_app.services.customers import CustomerRow, CustomerSort
-from billing_app.services.ids import get_number, public_id
-from billing_app.services.subscriptions import SubscriptionRow
+from billing_app.api.wire.calls import Caller
+from billing_app.api.wire.openapi import refusals
+from billing_app.api.wire.pagination import Page, Paged, page_of
+from billing_app.api.wire.routing import resource
+from billing_app.api.wire.values import Body, Currency, Moment, Period, Version
+from billing_app.services.customers import customers, subscriptions
+from billing_app.services.customers.customers import CustomerRow, CustomerSort
+from billing_app.services.customers.subscriptions import SubscriptionRow
+from billing_app.services.shared.ids import get_number, public_id
 
 router = resource("/customers", "Customers")
 

@@ -8,15 +8,15 @@ from urllib.parse import unquote
 
 from fastapi import Body, Request, Response
 
-from billing_app.api.codes import CODES
-from billing_app.api.deps import Call, Caller
-from billing_app.api.openapi import refusals
-from billing_app.api.problems import Problem
-from billing_app.api.routing import resource
+from billing_app.api.wire.calls import Call, Caller
+from billing_app.api.wire.codes import CODES
+from billing_app.api.wire.openapi import refusals
+from billing_app.api.wire.problems import Problem
+from billing_app.api.wire.routing import resource
 from billing_app.errors import Conflict, Invalid, NotFound
-from billing_app.jobs.recording import get_recorder
-from billing_app.services import usage
-from billing_app.services.usage import Unreadable, UsageReport
+from billing_app.runtime import current
+from billing_app.services.usage import recording
+from billing_app.services.usage.recording import Unreadable, UsageReport
 
 router = resource("/events", "Usage")
 
@@ -44,7 +44,7 @@ _EVENT_SCHEMA = {
         },
     },
 }
-_LIST_SCHEMA = {"type": "array", "maxItems": usage.BATCH_MAX, "items": _EVENT_SCHEMA}
+_LIST_SCHEMA = {"type": "array", "maxItems": recording.BATCH_MAX, "items": _EVENT_SCHEMA}
 _BODY = {
     "required": True,
     "content": {
@@ -141,12 +141,12 @@ def _record(call: Call, reports: list[UsageReport | Unreadable]) -> list[_Refuse
     """Records all that can be; a lone event without an entry in the audit log, like any single one."""
     if len(reports) == 1 and isinstance(reports[0], UsageReport):
         try:
-            get_recorder().submit(call.actor, reports[0]).result()
+            current().recorder.submit(call.actor, reports[0]).result()
         except (NotFound, Conflict, Invalid) as refusal:
             [fault] = refusal.errors
             return [_Refused(0, refusal.code, fault.field, fault.message)]
         return []
-    done = call.do(usage.record_usage_batch, reports)
+    done = call.do(recording.record_usage_batch, reports)
     return [
         _Refused(row.index, row.code or "", row.field or "", row.rule or "")
         for row in done.results

@@ -8,23 +8,24 @@ from typing import Annotated, Any, Literal
 from fastapi import Query, Response
 from pydantic import BaseModel, Field
 
-from billing_app.api.csv_files import DESCRIBED, Cell, CsvFile, csv_file
-from billing_app.api.deps import Caller
-from billing_app.api.openapi import refusals
-from billing_app.api.pages import Page, Paged, page_of
-from billing_app.api.routing import resource
 from billing_app.api.usage import UsageEvent, event_of
-from billing_app.api.values import Body, Currency, Day, Moment, Money, Period, Quantity, Sha256
-from billing_app.db import get_database
+from billing_app.api.wire.calls import Caller
+from billing_app.api.wire.csv_files import DESCRIBED, Cell, CsvFile, csv_file
+from billing_app.api.wire.openapi import refusals
+from billing_app.api.wire.pagination import Page, Paged, page_of
+from billing_app.api.wire.routing import resource
+from billing_app.api.wire.values import Body, Currency, Day, Moment, Money, Period, Quantity, Sha256
 from billing_app.documents.invoice_pdf import invoice_pdf
 from billing_app.domain.invoice import PaymentStatus
 from billing_app.domain.money import major_text, to_major
 from billing_app.domain.periods import label, next_period
 from billing_app.domain.rating import Line, LineKind
 from billing_app.jobs.invoicing import generate_invoice
-from billing_app.services import invoice_exports, invoices, previews
-from billing_app.services.ids import public_id
-from billing_app.services.invoices import InvoiceDetail, InvoiceRow
+from billing_app.runtime import current
+from billing_app.services.invoices import export as invoice_exports
+from billing_app.services.invoices import invoices, previews
+from billing_app.services.invoices.invoices import InvoiceDetail, InvoiceRow
+from billing_app.services.shared.ids import public_id
 
 router = resource("", "Invoices")
 
@@ -159,7 +160,7 @@ def create_invoice(call: Caller, body: NewInvoice, response: Response) -> Invoic
 
     Closes the month for the customer: what is reported for it later is billed in its next invoice.
     """
-    made = generate_invoice(get_database(), call.actor, body.customer, body.period)
+    made = generate_invoice(current().database, call.actor, body.customer, body.period)
     response.headers["Location"] = f"/api/v1/invoices/{made.number}"
     return invoice_of(made)
 
@@ -260,7 +261,7 @@ def get_invoice_pdf(call: Caller, number: str) -> Response:
     """Get an invoice as a PDF, with its payment status of today."""
     invoice = call.do(invoices.get_invoice, number)
     return Response(
-        invoice_pdf(invoice, as_of=get_database().clock()),
+        invoice_pdf(invoice, as_of=current().database.clock()),
         media_type="application/pdf",
         headers={"Content-Disposition": f'inline; filename="{invoice.number}.pdf"'},
     )

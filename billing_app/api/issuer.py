@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from billing_app.api.deps import Caller
-from billing_app.api.openapi import refusals
-from billing_app.api.routing import resource
-from billing_app.api.values import Body, Version
-from billing_app.services import issuer
-from billing_app.services.issuer import IssuerRow
+from billing_app.api.wire.calls import Caller
+from billing_app.api.wire.openapi import refusals
+from billing_app.api.wire.routing import resource
+from billing_app.api.wire.values import Body, Version
+from billing_app.services.invoices import issuer
+from billing_app.services.invoices.issuer import IssuerRow
 
 router = resource("/issuer", "Issuer")
 

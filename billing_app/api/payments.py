@@ -7,15 +7,15 @@ from typing import Annotated, Any
 from fastapi import Response
 from pydantic import BaseModel, Field, WithJsonSchema
 
-from billing_app.api.deps import Caller
-from billing_app.api.openapi import refusals
-from billing_app.api.pages import Page, Paged, page_of
-from billing_app.api.routing import resource
-from billing_app.api.values import Body, Currency, Day, ExactNumber, Moment, Money
+from billing_app.api.wire.calls import Caller
+from billing_app.api.wire.openapi import refusals
+from billing_app.api.wire.pagination import Page, Paged, page_of
+from billing_app.api.wire.routing import resource
+from billing_app.api.wire.values import Body, Currency, Day, ExactNumber, Moment, Money
 from billing_app.domain.money import major_text
-from billing_app.services import payments
-from billing_app.services.ids import get_number
-from billing_app.services.payments import PaymentRow
+from billing_app.services.payments import payments
+from billing_app.services.payments.payments import PaymentRow
+from billing_app.services.shared.ids import get_number
 
 router = resource("/invoices/{number}/payments", "Invoices")
 

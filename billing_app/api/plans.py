@@ -7,15 +7,15 @@ from typing import Annotated
 from fastapi import Query, Response
 from pydantic import BaseModel, Field
 
-from billing_app.api.deps import Caller
-from billing_app.api.openapi import refusals
-from billing_app.api.pages import Page, Paged, page_of
-from billing_app.api.routing import resource
-from billing_app.api.values import Body, Currency, ExactNumber, Moment, Money, Quantity
+from billing_app.api.wire.calls import Caller
+from billing_app.api.wire.openapi import refusals
+from billing_app.api.wire.pagination import Page, Paged, page_of
+from billing_app.api.wire.routing import resource
+from billing_app.api.wire.values import Body, Currency, ExactNumber, Moment, Money, Quantity
 from billing_app.domain.money import major_text
-from billing_app.services import plans
-from billing_app.services.ids import get_number
-from billing_app.services.plans import PlanRow
+from billing_app.services.plans import plans
+from billing_app.services.plans.plans import PlanRow
+from billing_app.services.shared.ids import get_number
 
 router = resource("/plans", "Plans")
 

@@ -7,14 +7,14 @@ from typing import Any, Literal
 from fastapi import Response
 from pydantic import BaseModel, Field
 
-from billing_app.api.deps import Caller
-from billing_app.api.openapi import refusals
-from billing_app.api.pages import Page, Paged, page_of
-from billing_app.api.routing import resource
-from billing_app.api.values import Body, Moment, Period
-from billing_app.jobs import background
-from billing_app.services import runs
-from billing_app.services.runs import RunRow, RunSummary
+from billing_app.api.wire.calls import Caller
+from billing_app.api.wire.openapi import refusals
+from billing_app.api.wire.pagination import Page, Paged, page_of
+from billing_app.api.wire.routing import resource
+from billing_app.api.wire.values import Body, Moment, Period
+from billing_app.runtime import current
+from billing_app.services.invoices import runs
+from billing_app.services.invoices.runs import RunRow, RunSummary
 
 router = resource("/invoice-runs", "Invoice runs")
 
@@ -72,7 +72,7 @@ def start_run(call: Caller, body: NewRun, response: Response) -> InvoiceRun:
     fails again and again is given up: it is `failed`, and `fault` says why.
     """
     run = call.do(runs.start_run, body.period)
-    background.wake()
+    current().background.wake()
     response.headers["Location"] = f"/api/v1/invoice-runs/{run.public_id}"
     return run_of(run)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from billing_app.api.deps import Caller
-from billing_app.api.openapi import refusals
-from billing_app.api.pages import Page, Paged, page_of
-from billing_app.api.routing import resource
-from billing_app.api.values import Body, Moment
+from billing_app.api.wire.calls import Caller
+from billing_app.api.wire.openapi import refusals
+from billing_app.api.wire.pagination import Page, Paged, page_of
+from billing_app.api.wire.routing import resource
+from billing_app.api.wire.values import Body, Moment
 from billing_app.domain.actor import Scope
-from billing_app.services import api_tokens
-from billing_app.services.api_tokens import TokenRow
+from billing_app.services.identity import api_tokens
+from billing_app.services.identity.api_tokens import TokenRow
 
 router = resource("/tokens", "API tokens")
 

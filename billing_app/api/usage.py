@@ -8,17 +8,19 @@ from typing import Annotated, Any, Literal
 from fastapi import Query, Response
 from pydantic import BaseModel, Field, WithJsonSchema
 
-from billing_app.api.csv_files import DESCRIBED, Cell, CsvFile, csv_file
-from billing_app.api.deps import Caller
-from billing_app.api.openapi import refusals
-from billing_app.api.pages import Page, Paged, page_of
-from billing_app.api.routing import resource
-from billing_app.api.values import Body, ExactNumber, Moment, Period, Quantity
+from billing_app.api.wire.calls import Caller
+from billing_app.api.wire.csv_files import DESCRIBED, Cell, CsvFile, csv_file
+from billing_app.api.wire.openapi import refusals
+from billing_app.api.wire.pagination import Page, Paged, page_of
+from billing_app.api.wire.routing import resource
+from billing_app.api.wire.values import Body, ExactNumber, Moment, Period, Quantity
 from billing_app.domain.money import plain
 from billing_app.domain.periods import label
-from billing_app.jobs.recording import get_recorder
-from billing_app.services import exports, usage, usage_log
-from billing_app.services.usage import BATCH_MAX, Unreadable, UsageEventRow, UsageReport
+from billing_app.runtime import current
+from billing_app.services.usage import export as usage_export
+from billing_app.services.usage import log as usage_log
+from billing_app.services.usage import recording
+from billing_app.services.usage.recording import BATCH_MAX, Unreadable, UsageEventRow, UsageReport
 
 router = resource("/usage", "Usage")
 
@@ -123,7 +125,7 @@ async def record_usage(call: Caller, body: NewUsage, response: Response) -> Reco
     answer, send it again: it counts once.
     """
     report = UsageReport(body.customer, body.idempotency_key, body.quantity, body.occurred_at)
-    done = await asyncio.wrap_future(get_recorder().submit(call.actor, report))
+    done = await asyncio.wrap_future(current().recorder.submit(call.actor, report))
     if done.status == "duplicate":
         response.status_code = 200
     return RecordedEvent(status=done.status, event=event_of(done.event))
@@ -136,7 +138,7 @@ def record_batch(call: Caller, body: NewBatch) -> BatchOutcome:
     Each row is recorded or refused for itself, all in one commit; of the rows with the same key the
     first stands. Too many rows, and none is recorded.
     """
-    done = call.do(usage.record_usage_batch, [_report_of(row) for row in body.events])
+    done = call.do(recording.record_usage_batch, [_report_of(row) for row in body.events])
     return BatchOutcome(
         recorded=done.recorded,
         duplicates=done.duplicates,
@@ -194,7 +196,7 @@ def export_usage(
         f"{name}.csv",
         UsageEventRow._fields,
         _cells,
-        exports.read_usage,
+        usage_export.read_usage,
         customer=customer,
         period=period,
         billing_period=billing_period,

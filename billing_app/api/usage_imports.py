@@ -11,18 +11,17 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from billing_app.api.csv_files import DESCRIBED, AsItCame, Cell, CsvFile, csv_file
-from billing_app.api.deps import Caller
-from billing_app.api.openapi import refusals
-from billing_app.api.pages import Page, Paged, page_of
-from billing_app.api.routing import resource
-from billing_app.api.values import Moment, Sha256
-from billing_app.db import get_database
-from billing_app.jobs import background
-from billing_app.jobs.usage_files import receive_file
-from billing_app.services import usage_import_refusals, usage_imports
-from billing_app.services.usage_import_files import FILE_NAME_MAX
-from billing_app.services.usage_imports import RefusedRow, UsageImportRow
+from billing_app.api.wire.calls import Caller
+from billing_app.api.wire.csv_files import DESCRIBED, AsItCame, Cell, CsvFile, csv_file
+from billing_app.api.wire.openapi import refusals
+from billing_app.api.wire.pagination import Page, Paged, page_of
+from billing_app.api.wire.routing import resource
+from billing_app.api.wire.values import Moment, Sha256
+from billing_app.jobs.usage_imports import receive_file
+from billing_app.runtime import current
+from billing_app.services.usage_imports import imports, rejected_rows
+from billing_app.services.usage_imports.files import FILE_NAME_MAX
+from billing_app.services.usage_imports.imports import RefusedRow, UsageImportRow
 
 router = resource("/usage/imports", "Usage")
 
@@ -108,8 +107,8 @@ def upload(
     key), `idempotency_key`, `quantity`, `occurred_at` (RFC 3339; empty means now) in any order.
     When it is `checked`, start it: nothing is recorded before. An upload that breaks off leaves nothing.
     """
-    stored = receive_file(get_database(), call.actor, file_name, _pieces(request))
-    background.wake()
+    stored = receive_file(current().database, call.actor, file_name, _pieces(request))
+    current().background.wake()
     response.headers["Location"] = f"/api/v1/usage/imports/{stored.public_id}"
     return import_of(stored)
 
@@ -132,13 +131,13 @@ def _pieces(request: Request) -> Iterator[bytes]:
 @router.get("")
 def list_imports(call: Caller, paged: Paged) -> Page[UsageImport]:
     """List imports, the newest first."""
-    return page_of(call.do(usage_imports.list_imports, **paged), import_of)
+    return page_of(call.do(imports.list_imports, **paged), import_of)
 
 
 @router.get("/{import}", responses=refusals("import_not_found"))
 def get_import(call: Caller, usage_import: Import) -> UsageImport:
     """Get an import: how far it is, and what came of it."""
-    return import_of(call.do(usage_imports.get_import, usage_import))
+    return import_of(call.do(imports.get_import, usage_import))
 
 
 @router.post("/{import}/start", status_code=202, responses=refusals("import_not_found", "import_not_checked"))
@@ -148,21 +147,21 @@ def start_import(call: Caller, usage_import: Import) -> UsageImport:
     It goes on in the server, also after a restart, and each row counts once. Started again, it is
     answered with.
     """
-    started = call.do(usage_imports.start_import, usage_import)
-    background.wake()
+    started = call.do(imports.start_import, usage_import)
+    current().background.wake()
     return import_of(started)
 
 
 @router.post("/{import}/cancel", responses=refusals("import_not_found"))
 def cancel_import(call: Caller, usage_import: Import) -> UsageImport:
     """Cancel an import: it stops within moments. What it recorded stays; one that has ended is left as it is."""
-    return import_of(call.do(usage_imports.cancel_import, usage_import))
+    return import_of(call.do(imports.cancel_import, usage_import))
 
 
 @router.get("/{import}/refusals", responses=refusals("import_not_found"))
 def list_refusals(call: Caller, usage_import: Import, paged: Paged) -> Page[ImportRefusal]:
     """List the rows that were refused, or would be; the first 100,000 are kept."""
-    return page_of(call.do(usage_import_refusals.list_refusals, usage_import, **paged), refusal_of)
+    return page_of(call.do(rejected_rows.list_refusals, usage_import, **paged), refusal_of)
 
 
 @router.get(
@@ -174,13 +173,13 @@ def export_refused(call: Caller, usage_import: Import) -> CsvFile:
     Every cell is as it came, byte for byte: a spreadsheet may take one for a formula. A row with
     too few cells or too many is so here too.
     """
-    columns = ("line", *usage_imports.COLUMNS, "code", "detail")
+    columns = ("line", *imports.COLUMNS, "code", "detail")
     return csv_file(
         call,
         f"refused-{usage_import}.csv",
         columns,
         _cells,
-        usage_import_refusals.read_refusals,
+        rejected_rows.read_refusals,
         usage_import,
     )
 

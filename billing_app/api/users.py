@@ -5,15 +5,15 @@ from __future__ import annotations
 from fastapi import Response
 from pydantic import BaseModel, Field
 
-from billing_app.api.deps import Caller
-from billing_app.api.openapi import refusals
-from billing_app.api.pages import Page, Paged, page_of
-from billing_app.api.routing import resource
-from billing_app.api.values import Body, Moment, Version
+from billing_app.api.wire.calls import Caller
+from billing_app.api.wire.openapi import refusals
+from billing_app.api.wire.pagination import Page, Paged, page_of
+from billing_app.api.wire.routing import resource
+from billing_app.api.wire.values import Body, Moment, Version
 from billing_app.domain.actor import Role
-from billing_app.services import users
-from billing_app.services.ids import get_number
-from billing_app.services.users import UserRow, UserStatus
+from billing_app.services.identity import users
+from billing_app.services.identity.users import UserRow, UserStatus
+from billing_app.services.shared.ids import get_number
 
 router = resource("/users", "Users")
 

@@ -7,13 +7,13 @@ from typing import Literal
 from fastapi import Response
 from pydantic import BaseModel, Field
 
-from billing_app.api.deps import Caller
-from billing_app.api.openapi import refusals
-from billing_app.api.routing import resource
-from billing_app.api.values import Moment, Period
-from billing_app.jobs import background
-from billing_app.services import verifications
-from billing_app.services.verifications import VerificationRow
+from billing_app.api.wire.calls import Caller
+from billing_app.api.wire.openapi import refusals
+from billing_app.api.wire.routing import resource
+from billing_app.api.wire.values import Moment, Period
+from billing_app.runtime import current
+from billing_app.services.verification import verifications
+from billing_app.services.verification.verifications import VerificationRow
 
 router = resource("/verifications", "Verification")
 
@@ -71,7 +71,7 @@ def start_verification(call: Caller, response: Response) -> Verification:
     answered with.
     """
     started = call.do(verifications.start_verification)
-    background.wake()
+    current().background.wake()
     response.headers["Location"] = f"/api/v1/verifications/{started.public_id}"
     return verification_of(started)
 

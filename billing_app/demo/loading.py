@@ -18,19 +18,19 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlmodel import Session
 
-from billing_app import locks
-from billing_app.db import Database
+from billing_app.database import locks
+from billing_app.database.session import Database
 from billing_app.demo.stage import Stage
 from billing_app.demo.story import Story
 from billing_app.domain.actor import system
 from billing_app.jobs.figures import refresh_figures
 from billing_app.jobs.verification import verify
-from billing_app.services import audit
-from billing_app.services.audit_log import list_audit_entries
-from billing_app.services.customers import list_customers
-from billing_app.services.demo_accounts import DEMO_USERS
-from billing_app.services.paging import LIMIT_MAX
-from billing_app.services.users import UserRow, create_user, list_users
+from billing_app.services.audit.log import list_audit_entries
+from billing_app.services.customers.customers import list_customers
+from billing_app.services.identity.demo_accounts import DEMO_USERS
+from billing_app.services.identity.users import UserRow, create_user, list_users
+from billing_app.services.shared import audit
+from billing_app.services.shared.pagination import LIMIT_MAX
 
 _DEMO = system("demo")
 

@@ -10,24 +10,24 @@ from datetime import date
 
 from sqlmodel import Session
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.demo.company import ISSUER, Terms
 from billing_app.demo.customers import DemoCustomer
 from billing_app.demo.receipts import Receipt, Undone
 from billing_app.domain.actor import Actor, Role, system
 from billing_app.domain.money import major_text
 from billing_app.errors import Conflict
-from billing_app.jobs.invoice_run import run_invoices
+from billing_app.jobs.invoice_runs import run_invoices
 from billing_app.jobs.invoicing import generate_invoice
-from billing_app.services.customers import create_customer, find_customer_id, update_customer
-from billing_app.services.invoices import InvoiceRow, list_invoices
-from billing_app.services.issuer import update_issuer
-from billing_app.services.paging import LIMIT_MAX
-from billing_app.services.payments import record_payment, reverse_payment
-from billing_app.services.plans import PlanRow, archive_plan, create_plan, list_plans
-from billing_app.services.subscriptions import list_subscriptions, set_plan
-from billing_app.services.usage import UsageReport, record_usage_batch
-from billing_app.services.users import UserRow
+from billing_app.services.customers.customers import create_customer, find_customer_id, update_customer
+from billing_app.services.customers.subscriptions import list_subscriptions, set_plan
+from billing_app.services.identity.users import UserRow
+from billing_app.services.invoices.invoices import InvoiceRow, list_invoices
+from billing_app.services.invoices.issuer import update_issuer
+from billing_app.services.payments.payments import record_payment, reverse_payment
+from billing_app.services.plans.plans import PlanRow, archive_plan, create_plan, list_plans
+from billing_app.services.shared.pagination import LIMIT_MAX
+from billing_app.services.usage.recording import UsageReport, record_usage_batch
 
 # The machine that sends what customers used.
 GATEWAY = system("usage-gateway")

@@ -24,7 +24,7 @@ from billing_app.demo.receipts import Receipt, Undone, receipts_for, undone_of
 from billing_app.demo.stage import Stage
 from billing_app.demo.usage import reports_of_day
 from billing_app.domain.periods import bounds, next_period, period_of, previous_period
-from billing_app.services.usage import UsageReport
+from billing_app.services.usage.recording import UsageReport
 
 MONTHS = 12
 _DAY = timedelta(days=1)

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from billing_app.demo.customers import DemoCustomer
-from billing_app.services.usage import UsageReport
+from billing_app.services.usage.recording import UsageReport
 
 
 class _Pattern(NamedTuple):

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from threading import Event, Thread
 from typing import Any
 
-from billing_app.db import Database, is_unavailable
-from billing_app.jobs.attempts import Stopped
+from billing_app.database.session import Database, is_unavailable
 from billing_app.jobs.figures import keep_figures
-from billing_app.jobs.invoice_run import go_on_invoicing
-from billing_app.jobs.usage_files import go_on_checking, go_on_importing
+from billing_app.jobs.invoice_runs import go_on_invoicing
+from billing_app.jobs.retries import Stopped
+from billing_app.jobs.usage_imports import go_on_checking, go_on_importing
 from billing_app.jobs.verification import go_on_verifying
 
 logger = logging.getLogger(__name__)
@@ -85,25 +85,27 @@ class Worker(Thread):
             logger.error("%s in the background failed and is tried again", self._kind, exc_info=error)
 
 
-_workers: list[Worker] = []
+class Background:
+    """Runs one worker per kind of work on one database, between `start` and `stop`."""
 
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._workers: list[Worker] = []
 
-def start(database: Database) -> None:
-    """Have this process do what is to be done in the background, until `stop`."""
-    stop()
-    _workers[:] = [Worker(kind, database, work) for kind, work in KINDS.items()]
-    for worker in _workers:
-        worker.start()
+    def start(self) -> None:
+        """Start the workers. Restarts them when they are running."""
+        self.stop()
+        self._workers = [Worker(kind, self._database, work) for kind, work in KINDS.items()]
+        for worker in self._workers:
+            worker.start()
 
+    def wake(self) -> None:
+        """Have the workers look for work now. Without workers here, another process's find it."""
+        for worker in self._workers:
+            worker.wake()
 
-def wake() -> None:
-    """Tells the background that something was started; without one here, another process's sees it."""
-    for worker in _workers:
-        worker.wake()
-
-
-def stop() -> None:
-    """Have the background end at the next chunk; not waited for, so that no server's stop is held up."""
-    for worker in _workers:
-        worker.stop()
-    _workers.clear()
+    def stop(self) -> None:
+        """Stop the workers at their next chunk, without waiting: a server's stop must not hang."""
+        for worker in self._workers:
+            worker.stop()
+        self._workers = []

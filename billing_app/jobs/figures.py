@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 from sqlmodel import Session, select
 
-from billing_app import locks
-from billing_app.db import Database, now
+from billing_app.database import locks
+from billing_app.database.session import Database, now
 from billing_app.domain.actor import system
 from billing_app.models import DashboardFigures
-from billing_app.services.figures import count_figures
+from billing_app.services.dashboard.figures import count_figures
 
 # A fresh enough picture for a small business; the factor keeps a large one from always counting.
 PAUSE_SECONDS_MIN = 5.0

@@ -6,16 +6,16 @@ from datetime import date
 
 from sqlmodel import Session
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.periods import label
 from billing_app.errors import Conflict
-from billing_app.services import audit
-from billing_app.services.access import require
-from billing_app.services.closing import close_period, is_due
-from billing_app.services.customer_rows import get_customer_id
-from billing_app.services.invoices import InvoiceDetail, find_invoice_of, get_invoice
-from billing_app.services.invoicing import Invoiced, invoice_period
+from billing_app.services.customers.queries import get_customer_id
+from billing_app.services.invoices.closing import close_period, is_due
+from billing_app.services.invoices.generation import Invoiced, invoice_period
+from billing_app.services.invoices.invoices import InvoiceDetail, find_invoice_of, get_invoice
+from billing_app.services.shared import audit
+from billing_app.services.shared.permissions import require
 
 
 def generate_invoice(database: Database, actor: Actor, customer: str, period_start: date) -> InvoiceDetail:

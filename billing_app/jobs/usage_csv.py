@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import IO, cast
 
 from billing_app.errors import Invalid
-from billing_app.services.usage import BATCH_MAX, BatchResult, Unreadable, UsageReport
-from billing_app.services.usage_imports import COLUMNS, RefusedRow
+from billing_app.services.usage.recording import BATCH_MAX, BatchResult, Unreadable, UsageReport
+from billing_app.services.usage_imports.imports import COLUMNS, RefusedRow
 
 # What refused rows are given back with: mended, they can be imported as they are.
 IGNORED_COLUMNS = ("line", "code", "detail", "reason")

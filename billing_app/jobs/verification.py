@@ -14,13 +14,13 @@ from dataclasses import asdict
 
 from sqlalchemy import text
 
-from billing_app import locks
-from billing_app.db import Database
+from billing_app.database import locks
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor, Permission, system
-from billing_app.jobs.attempts import attempting
-from billing_app.services.access import require
-from billing_app.services.recomputation import Report, recompute, still_awaiting
-from billing_app.services.verifications import (
+from billing_app.jobs.retries import attempting
+from billing_app.services.shared.permissions import require
+from billing_app.services.verification.recomputation import Report, recompute, still_awaiting
+from billing_app.services.verification.verifications import (
     VerificationRow,
     find_running,
     finish_verification,

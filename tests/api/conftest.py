@@ -8,11 +8,10 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from billing_app import identity
-from billing_app.api.app import create_api
-from billing_app.db import Database, configure_database
+from billing_app.database.session import Database
 from billing_app.domain.actor import Role
 from tests.factories import PASSWORD, make_user
+from tests.runtimes import authenticator, installed, limited_api
 
 ClientOf = Callable[[Role], TestClient]
 
@@ -23,12 +22,10 @@ def _quick(fast_hashes: None) -> None:
 
 
 @pytest.fixture
-def api(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[FastAPI]:
+def api(database: Database) -> Iterator[FastAPI]:
     """The API over this test's database."""
-    monkeypatch.setattr(identity, "_secret", lambda: "a secret of thirty-two bytes, or more")
-    configure_database(database)
-    yield create_api()
-    configure_database(None)
+    with installed(database):
+        yield limited_api()
 
 
 @pytest.fixture
@@ -43,7 +40,7 @@ def client_of(api: FastAPI, database: Database) -> ClientOf:
 
     def sign_in(role: Role) -> TestClient:
         user = make_user(database, role)
-        token = identity.sign_in(user.email, PASSWORD, user_agent="test", address="test").token
+        token = authenticator().sign_in(user.email, PASSWORD, user_agent="test", address="test").token
         client = TestClient(api, raise_server_exceptions=False)
         client.headers["Authorization"] = f"Bearer {token}"
         return client

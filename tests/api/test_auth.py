@@ -10,14 +10,15 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Role
-from billing_app.services import api_tokens, attempts, audit_log, users
-from billing_app.services.users import UserRow
-from billing_app.settings import get_settings
+from billing_app.services.audit import log as audit_log
+from billing_app.services.identity import api_tokens, sign_in_attempts, users
+from billing_app.services.identity.users import UserRow
 from billing_app.web import EPOCH_COOKIE, SESSION_COOKIE
 from tests.conftest import Clock
 from tests.factories import PASSWORD, make_user
+from tests.runtimes import installed
 
 V1 = "/api/v1"
 NEW = "another horse battery"
@@ -97,12 +98,9 @@ def test_after_five_failures_even_the_right_password_waits(
 
 
 @pytest.fixture
-def behind_a_proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("BILLING_PUBLIC_URL", "https://billing.example")
-    get_settings.cache_clear()
-    yield
-    monkeypatch.undo()
-    get_settings.cache_clear()
+def behind_a_proxy(api: FastAPI, database: Database) -> Iterator[None]:
+    with installed(database, public_url="https://billing.example"):
+        yield
 
 
 def address_of(api: FastAPI, database: Database, peer: str, forwarded: list[str]) -> str:
@@ -146,9 +144,9 @@ def test_inventing_addresses_is_no_way_around_the_lock(
             email=f"{number}@example.com",
             headers={"X-Forwarded-For": f"10.0.0.{number}, 203.0.113.9"},
         ).status_code
-        for number in range(attempts.ADDRESS.allowed + 1)
+        for number in range(sign_in_attempts.ADDRESS.allowed + 1)
     ]
-    assert found == [401] * attempts.ADDRESS.allowed + [429]
+    assert found == [401] * sign_in_attempts.ADDRESS.allowed + [429]
 
 
 def test_a_browser_gets_the_token_in_a_cookie_no_script_can_read(nobody: TestClient, user: UserRow) -> None:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from fastapi.testclient import TestClient
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import Role
 from tests.api.conftest import ClientOf
 from tests.factories import make_customer

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from billing_app import embedded
 from billing_app.api.app import create_api
+from billing_app.database.embedded import cluster
 from billing_app.domain.actor import Actor
 from tests.api.world import CALLERS, Operation, World, founded, operations
 
@@ -28,7 +28,7 @@ CHANGED_BY_ADMIN = (*SEEN_BY_ADMIN, "/api/v1/issuer")
 
 
 @pytest.fixture(scope="module")
-def world(server: embedded.Server) -> Iterator[World]:
+def world(server: cluster.Server) -> Iterator[World]:
     with founded(server) as made:
         yield made
 

@@ -10,8 +10,8 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis import checks
 
-from billing_app import embedded
 from billing_app.api.app import create_api
+from billing_app.database.embedded import cluster
 from tests.api.world import CALLERS, World, founded
 
 SCHEMA = schemathesis.openapi.from_asgi("/api/openapi.json", create_api())
@@ -34,7 +34,7 @@ def file_of(context: Any, value: Any) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def world(server: embedded.Server) -> Iterator[World]:
+def world(server: cluster.Server) -> Iterator[World]:
     with founded(server) as made:
         yield made
 

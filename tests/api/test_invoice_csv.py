@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import Actor, Role
-from billing_app.services import invoice_exports
-from billing_app.services.customers import update_customer
+from billing_app.services.customers.customers import update_customer
+from billing_app.services.invoices import export as invoice_exports
 from tests.api.conftest import ClientOf
 from tests.billing.shop import Shop
 

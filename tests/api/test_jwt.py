@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from billing_app import identity
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Role
-from billing_app.services import api_tokens, users
-from billing_app.services.users import UserRow
+from billing_app.services.identity import api_tokens, users
+from billing_app.services.identity.users import UserRow
 from billing_app.web import SESSION_COOKIE
 from tests.conftest import Clock
 from tests.factories import PASSWORD, make_user
+from tests.runtimes import authenticator
 
 Claims = dict[str, Any]
 ME = "/api/v1/auth/me"
@@ -207,7 +207,7 @@ def user(other: UserRow, database: Database) -> UserRow:
 
 @pytest.fixture
 def token(user: UserRow) -> str:
-    return identity.sign_in(user.email, PASSWORD, user_agent="test", address="test").token
+    return authenticator().sign_in(user.email, PASSWORD, user_agent="test", address="test").token
 
 
 @pytest.fixture
@@ -256,7 +256,7 @@ def test_a_forged_token_is_refused(nobody: TestClient, claims: Claims, subtests:
 
 
 def test_sids_and_subs_of_two_users_do_not_mix(nobody: TestClient, other: UserRow, claims: Claims) -> None:
-    theirs = identity.sign_in(other.email, PASSWORD, user_agent="", address="").token
+    theirs = authenticator().sign_in(other.email, PASSWORD, user_agent="", address="").token
     of_other = json.loads(unb64(theirs.split(".")[1]))
     assert ask(nobody, bearer(made(HEADER, of_other))).json()["id"] == other.public_id
     assert_refused(ask(nobody, bearer(made(HEADER, claims | {"sid": of_other["sid"]}))))

@@ -14,8 +14,9 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
-from billing_app.api import limits, problems
-from billing_app.api.limits import BodyLimits, ClientLimits
+from billing_app.api.wire import problems
+from billing_app.server.middleware import limits
+from billing_app.server.middleware.limits import BodyLimits, ClientLimits
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 # A test that would never end fails instead.

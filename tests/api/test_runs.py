@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import Actor, Role
-from billing_app.jobs import invoice_run
-from billing_app.jobs.invoice_run import go_on_invoicing
+from billing_app.jobs import invoice_runs
+from billing_app.jobs.invoice_runs import go_on_invoicing
 from tests.api.conftest import ClientOf
 from tests.billing.shop import Shop
 from tests.conftest import Clock
@@ -109,9 +109,9 @@ def test_a_run_that_somebody_else_executes_is_left_to_them(
     client.post(RUNS, json={"period": "2026-09"})
     client.post(RUNS, json=OCTOBER)
     with database.transaction(admin) as session:
-        september = invoice_run.find_running(session, admin)
+        september = invoice_runs.find_running(session, admin)
     assert september
-    with invoice_run.sole_execution(database, admin, september):
+    with invoice_runs.sole_execution(database, admin, september):
         go_on_invoicing(database)
     # October waited as well: its invoices come after those of September.
     assert [each["status"] for each in client.get(RUNS).json()["items"]] == ["running"] * 2
@@ -122,7 +122,7 @@ def test_a_run_that_somebody_else_executes_is_left_to_them(
 def test_cancelling_stops_between_chunks_and_what_was_made_stays(
     shop: Shop, client: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(invoice_run, "CHUNK_CUSTOMERS", 2)
+    monkeypatch.setattr(invoice_runs, "CHUNK_CUSTOMERS", 2)
     run = client.post(RUNS, json=OCTOBER).json()
 
     def cancel(_: object) -> None:

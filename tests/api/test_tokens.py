@@ -11,9 +11,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import Actor, Role
-from billing_app.services import customers
+from billing_app.services.customers import customers
 from tests.api.conftest import ClientOf
 from tests.conftest import Clock
 from tests.factories import make_customer

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from fastapi.testclient import TestClient
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from tests.factories import make_customer
 
 PATH = "/api/v1/usage/batch"

@@ -14,12 +14,12 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 from starlette.requests import ClientDisconnect
 
-from billing_app.api.csv_files import CsvFile, csv_file
-from billing_app.api.deps import Call
-from billing_app.db import Database
+from billing_app.api.wire.calls import Call
+from billing_app.api.wire.csv_files import CsvFile, csv_file
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor, Role
-from billing_app.services import exports
-from billing_app.services.usage import UsageReport, record_usage_batch
+from billing_app.services.usage import export as usage_export
+from billing_app.services.usage.recording import UsageReport, record_usage_batch
 from tests.api.conftest import ClientOf
 from tests.conftest import Clock
 from tests.factories import make_customer, make_invoice, record
@@ -108,7 +108,7 @@ def test_refusals_come_before_the_first_byte(client: TestClient, api: Any, datab
             assert client.get(path, params=chosen).json()["code"] == "invalid"
     may_not_read = Call(Actor("user", "usr_9", "none", None))
     with pytest.raises(Exception, match="read"):
-        csv_file(may_not_read, "usage.csv", COLUMNS, tuple, exports.read_usage)
+        csv_file(may_not_read, "usage.csv", COLUMNS, tuple, usage_export.read_usage)
     assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
@@ -129,7 +129,7 @@ def test_finance_may_export(client_of: ClientOf, database: Database) -> None:
 def test_all_rows_come_through_many_chunks(
     client: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exports, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(usage_export, "CHUNK_ROWS", 7)
     make_customer(database, key="acme")
     fill(database, 100)
     assert [row[1] for row in rows_of(client)[1:]] == [f"key-{number:05d}" for number in range(100)]
@@ -138,11 +138,11 @@ def test_all_rows_come_through_many_chunks(
 @pytest.fixture
 def watched(database: Database, api: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """What the database has been asked for: the number of rows of each chunk, as it is fetched."""
-    monkeypatch.setattr(exports, "CHUNK_ROWS", 10)
+    monkeypatch.setattr(usage_export, "CHUNK_ROWS", 10)
     make_customer(database, key="acme")
     fill(database, 1_000)
     fetched: list[int] = []
-    read = exports.read_usage
+    read = usage_export.read_usage
 
     def counted(*args: Any, **kwargs: Any) -> Iterator[Any]:
         chunks = read(*args, **kwargs)
@@ -154,7 +154,7 @@ def watched(database: Database, api: Any, monkeypatch: pytest.MonkeyPatch) -> It
 
         return count()
 
-    monkeypatch.setattr(exports, "read_usage", counted)
+    monkeypatch.setattr(usage_export, "read_usage", counted)
     yield fetched
     assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
@@ -181,7 +181,7 @@ def send(response: CsvFile, *, until: int, fetched: list[int]) -> list[int]:
 
 
 def test_no_more_than_a_chunk_is_fetched_ahead_of_who_reads(watched: list[int], admin: Actor) -> None:
-    response = csv_file(Call(admin), "usage.csv", COLUMNS, tuple, exports.read_usage)
+    response = csv_file(Call(admin), "usage.csv", COLUMNS, tuple, usage_export.read_usage)
     assert send(response, until=20, fetched=watched) == [10 * number for number in range(20)]
     assert len(watched) <= 21
 
@@ -190,7 +190,7 @@ def test_no_more_than_a_chunk_is_fetched_ahead_of_who_reads(watched: list[int], 
 def test_who_goes_away_gives_the_connection_back(
     watched: list[int], admin: Actor, database: Database, server_tells: str
 ) -> None:
-    response = csv_file(Call(admin), "usage.csv", COLUMNS, tuple, exports.read_usage)
+    response = csv_file(Call(admin), "usage.csv", COLUMNS, tuple, usage_export.read_usage)
     assert database.engine.pool.checkedout() == 1  # type: ignore[attr-defined]
 
     async def run() -> None:
@@ -216,7 +216,7 @@ def test_the_database_keeps_what_has_not_been_asked_for(
     watched: list[int], admin: Actor, database: Database
 ) -> None:
     query = text("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'FETCH FORWARD 10 FROM%'")
-    response = csv_file(Call(admin), "usage.csv", COLUMNS, tuple, exports.read_usage)
+    response = csv_file(Call(admin), "usage.csv", COLUMNS, tuple, usage_export.read_usage)
     fetching: set[int] = set()
 
     async def look(message: Any) -> None:
@@ -232,7 +232,7 @@ def test_the_database_keeps_what_has_not_been_asked_for(
 
 
 def test_an_export_is_of_one_moment(watched: list[int], admin: Actor, database: Database) -> None:
-    response = csv_file(Call(admin), "usage.csv", COLUMNS, tuple, exports.read_usage)
+    response = csv_file(Call(admin), "usage.csv", COLUMNS, tuple, usage_export.read_usage)
     body: list[bytes] = []
 
     async def take(message: Any) -> None:

@@ -13,13 +13,13 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from billing_app.api import limits
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor, Role
 from billing_app.jobs import usage_csv
-from billing_app.jobs.usage_files import go_on_checking, go_on_importing
+from billing_app.jobs.usage_imports import go_on_checking, go_on_importing
 from billing_app.models.imports import PART_BYTES_MAX
-from billing_app.services import api_tokens
+from billing_app.server.middleware import limits
+from billing_app.services.identity import api_tokens
 from tests.api.conftest import ClientOf
 from tests.api.test_limits import CHUNKED, Asked, endless, pieces
 from tests.billing.shop import Shop
@@ -195,7 +195,7 @@ class TestAsItComes:
     async def test_no_more_is_read_than_is_stored(
         self, api: FastAPI, head: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from billing_app.services import usage_import_files
+        from billing_app.services.usage_imports import files as usage_import_files
 
         asked, ahead, come = usage_import_files._parts, [], 0
 
@@ -280,9 +280,9 @@ def test_some_weeks_of_flights(client_of: ClientOf, database: Database, clock: C
 def test_the_csv_is_whole(
     shop: Shop, client: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from billing_app.services import usage_import_refusals
+    from billing_app.services.usage_imports import rejected_rows
 
-    monkeypatch.setattr(usage_import_refusals, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(rejected_rows, "CHUNK_ROWS", 7)
     sent = send(client, HEADER + "".join(f"nobody,k{number},1,\n" for number in range(100)))
     go_on_checking(database)
     text = client.get(f"{IMPORTS}/{sent['id']}/refused.csv").text

@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from fastapi.testclient import TestClient
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor, Role
 from billing_app.jobs.verification import go_on_verifying, verify
-from billing_app.services import recomputation
+from billing_app.services.verification import recomputation
 from tests.api.conftest import ClientOf
 from tests.billing.shop import Shop
 

@@ -14,20 +14,20 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from billing_app import embedded, identity
-from billing_app.api.app import create_api
-from billing_app.db import Database, configure_database
+from billing_app.database.embedded import cluster
+from billing_app.database.provision import Urls
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Role
-from billing_app.jobs.usage_files import go_on_checking
-from billing_app.provision import Urls
-from billing_app.services import api_tokens, passwords
-from billing_app.services.payments import record_payment
-from billing_app.services.runs import start_run
-from billing_app.services.usage_import_files import store_file
-from billing_app.services.usage_imports import COLUMNS
-from billing_app.services.verifications import start_verification
+from billing_app.jobs.usage_imports import go_on_checking
+from billing_app.services.identity import api_tokens, passwords
+from billing_app.services.invoices.runs import start_run
+from billing_app.services.payments.payments import record_payment
+from billing_app.services.usage_imports.files import store_file
+from billing_app.services.usage_imports.imports import COLUMNS
+from billing_app.services.verification.verifications import start_verification
 from tests.conftest import Clock, new_database
 from tests.factories import PASSWORD, make_customer, make_invoice, make_user, record
+from tests.runtimes import authenticator, installed, limited_api
 
 __all__ = ["CALLERS", "Operation", "World", "founded", "operations"]
 
@@ -87,7 +87,7 @@ class World:
             if caller == "usage token":
                 return api_tokens.create_token(session, SYSTEM, name="Meter", scopes=["usage:write"]).token
         user = make_user(self.database, Role(caller))
-        return identity.sign_in(user.email, PASSWORD, user_agent="test", address="test").token
+        return authenticator().sign_in(user.email, PASSWORD, user_agent="test", address="test").token
 
     def send(self, operation: Operation, headers: dict[str, str]) -> Any:
         """The operation's own example, at the things that are there."""
@@ -117,17 +117,15 @@ class World:
 
 
 @contextmanager
-def founded(server: embedded.Server) -> Iterator[World]:
+def founded(server: cluster.Server) -> Iterator[World]:
     """A world of its own, gone afterwards."""
     with new_database(server) as urls, pytest.MonkeyPatch.context() as patch:
         patch.setattr(passwords, "COST", 4)
-        patch.setattr(identity, "_secret", lambda: "a secret of thirty-two bytes, or more")
         database = Database(
             urls.application, clock=Clock(datetime(2026, 11, 15, 12, tzinfo=UTC)), pool_size=30
         )
-        configure_database(database)
-        yield World(create_api(), database, urls, _one_of_everything(database))
-        configure_database(None)
+        with installed(database):
+            yield World(limited_api(), database, urls, _one_of_everything(database))
         database.close()
 
 

@@ -4,9 +4,9 @@ from datetime import date
 
 import pytest
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor
-from billing_app.services.payments import record_payment, reverse_payment
+from billing_app.services.payments.payments import record_payment, reverse_payment
 from tests.billing.shop import Shop
 from tests.conftest import Clock
 

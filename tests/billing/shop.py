@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import Actor
 from billing_app.domain.money import major_text
 from billing_app.domain.periods import label, parse_period
 from billing_app.jobs.invoicing import generate_invoice
-from billing_app.services.customers import create_customer, update_customer
-from billing_app.services.invoices import InvoiceDetail
-from billing_app.services.plans import create_plan
-from billing_app.services.subscriptions import set_plan
-from billing_app.services.usage import (
+from billing_app.services.customers.customers import create_customer, update_customer
+from billing_app.services.customers.subscriptions import set_plan
+from billing_app.services.invoices.invoices import InvoiceDetail
+from billing_app.services.plans.plans import create_plan
+from billing_app.services.usage.recording import (
     BatchResult,
     RecordedUsage,
     UsageReport,

@@ -8,10 +8,10 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from billing_app.migrations import migrate
-from billing_app.privileges import APPEND_ONLY, PRIVILEGES
-from billing_app.provision import Urls
-from billing_app.services.payments import record_payment, reverse_payment
+from billing_app.database.migrations import migrate
+from billing_app.database.privileges import APPEND_ONLY, PRIVILEGES
+from billing_app.database.provision import Urls
+from billing_app.services.payments.payments import record_payment, reverse_payment
 from tests.billing.shop import Shop
 
 

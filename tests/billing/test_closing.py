@@ -7,10 +7,10 @@ from datetime import date
 
 from sqlmodel import Session
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import Actor
-from billing_app.services.closing import close_period, find_due_period
-from billing_app.services.payments import record_payment
+from billing_app.services.invoices.closing import close_period, find_due_period
+from billing_app.services.payments.payments import record_payment
 from tests.billing.shop import Shop
 from tests.races import blocked_before_end
 

@@ -11,15 +11,15 @@ import psycopg
 import pytest
 
 import billing_app
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor
 from billing_app.jobs import figures as job
 from billing_app.jobs.figures import keep_figures, refresh_figures
-from billing_app.services import figures
-from billing_app.services.dashboard import CurrencyFigures, Dashboard, figures_as_of, get_dashboard
-from billing_app.services.invoice_filters import AGES
-from billing_app.services.invoices import list_invoices
-from billing_app.services.usage import UsageReport, record_usage
+from billing_app.services.dashboard import figures
+from billing_app.services.dashboard.dashboard import CurrencyFigures, Dashboard, figures_as_of, get_dashboard
+from billing_app.services.invoices.filters import AGES
+from billing_app.services.invoices.invoices import list_invoices
+from billing_app.services.usage.recording import UsageReport, record_usage
 from tests.billing.shop import Shop
 from tests.conftest import Clock
 from tests.races import at_once

@@ -18,18 +18,18 @@ from typing import Any
 import psycopg
 import pytest
 
-from billing_app import embedded
-from billing_app.db import Database
+from billing_app.database.embedded import cluster
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM
 from billing_app.domain.money import major_text
 from billing_app.domain.periods import label, parse_period
-from billing_app.jobs.imports import ImportSummary, import_usage
-from billing_app.jobs.invoice_run import run_invoices
+from billing_app.jobs.file_import import ImportSummary, import_usage
+from billing_app.jobs.invoice_runs import run_invoices
 from billing_app.jobs.verification import verify
-from billing_app.services.customers import create_customer
-from billing_app.services.invoices import get_invoice, list_invoices
-from billing_app.services.plans import create_plan
-from billing_app.services.subscriptions import set_plan
+from billing_app.services.customers.customers import create_customer
+from billing_app.services.customers.subscriptions import set_plan
+from billing_app.services.invoices.invoices import get_invoice, list_invoices
+from billing_app.services.plans.plans import create_plan
 from tests.conftest import Clock, new_database
 
 DATA = Path(__file__).parent.parent / "data"
@@ -40,7 +40,7 @@ MONTHS = [date(2013, month, 1) for month in range(1, 13)]
 
 
 @pytest.fixture(scope="module", params=["on_time", "late"])
-def billed(request: pytest.FixtureRequest, server: embedded.Server) -> Iterator[tuple[str, Database, str]]:
+def billed(request: pytest.FixtureRequest, server: cluster.Server) -> Iterator[tuple[str, Database, str]]:
     """The year, imported and invoiced in one of the two scenarios: its name, database, owner's URL."""
     with new_database(server) as urls:
         database = Database(urls.application, clock=Clock(datetime(2014, 2, 1, tzinfo=UTC)))

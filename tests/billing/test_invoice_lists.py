@@ -9,11 +9,11 @@ import pytest
 
 from billing_app.domain.actor import SYSTEM
 from billing_app.jobs.figures import refresh_figures
-from billing_app.services import invoice_totals
-from billing_app.services.customers import update_customer
-from billing_app.services.invoice_filters import AGES, STATUSES
-from billing_app.services.invoice_totals import InvoiceTotals, get_totals
-from billing_app.services.invoices import list_invoices
+from billing_app.services.customers.customers import update_customer
+from billing_app.services.invoices import totals as invoice_totals
+from billing_app.services.invoices.filters import AGES, STATUSES
+from billing_app.services.invoices.invoices import list_invoices
+from billing_app.services.invoices.totals import InvoiceTotals, get_totals
 from tests.billing.shop import Shop
 from tests.conftest import Clock
 from tests.refusals import refused

@@ -7,8 +7,8 @@ from datetime import date
 import pytest
 
 from billing_app.domain.actor import SYSTEM
-from billing_app.services import invoice_navigation
-from billing_app.services.invoice_navigation import get_neighbours, list_periods
+from billing_app.services.invoices import navigation
+from billing_app.services.invoices.navigation import get_neighbours, list_periods
 from tests.billing.shop import Shop
 from tests.refusals import refused
 
@@ -22,7 +22,7 @@ def test_the_months_that_have_invoices(shop: Shop, monkeypatch: pytest.MonkeyPat
         shop.invoice(key, period)
     with shop.database.transaction(SYSTEM) as session:
         assert list_periods(session, SYSTEM) == tuple(date(2026, month, 1) for month in (10, 8, 7))
-        monkeypatch.setattr(invoice_navigation, "PERIODS_MAX", 2)
+        monkeypatch.setattr(navigation, "PERIODS_MAX", 2)
         assert list_periods(session, SYSTEM) == tuple(date(2026, month, 1) for month in (10, 8))
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import Actor
 from billing_app.domain.periods import parse_period
 from billing_app.errors import Conflict, Forbidden, NotFound
 from billing_app.jobs.invoicing import generate_invoice
-from billing_app.services.customers import update_customer
-from billing_app.services.invoices import get_invoice, list_invoice_events, list_invoices, usage_per_day
-from billing_app.services.issuer import update_issuer
+from billing_app.services.customers.customers import update_customer
+from billing_app.services.invoices.invoices import (
+    get_invoice,
+    list_invoice_events,
+    list_invoices,
+    usage_per_day,
+)
+from billing_app.services.invoices.issuer import update_issuer
 from tests.billing.shop import Shop, amounts, total
 from tests.conftest import Clock
 

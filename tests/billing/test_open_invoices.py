@@ -10,9 +10,9 @@ import pytest
 from billing_app.domain.actor import SYSTEM
 from billing_app.domain.money import plain
 from billing_app.jobs.verification import verify
-from billing_app.services.invoice_filters import STATUSES
-from billing_app.services.invoices import list_invoices
-from billing_app.services.payments import record_payment, reverse_payment
+from billing_app.services.invoices.filters import STATUSES
+from billing_app.services.invoices.invoices import list_invoices
+from billing_app.services.payments.payments import record_payment, reverse_payment
 from tests.billing.shop import Shop
 
 PAID_ON = date(2026, 11, 2)

@@ -7,11 +7,11 @@ from datetime import date
 import psycopg
 import pytest
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import Actor
 from billing_app.errors import Conflict
-from billing_app.services.previews import InvoicePreview, preview_invoice
-from billing_app.services.usage_log import list_usage
+from billing_app.services.invoices.previews import InvoicePreview, preview_invoice
+from billing_app.services.usage.log import list_usage
 from tests.billing.shop import Shop
 from tests.conftest import Clock
 

@@ -13,14 +13,14 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import Actor
 from billing_app.domain.rating import Plan, rate
 from billing_app.errors import BillingError
-from billing_app.jobs.invoice_run import run_invoices
-from billing_app.services.closing import close_period
-from billing_app.services.invoices import get_invoice, list_invoices
-from billing_app.services.usage import UsageReport, record_usage_batch
+from billing_app.jobs.invoice_runs import run_invoices
+from billing_app.services.invoices.closing import close_period
+from billing_app.services.invoices.invoices import get_invoice, list_invoices
+from billing_app.services.usage.recording import UsageReport, record_usage_batch
 from tests.billing.shop import Shop, total
 from tests.conftest import Clock
 

@@ -17,15 +17,15 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
-from billing_app import embedded
-from billing_app.db import Database
+from billing_app.database.embedded import cluster
+from billing_app.database.provision import Urls
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor
 from billing_app.errors import Conflict, Forbidden
-from billing_app.jobs import invoice_run
-from billing_app.jobs.invoice_run import run_invoices
-from billing_app.provision import Urls
-from billing_app.services.runs import finish_run, get_run, start_run
-from billing_app.services.usage import UsageReport
+from billing_app.jobs import invoice_runs
+from billing_app.jobs.invoice_runs import run_invoices
+from billing_app.services.invoices.runs import finish_run, get_run, start_run
+from billing_app.services.usage.recording import UsageReport
 from tests.billing.shop import Shop
 from tests.conftest import Clock
 
@@ -87,7 +87,7 @@ def test_who_may_not_start_a_run_may_not_go_on_with_one_either(
     with database.transaction(admin) as session:
         run = start_run(session, admin, OCTOBER)
     with pytest.raises(Forbidden):
-        invoice_run.execute_run(database, finance, run)
+        invoice_runs.execute_run(database, finance, run)
     assert owner.execute("SELECT count(*) FROM invoice").fetchone() == (0,)
 
 
@@ -95,14 +95,14 @@ def test_a_customer_that_was_in_the_way_and_is_invoiced_meanwhile_counts_once(
     shop: Shop, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.customer("acme", "2026-09")
-    for_all = invoice_run.invoice_period
+    for_all = invoice_runs.invoice_period
 
     def later(*arguments: Any, **options: Any) -> Any:
         shop.invoice("acme", "2026-09")
         shop.invoice("acme", "2026-10")
         return for_all(*arguments, **options)
 
-    monkeypatch.setattr(invoice_run, "invoice_period", later)
+    monkeypatch.setattr(invoice_runs, "invoice_period", later)
     run = run_invoices(database, admin, OCTOBER)
     assert (run.total, run.made, run.existing, run.passed, run.failed) == (1, 0, 1, 0, 0)
 
@@ -122,9 +122,9 @@ def test_a_cancelled_run_stops_before_the_next_chunk(
     plan = shop.plan()
     for number in range(6):
         shop.customer(f"c{number}", "2026-10", plan)
-    monkeypatch.setattr(invoice_run, "CHUNK_CUSTOMERS", 2)
+    monkeypatch.setattr(invoice_runs, "CHUNK_CUSTOMERS", 2)
 
-    def cancel(run: invoice_run.RunRow) -> None:
+    def cancel(run: invoice_runs.RunRow) -> None:
         with database.transaction(admin) as session:
             finish_run(session, admin, run.public_id, "cancelled")
 
@@ -139,7 +139,7 @@ def test_somebody_who_locks_customers_of_both_halves_does_not_stop_a_run(
 ) -> None:
     plan = shop.plan()
     ids = [shop.customer(f"c{number}", "2026-10", plan) for number in range(4)]
-    invoice, locked, second_done = invoice_run.invoice_period, Event(), Event()
+    invoice, locked, second_done = invoice_runs.invoice_period, Event(), Event()
 
     def lock_both(session: Session) -> None:
         lock = text("SELECT FROM customer_billing WHERE customer_id = :id FOR NO KEY UPDATE")
@@ -155,7 +155,7 @@ def test_somebody_who_locks_customers_of_both_halves_does_not_stop_a_run(
             second_done.set()
         return done
 
-    monkeypatch.setattr(invoice_run, "invoice_period", slowly)
+    monkeypatch.setattr(invoice_runs, "invoice_period", slowly)
     with ThreadPoolExecutor(2) as pool:
         run = pool.submit(run_invoices, database, admin, OCTOBER)
         # The run has closed the month: what follows are the invoices.
@@ -177,7 +177,7 @@ def test_of_a_chunk_whose_first_half_fails_the_second_is_undone_too(
 ) -> None:
     plan = shop.plan()
     ids = [shop.customer(f"c{number}", "2026-10", plan) for number in range(4)]
-    invoice = invoice_run.invoice_period
+    invoice = invoice_runs.invoice_period
 
     def fail_for_the_first(session: Session, actor: Actor, **options: Any) -> Any:
         if ids[0] in options["customer_ids"]:
@@ -185,7 +185,7 @@ def test_of_a_chunk_whose_first_half_fails_the_second_is_undone_too(
         return invoice(session, actor, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(invoice_run, "invoice_period", fail_for_the_first)
+        patched.setattr(invoice_runs, "invoice_period", fail_for_the_first)
         with pytest.raises(RuntimeError, match="the first half"):
             run_invoices(database, admin, OCTOBER)
     assert owner.execute("SELECT count(*) FROM invoice").fetchone() == (0,)
@@ -225,13 +225,13 @@ def start_cli(urls: Urls) -> subprocess.Popen[bytes]:
 SLOW_RUN = """
 from billing_app.jobs import invoice_run
 invoice_run.CHUNK_CUSTOMERS = 100
-from billing_app.cli import main
+from billing_app.cli.app import main
 main()
 """
 
 
 def test_killed_halfway_and_started_again(
-    shop: Shop, urls: Urls, owner: psycopg.Connection, server: embedded.Server
+    shop: Shop, urls: Urls, owner: psycopg.Connection, server: cluster.Server
 ) -> None:
     many_customers(shop, owner)
     process = start_cli(urls)

@@ -8,10 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 import psycopg
 import pytest
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import Actor, Role, Scope
 from billing_app.errors import BillingError, Conflict, Forbidden, Invalid, NotFound
-from billing_app.services.usage import (
+from billing_app.services.usage.recording import (
     RecordedUsage,
     RowResult,
     UsageReport,

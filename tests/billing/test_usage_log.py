@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from billing_app.domain.actor import SYSTEM
-from billing_app.services import usage_log
-from billing_app.services.usage_billing import billed_on
-from billing_app.services.usage_days import MonthUsage, usage_per_day
-from billing_app.services.usage_log import count_usage, list_usage, usage_months
+from billing_app.services.usage import log as usage_log
+from billing_app.services.usage.billing import billed_on
+from billing_app.services.usage.days import MonthUsage, usage_per_day
+from billing_app.services.usage.log import count_usage, list_usage, usage_months
 from tests.billing.shop import Shop
 from tests.conftest import Clock
 from tests.refusals import refused

@@ -11,17 +11,17 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import Actor
 from billing_app.errors import Forbidden
-from billing_app.jobs.invoice_run import sole_execution
+from billing_app.jobs.invoice_runs import sole_execution
 from billing_app.jobs.verification import go_on_verifying, verify
-from billing_app.services import recomputation
-from billing_app.services.closing import close_period
-from billing_app.services.payments import record_payment
-from billing_app.services.runs import start_run
-from billing_app.services.usage import UsageReport
-from billing_app.services.verifications import (
+from billing_app.services.invoices.closing import close_period
+from billing_app.services.invoices.runs import start_run
+from billing_app.services.payments.payments import record_payment
+from billing_app.services.usage.recording import UsageReport
+from billing_app.services.verification import recomputation
+from billing_app.services.verification.verifications import (
     finish_verification,
     get_latest,
     get_verification,

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from billing_app.provision import Urls
+from billing_app.database.provision import Urls
 
 
 def run_billing(urls: Urls, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -7,7 +7,7 @@ import json
 import psycopg
 import pytest
 
-from billing_app.provision import OWNER_ROLE, Urls
+from billing_app.database.provision import OWNER_ROLE, Urls
 from tests.billing.shop import Shop
 from tests.cli.command import run_billing
 

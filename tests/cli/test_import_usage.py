@@ -13,11 +13,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from billing_app.db import Database
+from billing_app.database.provision import Urls
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM
 from billing_app.jobs import usage_csv
-from billing_app.jobs.imports import ImportSummary, import_usage
-from billing_app.provision import Urls
+from billing_app.jobs.file_import import ImportSummary, import_usage
 from tests.billing.shop import Shop
 from tests.cli.command import run_billing
 
@@ -165,9 +165,9 @@ def test_acknowledged_and_then_killed_is_there(shop: Shop, urls: Urls, owner: ps
     shop.customer("acme", "2025-09")
     script = f"""
 import os, signal
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM
-from billing_app.services.usage import UsageReport, record_usage
+from billing_app.services.usage.recording import UsageReport, record_usage
 database = Database({urls.application!r})
 with database.transaction(SYSTEM) as session:
     record_usage(session, SYSTEM, UsageReport("acme", "a", 7, "2025-10-01T00:00:00Z"))

@@ -13,15 +13,15 @@ import pytest
 from alembic import command
 from sqlalchemy import create_engine
 
-from billing_app import embedded
-from billing_app.migrations import alembic_config, is_current, migrate
-from billing_app.provision import OWNER_ROLE, Urls, create_database, urls_of
+from billing_app.database.embedded import cluster
+from billing_app.database.migrations import alembic_config, is_current, migrate
+from billing_app.database.provision import OWNER_ROLE, Urls, create_database, urls_of
 
 PROJECT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
-def empty(server: embedded.Server) -> Iterator[Urls]:
+def empty(server: cluster.Server) -> Iterator[Urls]:
     """A database with nothing in it."""
     create_database(server, "empty")
     yield urls_of(server, "empty")
@@ -45,7 +45,7 @@ def test_from_empty_to_the_newest_and_nothing_left_to_do(empty: Urls) -> None:
     command.check(alembic_config(empty))
 
 
-def test_an_owner_of_tables_alone_is_told_what_it_needs(empty: Urls, server: embedded.Server) -> None:
+def test_an_owner_of_tables_alone_is_told_what_it_needs(empty: Urls, server: cluster.Server) -> None:
     admin = f"host={server.socket_dir} port={server.port} user={server.superuser} dbname=empty"
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute("ALTER DATABASE empty OWNER TO CURRENT_USER")
@@ -75,8 +75,8 @@ def test_all_of_it_goes_back(empty: Urls) -> None:
 
 def test_two_that_migrate_at_once_take_turns(empty: Urls) -> None:
     script = f"""
-from billing_app.migrations import migrate
-from billing_app.provision import Urls
+from billing_app.database.migrations import migrate
+from billing_app.database.provision import Urls
 migrate(Urls({empty.application!r}, {empty.owner!r}))
 """
 

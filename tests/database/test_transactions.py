@@ -11,11 +11,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
-from billing_app import db
-from billing_app.db import Database, driver_cursor, is_unavailable
+from billing_app.database import session as database_session
+from billing_app.database.provision import Urls
+from billing_app.database.session import Database, driver_cursor, is_unavailable
 from billing_app.domain.actor import SYSTEM, Actor
 from billing_app.jobs.verification import verify
-from billing_app.provision import Urls
 from tests.billing.shop import Shop
 from tests.conftest import Clock
 
@@ -118,7 +118,7 @@ def test_a_temporary_table_hides_none_of_ours(database: Database) -> None:
 def test_a_connection_that_the_database_closed_is_replaced_before_it_is_used(
     urls: Urls, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db, "_TRUSTED_SECONDS", 0.0)
+    monkeypatch.setattr(database_session, "_TRUSTED_SECONDS", 0.0)
     other = Database(urls.application)
     with other.transaction(SYSTEM) as session:
         lost = session.scalar(text("SELECT pg_backend_pid()"))

@@ -22,7 +22,7 @@ from billing_app.domain.invoice import (
     payment_status,
 )
 from billing_app.domain.rating import LateUsage, Plan, invoice_lines
-from billing_app.services.invoices import InvoiceDetail
+from billing_app.services.invoices.invoices import InvoiceDetail
 
 OCTOBER = date(2026, 10, 1)
 ISSUED = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)

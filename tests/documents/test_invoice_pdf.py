@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.documents import invoice_pdf as module
 from billing_app.documents.invoice_pdf import invoice_pdf
 from billing_app.domain.actor import Actor
 from billing_app.domain.invoice import BilledCustomer, Issuer
 from billing_app.domain.rating import LateUsage
-from billing_app.services.invoices import InvoiceDetail
+from billing_app.services.invoices.invoices import InvoiceDetail
 from tests.billing.shop import Shop
 from tests.conftest import Clock
 from tests.documents.papers import (

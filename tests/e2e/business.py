@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import Role, system
 from billing_app.jobs.invoicing import generate_invoice
-from billing_app.services import customers, issuer, payments, plans, usage, users
+from billing_app.services.customers import customers
+from billing_app.services.identity import users
+from billing_app.services.invoices import issuer
+from billing_app.services.payments import payments
+from billing_app.services.plans import plans
+from billing_app.services.usage import recording
 
 OPERATOR = system("cli:tests")
 PASSWORD = "a quiet harbour at noon"
@@ -121,6 +126,6 @@ def _acme(hand: Hand) -> None:
 
 
 def _record(hand: Hand, moment: datetime, events: list[tuple[str, int, datetime]]) -> None:
-    reports = [usage.UsageReport("acme", *event) for event in events]
-    outcome = hand.at(moment, usage.record_usage_batch, reports)
+    reports = [recording.UsageReport("acme", *event) for event in events]
+    outcome = hand.at(moment, recording.record_usage_batch, reports)
     assert outcome.recorded == len(events), outcome

@@ -19,9 +19,9 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from billing_app import embedded
-from billing_app.db import Database
-from billing_app.provision import Urls
+from billing_app.database.embedded import cluster
+from billing_app.database.provision import Urls
+from billing_app.database.session import Database
 from tests.browser import find_browser
 from tests.conftest import new_database
 from tests.e2e.business import ADMIN, PASSWORD, found_business
@@ -67,7 +67,7 @@ def serving(urls: Urls, data_dir: Path, **environment: str) -> Iterator[str]:
         "BILLING_DEMO": "0",
         **environment,
     }
-    command = [sys.executable, "-c", "from billing_app.cli import main; main()", "serve"]
+    command = [sys.executable, "-c", "from billing_app.cli.app import main; main()", "serve"]
     with (
         log.open("wb") as output,
         subprocess.Popen(
@@ -106,7 +106,7 @@ def _when_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> s
 
 
 @pytest.fixture(scope="session")
-def site(server: embedded.Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(server: cluster.Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The business of `business.py`, served."""
     with new_database(server) as urls:
         database = Database(urls.application)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from billing_app import embedded
-from billing_app.provision import create_database, urls_of
-from billing_app.services.demo_accounts import DEMO_USERS
+from billing_app.database.embedded import cluster
+from billing_app.database.provision import create_database, urls_of
+from billing_app.services.identity.demo_accounts import DEMO_USERS
 from tests.browser import find_browser
 from tests.e2e.conftest import BROWSER_FLAGS, serving
 
@@ -46,7 +46,7 @@ def main() -> None:
     email, password = FIRST_ADMIN
     demo_admin = (DEMO_USERS[0].email, DEMO_USERS[0].password)
     path = find_browser()
-    with embedded.temporary_server() as server, sync_playwright() as playwright:
+    with cluster.temporary_server() as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=BROWSER_FLAGS)
         for kind, account, pages, settings in (
             ("demo", demo_admin, PAGES + OF_THE_DEMO, {"BILLING_DEMO": "1"}),

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from billing_app.domain.periods import next_period, period_of, previous_period
-from billing_app.ui.layout import SECTIONS
+from billing_app.ui.kit.layout import SECTIONS
 
 # Any button but those that only show something: a new one writes until it is named here.
 WRITES = re.compile(r"^(?!(Show|Hide|Print|Previous|Next)\b)")

@@ -9,9 +9,12 @@ from datetime import UTC, datetime
 import pytest
 from playwright.sync_api import Page, expect
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import Actor, Role
-from billing_app.services import audit, customers, plans, users
+from billing_app.services.customers import customers
+from billing_app.services.identity import users
+from billing_app.services.plans import plans
+from billing_app.services.shared import audit
 from tests.e2e.business import ACME_OCTOBER, ADMIN, FINANCE, OPERATOR
 from tests.e2e.conftest import Site
 from tests.e2e.test_look import found_by_axe

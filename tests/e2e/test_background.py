@@ -18,10 +18,10 @@ import psutil
 import psycopg
 import pytest
 
-from billing_app import embedded
-from billing_app.db import Database
+from billing_app.database.embedded import cluster
+from billing_app.database.provision import Urls
+from billing_app.database.session import Database
 from billing_app.domain.actor import Role
-from billing_app.provision import Urls
 from tests.conftest import new_database
 from tests.e2e.conftest import free_port, serving, serving_process
 from tests.factories import PASSWORD, make_plan, make_user
@@ -53,7 +53,7 @@ class Business:
 
 
 @pytest.fixture
-def business(server: embedded.Server) -> Iterator[Business]:
+def business(server: cluster.Server) -> Iterator[Business]:
     with new_database(server) as urls:
         database = Database(urls.application)
         plan = make_plan(database).plan_id
@@ -95,7 +95,7 @@ def killed_at_the_end(urls: Urls, data_dir: Path) -> Iterator[str]:
         "BILLING_PORT": str(port),
         "BILLING_DEMO": "0",
     }
-    command = [sys.executable, "-c", "from billing_app.cli import main; main()", "serve"]
+    command = [sys.executable, "-c", "from billing_app.cli.app import main; main()", "serve"]
     with subprocess.Popen(command, env=environment) as process:
         try:
             url = f"http://localhost:{port}"

@@ -11,8 +11,10 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from billing_app.domain.actor import SYSTEM
 from billing_app.domain.periods import label, next_period, period_of, previous_period
-from billing_app.services import customers, plans, subscriptions, usage
-from billing_app.state import text
+from billing_app.services.customers import customers, subscriptions
+from billing_app.services.plans import plans
+from billing_app.services.usage import recording
+from billing_app.state.kit import text
 from tests.e2e.business import BILLING, FINANCE, PASSWORD
 from tests.e2e.conftest import Site
 from tests.e2e.test_customers_page import growth
@@ -34,7 +36,7 @@ def make(site: Site, name: str, first: date = THIS) -> str:
 
 def use(site: Site, key: str, event: str, quantity: str, at: datetime | None = None) -> None:
     with site.database.transaction(SYSTEM) as session:
-        usage.record_usage(session, SYSTEM, usage.UsageReport(key, event, quantity, at))
+        recording.record_usage(session, SYSTEM, recording.UsageReport(key, event, quantity, at))
 
 
 def dialog(page: Page) -> Locator:

@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from billing_app import embedded
-from billing_app.db import Database
+from billing_app.database.embedded import cluster
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Role
 from billing_app.jobs.figures import refresh_figures
-from billing_app.services import customers, plans, usage, users
+from billing_app.services.customers import customers
+from billing_app.services.identity import users
+from billing_app.services.plans import plans
+from billing_app.services.usage import recording
 from tests.conftest import new_database
 from tests.e2e.business import ADMIN, BILLING, FINANCE, PASSWORD
 from tests.e2e.conftest import Site, serving
@@ -51,7 +54,7 @@ def make(site: Site, name: str, used: str = "") -> str:
             session, SYSTEM, name=name, email=f"{name.replace(' ', '.')}@made.test", plan_id=growth(site)
         )
         if used:
-            usage.record_usage(session, SYSTEM, usage.UsageReport(made.key, "first", used))
+            recording.record_usage(session, SYSTEM, recording.UsageReport(made.key, "first", used))
     return made.key
 
 
@@ -206,7 +209,7 @@ def test_billing_is_offered_a_new_customer(page: Page, sign_in: Callable[..., No
 
 
 @pytest.fixture
-def empty_site(server: embedded.Server, tmp_path: Path) -> Iterator[Site]:
+def empty_site(server: cluster.Server, tmp_path: Path) -> Iterator[Site]:
     """A business in which there is an admin and nothing else."""
     with new_database(server) as urls:
         database = Database(urls.application)

@@ -12,16 +12,22 @@ import psycopg
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from billing_app import embedded
-from billing_app.db import Database
+from billing_app.database.embedded import cluster
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Role
 from billing_app.domain.periods import bounds, period_of, previous_period
 from billing_app.jobs import figures as job
 from billing_app.jobs.figures import refresh_figures
-from billing_app.services import customers, invoices, payments, plans, usage, usage_log, users
-from billing_app.services.invoice_filters import AGES
-from billing_app.services.invoices import InvoiceRow
-from billing_app.state import text
+from billing_app.services.customers import customers
+from billing_app.services.identity import users
+from billing_app.services.invoices import invoices
+from billing_app.services.invoices.filters import AGES
+from billing_app.services.invoices.invoices import InvoiceRow
+from billing_app.services.payments import payments
+from billing_app.services.plans import plans
+from billing_app.services.usage import log as usage_log
+from billing_app.services.usage import recording
+from billing_app.state.kit import text
 from tests.conftest import new_database
 from tests.e2e.business import ADMIN, FINANCE, PASSWORD, Hand
 from tests.e2e.conftest import Site, serving
@@ -73,14 +79,14 @@ def swiss(site: Site) -> Iterator[Database]:
         begin, customers.create_customer, name="Gipfel Bahnen", email="kasse@gipfel.test",
         plan_id=plan.plan_id, key="gipfel",
     )  # fmt: skip
-    hand.at(begin, usage.record_usage, usage.UsageReport("gipfel", "first", 1234, begin))
+    hand.at(begin, recording.record_usage, recording.UsageReport("gipfel", "first", 1234, begin))
     own.clock = lambda: datetime.now(UTC)
     hand.invoice(NOW, "gipfel", LAST)
     hand.at(
         NOW, payments.record_payment, "GIPFEL-0001", amount="12.00", received_on=NOW.date(),
         idempotency_key="gipfel-1",
     )  # fmt: skip
-    hand.at(NOW, usage.record_usage, usage.UsageReport("gipfel", "second", "2000.5", NOW))
+    hand.at(NOW, recording.record_usage, recording.UsageReport("gipfel", "second", "2000.5", NOW))
     own.clock = lambda: datetime.now(UTC)
     refresh_figures(own)
     yield own
@@ -224,7 +230,7 @@ def test_finance_reads_the_dashboard(page: Page, sign_in: Callable[..., None], s
 
 
 def test_a_new_installation_says_what_to_do_next(
-    page: Page, server: embedded.Server, tmp_path_factory: pytest.TempPathFactory
+    page: Page, server: cluster.Server, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     with new_database(server) as urls:
         database = Database(urls.application)

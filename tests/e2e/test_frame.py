@@ -7,7 +7,7 @@ import re
 import httpx
 from playwright.sync_api import Page, expect
 
-from billing_app import building
+from billing_app.server import page_build
 from tests.e2e.conftest import Site
 
 
@@ -64,7 +64,7 @@ def test_what_is_filtered_away_is_shown_again(signed_in: Page) -> None:
 
 
 def test_production_does_not_serve_the_page_of_all_parts(site: Site) -> None:
-    assert not list((building.ensure_built().path / "build" / "client").rglob("*design*"))
+    assert not list((page_build.ensure_built().path / "build" / "client").rglob("*design*"))
     assert httpx.get(f"{site.url}/design").status_code == 404
 
 

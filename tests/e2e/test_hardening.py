@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 from simple_websocket import ConnectionClosed
 
-from billing_app.api.limits import BODY_BYTES_MAX, HEAD_BYTES_MAX
+from billing_app.server.middleware.limits import BODY_BYTES_MAX, HEAD_BYTES_MAX
 from tests.e2e.business import ACME_OCTOBER, ADMIN, PASSWORD
 from tests.e2e.conftest import Site
 from tests.e2e.socket_client import Socket

@@ -12,9 +12,9 @@ import psycopg
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from billing_app import locks
+from billing_app.database import locks
 from billing_app.domain.actor import SYSTEM
-from billing_app.services import usage_imports
+from billing_app.services.usage_imports import imports
 from tests.e2e.business import FINANCE, PASSWORD
 from tests.e2e.conftest import Site
 from tests.e2e.test_look import found_by_axe
@@ -243,4 +243,4 @@ def test_finance_sees_what_was_imported_and_may_not_start_it(
     status(page, "Ready to import")
     expect(page.get_by_role("button", name=re.compile("Import|Discard|Cancel"))).to_have_count(0)
     with site.database.transaction(SYSTEM) as session:
-        usage_imports.cancel_import(session, SYSTEM, sent.json()["id"])
+        imports.cancel_import(session, SYSTEM, sent.json()["id"])

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from billing_app.domain.actor import SYSTEM
-from billing_app.services import payments
+from billing_app.services.payments import payments
 from tests.e2e.business import ACME_OCTOBER, FINANCE
 from tests.e2e.conftest import Site
 from tests.e2e.test_look import found_by_axe

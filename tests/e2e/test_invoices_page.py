@@ -15,7 +15,8 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 from billing_app.domain.actor import SYSTEM
 from billing_app.domain.periods import periods_between
 from billing_app.jobs.invoicing import generate_invoice
-from billing_app.services import faults, runs
+from billing_app.services.invoices import runs
+from billing_app.services.shared import faults
 from tests.e2e.business import ACME_OCTOBER, FINANCE
 from tests.e2e.conftest import Site
 from tests.e2e.test_look import found_by_axe

@@ -20,10 +20,10 @@ from openmeter import Client
 from openmeter.models import Event
 from sqlalchemy import text
 
-from billing_app import embedded
-from billing_app.db import Database
+from billing_app.database.embedded import cluster
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM
-from billing_app.services.api_tokens import create_token
+from billing_app.services.identity.api_tokens import create_token
 from tests.conftest import new_database
 from tests.e2e.conftest import serving
 from tests.factories import make_customer, make_plan
@@ -52,7 +52,7 @@ class Airlines:
 
 
 @pytest.fixture(scope="module")
-def airlines(server: embedded.Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airlines]:
+def airlines(server: cluster.Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airlines]:
     with new_database(server) as urls:
         database = Database(urls.application)
         plan = make_plan(database)

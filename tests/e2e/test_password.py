@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from billing_app.domain.actor import Role
-from billing_app.services import users
+from billing_app.services.identity import users
 from tests.e2e.business import OPERATOR
 from tests.e2e.conftest import Site
 

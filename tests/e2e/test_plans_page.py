@@ -8,7 +8,7 @@ from collections.abc import Callable
 from playwright.sync_api import Locator, Page, expect
 
 from billing_app.domain.actor import SYSTEM
-from billing_app.services import plans
+from billing_app.services.plans import plans
 from tests.e2e.business import BILLING, FINANCE
 from tests.e2e.conftest import Site
 from tests.e2e.test_look import found_by_axe

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from billing_app import building
+from billing_app.server import page_build
 from tests.e2e.business import ADMIN, PASSWORD
 from tests.e2e.conftest import Site, serving
 
@@ -16,7 +16,7 @@ FIRST_PAGE_GZIP_BYTES_MAX = 310_000
 
 
 def test_the_same_build_works_at_another_host_and_port(site: Site, browser: Browser, tmp_path: Path) -> None:
-    built = building.ensure_built()
+    built = page_build.ensure_built()
     assert built.seconds == 0
     with serving(site.urls, tmp_path) as url:
         page = browser.new_page(base_url=url.replace("localhost", "127.0.0.1"))
@@ -31,7 +31,7 @@ def test_the_same_build_works_at_another_host_and_port(site: Site, browser: Brow
         assert sockets
         assert all(each.startswith(address) for each in sockets)
         page.close()
-    assert building.ensure_built().path == built.path
+    assert page_build.ensure_built().path == built.path
 
 
 def test_behind_https_the_cookie_is_secure_and_browsers_stay_with_it(site: Site, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_pages_and_scripts_come_from_here_and_scripts_are_kept(site: Site, page:
 
 
 def test_nothing_of_the_business_is_in_the_built_files() -> None:
-    build = building.ensure_built().path / "build" / "client"
+    build = page_build.ensure_built().path / "build" / "client"
     for file in build.rglob("*.*"):
         assert b"demo-admin" not in file.read_bytes(), file
 
@@ -86,4 +86,4 @@ def test_foreign_origins_get_no_cors_and_no_write(site: Site) -> None:
 
 def test_the_first_page_loads_within_its_budget() -> None:
     # Compressed, with the charts of the dashboard; the build prints it.
-    assert building.ensure_built().first_page_gzip_bytes < FIRST_PAGE_GZIP_BYTES_MAX
+    assert page_build.ensure_built().first_page_gzip_bytes < FIRST_PAGE_GZIP_BYTES_MAX

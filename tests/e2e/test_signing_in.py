@@ -9,7 +9,7 @@ from sqlmodel import col, update
 
 from billing_app.domain.actor import SYSTEM
 from billing_app.models import UserSession
-from billing_app.services import users
+from billing_app.services.identity import users
 from tests.e2e.business import ACME_OCTOBER, ADMIN, BILLING, FINANCE, OPERATOR, PASSWORD
 from tests.e2e.conftest import Site
 

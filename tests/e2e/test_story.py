@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from billing_app import embedded
-from billing_app.state import text
-from billing_app.ui.layout import SECTIONS
+from billing_app.database.embedded import cluster
+from billing_app.state.kit import text
+from billing_app.ui.kit.layout import SECTIONS
 from tests.conftest import new_database
 from tests.e2e.conftest import serving
 from tests.e2e.story import (
@@ -49,7 +49,7 @@ ONLY_READ = ("Dashboard", "Audit")
 
 
 @pytest.fixture
-def url(server: embedded.Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def url(server: cluster.Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server on a new, empty database, told who its first admin is."""
     first_admin = {"BILLING_ADMIN_EMAIL": ADMIN, "BILLING_ADMIN_PASSWORD": ADMIN_PASSWORD}
     with new_database(server) as urls, serving(urls, tmp_path_factory.mktemp("story"), **first_admin) as at:

@@ -12,7 +12,9 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from billing_app.domain.actor import SYSTEM
-from billing_app.services import customers, plans, usage_log
+from billing_app.services.customers import customers
+from billing_app.services.plans import plans
+from billing_app.services.usage import log as usage_log
 from tests.e2e.business import ACME_OCTOBER, FINANCE, OCTOBER_EVENTS
 from tests.e2e.conftest import Site
 from tests.e2e.test_look import found_by_axe

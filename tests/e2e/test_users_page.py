@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from billing_app.domain.actor import SYSTEM, Role
-from billing_app.services import users
+from billing_app.services.identity import users
 from tests.e2e.business import ADMIN, BILLING, FINANCE, OPERATOR, PASSWORD
 from tests.e2e.conftest import Site
 from tests.e2e.test_look import found_by_axe

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM
 from billing_app.jobs import verification as job
-from billing_app.services import faults, verifications
+from billing_app.services.shared import faults
+from billing_app.services.verification import verifications
 from tests.e2e.business import BILLING, FINANCE
 from tests.e2e.conftest import Site
 from tests.e2e.test_look import found_by_axe

@@ -17,7 +17,7 @@ from typing import TypeVar
 import psutil
 import psycopg
 
-from billing_app.embedded import Server, server
+from billing_app.database.embedded.cluster import Server, server
 
 DEADLINE_SECONDS = 120
 ROOT = Path(__file__).parents[2]

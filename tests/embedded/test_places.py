@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from billing_app import embedded, embedded_places
-from billing_app.embedded import EmbeddedPostgresError, server, temporary_server
+from billing_app.database.embedded import cluster, places
+from billing_app.database.embedded.cluster import EmbeddedPostgresError, server, temporary_server
 from tests.embedded.processes import connect, postmasters, server_processes, started_at
 
 as_root_only = pytest.mark.skipif(os.geteuid() != 0, reason="about what root does")
@@ -152,12 +152,12 @@ def test_root_runs_a_copy_of_its_programs_and_copies_them_once(data_dir: Path) -
 @as_root_only
 def test_an_ordinary_user_runs_it_as_itself(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     account = pwd.getpwnam("daemon")
-    programs = embedded_places.runnable_programs(data_dir.parent)
+    programs = places.runnable_programs(data_dir.parent)
     data_dir.mkdir()
     os.chown(data_dir, account.pw_uid, account.pw_gid)
     # The environment may be where only root can enter; the copy that root made is not.
-    monkeypatch.setattr(embedded, "installed_programs", lambda: programs)
-    monkeypatch.setattr(embedded_places, "installed_programs", lambda: programs)
+    monkeypatch.setattr(cluster, "installed_programs", lambda: programs)
+    monkeypatch.setattr(places, "installed_programs", lambda: programs)
 
     def use() -> None:
         os.setgroups([])

@@ -13,8 +13,8 @@ import psutil
 import psycopg
 import pytest
 
-from billing_app.embedded import EmbeddedPostgresError, Server, server
-from billing_app.embedded_places import runnable_programs, server_account
+from billing_app.database.embedded.cluster import EmbeddedPostgresError, Server, server
+from billing_app.database.embedded.places import runnable_programs, server_account
 from tests.embedded.processes import (
     Users,
     asks_the_server,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from billing_app.embedded import server
+from billing_app.database.embedded.cluster import server
 from tests.embedded.processes import (
     Users,
     asks_the_server,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import psycopg
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import Actor
-from billing_app.jobs.usage_files import go_on_checking, go_on_importing, receive_file
-from billing_app.services.usage_import_refusals import list_refusals
-from billing_app.services.usage_imports import UsageImportRow, get_import, start_import
+from billing_app.jobs.usage_imports import go_on_checking, go_on_importing, receive_file
+from billing_app.services.usage_imports.imports import UsageImportRow, get_import, start_import
+from billing_app.services.usage_imports.rejected_rows import list_refusals
 
 HEADER = "customer,idempotency_key,quantity,occurred_at\n"
 MOMENT = "2026-11-10T00:00:00Z"

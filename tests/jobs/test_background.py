@@ -10,16 +10,19 @@ from typing import Any
 import psycopg
 import pytest
 
-from billing_app import embedded, locks
-from billing_app.db import Database
+from billing_app import jobs
+from billing_app.database import locks
+from billing_app.database.embedded import cluster
+from billing_app.database.session import Database
 from billing_app.domain.actor import Actor
-from billing_app.jobs import background, invoice_run
-from billing_app.jobs.background import Worker
-from billing_app.jobs.invoice_run import execute_run, go_on_invoicing
-from billing_app.services import faults, recomputation
-from billing_app.services.dashboard import get_dashboard
-from billing_app.services.runs import RunRow, get_run, note_failed_attempt, start_run
-from billing_app.services.verifications import (
+from billing_app.jobs import invoice_runs
+from billing_app.jobs.background import Background, Worker
+from billing_app.jobs.invoice_runs import execute_run, go_on_invoicing
+from billing_app.services.dashboard.dashboard import get_dashboard
+from billing_app.services.invoices.runs import RunRow, get_run, note_failed_attempt, start_run
+from billing_app.services.shared import faults
+from billing_app.services.verification import recomputation
+from billing_app.services.verification.verifications import (
     VerificationRow,
     find_given_up,
     get_verification,
@@ -43,14 +46,19 @@ def shop(database: Database, admin: Actor) -> Shop:
     return shop
 
 
-@pytest.fixture(autouse=True)
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(invoice_run, "CHUNK_CUSTOMERS", 2)
-    monkeypatch.setattr(recomputation, "PROGRESS_EVERY", 1)
-    monkeypatch.setattr(background, "LOOK_EVERY_SECONDS", 0.05)
-    monkeypatch.setattr(background, "PAUSE_SECONDS_MAX", 0.1)
-    yield
+@pytest.fixture
+def background(database: Database) -> Iterator[Background]:
+    background = Background(database)
+    yield background
     background.stop()
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(invoice_runs, "CHUNK_CUSTOMERS", 2)
+    monkeypatch.setattr(recomputation, "PROGRESS_EVERY", 1)
+    monkeypatch.setattr(jobs.background, "LOOK_EVERY_SECONDS", 0.05)
+    monkeypatch.setattr(jobs.background, "PAUSE_SECONDS_MAX", 0.1)
 
 
 def until(condition: Callable[[], Any]) -> None:
@@ -90,12 +98,17 @@ def waiting(owner: psycopg.Connection) -> int:
 
 
 def test_what_was_left_is_taken_up_at_the_start(
-    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    shop: Shop,
+    database: Database,
+    admin: Actor,
+    owner: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    background: Background,
 ) -> None:
-    monkeypatch.setattr(background, "LOOK_EVERY_SECONDS", NEVER_BY_ITSELF)
+    monkeypatch.setattr(jobs.background, "LOOK_EVERY_SECONDS", NEVER_BY_ITSELF)
     run = started_run(database, admin)
     verification = database.call(admin, start_verification)
-    background.start(database)
+    background.start()
     until(lambda: run_now(database, admin, run).status == "done")
     until(lambda: verification_now(database, admin, verification).status == "done")
     assert invoices(owner) == (CUSTOMERS, CUSTOMERS)
@@ -104,10 +117,10 @@ def test_what_was_left_is_taken_up_at_the_start(
 
 
 def test_who_starts_something_wakes_it(
-    shop: Shop, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch, background: Background
 ) -> None:
-    monkeypatch.setattr(background, "LOOK_EVERY_SECONDS", NEVER_BY_ITSELF)
-    background.start(database)
+    monkeypatch.setattr(jobs.background, "LOOK_EVERY_SECONDS", NEVER_BY_ITSELF)
+    background.start()
     verification = database.call(admin, start_verification)
     run = started_run(database, admin)
     background.wake()
@@ -116,9 +129,9 @@ def test_who_starts_something_wakes_it(
 
 
 def test_what_another_process_started_is_found_without_waking(
-    shop: Shop, database: Database, admin: Actor
+    shop: Shop, database: Database, admin: Actor, background: Background
 ) -> None:
-    background.start(database)
+    background.start()
     run = started_run(database, admin)
     until(lambda: run_now(database, admin, run).status == "done")
 
@@ -147,11 +160,12 @@ def test_a_chunk_that_the_database_refuses_is_tried_again(
     owner: psycopg.Connection,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
+    background: Background,
 ) -> None:
     monkeypatch.setattr(faults, "ATTEMPTS_MAX", 1_000_000)
     owner.execute("ALTER TABLE invoice ADD CONSTRAINT ck_broken CHECK (customer_key <> 'c3')")
     run = started_run(database, admin)
-    background.start(database)
+    background.start()
     until(lambda: "failed and is tried again" in caplog.text)
     assert run_now(database, admin, run).status == "running"
     owner.execute("ALTER TABLE invoice DROP CONSTRAINT ck_broken")
@@ -176,13 +190,13 @@ OUT = "the database refused it (P0001); the server's log says why"
 
 
 def test_a_run_that_keeps_failing_is_given_up_and_can_be_run_again(
-    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection
+    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection, background: Background
 ) -> None:
     refuse(owner, "invoice", "NEW.customer_key = 'c3'")
     run = started_run(database, admin)
     later = database.call(admin, start_run, OCTOBER)
     assert later.public_id == run.public_id
-    background.start(database)
+    background.start()
     until(lambda: run_now(database, admin, run).status == "failed")
     failed = run_now(database, admin, run)
     assert (failed.fault, failed.made, invoices(owner)) == (OUT, 3, (3, 3))
@@ -202,13 +216,18 @@ def test_a_run_that_keeps_failing_is_given_up_and_can_be_run_again(
 
 
 def test_a_run_that_is_given_up_holds_up_no_later_month(
-    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection, clock: Clock
+    shop: Shop,
+    database: Database,
+    admin: Actor,
+    owner: psycopg.Connection,
+    clock: Clock,
+    background: Background,
 ) -> None:
     clock.set(2026, 12, 2)
     refuse(owner, "invoice", "NEW.period_start = '2026-10-01'")
     run = started_run(database, admin)
     later = database.call(admin, start_run, date(2026, 11, 1))
-    background.start(database)
+    background.start()
     until(lambda: run_now(database, admin, later).status == "done")
     assert run_now(database, admin, run).status == "failed"
     assert run_now(database, admin, later).failed == CUSTOMERS
@@ -229,11 +248,11 @@ def test_getting_further_makes_up_for_an_attempt_that_failed(
 
 
 def test_a_verification_that_keeps_failing_is_given_up_and_can_be_started_again(
-    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection
+    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection, background: Background
 ) -> None:
     owner.execute("ALTER TABLE payment RENAME TO payment_away")
     row = database.call(admin, start_verification)
-    background.start(database)
+    background.start()
     until(lambda: verification_now(database, admin, row).status == "failed")
     failed = verification_now(database, admin, row)
     assert (failed.ok, failed.fault) == (None, OUT.replace("P0001", "42P01"))
@@ -248,7 +267,12 @@ def test_a_verification_that_keeps_failing_is_given_up_and_can_be_started_again(
 
 
 def test_lost_connections_are_survived(
-    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection, server: embedded.Server
+    shop: Shop,
+    database: Database,
+    admin: Actor,
+    owner: psycopg.Connection,
+    server: cluster.Server,
+    background: Background,
 ) -> None:
     run = started_run(database, admin)
     verification = database.call(admin, start_verification)
@@ -256,7 +280,7 @@ def test_lost_connections_are_survived(
     with owner.transaction():
         owner.execute("SELECT pg_advisory_xact_lock(%s)", [locks.GATE])
         owner.execute("LOCK TABLE payment IN ACCESS EXCLUSIVE MODE")
-        background.start(database)
+        background.start()
         until(lambda: waiting(owner) >= 2)
         superuser = server.url(owner.info.dbname, server.superuser).replace("+psycopg", "")
         with psycopg.connect(superuser) as other:
@@ -288,14 +312,14 @@ def test_stopping_ends_it_at_the_next_chunk_and_leaves_the_rest(
     assert (run_now(database, admin, run).made, invoices(owner)) == (CUSTOMERS, (CUSTOMERS, CUSTOMERS))
 
 
-def test_figures_are_counted_at_the_start(shop: Shop) -> None:
-    background.start(shop.database)
+def test_figures_are_counted_at_the_start(shop: Shop, background: Background) -> None:
+    background.start()
     until(lambda: shop.database.call(shop.actor, get_dashboard))
     dashboard = shop.database.call(shop.actor, get_dashboard)
     assert dashboard
     assert dashboard.active == CUSTOMERS
 
 
-def test_nothing_runs_unless_it_is_started() -> None:
+def test_nothing_runs_unless_it_is_started(background: Background) -> None:
     background.wake()
     assert background._workers == []

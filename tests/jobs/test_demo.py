@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 import psycopg
 import pytest
 
-from billing_app import embedded
-from billing_app.db import Database
+from billing_app.database.embedded import cluster
+from billing_app.database.session import Database
 from billing_app.demo import DemoLoaded, load_demo
 from billing_app.demo.customers import CUSTOMERS, MOVES
 from billing_app.demo.stage import Stage
@@ -18,13 +18,13 @@ from billing_app.demo.story import MONTHS, Story
 from billing_app.domain.actor import SYSTEM, Role
 from billing_app.domain.invoice import DAYS_TO_PAY
 from billing_app.jobs.verification import verify
-from billing_app.services.auth import sign_in
-from billing_app.services.customers import create_customer, list_customers
-from billing_app.services.demo_accounts import DEMO_USERS
-from billing_app.services.invoices import InvoiceDetail, InvoiceRow, get_invoice, list_invoices
-from billing_app.services.payments import list_payments
-from billing_app.services.plans import create_plan, list_plans
-from billing_app.services.users import create_user, list_users
+from billing_app.services.customers.customers import create_customer, list_customers
+from billing_app.services.identity.demo_accounts import DEMO_USERS
+from billing_app.services.identity.sessions import sign_in
+from billing_app.services.identity.users import create_user, list_users
+from billing_app.services.invoices.invoices import InvoiceDetail, InvoiceRow, get_invoice, list_invoices
+from billing_app.services.payments.payments import list_payments
+from billing_app.services.plans.plans import create_plan, list_plans
 from tests.conftest import Clock, new_database
 
 TODAY = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)
@@ -40,7 +40,7 @@ class Demo:
 
 
 @pytest.fixture(scope="module")
-def demo(server: embedded.Server) -> Iterator[Demo]:
+def demo(server: cluster.Server) -> Iterator[Demo]:
     with new_database(server) as urls:
         database = Database(urls.application, clock=Clock(TODAY))
         loaded = load_demo(database)

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from billing_app import gathering
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor, Scope
 from billing_app.errors import BillingError
-from billing_app.gathering import Busy
-from billing_app.jobs.recording import UsageRecorder
-from billing_app.services import gate
-from billing_app.services.usage import RecordedUsage, UsageReport
+from billing_app.jobs import gathering
+from billing_app.jobs.gathering import Busy
+from billing_app.jobs.recorder import UsageRecorder
+from billing_app.services.shared import gate
+from billing_app.services.usage.recording import RecordedUsage, UsageReport
 from tests.factories import make_customer
 from tests.races import blocked_before_end
 

@@ -14,21 +14,22 @@ import psycopg
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from billing_app.db import Database
+from billing_app import jobs
+from billing_app.database.provision import Urls
+from billing_app.database.session import Database
 from billing_app.domain.actor import Actor
-from billing_app.jobs import background, usage_csv, usage_files
-from billing_app.jobs.background import Worker
-from billing_app.jobs.usage_files import go_on_checking, go_on_importing, receive_file
-from billing_app.provision import Urls
-from billing_app.services import usage_imports
-from billing_app.services.runs import get_run, start_run
-from billing_app.services.usage_import_refusals import list_refusals
-from billing_app.services.usage_imports import (
+from billing_app.jobs import usage_csv, usage_imports
+from billing_app.jobs.background import Background, Worker
+from billing_app.jobs.usage_imports import go_on_checking, go_on_importing, receive_file
+from billing_app.services.invoices.runs import get_run, start_run
+from billing_app.services.usage_imports import imports
+from billing_app.services.usage_imports.imports import (
     Chunk,
     cancel_import,
     get_import,
     start_import,
 )
+from billing_app.services.usage_imports.rejected_rows import list_refusals
 from tests.billing.shop import Shop
 from tests.conftest import Clock
 from tests.jobs.files import HEADER, MOMENT, Files, counts, events, good_rows, parts
@@ -49,11 +50,16 @@ def shop(database: Database, admin: Actor) -> Shop:
     return shop
 
 
-@pytest.fixture(autouse=True)
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(usage_csv, "BATCH_MAX", 10)
-    yield
+@pytest.fixture
+def background(database: Database) -> Iterator[Background]:
+    background = Background(database)
+    yield background
     background.stop()
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage_csv, "BATCH_MAX", 10)
 
 
 @pytest.fixture
@@ -138,10 +144,11 @@ def test_killed_in_the_middle_each_row_counts_once(
     started = files.started(pack((HEADER + good_rows(12) + "acme,short\n\n" + good_rows(22, 12)).encode()))
     script = f"""
 import time
-from billing_app.db import Database
-from billing_app.jobs import background, usage_csv
+from billing_app.database.session import Database
+from billing_app.jobs import usage_csv
+from billing_app.jobs.background import Background
 usage_csv.BATCH_MAX = 10
-background.start(Database({urls.application!r}))
+Background(Database({urls.application!r})).start()
 time.sleep(600)
 """
     # Somebody else is just recording an event of the third chunk: there it waits.
@@ -201,13 +208,13 @@ def test_of_several_one_imports(files: Files, database: Database, owner: psycopg
 
 
 def test_an_import_that_keeps_failing_is_given_up_and_tells_what_it_recorded(
-    files: Files, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    files: Files, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, background: Background
 ) -> None:
-    monkeypatch.setattr(background, "LOOK_EVERY_SECONDS", 0.02)
-    monkeypatch.setattr(background, "PAUSE_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(jobs.background, "LOOK_EVERY_SECONDS", 0.02)
+    monkeypatch.setattr(jobs.background, "PAUSE_SECONDS_MAX", 0.05)
     refuse(owner, "usage_event", "NEW.idempotency_key = 'k25'")
     started, other = files.started(HEADER + good_rows(35)), files.started(HEADER + good_rows(5, 100))
-    background.start(files.database)
+    background.start()
     until(lambda: files.now(started).status == "failed" and files.now(other).status == "done")
     failed = files.now(started)
     assert (counts(failed), failed.fault) == (("failed", 20, 20, 0, 0, 0), OUT)
@@ -217,7 +224,7 @@ def test_an_import_that_keeps_failing_is_given_up_and_tells_what_it_recorded(
 
 def test_one_that_is_taken_is_passed_over(files: Files, database: Database, admin: Actor) -> None:
     first, second = files.started(HEADER + good_rows(5)), files.started(HEADER + good_rows(5, 10))
-    with usage_files.only_one(database, admin, usage_files.locks.IMPORT, first.import_id):
+    with usage_imports.only_one(database, admin, usage_imports.locks.IMPORT, first.import_id):
         go_on_importing(database)
     assert [files.now(each).status for each in (first, second)] == ["importing", "done"]
 
@@ -254,7 +261,7 @@ def test_cancelled_while_a_chunk_is_recorded_that_chunk_is_not(
     files: Files, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = files.started(HEADER + good_rows(35))
-    record = usage_files.record_usage_of_file
+    record = usage_imports.record_usage_of_file
     chunks = []
 
     def cancel_meanwhile(*arguments: object) -> object:
@@ -263,7 +270,7 @@ def test_cancelled_while_a_chunk_is_recorded_that_chunk_is_not(
             files.database.call(files.actor, cancel_import, started.public_id)
         return outcome
 
-    monkeypatch.setattr(usage_files, "record_usage_of_file", cancel_meanwhile)
+    monkeypatch.setattr(usage_imports, "record_usage_of_file", cancel_meanwhile)
     go_on_importing(files.database)
     assert counts(files.now(started)) == ("cancelled", 10, 10, 0, 0, 0)
     assert events(owner) == 10
@@ -299,26 +306,26 @@ def test_what_nobody_starts_is_cancelled_after_a_week(
 def test_refusals_are_kept_up_to_a_bound_and_all_are_counted(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(usage_imports, "REFUSALS_KEPT_MAX", 15)
+    monkeypatch.setattr(imports, "REFUSALS_KEPT_MAX", 15)
     checked = files.checked(HEADER + "nobody,k,1,\n" * 25)
     assert counts(checked) == ("checked", 25, 0, 0, 0, 25)
     assert (checked.refusals_kept, files.lines_refused(checked)) == (15, list(range(2, 17)))
 
 
 def test_a_long_import_holds_up_no_other_work(
-    files: Files, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch
+    files: Files, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch, background: Background
 ) -> None:
     begun, go_on = Event(), Event()
-    record = usage_files.record_usage_of_file
+    record = usage_imports.record_usage_of_file
 
     def slowly(*arguments: object) -> object:
         begun.set()
         go_on.wait(60)
         return record(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(usage_files, "record_usage_of_file", slowly)
+    monkeypatch.setattr(usage_imports, "record_usage_of_file", slowly)
     started = files.started(HEADER + good_rows(5))
-    background.start(database)
+    background.start()
     assert begun.wait(60)
     run = database.call(admin, start_run, date(2026, 10, 1))
     sent = files.send(HEADER)

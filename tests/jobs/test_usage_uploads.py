@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import Actor
-from billing_app.jobs import usage_files
-from billing_app.jobs.usage_files import receive_file
+from billing_app.jobs import usage_imports
+from billing_app.jobs.usage_imports import receive_file
 from billing_app.models.imports import PART_BYTES_MAX
-from billing_app.services import usage_import_files
+from billing_app.services.usage_imports import files as usage_import_files
 from tests.jobs.files import HEADER, Files, events, good_rows, parts
 from tests.refusals import refused
 
@@ -98,5 +98,5 @@ def test_only_some_come_in_at_once(files: Files, database: Database, admin: Acto
         else:
             yield from pieces()
 
-    receive_file(database, admin, "usage.csv", nested(usage_files.RECEIVED_AT_ONCE_MAX))
+    receive_file(database, admin, "usage.csv", nested(usage_imports.RECEIVED_AT_ONCE_MAX))
     assert files.send(HEADER).status == "checking"

@@ -16,10 +16,15 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from billing_app import services
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor, Permission, Role, Scope
 from billing_app.errors import Forbidden
-from billing_app.services import auth, customers, issuer, payments, plans, subscriptions, usage, users
+from billing_app.services.customers import customers, subscriptions
+from billing_app.services.identity import sessions, users
+from billing_app.services.invoices import issuer
+from billing_app.services.payments import payments
+from billing_app.services.plans import plans
+from billing_app.services.usage import recording
 from tests.factories import PASSWORD, make_customer, make_invoice, make_plan, make_user
 
 NOBODY = Actor("token", "tok_1", "a token without scopes")
@@ -99,8 +104,8 @@ def writes(database: Database) -> dict[str, Write]:
         paid_id = payments.record_payment(
             session, SYSTEM, number, **paid, idempotency_key="a"
         ).payment.payment_id
-        token = auth.sign_in(session, SYSTEM, email=user.email, password=PASSWORD, secret="s" * 32).token
-        signed_in = auth.authenticate(session, token=token, secret="s" * 32).session_id
+        token = sessions.sign_in(session, SYSTEM, email=user.email, password=PASSWORD, secret="s" * 32).token
+        signed_in = sessions.authenticate(session, token=token, secret="s" * 32).session_id
     key = customer.key
     return {
         "create_plan": lambda s, a: plans.create_plan(
@@ -119,13 +124,13 @@ def writes(database: Database) -> dict[str, Write]:
         "create_user": lambda s, a: users.create_user(s, a, email="new@example.com", name="New", role="finance"),
         "update_user": lambda s, a: users.update_user(s, a, other.user_id, name="New"),
         "reset_password": lambda s, a: users.reset_password(s, a, other.user_id),
-        "record_usage": lambda s, a: usage.record_usage(s, a, usage.UsageReport(key, "k", 1)),
-        "sign_in": lambda s, a: auth.sign_in(s, a, email=user.email, password=PASSWORD, secret="s" * 32),
-        "sign_out": lambda s, a: auth.sign_out(s, a, session_id=signed_in),
-        "end_session": lambda s, a: auth.end_session(s, a, user_id=user.user_id, session_id=signed_in),
-        "end_other_sessions": lambda s, a: auth.end_other_sessions(
+        "record_usage": lambda s, a: recording.record_usage(s, a, recording.UsageReport(key, "k", 1)),
+        "sign_in": lambda s, a: sessions.sign_in(s, a, email=user.email, password=PASSWORD, secret="s" * 32),
+        "sign_out": lambda s, a: sessions.sign_out(s, a, session_id=signed_in),
+        "end_session": lambda s, a: sessions.end_session(s, a, user_id=user.user_id, session_id=signed_in),
+        "end_other_sessions": lambda s, a: sessions.end_other_sessions(
             s, a, user_id=user.user_id, keep_session_id=signed_in),
-        "change_password": lambda s, a: auth.change_password(
+        "change_password": lambda s, a: sessions.change_password(
             s, a, user_id=user.user_id, current=PASSWORD, new="another horse battery", keep_session_id=None),
     }  # fmt: skip
 

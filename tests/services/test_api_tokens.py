@@ -9,22 +9,21 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 
-from billing_app import identity
-from billing_app.db import Database, configure_database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor, Role, Scope
-from billing_app.services import api_tokens, audit_log
+from billing_app.services.audit import log as audit_log
+from billing_app.services.identity import api_tokens
 from tests.conftest import Clock
 from tests.factories import actor_of, make_user
 from tests.refusals import refused
+from tests.runtimes import authenticator, installed
 
 
 @pytest.fixture(autouse=True)
-def process(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def process(database: Database) -> Iterator[None]:
     """This test's database is the process's."""
-    monkeypatch.setattr(identity, "_secret", lambda: "a secret of thirty-two bytes, or more")
-    configure_database(database)
-    yield
-    configure_database(None)
+    with installed(database):
+        yield
 
 
 @pytest.fixture
@@ -39,7 +38,7 @@ def create(database: Database, actor: Actor = SYSTEM, **details: Any) -> api_tok
 
 
 def identified(token: str) -> Actor:
-    return identity.machine_actor(token).result(timeout=30)
+    return authenticator().machine_actor(token).result(timeout=30)
 
 
 def listed(database: Database) -> list[api_tokens.TokenRow]:
@@ -111,7 +110,7 @@ def test_who_ask_at_once_are_each_told_apart(database: Database) -> None:
     made = [create(database, name=f"meter {number}") for number in range(20)]
     revoke(database, made[7].row.public_id)
     asked = [made[number % 20].token if number % 3 else "tbk_nobody" for number in range(200)]
-    answers = [identity.machine_actor(token) for token in asked]
+    answers = [authenticator().machine_actor(token) for token in asked]
     for number, answer in enumerate(answers):
         if number % 3 == 0 or number % 20 == 7:
             with refused("invalid_token"):
@@ -122,7 +121,7 @@ def test_who_ask_at_once_are_each_told_apart(database: Database) -> None:
 
 def test_a_token_is_no_session(database: Database) -> None:
     with refused("invalid_token"):
-        identity.authenticate(create(database).token)
+        authenticator().authenticate(create(database).token)
 
 
 def test_a_revoked_token_ends_at_once_and_again_changes_nothing(database: Database, clock: Clock) -> None:
@@ -237,6 +236,6 @@ def test_tokens_come_newest_first_in_pages(database: Database, clock: Clock) -> 
 
 def test_a_session_is_no_token(database: Database) -> None:
     user = make_user(database, Role.BILLING)
-    token = identity.sign_in(user.email, "correct horse battery", user_agent="", address="").token
+    token = authenticator().sign_in(user.email, "correct horse battery", user_agent="", address="").token
     with refused("invalid_token"):
         identified(token)

@@ -10,34 +10,34 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
-from billing_app import identity
-from billing_app.db import Database, configure_database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM
 from billing_app.errors import BillingError, TooManyAttempts
-from billing_app.services import attempts, audit_log, auth, passwords, users
+from billing_app.jobs.authentication import actor_of
+from billing_app.services.audit import log as audit_log
+from billing_app.services.identity import passwords, sessions, sign_in_attempts, users
 from tests.conftest import Clock
 from tests.factories import PASSWORD, make_user
 from tests.refusals import refused
+from tests.runtimes import authenticator, installed
 
-ACCOUNT, ADDRESS = attempts.ACCOUNT, attempts.ADDRESS
+ACCOUNT, ADDRESS = sign_in_attempts.ACCOUNT, sign_in_attempts.ADDRESS
 WRONG = "wrong horse battery"
 NEW = "another horse battery"
 HERE = "192.0.2.1"
 
 
 @pytest.fixture(autouse=True)
-def process(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def process(database: Database) -> Iterator[None]:
     """This test's database is the process's."""
-    monkeypatch.setattr(identity, "_secret", lambda: "a secret of thirty-two bytes, or more")
-    configure_database(database)
-    yield
-    configure_database(None)
+    with installed(database):
+        yield
 
 
 def sign_in(email: str, password: str = WRONG, address: str = HERE) -> str:
     """The code of what came of it, empty for a session."""
     try:
-        identity.sign_in(email, password, user_agent="", address=address)
+        authenticator().sign_in(email, password, user_agent="", address=address)
     except BillingError as refusal:
         return refusal.code
     return ""
@@ -49,7 +49,7 @@ def failures(email: str, times: int, **options: Any) -> None:
 
 def retry_after(email: str, address: str = HERE) -> int:
     with pytest.raises(TooManyAttempts) as caught:
-        identity.sign_in(email, PASSWORD, user_agent="", address=address)
+        authenticator().sign_in(email, PASSWORD, user_agent="", address=address)
     assert caught.value.retry_after_seconds is not None
     return caught.value.retry_after_seconds
 
@@ -220,12 +220,12 @@ def test_the_same_network_is_one_address(database: Database, subtests: pytest.Su
     ):
         with subtests.test(first=first, second=second), database.transaction(SYSTEM) as session:
             for each in range(ADDRESS.allowed):
-                attempts.count(session, SYSTEM, email=f"{number}-{each}@example.com", address=first)
+                sign_in_attempts.count(session, SYSTEM, email=f"{number}-{each}@example.com", address=first)
             if same:
                 with refused("too_many_attempts"):
-                    attempts.count(session, SYSTEM, email="other@example.com", address=second)
+                    sign_in_attempts.count(session, SYSTEM, email="other@example.com", address=second)
             else:
-                attempts.count(session, SYSTEM, email="other@example.com", address=second)
+                sign_in_attempts.count(session, SYSTEM, email="other@example.com", address=second)
             session.rollback()
 
 
@@ -288,8 +288,10 @@ def test_failures_and_the_lock_are_audited_once(database: Database) -> None:
         ]
 
 
-def signed_in(email: str, password: str = PASSWORD) -> auth.Authenticated:
-    return identity.authenticate(identity.sign_in(email, password, user_agent="", address=HERE).token)
+def signed_in(email: str, password: str = PASSWORD) -> sessions.Authenticated:
+    return authenticator().authenticate(
+        authenticator().sign_in(email, password, user_agent="", address=HERE).token
+    )
 
 
 def test_guessing_the_present_password_locks_as_well(database: Database, clock: Clock) -> None:
@@ -297,16 +299,16 @@ def test_guessing_the_present_password_locks_as_well(database: Database, clock: 
     who = signed_in(user.email)
     for _ in range(ACCOUNT.allowed):
         with refused("wrong_password"):
-            identity.change_password(who, current=WRONG, new=NEW, address=HERE)
+            authenticator().change_password(who, current=WRONG, new=NEW, address=HERE)
     with refused("too_many_attempts"):
-        identity.change_password(who, current=PASSWORD, new=NEW, address=HERE)
+        authenticator().change_password(who, current=PASSWORD, new=NEW, address=HERE)
     assert sign_in(user.email, PASSWORD) == "too_many_attempts"
     assert actions(database)[-2:] == [
         ("user.password_change_failed", user.public_id),
         ("user.locked_out", user.public_id),
     ]
     clock.moment += ACCOUNT.lock
-    identity.change_password(who, current=PASSWORD, new=NEW, address=HERE)
+    authenticator().change_password(who, current=PASSWORD, new=NEW, address=HERE)
     assert sign_in(user.email, NEW) == ""
 
 
@@ -316,9 +318,9 @@ def test_a_weak_new_password_is_no_attempt(database: Database) -> None:
     for _ in range(ACCOUNT.allowed + 1):
         for current, new in ((PASSWORD, "short"), (WRONG, WRONG), (WRONG, user.email)):
             with pytest.raises(BillingError) as caught:
-                identity.change_password(who, current=current, new=new, address=HERE)
+                authenticator().change_password(who, current=current, new=new, address=HERE)
             assert caught.value.code in ("password_too_short", "password_unchanged", "password_too_common")
-    identity.change_password(who, current=PASSWORD, new=NEW, address=HERE)
+    authenticator().change_password(who, current=PASSWORD, new=NEW, address=HERE)
 
 
 def test_a_one_time_password_lets_in_and_no_further(database: Database) -> None:
@@ -326,6 +328,6 @@ def test_a_one_time_password_lets_in_and_no_further(database: Database) -> None:
         made = users.create_user(session, SYSTEM, email="eve@example.com", name="Eve", role="finance")
     who = signed_in("eve@example.com", str(made.one_time_password))
     with refused("password_change_required"):
-        identity.actor_of(who)
-    identity.change_password(who, current=str(made.one_time_password), new=NEW, address=HERE)
-    assert identity.actor_of(signed_in("eve@example.com", NEW)).read_only
+        actor_of(who)
+    authenticator().change_password(who, current=str(made.one_time_password), new=NEW, address=HERE)
+    assert actor_of(signed_in("eve@example.com", NEW)).read_only

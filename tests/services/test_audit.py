@@ -6,10 +6,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor
-from billing_app.services import audit_log, auth, customers, issuer, payments, plans, subscriptions, users
-from billing_app.services.audit_log import AuditRow
+from billing_app.services.audit import log as audit_log
+from billing_app.services.audit.log import AuditRow
+from billing_app.services.customers import customers, subscriptions
+from billing_app.services.identity import sessions, users
+from billing_app.services.invoices import issuer
+from billing_app.services.payments import payments
+from billing_app.services.plans import plans
 from tests.conftest import Clock
 from tests.factories import PASSWORD, make_customer, make_invoice, make_plan, make_user
 from tests.refusals import refused
@@ -68,8 +73,8 @@ def test_every_change_has_one_entry(database: Database, clock: Clock) -> None:
         ("user.created", lambda s: users.create_user(s, SYSTEM, email="n@example.com", name="N", role="finance")),
         ("user.changed", lambda s: users.update_user(s, SYSTEM, user.user_id, name="Renamed")),
         ("user.password_reset", lambda s: users.reset_password(s, SYSTEM, other.user_id)),
-        ("user.signed_in", lambda s: auth.sign_in(s, SYSTEM, email=user.email, password=PASSWORD, secret=secret)),
-        ("user.password_changed", lambda s: auth.change_password(
+        ("user.signed_in", lambda s: sessions.sign_in(s, SYSTEM, email=user.email, password=PASSWORD, secret=secret)),
+        ("user.password_changed", lambda s: sessions.change_password(
             s, SYSTEM, user_id=user.user_id, current=PASSWORD, new="another horse battery", keep_session_id=None)),
     ]  # fmt: skip
     for action, step in steps:
@@ -94,7 +99,7 @@ def test_no_secret_is_written_down(database: Database) -> None:
     user = make_user(database)
     with database.transaction(SYSTEM) as session:
         made = users.create_user(session, SYSTEM, email="n@example.com", name="N", role="finance")
-        token = auth.sign_in(session, SYSTEM, email=user.email, password=PASSWORD, secret="s" * 32).token
+        token = sessions.sign_in(session, SYSTEM, email=user.email, password=PASSWORD, secret="s" * 32).token
     written = repr(entries(database))
     for secret in (PASSWORD, str(made.one_time_password), token, "$2b$"):
         assert secret not in written

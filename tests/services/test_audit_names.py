@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor
-from billing_app.services import api_tokens, audit_names, customers
+from billing_app.services.audit import names as audit_names
+from billing_app.services.customers import customers
+from billing_app.services.identity import api_tokens
 from tests.factories import make_customer, make_plan, make_user
 from tests.refusals import refused
 

@@ -11,9 +11,9 @@ import jwt
 import pytest
 from sqlalchemy import event
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor, Role
-from billing_app.services import auth, users
+from billing_app.services.identity import sessions, users
 from tests.conftest import Clock
 from tests.factories import PASSWORD, make_user
 from tests.races import codes, overlap
@@ -23,16 +23,16 @@ SECRET = "a secret of sixty-four bytes, as much as the longest signature needs"
 NEW_PASSWORD = "another horse battery"
 
 
-def sign_in(database: Database, email: str, password: str = PASSWORD, **client: str) -> auth.SignedIn:
+def sign_in(database: Database, email: str, password: str = PASSWORD, **client: str) -> sessions.SignedIn:
     with database.transaction(SYSTEM) as session:
-        return auth.sign_in(session, SYSTEM, email=email, password=password, secret=SECRET, **client)
+        return sessions.sign_in(session, SYSTEM, email=email, password=password, secret=SECRET, **client)
 
 
-def authenticate(database: Database, token: str) -> auth.Authenticated:
+def authenticate(database: Database, token: str) -> sessions.Authenticated:
     """As a reader: authenticating must not write."""
     reader = Actor("user", "usr_0", "reader", Role.FINANCE)
     with database.transaction(reader) as session:
-        return auth.authenticate(session, token=token, secret=SECRET)
+        return sessions.authenticate(session, token=token, secret=SECRET)
 
 
 def test_signing_in_answers_a_token_that_says_who(database: Database, clock: Clock) -> None:
@@ -169,7 +169,7 @@ def test_signing_out_ends_the_token_at_once_and_again_changes_nothing(database: 
     session_id = authenticate(database, first.token).session_id
     for _ in range(2):
         with database.transaction(SYSTEM) as session:
-            auth.sign_out(session, SYSTEM, session_id=session_id)
+            sessions.sign_out(session, SYSTEM, session_id=session_id)
     with refused("invalid_token"):
         authenticate(database, first.token)
     authenticate(database, second.token)
@@ -181,7 +181,7 @@ def test_a_disabled_user_signs_in_no_more_even_while_being_disabled(database: Da
     outcome = overlap(
         database,
         lambda session: users.update_user(session, SYSTEM, eve.user_id, status="disabled"),
-        lambda session: auth.sign_in(session, SYSTEM, email=eve.email, password=PASSWORD, secret=SECRET),
+        lambda session: sessions.sign_in(session, SYSTEM, email=eve.email, password=PASSWORD, secret=SECRET),
     )
     assert outcome.second_waited
     assert codes([outcome.second]) == ["invalid_credentials"]
@@ -191,7 +191,7 @@ def test_changing_the_password_ends_the_other_sessions(database: Database) -> No
     user = make_user(database)
     here, elsewhere = sign_in(database, user.email), sign_in(database, user.email)
     with database.transaction(SYSTEM) as session:
-        auth.change_password(
+        sessions.change_password(
             session, SYSTEM, user_id=user.user_id, current=PASSWORD, new=NEW_PASSWORD,
             keep_session_id=authenticate(database, here.token).session_id,
         )  # fmt: skip
@@ -216,7 +216,7 @@ def test_a_password_is_not_changed_without_the_present_one_or_to_a_weak_one(
         with subtests.test(current=current, new=new, code=code, field=field):
             user = make_user(database)
             with refused(code, field=field), database.transaction(SYSTEM) as session:
-                auth.change_password(
+                sessions.change_password(
                     session, SYSTEM, user_id=user.user_id, current=current, new=new, keep_session_id=None
                 )
             sign_in(database, user.email)
@@ -226,7 +226,7 @@ def test_a_one_time_password_needs_no_change_once_changed(database: Database) ->
     with database.transaction(SYSTEM) as session:
         made = users.create_user(session, SYSTEM, email="eve@example.com", name="Eve", role="finance")
     with database.transaction(SYSTEM) as session:
-        auth.change_password(
+        sessions.change_password(
             session, SYSTEM, user_id=made.user.user_id, current=str(made.one_time_password),
             new=NEW_PASSWORD, keep_session_id=None,
         )  # fmt: skip
@@ -241,17 +241,17 @@ def test_sessions_are_ones_own(database: Database, clock: Clock) -> None:
     clock.moment += timedelta(minutes=5)
     new = authenticate(database, sign_in(database, eve.email).token)
     with database.transaction(new.actor) as session:
-        own = auth.list_sessions(session, new.actor, user_id=eve.user_id).items
+        own = sessions.list_sessions(session, new.actor, user_id=eve.user_id).items
     assert [row.session_id for row in own] == [new.session_id, old.session_id]
     assert (own[1].user_agent, own[1].address) == ("Old browser", "::1")
     with refused("forbidden"), database.transaction(new.actor) as session:
-        auth.list_sessions(session, new.actor, user_id=ada.user_id)
+        sessions.list_sessions(session, new.actor, user_id=ada.user_id)
     for user, session_id in ((ada, old.session_id), (eve, "unknown"), (eve, "a\0"), (eve, None)):
         with refused("session_not_found"), database.transaction(SYSTEM) as session:
-            auth.end_session(session, SYSTEM, user_id=user.user_id, session_id=session_id)  # type: ignore[arg-type]
+            sessions.end_session(session, SYSTEM, user_id=user.user_id, session_id=session_id)  # type: ignore[arg-type]
     with database.transaction(SYSTEM) as session:
-        auth.end_session(session, SYSTEM, user_id=eve.user_id, session_id=old.session_id)
-        left = auth.list_sessions(session, SYSTEM, user_id=eve.user_id).items
+        sessions.end_session(session, SYSTEM, user_id=eve.user_id, session_id=old.session_id)
+        left = sessions.list_sessions(session, SYSTEM, user_id=eve.user_id).items
     assert [row.session_id for row in left] == [new.session_id]
 
 
@@ -262,12 +262,12 @@ def test_all_other_sessions_of_ones_own_end_at_once(database: Database) -> None:
     )
     for keep in (anothers.session_id, "unknown", "a\0", None):
         with refused("session_not_found"), database.transaction(SYSTEM) as session:
-            auth.end_other_sessions(session, SYSTEM, user_id=eve.user_id, keep_session_id=keep)  # type: ignore[arg-type]
+            sessions.end_other_sessions(session, SYSTEM, user_id=eve.user_id, keep_session_id=keep)  # type: ignore[arg-type]
     with database.transaction(SYSTEM) as session:
-        assert len(auth.list_sessions(session, SYSTEM, user_id=eve.user_id).items) == 2
-        auth.end_other_sessions(session, SYSTEM, user_id=eve.user_id, keep_session_id=here.session_id)
-        left = auth.list_sessions(session, SYSTEM, user_id=eve.user_id).items
-        assert len(auth.list_sessions(session, SYSTEM, user_id=ada.user_id).items) == 1
+        assert len(sessions.list_sessions(session, SYSTEM, user_id=eve.user_id).items) == 2
+        sessions.end_other_sessions(session, SYSTEM, user_id=eve.user_id, keep_session_id=here.session_id)
+        left = sessions.list_sessions(session, SYSTEM, user_id=eve.user_id).items
+        assert len(sessions.list_sessions(session, SYSTEM, user_id=ada.user_id).items) == 1
     assert [row.session_id for row in left] == [here.session_id]
     assert there.session_id != here.session_id
 
@@ -283,7 +283,7 @@ def test_sessions_come_in_pages(database: Database, clock: Clock) -> None:
     cursor = None
     while True:
         with database.transaction(SYSTEM) as session:
-            page = auth.list_sessions(session, SYSTEM, user_id=eve.user_id, limit=2, cursor=cursor)
+            page = sessions.list_sessions(session, SYSTEM, user_id=eve.user_id, limit=2, cursor=cursor)
         found += [row.session_id for row in page.items]
         cursor = page.next_cursor
         if cursor is None:

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM
 from billing_app.jobs.figures import refresh_figures
-from billing_app.services import customers
-from billing_app.services.customer_rows import select_customers
-from billing_app.services.customers import CustomerSort
-from billing_app.services.paging import encode_cursor
-from billing_app.services.payments import record_payment
-from billing_app.services.subscriptions import set_plan
+from billing_app.services.customers import customers
+from billing_app.services.customers.customers import CustomerSort
+from billing_app.services.customers.queries import select_customers
+from billing_app.services.customers.subscriptions import set_plan
+from billing_app.services.payments.payments import record_payment
+from billing_app.services.shared.pagination import encode_cursor
 from tests.conftest import Clock
 from tests.factories import make_customer, make_invoice, make_plan, record
 from tests.refusals import refused

@@ -7,10 +7,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM
-from billing_app.services import customer_keys, customers, plans, usage
-from billing_app.services.customers import CustomerRow
+from billing_app.services.customers import customers, keys
+from billing_app.services.customers.customers import CustomerRow
+from billing_app.services.plans import plans
+from billing_app.services.usage import recording
 from tests.conftest import Clock
 from tests.factories import make_customer, make_plan, record
 from tests.races import at_once, codes, overlap
@@ -62,9 +64,9 @@ def test_an_unknown_customer_is_not_found(database: Database, subtests: pytest.S
     ],
 )
 def test_a_key_is_made_from_the_name(name: str, key: str) -> None:
-    first = next(customer_keys.keys_from(name))
+    first = next(keys.keys_from(name))
     assert first == key
-    assert customer_keys.parse_key(first) == key
+    assert keys.parse_key(first) == key
 
 
 def test_keys_from_one_name_are_told_apart(database: Database) -> None:
@@ -211,17 +213,19 @@ def test_suspending_twice_is_one_suspension(database: Database, clock: Clock) ->
 
 def test_a_suspension_waits_for_usage_under_way_and_holds_up_what_follows(database: Database) -> None:
     customer = make_customer(database)
-    report = usage.UsageReport(customer.key, "one", 1, None)
+    report = recording.UsageReport(customer.key, "one", 1, None)
     outcome = overlap(
         database,
-        lambda session: usage.record_usage(session, SYSTEM, report),
+        lambda session: recording.record_usage(session, SYSTEM, report),
         lambda session: customers.update_customer(session, SYSTEM, customer.key, status="suspended"),
     )
     assert outcome.second_waited
     outcome = overlap(
         database,
         lambda session: customers.update_customer(session, SYSTEM, customer.key, status="active"),
-        lambda session: usage.record_usage(session, SYSTEM, usage.UsageReport(customer.key, "two", 1, None)),
+        lambda session: recording.record_usage(
+            session, SYSTEM, recording.UsageReport(customer.key, "two", 1, None)
+        ),
     )
     assert outcome.second_waited
     assert outcome.second.status == "recorded"
@@ -232,7 +236,9 @@ def test_other_changes_do_not_hold_up_usage(database: Database) -> None:
     outcome = overlap(
         database,
         lambda session: customers.update_customer(session, SYSTEM, customer.key, email="new@example.com"),
-        lambda session: usage.record_usage(session, SYSTEM, usage.UsageReport(customer.key, "k", 1, None)),
+        lambda session: recording.record_usage(
+            session, SYSTEM, recording.UsageReport(customer.key, "k", 1, None)
+        ),
     )
     assert not outcome.second_waited
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM
-from billing_app.services import invoices, issuer
+from billing_app.services.invoices import invoices, issuer
 from tests.conftest import Clock
 from tests.factories import make_invoice
 from tests.races import codes, overlap

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from billing_app.services import passwords
-from billing_app.services.demo_accounts import DEMO_USERS
+from billing_app.services.identity import passwords
+from billing_app.services.identity.demo_accounts import DEMO_USERS
 from tests.refusals import refused
 
 EVE = ("evelyn.adams@example.com", "Evelyn Adams")

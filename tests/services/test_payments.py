@@ -8,9 +8,10 @@ import psycopg
 import pytest
 from sqlmodel import Session
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM
-from billing_app.services import invoices, payments
+from billing_app.services.invoices import invoices
+from billing_app.services.payments import payments
 from tests.conftest import Clock
 from tests.factories import make_customer, make_invoice, make_plan
 from tests.races import at_once, codes, overlap

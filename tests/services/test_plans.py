@@ -8,9 +8,10 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM
-from billing_app.services import plans, subscriptions
+from billing_app.services.customers import subscriptions
+from billing_app.services.plans import plans
 from tests.conftest import Clock
 from tests.factories import make_customer, make_plan
 from tests.races import at_once, codes, overlap

@@ -6,10 +6,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM
-from billing_app.services import customers, plans, subscriptions, usage
-from billing_app.services.subscriptions import SubscriptionRow
+from billing_app.services.customers import customers, subscriptions
+from billing_app.services.customers.subscriptions import SubscriptionRow
+from billing_app.services.plans import plans
+from billing_app.services.usage import recording
 from tests.conftest import Clock
 from tests.factories import make_customer, make_invoice, make_plan, record
 from tests.races import codes, overlap
@@ -115,7 +117,9 @@ def test_a_cancellation_waits_for_usage_under_way(database: Database) -> None:
     customer = make_customer(database)
     outcome = overlap(
         database,
-        lambda session: usage.record_usage(session, SYSTEM, usage.UsageReport(customer.key, "k", 1, None)),
+        lambda session: recording.record_usage(
+            session, SYSTEM, recording.UsageReport(customer.key, "k", 1, None)
+        ),
         lambda session: subscriptions.set_plan(
             session, SYSTEM, customer.key, plan_id=None, effective_from=NOVEMBER
         ),
@@ -131,7 +135,9 @@ def test_usage_waits_for_a_cancellation_under_way(database: Database) -> None:
         lambda session: subscriptions.set_plan(
             session, SYSTEM, customer.key, plan_id=None, effective_from=NOVEMBER
         ),
-        lambda session: usage.record_usage(session, SYSTEM, usage.UsageReport(customer.key, "k", 1, None)),
+        lambda session: recording.record_usage(
+            session, SYSTEM, recording.UsageReport(customer.key, "k", 1, None)
+        ),
     )
     assert outcome.second_waited
     assert codes([outcome.second]) == ["no_plan"]

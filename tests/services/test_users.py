@@ -5,9 +5,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from billing_app.db import Database
+from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor, Role
-from billing_app.services import auth, users
+from billing_app.services.identity import sessions, users
 from tests.factories import PASSWORD, actor_of, make_user
 from tests.races import at_once, codes, overlap
 from tests.refusals import refused
@@ -39,7 +39,7 @@ def test_without_a_password_a_one_time_password_lets_in_and_must_be_changed(data
     made = create(database)
     assert made.one_time_password is not None
     with database.transaction(SYSTEM) as session:
-        signed_in = auth.sign_in(
+        signed_in = sessions.sign_in(
             session, SYSTEM, email="eve@example.com", password=made.one_time_password, secret=SECRET
         )
     assert signed_in.user.must_change_password
@@ -89,10 +89,10 @@ def test_a_password_of_exactly_72_bytes_counts_to_its_last_byte(database: Databa
     password = "x1y2" * 17 + "last"
     create(database, password=password)
     with database.transaction(SYSTEM) as session:
-        auth.sign_in(session, SYSTEM, email="eve@example.com", password=password, secret=SECRET)
+        sessions.sign_in(session, SYSTEM, email="eve@example.com", password=password, secret=SECRET)
     for wrong in (password[:-1] + "T", password + "x"):
         with refused("invalid_credentials"), database.transaction(SYSTEM) as session:
-            auth.sign_in(session, SYSTEM, email="eve@example.com", password=wrong, secret=SECRET)
+            sessions.sign_in(session, SYSTEM, email="eve@example.com", password=wrong, secret=SECRET)
 
 
 def test_a_wrong_field_is_named(database: Database, subtests: pytest.Subtests) -> None:
@@ -158,11 +158,11 @@ def test_a_disabled_user_is_signed_out_for_good(database: Database) -> None:
     make_user(database)
     eve = make_user(database, Role.BILLING)
     with database.transaction(SYSTEM) as session:
-        token = auth.sign_in(session, SYSTEM, email=eve.email, password=PASSWORD, secret=SECRET).token
+        token = sessions.sign_in(session, SYSTEM, email=eve.email, password=PASSWORD, secret=SECRET).token
     update(database, eve, status="disabled")
     update(database, eve, status="active")
     with refused("invalid_token"), database.transaction(SYSTEM) as session:
-        auth.authenticate(session, token=token, secret=SECRET)
+        sessions.authenticate(session, token=token, secret=SECRET)
 
 
 def reset(database: Database, user_id: Any, actor: Actor = SYSTEM) -> users.NewUser:
@@ -170,9 +170,9 @@ def reset(database: Database, user_id: Any, actor: Actor = SYSTEM) -> users.NewU
         return users.reset_password(session, actor, user_id)
 
 
-def sign_in(database: Database, email: str, password: str = PASSWORD) -> auth.SignedIn:
+def sign_in(database: Database, email: str, password: str = PASSWORD) -> sessions.SignedIn:
     with database.transaction(SYSTEM) as session:
-        return auth.sign_in(session, SYSTEM, email=email, password=password, secret=SECRET)
+        return sessions.sign_in(session, SYSTEM, email=email, password=password, secret=SECRET)
 
 
 def test_who_forgot_the_password_gets_a_one_time_password(database: Database) -> None:
@@ -183,7 +183,7 @@ def test_who_forgot_the_password_gets_a_one_time_password(database: Database) ->
     assert made.one_time_password not in repr(made)
     assert made.user.must_change_password
     with refused("invalid_token"), database.transaction(SYSTEM) as session:
-        auth.authenticate(session, token=token, secret=SECRET)
+        sessions.authenticate(session, token=token, secret=SECRET)
     with refused("invalid_credentials"):
         sign_in(database, eve.email)
     assert sign_in(database, eve.email, made.one_time_password).user.must_change_password
@@ -213,12 +213,12 @@ def test_a_sign_in_on_its_way_does_not_outlive_a_new_one_time_password(database:
     eve = make_user(database, Role.FINANCE)
     outcome = overlap(
         database,
-        lambda session: auth.sign_in(session, SYSTEM, email=eve.email, password=PASSWORD, secret=SECRET),
+        lambda session: sessions.sign_in(session, SYSTEM, email=eve.email, password=PASSWORD, secret=SECRET),
         lambda session: users.reset_password(session, SYSTEM, eve.user_id),
     )
     assert outcome.second_waited
     with refused("invalid_token"), database.transaction(SYSTEM) as session:
-        auth.authenticate(session, token=outcome.first.token, secret=SECRET)
+        sessions.authenticate(session, token=outcome.first.token, secret=SECRET)
 
 
 def test_users_are_found_by_name_email_role_and_status(database: Database, admin: Actor) -> None:

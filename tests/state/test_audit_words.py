@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from billing_app.services.audit_log import AuditRow
-from billing_app.services.audit_names import Named
-from billing_app.state import audit_words
+from billing_app.services.audit.log import AuditRow
+from billing_app.services.audit.names import Named
+from billing_app.state.presenters import audit_entries
 
 NAMES = {
     "cus_12": Named("cus_12", "Acme", "acme"),
@@ -39,7 +39,7 @@ def entry(**given: Any) -> AuditRow:
     ],
 )
 def test_whoever_did_it_has_a_name(actor_id: str, actor_name: str, name: str, note: str) -> None:
-    who = audit_words.who(entry(actor_id=actor_id, actor_name=actor_name), NAMES)
+    who = audit_entries.who(entry(actor_id=actor_id, actor_name=actor_name), NAMES)
     assert who == (name, note, actor_id)
 
 
@@ -61,13 +61,13 @@ def test_whoever_did_it_has_a_name(actor_id: str, actor_name: str, name: str, no
 def test_a_subject_has_a_name_and_leads_to_its_page(
     subject: str, words: str, href: str, for_admins: str | None
 ) -> None:
-    assert audit_words.subject(subject, NAMES) == words
-    assert audit_words.subject_href(subject, NAMES) == href
-    assert audit_words.subject_href(subject, NAMES, is_admin=True) == (for_admins or href)
+    assert audit_entries.subject(subject, NAMES) == words
+    assert audit_entries.subject_href(subject, NAMES) == href
+    assert audit_entries.subject_href(subject, NAMES, is_admin=True) == (for_admins or href)
 
 
 def test_details_are_words() -> None:
-    said = audit_words.details(
+    said = audit_entries.details(
         entry(
             action="payment.recorded",
             details={"amount": "1234.5", "currency": "USD", "payment": "pay_3", "received_on": "2026-11-02",
@@ -90,16 +90,16 @@ def test_what_is_no_number_or_day_stays_as_it_is() -> None:
         "name": "2026-99",
         "key": "2026-13-01",
     }
-    said = {each.name: each.value for each in audit_words.details(entry(details=details), NAMES)}
+    said = {each.name: each.value for each in audit_entries.details(entry(details=details), NAMES)}
     assert said == {"Amount": "much", "Included units": "all", "Name": "2026-99", "Key": "2026-13-01"}
 
 
 def test_an_address_is_a_place_or_a_network_s() -> None:
     details = {"address": "127.0.0.1"}
-    assert audit_words.details(entry(action="user.signed_in", details=details), {})[0].name == "From"
-    assert audit_words.details(entry(action="issuer.changed", details=details), {})[0].name == "Address"
+    assert audit_entries.details(entry(action="user.signed_in", details=details), {})[0].name == "From"
+    assert audit_entries.details(entry(action="issuer.changed", details=details), {})[0].name == "Address"
 
 
 def test_ids_worth_a_name_are_found_wherever_they_are() -> None:
     rows = [entry(actor_id="run_5 by usr_4", details={"plan": "plan_3", "note": "see cus_7", "made": 3})]
-    assert audit_words.ids_in(rows) == {"run_5", "usr_4", "cus_12", "plan_3", "cus_7"}
+    assert audit_entries.ids_in(rows) == {"run_5", "usr_4", "cus_12", "plan_3", "cus_7"}

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from billing_app.state.charts import curve, point
+from billing_app.state.kit.charts import curve, point
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from billing_app.state.devices import device
+from billing_app.state.kit.devices import device
 
 MOZILLA = "Mozilla/5.0"
 

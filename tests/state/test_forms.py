@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from billing_app.errors import Conflict, FieldError, Forbidden, Invalid, Unauthenticated
-from billing_app.state import forms
-from billing_app.state.forms import Form
+from billing_app.state.kit import forms
+from billing_app.state.kit.forms import Form
 from tests.refusals import refused
 from tests.state.loops import in_a_loop
 

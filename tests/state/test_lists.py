@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from billing_app.state.lists import Listing, Sorting
+from billing_app.state.kit.lists import Listing, Sorting
 
 LIST = Listing("/invoices", {"search": "a b", "status": "", "sort": "total"}, "one~two")
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 import pytest
 from reflex.utils import prerequisites
 
-from billing_app.state.live import watching
+from billing_app.state.kit.live import watching
 from tests.state.loops import in_a_loop
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from billing_app.errors import Conflict, Invalid
-from billing_app.state.errors import sentence
+from billing_app.state.kit.errors import sentence
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from billing_app.state import address, text
+from billing_app.state.kit import address, text
 
 
 def test_currencies_have_their_own_decimals() -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import reflex as rx
 
-from billing_app.state.account import END, END_OTHERS, PASSWORD_HREF, AccountState
-from billing_app.state.rows.settings import SessionItem
-from billing_app.state.session import SessionState
-from billing_app.ui import classes
-from billing_app.ui.components.basics import by_phase, link
-from billing_app.ui.components.buttons import button
-from billing_app.ui.components.dialogs import confirm_dialog
-from billing_app.ui.components.fields import FormOf
-from billing_app.ui.components.tables import column, page_links, table, table_bones
+from billing_app.state.kit.session import SessionState
+from billing_app.state.pages.account import END, END_OTHERS, PASSWORD_HREF, AccountState
+from billing_app.state.presenters.settings import SessionItem
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import by_phase, link
+from billing_app.ui.kit.buttons import button
+from billing_app.ui.kit.dialogs import confirm_dialog
+from billing_app.ui.kit.fields import FormOf
+from billing_app.ui.kit.tables import column, page_links, table, table_bones
 from billing_app.ui.pages.settings import ACCOUNT, facts, part, settings_page
 
 

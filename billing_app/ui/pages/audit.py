@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import reflex as rx
 
-from billing_app.state.audit import AuditState
-from billing_app.state.rows.audit import AuditItem, Detail
-from billing_app.ui import classes
-from billing_app.ui.components.basics import by_phase, icon, link, notice
-from billing_app.ui.components.filters import filters, search_filter, select_filter
-from billing_app.ui.components.tables import column, number_column, page_links, table, table_bones
-from billing_app.ui.layout import page
+from billing_app.state.pages.audit import AuditState
+from billing_app.state.presenters.audit import AuditItem, Detail
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import by_phase, icon, link, notice
+from billing_app.ui.kit.filters import filters, search_filter, select_filter
+from billing_app.ui.kit.layout import page
+from billing_app.ui.kit.tables import column, number_column, page_links, table, table_bones
 
 _CELL = f"{classes.TD} !whitespace-normal !h-auto py-2.5 align-top"
 _QUIET_LINK = "text-ink underline-offset-4 hover:underline"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import reflex as rx
 
-from billing_app.state.customer import CustomerState
-from billing_app.state.customer_actions import CustomerActions
-from billing_app.state.rows.customers import DeedItem, PlanFromItem
-from billing_app.ui import classes
-from billing_app.ui.components.basics import (
+from billing_app.state.pages.customer import CustomerState
+from billing_app.state.pages.customer_actions import CustomerActions
+from billing_app.state.presenters.customers import DeedItem, PlanFromItem
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import (
     Text,
     bone,
     by_phase,
@@ -17,10 +17,10 @@ from billing_app.ui.components.basics import (
     link,
     notice,
 )
-from billing_app.ui.components.buttons import button, writers_only
-from billing_app.ui.components.menus import menu, menu_item
-from billing_app.ui.components.tables import table_bones
-from billing_app.ui.layout import page
+from billing_app.ui.kit.buttons import button, writers_only
+from billing_app.ui.kit.layout import page
+from billing_app.ui.kit.menus import menu, menu_item
+from billing_app.ui.kit.tables import table_bones
 from billing_app.ui.pages.customer_billing import coming_invoice, due_month, events, invoices, usage_chart
 from billing_app.ui.pages.customer_dialogs import dialogs
 

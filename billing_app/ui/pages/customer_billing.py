@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import reflex as rx
 
-from billing_app.state.customer import CustomerState
-from billing_app.state.customer_actions import CustomerActions
-from billing_app.state.rows.customers import UsedItem
-from billing_app.state.rows.invoices import InvoiceItem
-from billing_app.ui import classes
-from billing_app.ui.components.basics import icon, late_badge, link, notice, payment_badge
-from billing_app.ui.components.buttons import button, writers_only
-from billing_app.ui.components.cards import card
-from billing_app.ui.components.charts import Series, area_chart, chart_frame, level
-from billing_app.ui.components.invoice_lines import lines
-from billing_app.ui.components.tables import column, number_column, pagination, row_link, table
+from billing_app.state.pages.customer import CustomerState
+from billing_app.state.pages.customer_actions import CustomerActions
+from billing_app.state.presenters.customers import UsedItem
+from billing_app.state.presenters.invoices import InvoiceItem
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import icon, late_badge, link, notice, payment_badge
+from billing_app.ui.kit.buttons import button, writers_only
+from billing_app.ui.kit.cards import card
+from billing_app.ui.kit.charts import Series, area_chart, chart_frame, level
+from billing_app.ui.kit.invoice_lines import lines
+from billing_app.ui.kit.tables import column, number_column, pagination, row_link, table
 
 _DRAWN = [Series("total", "Total so far")]
 _COLUMNS = [Series("used", "Used"), Series("total", "Total so far")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reflex as rx
 
-from billing_app.state.customer_actions import (
+from billing_app.state.pages.customer_actions import (
     CANCEL,
     EDIT,
     INVOICE,
@@ -14,10 +14,10 @@ from billing_app.state.customer_actions import (
     USAGE,
     CustomerActions,
 )
-from billing_app.ui import classes
-from billing_app.ui.components.buttons import button
-from billing_app.ui.components.dialogs import confirm_dialog, form_dialog
-from billing_app.ui.components.fields import FormOf, select_field, suggest_field, text_area, text_field
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.buttons import button
+from billing_app.ui.kit.dialogs import confirm_dialog, form_dialog
+from billing_app.ui.kit.fields import FormOf, select_field, suggest_field, text_area, text_field
 
 
 def dialogs() -> rx.Component:

@@ -6,16 +6,16 @@ from typing import Any
 
 import reflex as rx
 
-from billing_app.state.customers import NEW, CustomersState
-from billing_app.state.rows.customers import CustomerItem
-from billing_app.ui import classes
-from billing_app.ui.components.basics import by_phase, customer_badge, link, notice
-from billing_app.ui.components.buttons import button, writers_only
-from billing_app.ui.components.dialogs import form_dialog
-from billing_app.ui.components.fields import FormOf, select_field, suggest_field, text_area, text_field
-from billing_app.ui.components.filters import filters, search_filter, select_filter, suggest_filter, which_one
-from billing_app.ui.components.tables import column, page_links, row_link, sort_column, table, table_bones
-from billing_app.ui.layout import page
+from billing_app.state.pages.customers import NEW, CustomersState
+from billing_app.state.presenters.customers import CustomerItem
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import by_phase, customer_badge, link, notice
+from billing_app.ui.kit.buttons import button, writers_only
+from billing_app.ui.kit.dialogs import form_dialog
+from billing_app.ui.kit.fields import FormOf, select_field, suggest_field, text_area, text_field
+from billing_app.ui.kit.filters import filters, search_filter, select_filter, suggest_filter, which_one
+from billing_app.ui.kit.layout import page
+from billing_app.ui.kit.tables import column, page_links, row_link, sort_column, table, table_bones
 
 
 def customers() -> rx.Component:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import reflex as rx
 
-from billing_app.state.dashboard import DashboardState
-from billing_app.state.rows.dashboard import AgeItem, Choice, Figure, LargestItem
-from billing_app.ui import classes
-from billing_app.ui.components.basics import Text, bone, by_phase, icon, link, notice
-from billing_app.ui.components.buttons import writers_only
-from billing_app.ui.components.cards import card, stat
-from billing_app.ui.components.charts import Series, area_chart, bar_chart, chart_frame
-from billing_app.ui.layout import page
+from billing_app.state.pages.dashboard import DashboardState
+from billing_app.state.presenters.dashboard import AgeItem, Choice, Figure, LargestItem
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import Text, bone, by_phase, icon, link, notice
+from billing_app.ui.kit.buttons import writers_only
+from billing_app.ui.kit.cards import card, stat
+from billing_app.ui.kit.charts import Series, area_chart, bar_chart, chart_frame
+from billing_app.ui.kit.layout import page
 
 _USAGE = [
     Series("this", DashboardState.month),

@@ -6,27 +6,27 @@ from typing import Any
 
 import reflex as rx
 
-from billing_app.state.charts import point
-from billing_app.state.design import DesignState
-from billing_app.state.forms import Form
-from billing_app.state.lists import Pages, Sorting
-from billing_app.ui import classes
-from billing_app.ui.components.basics import (
+from billing_app.state.kit.charts import point
+from billing_app.state.kit.forms import Form
+from billing_app.state.kit.lists import Pages, Sorting
+from billing_app.state.pages.design import DesignState
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import (
     customer_badge,
     failed,
     late_badge,
     notice,
     payment_badge,
 )
-from billing_app.ui.components.buttons import admins_only, button, icon_button, submit_button, writers_only
-from billing_app.ui.components.cards import card, progress, stat
-from billing_app.ui.components.charts import Series, area_chart, bar_chart, chart_frame, level
-from billing_app.ui.components.dialogs import confirm_dialog, form_dialog
-from billing_app.ui.components.fields import FormOf, checkbox, select_field, text_area, text_field
-from billing_app.ui.components.filters import filters, search_filter, segments, select_filter
-from billing_app.ui.components.menus import menu, menu_item, menu_link
-from billing_app.ui.components.tables import column, page_links, row_link, sort_column, table, table_bones
-from billing_app.ui.layout import page
+from billing_app.ui.kit.buttons import admins_only, button, icon_button, submit_button, writers_only
+from billing_app.ui.kit.cards import card, progress, stat
+from billing_app.ui.kit.charts import Series, area_chart, bar_chart, chart_frame, level
+from billing_app.ui.kit.dialogs import confirm_dialog, form_dialog
+from billing_app.ui.kit.fields import FormOf, checkbox, select_field, text_area, text_field
+from billing_app.ui.kit.filters import filters, search_filter, segments, select_filter
+from billing_app.ui.kit.layout import page
+from billing_app.ui.kit.menus import menu, menu_item, menu_link
+from billing_app.ui.kit.tables import column, page_links, row_link, sort_column, table, table_bones
 
 _MONTHS = ("June", "July", "August", "September", "October", "November")
 _REVENUE = [Series("base", "Base"), Series("overage", "Overage"), Series("late", "Late usage")]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import reflex as rx
 
-from billing_app.state.invoice import InvoiceState
-from billing_app.state.rows.invoices import PaymentItem
-from billing_app.ui import classes
-from billing_app.ui.components.basics import (
+from billing_app.state.pages.invoice import InvoiceState
+from billing_app.state.presenters.invoices import PaymentItem
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import (
     Text,
     action_button,
     bone,
@@ -17,9 +17,9 @@ from billing_app.ui.components.basics import (
     notice,
     payment_badge,
 )
-from billing_app.ui.components.invoice_lines import lines
-from billing_app.ui.components.payments import payment_dialogs, payments, record_button
-from billing_app.ui.layout import page
+from billing_app.ui.kit.invoice_lines import lines
+from billing_app.ui.kit.layout import page
+from billing_app.ui.kit.payments import payment_dialogs, payments, record_button
 
 
 def invoice() -> rx.Component:

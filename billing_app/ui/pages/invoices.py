@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import reflex as rx
 
-from billing_app.state.invoice_runs import InvoiceRunsState
-from billing_app.state.invoices import AGE_OPTIONS, GENERATE, InvoicesState
-from billing_app.state.rows.invoices import InvoiceItem, TotalItem
-from billing_app.ui import classes
-from billing_app.ui.components.basics import by_phase, file_link, icon, link, notice, payment_badge
-from billing_app.ui.components.buttons import button, writers_only
-from billing_app.ui.components.customer_field import customer_field
-from billing_app.ui.components.dialogs import form_dialog
-from billing_app.ui.components.fields import FormOf, select_field
-from billing_app.ui.components.filters import filters, search_filter, select_filter
-from billing_app.ui.components.invoice_runs import last_runs, run_dialogs, shown_run
-from billing_app.ui.components.tables import (
+from billing_app.state.pages.invoice_runs import InvoiceRunsState
+from billing_app.state.pages.invoices import AGE_OPTIONS, GENERATE, InvoicesState
+from billing_app.state.presenters.invoices import InvoiceItem, TotalItem
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import by_phase, file_link, icon, link, notice, payment_badge
+from billing_app.ui.kit.buttons import button, writers_only
+from billing_app.ui.kit.customer_field import customer_field
+from billing_app.ui.kit.dialogs import form_dialog
+from billing_app.ui.kit.fields import FormOf, select_field
+from billing_app.ui.kit.filters import filters, search_filter, select_filter
+from billing_app.ui.kit.invoice_runs import last_runs, run_dialogs, shown_run
+from billing_app.ui.kit.layout import page
+from billing_app.ui.kit.tables import (
     column,
     number_column,
     page_links,
@@ -24,7 +25,6 @@ from billing_app.ui.components.tables import (
     table,
     table_bones,
 )
-from billing_app.ui.layout import page
 
 STATUSES = [
     ("outstanding", "Outstanding"),

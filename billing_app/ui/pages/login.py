@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import reflex as rx
 
-from billing_app.state.login import LoginState
-from billing_app.state.rows.people import DemoAccount
-from billing_app.ui import classes
-from billing_app.ui.components.basics import field, icon
-from billing_app.ui.components.brand import mark
+from billing_app.state.pages.login import LoginState
+from billing_app.state.presenters.people import DemoAccount
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import field, icon
+from billing_app.ui.kit.brand import mark
 
 
 def login() -> rx.Component:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import reflex as rx
 
-from billing_app.ui import classes
-from billing_app.ui.components.basics import link, notice
-from billing_app.ui.components.brand import wordmark
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import link, notice
+from billing_app.ui.kit.brand import wordmark
 
 
 def not_found() -> rx.Component:

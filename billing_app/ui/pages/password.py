@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import reflex as rx
 
-from billing_app.state.password import PasswordState
-from billing_app.ui import classes
-from billing_app.ui.components.basics import field, link
-from billing_app.ui.components.brand import mark
+from billing_app.state.pages.password import PasswordState
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import field, link
+from billing_app.ui.kit.brand import mark
 
 
 def password() -> rx.Component:

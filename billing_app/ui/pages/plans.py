@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import reflex as rx
 
-from billing_app.state.plans import ARCHIVE, PLAN, PlansState
-from billing_app.state.rows.plans import PlanItem, VersionItem
-from billing_app.ui import classes
-from billing_app.ui.components.basics import bone, by_phase, icon, link, notice
-from billing_app.ui.components.buttons import button, icon_button, writers_only
-from billing_app.ui.components.charts import Series, chart_frame, curve_chart
-from billing_app.ui.components.dialogs import confirm_dialog, form_dialog
-from billing_app.ui.components.fields import FormOf, text_field
-from billing_app.ui.components.filters import segments
-from billing_app.ui.components.menus import menu, menu_item
-from billing_app.ui.components.tables import page_links
-from billing_app.ui.layout import page
+from billing_app.state.pages.plans import ARCHIVE, PLAN, PlansState
+from billing_app.state.presenters.plans import PlanItem, VersionItem
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import bone, by_phase, icon, link, notice
+from billing_app.ui.kit.buttons import button, icon_button, writers_only
+from billing_app.ui.kit.charts import Series, chart_frame, curve_chart
+from billing_app.ui.kit.dialogs import confirm_dialog, form_dialog
+from billing_app.ui.kit.fields import FormOf, text_field
+from billing_app.ui.kit.filters import segments
+from billing_app.ui.kit.layout import page
+from billing_app.ui.kit.menus import menu, menu_item
+from billing_app.ui.kit.tables import page_links
 
 _COST = [Series("cost", "Cost of a month")]
 _GRID = "grid grid-cols-1 gap-4 lg:grid-cols-2 2xl:grid-cols-3"

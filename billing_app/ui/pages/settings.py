@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import reflex as rx
 
-from billing_app.state.issuer import IssuerState
-from billing_app.state.session import SessionState
-from billing_app.ui import classes
-from billing_app.ui.components.basics import Text, bone, by_phase
-from billing_app.ui.components.dialogs import form_in_place
-from billing_app.ui.components.fields import FormOf, text_area, text_field
-from billing_app.ui.components.filters import segments
-from billing_app.ui.layout import page
+from billing_app.state.kit.session import SessionState
+from billing_app.state.pages.issuer import IssuerState
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import Text, bone, by_phase
+from billing_app.ui.kit.dialogs import form_in_place
+from billing_app.ui.kit.fields import FormOf, text_area, text_field
+from billing_app.ui.kit.filters import segments
+from billing_app.ui.kit.layout import page
 
 ISSUER, ACCOUNT, TOKENS = "Issuer", "Your account", "API tokens"
 _EVERYBODYS = ((ISSUER, "/settings"), (ACCOUNT, "/settings/account"))

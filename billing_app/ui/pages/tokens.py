@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import reflex as rx
 
-from billing_app.state.rows.settings import TokenItem
-from billing_app.state.tokens import MADE, MAY, NEW, REVOKE, TokensState
-from billing_app.ui import classes
-from billing_app.ui.components.basics import by_phase, notice
-from billing_app.ui.components.buttons import admins_only, button
-from billing_app.ui.components.dialogs import confirm_dialog, form_dialog, secret_dialog
-from billing_app.ui.components.fields import FormOf, select_field, text_field
-from billing_app.ui.components.tables import column, page_links, table, table_bones
+from billing_app.state.pages.tokens import MADE, MAY, NEW, REVOKE, TokensState
+from billing_app.state.presenters.settings import TokenItem
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import by_phase, notice
+from billing_app.ui.kit.buttons import admins_only, button
+from billing_app.ui.kit.dialogs import confirm_dialog, form_dialog, secret_dialog
+from billing_app.ui.kit.fields import FormOf, select_field, text_field
+from billing_app.ui.kit.tables import column, page_links, table, table_bones
 from billing_app.ui.pages.settings import TOKENS, settings_page
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import reflex as rx
 
-from billing_app.state.rows.usage import ImportItem, UsageItem
-from billing_app.state.usage import RECORD, UsageState
-from billing_app.ui import classes
-from billing_app.ui.components.basics import by_phase, file_link, icon, late_badge, link, notice
-from billing_app.ui.components.buttons import button, writers_only
-from billing_app.ui.components.customer_field import customer_field
-from billing_app.ui.components.dialogs import form_dialog
-from billing_app.ui.components.fields import FormOf, text_field
-from billing_app.ui.components.filters import filters, search_filter, segments, select_filter, which_one
-from billing_app.ui.components.imports import import_badge
-from billing_app.ui.components.tables import column, number_column, page_links, table, table_bones
-from billing_app.ui.layout import page
+from billing_app.state.pages.usage import RECORD, UsageState
+from billing_app.state.presenters.usage import ImportItem, UsageItem
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import by_phase, file_link, icon, late_badge, link, notice
+from billing_app.ui.kit.buttons import button, writers_only
+from billing_app.ui.kit.customer_field import customer_field
+from billing_app.ui.kit.dialogs import form_dialog
+from billing_app.ui.kit.fields import FormOf, text_field
+from billing_app.ui.kit.filters import filters, search_filter, segments, select_filter, which_one
+from billing_app.ui.kit.imports import import_badge
+from billing_app.ui.kit.layout import page
+from billing_app.ui.kit.tables import column, number_column, page_links, table, table_bones
 
 
 def usage() -> rx.Component:

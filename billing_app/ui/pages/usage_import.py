@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import reflex as rx
 
-from billing_app.state.rows.usage import FileRow
-from billing_app.state.usage_imports import CANCEL, UsageImportState
-from billing_app.ui import classes
-from billing_app.ui.components.basics import Text, by_phase, file_link, icon, link, notice
-from billing_app.ui.components.buttons import button, writers_only
-from billing_app.ui.components.cards import progress
-from billing_app.ui.components.dialogs import confirm_dialog
-from billing_app.ui.components.fields import FormOf
-from billing_app.ui.components.imports import import_badge, row_badge
-from billing_app.ui.components.tables import column, number_column, page_links, table, table_bones
-from billing_app.ui.layout import page
+from billing_app.state.pages.usage_imports import CANCEL, UsageImportState
+from billing_app.state.presenters.usage import FileRow
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import Text, by_phase, file_link, icon, link, notice
+from billing_app.ui.kit.buttons import button, writers_only
+from billing_app.ui.kit.cards import progress
+from billing_app.ui.kit.dialogs import confirm_dialog
+from billing_app.ui.kit.fields import FormOf
+from billing_app.ui.kit.imports import import_badge, row_badge
+from billing_app.ui.kit.layout import page
+from billing_app.ui.kit.tables import column, number_column, page_links, table, table_bones
 
 _SHEET = UsageImportState.sheet
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import reflex as rx
 
-from billing_app.state.rows.usage import ImportItem
-from billing_app.state.usage_imports import UsageImportsState
-from billing_app.ui import classes
-from billing_app.ui.components.basics import by_phase, notice
-from billing_app.ui.components.buttons import writers_only
-from billing_app.ui.components.imports import file_drop, import_badge
-from billing_app.ui.components.tables import column, page_links, row_link, table, table_bones
-from billing_app.ui.layout import page
+from billing_app.state.pages.usage_imports import UsageImportsState
+from billing_app.state.presenters.usage import ImportItem
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import by_phase, notice
+from billing_app.ui.kit.buttons import writers_only
+from billing_app.ui.kit.imports import file_drop, import_badge
+from billing_app.ui.kit.layout import page
+from billing_app.ui.kit.tables import column, page_links, row_link, table, table_bones
 from billing_app.ui.pages.usage import usage_views
 
 

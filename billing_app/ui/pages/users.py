@@ -6,19 +6,19 @@ from typing import Any
 
 import reflex as rx
 
-from billing_app.state.errors import FORBIDDEN
-from billing_app.state.rows.people import PersonItem
-from billing_app.state.session import ROLE_LABELS
-from billing_app.state.users import DISABLE, EDIT, ENABLE, END, INVITE, RESET, SECRET, UsersState
-from billing_app.ui import classes
-from billing_app.ui.components.basics import by_phase, link, notice, user_badge
-from billing_app.ui.components.buttons import admins_only, button
-from billing_app.ui.components.dialogs import confirm_dialog, form_dialog, secret_dialog
-from billing_app.ui.components.fields import FormOf, select_field, text_field
-from billing_app.ui.components.filters import filters, search_filter, select_filter
-from billing_app.ui.components.menus import menu, menu_item, menu_link
-from billing_app.ui.components.tables import column, page_links, sort_column, table, table_bones
-from billing_app.ui.layout import page
+from billing_app.state.kit.errors import FORBIDDEN
+from billing_app.state.kit.session import ROLE_LABELS
+from billing_app.state.pages.users import DISABLE, EDIT, ENABLE, END, INVITE, RESET, SECRET, UsersState
+from billing_app.state.presenters.people import PersonItem
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import by_phase, link, notice, user_badge
+from billing_app.ui.kit.buttons import admins_only, button
+from billing_app.ui.kit.dialogs import confirm_dialog, form_dialog, secret_dialog
+from billing_app.ui.kit.fields import FormOf, select_field, text_field
+from billing_app.ui.kit.filters import filters, search_filter, select_filter
+from billing_app.ui.kit.layout import page
+from billing_app.ui.kit.menus import menu, menu_item, menu_link
+from billing_app.ui.kit.tables import column, page_links, sort_column, table, table_bones
 
 _ROLES = [(str(role), label) for role, label in ROLE_LABELS.items()]
 _ROLES_HELP = "Admin: everything. Billing: customers, plans, usage and invoices. Finance: reads everything, changes nothing."

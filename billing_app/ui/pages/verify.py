@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import reflex as rx
 
-from billing_app.state.rows.verify import Awaiting, Check, Difference
-from billing_app.state.verify import VerifyState
-from billing_app.ui import classes
-from billing_app.ui.components.basics import Text, bone, by_phase, icon, link, notice
-from billing_app.ui.components.buttons import button, writers_only
-from billing_app.ui.components.cards import card, progress
-from billing_app.ui.components.tables import column, page_links, table, table_bones
-from billing_app.ui.layout import page
+from billing_app.state.pages.verify import VerifyState
+from billing_app.state.presenters.verify import Awaiting, Check, Difference
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import Text, bone, by_phase, icon, link, notice
+from billing_app.ui.kit.buttons import button, writers_only
+from billing_app.ui.kit.cards import card, progress
+from billing_app.ui.kit.layout import page
+from billing_app.ui.kit.tables import column, page_links, table, table_bones
 
 _MARK = "flex size-10 shrink-0 items-center justify-center rounded-lg"
 _WRAP = f"{classes.TD} !h-auto !whitespace-normal py-2.5 align-top"

@@ -1,0 +1,1 @@
+"""Conventions of the HTTP API: values, errors, pages, and the OpenAPI document."""

@@ -1,0 +1,1 @@
+"""The command line: `billing`, one module per group of commands."""

@@ -1,0 +1,1 @@
+"""The database: sessions, locks, migrations, privileges, and the embedded PostgreSQL."""

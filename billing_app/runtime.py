@@ -1,0 +1,45 @@
+"""The one object that a process is made of: settings, database, recorder, authentication, background.
+
+The composition root builds it and installs it. Reflex creates states itself and FastAPI calls
+endpoints itself, so both ask for the installed one here; nothing else in the product is global.
+"""
+
+from __future__ import annotations
+
+from billing_app.database.session import Database
+from billing_app.jobs.authentication import Authenticator
+from billing_app.jobs.background import Background
+from billing_app.jobs.recorder import UsageRecorder
+from billing_app.settings import Settings
+
+
+class Runtime:
+    """What one process works with, over one database."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self.settings = settings
+        self.database = database
+        self.authenticator = Authenticator(database, settings)
+        self.recorder = UsageRecorder(database)
+        self.background = Background(database)
+
+
+_installed: Runtime | None = None
+
+
+def install(runtime: Runtime | None) -> None:
+    """Set the runtime that `current` returns in this process; None removes it."""
+    global _installed
+    _installed = runtime
+
+
+def is_installed() -> bool:
+    """Whether this process has a runtime."""
+    return _installed is not None
+
+
+def current() -> Runtime:
+    """Return the process's runtime. Raises RuntimeError before the composition root installed one."""
+    if _installed is None:
+        raise RuntimeError("no runtime is installed in this process")
+    return _installed

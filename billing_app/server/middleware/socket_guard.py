@@ -1,0 +1,60 @@
+"""Who may open the pages' websocket, and under which client token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from typing import Any
+
+from starlette.requests import HTTPConnection
+
+from billing_app.errors import Unauthenticated
+from billing_app.runtime import current
+from billing_app.web import is_own_origin, session_token
+
+SOCKET_PATH = "/_event"
+NOBODY = ""
+TOKENS_MAX = 100_000
+POLICY_VIOLATION = 1008
+
+
+class SocketGuard:
+    """ASGI middleware: refuses a handshake that could reach somebody else's state.
+
+    Reflex gives a state to whoever presents its client token, and the browser picks the token.
+    So a token belongs to the session that first used it (or to nobody signed in), and is refused
+    to every other session, to the same one once it is over, and to a foreign `Origin`. Kept in
+    this process, as the states themselves are.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self._owners: OrderedDict[str, str] = OrderedDict()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass everything on but a handshake that is not allowed."""
+        is_handshake = scope["type"] == "websocket" and scope["path"].startswith(SOCKET_PATH)
+        if is_handshake and not await self._is_allowed(HTTPConnection(scope)):
+            await receive()
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+            return
+        await self.app(scope, receive, send)
+
+    async def _is_allowed(self, connection: HTTPConnection) -> bool:
+        client_token = connection.query_params.get("token", "")
+        if not client_token or not is_own_origin(connection):
+            return False
+        cookie = session_token(connection.headers.get("cookie", ""))
+        owner = await asyncio.to_thread(_session_of, cookie) if cookie else NOBODY
+        known = self._owners.setdefault(client_token, owner)
+        self._owners.move_to_end(client_token)
+        if len(self._owners) > TOKENS_MAX:
+            self._owners.popitem(last=False)
+        return known == owner
+
+
+def _session_of(token: str) -> str:
+    try:
+        return current().authenticator.authenticate(token).session_id
+    except Unauthenticated:
+        return NOBODY

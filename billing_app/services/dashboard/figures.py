@@ -1,0 +1,187 @@
+"""Counting what can't be counted while somebody waits: for sorting lists, and for the dashboard.
+
+Nothing is carried over from the count before: each reads the events, invoices and payments
+themselves, all in the caller's one snapshot. So an event is in the first count that begins after
+its commit, however long before it was recorded.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from psycopg import Cursor
+from psycopg.types.json import Jsonb
+from sqlmodel import Session
+
+from billing_app.database.session import driver_cursor, now
+from billing_app.domain.money import plain
+from billing_app.domain.periods import bounds, period_of, previous_period
+from billing_app.services.payments.queries import STANDING_PAYMENTS
+
+MONTHS_OF_REVENUE = 12
+LARGEST = 10
+
+Row = tuple[Any, ...]
+
+# Each customer's figures and, out of the same pass over the invoices, how many of a period are in
+# which state. The states are those of `domain.invoice.payment_status`; the age counts days past due.
+_INVOICES = f"""
+    WITH paid AS (
+        SELECT customer_id, period_start, sum(amount_minor) AS paid_minor
+          FROM {STANDING_PAYMENTS} standing GROUP BY 1, 2
+    ), owed AS MATERIALIZED (
+        SELECT i.customer_id, i.currency, i.period_start, i.total_minor,
+               i.total_minor - coalesce(p.paid_minor, 0) AS balance_minor,
+               CASE WHEN i.total_minor <= coalesce(p.paid_minor, 0) THEN 'paid'
+                    WHEN i.due_on < %(today)s THEN 'overdue'
+                    WHEN p.paid_minor > 0 THEN 'partially_paid'
+                    ELSE 'unpaid' END AS status,
+               CASE WHEN i.due_on >= %(today)s THEN 0 WHEN %(today)s - i.due_on <= 30 THEN 1
+                    WHEN %(today)s - i.due_on <= 60 THEN 31 WHEN %(today)s - i.due_on <= 90 THEN 61
+                    ELSE 91 END AS days_from
+          FROM invoice i LEFT JOIN paid p USING (customer_id, period_start)
+    ), owing AS (
+        SELECT customer_id, sum(balance_minor) AS outstanding_minor,
+               sum(balance_minor) FILTER (WHERE status = 'overdue') AS overdue_minor,
+               sum(total_minor) FILTER (WHERE period_start >= %(first)s) AS invoiced_minor
+          FROM owed GROUP BY 1
+    ), used AS (
+        SELECT customer_id, sum(quantity) AS usage_quantity FROM usage_event
+         WHERE billing_period >= %(month)s AND occurred_at >= %(start)s AND occurred_at < %(end)s GROUP BY 1
+    ), counted AS (
+        SELECT c.customer_id, %(month)s::date AS month, coalesce(u.usage_quantity, 0) AS usage_quantity,
+               coalesce(o.outstanding_minor, 0) AS outstanding_minor,
+               coalesce(o.overdue_minor, 0) AS overdue_minor, coalesce(o.invoiced_minor, 0) AS invoiced_minor
+          FROM customer c LEFT JOIN used u USING (customer_id) LEFT JOIN owing o USING (customer_id)
+    ), kept AS (
+        -- Compared before: ON CONFLICT would lock, and so write, every row that stays as it is.
+        INSERT INTO customer_figures AS f
+            (customer_id, month, usage_quantity, outstanding_minor, overdue_minor, invoiced_minor)
+        SELECT n.* FROM counted n LEFT JOIN customer_figures f USING (customer_id)
+         WHERE f.customer_id IS NULL
+            OR (f.month, f.usage_quantity, f.outstanding_minor, f.overdue_minor, f.invoiced_minor)
+               IS DISTINCT FROM
+               (n.month, n.usage_quantity, n.outstanding_minor, n.overdue_minor, n.invoiced_minor)
+        ON CONFLICT (customer_id) DO UPDATE
+           SET month = excluded.month, usage_quantity = excluded.usage_quantity,
+               outstanding_minor = excluded.outstanding_minor, overdue_minor = excluded.overdue_minor,
+               invoiced_minor = excluded.invoiced_minor
+    )
+    SELECT period_start, currency, status, days_from, count(*), sum(total_minor), sum(balance_minor)
+      FROM owed GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+"""
+
+_LARGEST = """
+    SELECT currency, key, name, invoiced_minor FROM (
+        SELECT c.currency, c.key, c.name, f.invoiced_minor,
+               row_number() OVER (PARTITION BY c.currency ORDER BY f.invoiced_minor DESC, c.customer_id) AS place
+          FROM customer_figures f JOIN customer c USING (customer_id) WHERE f.invoiced_minor > 0
+    ) ranked WHERE place <= %(largest)s ORDER BY currency, place
+"""
+
+_REVENUE = """
+    SELECT l.period_start, c.currency, l.kind, sum(l.amount_minor)
+      FROM invoice_line l JOIN customer c USING (customer_id)
+     WHERE l.period_start >= %(first)s GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+"""
+
+# Customers by the plan of this month (none: without) and by whether usage is refused.
+_CUSTOMERS = """
+    WITH planned AS (
+        SELECT s.customer_id, s.plan_id FROM subscription s
+         WHERE s.effective_from <= %(month)s AND s.plan_id IS NOT NULL
+           AND NOT EXISTS (SELECT FROM subscription later
+                            WHERE later.customer_id = s.customer_id
+                              AND later.effective_from > s.effective_from
+                              AND later.effective_from <= %(month)s)
+    )
+    SELECT c.currency, s.plan_id IS NOT NULL AS subscribed, x.customer_id IS NOT NULL AS suspended,
+           count(*), coalesce(sum(p.monthly_price_minor), 0)
+      FROM customer c
+      LEFT JOIN planned s USING (customer_id)
+      LEFT JOIN plan p USING (plan_id)
+      LEFT JOIN suspension x ON x.customer_id = c.customer_id AND x.ended_at IS NULL
+     GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+"""
+
+# In the month that it was used in, wherever it is billed; `so_far` stops as long after the month's
+# first moment as it is now after this month's.
+_USAGE = """
+    SELECT (occurred_at AT TIME ZONE 'UTC')::date, sum(quantity), count(*),
+           coalesce(sum(quantity) FILTER (WHERE occurred_at < %(last_start)s + %(elapsed)s), 0)
+      FROM usage_event
+     WHERE billing_period >= %(last_month)s AND occurred_at >= %(last_start)s AND occurred_at < %(end)s
+     GROUP BY 1 ORDER BY 1
+"""
+
+_KEEP = """
+    INSERT INTO dashboard_figures (figures_id, as_of, seconds, document)
+    VALUES (1, %(as_of)s, %(seconds)s, %(document)s)
+    ON CONFLICT (figures_id) DO UPDATE
+       SET as_of = excluded.as_of, seconds = excluded.seconds, document = excluded.document
+"""
+
+
+def count_figures(session: Session, on_progress: Callable[[object], None] = lambda step: None) -> datetime:
+    """Counts everything anew, as of the transaction's moment, which is answered.
+
+    The transaction must be one snapshot (REPEATABLE READ), and nobody else may count meanwhile:
+    for `jobs.figures`, which sees to both and acts for nobody.
+    """
+    began, as_of = time.monotonic(), now(session)
+    values = _parameters(as_of)
+    document: dict[str, Any] = {"month": values["month"].isoformat()}
+    with driver_cursor(session) as db:
+        # The month's groups fit; with the default they go to disk.
+        db.execute("SET LOCAL work_mem = '32MB'")
+        for name, query in (
+            ("invoices", _INVOICES),
+            ("largest", _LARGEST),
+            ("revenue", _REVENUE),
+            ("customers", _CUSTOMERS),
+            ("usage", _USAGE),
+        ):
+            document[name] = _rows(db.execute(query, values))
+            on_progress(name)
+        seconds = time.monotonic() - began
+        db.execute(_KEEP, {"as_of": as_of, "seconds": seconds, "document": Jsonb(document)})
+    return as_of
+
+
+def _parameters(as_of: datetime) -> dict[str, Any]:
+    month = period_of(as_of)
+    start, end = bounds(month)
+    return {
+        "today": as_of.date(),
+        "month": month,
+        "start": start,
+        "end": end,
+        "last_month": previous_period(month),
+        "last_start": bounds(previous_period(month))[0],
+        "elapsed": as_of - start,
+        "first": months_of_revenue(month)[0],
+        "largest": LARGEST,
+    }
+
+
+def months_of_revenue(month: date) -> list[date]:
+    """The twelve months before the given one, the oldest first."""
+    months = [previous_period(month)]
+    while len(months) < MONTHS_OF_REVENUE:
+        months.insert(0, previous_period(months[0]))
+    return months
+
+
+def _rows(found: Cursor[Any]) -> list[list[Any]]:
+    """Rows as they can be kept: exact numbers as strings, days as ISO 8601."""
+    return [[_kept(value) for value in row] for row in found]
+
+
+def _kept(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return plain(value)
+    return value.isoformat() if isinstance(value, date) else value

@@ -1,0 +1,1 @@
+"""Invoices: closing a period, charging it, and reading what was charged."""

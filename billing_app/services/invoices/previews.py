@@ -1,0 +1,58 @@
+"""What the next invoice would say now: the same lines by the same code, and nothing stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlmodel import Session
+
+from billing_app.database.session import driver_cursor, now
+from billing_app.domain.actor import Actor, Permission
+from billing_app.domain.periods import label, period_of
+from billing_app.domain.rating import Line
+from billing_app.errors import Conflict
+from billing_app.services.customers.queries import get_customer_id, get_row
+from billing_app.services.invoices.charges import compute_lines
+from billing_app.services.invoices.invoices import find_invoice_of
+from billing_app.services.shared.permissions import require
+
+
+@dataclass(frozen=True, slots=True)
+class InvoicePreview:
+    """An invoice that does not exist: what it would be `as_of` this moment."""
+
+    customer_key: str
+    period_start: date
+    currency: str
+    lines: tuple[Line, ...]
+    total_minor: int
+    as_of: datetime
+
+
+def preview_invoice(
+    session: Session, actor: Actor, customer: str, period_start: date | None = None
+) -> InvoicePreview:
+    """The lines that the customer's invoice for the period, the current one by default, has so far.
+
+    Months before it need not be invoiced. Raises NotFound (`customer_not_found`) and Conflict
+    (`invoice_exists`, naming it).
+    """
+    require(actor, Permission.READ)
+    period_start = period_start or period_of(now(session))
+    customer_id = get_customer_id(session, customer)
+    if number := find_invoice_of(session, customer_id, period_start):
+        raise Conflict(
+            f"{label(period_start)} is already invoiced: {number}", code="invoice_exists", number=number
+        )
+    row = get_row(session, customer_id)
+    with driver_cursor(session) as db:
+        lines = compute_lines(db, period_start, [customer_id])[customer_id]
+    return InvoicePreview(
+        row.key,
+        period_start,
+        row.currency,
+        lines,
+        sum(line.amount_minor for line in lines),
+        now(session),
+    )

@@ -1,0 +1,1 @@
+"""Plans: named prices in versions whose terms never change."""

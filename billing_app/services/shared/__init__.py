@@ -1,0 +1,1 @@
+"""What every service needs: permissions, validation, ids, pages, and the audit entry."""

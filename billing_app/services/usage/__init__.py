@@ -1,0 +1,1 @@
+"""Usage events: recording each exactly once, and reading them as a log."""

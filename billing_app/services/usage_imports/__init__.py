@@ -1,0 +1,1 @@
+"""Usage files: their upload, their import, and their rejected rows."""

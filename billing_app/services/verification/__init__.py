@@ -1,0 +1,1 @@
+"""Verification: recompute every invoice from its events, and report each discrepancy."""

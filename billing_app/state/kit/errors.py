@@ -1,0 +1,90 @@
+"""The one map from errors to what a person sees on a page."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import reflex as rx
+from reflex.event import EventSpec
+
+from billing_app.database.session import is_unavailable
+from billing_app.domain.periods import parse_period
+from billing_app.errors import BillingError, Conflict, Forbidden, NotFound, Unauthenticated
+from billing_app.state.kit import text
+from billing_app.state.kit.browser import browser
+
+logger = logging.getLogger(__name__)
+
+LOADING, READY, MISSING, FORBIDDEN, FAILED = "loading", "ready", "missing", "forbidden", "failed"
+_MONTH = re.compile(r"(?<![\w.-])(?:19[7-9][0-9]|20[0-9]{2})-(?:0[1-9]|1[0-2])(?![\w-])", re.ASCII)
+_OURS = "Something went wrong here. It has been logged; try again."
+_DATABASE = "The database does not answer. Try again in a moment."
+
+
+class Loads(Protocol):
+    """A state with a loading phase."""
+
+    phase: str
+    problem: str
+
+
+def sentence(error: Exception) -> str:
+    """What to tell a person about an error; nothing internal is ever in it."""
+    if isinstance(error, BillingError):
+        # Services begin in the middle of a sentence, and write months as machines do.
+        detail = months_in_words(error.detail) if isinstance(error, Conflict) else error.detail
+        return detail[:1].upper() + detail[1:]
+    if is_unavailable(error):
+        return _DATABASE
+    logger.error("unexpected error in a page", exc_info=error)
+    return _OURS
+
+
+def months_in_words(said: str) -> str:
+    """`2026-10 is already invoiced` as people write it: October 2026."""
+    return _MONTH.sub(lambda found: text.month(parse_period(found[0])), said)
+
+
+def on_page_error(exception: Exception) -> EventSpec:
+    """Answers whatever a handler let through: to the page that comes first, or a toast that says why."""
+    if isinstance(exception, Unauthenticated):
+        return to_sign_in(exception)
+    if wants_password(exception):
+        return browser("toPassword")
+    toast: EventSpec = rx.toast.error(sentence(exception), close_button=True)
+    return toast
+
+
+def wants_password(error: Exception) -> bool:
+    """Whether nothing goes before a password of their own is chosen."""
+    return isinstance(error, Forbidden) and error.code == "password_change_required"
+
+
+def to_sign_in(error: Unauthenticated) -> EventSpec:
+    """Leave for the sign-in page, with the reason, coming back afterwards."""
+    reason = error.detail if error.code != "not_signed_in" else ""
+    return browser("toSignIn", reason)
+
+
+@asynccontextmanager
+async def loading(state: Loads) -> AsyncIterator[None]:
+    """Ends in READY, or MISSING, FORBIDDEN or FAILED with its reason.
+
+    What leads to another page is not caught here.
+    """
+    try:
+        yield
+        state.phase, state.problem = READY, ""
+    except Unauthenticated:
+        raise
+    except NotFound as error:
+        state.phase, state.problem = MISSING, error.detail
+    except Exception as error:
+        if wants_password(error):
+            raise
+        state.phase = FORBIDDEN if isinstance(error, Forbidden) else FAILED
+        state.problem = sentence(error)

@@ -1,0 +1,69 @@
+"""What the pages write: the words of the documents, and days and moments in the viewer's zone."""
+
+from __future__ import annotations
+
+import functools
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from babel.dates import format_date, format_datetime
+from babel.numbers import get_currency_symbol
+
+from billing_app.documents.words import LOCALE, exact_money, money, month, plan, quantity
+from billing_app.services.invoices.filters import Age
+
+__all__ = [
+    "age",
+    "currency_symbol",
+    "day",
+    "day_of_month",
+    "exact_money",
+    "moment",
+    "moment_utc",
+    "money",
+    "month",
+    "plan",
+    "quantity",
+    "zone_named",
+]
+
+
+def currency_symbol(currency: str) -> str:
+    """`$`, or `KWD` for a currency that has no sign here: for the scales of charts."""
+    return get_currency_symbol(currency, locale=LOCALE)
+
+
+def day(value: date) -> str:
+    """`Oct 31, 2026`."""
+    return format_date(value, "MMM d, y", locale=LOCALE)
+
+
+def day_of_month(value: date) -> str:
+    """`Oct 31`: for the scales of charts, where the year is known."""
+    return format_date(value, "MMM d", locale=LOCALE)
+
+
+def moment(value: datetime, zone: ZoneInfo) -> str:
+    """`Oct 31, 2026, 16:05:09` in the viewer's zone."""
+    return format_datetime(value.astimezone(zone), "MMM d, y, HH:mm:ss", locale=LOCALE)
+
+
+def moment_utc(value: datetime) -> str:
+    """The same moment for the hover: `2026-10-31 14:05:09.123456 UTC`."""
+    return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(sep=' ')} UTC"
+
+
+@functools.lru_cache(maxsize=512)
+def zone_named(name: str) -> ZoneInfo:
+    """The zone of that name; UTC for a name that is none, since it comes from a browser."""
+    try:
+        return ZoneInfo(name.replace("%2F", "/")) if name else ZoneInfo("UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")
+
+
+def age(of: Age) -> str:
+    """`31–60 days overdue`."""
+    if not of.days_from:
+        return "Not due yet"
+    return f"{of.days_from}–{of.days_to} days overdue" if of.days_to else f"{of.days_from}+ days overdue"

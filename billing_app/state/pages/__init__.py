@@ -1,0 +1,1 @@
+"""One state per page: read the address, call services, show rows."""

@@ -1,0 +1,52 @@
+"""Who bills: read by everybody, changed in place by admins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import reflex as rx
+
+from billing_app.services.invoices import issuer
+from billing_app.state.kit.errors import LOADING, loading
+from billing_app.state.kit.forms import Form, started, submitting, typed, typed_number
+from billing_app.state.kit.session import call
+from billing_app.state.presenters.settings import IssuerItem
+
+
+class IssuerState(rx.State):
+    """The issuer as the next invoice will carry it."""
+
+    phase: str = LOADING
+    problem: str = ""
+    issuer: IssuerItem = IssuerItem()
+    form: Form = Form()
+
+    @rx.event
+    async def load(self) -> None:
+        """Show the issuer, and start its form with it."""
+        async with loading(self):
+            row = await call(self, issuer.get_issuer)
+            values = {
+                "name": row.name,
+                "email": row.email,
+                "address": row.address,
+                "payment_instructions": row.payment_instructions,
+            }
+            self.issuer = IssuerItem(**values)
+            started(self, start=values, hidden={"version": row.version})
+
+    @rx.event
+    async def save(self, form: dict[str, Any]) -> Any:
+        """Replace what invoices carry from now on."""
+        async with submitting(self) as sent:
+            await call(
+                self,
+                issuer.update_issuer,
+                name=typed(form, "name"),
+                email=typed(form, "email"),
+                address=typed(form, "address"),
+                payment_instructions=typed(form, "payment_instructions"),
+                version=typed_number(form, "version"),
+            )
+            sent.done("The issuer is saved. Invoices carry it from now on", IssuerState.load)
+        return sent.events

@@ -1,0 +1,109 @@
+"""Money received against the invoice that is shown: recorded, and undone when it was a mistake."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import reflex as rx
+
+from billing_app.database.session import now
+from billing_app.domain.money import major_text, parse_amount_minor
+from billing_app.errors import Conflict, Invalid
+from billing_app.services.invoices import invoices
+from billing_app.services.payments import payments
+from billing_app.services.payments.payments import Recorded
+from billing_app.state.kit import address, text
+from billing_app.state.kit.forms import Form, new_key, opened, submitting, typed, typed_day, typed_number
+from billing_app.state.kit.session import call
+from billing_app.state.pages.invoice import InvoiceState
+
+RECORD, REVERSE = "record-payment", "reverse-payment"
+
+
+class PaymentsState(rx.State):
+    """The dialogs for a payment and for its reversal."""
+
+    form: Form = Form()
+    explanation: str = ""
+
+    @rx.event
+    async def open_record(self) -> Any:
+        """Open the dialog with what is owed now: sent twice it is one payment, and of two none is blind."""
+        invoice, today = await call(self, _read, address.segment(self, 1))
+        owed = major_text(invoice.balance_minor, invoice.currency)
+        left = text.money(invoice.balance_minor, invoice.currency)
+        self.explanation = f"{left} of {invoice.number} is not paid yet."
+        return opened(
+            self,
+            RECORD,
+            "Record a payment",
+            start={"amount": owed, "received_on": today.isoformat(), "method": "", "reference": ""},
+            hidden={"number": invoice.number, "version": owed, "idempotency_key": new_key()},
+        )
+
+    @rx.event
+    async def record(self, form: dict[str, Any]) -> Any:
+        """Record the money, unless another payment came in since the dialog was opened."""
+        async with submitting(self) as sent:
+            recorded = await call(
+                self,
+                _record,
+                typed(form, "number"),
+                amount=typed(form, "amount").strip(),
+                received_on=typed_day(form, "received_on"),
+                method=typed(form, "method"),
+                reference=typed(form, "reference"),
+                idempotency_key=typed(form, "idempotency_key"),
+                balance=typed(form, "version"),
+            )
+            paid = recorded.payment
+            amount = text.money(paid.amount_minor, paid.currency)
+            sent.done(f"{amount} is recorded for {paid.invoice_number}", InvoiceState.load)
+        return sent.events
+
+    @rx.event
+    async def open_reverse(self, payment_id: int) -> Any:
+        """Ask why a payment is to be undone."""
+        return opened(
+            self,
+            REVERSE,
+            "Reverse this payment?",
+            start={"reason": ""},
+            hidden={"number": address.segment(self, 1), "payment_id": payment_id},
+        )
+
+    @rx.event
+    async def reverse(self, form: dict[str, Any]) -> Any:
+        """Undo a payment as a whole; the invoice's status follows."""
+        async with submitting(self) as sent:
+            undone = await call(
+                self,
+                payments.reverse_payment,
+                typed(form, "number"),
+                typed_number(form, "payment_id"),
+                reason=typed(form, "reason"),
+            )
+            amount = text.money(undone.amount_minor, undone.currency)
+            sent.done(f"The payment of {amount} is reversed", InvoiceState.load)
+        return sent.events
+
+
+def _record(session: Any, actor: Any, /, number: str, **told: Any) -> Recorded:
+    """As the service, refused in the words of people: amounts as they are written on the page."""
+    try:
+        return payments.record_payment(session, actor, number, **told)
+    except Conflict as error:
+        owed, currency = error.facts.get("balance", ""), error.facts.get("currency", "")
+        left = text.money(parse_amount_minor(owed, currency), currency) if owed else ""
+        if error.code == "stale":
+            error.facts["explanation"] = (
+                f"Somebody else recorded or reversed a payment meanwhile: {left} is not paid now. What is"
+                " typed here is recorded beside it when you send it again."
+            )
+        elif error.code == "overpayment" and parse_amount_minor(owed, currency):
+            raise Invalid("amount", f"is more than the {left} that is not paid yet") from error
+        raise
+
+
+def _read(session: Any, actor: Any, number: str) -> Any:
+    return invoices.get_invoice(session, actor, number), now(session).date()

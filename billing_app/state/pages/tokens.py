@@ -1,0 +1,109 @@
+"""The credentials of machines."""
+
+from __future__ import annotations
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import reflex as rx
+
+from billing_app.domain.actor import Scope
+from billing_app.services.audit.names import Named, names_of
+from billing_app.services.identity import api_tokens
+from billing_app.services.identity.api_tokens import TokenRow
+from billing_app.state.kit import text
+from billing_app.state.kit.browser import browser
+from billing_app.state.kit.errors import LOADING, loading
+from billing_app.state.kit.forms import Form, opened, submitting, typed
+from billing_app.state.kit.lists import Listing, Pages, asked
+from billing_app.state.kit.session import call, viewer_zone
+from billing_app.state.presenters.settings import TokenItem
+
+ROWS = 25
+PATH = "/settings/tokens"
+NEW, MADE, REVOKE = "new-token", "token-made", "revoke-token"
+MAY = {
+    Scope.USAGE_WRITE.value: "Records usage",
+    Scope.READ.value: "Reads everything",
+    f"{Scope.USAGE_WRITE} {Scope.READ}": "Records usage, reads everything",
+}
+_WORDS = {Scope.USAGE_WRITE: "records usage", Scope.READ: "reads everything"}
+
+
+class TokensState(rx.State):
+    """A page of API tokens, the newest first."""
+
+    phase: str = LOADING
+    problem: str = ""
+    rows: rx.Field[list[TokenItem]] = rx.field(default_factory=list)
+    pages: Pages = Pages()
+    form: Form = Form()
+    made: str = ""
+
+    @rx.event
+    async def load(self) -> None:
+        """Show the page that the address names."""
+        listing = asked(self, PATH)
+        async with loading(self):
+            page, names = await call(self, _read, listing)
+            zone = viewer_zone(self)
+            self.rows = [_row(token, names, zone) for token in page.items]
+            self.pages = listing.pages(page.next_cursor)
+
+    @rx.event
+    async def open_new(self) -> Any:
+        """Open the dialog for a new token."""
+        start = {"name": "", "scopes": Scope.USAGE_WRITE.value}
+        return opened(self, NEW, "New API token", start=start)
+
+    @rx.event
+    async def create(self, form: dict[str, Any]) -> Any:
+        """Make a token; it goes to the screen and is kept nowhere."""
+        async with submitting(self) as sent:
+            made = await call(
+                self,
+                api_tokens.create_token,
+                name=typed(form, "name"),
+                scopes=typed(form, "scopes").split(),
+            )
+            self.made = made.row.name
+            shown = browser("showSecret", MADE, made.token)
+            sent.done(f"The token “{made.row.name}” is made", shown, TokensState.load)
+        return sent.events
+
+    @rx.event
+    async def open_revoke(self, token_id: str) -> Any:
+        """Ask before a token is revoked."""
+        token = await call(self, api_tokens.get_token, token_id)
+        return opened(self, REVOKE, f"Revoke “{token.name}”?", hidden={"token": token.public_id})
+
+    @rx.event
+    async def revoke(self, form: dict[str, Any]) -> Any:
+        """End a token at once."""
+        async with submitting(self) as sent:
+            await call(self, api_tokens.revoke_token, typed(form, "token"))
+            sent.done("The token is revoked", TokensState.load)
+        return sent.events
+
+
+def _read(session: Any, actor: Any, listing: Listing) -> Any:
+    page = api_tokens.list_tokens(session, actor, limit=ROWS, cursor=listing.cursor)
+    return page, names_of(session, actor, [token.created_by or "" for token in page.items])
+
+
+def _row(token: TokenRow, names: dict[str, Named], zone: ZoneInfo) -> TokenItem:
+    used, revoked = token.last_used_at, token.revoked_at
+    made_by = names.get(token.created_by or "")
+    may = ", ".join(_WORDS[scope] for scope in Scope if scope in token.scopes)
+    return TokenItem(
+        token_id=token.public_id,
+        name=token.name,
+        may=may[:1].upper() + may[1:],
+        made_by=made_by.name if made_by else "System",
+        made=text.day(token.created_at.astimezone(zone).date()),
+        made_utc=text.moment_utc(token.created_at),
+        used=text.moment(used, zone) if used else "Never",
+        used_utc=text.moment_utc(used) if used else "",
+        is_revoked=revoked is not None,
+        revoked=text.moment_utc(revoked) if revoked else "",
+    )

@@ -1,0 +1,172 @@
+"""The smallest parts: links, buttons, badges, bones, and the empty, missing and failed states."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import reflex as rx
+from reflex_components_core.react_router import link as router_link
+
+from billing_app.ui.kit import classes
+
+Text = str | rx.Var[str]
+Flag = bool | rx.Var[bool]
+
+
+def link(text: Any, href: Text, class_name: str = classes.LINK, **props: Any) -> rx.Component:
+    """A link within the pages, without loading them again."""
+    return router_link(text, to=href, class_name=class_name, **props)
+
+
+def file_link(
+    label: Text | rx.Component,
+    href: Text,
+    class_name: str = classes.BUTTON,
+    icon_name: str = "download",
+    **props: Any,
+) -> rx.Component:
+    """A file to be saved. The browser fetches it: the router, which `rx.el.a` is too, would look for a page."""
+    return link(
+        rx.fragment(icon(icon_name), label),
+        href,
+        class_name,
+        reload_document=True,
+        custom_attrs={"download": ""},
+        **props,
+    )
+
+
+def icon(name: str, size: int = 16, class_name: str = "shrink-0") -> rx.Component:
+    """A lucide icon; decoration only, so hidden from screen readers."""
+    return rx.icon(name, size=size, class_name=class_name, custom_attrs={"aria-hidden": "true"})
+
+
+def action_button(
+    label: str, action: str, icon_name: str, *, icon_only_when_narrow: bool = False
+) -> rx.Component:
+    """A button of assets/app.js, working without the websocket."""
+    return rx.el.button(
+        icon(icon_name),
+        rx.el.span(label, class_name="max-sm:sr-only") if icon_only_when_narrow else label,
+        type="button",
+        class_name=classes.BUTTON,
+        custom_attrs={"data-action": action},
+    )
+
+
+def field(
+    label: str, element_id: str, name: str, kind: str, autocomplete: str, *, autofocus: bool = False
+) -> rx.Component:
+    """A labelled, required input of a form."""
+    return rx.el.div(
+        rx.el.label(label, html_for=element_id, class_name=classes.LABEL),
+        rx.el.input(
+            id=element_id,
+            name=name,
+            type=kind,
+            auto_complete=autocomplete,
+            auto_focus=autofocus,
+            required=True,
+            class_name=classes.INPUT,
+        ),
+        class_name="flex flex-col gap-1.5",
+    )
+
+
+def _dotted(word: str, class_name: str, dot: str = "size-1.5 rounded-full bg-current") -> rx.Component:
+    return rx.el.span(rx.el.span(class_name=dot, aria_hidden=True), word, class_name=class_name)
+
+
+def payment_badge(status: rx.Var[str]) -> rx.Component:
+    """The payment status of an invoice, as a word with its colour."""
+    return rx.match(
+        status,
+        ("paid", _dotted("Paid", classes.BADGE_GOOD)),
+        ("partially_paid", _dotted("Partly paid", classes.BADGE_WARN)),
+        ("overdue", _dotted("Overdue", classes.BADGE_BAD)),
+        _dotted("Unpaid", classes.BADGE_QUIET),
+    )
+
+
+def customer_badge(status: rx.Var[str]) -> rx.Component:
+    """Whether a customer is active or suspended."""
+    return rx.match(
+        status,
+        ("suspended", _dotted("Suspended", classes.BADGE_HOLD)),
+        _dotted("Active", classes.BADGE_PLAIN, "size-1.5 rounded-full bg-good"),
+    )
+
+
+def user_badge(status: rx.Var[str]) -> rx.Component:
+    """Whether somebody may sign in, or has yet to choose a password."""
+    return rx.match(
+        status,
+        ("disabled", _dotted("Disabled", classes.BADGE_HOLD)),
+        ("invited", _dotted("One-time password", classes.BADGE_WARN)),
+        _dotted("Active", classes.BADGE_PLAIN, "size-1.5 rounded-full bg-good"),
+    )
+
+
+def late_badge(word: str = "Late usage") -> rx.Component:
+    """Marks usage that arrived after its month was closed."""
+    return _dotted(word, classes.BADGE_LATE)
+
+
+def bone(class_name: str) -> rx.Component:
+    """A grey stand-in for text that is on its way."""
+    return rx.el.div(class_name=f"{classes.BONE} {class_name}")
+
+
+def notice(icon_name: str, title: Text, explanation: Any, *actions: rx.Component) -> rx.Component:
+    """A state in place of content: empty, missing or failed; says what to do next."""
+    return rx.el.div(
+        rx.el.div(
+            icon(icon_name, 20),
+            class_name="flex size-10 items-center justify-center rounded-lg border border-line text-faint",
+        ),
+        rx.el.h2(title, class_name="mt-4 text-sm font-semibold text-ink"),
+        rx.el.p(explanation, class_name="mt-1 max-w-sm text-pretty text-sm text-soft"),
+        rx.el.div(*actions, class_name="mt-4 flex gap-2") if actions else rx.fragment(),
+        class_name="flex flex-col items-center px-6 py-16 text-center",
+    )
+
+
+def failed(problem: rx.Var[str]) -> rx.Component:
+    """A load that failed, and a way to try again."""
+    return rx.el.div(
+        notice(
+            "cloud-off",
+            "This could not be loaded",
+            problem,
+            action_button("Try again", "reload", "rotate-cw"),
+        ),
+        class_name=classes.PANEL,
+        role="alert",
+    )
+
+
+def forbidden(problem: Text) -> rx.Component:
+    """A page that is not for the role of who looks at it."""
+    return rx.el.div(
+        notice("lock", "Not for your role", rx.fragment(problem, ". An admin of your team may.")),
+        class_name=classes.PANEL,
+    )
+
+
+def by_phase(
+    phase: rx.Var[str], problem: rx.Var[str], *, loading: rx.Component, missing: rx.Component,
+    ready: rx.Component,
+) -> rx.Component:  # fmt: skip
+    """One of the states of whatever is loaded."""
+    return rx.match(
+        phase,
+        ("ready", ready),
+        ("missing", missing),
+        ("forbidden", forbidden(problem)),
+        ("failed", failed(problem)),
+        rx.el.div(
+            rx.el.span("Loading", class_name=classes.SCREEN_READER),
+            loading,
+            custom_attrs={"aria-busy": "true"},
+        ),
+    )

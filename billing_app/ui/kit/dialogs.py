@@ -1,0 +1,161 @@
+"""Dialogs: native ones, so that focus stays inside, Escape closes and the opener gets focus back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import reflex as rx
+
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import Text, icon, link
+from billing_app.ui.kit.buttons import button, copy_button, icon_button, submit_button
+from billing_app.ui.kit.fields import FormOf
+
+
+def form_dialog(
+    at: FormOf,
+    on_submit: Any,
+    *content: rx.Component,
+    submit: Text = "Save",
+    explanation: Text | rx.Component = "",
+    danger: bool = False,
+) -> rx.Component:
+    """A form of one column. Its handler opens it (`state.forms.opened`) and answers its submit.
+
+    A server that was started again knows nothing of one that is open: it says so.
+    """
+    form, title_id = at.form, f"{at.name}-title"
+    is_known = form.opened > 0
+    return rx.el.dialog(
+        rx.el.form(
+            rx.el.div(
+                rx.el.h2(
+                    rx.cond(is_known, form.title, "Please begin again"),
+                    class_name="min-w-0 text-base font-semibold leading-6",
+                    custom_attrs={"id": title_id},
+                ),
+                icon_button("Close", "x", custom_attrs={"data-action": "close-dialog"}),
+                class_name="flex items-start justify-between gap-3 pl-5 pr-3.5 pt-4",
+            ),
+            rx.cond(
+                is_known,
+                rx.el.div(
+                    rx.el.p(explanation, class_name="text-pretty text-sm text-soft empty:hidden"),
+                    *content,
+                    # Other fields at each opening, so that none keeps what was typed the last time.
+                    key=form.opened.to_string(),
+                    class_name="flex flex-col gap-4 px-5 pb-5 pt-3",
+                ),
+                rx.el.p(
+                    "The server was started again while this was open. Nothing of it was saved.",
+                    class_name="px-5 pb-5 pt-3 text-pretty text-sm text-soft",
+                ),
+            ),
+            _problem(form),
+            _hidden(form),
+            rx.el.div(
+                button("Cancel", custom_attrs={"data-action": "close-dialog", "data-cancel": ""}),
+                rx.cond(is_known, submit_button(submit, look="danger" if danger else "primary")),
+                class_name="sticky bottom-0 flex justify-end gap-2 border-t border-line bg-sunken px-5 py-3",
+            ),
+            on_submit=on_submit,
+            custom_attrs={"data-form": "", "noValidate": True},
+        ),
+        class_name=classes.DIALOG,
+        custom_attrs={"id": at.name, "aria-labelledby": title_id},
+    )
+
+
+def confirm_dialog(
+    at: FormOf,
+    on_submit: Any,
+    explanation: Text | rx.Component,
+    *content: rx.Component,
+    submit: Text,
+    danger: bool = True,
+) -> rx.Component:
+    """Asks before something that can't be undone; its button says what it does."""
+    return form_dialog(at, on_submit, *content, submit=submit, explanation=explanation, danger=danger)
+
+
+def form_in_place(at: FormOf, on_submit: Any, *content: rx.Component, submit: Text = "Save") -> rx.Component:
+    """A form that is part of its page: `load` starts it (`state.forms.started`), a handler answers it."""
+    form = at.form
+    return rx.el.form(
+        rx.el.div(*content, key=form.opened.to_string(), class_name="flex flex-col gap-4 px-5 py-5"),
+        _problem(form),
+        _hidden(form),
+        rx.el.div(
+            submit_button(submit), class_name="flex justify-end border-t border-line bg-sunken px-5 py-3"
+        ),
+        on_submit=on_submit,
+        class_name=f"{classes.PANEL} overflow-hidden",
+        custom_attrs={"data-form": "", "noValidate": True},
+    )
+
+
+def secret_dialog(
+    name: str, title: Text | rx.Component, label: Text, explanation: Text | rx.Component
+) -> rx.Component:
+    """Shows what can be seen this once: `browser("showSecret", name, secret)` opens it.
+
+    The secret goes from the handler to the screen: it is in no state, and gone when this is closed.
+    """
+    title_id = f"{name}-title"
+    return rx.el.dialog(
+        rx.el.div(
+            rx.el.h2(title, class_name="text-base font-semibold leading-6", custom_attrs={"id": title_id}),
+            rx.el.p(explanation, class_name="mt-3 text-pretty text-sm text-soft"),
+            rx.el.div(label, class_name=f"mt-4 {classes.LABEL}"),
+            rx.el.div(
+                rx.el.code(
+                    class_name="min-w-0 flex-1 select-all break-all font-mono text-[13px] leading-5 text-ink",
+                    custom_attrs={"data-secret": ""},
+                ),
+                copy_button(),
+                class_name="mt-1.5 flex items-center gap-3 rounded-md border border-line bg-sunken p-2 pl-3",
+            ),
+            rx.el.p(
+                icon("triangle-alert", 16, "mt-0.5 shrink-0"),
+                "It is shown this once. When this is closed nobody can see it again, only make another.",
+                class_name="mt-4 flex gap-2 rounded-md bg-warn-soft px-3 py-2 text-sm text-warn",
+            ),
+            class_name="px-5 pb-5 pt-4",
+        ),
+        rx.el.div(
+            button("Done", look="primary", custom_attrs={"data-action": "close-dialog"}),
+            class_name="flex justify-end border-t border-line bg-sunken px-5 py-3",
+        ),
+        class_name=classes.DIALOG,
+        custom_attrs={"id": name, "aria-labelledby": title_id},
+    )
+
+
+def _hidden(form: rx.Var[Any]) -> rx.Component:
+    return rx.foreach(form.hidden, lambda pair: rx.el.input(type="hidden", name=pair[0], value=pair[1]))
+
+
+def _problem(form: rx.Var[Any]) -> rx.Component:
+    """What a refusal says of the whole form, with the way to what is in the way."""
+    return rx.el.div(
+        rx.cond(
+            form.problem != "",
+            rx.el.div(
+                icon("circle-alert", 16, "mt-0.5 shrink-0"),
+                rx.el.div(
+                    form.problem,
+                    rx.cond(
+                        form.problem_href != "",
+                        link(
+                            form.problem_link,
+                            form.problem_href,
+                            "block font-medium underline underline-offset-4",
+                        ),
+                    ),
+                    class_name="min-w-0 [overflow-wrap:anywhere]",
+                ),
+                class_name="mx-5 mb-5 flex gap-2 rounded-md bg-bad-soft px-3 py-2 text-sm text-bad",
+            ),
+        ),
+        role="alert",
+    )

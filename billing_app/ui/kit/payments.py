@@ -1,0 +1,150 @@
+"""The payments of an invoice: received, recorded by whom, undone and why; and the dialogs for both."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from billing_app.state.pages.invoice import InvoiceState
+from billing_app.state.pages.payments import RECORD, REVERSE, PaymentsState
+from billing_app.state.presenters.invoices import PaymentItem
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import notice
+from billing_app.ui.kit.buttons import button, writers_only
+from billing_app.ui.kit.dialogs import confirm_dialog, form_dialog
+from billing_app.ui.kit.fields import FormOf, suggest_field, text_field
+from billing_app.ui.kit.tables import column, number_column, page_links, table
+
+_METHODS = [(each, each) for each in ("Bank transfer", "Card", "Direct debit", "Cheque", "Cash")]
+
+
+def record_button() -> rx.Component:
+    """Offered while something is owed, to who may record it."""
+    return rx.cond(
+        InvoiceState.invoice.status != "paid",
+        writers_only(button("Record payment", "plus", look="primary", on_click=PaymentsState.open_record)),
+    )
+
+
+def payments() -> rx.Component:
+    """What was received, the last recorded last, and reversals beside what they undo."""
+    return rx.el.section(
+        rx.el.h2("Payments", class_name="mb-3 text-sm font-semibold"),
+        rx.cond(
+            InvoiceState.payments.length() > 0,
+            rx.fragment(
+                table(
+                    "Payments",
+                    [
+                        column("Received on"),
+                        column("Method", wide_only=True),
+                        column("Recorded", wide_only=True),
+                        number_column("Amount"),
+                        column(""),
+                    ],
+                    rx.foreach(InvoiceState.payments, _row),
+                ),
+                page_links(InvoiceState.payment_pages),
+            ),
+            rx.el.div(
+                rx.match(
+                    InvoiceState.invoice.status,
+                    ("paid", notice("circle-check", "Nothing to pay", "This invoice comes to nothing.")),
+                    notice(
+                        "banknote",
+                        "No payments yet",
+                        f"{InvoiceState.invoice.balance} is to be paid until {InvoiceState.invoice.due}.",
+                    ),
+                ),
+                class_name=f"{classes.PANEL} [&>div]:py-8",
+            ),
+        ),
+        class_name="mt-8 print:hidden",
+        aria_label="Payments",
+    )
+
+
+def _row(payment: rx.Var[PaymentItem]) -> rx.Component:
+    undone = payment.reversed_because != ""
+    return rx.el.tr(
+        rx.el.td(
+            rx.el.div(payment.received, class_name="whitespace-nowrap tabular-nums"),
+            rx.el.div(payment.method, class_name=f"{classes.NARROW_CAPTION} max-w-40"),
+            rx.cond(
+                undone,
+                rx.el.div(
+                    "Reversed ",
+                    rx.el.span(payment.reversed, title=payment.reversed_utc),
+                    f" by {payment.reversed_by}: {payment.reversed_because}",
+                    class_name="text-xs font-normal leading-4 text-bad [overflow-wrap:anywhere]",
+                ),
+            ),
+            class_name=f"{classes.TD_MAIN} py-2",
+        ),
+        rx.el.td(
+            rx.el.div(payment.method, class_name="max-w-40 truncate"),
+            rx.el.div(payment.reference, class_name="max-w-40 truncate text-xs leading-4 text-faint"),
+            class_name=f"{classes.TD} {classes.WIDE_ONLY}",
+        ),
+        rx.el.td(
+            rx.el.span(payment.recorded, title=payment.recorded_utc, class_name="tabular-nums"),
+            rx.el.div(
+                f"by {payment.recorded_by}", class_name="max-w-40 truncate text-xs leading-4 text-faint"
+            ),
+            class_name=f"{classes.TD} {classes.WIDE_ONLY}",
+        ),
+        rx.el.td(
+            rx.cond(undone, rx.el.s(payment.amount, class_name="font-normal text-faint"), payment.amount),
+            class_name=classes.TD_AMOUNT,
+        ),
+        rx.el.td(
+            rx.cond(
+                undone,
+                rx.el.span("Reversed", class_name=classes.BADGE_BAD),
+                writers_only(
+                    button(
+                        "Reverse",
+                        look="quiet",
+                        on_click=PaymentsState.open_reverse(payment.payment_id),
+                        aria_label=f"Reverse the payment of {payment.amount}",
+                    )
+                ),
+            ),
+            class_name=f"{classes.TD} text-right",
+        ),
+        class_name=classes.TR,
+    )
+
+
+def payment_dialogs() -> rx.Component:
+    """Money that came in; and why it did not."""
+    at, undone = FormOf(RECORD, PaymentsState.form), FormOf(REVERSE, PaymentsState.form)
+    return rx.fragment(
+        form_dialog(
+            at,
+            PaymentsState.record,
+            rx.el.div(
+                text_field(
+                    at,
+                    "amount",
+                    f"Amount in {InvoiceState.invoice.currency}",
+                    input_mode="decimal",
+                    max_length=60,
+                ),
+                text_field(at, "received_on", "Received on", kind="date"),
+                class_name="grid grid-cols-1 gap-4 sm:grid-cols-2 sm:gap-3",
+            ),
+            suggest_field(at, "method", "Method", _METHODS, max_length=200),
+            text_field(at, "reference", "Reference", help_text="As on the bank statement", max_length=200),
+            submit="Record payment",
+            explanation=PaymentsState.explanation,
+        ),
+        confirm_dialog(
+            undone,
+            PaymentsState.reverse,
+            "It stays on record, no longer counts, and the invoice is owed again. A reversal can’t be taken back.",
+            text_field(
+                undone, "reason", "Reason", placeholder="Booked on the wrong invoice", max_length=1000
+            ),
+            submit="Reverse payment",
+        ),
+    )

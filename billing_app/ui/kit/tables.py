@@ -1,0 +1,117 @@
+"""Tables: a frame that scrolls inside itself, rows that are links, and the way to the next page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import reflex as rx
+
+from billing_app.state.kit.lists import Pages, Sorting
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import bone, icon, link
+
+
+def table(label: str, head: list[rx.Component], body: Any, *, tall: bool = False) -> rx.Component:
+    """A table in its frame. `label` is what a screen reader calls it.
+
+    A `tall` one scrolls inside itself under its head; on a narrow screen columns that are
+    `wide_only` are left to a caption in the first one.
+    """
+    return rx.el.div(
+        rx.el.table(
+            rx.el.thead(rx.el.tr(*head)),
+            rx.el.tbody(body),
+            class_name=classes.TABLE,
+            aria_label=label,
+        ),
+        class_name=classes.TABLE_FRAME_TALL if tall else classes.TABLE_FRAME,
+        tab_index=0 if tall else None,
+    )
+
+
+def column(title: str, *, wide_only: bool = False) -> rx.Component:
+    """The head of a column of words."""
+    return rx.el.th(
+        title, scope="col", class_name=f"{classes.TH} {classes.WIDE_ONLY}" if wide_only else classes.TH
+    )
+
+
+def number_column(title: str, *, wide_only: bool = False) -> rx.Component:
+    """The head of a column of numbers, which stand at the right."""
+    return rx.el.th(
+        title,
+        scope="col",
+        class_name=f"{classes.TH_NUMBER} {classes.WIDE_ONLY}" if wide_only else classes.TH_NUMBER,
+    )
+
+
+def sort_column(
+    title: str, sorting: rx.Var[Sorting], *, number: bool = False, wide_only: bool = False
+) -> rx.Component:
+    """The head of a column that the list can be sorted by: a link, as the order is in the address."""
+    look = classes.TH_NUMBER if number else classes.TH
+    return rx.el.th(
+        link(
+            rx.fragment(
+                title,
+                rx.match(
+                    sorting.direction,
+                    ("ascending", icon("arrow-up", 12)),
+                    ("descending", icon("arrow-down", 12)),
+                    icon("arrow-up", 12, "shrink-0 opacity-0 group-hover:opacity-50"),
+                ),
+            ),
+            sorting.href,
+            "group inline-flex items-center gap-1 rounded hover:text-ink"
+            + (" flex-row-reverse" if number else ""),
+        ),
+        scope="col",
+        class_name=f"{look} {classes.WIDE_ONLY}" if wide_only else look,
+        custom_attrs={"aria-sort": sorting.direction},
+    )
+
+
+def row_link(text: rx.Var[str], href: rx.Var[str]) -> rx.Component:
+    """The link of a row: the whole row is its target."""
+    return link(text, href, classes.ROW_LINK)
+
+
+def table_bones(rows: int = 8) -> rx.Component:
+    """A table that is on its way."""
+    line = rx.el.div(
+        bone("h-3.5 w-40"),
+        bone("ml-auto h-3.5 w-20"),
+        bone("hidden h-3.5 w-24 md:block"),
+        class_name="flex h-10 items-center gap-8 border-b border-line px-3 last:border-b-0",
+    )
+    return rx.el.div(
+        rx.el.div(class_name="h-9 border-b border-line bg-sunken"),
+        *[line for _ in range(rows)],
+        class_name=f"{classes.PANEL} overflow-hidden",
+    )
+
+
+def page_links(pages: rx.Var[Pages]) -> rx.Component:
+    """The links to the pages before and after a list's page."""
+    return pagination(pages.previous_href, pages.next_href)
+
+
+def pagination(previous_href: rx.Var[str], next_href: rx.Var[str]) -> rx.Component:
+    """Links to the pages before and after; nothing when there is one page only."""
+    return rx.cond(
+        (previous_href != "") | (next_href != ""),
+        rx.el.nav(
+            _step(rx.fragment(icon("chevron-left"), "Previous"), previous_href),
+            _step(rx.fragment("Next", icon("chevron-right")), next_href),
+            aria_label="Pages",
+            class_name="mt-3 flex justify-end gap-2",
+        ),
+    )
+
+
+def _step(content: rx.Component, href: rx.Var[str]) -> rx.Component:
+    return rx.cond(
+        href != "",
+        link(content, href, classes.BUTTON),
+        rx.el.span(content, class_name=f"{classes.BUTTON} opacity-50", aria_disabled=True),
+    )
