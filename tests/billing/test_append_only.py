@@ -92,7 +92,7 @@ def test_a_second_invoice_for_a_month_and_one_for_an_open_month(
 ) -> None:
     with pytest.raises(errors.UniqueViolation):
         owner.execute(INVOICE.format(months=0))
-    with pytest.raises(errors.RestrictViolation, match="needs its period closed"):
+    with pytest.raises(errors.RestrictViolation, match="for a closed period"):
         owner.execute(INVOICE.format(months=1))
 
 
