@@ -1,83 +1,107 @@
 """The one tree of errors that callers are meant to see.
 
-Each carries a stable `code`, an HTTP `status` and a `detail` in the domain's words. What is not
-in this tree is a bug: the edges log it and answer with a generic sentence.
+Each carries a stable `code`, an HTTP `status`, and the facts that a sentence about it needs; the
+sentences are in `billing_app.wording`. What is not in this tree is a bug: the edges log it and
+answer with a generic sentence.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import dataclasses
+from collections.abc import Sequence
+
+from billing_app.domain.rules import BrokenRule
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class FieldError:
-    """One wrong field of a request: its name and the rule it breaks."""
+    """One wrong field of a request, the rule that it breaks, and the rule's facts."""
 
     field: str
-    message: str
+    rule: str
+    facts: dict[str, object] = dataclasses.field(default_factory=dict)
 
 
 class BillingError(Exception):
-    """Base of all refusals. `facts` holds what a caller may need to go on (ids, newer values)."""
+    """Base of all refusals.
+
+    `facts` is what a caller may need to continue (ids, newer values): strings, numbers, an
+    `Amount`, or a date, which is always a period's first day.
+    """
 
     status = 400
     code = "error"
 
-    def __init__(self, detail: str, *, code: str | None = None, **facts: Any) -> None:
-        super().__init__(detail)
-        self.detail = detail
+    def __init__(
+        self,
+        code: str | None = None,
+        /,
+        *,
+        errors: Sequence[FieldError] = (),
+        retry_after_seconds: int | None = None,
+        **facts: object,
+    ) -> None:
+        super().__init__(code or type(self).code)
         self.code = code or type(self).code
         self.facts = facts
-        self.errors: tuple[FieldError, ...] = ()
-        self.retry_after_seconds: int | None = None
+        self.errors = tuple(errors)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Unauthenticated(BillingError):
-    """Nobody is signed in, or the proof of it is no longer good."""
+    """The caller is not signed in, or its session or token is no longer valid."""
 
     status = 401
     code = "invalid_token"
 
 
 class Forbidden(BillingError):
-    """The actor is known and may not do this."""
+    """The caller is known and lacks the permission."""
 
     status = 403
     code = "forbidden"
 
 
 class NotFound(BillingError):
-    """What was named does not exist."""
+    """What the request names does not exist."""
 
     status = 404
     code = "not_found"
 
 
 class Conflict(BillingError):
-    """The request is well formed and at odds with what is already there."""
+    """The request is well formed and contradicts what is already recorded."""
 
     status = 409
     code = "conflict"
 
 
 class Invalid(BillingError):
-    """A value breaks a rule; `errors` names each field and its rule."""
+    """A value breaks a rule. `errors` names the field, the rule and the rule's facts."""
 
     status = 422
     code = "invalid"
 
-    def __init__(self, field: str, message: str, *, code: str | None = None, **facts: Any) -> None:
-        super().__init__(f"{field}: {message}", code=code, **facts)
-        self.errors = (FieldError(field, message),)
+    def __init__(self, field: str, rule: str, /, *, code: str | None = None, **facts: object) -> None:
+        super().__init__(code, errors=[FieldError(field, rule, facts)])
+
+    @classmethod
+    def from_rule(cls, field: str, broken: BrokenRule) -> Invalid:
+        """The refusal of a field whose parser raised BrokenRule."""
+        refusal = cls(field, broken.rule)
+        refusal.errors = (FieldError(field, broken.rule, broken.facts),)
+        return refusal
 
 
 class TooManyAttempts(BillingError):
-    """Refused for a while; `retry_after_seconds` says for how long."""
+    """Refused for now; `retry_after_seconds` says for how long."""
 
     status = 429
     code = "too_many_attempts"
 
-    def __init__(self, detail: str, retry_after_seconds: int) -> None:
-        super().__init__(detail)
-        self.retry_after_seconds = retry_after_seconds
+
+class Busy(BillingError):
+    """The server has more work waiting than it can do soon; nothing was done."""
+
+    status = 503
+    code = "unavailable"

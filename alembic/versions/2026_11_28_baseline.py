@@ -616,7 +616,7 @@ def _create_invoice_run_tables() -> None:
         sa.Column("done_through_customer_id", sa.BigInteger(), nullable=False),
         *(sa.Column(name, sa.Integer(), nullable=False) for name in INVOICE_RUN_COUNTS),
         sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("fault", sa.Text(), nullable=True),
+        sa.Column("fault", postgresql.JSONB(), nullable=True),
         sa.PrimaryKeyConstraint("run_id", name=op.f("pk_invoice_run")),
         *(sa.CheckConstraint(rule, name=op.f(name)) for name, rule in INVOICE_RUN_CHECKS.items()),
     )
@@ -624,8 +624,7 @@ def _create_invoice_run_tables() -> None:
         "invoice_run_failure",
         sa.Column("run_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("customer_id", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("code", sa.Text(), nullable=False),
-        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("reason", postgresql.JSONB(), nullable=False),
         sa.PrimaryKeyConstraint("run_id", "customer_id", name=op.f("pk_invoice_run_failure")),
         sa.ForeignKeyConstraint(
             ["run_id"], ["invoice_run.run_id"], name=op.f("fk_invoice_run_failure_invoice_run")
@@ -658,7 +657,7 @@ def _create_verification_table() -> None:
         sa.Column("ok", sa.Boolean(), nullable=True),
         sa.Column("report", postgresql.JSONB(), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("fault", sa.Text(), nullable=True),
+        sa.Column("fault", postgresql.JSONB(), nullable=True),
         sa.PrimaryKeyConstraint("verification_id", name=op.f("pk_verification")),
         sa.CheckConstraint(
             "(finished_at IS NULL) = (ok IS NULL AND fault IS NULL)",
@@ -690,7 +689,7 @@ def _create_usage_import_table() -> None:
         sa.Column("started_by", sa.Text(), nullable=False),
         sa.Column("started_at", TIMESTAMP, nullable=False),
         sa.Column("finished_at", TIMESTAMP, nullable=True),
-        sa.Column("fault", sa.Text(), nullable=True),
+        sa.Column("fault", postgresql.JSONB(), nullable=True),
         sa.PrimaryKeyConstraint("import_id", name=op.f("pk_usage_import")),
         *(sa.CheckConstraint(rule, name=op.f(name)) for name, rule in USAGE_IMPORT_CHECKS.items()),
     )
@@ -746,8 +745,7 @@ def _create_usage_import_content_tables() -> None:
         sa.Column("line", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("cells", sa.ARRAY(sa.LargeBinary()), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
-        sa.Column("code", sa.Text(), nullable=False),
-        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("reason", postgresql.JSONB(), nullable=False),
         sa.PrimaryKeyConstraint("import_id", "line", name=op.f("pk_usage_import_refusal")),
         sa.ForeignKeyConstraint(
             ["import_id"], ["usage_import.import_id"], name=op.f("fk_usage_import_refusal_usage_import")

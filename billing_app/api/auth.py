@@ -84,7 +84,7 @@ def make_session(credentials: Credentials, request: Request, response: Response)
     """Sign a browser in: the same token, in a cookie that no script can read."""
     # Or another site could sign its visitors in as somebody of its choice, and watch what they enter.
     if "origin" in request.headers and not is_own_origin(request):
-        raise Forbidden("This request does not come from these pages.", code="foreign_origin")
+        raise Forbidden("foreign_origin")
     signed_in = _sign_in(credentials, request)
     for name, value in ((SESSION_COOKIE, signed_in.token), (EPOCH_COOKIE, secrets.token_urlsafe(9))):
         response.set_cookie(

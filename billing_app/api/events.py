@@ -13,10 +13,12 @@ from billing_app.api.wire.codes import CODES
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.problems import Problem
 from billing_app.api.wire.routing import resource
-from billing_app.errors import Conflict, Invalid, NotFound
+from billing_app.errors import Conflict, FieldError, Invalid, NotFound
 from billing_app.runtime import current
+from billing_app.services.shared.reasons import Reason
 from billing_app.services.usage import recording
 from billing_app.services.usage.recording import Unreadable, UsageReport
+from billing_app.wording.rules import rule_text
 
 router = resource("/events", "Usage")
 
@@ -58,9 +60,7 @@ _BODY = {
 @dataclass(frozen=True, slots=True)
 class _Refused:
     index: int
-    code: str
-    field: str
-    rule: str
+    reason: Reason
 
 
 @router.post(
@@ -85,7 +85,10 @@ def record_events(call: Caller, request: Request, body: Annotated[Any, Body()]) 
     refused = _record(call, reports)
     if not refused:
         return Response(status_code=204)
-    errors = [{"index": each.index, "code": each.code, **_told(each, events[each.index])} for each in refused]
+    errors = [
+        {"index": each.index, "code": each.reason.code, **_told(each.reason, events[each.index])}
+        for each in refused
+    ]
     status, sentence = CODES["events_refused"]
     return Problem(status, "events_refused", sentence, errors=errors)
 
@@ -97,10 +100,10 @@ def _events_of(request: Request, body: Any) -> list[Any]:
         return [_from_headers(request) | {"data": body}]
     if isinstance(body, list):
         if media_type == ONE:
-            raise Invalid("body", f"must be one event; a list of them is {MANY}")
+            raise Invalid("body", "one_event", media_type=MANY)
         return body
     if media_type == MANY:
-        raise Invalid("body", f"must be a list of events; one is {ONE}")
+        raise Invalid("body", "many_events", media_type=ONE)
     return [body]
 
 
@@ -112,23 +115,23 @@ def _from_headers(request: Request) -> dict[str, Any]:
             if name.startswith(_ATTRIBUTE)
         }
     except UnicodeDecodeError:
-        raise Invalid("headers", "must be percent-encoded UTF-8") from None
+        raise Invalid("headers", "not_percent_encoded") from None
 
 
 def _report_of(event: Any) -> UsageReport | Unreadable:
     """The report that an event is; the values of subject, time and quantity are the service's to read."""
     if not isinstance(event, dict):
-        return Unreadable("", "must be a CloudEvent, an object")
+        return Unreadable("", "not_a_cloudevent")
     if event.get("specversion") != "1.0":
-        return Unreadable("specversion", 'must be "1.0"')
+        return Unreadable("specversion", "not_version_1")
     for name in ("id", "source", "type"):
         if not isinstance(event.get(name), str) or not event[name]:
-            return Unreadable(name, "must be text, and not empty")
+            return Unreadable(name, "empty")
     if " " in event["source"]:
-        return Unreadable("source", "must have no space in it")
+        return Unreadable("source", "has_a_space")
     data = event.get("data")
     if not isinstance(data, dict) or not data.keys() & {"quantity", "value"}:
-        return Unreadable("data", "must be an object with quantity or value")
+        return Unreadable("data", "no_quantity")
     key = f"{event['source']} {event['id']}"
     return UsageReport(event.get("subject"), key, data[_quantity_name(data)], event.get("time"))
 
@@ -143,22 +146,22 @@ def _record(call: Call, reports: list[UsageReport | Unreadable]) -> list[_Refuse
         try:
             current().recorder.submit(call.actor, reports[0]).result()
         except (NotFound, Conflict, Invalid) as refusal:
-            [fault] = refusal.errors
-            return [_Refused(0, refusal.code, fault.field, fault.message)]
+            return [_Refused(0, Reason.of(refusal))]
         return []
     done = call.do(recording.record_usage_batch, reports)
     return [
-        _Refused(row.index, row.code or "", row.field or "", row.rule or "")
+        _Refused(row.index, row.reason)
         for row in done.results
-        if row.status in ("conflict", "rejected")
+        if row.status in ("conflict", "rejected") and row.reason
     ]
 
 
-def _told(refused: _Refused, event: Any) -> dict[str, str]:
+def _told(reason: Reason, event: Any) -> dict[str, str]:
     """The field and its rule in the words of a CloudEvent."""
-    if refused.field == "idempotency_key":
-        return {"field": "id", "message": f"source, a space and id: {refused.rule}"}
-    if refused.field == "quantity":
-        return {"field": f"data.{_quantity_name(event['data'])}", "message": refused.rule}
+    message = rule_text(FieldError(reason.field, reason.rule, dict(reason.facts)))
+    if reason.field == "idempotency_key":
+        return {"field": "id", "message": f"source, a space and id: {message}"}
+    if reason.field == "quantity":
+        return {"field": f"data.{_quantity_name(event['data'])}", "message": message}
     names = {"customer": "subject", "occurred_at": "time"}
-    return {"field": names.get(refused.field, refused.field or "event"), "message": refused.rule}
+    return {"field": names.get(reason.field, reason.field or "event"), "message": message}

@@ -15,6 +15,7 @@ from billing_app.api.wire.values import Body, Moment, Period
 from billing_app.runtime import current
 from billing_app.services.invoices import runs
 from billing_app.services.invoices.runs import RunRow, RunSummary
+from billing_app.wording.refusals import reason_sentence
 
 router = resource("/invoice-runs", "Invoice runs")
 
@@ -94,7 +95,7 @@ def run_of(row: RunRow) -> InvoiceRun:
     return InvoiceRun(
         **_summary_fields(row),
         failures=[
-            RunFailure(customer=each.customer_key, code=each.code, detail=each.detail)
+            RunFailure(customer=each.customer_key, code=each.reason.code, detail=reason_sentence(each.reason))
             for each in row.failures
         ],
     )
@@ -113,5 +114,5 @@ def _summary_fields(row: RunSummary) -> dict[str, Any]:
         "started_by": row.started_by,
         "started_at": row.started_at,
         "finished_at": row.finished_at,
-        "fault": row.fault,
+        "fault": reason_sentence(row.fault) if row.fault else None,
     }

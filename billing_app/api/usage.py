@@ -20,7 +20,8 @@ from billing_app.runtime import current
 from billing_app.services.usage import export as usage_export
 from billing_app.services.usage import log as usage_log
 from billing_app.services.usage import recording
-from billing_app.services.usage.recording import BATCH_MAX, Unreadable, UsageEventRow, UsageReport
+from billing_app.services.usage.recording import BATCH_MAX, RowResult, Unreadable, UsageEventRow, UsageReport
+from billing_app.wording.refusals import reason_sentence
 
 router = resource("/usage", "Usage")
 
@@ -144,11 +145,7 @@ def record_batch(call: Caller, body: NewBatch) -> BatchOutcome:
         duplicates=done.duplicates,
         conflicts=done.conflicts,
         rejected=done.rejected,
-        results=[
-            BatchRow(index=row.index, status=row.status, code=row.code, detail=row.detail, field=row.field)
-            for row in done.results
-            if row.status != "recorded"
-        ],
+        results=[_row_of(row) for row in done.results if row.status != "recorded"],
     )
 
 
@@ -204,6 +201,18 @@ def export_usage(
     )
 
 
+def _row_of(row: RowResult) -> BatchRow:
+    if row.reason is None:
+        return BatchRow(index=row.index, status=row.status)
+    return BatchRow(
+        index=row.index,
+        status=row.status,
+        code=row.reason.code,
+        detail=reason_sentence(row.reason),
+        field=row.reason.field or None,
+    )
+
+
 def event_of(row: UsageEventRow) -> UsageEvent:
     """The event as it goes out."""
     return UsageEvent(
@@ -235,11 +244,11 @@ _REQUIRED = [field for field in UsageReport._fields if field not in UsageReport.
 def _report_of(row: Any) -> UsageReport | Unreadable:
     """A row of a batch, whose values the service reads."""
     if not isinstance(row, dict):
-        return Unreadable("", "must be an object")
+        return Unreadable("", "not_an_object")
     if not row.keys() <= _FIELDS:
         name = next(name for name in row if name not in _FIELDS)
         # A name may hold half a surrogate pair, which no answer in UTF-8 can.
-        return Unreadable(name.encode(errors="replace").decode(), "is not a field of an event")
+        return Unreadable(name.encode(errors="replace").decode(), "unknown_field")
     if any(field not in row for field in _REQUIRED):
-        return Unreadable(next(field for field in _REQUIRED if field not in row), "is missing")
+        return Unreadable(next(field for field in _REQUIRED if field not in row), "missing")
     return UsageReport(**row)

@@ -22,6 +22,7 @@ from billing_app.runtime import current
 from billing_app.services.usage_imports import imports, rejected_rows
 from billing_app.services.usage_imports.files import FILE_NAME_MAX
 from billing_app.services.usage_imports.imports import RefusedRow, UsageImportRow
+from billing_app.wording.refusals import reason_sentence
 
 router = resource("/usage/imports", "Usage")
 
@@ -190,7 +191,12 @@ def import_of(row: UsageImportRow) -> UsageImport:
         name: getattr(row, name) for name in UsageImport.model_fields if name not in ("id", "preview")
     }
     preview = [
-        PreviewRow(line=each.line, row=list(each.row), status=each.status, detail=each.detail)
+        PreviewRow(
+            line=each.line,
+            row=list(each.row),
+            status=each.status,
+            detail=reason_sentence(each.reason) if each.reason else None,
+        )
         for each in row.preview
     ]
     return UsageImport(id=row.public_id, preview=preview, **named)
@@ -199,8 +205,19 @@ def import_of(row: UsageImportRow) -> UsageImport:
 def refusal_of(row: RefusedRow) -> ImportRefusal:
     """The refused row as it goes out."""
     cells = [cell.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for cell in row.row]
-    return ImportRefusal(line=row.line, row=cells, status=row.status, code=row.code, detail=row.detail)
+    return ImportRefusal(
+        line=row.line,
+        row=cells,
+        status=row.status,
+        code=row.reason.code,
+        detail=reason_sentence(row.reason),
+    )
 
 
 def _cells(row: RefusedRow) -> tuple[Cell, ...]:
-    return (row.line, *(AsItCame(cell) for cell in row.row), row.code, row.detail)
+    return (
+        row.line,
+        *(AsItCame(cell) for cell in row.row),
+        row.reason.code,
+        reason_sentence(row.reason),
+    )

@@ -14,6 +14,7 @@ from billing_app.api.wire.values import Moment, Period
 from billing_app.runtime import current
 from billing_app.services.verification import verifications
 from billing_app.services.verification.verifications import VerificationRow
+from billing_app.wording.refusals import reason_sentence
 
 router = resource("/verifications", "Verification")
 
@@ -98,7 +99,7 @@ def verification_of(row: VerificationRow) -> Verification:
         started_at=row.started_at,
         finished_at=row.finished_at,
         ok=row.ok,
-        fault=row.fault,
+        fault=reason_sentence(row.fault) if row.fault else None,
         checked=Checked(**{name: report[name] for name in Checked.model_fields if name in report}),
         awaiting_invoice=[
             AwaitingInvoice(customer=each["customer_key"], period=each["period"])

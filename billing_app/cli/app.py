@@ -35,9 +35,11 @@ from billing_app.database.provision import Urls, provisioned
 from billing_app.database.session import Database
 from billing_app.domain.actor import Actor, Role, system
 from billing_app.domain.periods import label, parse_period
+from billing_app.domain.rules import BrokenRule
 from billing_app.errors import BillingError, Invalid
 from billing_app.server.garbage import spare_what_is_loaded
 from billing_app.settings import Settings
+from billing_app.wording.refusals import reason_sentence, refusal_sentence
 
 app = typer.Typer(
     help="Tallybook: usage in, proved invoices out.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -59,7 +61,7 @@ def main() -> None:
     try:
         app()
     except BillingError as error:
-        _fail(f"{error.detail} [{error.code}]")
+        _fail(f"{refusal_sentence(error)} [{error.code}]")
     except ValidationError as error:
         _fail("; ".join(_setting_fault(each) for each in error.errors()))
     except (OperationalError, psycopg.OperationalError) as error:
@@ -273,11 +275,17 @@ class _Refusals:
     def add(self, row: Any) -> None:
         self._count += 1
         if self._writer:
-            self._writer.writerow([row.line, *row.row, row.code, row.detail])
+            self._writer.writerow([row.line, *row.row, row.reason.code, reason_sentence(row.reason)])
         elif self._count <= self.SHOWN_MAX:
-            self.kept.append({"line": row.line, "code": row.code, "detail": row.detail})
+            self.kept.append(
+                {"line": row.line, "code": row.reason.code, "detail": reason_sentence(row.reason)}
+            )
             if not self._quiet:
-                err.print(f"line {row.line}: {row.detail} [{row.code}]", markup=False, soft_wrap=True)
+                err.print(
+                    f"line {row.line}: {reason_sentence(row.reason)} [{row.reason.code}]",
+                    markup=False,
+                    soft_wrap=True,
+                )
 
 
 @app.command("invoice-run")
@@ -292,8 +300,8 @@ def invoice_run_command(
 
     try:
         period_start = parse_period(period)
-    except ValueError as error:
-        raise Invalid("period", str(error)) from None
+    except BrokenRule as broken:
+        raise Invalid("period", broken.rule) from None
     with opened() as database, _progress(as_json, MofNCompleteColumn()) as progress:
         task = progress.add_task(f"Invoicing {period}", total=None)
         run = run_invoices(
@@ -320,9 +328,13 @@ def invoice_run_command(
             f"{run.passed:,} passed over, {run.failed:,} failed"
         )
         if run.fault:
-            err.print(f"given up: {run.fault}", markup=False, soft_wrap=True)
+            err.print(f"given up: {reason_sentence(run.fault)}", markup=False, soft_wrap=True)
         for each in run.failures:
-            err.print(f"{each.customer_key}: {each.detail} [{each.code}]", markup=False, soft_wrap=True)
+            err.print(
+                f"{each.customer_key}: {reason_sentence(each.reason)} [{each.reason.code}]",
+                markup=False,
+                soft_wrap=True,
+            )
     if run.failed or run.status != "done":
         raise typer.Exit(1)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from billing_app.documents.words import ARROW, MINUS, TIMES, exact_money, money, month, quantity
 from billing_app.domain.rating import Line
+from billing_app.wording.values import ARROW, MINUS, TIMES, exact_money, money, month, quantity
 
 
 def title(line: Line) -> str:

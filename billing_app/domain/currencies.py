@@ -6,6 +6,8 @@ test codes are left out: nobody is invoiced in them.
 
 from __future__ import annotations
 
+from billing_app.domain.rules import BrokenRule
+
 DEFAULT_EXPONENT = 2
 
 _OTHER_EXPONENTS = {
@@ -37,4 +39,4 @@ def exponent(currency: str) -> int:
     try:
         return EXPONENTS[currency]
     except KeyError:
-        raise ValueError("must be an ISO 4217 currency code such as USD") from None
+        raise BrokenRule("not_a_currency") from None

@@ -8,8 +8,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation, Overflow
+from typing import NamedTuple
 
 from billing_app.domain.currencies import exponent
+from billing_app.domain.rules import BrokenRule
 
 # 80 digits hold the largest product there is (20 x 20 digits) and the largest sum with room to
 # spare; a step that would lose a digit traps instead of rounding in silence.
@@ -26,40 +28,47 @@ AMOUNT_INTEGER_DIGITS = 18
 _TEXT_MAX = 60
 
 
+class Amount(NamedTuple):
+    """An amount of money: whole minor units of a currency."""
+
+    amount_minor: int
+    currency: str
+
+
 def parse_decimal(value: object, *, integer_digits: int, decimals: int) -> Decimal:
     """A finite number of zero or more, exactly as written, within the digits of its column.
 
     Takes a decimal string, an int or a Decimal. Trailing zeros beyond `decimals` are harmless
-    and dropped. Raises ValueError naming the rule for everything else: signs below zero, NaN,
+    and dropped. Raises BrokenRule for everything else: signs below zero, NaN,
     infinity, exponents out of range, floats, text.
     """
     number = _to_decimal(value)
     if not number.is_finite():
-        raise ValueError("must be a finite number")
+        raise BrokenRule("not_finite")
     if number.is_signed() and number:
-        raise ValueError("must be zero or more")
+        raise BrokenRule("negative")
     # Bounded before any arithmetic: 1e400 must cost nothing.
     if number and number.adjusted() >= integer_digits:
-        raise ValueError(f"must have at most {integer_digits} digits before the decimal point")
+        raise BrokenRule("too_many_digits", digits=integer_digits)
     if number and number.adjusted() < -decimals:
-        raise ValueError(f"must have at most {decimals} decimals")
+        raise BrokenRule("too_many_decimals", decimals=decimals)
     try:
         return EXACT.quantize(number.copy_abs(), _ONE.scaleb(-decimals))
     except (Inexact, InvalidOperation):
-        raise ValueError(f"must have at most {decimals} decimals") from None
+        raise BrokenRule("too_many_decimals", decimals=decimals) from None
 
 
 def _to_decimal(value: object) -> Decimal:
     if isinstance(value, Decimal):
         return value
     if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise ValueError("must be a decimal number")
+        raise BrokenRule("not_a_number")
     if isinstance(value, str) and (len(value) > _TEXT_MAX or "_" in value):
-        raise ValueError("must be a decimal number")
+        raise BrokenRule("not_a_number")
     try:
         return Decimal(value)
     except (InvalidOperation, ValueError):
-        raise ValueError("must be a decimal number") from None
+        raise BrokenRule("not_a_number") from None
 
 
 def parse_quantity(value: object) -> Decimal:
@@ -75,7 +84,7 @@ def parse_unit_price(value: object) -> Decimal:
 def parse_amount_minor(value: object, currency: str) -> int:
     """An amount in major units as whole minor units: `"6.63"` USD is 663, `"7"` JPY is 7.
 
-    Raises ValueError when it has more decimals than the currency.
+    Raises BrokenRule when it has more decimals than the currency.
     """
     digits = exponent(currency)
     amount = parse_decimal(value, integer_digits=AMOUNT_INTEGER_DIGITS, decimals=digits)

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
+from billing_app.domain.rules import BrokenRule
+
 _LABEL = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])", re.ASCII)
 FIRST_YEAR = 1970
 LAST_YEAR = 9998
@@ -21,10 +23,10 @@ def period_of(moment: datetime) -> date:
 
 
 def parse_period(text: object) -> date:
-    """`"2026-10"` as 2026-10-01. Raises ValueError for anything else."""
+    """`"2026-10"` as 2026-10-01. Raises BrokenRule for anything else."""
     match = _LABEL.fullmatch(text) if isinstance(text, str) else None
     if not match or not FIRST_YEAR <= int(match[1]) <= LAST_YEAR:
-        raise ValueError("must be a month written as YYYY-MM, such as 2026-10")
+        raise BrokenRule("not_a_period")
     return date(int(match[1]), int(match[2]), 1)
 
 
@@ -78,22 +80,22 @@ def parse_moment(value: object) -> datetime:
     """An RFC 3339 timestamp with its offset, or an aware datetime, cut to microseconds and in UTC.
 
     In UTC, since RFC 3339 has offsets (up to 23:59) that PostgreSQL has not (up to 15:59).
-    Raises ValueError for everything else, a timestamp without an offset included.
+    Raises BrokenRule for everything else, a timestamp without an offset included.
     """
     if isinstance(value, datetime):
         moment = value
     else:
         match = _MOMENT.fullmatch(value) if isinstance(value, str) else None
         if not match:
-            raise ValueError("must be an RFC 3339 timestamp with an offset, such as 2026-10-31T23:00:00Z")
+            raise BrokenRule("not_a_timestamp")
         try:
             moment = datetime.fromisoformat(match[0].upper())
         except ValueError:
-            raise ValueError("must be a moment that exists") from None
+            raise BrokenRule("no_such_moment") from None
     if moment.tzinfo is None:
-        raise ValueError("must have an offset, such as Z")
+        raise BrokenRule("no_offset")
     years = range(FIRST_YEAR, LAST_YEAR + 1)
     # As written first: a moment at the very end of the calendar can't be told in UTC.
     if moment.year not in years or moment.astimezone(UTC).year not in years:
-        raise ValueError(f"must be in the years {FIRST_YEAR} to {LAST_YEAR}")
+        raise BrokenRule("out_of_years", first=FIRST_YEAR, last=LAST_YEAR)
     return moment.astimezone(UTC)

@@ -135,7 +135,7 @@ class Authenticator:
 def actor_of(who: sessions.Authenticated) -> Actor:
     """The actor that a person is; Forbidden (`password_change_required`) before that is done."""
     if who.user.must_change_password:
-        raise Forbidden("change your one-time password first", code="password_change_required")
+        raise Forbidden("password_change_required")
     return who.actor
 
 

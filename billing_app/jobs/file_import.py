@@ -49,7 +49,7 @@ def import_usage(
     try:
         raw = path.open("rb")
     except OSError as error:
-        raise Invalid("file", f"can't be read: {error.strerror}") from error
+        raise Invalid("file", "unreadable_file", reason=error.strerror) from error
     with raw:
         for batch in read_batches(raw):
             outcome = database.call(actor, _record, batch.reports, "" if summary.recorded else path.name)

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from threading import Lock, Thread
 from typing import Generic, NamedTuple, TypeVar
 
-from billing_app.errors import BillingError
+from billing_app.errors import Busy
 
 # More are refused: they would wait longer than who asks does.
 WAITING_MAX = 10_000
@@ -21,13 +21,6 @@ ROUND_MAX = 1_000
 Kind = TypeVar("Kind", bound=Hashable)
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
-
-
-class Busy(BillingError):
-    """More is waiting than can be answered soon; nothing was done."""
-
-    status = 503
-    code = "unavailable"
 
 
 class _Waiting(NamedTuple, Generic[Kind, Asked, Answer]):
@@ -58,9 +51,7 @@ class Gathering(Generic[Kind, Asked, Answer]):
         answer: Future[Answer] = Future()
         with self._lock:
             if len(self._waiting) >= WAITING_MAX:
-                refusal = Busy("More is arriving than can be answered. Try again.")
-                refusal.retry_after_seconds = 1
-                raise refusal
+                raise Busy(retry_after_seconds=1)
             if not self._is_answering:
                 Thread(target=self._go_round, name=self._name, daemon=True).start()
                 self._is_answering = True

@@ -39,6 +39,7 @@ from billing_app.services.invoices.runs import (
     start_run,
 )
 from billing_app.services.shared.permissions import require
+from billing_app.services.shared.reasons import Reason
 
 # Large enough that the statements' fixed costs vanish, small enough to hold the gate for some tens
 # of milliseconds and a chunk's lines in some tens of megabytes.
@@ -168,7 +169,7 @@ def _refused(blocked: Sequence[Blocked], done: Invoiced) -> list[Failure]:
     """Those that an older month was in the way of, unless somebody has invoiced both since."""
     answered = {*done.existing, *done.passed, *(each.customer_id for each in done.made)}
     return [
-        Failure(each.customer_id, "earlier_period_open", each.as_conflict().detail)
+        Failure(each.customer_id, Reason.of(each.as_conflict()))
         for each in blocked
         if each.customer_id not in answered
     ]

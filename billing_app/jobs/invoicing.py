@@ -63,13 +63,8 @@ def _answer(
 
 
 def _exists(number: str, period_start: date) -> Conflict:
-    return Conflict(
-        f"{label(period_start)} is already invoiced: {number}", code="invoice_exists", number=number
-    )
+    return Conflict("invoice_exists", period=period_start, number=number)
 
 
 def _nothing(customer: str, period_start: date) -> Conflict:
-    return Conflict(
-        f"{customer} has no plan and no late usage to be invoiced in {label(period_start)}",
-        code="nothing_to_invoice",
-    )
+    return Conflict("nothing_to_invoice", customer=customer, period=period_start)

@@ -10,10 +10,11 @@ from sqlmodel import Session
 
 from billing_app.database.session import Database, is_retryable, is_unavailable, sqlstate_of
 from billing_app.domain.actor import SYSTEM, Actor
+from billing_app.services.shared.reasons import Reason
 
 logger = logging.getLogger(__name__)
 
-Note = Callable[[Session, Actor, str, str], bool]
+Note = Callable[[Session, Actor, str, Reason], bool]
 """Of a service: counts a failed attempt at the work of this id, for this reason; whether it is given up."""
 
 
@@ -40,9 +41,9 @@ def attempting(database: Database, work: str, note: Note) -> Iterator[None]:
         logger.error("%s is given up", work, exc_info=error)
 
 
-def reason_of(error: Exception) -> str:
-    """What went wrong, for people. What a database says of its tables is in the server's log alone."""
-    code = sqlstate_of(error)
-    return (
-        f"{f'the database refused it ({code})' if code else 'an unexpected error'}; the server's log says why"
-    )
+def reason_of(error: Exception) -> Reason:
+    """Return what went wrong. What a database says of its tables is in the server's log alone."""
+    sqlstate = sqlstate_of(error)
+    if sqlstate:
+        return Reason("database_refused", facts={"sqlstate": sqlstate})
+    return Reason("unexpected_error")

@@ -45,11 +45,10 @@ class Batch:
                 self.lines[result.index],
                 tuple(self.cells[result.index]),
                 result.status,
-                result.code or "",
-                result.detail or "",
+                result.reason,
             )
             for result in outcome.results
-            if result.status in ("conflict", "rejected")
+            if result.status in ("conflict", "rejected") and result.reason
         ]
 
 
@@ -106,7 +105,7 @@ class _Lines:
             raise StopIteration
         self._room -= len(line)
         if self._room < 0:
-            raise Invalid("file", f"must have at most {ROW_CHARS_MAX:,} characters in a row")
+            raise Invalid("file", "row_too_long", at_most=ROW_CHARS_MAX)
         return line
 
 
@@ -124,16 +123,16 @@ def _rows(text: IO[str]) -> Iterator[tuple[int, int, list[str], Report | None]]:
         except StopIteration:
             return
         except (OSError, EOFError, zlib.error) as error:
-            raise Invalid("file", f"can't be read beyond line {line - 1}: it is damaged") from error
+            raise Invalid("file", "damaged", line=line - 1) from error
         except csv.Error as error:
-            row, report = [], Unreadable("row", f"can't be read as CSV: {error}")
+            row, report = [], Unreadable("row", "not_csv", {"reason": str(error)})
         else:
             if len(row) == width:
                 row = [row[index] for index in order]
                 report = _report(row)
             else:
-                rule = f"must have {width} columns, has {len(row)}"
-                report = Unreadable("row", rule) if row else None
+                facts: dict[str, object] = {"expected": width, "found": len(row)}
+                report = Unreadable("row", "wrong_width", facts) if row else None
         yield line, reader.line_num, row, report
 
 
@@ -144,15 +143,15 @@ def _header(reader: Iterator[list[str]]) -> tuple[int, list[int]]:
     except (csv.Error, OSError, EOFError, zlib.error):
         header = []
     if header is None:
-        raise Invalid("file", f"is empty: it must begin with the header {','.join(COLUMNS)}")
+        raise Invalid("file", "no_header", columns=",".join(COLUMNS))
     if sorted(name for name in header if name not in IGNORED_COLUMNS) != sorted(COLUMNS):
-        raise Invalid("file", f"must have exactly the columns {','.join(COLUMNS)}")
+        raise Invalid("file", "wrong_columns", columns=COLUMNS)
     return len(header), [header.index(column) for column in COLUMNS]
 
 
 def _report(row: list[str]) -> Report:
     for column, value in zip(COLUMNS, row, strict=True):
         if not value.isascii() and _SURROGATE.search(value):
-            return Unreadable(column, "must be UTF-8")
+            return Unreadable(column, "not_utf8")
     # An empty moment means now, as a missing one does over the API.
     return UsageReport(row[0], row[1], row[2], row[3] or None)

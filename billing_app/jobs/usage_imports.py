@@ -23,6 +23,7 @@ from billing_app.jobs.leadership import only_one
 from billing_app.jobs.retries import attempting
 from billing_app.jobs.usage_csv import Batch, read_batches
 from billing_app.services.shared.permissions import require
+from billing_app.services.shared.reasons import Reason
 from billing_app.services.usage.recording import BatchResult, judge_usage_batch, record_usage_of_file
 from billing_app.services.usage_imports.files import read_part, store_file
 from billing_app.services.usage_imports.imports import (
@@ -57,7 +58,7 @@ def receive_file(database: Database, actor: Actor, file_name: str, pieces: Itera
     """
     require(actor, Permission.RECORD_USAGE)
     if not _receiving.acquire(blocking=False):
-        refusal = Conflict("other files are just coming in; send it again", code="uploads_under_way")
+        refusal = Conflict("uploads_under_way")
         refusal.retry_after_seconds = 5
         raise refusal
     try:
@@ -97,7 +98,7 @@ def _go_on_with(
         try:
             work(worker, row)
         except Invalid as fault:
-            database.call(worker, finish_import, row.import_id, "failed", fault.detail)
+            database.call(worker, finish_import, row.import_id, "failed", Reason.of(fault))
 
 
 def _check(database: Database, worker: Actor, row: UsageImportRow, on_progress: Progress) -> None:
@@ -144,7 +145,7 @@ def _preview(batch: Batch, outcome: BatchResult) -> list[PreviewRow]:
                 line,
                 tuple(_shown(cell) for cell in cells[:PREVIEW_ROWS]),
                 result.status if result else "recorded",
-                result.detail if result else None,
+                result.reason if result else None,
             )
         )
     return shown

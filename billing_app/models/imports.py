@@ -65,7 +65,9 @@ class UsageImport(SQLModel, table=True):
     started_by: str = Field(sa_column=text_column())
     started_at: datetime = Field(sa_column=moment_column())
     finished_at: datetime | None = Field(default=None, sa_column=moment_column(nullable=True))
-    fault: str | None = Field(default=None, sa_column=text_column(nullable=True))
+    fault: dict[str, Any] | None = Field(
+        default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True)
+    )
 
 
 class UsageImportPart(SQLModel, table=True):
@@ -95,5 +97,4 @@ class UsageImportRefusal(SQLModel, table=True):
     line: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     cells: list[bytes] = Field(sa_column=Column(ARRAY(Bytes), nullable=False))
     status: str = Field(sa_column=text_column())
-    code: str = Field(sa_column=text_column())
-    detail: str = Field(sa_column=text_column())
+    reason: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))

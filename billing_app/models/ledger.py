@@ -79,7 +79,9 @@ class InvoiceRun(SQLModel, table=True):
     failed: int = Field(default=0, sa_column=Column(Integer, nullable=False))
     # How often it failed since it last got further; too often, and it is given up for a fault.
     attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False))
-    fault: str | None = Field(default=None, sa_column=text_column(nullable=True))
+    fault: dict[str, Any] | None = Field(
+        default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True)
+    )
 
 
 class InvoiceRunFailure(SQLModel, table=True):
@@ -90,8 +92,7 @@ class InvoiceRunFailure(SQLModel, table=True):
 
     run_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     customer_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
-    code: str = Field(sa_column=text_column())
-    detail: str = Field(sa_column=text_column())
+    reason: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
 
 
 class Verification(SQLModel, table=True):
@@ -123,4 +124,6 @@ class Verification(SQLModel, table=True):
         default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True)
     )
     attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False))
-    fault: str | None = Field(default=None, sa_column=text_column(nullable=True))
+    fault: dict[str, Any] | None = Field(
+        default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True)
+    )

@@ -63,7 +63,7 @@ async def identify(request: Request) -> sessions.Authenticated | Actor:
     given = request.headers.getlist("authorization")
     scheme, _, token = given[0].partition(" ") if given else ("", "", "")
     if len(given) > 1:
-        raise Unauthenticated("Send one Authorization header.")
+        raise Unauthenticated(reason="several_headers")
     if scheme.lower() == "bearer":
         token = token.strip()
         if token.startswith(api_tokens.PREFIX):
@@ -71,9 +71,9 @@ async def identify(request: Request) -> sessions.Authenticated | Actor:
         return await run_in_threadpool(current().authenticator.authenticate, token)
     cookie = request.cookies.get(SESSION_COOKIE)
     if not cookie:
-        raise Unauthenticated("Sign in, or send a bearer token.")
+        raise Unauthenticated(reason="no_credentials")
     if request.method not in _SAFE and not is_own_origin(request):
-        raise Forbidden("This request does not come from these pages.", code="foreign_origin")
+        raise Forbidden("foreign_origin")
     return await run_in_threadpool(current().authenticator.authenticate, cookie)
 
 
@@ -87,7 +87,7 @@ async def person(request: Request, bearer: Any = _BEARER, cookie: Any = _COOKIE)
     """The person who calls, also one whose password must be changed first; Forbidden for a machine."""
     who = request.state.caller
     if isinstance(who, Actor):
-        raise Forbidden("an API token has no account, no sessions and no password")
+        raise Forbidden(reason="not_a_person")
     return who  # type: ignore[no-any-return]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from datetime import date
 from http import HTTPStatus
 from typing import Any
 
@@ -15,7 +16,12 @@ from starlette.exceptions import HTTPException
 
 from billing_app.api.wire.codes import CODES, OF_STATUS
 from billing_app.database.session import is_read_only, is_unavailable
-from billing_app.errors import BillingError
+from billing_app.domain.money import Amount, major_text
+from billing_app.domain.periods import label
+from billing_app.domain.rules import BrokenRule
+from billing_app.errors import BillingError, FieldError
+from billing_app.wording.refusals import refusal_sentence
+from billing_app.wording.rules import rule_text
 
 logger = logging.getLogger(__name__)
 
@@ -60,10 +66,16 @@ def of_refusal(error: BillingError) -> Problem:
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
-    members: dict[str, Any] = dict(error.facts)
+    members = {name: _on_the_wire(value) for name, value in error.facts.items() if name != "reason"}
     if error.errors:
-        members["errors"] = [{"field": each.field, "message": each.message} for each in error.errors]
-    return Problem(error.status, error.code, error.detail, headers=headers, **members)
+        members["errors"] = [{"field": each.field, "message": rule_text(each)} for each in error.errors]
+    return Problem(error.status, error.code, refusal_sentence(error), headers=headers, **members)
+
+
+def _on_the_wire(value: object) -> object:
+    if isinstance(value, Amount):
+        return major_text(*value)
+    return label(value) if isinstance(value, date) else value
 
 
 def of_payload(error: RequestValidationError) -> Problem:
@@ -83,9 +95,9 @@ def _message(fault: Any) -> str:
         return f"must be JSON: {fault['ctx']['error']}"
     if fault["type"] == "extra_forbidden":
         return "is not a field of this request"
-    message: str = fault["msg"]
-    # Our own parsers' ValueErrors.
-    return message.removeprefix("Value error, ")
+    if isinstance(broken := fault.get("ctx", {}).get("error"), BrokenRule):
+        return rule_text(FieldError("", broken.rule, broken.facts))
+    return str(fault["msg"])
 
 
 def of_bug(error: Exception) -> Problem:

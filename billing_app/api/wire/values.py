@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from billing_app.domain.money import plain
 from billing_app.domain.periods import label, parse_period
+from billing_app.domain.rules import BrokenRule
 
 
 class Body(BaseModel):
@@ -26,7 +27,7 @@ def _parse_day(value: object) -> date:
             return date.fromisoformat(value)
     except ValueError:
         pass
-    raise ValueError("must be a date such as 2026-10-31")
+    raise BrokenRule("not_a_date")
 
 
 def _moment_text(moment: datetime) -> str:

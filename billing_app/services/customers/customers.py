@@ -122,7 +122,7 @@ def _insert(session: Session, keys: Iterable[str], values: dict[str, Any]) -> in
             )
             if inserted is not None:
                 return inserted
-    raise Conflict(f"another customer has the key {key}", code="key_taken")
+    raise Conflict("key_taken", key=key)
 
 
 def _begin(session: Session, customer_id: int, plan: Plan, first: date) -> None:
@@ -140,7 +140,7 @@ def _begin(session: Session, customer_id: int, plan: Plan, first: date) -> None:
 
 
 def _email_taken(email: str) -> BillingError:
-    return Conflict(f"another customer has the email {email}", code="email_taken")
+    return Conflict("email_taken", email=email)
 
 
 def update_customer(

@@ -21,11 +21,9 @@ _NUMBERED_TRIES = 20
 def parse_key(value: object) -> str:
     """A key as given; raises Invalid unless it has the form of one."""
     if not isinstance(value, str) or not _FORM.fullmatch(value):
-        raise Invalid(
-            "key", "must be 1 to 63 letters, digits, dots, underscores or hyphens, a letter or digit first"
-        )
+        raise Invalid("key", "not_a_key")
     if value.lower().startswith("cus_"):
-        raise Invalid("key", "must not begin with cus_, as ids do")
+        raise Invalid("key", "looks_like_an_id")
     return value
 
 

@@ -90,7 +90,7 @@ def get_customer_id(session: Session, ref: object) -> int:
     """As `find_customer_id`; raises NotFound (`customer_not_found`)."""
     customer_id = find_customer_id(session, ref)
     if customer_id is None:
-        raise NotFound(f"there is no customer {ref!r}", code="customer_not_found")
+        raise NotFound("customer_not_found", named=ref)
     return customer_id
 
 

@@ -72,11 +72,7 @@ def set_plan(
 def _refuse_closed(session: Session, customer_id: int, month: date) -> None:
     closed_through = session.get_one(CustomerBilling, customer_id).closed_through
     if month <= closed_through:
-        raise Conflict(
-            f"the customer's months up to {label(closed_through)} are closed",
-            code="period_closed",
-            closed_through=label(closed_through),
-        )
+        raise Conflict("period_closed", closed_through=closed_through)
 
 
 def _refuse_used(session: Session, customer_id: int, month: date) -> None:
@@ -91,17 +87,12 @@ def _refuse_used(session: Session, customer_id: int, month: date) -> None:
         .limit(1)
     )
     if used.first() is not None:
-        raise Conflict(
-            f"usage of {label(month)} or later is recorded, which needs a plan", code="usage_recorded"
-        )
+        raise Conflict("usage_recorded", period=month)
 
 
 def _refuse_unfit(session: Session, customer: Customer, plan: Plan, month: date) -> None:
     if plan.currency != customer.currency:
-        raise Conflict(
-            f"the plan is in {plan.currency}, the customer is billed in {customer.currency}",
-            code="currency_mismatch",
-        )
+        raise Conflict("currency_mismatch", plan_currency=plan.currency, customer_currency=customer.currency)
     present = plan_in(plan_history(session, customer.customer_id or 0), month)
     # Staying on an archived plan is no move onto it.
     if present is None or present.plan_id != plan.plan_id:

@@ -74,10 +74,10 @@ def create_token(session: Session, actor: Actor, *, name: str, scopes: object) -
 
 def _check_scopes(scopes: object) -> list[str]:
     if not isinstance(scopes, (list, tuple)) or not scopes:
-        raise Invalid("scopes", "must name at least one scope")
+        raise Invalid("scopes", "no_scope")
     chosen: list[str] = [validation.choice("scopes", each, Scope) for each in scopes]
     if len(set(chosen)) != len(chosen):
-        raise Invalid("scopes", "must name each scope once")
+        raise Invalid("scopes", "repeated")
     return chosen
 
 
@@ -183,7 +183,7 @@ def _sha256(token: str) -> str:
 
 
 def _not_found(token: str) -> NotFound:
-    return NotFound(f"there is no token {token!r}", code="token_not_found")
+    return NotFound("token_not_found", named=token)
 
 
 def _as_row(token: ApiToken) -> TokenRow:

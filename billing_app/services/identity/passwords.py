@@ -32,13 +32,13 @@ def check_rules(field: str, password: object, *, about: Sequence[str] = ()) -> s
     the service or the words in `about`, the email and the name of whose it is.
     """
     if not isinstance(password, str):
-        raise Invalid(field, "must be text")
+        raise Invalid(field, "not_text")
     if len(password) < CHARACTERS_MIN:
-        raise Invalid(field, f"must have at least {CHARACTERS_MIN} characters", code="password_too_short")
+        raise Invalid(field, "password_too_short", code="password_too_short", at_least=CHARACTERS_MIN)
     if len(_encoded(password)) > BYTES_MAX:
-        raise Invalid(field, f"must have at most {BYTES_MAX} bytes", code="password_too_long")
+        raise Invalid(field, "password_too_long", code="password_too_long", at_most=BYTES_MAX)
     if _is_common(password) or len(_without(password, about)) < _OWN_CHARACTERS_MIN:
-        raise Invalid(field, "is among the first that anybody would try", code="password_too_common")
+        raise Invalid(field, "password_too_common", code="password_too_common")
     return password
 
 

@@ -89,4 +89,4 @@ def _is_good_at(payload: dict[str, Any], moment: datetime) -> bool:
 
 def invalid_token() -> Unauthenticated:
     """The one answer, which does not say why."""
-    return Unauthenticated("sign in again: this is not, or no longer, a good token")
+    return Unauthenticated()

@@ -82,7 +82,7 @@ def sign_in(
     user = found if found and found.status == UserStatus.ACTIVE else None
     known = passwords.matches(password, user.password_hash if user else None)
     if user is None or not known or not _mark_signed_in(session, user):
-        raise Unauthenticated("the email or the password is not right", code="invalid_credentials")
+        raise Unauthenticated("invalid_credentials")
     row = as_row(user)
     started = UserSession(
         session_id=secrets.token_urlsafe(24),
@@ -196,7 +196,7 @@ def _check_own(session: Session, user_id: int, session_id: object) -> None:
     nameable = isinstance(session_id, str) and session_id.isprintable()
     own = session.get(UserSession, session_id) if nameable else None
     if own is None or own.user_id != user_id:
-        raise NotFound("there is no such session", code="session_not_found")
+        raise NotFound("session_not_found")
 
 
 def _revoke(session: Session, action: str, session_id: str) -> None:
@@ -216,7 +216,7 @@ def list_sessions(
 ) -> Page[SessionRow]:
     """The user's own sessions that are still good, newest first, a page at a time."""
     if actor.kind != "system" and actor.id != public_id("usr", user_id):
-        raise Forbidden("sessions are shown to whom they belong")
+        raise Forbidden(reason="not_own_sessions")
     query = (
         select(UserSession)
         .where(
@@ -244,7 +244,7 @@ def check_new_password(user: UserRow, *, current: object, new: object) -> str:
     """
     checked = passwords.check_rules("new", new, about=(user.email, user.name))
     if checked == current:
-        raise Invalid("new", "must differ from the present one", code="password_unchanged")
+        raise Invalid("new", "password_unchanged", code="password_unchanged")
     return checked
 
 
@@ -261,11 +261,11 @@ def change_password(
         select(UserAccount).where(UserAccount.user_id == user_id).with_for_update()
     ).one_or_none()
     if user is None:
-        raise NotFound("there is no such user", code="user_not_found")
+        raise NotFound("user_not_found")
     row = as_row(user)
     checked = check_new_password(row, current=current, new=new)
     if not passwords.matches(current, user.password_hash):
-        raise Invalid("current", "is not the present password", code="wrong_password")
+        raise Invalid("current", "wrong_password", code="wrong_password")
     user.password_hash = passwords.hash_password(checked)
     user.must_change_password = False
     session.flush()

@@ -146,7 +146,7 @@ def _count(session: Session, policy: Policy, subject: str) -> bool:
     failures = session.scalar(counting, {**row, "now": moment, "forgotten": moment - policy.window})
     if failures is None:
         seconds = (session.execute(_LOCKED_UNTIL, row).scalar_one() - moment).total_seconds()
-        raise TooManyAttempts("too many failed attempts: try again later", max(1, math.ceil(seconds)))
+        raise TooManyAttempts(retry_after_seconds=max(1, math.ceil(seconds)))
     lock = policy.lock_after(failures)
     if lock is not None:
         session.execute(_LOCK, {**row, "until": moment + lock})

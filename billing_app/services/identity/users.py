@@ -98,7 +98,7 @@ def create_user(
         must_change_password=one_time is not None,
         created_at=now(session),
     )
-    taken = Conflict(f"another user has the email {user.email}", code="email_taken")
+    taken = Conflict("email_taken", email=user.email)
     with refused_as(uq_user_account_email=taken):
         session.add(user)
         session.flush()
@@ -145,9 +145,7 @@ def update_user(
     if not changes:
         return as_row(user)
     if admins == {user.user_id} and ("role" in changes or "status" in changes):
-        raise Conflict(
-            "the last active admin stays one: make somebody else an admin first", code="last_admin"
-        )
+        raise Conflict("last_admin")
     for column, value in changes.items():
         setattr(user, column, value)
     user.version += 1
@@ -196,7 +194,7 @@ def reset_password(session: Session, actor: Actor, user_id: int) -> NewUser:
     if user is None:
         raise _not_found(user_id)
     if actor.id == as_row(user).public_id:
-        raise Conflict("your own password is changed in your settings", code="own_password")
+        raise Conflict("own_password")
     user.password_hash = hashed
     user.must_change_password = True
     session.flush()
@@ -291,4 +289,4 @@ def as_row(user: UserAccount) -> UserRow:
 
 
 def _not_found(user_id: object) -> NotFound:
-    return NotFound(f"there is no user {user_id!r}", code="user_not_found")
+    return NotFound("user_not_found", named=user_id)

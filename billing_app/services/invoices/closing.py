@@ -16,7 +16,7 @@ from sqlmodel import Session
 
 from billing_app.database.session import driver_cursor, now
 from billing_app.domain.actor import Actor, Permission
-from billing_app.domain.periods import has_ended, label, period_of
+from billing_app.domain.periods import has_ended, period_of
 from billing_app.errors import Conflict
 from billing_app.services.customers.plan_in_effect import plans_of
 from billing_app.services.customers.queries import get_customer_id
@@ -34,18 +34,13 @@ class Blocked:
 
     def as_conflict(self) -> Conflict:
         """The refusal in the domain's words."""
-        older = label(self.period_start)
-        return Conflict(
-            f"{older} of {self.customer_key} has no invoice yet and comes first",
-            code="earlier_period_open",
-            period=older,
-        )
+        return Conflict("earlier_period_open", period=self.period_start, customer=self.customer_key)
 
 
 def require_ended(session: Session, period_start: date) -> None:
     """Raises Conflict (`period_open`) for the current month and later ones."""
     if not has_ended(period_start, now(session)):
-        raise Conflict(f"{label(period_start)} has not ended yet", code="period_open")
+        raise Conflict("period_open", period=period_start)
 
 
 def close_period(

@@ -75,7 +75,7 @@ def chosen(
 
 def _of_status(status: str | None) -> str:
     if status is not None and status not in STATUSES:
-        raise Invalid("status", f"must be one of {', '.join(STATUSES)}")
+        raise Invalid("status", "not_a_choice", choices=STATUSES)
     return _OF_STATUS[status] if status else "true"
 
 
@@ -84,7 +84,7 @@ def find_age(name: str) -> Age:
     for age in AGES:
         if age.name == name:
             return age
-    raise Invalid("age", f"must be one of {', '.join(age.name for age in AGES)}")
+    raise Invalid("age", "not_a_choice", choices=[age.name for age in AGES])
 
 
 def _of_age(age: Age) -> str:

@@ -157,7 +157,7 @@ def list_invoices(
     require(actor, Permission.READ)
     check_limit(limit)
     if sort not in SORTS:
-        raise Invalid("sort", f"must be one of {', '.join(SORTS)}")
+        raise Invalid("sort", "not_a_choice", choices=SORTS)
     after = decode_sorted(cursor, sort, date, int)
     query, parameters = select_invoices(
         session,
@@ -316,7 +316,7 @@ def _events_of(db: Cursor[Any], number: str, line_number: int | None) -> tuple[s
     parameters: dict[str, Any] = {"customer_id": customer_id, "period": period_start}
     if line_number is not None:
         if usage_period is None:
-            raise NotFound(f"{number} has no usage line {line_number}", code="line_not_found")
+            raise NotFound("line_not_found", number=number, line=line_number)
         where += " AND e.occurred_at >= %(start)s AND e.occurred_at < %(end)s"
         parameters["start"], parameters["end"] = bounds(usage_period)
     return where, parameters
@@ -359,4 +359,4 @@ def _fetch(db: Cursor[Any], query: str, parameters: dict[str, Any]) -> list[Any]
 
 
 def _no_invoice(number: str) -> NotFound:
-    return NotFound(f"there is no invoice {number!r}", code="invoice_not_found")
+    return NotFound("invoice_not_found", named=number)

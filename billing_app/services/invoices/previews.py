@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from billing_app.database.session import driver_cursor, now
 from billing_app.domain.actor import Actor, Permission
-from billing_app.domain.periods import label, period_of
+from billing_app.domain.periods import period_of
 from billing_app.domain.rating import Line
 from billing_app.errors import Conflict
 from billing_app.services.customers.queries import get_customer_id, get_row
@@ -42,9 +42,7 @@ def preview_invoice(
     period_start = period_start or period_of(now(session))
     customer_id = get_customer_id(session, customer)
     if number := find_invoice_of(session, customer_id, period_start):
-        raise Conflict(
-            f"{label(period_start)} is already invoiced: {number}", code="invoice_exists", number=number
-        )
+        raise Conflict("invoice_exists", period=period_start, number=number)
     row = get_row(session, customer_id)
     with driver_cursor(session) as db:
         lines = compute_lines(db, period_start, [customer_id])[customer_id]

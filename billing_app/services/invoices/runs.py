@@ -20,6 +20,7 @@ from billing_app.services.shared import audit, faults
 from billing_app.services.shared.ids import get_number, public_id
 from billing_app.services.shared.pagination import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
 from billing_app.services.shared.permissions import require
+from billing_app.services.shared.reasons import Reason
 
 FAILURES_SHOWN = 200
 
@@ -29,8 +30,7 @@ class Failure:
     """A customer that could not be invoiced, and why."""
 
     customer_id: int
-    code: str
-    detail: str
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,7 @@ class RunFailure:
     """A customer that the run could not invoice, and why."""
 
     customer_key: str
-    code: str
-    detail: str
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class RunSummary:
     existing: int
     passed: int
     failed: int
-    fault: str | None
+    fault: Reason | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ def start_run(session: Session, actor: Actor, period_start: date) -> RunRow:
     running = started or session.scalar(_RUNNING, period)
     if running is None:
         # The one that was in the way has just ended.
-        raise Conflict("another run has just ended; start again", code="run_ended")
+        raise Conflict("run_ended")
     return get_run(session, actor, public_id("run", running))
 
 
@@ -104,15 +103,18 @@ def get_run(session: Session, actor: Actor, run: str) -> RunRow:
     run_id = get_number("run", run, "run")
     found = session.get(InvoiceRun, run_id, populate_existing=True)
     if found is None:
-        raise NotFound(f"there is no run {run!r}", code="run_not_found")
+        raise NotFound("run_not_found", named=run)
     failures = session.execute(
-        select(col(Customer.key), col(InvoiceRunFailure.code), col(InvoiceRunFailure.detail))
+        select(col(Customer.key), col(InvoiceRunFailure.reason))
         .join(Customer, col(Customer.customer_id) == InvoiceRunFailure.customer_id)
         .where(col(InvoiceRunFailure.run_id) == run_id)
         .order_by(Customer.key)
         .limit(FAILURES_SHOWN)
     )
-    return RunRow(**_fields(found), failures=tuple(RunFailure(*row) for row in failures))
+    return RunRow(
+        **_fields(found),
+        failures=tuple(RunFailure(key, Reason.from_json(reason)) for key, reason in failures),
+    )
 
 
 def list_runs(
@@ -155,7 +157,7 @@ def _fields(run: InvoiceRun) -> dict[str, Any]:
         "existing": run.existing,
         "passed": run.passed,
         "failed": run.failed,
-        "fault": run.fault,
+        "fault": Reason.from_json(run.fault) if run.fault else None,
     }
 
 
@@ -212,7 +214,7 @@ def add_progress(
         )
     )
     rows: list[dict[str, Any]] = [
-        {"run_id": run_id, "customer_id": each.customer_id, "code": each.code, "detail": each.detail}
+        {"run_id": run_id, "customer_id": each.customer_id, "reason": each.reason.as_json()}
         for each in failed
     ]
     if rows:
@@ -232,7 +234,7 @@ def cancel_run(session: Session, actor: Actor, run: str) -> RunRow:
     return get_run(session, actor, run)
 
 
-def note_failed_attempt(session: Session, actor: Actor, run: str, reason: str) -> bool:
+def note_failed_attempt(session: Session, actor: Actor, run: str, reason: Reason) -> bool:
     """Counts that the run failed without getting any further; too often, and it is given up for the reason.
 
     What was made stays, and the month can be run again. Answers whether it is given up.
@@ -251,7 +253,7 @@ def note_failed_attempt(session: Session, actor: Actor, run: str, reason: str) -
 
 
 def finish_run(
-    session: Session, actor: Actor, run: str, status: str = "done", fault: str | None = None
+    session: Session, actor: Actor, run: str, status: str = "done", fault: Reason | None = None
 ) -> None:
     """Ends a run that is under way as `done`, `cancelled` or `failed`; an ended one stays as it is."""
     require(actor, Permission.INVOICE)
@@ -261,8 +263,8 @@ def finish_run(
             col(InvoiceRun.run_id) == get_number("run", run, "run"),
             col(InvoiceRun.status) == "running",
         )
-        .values(status=status, finished_at=now(session), fault=fault)
+        .values(status=status, finished_at=now(session), fault=fault.as_json() if fault else None)
         .returning(col(InvoiceRun.run_id))
     )
     if ended is not None:
-        audit.record(session, actor, f"invoice_run.{status}", run, fault=fault)
+        audit.record(session, actor, f"invoice_run.{status}", run, fault=fault.code if fault else None)

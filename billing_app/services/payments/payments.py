@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select, tuple_
 
 from billing_app.database.session import now
 from billing_app.domain.actor import Actor, Permission
-from billing_app.domain.money import major_text, parse_amount_minor
+from billing_app.domain.money import Amount, major_text, parse_amount_minor
 from billing_app.errors import Conflict, Invalid
 from billing_app.models import CustomerBilling, Payment, PaymentReversal
 from billing_app.models.usage import IDEMPOTENCY_KEY_MAX
@@ -91,9 +91,9 @@ def record_payment(
 def _exact_key(value: object) -> str:
     """The key as it came, like that of a usage event: trimming could make one key of two."""
     if not isinstance(value, str) or not 1 <= len(value) <= IDEMPOTENCY_KEY_MAX:
-        raise Invalid("idempotency_key", f"must be text of 1 to {IDEMPOTENCY_KEY_MAX} characters")
+        raise Invalid("idempotency_key", "length", at_most=IDEMPOTENCY_KEY_MAX)
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-        raise Invalid("idempotency_key", "must be well-formed Unicode without NUL")
+        raise Invalid("idempotency_key", "malformed_unicode")
     return value
 
 
@@ -118,8 +118,7 @@ def _find_same_key(session: Session, payment: Payment) -> int | None:
     content = {"period_start", "amount_minor", "received_on", "method", "reference"}
     if before.model_dump(include=content) != payment.model_dump(include=content):
         raise Conflict(
-            "another payment was recorded with this idempotency key",
-            code="idempotency_conflict",
+            "idempotency_conflict",
             payment=public_id("pay", before.payment_id or 0),
         )
     return before.payment_id
@@ -127,9 +126,9 @@ def _find_same_key(session: Session, payment: Payment) -> int | None:
 
 def _refuse_unsound(session: Session, invoice: BilledInvoice, payment: Payment, seen: object) -> None:
     if payment.amount_minor <= 0:
-        raise Invalid("amount", "must be above zero")
+        raise Invalid("amount", "not_positive")
     if payment.received_on > now(session).date():
-        raise Invalid("received_on", "must not be ahead of today (UTC)")
+        raise Invalid("received_on", "in_the_future")
     paid = session.scalar(_PAID, {"customer_id": invoice.customer_id, "period": invoice.period_start})
     balance = int(invoice.total_minor - (paid or 0))
     owed = major_text(balance, invoice.currency)
@@ -138,20 +137,17 @@ def _refuse_unsound(session: Session, invoice: BilledInvoice, payment: Payment, 
         and validation.parsed("balance", parse_amount_minor, seen, invoice.currency) != balance
     ):
         raise Conflict(
-            f"the payments of {invoice.number} have changed in the meantime",
-            code="stale",
-            balance=owed,
+            "stale",
+            balance=Amount(balance, invoice.currency),
             currency=invoice.currency,
             version=owed,
             newer={"amount": owed},
         )
     if payment.amount_minor > balance:
         raise Conflict(
-            f"only {owed} {invoice.currency} of {invoice.number} is not paid yet"
-            if balance
-            else f"{invoice.number} is paid already",
-            code="overpayment",
-            balance=owed,
+            "overpayment",
+            number=invoice.number,
+            balance=Amount(balance, invoice.currency),
             currency=invoice.currency,
         )
 
@@ -175,7 +171,7 @@ def reverse_payment(
     _lock_billing(session, invoice.customer_id)
     row = get_row(session, invoice, validation.number("payment", payment_id))
     if row.reversed_at is not None:
-        raise Conflict(f"{row.public_id} is reversed already", code="already_reversed")
+        raise Conflict("already_reversed", payment=row.public_id)
     session.add(
         PaymentReversal(
             customer_id=invoice.customer_id,

@@ -83,7 +83,7 @@ def get_billed_invoice(session: Session, number: object) -> BilledInvoice:
     parts = split_invoice_number(str(number)) if well_formed else None
     found = parts and session.execute(_INVOICE, {"key": parts[0], "sequence": parts[1]}).one_or_none()
     if not found:
-        raise NotFound(f"there is no invoice {number!r}", code="invoice_not_found")
+        raise NotFound("invoice_not_found", named=number)
     return BilledInvoice(*found)
 
 
@@ -108,7 +108,7 @@ def get_row(session: Session, invoice: BilledInvoice, payment_id: int | None) ->
     """One payment of the invoice; raises NotFound (`payment_not_found`)."""
     found = session.exec(rows_of(invoice).where(Payment.payment_id == payment_id)).one_or_none()
     if found is None:
-        raise NotFound(f"{invoice.number} has no payment {payment_id}", code="payment_not_found")
+        raise NotFound("payment_not_found", number=invoice.number, named=payment_id)
     return as_row(invoice, *found)
 
 

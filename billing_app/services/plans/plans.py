@@ -132,7 +132,7 @@ def find_plan(session: Session, plan_id: object) -> Plan:
 def refuse_archived(plan: Plan) -> None:
     """Raises Conflict (`plan_archived`) for a plan that nobody new can be put on."""
     if plan.archived_at is not None:
-        raise Conflict(f"{plan.name}, version {plan.version}, is archived", code="plan_archived")
+        raise Conflict("plan_archived", plan=f"{plan.name}, version {plan.version},")
 
 
 def list_plans(
@@ -254,4 +254,4 @@ def as_row(plan: Plan, customers: int | None = None) -> PlanRow:
 
 
 def _not_found(plan_id: object) -> NotFound:
-    return NotFound(f"there is no plan {plan_id!r}", code="plan_not_found")
+    return NotFound("plan_not_found", named=plan_id)

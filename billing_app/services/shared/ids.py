@@ -24,5 +24,5 @@ def get_number(kind: str, text: str, what: str) -> int:
     """As `find_number`; raises NotFound with the code `<what>_not_found`."""
     number = find_number(kind, text)
     if number is None:
-        raise NotFound(f"there is no {what} {text!r}", code=f"{what}_not_found")
+        raise NotFound(f"{what}_not_found", named=text)
     return number

@@ -34,7 +34,7 @@ class Page(Generic[Item]):
 def check_limit(limit: int) -> int:
     """The limit itself; raises Invalid outside 1 to 200."""
     if not isinstance(limit, int) or not 1 <= limit <= LIMIT_MAX:
-        raise Invalid("limit", f"must be from 1 to {LIMIT_MAX}")
+        raise Invalid("limit", "out_of_range", at_least=1, at_most=LIMIT_MAX)
     return limit
 
 
@@ -66,7 +66,7 @@ def decode_sorted(cursor: str | None, order: str, *kinds: type[KeyPart]) -> tupl
     if found is None:
         return None
     if found[0] != order:
-        raise Invalid("cursor", "must be the next_cursor of an earlier page in this order")
+        raise Invalid("cursor", "not_a_cursor_of_this_order")
     return found[1:]
 
 
@@ -85,7 +85,7 @@ def decode_cursor(cursor: str | None, *kinds: type[KeyPart]) -> tuple[KeyPart, .
             raise ValueError
         return tuple(_part(part, kind) for part, kind in zip(parts, kinds, strict=True))
     except (binascii.Error, ValueError, TypeError, ArithmeticError, RecursionError):
-        raise Invalid("cursor", "must be the next_cursor of an earlier page of this list") from None
+        raise Invalid("cursor", "not_a_cursor") from None
 
 
 def _part(part: object, kind: type[KeyPart]) -> KeyPart:

@@ -9,5 +9,5 @@ from billing_app.errors import Forbidden
 def require(actor: Actor, permission: Permission) -> None:
     """Raises Forbidden unless the actor has the permission."""
     if not actor.may(permission):
-        who = f"the role {actor.role}" if actor.role else actor.name
-        raise Forbidden(f"{who} may not {permission}")
+        who = f"The role {actor.role}" if actor.role else actor.name
+        raise Forbidden(reason="no_permission", who=who, permission=str(permission))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import email_validator
 
 from billing_app.domain.periods import FIRST_YEAR, LAST_YEAR
+from billing_app.domain.rules import BrokenRule
 from billing_app.errors import Conflict, Invalid
 
 NAME_MAX = 200
@@ -33,7 +34,7 @@ def line(field: str, value: object, *, at_most: int, required: bool = True) -> s
     """One line of text, trimmed; no control characters."""
     text = _text(field, value, at_most, required)
     if any(unicodedata.category(character) == "Cc" for character in text):
-        raise Invalid(field, "must be one line without control characters")
+        raise Invalid(field, "control_characters")
     return text
 
 
@@ -46,20 +47,20 @@ def paragraph(field: str, value: object, *, at_most: int = TEXT_MAX) -> str:
     """Text of several lines, trimmed, possibly empty; no control characters but line ends."""
     text = _text(field, value, at_most, required=False).replace("\r\n", "\n")
     if any(unicodedata.category(character) == "Cc" and character != "\n" for character in text):
-        raise Invalid(field, "must not have control characters")
+        raise Invalid(field, "control_characters")
     return text
 
 
 def _text(field: str, value: object, at_most: int, required: bool) -> str:
     if not isinstance(value, str):
-        raise Invalid(field, "must be text")
+        raise Invalid(field, "not_text")
     text = value.strip()
     if required and not text:
-        raise Invalid(field, "must not be empty")
+        raise Invalid(field, "empty")
     if len(text) > at_most:
-        raise Invalid(field, f"must be at most {at_most} characters")
+        raise Invalid(field, "too_long", at_most=at_most)
     if any(unicodedata.category(character) == "Cs" for character in text):
-        raise Invalid(field, "must be well-formed Unicode")
+        raise Invalid(field, "malformed_unicode")
     return text
 
 
@@ -69,7 +70,7 @@ def email(field: str, value: object) -> str:
     try:
         email_validator.validate_email(text, check_deliverability=False, globally_deliverable=False)
     except email_validator.EmailNotValidError:
-        raise Invalid(field, "must be an email address such as ada@example.com") from None
+        raise Invalid(field, "not_an_email") from None
     return text
 
 
@@ -78,41 +79,37 @@ def choice(field: str, value: object, choices: type[Choice]) -> Choice:
     try:
         return choices(str(value))
     except ValueError:
-        raise Invalid(field, f"must be one of {_listed(choices)}") from None
-
-
-def _listed(choices: Iterable[str]) -> str:
-    return ", ".join(str(each) for each in choices)
+        raise Invalid(field, "not_a_choice", choices=[str(each) for each in choices]) from None
 
 
 def day(field: str, value: object) -> date:
     """A calendar day in the years that periods are counted in."""
     if not isinstance(value, date) or isinstance(value, datetime):
-        raise Invalid(field, "must be a date such as 2026-10-31")
+        raise Invalid(field, "not_a_date")
     if not FIRST_YEAR <= value.year <= LAST_YEAR:
-        raise Invalid(field, f"must be in the years {FIRST_YEAR} to {LAST_YEAR}")
+        raise Invalid(field, "out_of_years", first=FIRST_YEAR, last=LAST_YEAR)
     return value
 
 
 def period(field: str, value: object) -> date:
     """A billing period, as its first day."""
     if day(field, value).day != 1:
-        raise Invalid(field, "must be the first day of a month")
+        raise Invalid(field, "not_a_first_day")
     return day(field, value)
 
 
 def parsed(field: str, parse: Callable[..., Value], *arguments: Any) -> Value:
-    """`parse(*arguments)`, one of the domain's parsers, with its ValueError named after the field."""
+    """`parse(*arguments)`, one of the domain's parsers, with its BrokenRule named after the field."""
     try:
         return parse(*arguments)
-    except ValueError as error:
-        raise Invalid(field, str(error)) from None
+    except BrokenRule as broken:
+        raise Invalid.from_rule(field, broken) from None
 
 
 def number(field: str, value: object) -> int:
     """The number of an id, within what the database can hold."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise Invalid(field, "must be a number")
+        raise Invalid(field, "not_a_whole_number")
     # Beyond it nothing exists: any such number finds nothing.
     return value if 0 < value <= _BIGINT_MAX else 0
 
@@ -123,6 +120,4 @@ def refuse_stale(expected: object, actual: int, **newer: Any) -> None:
     `version` of its facts is the newest, `newer` its values.
     """
     if expected is not None and number("version", expected) != actual:
-        raise Conflict(
-            "this was changed by somebody else in the meantime", code="stale", version=actual, newer=newer
-        )
+        raise Conflict("stale", version=actual, newer=newer)

@@ -9,7 +9,7 @@ statements are in usage_rows.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -21,11 +21,13 @@ from billing_app.database.session import driver_cursor, now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.money import parse_quantity
 from billing_app.domain.periods import parse_moment
+from billing_app.domain.rules import BrokenRule
 from billing_app.errors import BillingError, Conflict, FieldError, Invalid, NotFound
 from billing_app.models.usage import IDEMPOTENCY_KEY_MAX
 from billing_app.services.shared import audit, gate
 from billing_app.services.shared.ids import find_number
 from billing_app.services.shared.permissions import require
+from billing_app.services.shared.reasons import Reason
 from billing_app.services.usage import recording_sql
 from billing_app.services.usage.recording_sql import Incoming
 
@@ -55,6 +57,7 @@ class Unreadable(NamedTuple):
 
     field: str
     rule: str
+    facts: Mapping[str, object] = {}
 
 
 class UsageEventRow(NamedTuple):
@@ -71,19 +74,11 @@ class UsageEventRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
-    """What became of one row of a batch; the others say why it was not recorded: `rule` is what
-    `field` breaks, None for the row as a whole."""
+    """The outcome of one row of a batch. `reason` says why the row is a conflict or rejected."""
 
     index: int
     status: Status
-    code: str | None = None
-    field: str | None = None
-    rule: str | None = None
-
-    @property
-    def detail(self) -> str | None:
-        """Field and rule as one sentence."""
-        return f"{self.field}: {self.rule}" if self.field else self.rule
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +100,12 @@ class RecordedUsage:
     event: UsageEventRow
 
 
-_REFUSALS = {
-    "customer_not_found": ("customer", "there is no such customer"),
-    "occurred_in_future": ("occurred_at", "must not be more than 5 minutes ahead"),
-    "no_plan": ("occurred_at", "must be in a month in which the customer has a plan"),
-    "customer_suspended": ("occurred_at", "must not be within a suspension of the customer"),
+# The field that each refusal of the judging statement is about.
+_REFUSED_FIELDS = {
+    "customer_not_found": "customer",
+    "occurred_in_future": "occurred_at",
+    "no_plan": "occurred_at",
+    "customer_suspended": "occurred_at",
 }
 
 
@@ -229,7 +225,7 @@ def _counted(recorded: int, results: list[RowResult]) -> BatchResult:
 
 
 def _too_large() -> Invalid:
-    return Invalid("events", f"must be at most {BATCH_MAX:,} in one batch", code="batch_too_large")
+    return Invalid("events", "too_many_events", code="batch_too_large", at_most=BATCH_MAX)
 
 
 def _check_rows(reports: Sequence[UsageReport | Unreadable]) -> tuple[list[Incoming], list[RowResult]]:
@@ -240,21 +236,22 @@ def _check_rows(reports: Sequence[UsageReport | Unreadable]) -> tuple[list[Incom
         try:
             if isinstance(report, Unreadable):
                 field = report.field
-                raise ValueError(report.rule)
+                raise BrokenRule(report.rule, **report.facts)
             customer, key, quantity, occurred_at = report
             if not isinstance(customer, str) or not customer or not _storable(customer):
-                raise ValueError("must be the id or the key of a customer")
+                raise BrokenRule("not_a_customer")
             field = "idempotency_key"
             if not isinstance(key, str) or not 1 <= len(key) <= IDEMPOTENCY_KEY_MAX:
-                raise ValueError(f"must be text of 1 to {IDEMPOTENCY_KEY_MAX} characters")
+                raise BrokenRule("length", at_most=IDEMPOTENCY_KEY_MAX)
             if not _storable(key):
-                raise ValueError("must be well-formed Unicode without NUL")
+                raise BrokenRule("malformed_unicode")
             field = "quantity"
             amount = parse_quantity(quantity)
             field = "occurred_at"
             moment = None if occurred_at is None else parse_moment(occurred_at)
-        except ValueError as error:
-            refused.append(RowResult(index, "rejected", "invalid", field or None, str(error)))
+        except BrokenRule as broken:
+            reason = Reason("invalid", field, broken.rule, broken.facts)
+            refused.append(RowResult(index, "rejected", reason))
             continue
         customer_id = find_number("cus", customer) if customer.startswith("cus_") else None
         # Keys are ASCII; in Unicode other letters have the same lower case, the Kelvin sign that of K.
@@ -269,8 +266,7 @@ def _storable(text: str) -> bool:
 
 
 def _refusal(index: int, code: str) -> RowResult:
-    field, rule = _REFUSALS[code]
-    return RowResult(index, "rejected", code, field, rule)
+    return RowResult(index, "rejected", Reason(code, _REFUSED_FIELDS[code], code))
 
 
 def _explain(judged: Iterable[Any], fresh: set[tuple[int, str]]) -> list[RowResult]:
@@ -287,21 +283,20 @@ def _explain(judged: Iterable[Any], fresh: set[tuple[int, str]]) -> list[RowResu
         elif same:
             results.append(RowResult(index, "duplicate"))
         else:
-            rule = "was used before with another quantity or moment"
-            results.append(RowResult(index, "conflict", "idempotency_conflict", "idempotency_key", rule))
+            reason = Reason("idempotency_conflict", "idempotency_key", "used_before")
+            results.append(RowResult(index, "conflict", reason))
     return results
 
 
 def _as_error(result: RowResult) -> BillingError:
-    """The refusal of a single event; it names the field, as that of a row does."""
-    assert result.field is not None
-    assert result.rule is not None
-    error: BillingError
-    if result.code == "customer_not_found":
-        error = NotFound(result.rule, code=result.code)
-    elif result.code in ("customer_suspended", "idempotency_conflict"):
-        error = Conflict(f"{result.field}: {result.rule}", code=result.code)
-    else:
-        error = Invalid(result.field, result.rule, code=result.code)
-    error.errors = (FieldError(result.field, result.rule),)
-    return error
+    """Return the refusal of a single event. It names the field, as that of a row does."""
+    assert result.reason is not None
+    reason = result.reason
+    errors = [FieldError(reason.field, reason.rule, dict(reason.facts))]
+    if reason.code == "customer_not_found":
+        return NotFound(reason.code, errors=errors)
+    if reason.code in ("customer_suspended", "idempotency_conflict"):
+        return Conflict(reason.code, errors=errors)
+    refusal = Invalid(reason.field, reason.rule, code=reason.code)
+    refusal.errors = tuple(errors)
+    return refusal

@@ -33,7 +33,7 @@ def store_file(session: Session, actor: Actor, file_name: str, pieces: Iterable[
     for number, part in enumerate(_parts(pieces)):
         size += len(part)
         if size > FILE_BYTES_MAX:
-            raise Invalid("file", f"must be at most {FILE_BYTES_MAX:,} bytes")
+            raise Invalid("file", "file_too_large", at_most=FILE_BYTES_MAX)
         content.update(part)
         session.execute(insert(UsageImportPart).values(import_id=import_id, part_number=number, content=part))
     session.execute(

@@ -24,6 +24,7 @@ from billing_app.services.shared import audit, faults
 from billing_app.services.shared.ids import get_number, public_id
 from billing_app.services.shared.pagination import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
 from billing_app.services.shared.permissions import require
+from billing_app.services.shared.reasons import Reason
 from billing_app.services.usage.recording import BatchResult
 
 COLUMNS = ("customer", "idempotency_key", "quantity", "occurred_at")
@@ -48,8 +49,7 @@ class RefusedRow:
     line: int
     row: tuple[str, ...]
     status: Literal["conflict", "rejected"]
-    code: str
-    detail: str
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class PreviewRow:
     line: int
     row: tuple[str, ...]
     status: Literal["recorded", "duplicate", "conflict", "rejected"]
-    detail: str | None
+    reason: Reason | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class UsageImportRow:
     started_by: str
     started_at: datetime
     finished_at: datetime | None
-    fault: str | None
+    fault: Reason | None
     same_as: str | None
     same_as_at: datetime | None
 
@@ -128,7 +128,7 @@ def row_of_import(session: Session, import_id: int) -> UsageImportRow:
     """The import of this number. Raises NotFound (`import_not_found`)."""
     found = session.execute(_rows().where(col(UsageImport.import_id) == import_id)).one_or_none()
     if found is None:
-        raise NotFound(f"there is no import {public_id('imp', import_id)!r}", code="import_not_found")
+        raise NotFound("import_not_found", named=public_id("imp", import_id))
     return _row_of(*found)
 
 
@@ -194,13 +194,18 @@ def _row_of(found: UsageImport, same_as: int | None, same_as_at: datetime | None
         bytes_read=found.bytes_read,
         through_line=found.through_line,
         preview=tuple(
-            PreviewRow(each["line"], tuple(each["row"]), each["status"], each["detail"])
+            PreviewRow(
+                each["line"],
+                tuple(each["row"]),
+                each["status"],
+                Reason.from_json(each["reason"]) if each["reason"] else None,
+            )
             for each in found.preview or ()
         ),
         started_by=found.started_by,
         started_at=found.started_at,
         finished_at=found.finished_at,
-        fault=found.fault,
+        fault=Reason.from_json(found.fault) if found.fault else None,
         same_as=public_id("imp", same_as) if same_as else None,
         same_as_at=same_as_at,
     )
@@ -217,7 +222,7 @@ def start_import(session: Session, actor: Actor, usage_import: str) -> UsageImpo
         audit.record(session, actor, "usage_import.started", usage_import)
     found = row_of_import(session, number)
     if found.status not in ("importing", "done"):
-        raise Conflict(f"{usage_import} is {found.status}, not checked", code="import_not_checked")
+        raise Conflict("import_not_checked", named=usage_import, status=found.status)
     return found
 
 
@@ -263,7 +268,12 @@ def count_chunk(session: Session, actor: Actor, import_id: int, phase: Phase, ch
         values["attempts"] = 0
     if chunk.preview:
         values["preview"] = [
-            {"line": each.line, "row": each.row, "status": each.status, "detail": each.detail}
+            {
+                "line": each.line,
+                "row": each.row,
+                "status": each.status,
+                "reason": each.reason.as_json() if each.reason else None,
+            }
             for each in chunk.preview
         ]
     refused = session.scalar(
@@ -277,8 +287,8 @@ def count_chunk(session: Session, actor: Actor, import_id: int, phase: Phase, ch
     kept = chunk.refused[: max(0, REFUSALS_KEPT_MAX - (refused - len(chunk.refused)))]
     rows: list[dict[str, Any]] = [
         {
-            "import_id": import_id, "line": each.line, "status": each.status, "code": each.code,
-            "detail": each.detail, "cells": _kept_cells(each.row),
+            "import_id": import_id, "line": each.line, "status": each.status,
+            "reason": each.reason.as_json(), "cells": _kept_cells(each.row),
         }
         for each in kept
     ]  # fmt: skip
@@ -306,18 +316,19 @@ def finish_import(
     actor: Actor,
     import_id: int,
     status: Literal["done", "failed"],
-    fault: str | None = None,
+    fault: Reason | None = None,
 ) -> None:
     """Ends an import that is `importing`, or `failed` in either phase; an ended one stays as it is."""
     require(actor, Permission.RECORD_USAGE)
     if status == "done":
         _end(session, actor, import_id, ("importing",), "done", bytes_read=UsageImport.size_bytes)
     else:
-        _end(session, actor, import_id, ("checking",), "failed", fault=fault, **_NOTHING)
-        _end(session, actor, import_id, ("importing",), "failed", fault=fault)
+        stored = fault.as_json() if fault else None
+        _end(session, actor, import_id, ("checking",), "failed", fault=stored, **_NOTHING)
+        _end(session, actor, import_id, ("importing",), "failed", fault=stored)
 
 
-def note_failed_attempt(session: Session, actor: Actor, usage_import: str, reason: str) -> bool:
+def note_failed_attempt(session: Session, actor: Actor, usage_import: str, reason: Reason) -> bool:
     """Counts that its check, or its import, failed without getting any further; too often, and it is given
     up for the reason. What was recorded stays. Answers whether it is given up."""
     require(actor, Permission.RECORD_USAGE)

@@ -12,6 +12,7 @@ from billing_app.domain.actor import Actor, Permission
 from billing_app.models import UsageImportRefusal
 from billing_app.services.shared.pagination import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
 from billing_app.services.shared.permissions import require
+from billing_app.services.shared.reasons import Reason
 from billing_app.services.usage_imports.imports import RefusedRow, get_import_number, row_of_import
 
 CHUNK_ROWS = 2_000
@@ -56,7 +57,7 @@ def _refusals(import_id: int) -> Select[*tuple[Any, ...]]:
     return (
         select(
             col(UsageImportRefusal.line), col(UsageImportRefusal.cells), col(UsageImportRefusal.status),
-            col(UsageImportRefusal.code), col(UsageImportRefusal.detail),
+            col(UsageImportRefusal.reason),
         )
         .where(col(UsageImportRefusal.import_id) == import_id)
         .order_by(col(UsageImportRefusal.line))
@@ -65,4 +66,4 @@ def _refusals(import_id: int) -> Select[*tuple[Any, ...]]:
 
 def _row_of(row: Row[Any]) -> RefusedRow:
     cells = tuple(cell.decode("utf-8", "surrogateescape") for cell in row.cells)
-    return RefusedRow(row.line, cells, row.status, row.code, row.detail)
+    return RefusedRow(row.line, cells, row.status, Reason.from_json(row.reason))

@@ -16,6 +16,7 @@ from billing_app.models import Verification
 from billing_app.services.shared import audit, faults
 from billing_app.services.shared.ids import get_number, public_id
 from billing_app.services.shared.permissions import require
+from billing_app.services.shared.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class VerificationRow:
     finished_at: datetime | None
     ok: bool | None
     report: dict[str, Any]
-    fault: str | None
+    fault: Reason | None
 
     @property
     def public_id(self) -> str:
@@ -78,7 +79,7 @@ def get_verification(session: Session, actor: Actor, verification: str) -> Verif
     number = get_number("ver", verification, "verification")
     found = _find(session, col(Verification.verification_id) == number)
     if found is None:
-        raise NotFound(f"there is no verification {verification!r}", code="verification_not_found")
+        raise NotFound("verification_not_found", named=verification)
     return found
 
 
@@ -87,7 +88,7 @@ def get_latest(session: Session, actor: Actor) -> VerificationRow:
     require(actor, Permission.READ)
     found = _find(session, col(Verification.ok).is_not(None))
     if found is None:
-        raise NotFound("nothing was verified yet", code="verification_not_found")
+        raise NotFound("verification_not_found")
     return found
 
 
@@ -98,7 +99,7 @@ def find_given_up(session: Session, actor: Actor) -> VerificationRow | None:
     return newest if newest and newest.fault else None
 
 
-def note_failed_attempt(session: Session, actor: Actor, verification: str, reason: str) -> bool:
+def note_failed_attempt(session: Session, actor: Actor, verification: str, reason: Reason) -> bool:
     """Counts that it failed; too often, and it is given up for the reason. Answers whether it is."""
     require(actor, Permission.VERIFY)
     attempts = session.scalar(
@@ -108,8 +109,8 @@ def note_failed_attempt(session: Session, actor: Actor, verification: str, reaso
     )
     if attempts is None or attempts < faults.ATTEMPTS_MAX:
         return False
-    session.execute(_running(verification).values(finished_at=now(session), fault=reason))
-    audit.record(session, actor, "verification.failed", verification, fault=reason)
+    session.execute(_running(verification).values(finished_at=now(session), fault=reason.as_json()))
+    audit.record(session, actor, "verification.failed", verification, fault=reason.code)
     return True
 
 
@@ -158,5 +159,5 @@ def _find(session: Session, condition: Any) -> VerificationRow | None:
         found.finished_at,
         found.ok,
         found.report or {},
-        found.fault,
+        Reason.from_json(found.fault) if found.fault else None,
     )

@@ -56,10 +56,10 @@ def plan_meant(session: Any, actor: Any, named: str, *, currency: str | None = N
     """
     named = named.strip()
     if not named:
-        raise Invalid("plan", "must be chosen")
+        raise Invalid("plan", "no_plan_chosen")
     found = plans_named(session, actor, named)
     if not found:
-        raise Invalid("plan", "no plan is called so")
+        raise Invalid("plan", "no_such_plan")
     return min(found, key=lambda plan: (plan.archived_at is not None, currency not in (None, plan.currency)))
 
 

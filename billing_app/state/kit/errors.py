@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
@@ -12,15 +11,13 @@ import reflex as rx
 from reflex.event import EventSpec
 
 from billing_app.database.session import is_unavailable
-from billing_app.domain.periods import parse_period
-from billing_app.errors import BillingError, Conflict, Forbidden, NotFound, Unauthenticated
-from billing_app.state.kit import text
+from billing_app.errors import BillingError, Forbidden, NotFound, Unauthenticated
 from billing_app.state.kit.browser import browser
+from billing_app.wording.refusals import refusal_sentence
 
 logger = logging.getLogger(__name__)
 
 LOADING, READY, MISSING, FORBIDDEN, FAILED = "loading", "ready", "missing", "forbidden", "failed"
-_MONTH = re.compile(r"(?<![\w.-])(?:19[7-9][0-9]|20[0-9]{2})-(?:0[1-9]|1[0-2])(?![\w-])", re.ASCII)
 _OURS = "Something went wrong here. It has been logged; try again."
 _DATABASE = "The database does not answer. Try again in a moment."
 
@@ -35,18 +32,11 @@ class Loads(Protocol):
 def sentence(error: Exception) -> str:
     """What to tell a person about an error; nothing internal is ever in it."""
     if isinstance(error, BillingError):
-        # Services begin in the middle of a sentence, and write months as machines do.
-        detail = months_in_words(error.detail) if isinstance(error, Conflict) else error.detail
-        return detail[:1].upper() + detail[1:]
+        return refusal_sentence(error)
     if is_unavailable(error):
         return _DATABASE
     logger.error("unexpected error in a page", exc_info=error)
     return _OURS
-
-
-def months_in_words(said: str) -> str:
-    """`2026-10 is already invoiced` as people write it: October 2026."""
-    return _MONTH.sub(lambda found: text.month(parse_period(found[0])), said)
 
 
 def on_page_error(exception: Exception) -> EventSpec:
@@ -66,7 +56,7 @@ def wants_password(error: Exception) -> bool:
 
 def to_sign_in(error: Unauthenticated) -> EventSpec:
     """Leave for the sign-in page, with the reason, coming back afterwards."""
-    reason = error.detail if error.code != "not_signed_in" else ""
+    reason = refusal_sentence(error) if error.code != "not_signed_in" else ""
     return browser("toSignIn", reason)
 
 
@@ -82,7 +72,7 @@ async def loading(state: Loads) -> AsyncIterator[None]:
     except Unauthenticated:
         raise
     except NotFound as error:
-        state.phase, state.problem = MISSING, error.detail
+        state.phase, state.problem = MISSING, refusal_sentence(error)
     except Exception as error:
         if wants_password(error):
             raise

@@ -17,11 +17,13 @@ import reflex as rx
 from reflex.event import EventSpec
 
 from billing_app.domain.periods import FIRST_YEAR, LAST_YEAR, parse_period
+from billing_app.domain.rules import BrokenRule
 from billing_app.errors import BillingError, Unauthenticated
 from billing_app.services.shared import validation
 from billing_app.state.kit import address
 from billing_app.state.kit.browser import browser
 from billing_app.state.kit.errors import sentence, wants_password
+from billing_app.wording.rules import rule_sentence
 
 _STALE = "Somebody else changed this meanwhile. What is there now is shown beside; saving again replaces it."
 _NUMBER_MAX = 18
@@ -115,7 +117,7 @@ def refused(form: Form, error: Exception) -> Form:
         return replace(form, problem=sentence(error))
     if error.code == "stale":
         return _stale(form, error)
-    shown = {each.field: _sentence(each.message) for each in error.errors if each.field in form.start}
+    shown = {each.field: rule_sentence(each) for each in error.errors if each.field in form.start}
     if shown and len(shown) == len(error.errors):
         return replace(form, errors=shown)
     number = error.facts.get("number")
@@ -179,12 +181,12 @@ def _moment(text: str) -> datetime:
             return found
     except ValueError:
         pass
-    raise ValueError("must be a date and a time")
+    raise BrokenRule("not_a_date_and_time")
 
 
 def _whole(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _NUMBER_MAX):
-        raise ValueError("must be a whole number")
+        raise BrokenRule("not_a_whole_number")
     return int(text)
 
 
@@ -192,14 +194,10 @@ def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise ValueError("must be a date such as 2026-10-31") from None
+        raise BrokenRule("not_a_date") from None
 
 
 def _texts(values: object) -> dict[str, str]:
     if not isinstance(values, Mapping):
         return {}
     return {str(name): "" if value is None else str(value) for name, value in values.items()}
-
-
-def _sentence(message: str) -> str:
-    return f"{message[:1].upper()}{message[1:]}."

@@ -45,13 +45,13 @@ def customer_meant(session: Any, actor: Any, named: str) -> CustomerRow:
     except NotFound:
         exactly = customers.list_named(session, actor, named, limit=SUGGESTED)
     if len(exactly) > 1:
-        raise Invalid("customer", f"is the name of several customers; give the key of one: {_keys(exactly)}")
+        raise Invalid("customer", "ambiguous_customer", keys=_keys(exactly))
     if exactly:
         return exactly[0]
     near = customers_fitting(session, actor, named)
     if near:
-        raise Invalid("customer", f"is only a part of a customer's key or name; choose one: {_keys(near)}")
-    raise Invalid("customer", "no customer has this key or name")
+        raise Invalid("customer", "part_of_a_customer", keys=_keys(near))
+    raise Invalid("customer", "no_such_customer")
 
 
 def _keys(found: tuple[CustomerRow, ...]) -> str:

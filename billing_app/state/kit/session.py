@@ -99,7 +99,7 @@ def _token(state: rx.State) -> str:
 
 def _authenticate(token: str) -> sessions.Authenticated:
     if not token:
-        raise Unauthenticated("Sign in first.", code="not_signed_in")
+        raise Unauthenticated("not_signed_in")
     return current().authenticator.authenticate(token)
 
 

@@ -14,7 +14,7 @@ from billing_app.services.customers import customers
 from billing_app.services.invoices import runs
 from billing_app.services.invoices.runs import RunFailure, RunRow, RunSummary
 from billing_app.state.kit import address, text
-from billing_app.state.kit.errors import LOADING, READY, loading, months_in_words
+from billing_app.state.kit.errors import LOADING, READY, loading
 from billing_app.state.kit.forms import Form, opened, submitting, typed, typed_period
 from billing_app.state.kit.lists import Option, asked
 from billing_app.state.kit.live import watching
@@ -22,6 +22,7 @@ from billing_app.state.kit.session import call, viewer_zone
 from billing_app.state.pages.invoices import FILTERS, InvoicesState, ended_months
 from billing_app.state.presenters.audit_entries import who_named
 from billing_app.state.presenters.runs import FailureItem, RunItem
+from billing_app.wording.refusals import reason_sentence
 
 RUN, CANCEL = "run-month", "cancel-run"
 LAST_RUNS = 6
@@ -157,7 +158,7 @@ def _item(state: InvoiceRunsState, run: RunSummary, names: dict[str, Named]) -> 
         passed=f"{run.passed:,}",
         failed=f"{run.failed:,}",
         has_failed=run.failed > 0,
-        fault=f"It was given up: {run.fault}." if run.fault else "",
+        fault=f"It was given up: {reason_sentence(run.fault)}" if run.fault else "",
         started=text.moment(run.started_at, viewer_zone(state)),
         started_utc=text.moment_utc(run.started_at),
         started_by=who_named(run.started_by, run.started_by, names).name,
@@ -165,9 +166,8 @@ def _item(state: InvoiceRunsState, run: RunSummary, names: dict[str, Named]) -> 
 
 
 def _failure(failure: RunFailure) -> FailureItem:
-    reason = months_in_words(failure.detail)
     return FailureItem(
         customer=failure.customer_key,
         customer_href=address.link(f"/customers/{failure.customer_key}"),
-        reason=reason[:1].upper() + reason[1:],
+        reason=reason_sentence(failure.reason),
     )

@@ -112,8 +112,10 @@ async def _generated(state: InvoicesState, key: str, period: date) -> InvoiceDet
         return await perform(state, generate_invoice, key, period)
     except Conflict as refusal:
         if refusal.code == "earlier_period_open":
-            state._earlier = (key, str(refusal.facts["period"]))
-            state.earlier = text.month(parse_period(state._earlier[1]))
+            earlier = refusal.facts["period"]
+            assert isinstance(earlier, date)
+            state._earlier = (key, label(earlier))
+            state.earlier = text.month(earlier)
         raise
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import reflex as rx
 
 from billing_app.database.session import now
-from billing_app.domain.money import major_text, parse_amount_minor
+from billing_app.domain.money import major_text
 from billing_app.errors import Conflict, Invalid
 from billing_app.services.invoices import invoices
 from billing_app.services.payments import payments
@@ -16,6 +16,7 @@ from billing_app.state.kit import address, text
 from billing_app.state.kit.forms import Form, new_key, opened, submitting, typed, typed_day, typed_number
 from billing_app.state.kit.session import call
 from billing_app.state.pages.invoice import InvoiceState
+from billing_app.wording.sentences import as_people_write
 
 RECORD, REVERSE = "record-payment", "reverse-payment"
 
@@ -93,15 +94,14 @@ def _record(session: Any, actor: Any, /, number: str, **told: Any) -> Recorded:
     try:
         return payments.record_payment(session, actor, number, **told)
     except Conflict as error:
-        owed, currency = error.facts.get("balance", ""), error.facts.get("currency", "")
-        left = text.money(parse_amount_minor(owed, currency), currency) if owed else ""
         if error.code == "stale":
             error.facts["explanation"] = (
-                f"Somebody else recorded or reversed a payment meanwhile: {left} is not paid now. What is"
-                " typed here is recorded beside it when you send it again."
+                "Someone else recorded or reversed a payment since you opened this:"
+                f" {as_people_write(error.facts['balance'])} is outstanding now."
+                " Saving again records this payment as well."
             )
-        elif error.code == "overpayment" and parse_amount_minor(owed, currency):
-            raise Invalid("amount", f"is more than the {left} that is not paid yet") from error
+        elif error.code == "overpayment" and error.facts["balance"].amount_minor:  # type: ignore[attr-defined]
+            raise Invalid("amount", "exceeds_balance", balance=error.facts["balance"]) from error
         raise
 
 

@@ -152,8 +152,7 @@ def _record(
         done = record_usage(session, actor, UsageReport(customer.key, key, quantity, moment))
     except Conflict as refusal:
         if refusal.code == "idempotency_conflict":
-            said = f"was used before for {customer.name}, with another quantity or moment; that one stands"
-            refusal.errors = (FieldError("idempotency_key", said),)
+            refusal.errors = (FieldError("idempotency_key", "used_before_by", {"customer": customer.name}),)
         raise
     return done, customer.name
 

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import reflex as rx
 
 from billing_app.runtime import current
+from billing_app.services.shared.reasons import Reason
 from billing_app.services.usage_imports import imports, rejected_rows
 from billing_app.services.usage_imports.imports import PreviewRow, RefusedRow, UsageImportRow
 from billing_app.state.kit import address, text
@@ -21,7 +22,7 @@ from billing_app.state.kit.forms import Form, opened, submitting, typed
 from billing_app.state.kit.lists import Pages, asked
 from billing_app.state.kit.live import watching
 from billing_app.state.kit.session import call, viewer_zone
-from billing_app.state.presenters.usage import FileRow, ImportItem, ImportSheet
+from billing_app.state.presenters.usage import FileRow, ImportItem, ImportSheet, row_reason
 
 ROWS = 25
 PROBLEMS = 50
@@ -168,7 +169,7 @@ def _outcome(row: UsageImportRow) -> str:
         case "checking" | "importing":
             return f"{_share(row)}, {_rows(row.rows)} so far"
         case "failed":
-            return f"{(row.fault or '')[:1].upper()}{(row.fault or '')[1:]}"
+            return row_reason(row.fault)
         case "checked":
             return f"{row.recorded:,} to record, {row.duplicates:,} there already, {refused:,} refused"
         case _:
@@ -244,37 +245,21 @@ def _kept(row: UsageImportRow) -> str:
 
 
 def _previewed(row: PreviewRow) -> FileRow:
-    return _file_row(row.line, row.row, row.status, row.detail or "")
+    return _file_row(row.line, row.row, row.status, row.reason)
 
 
 def _refused(row: RefusedRow) -> FileRow:
-    return _file_row(row.line, row.row, row.status, row.detail)
+    return _file_row(row.line, row.row, row.status, row.reason)
 
 
-def _file_row(line: int, cells: tuple[str, ...], status: str, detail: str) -> FileRow:
+def _file_row(line: int, cells: tuple[str, ...], status: str, reason: Reason | None) -> FileRow:
     # Bytes that are no UTF-8 came as surrogates, which no browser can be sent.
     shown = [cell[:_CELL_MAX].encode("utf-8", "surrogateescape").decode("utf-8", "replace") for cell in cells]
     # Of a row with too many cells or too few, what there is.
     customer, key, quantity, occurred = (
         shown if len(shown) == 4 else (", ".join(shown)[:_CELL_MAX], "", "", "")
     )
-    return FileRow(f"{line:,}", customer, key, quantity, occurred, status, _readable(detail))
-
-
-def _readable(detail: str) -> str:
-    """`quantity: must be ...` as `Quantity must be ...`."""
-    name, colon, rule = detail.partition(": ")
-    names = {
-        "customer": "Customer",
-        "idempotency_key": "Key",
-        "quantity": "Quantity",
-        "occurred_at": "Moment",
-    }
-    if not colon:
-        return detail
-    if name == "customer" and rule.startswith("there is"):
-        return f"{rule[:1].upper()}{rule[1:]}"
-    return f"{names.get(name, name.capitalize())} {rule}"
+    return FileRow(f"{line:,}", customer, key, quantity, occurred, status, row_reason(reason))
 
 
 def _rows(count: int) -> str:

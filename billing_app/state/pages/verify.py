@@ -24,6 +24,7 @@ from billing_app.state.kit.live import watching
 from billing_app.state.kit.session import call, viewer_zone
 from billing_app.state.presenters import audit_entries
 from billing_app.state.presenters.verify import Awaiting, Check, Difference, Running, Verdict
+from billing_app.wording.refusals import reason_sentence
 
 ROWS = 50
 _OF_NOBODY = "rows of no customer"
@@ -119,7 +120,7 @@ def _progress(session: Any, actor: Any, run: str) -> _Progress:
 
 def _show(state: VerifyState, found: _Found, listing: Listing) -> None:
     state.is_running = found.under_way is not None
-    state.fault = found.given_up.fault or "" if found.given_up else ""
+    state.fault = reason_sentence(found.given_up.fault) if found.given_up and found.given_up.fault else ""
     if found.under_way and found.under_way.row:
         state._run = found.under_way.row.public_id
         state.running = _running(found.under_way)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from billing_app.errors import FieldError
+from billing_app.services.shared.reasons import Reason
+from billing_app.wording.refusals import reason_sentence
+from billing_app.wording.rules import rule_text
+
 
 @dataclass(frozen=True)
 class UsageItem:
@@ -81,3 +86,21 @@ class FileRow:
     occurred: str = ""
     status: str = ""
     detail: str = ""
+
+
+_COLUMN_NAMES = {
+    "customer": "Customer",
+    "idempotency_key": "Key",
+    "quantity": "Quantity",
+    "occurred_at": "Time",
+}
+
+
+def row_reason(reason: Reason | None) -> str:
+    """Why a row of a file was not recorded, with the column's name as the page shows it."""
+    if reason is None:
+        return ""
+    if not reason.rule:
+        return reason_sentence(reason)
+    column = _COLUMN_NAMES.get(reason.field, reason.field.capitalize())
+    return f"{column} {rule_text(FieldError(reason.field, reason.rule, dict(reason.facts)))}"

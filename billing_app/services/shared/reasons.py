@@ -1,0 +1,57 @@
+"""Why a row was rejected, a customer was not invoiced, or work was given up: a code and facts, no prose.
+
+Stored as JSON beside what it explains. `billing_app.wording.refusals` has the sentences.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from billing_app.domain.money import Amount
+from billing_app.domain.periods import label, parse_period
+from billing_app.errors import BillingError
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reason:
+    """A stable code with its facts. `rule` is what `field` breaks; both are empty where no field is meant."""
+
+    code: str
+    field: str = ""
+    rule: str = ""
+    facts: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, error: BillingError) -> Reason:
+        """Keep what a refusal says."""
+        if error.errors:
+            first = error.errors[0]
+            return cls(error.code, first.field, first.rule, first.facts)
+        return cls(error.code, facts=error.facts)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a JSONB column holds; `from_json` reads it."""
+        return dataclasses.asdict(self) | {
+            "facts": {name: _to_json(value) for name, value in self.facts.items()}
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Reason:
+        """Read what `as_json` wrote."""
+        facts = {name: _from_json(value) for name, value in stored["facts"].items()}
+        return cls(stored["code"], stored["field"], stored["rule"], facts)
+
+
+def _to_json(value: object) -> object:
+    if isinstance(value, Amount):
+        return {"amount_minor": value.amount_minor, "currency": value.currency}
+    return {"period": label(value)} if isinstance(value, date) else value
+
+
+def _from_json(value: Any) -> object:
+    if isinstance(value, dict):
+        return parse_period(value["period"]) if "period" in value else Amount(**value)
+    return value

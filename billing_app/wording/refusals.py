@@ -1,0 +1,106 @@
+"""The sentence for each refusal, by its code."""
+
+from __future__ import annotations
+
+from billing_app.errors import BillingError, FieldError
+from billing_app.services.shared.reasons import Reason
+from billing_app.wording.rules import rule_text
+from billing_app.wording.sentences import Template, capitalized, fill
+
+_UNAUTHENTICATED = {
+    "invalid": "Your session has expired or the token is invalid. Sign in again.",
+    "several_headers": "Send exactly one Authorization header.",
+    "no_credentials": "Sign in, or send a bearer token.",
+}
+_FORBIDDEN = {
+    "no_permission": "{who} does not have permission to {permission}.",
+    "not_a_person": "An API token has no account, sessions or password.",
+    "not_own_sessions": "You can only see your own sessions.",
+}
+
+REFUSALS: dict[str, Template] = {
+    # Signing in.
+    "not_signed_in": "Sign in first.",
+    "invalid_token": lambda facts: _UNAUTHENTICATED[facts.get("reason", "invalid")],
+    "invalid_credentials": "The email or password is incorrect.",
+    "too_many_attempts": "Too many failed attempts. Try again later.",
+    "password_change_required": "Change your one-time password first.",
+    "foreign_origin": "This request did not come from Tallybook's own pages.",
+    "session_not_found": "This session does not exist or has ended.",
+    "user_not_found": lambda facts: "User {named} does not exist." if facts else "This user does not exist.",
+    "own_password": "Change your own password in your account settings.",
+    "last_admin": "At least one active admin is required. Promote another user first.",
+    "token_not_found": "API token {named} does not exist.",
+    # Permissions.
+    "forbidden": lambda facts: _FORBIDDEN[facts.get("reason", "no_permission")],
+    # Customers and plans.
+    "customer_not_found": lambda facts: (
+        "Customer {named} does not exist." if "named" in facts else "The customer does not exist."
+    ),
+    "email_taken": "The email {email} is already in use.",
+    "key_taken": "Another customer already has the key {key}.",
+    "plan_not_found": "Plan {named} does not exist.",
+    "plan_archived": "{plan} is archived. New customers can't be assigned to it.",
+    "currency_mismatch": "The plan is in {plan_currency}, but the customer is billed in {customer_currency}.",
+    "period_closed": "{closed_through} and earlier months are closed for this customer.",
+    "usage_recorded": "Usage in {period} or later is already recorded and needs a plan.",
+    "stale": "Someone else changed this since you opened it.",
+    # Usage.
+    "idempotency_conflict": lambda facts: (
+        "Another payment was already recorded with this idempotency key."
+        if "payment" in facts
+        else "This idempotency key was already used with a different quantity or time."
+    ),
+    "customer_suspended": "The customer was suspended at that time.",
+    # Invoices.
+    "invoice_not_found": "Invoice {named} does not exist.",
+    "line_not_found": "Invoice {number} has no usage line {line}.",
+    "invoice_exists": "{period} is already invoiced ({number}).",
+    "period_open": "{period} has not ended yet.",
+    "earlier_period_open": "Invoice {period} of {customer} first.",
+    "nothing_to_invoice": "{customer} has no plan and no late usage to invoice in {period}.",
+    "run_not_found": "Invoice run {named} does not exist.",
+    "run_ended": "Another invoice run has just ended. Start it again.",
+    # Payments.
+    "payment_not_found": "Invoice {number} has no payment {named}.",
+    "overpayment": lambda facts: (
+        "Only {balance} of {number} is outstanding."
+        if facts["balance"].amount_minor
+        else "{number} is already paid."
+    ),
+    "already_reversed": "Payment {payment} is already reversed.",
+    # Imports and verifications.
+    "import_not_found": "Import {named} does not exist.",
+    "import_not_checked": "Import {named} can't be started because it is {status}.",
+    "uploads_under_way": "Other files are being uploaded. Try again in a moment.",
+    "verification_not_found": lambda facts: (
+        "Verification {named} does not exist." if facts else "Nothing has been verified yet."
+    ),
+    # Work in the background that was given up.
+    "database_refused": "The database refused it ({sqlstate}). See the server log.",
+    "unexpected_error": "An unexpected error occurred. See the server log.",
+    # The server.
+    "unavailable": "Too many requests are waiting. Try again in a moment.",
+}
+
+
+def refusal_sentence(error: BillingError) -> str:
+    """Write the refusal as one or two sentences.
+
+    A refusal without a sentence of its own says what its fields break: `quantity must be zero or more.`
+    """
+    if error.code in REFUSALS:
+        return fill(REFUSALS[error.code], error.facts)
+    return " ".join(_field_sentence(each) for each in error.errors) or error.code
+
+
+def reason_sentence(reason: Reason) -> str:
+    """Write why a row was rejected, a customer was not invoiced, or work was given up."""
+    if reason.rule:
+        return _field_sentence(FieldError(reason.field, reason.rule, dict(reason.facts)))
+    return fill(REFUSALS[reason.code], reason.facts)
+
+
+def _field_sentence(error: FieldError) -> str:
+    text = f"{error.field} {rule_text(error)}" if error.field else capitalized(rule_text(error))
+    return text if text.endswith(("?", ".")) else f"{text}."

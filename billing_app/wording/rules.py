@@ -1,0 +1,105 @@
+"""The sentence for each rule that a value can break. It continues the field's name: `quantity must be ...`."""
+
+from __future__ import annotations
+
+from billing_app.errors import FieldError
+from billing_app.wording.sentences import Template, capitalized, fill
+
+RULES: dict[str, Template] = {
+    # Text.
+    "not_text": "must be text",
+    "empty": "must not be empty",
+    "too_long": "must be at most {at_most} characters",
+    "length": "must be 1 to {at_most} characters",
+    "control_characters": "must not contain control characters such as tabs or line breaks",
+    "malformed_unicode": "must be well-formed Unicode",
+    "not_utf8": "must be UTF-8 text",
+    "not_an_email": "must be an email address, such as ada@example.com",
+    "not_a_key": (
+        "must be 1 to 63 letters, digits, dots, underscores or hyphens, and start with a letter or digit"
+    ),
+    "looks_like_an_id": "must not start with cus_, because customer IDs do",
+    "not_a_customer": "must be the ID or the key of a customer",
+    # Choices.
+    "not_a_choice": "must be one of {choices}",
+    "missing": "is required",
+    "unknown_field": "is not a field of this request",
+    "repeated": "must name each value once",
+    # Numbers.
+    "not_a_number": "must be a decimal number",
+    "not_a_whole_number": "must be a whole number",
+    "not_finite": "must be a finite number",
+    "negative": "must be zero or more",
+    "not_positive": "must be greater than zero",
+    "too_many_digits": "must have at most {digits} digits before the decimal point",
+    "too_many_decimals": lambda facts: (
+        "must have at most {decimals} decimals" if facts["decimals"] else "must be a whole number"
+    ),
+    "not_a_currency": "must be an ISO 4217 currency code, such as USD",
+    "out_of_range": "must be between {at_least} and {at_most}",
+    "exceeds_balance": "must be at most the outstanding {balance}",
+    # Time.
+    "not_a_date": "must be a date, such as 2026-10-31",
+    "not_a_period": "must be a month written as YYYY-MM, such as 2026-10",
+    "not_a_first_day": "must be the first day of a month",
+    "not_a_date_and_time": "must be a date and a time",
+    "not_a_timestamp": "must be an RFC 3339 timestamp with an offset, such as 2026-10-31T23:00:00Z",
+    "no_such_moment": "must be a date and time that exist",
+    "no_offset": "must have an offset, such as Z",
+    "out_of_years": lambda facts: f"must be between the years {facts['first']} and {facts['last']}",
+    "in_the_future": "must not be after today",
+    "occurred_in_future": "must not be more than 5 minutes in the future",
+    "no_plan": "must be in a month in which the customer has a plan",
+    "customer_suspended": "must not be during a suspension of the customer",
+    # Lists.
+    "not_a_cursor": "must be the next_cursor of an earlier page of this list",
+    "not_a_cursor_of_this_order": "must be the next_cursor of an earlier page in the same order",
+    # Usage.
+    "customer_not_found": "does not exist",
+    "used_before": "was already used with a different quantity or time",
+    "used_before_by": (
+        "was already used for {customer} with a different quantity or time. That event is unchanged."
+    ),
+    "too_many_events": "must contain at most {at_most} events",
+    "not_an_object": "must be a JSON object",
+    "not_a_cloudevent": "must be a CloudEvent, which is a JSON object",
+    "not_version_1": 'must be "1.0"',
+    "has_a_space": "must not contain a space",
+    "no_quantity": "must be an object with quantity or value",
+    "one_event": lambda facts: f"must be one event; send a list as {facts['media_type']}",
+    "many_events": lambda facts: f"must be a list of events; send one event as {facts['media_type']}",
+    "not_percent_encoded": "must be percent-encoded UTF-8",
+    # Usage files.
+    "row_too_long": "must have at most {at_most} characters in a row",
+    "damaged": "is damaged after line {line}",
+    "no_header": "is empty; the first line must be {columns}",
+    "wrong_columns": "must have exactly these columns: {columns}",
+    "wrong_width": "must have {expected} columns, but has {found}",
+    "not_csv": "can't be read as CSV ({reason})",
+    "file_too_large": "must be at most {at_most} bytes",
+    "unreadable_file": "can't be read: {reason}",
+    # Passwords and tokens.
+    "password_too_short": "must have at least {at_least} characters",
+    "password_too_long": "must be at most {at_most} bytes",
+    "password_too_common": "is one of the most common passwords",
+    "password_unchanged": "must be different from the current password",
+    "wrong_password": "is not the current password",
+    "no_scope": "must name at least one scope",
+    # What people type on pages.
+    "ambiguous_customer": "is the name of several customers. Enter a key instead: {keys}",
+    "part_of_a_customer": "is only part of a customer's name or key. Did you mean {keys}?",
+    "no_such_customer": "is not the name or key of a customer",
+    "no_plan_chosen": "is required",
+    "no_such_plan": "is not the name of a plan",
+}
+
+
+def rule_text(error: FieldError) -> str:
+    """The rule as the rest of a sentence that starts with the field: `must be zero or more`."""
+    return fill(RULES[error.rule], error.facts)
+
+
+def rule_sentence(error: FieldError) -> str:
+    """The rule as a sentence of its own, for a form that shows it under the field."""
+    text = capitalized(rule_text(error))
+    return text if text.endswith(("?", ".")) else f"{text}."

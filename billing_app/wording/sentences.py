@@ -1,0 +1,50 @@
+"""How a template and facts become a sentence."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from billing_app.domain.money import Amount
+from billing_app.wording import values
+
+Template = str | Callable[[Mapping[str, Any]], str]
+"""Text with `{fact}` in it, or a function of the facts where one text does not fit them all."""
+
+
+class _People(string.Formatter):
+    """Formats each fact by its type, as people in the United States write it."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        return str(super().format_field(as_people_write(value), format_spec))
+
+
+_PEOPLE = _People()
+
+
+def fill(template: Template, facts: Mapping[str, Any]) -> str:
+    """Write the facts into the template."""
+    if not isinstance(template, str):
+        template = template(facts)
+    return _PEOPLE.vformat(template, (), facts)
+
+
+def as_people_write(value: object) -> str:
+    """Write one fact: a period as `October 2026`, an amount as `$6.63`, 10000 as `10,000`."""
+    if isinstance(value, Amount):
+        return values.money(value.amount_minor, value.currency)
+    if isinstance(value, date):
+        return values.month(value)
+    if isinstance(value, Decimal) or (isinstance(value, int) and not isinstance(value, bool)):
+        return values.quantity(Decimal(value))
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(as_people_write, value))
+    return str(value)
+
+
+def capitalized(text: str) -> str:
+    """The text with its first letter in upper case."""
+    return text[:1].upper() + text[1:]
