@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from billing_app.api.wire.calls import Caller
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
-from billing_app.api.wire.values import Moment
+from billing_app.api.wire.values import Timestamp
 from billing_app.services.audit import log as audit_log
 from billing_app.services.audit.log import AuditRow
 
@@ -27,7 +27,7 @@ class ActorOfEntry(BaseModel):
 class AuditEntry(BaseModel):
     """One deed, written in the transaction of the deed itself."""
 
-    at: Moment
+    at: Timestamp
     actor: ActorOfEntry
     action: str = Field(examples=["customer.created"])
     subject: str = Field(examples=["cus_12"])

@@ -11,7 +11,7 @@ from billing_app.api.wire.calls import Caller, Person
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import ExactRoute, resource
-from billing_app.api.wire.values import Body, Moment
+from billing_app.api.wire.values import Body, Timestamp
 from billing_app.domain.actor import Role
 from billing_app.errors import Forbidden
 from billing_app.runtime import current
@@ -50,8 +50,8 @@ class OwnSession(BaseModel):
     """A sign-in that is still good. Its id is a name: it proves nothing to anybody."""
 
     id: str
-    created_at: Moment
-    expires_at: Moment
+    created_at: Timestamp
+    expires_at: Timestamp
     user_agent: str
     address: str = Field(examples=["192.0.2.7"])
     current: bool = Field(description="Whether it is the one that asks.")

@@ -11,7 +11,7 @@ from billing_app.api.wire.calls import Caller
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
-from billing_app.api.wire.values import Body, Currency, Moment, Period, Version
+from billing_app.api.wire.values import Body, Currency, Period, Timestamp, Version
 from billing_app.services.customers import customers, subscriptions
 from billing_app.services.customers.customers import CustomerRow, CustomerSort
 from billing_app.services.customers.subscriptions import SubscriptionRow
@@ -39,7 +39,7 @@ class Customer(BaseModel):
     status: Literal["active", "suspended"]
     currency: Currency
     plan: PlanOfCustomer | None
-    created_at: Moment
+    created_at: Timestamp
     version: int = Field(examples=[1])
 
 

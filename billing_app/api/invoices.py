@@ -14,7 +14,7 @@ from billing_app.api.wire.csv_files import DESCRIBED, Cell, CsvFile, csv_file
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
-from billing_app.api.wire.values import Body, Currency, Day, Moment, Money, Period, Quantity, Sha256
+from billing_app.api.wire.values import Body, Currency, Date, Money, Period, Quantity, Sha256, Timestamp
 from billing_app.documents.invoice_pdf import invoice_pdf
 from billing_app.domain.invoice import PaymentStatus
 from billing_app.domain.money import major_text, to_major
@@ -68,8 +68,8 @@ class InvoiceIssuer(BaseModel):
 class InvoicePeriod(BaseModel):
     """A calendar month in UTC; `end` is the first day that is not in it."""
 
-    start: Day = Field(examples=["2026-10-01"])
-    end: Day = Field(examples=["2026-11-01"])
+    start: Date = Field(examples=["2026-10-01"])
+    end: Date = Field(examples=["2026-11-01"])
     label: str = Field(examples=["2026-10"])
 
 
@@ -109,8 +109,8 @@ class InvoiceSummary(BaseModel):
     period: InvoicePeriod
     currency: Currency
     total: Money
-    issued_at: Moment
-    due_at: Day = Field(description="The last day to pay, in UTC.")
+    issued_at: Timestamp
+    due_at: Date = Field(description="The last day to pay, in UTC.")
     payment_status: PaymentStatus
     paid: Money = Field(description="What was received, less reversals.")
     balance: Money
@@ -138,7 +138,7 @@ class InvoicePreview(BaseModel):
     currency: Currency
     lines: list[InvoiceLine]
     total: Money
-    as_of: Moment
+    as_of: Timestamp
 
 
 class NewInvoice(Body):

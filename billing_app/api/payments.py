@@ -11,7 +11,7 @@ from billing_app.api.wire.calls import Caller
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
-from billing_app.api.wire.values import Body, Currency, Day, ExactNumber, Moment, Money
+from billing_app.api.wire.values import Body, Currency, Date, ExactNumber, Money, Timestamp
 from billing_app.domain.money import major_text
 from billing_app.services.payments import payments
 from billing_app.services.payments.payments import PaymentRow
@@ -36,12 +36,12 @@ class Payment(BaseModel):
     invoice: str = Field(examples=["ACME-0001"], description="The invoice's number.")
     amount: Money
     currency: Currency
-    received_on: Day
+    received_on: Date
     method: str = Field(examples=["bank transfer"])
     reference: str
-    recorded_at: Moment
+    recorded_at: Timestamp
     recorded_by: str = Field(examples=["usr_2"])
-    reversed_at: Moment | None
+    reversed_at: Timestamp | None
     reversed_by: str | None
     reversal_reason: str | None
 
@@ -50,7 +50,7 @@ class NewPayment(Body):
     """Money that was received, in the invoice's currency."""
 
     amount: ExactNumber = Field(examples=["29.00"], description="In major units, above zero.")
-    received_on: Day = Field(description="Not ahead of today, in UTC.")
+    received_on: Date = Field(description="Not ahead of today, in UTC.")
     method: str = Field("", examples=["bank transfer"])
     reference: str = ""
     idempotency_key: Key

@@ -11,7 +11,7 @@ from billing_app.api.wire.calls import Caller
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
-from billing_app.api.wire.values import Body, Currency, ExactNumber, Moment, Money, Quantity
+from billing_app.api.wire.values import Body, Currency, ExactNumber, Money, Quantity, Timestamp
 from billing_app.domain.money import major_text
 from billing_app.services.plans import plans
 from billing_app.services.plans.plans import PlanRow
@@ -31,7 +31,7 @@ class Plan(BaseModel):
     included_units: Quantity = Field(examples=["1000"])
     overage_unit_price: Quantity = Field(examples=["0.0125"])
     archived: bool
-    created_at: Moment
+    created_at: Timestamp
     customers: int | None = Field(description="How many are on it this month; in lists only.", examples=[3])
 
 

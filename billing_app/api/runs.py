@@ -11,7 +11,7 @@ from billing_app.api.wire.calls import Caller
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
-from billing_app.api.wire.values import Body, Moment, Period
+from billing_app.api.wire.values import Body, Period, Timestamp
 from billing_app.runtime import current
 from billing_app.services.invoices import runs
 from billing_app.services.invoices.runs import RunRow, RunSummary
@@ -33,8 +33,8 @@ class InvoiceRunSummary(BaseModel):
     passed: int = Field(examples=[7])
     failed: int = Field(examples=[1])
     started_by: str = Field(examples=["usr_2"])
-    started_at: Moment
-    finished_at: Moment | None
+    started_at: Timestamp
+    finished_at: Timestamp | None
     fault: str | None = Field(description="Why it was given up, for one that failed; else null.")
 
 

@@ -8,7 +8,7 @@ from billing_app.api.wire.calls import Caller
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
-from billing_app.api.wire.values import Body, Moment
+from billing_app.api.wire.values import Body, Timestamp
 from billing_app.domain.actor import Scope
 from billing_app.services.identity import api_tokens
 from billing_app.services.identity.api_tokens import TokenRow
@@ -23,9 +23,9 @@ class ApiToken(BaseModel):
     name: str = Field(examples=["Meter 7"])
     scopes: list[Scope]
     created_by: str | None = Field(description="A user; null: the system.", examples=["usr_4"])
-    created_at: Moment
-    last_used_at: Moment | None = Field(description="To the minute; null: never.")
-    revoked_at: Moment | None = Field(description="Null while it is good.")
+    created_at: Timestamp
+    last_used_at: Timestamp | None = Field(description="To the minute; null: never.")
+    revoked_at: Timestamp | None = Field(description="Null while it is good.")
 
 
 class ApiTokenMade(ApiToken):

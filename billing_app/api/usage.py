@@ -13,7 +13,7 @@ from billing_app.api.wire.csv_files import DESCRIBED, Cell, CsvFile, csv_file
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
-from billing_app.api.wire.values import Body, ExactNumber, Moment, Period, Quantity
+from billing_app.api.wire.values import Body, ExactNumber, Period, Quantity, Timestamp
 from billing_app.domain.money import plain
 from billing_app.domain.periods import label
 from billing_app.runtime import current
@@ -63,8 +63,8 @@ class UsageEvent(BaseModel):
     customer: str = Field(examples=["acme"], description="The customer's key.")
     idempotency_key: str = Field(examples=["2026-10-31/meter-7/42"])
     quantity: Quantity
-    occurred_at: Moment
-    recorded_at: Moment
+    occurred_at: Timestamp
+    recorded_at: Timestamp
     billing_period: Period
     recorded_by: str = Field(examples=["tok_1"])
 

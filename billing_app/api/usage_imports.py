@@ -16,7 +16,7 @@ from billing_app.api.wire.csv_files import DESCRIBED, AsItCame, Cell, CsvFile, c
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
-from billing_app.api.wire.values import Moment, Sha256
+from billing_app.api.wire.values import Sha256, Timestamp
 from billing_app.jobs.usage_imports import receive_file
 from billing_app.runtime import current
 from billing_app.services.usage_imports import imports, rejected_rows
@@ -73,11 +73,11 @@ class UsageImport(BaseModel):
     same_as: str | None = Field(
         examples=["imp_5"], description="The last import of the very same content that was done before."
     )
-    same_as_at: Moment | None = Field(description="When that one was done.")
+    same_as_at: Timestamp | None = Field(description="When that one was done.")
     fault: str | None = Field(description="Why it failed.", examples=[None])
     started_by: str = Field(examples=["usr_2"])
-    started_at: Moment
-    finished_at: Moment | None
+    started_at: Timestamp
+    finished_at: Timestamp | None
 
 
 class ImportRefusal(BaseModel):

@@ -9,7 +9,7 @@ from billing_app.api.wire.calls import Caller
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
-from billing_app.api.wire.values import Body, Moment, Version
+from billing_app.api.wire.values import Body, Timestamp, Version
 from billing_app.domain.actor import Role
 from billing_app.services.identity import users
 from billing_app.services.identity.users import UserRow, UserStatus
@@ -27,8 +27,8 @@ class User(BaseModel):
     role: Role
     status: UserStatus
     must_change_password: bool = Field(description="Whether the password is still the one-time one.")
-    created_at: Moment
-    last_sign_in_at: Moment | None
+    created_at: Timestamp
+    last_sign_in_at: Timestamp | None
     version: int = Field(examples=[1])
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from billing_app.api.wire.calls import Caller
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.routing import resource
-from billing_app.api.wire.values import Moment, Period
+from billing_app.api.wire.values import Period, Timestamp
 from billing_app.runtime import current
 from billing_app.services.verification import verifications
 from billing_app.services.verification.verifications import VerificationRow
@@ -54,8 +54,8 @@ class Verification(BaseModel):
     id: str = Field(examples=["ver_3"])
     status: Literal["running", "done", "failed"]
     started_by: str = Field(examples=["usr_2"])
-    started_at: Moment
-    finished_at: Moment | None
+    started_at: Timestamp
+    finished_at: Timestamp | None
     ok: bool | None
     fault: str | None
     checked: Checked

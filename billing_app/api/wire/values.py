@@ -1,4 +1,4 @@
-"""How values look on the wire, in and out."""
+"""The shapes of values on the wire, in and out: each is defined once, here."""
 
 from __future__ import annotations
 
@@ -14,12 +14,20 @@ from billing_app.domain.rules import BrokenRule
 
 
 class Body(BaseModel):
-    """What a caller sends; an unknown field is refused."""
+    """A request body. Unknown fields are rejected."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-def _parse_day(value: object) -> date:
+class CustomerRef(BaseModel):
+    """The customer that something belongs to."""
+
+    id: str = Field(examples=["cus_12"])
+    key: str = Field(examples=["acme"])
+    name: str = Field(examples=["Acme Industrial Supply"])
+
+
+def _parse_date(value: object) -> date:
     if isinstance(value, date):
         return value
     try:
@@ -30,7 +38,7 @@ def _parse_day(value: object) -> date:
     raise BrokenRule("not_a_date")
 
 
-def _moment_text(moment: datetime) -> str:
+def _timestamp_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -43,24 +51,23 @@ Period = Annotated[
         | {"description": "A calendar month in UTC."}
     ),
 ]
-Day = Annotated[
+Date = Annotated[
     date,
-    BeforeValidator(_parse_day),
+    BeforeValidator(_parse_date),
     PlainSerializer(date.isoformat, return_type=str),
     WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-11-03"]}),
 ]
-Moment = Annotated[
+Timestamp = Annotated[
     datetime,
-    PlainSerializer(_moment_text, return_type=str),
+    PlainSerializer(_timestamp_text, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-10-31T23:00:00Z"]}),
 ]
-# Out: a decimal string, exact, in its one spelling.
 Quantity = Annotated[
     Decimal,
     PlainSerializer(plain, return_type=str),
     WithJsonSchema({"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "examples": ["1530.5"]}),
 ]
-# In: whatever a service's parser takes, handed to it as it came, so that it is read once and exactly.
+"""A quantity in an answer: an exact decimal string without trailing zeros."""
 ExactNumber = Annotated[
     Any,
     WithJsonSchema(
@@ -69,19 +76,29 @@ ExactNumber = Annotated[
                 {"type": "string", "pattern": r"^[0-9]{1,14}(\.[0-9]{1,6})?$"},
                 {"type": "number", "minimum": 0},
             ],
-            "description": "A decimal number, zero or more, as text or as a number; read exactly.",
+            "description": "A decimal number, zero or more, as a string or a number. It is read exactly.",
         }
     ),
 ]
+"""A number in a request. It is handed to the service unparsed, so that one parser reads it exactly."""
 Money = Annotated[
     str,
     WithJsonSchema(
         {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "examples": ["35.63"]}
-        | {"description": "In major units, with all of the currency's decimals."}
+        | {"description": "An amount in major units, with all decimals of its currency."}
     ),
 ]
-Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", examples=["USD"], description="ISO 4217.")]
+Currency = Annotated[
+    str, Field(pattern="^[A-Z]{3}$", examples=["USD"], description="An ISO 4217 currency code.")
+]
 Version = Annotated[
-    int, Strict(), Field(ge=1, examples=[1], description="The version that was read; refused as `stale`.")
+    int,
+    Strict(),
+    Field(
+        ge=1,
+        examples=[1],
+        description="The version that you read. If it is no longer the newest, nothing is changed and the"
+        " answer is 409 `stale`.",
+    ),
 ]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
