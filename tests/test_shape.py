@@ -3,6 +3,8 @@
 import ast
 import subprocess
 import sys
+import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,11 @@ CODE = sorted(
     path for folder in ("billing_app", "bench", "tests", "tools") for path in (ROOT / folder).rglob("*.py")
 )
 DOMAIN = sorted((ROOT / "billing_app/domain").rglob("*.py"))
+SERVICES = sorted(
+    path
+    for path in (ROOT / "billing_app/services").rglob("*.py")
+    if path.parent.name != "shared" and path.name != "__init__.py"
+)
 LINES_OF_FILE = 400
 LINES_OF_FUNCTION = 70
 
@@ -30,6 +37,29 @@ def test_imports_go_one_way() -> None:
 def test_domain_is_pure(path: Path) -> None:
     allowed = {*sys.stdlib_module_names, "billing_app.domain"}
     assert {module for module in imported(path) if package(module) not in allowed} == set()
+
+
+def unguarded_modules() -> tuple[str, ...]:
+    """Modules whose queries ask nobody's permission, as the import rule in pyproject.toml lists them."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (rule,) = [each for each in contracts if each["name"].endswith("queries that ask nobody's permission")]
+    return tuple(rule["forbidden_modules"])
+
+
+@pytest.mark.parametrize("path", SERVICES, ids=name)
+def test_guarded_and_unguarded_functions_never_share_a_module(path: Path) -> None:
+    """A function over a session takes the actor, or its module is closed to API, pages and commands."""
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    is_unguarded = any(fnmatch(module, pattern) for pattern in unguarded_modules())
+    takes_actor = {
+        node.name: [argument.arg for argument in node.args.args[1:2]] == ["actor"]
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef)
+        and not node.name.startswith("_")
+        and [argument.arg for argument in node.args.args[:1]] in (["session"], ["db"])
+    }
+    wrong = [function for function, guarded in takes_actor.items() if guarded == is_unguarded]
+    assert wrong == []
 
 
 def imported(path: Path) -> set[str]:
