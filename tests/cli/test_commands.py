@@ -39,9 +39,12 @@ def test_invoice_run_and_verify(shop: Shop, urls: Urls, owner: psycopg.Connectio
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("invoice-run", "2025-13"), "period: must be a month written as YYYY-MM"),
-        (("invoice-run", "2199-01"), "2199-01 has not ended yet"),
-        (("user", "add", "nobody", "--name", "N", "--role", "admin"), "email: must be an email address"),
+        (("invoice-run", "2025-13"), "period must be a month written as YYYY-MM, such as 2026-10."),
+        (("invoice-run", "2199-01"), "January 2199 has not ended yet."),
+        (
+            ("user", "add", "nobody", "--name", "N", "--role", "admin"),
+            "email must be an email address, such as ada@example.com.",
+        ),
         (("demo",), "the database is not empty"),
     ],
 )

@@ -1,0 +1,50 @@
+"""`billing migrate` and `billing demo`."""
+
+from __future__ import annotations
+
+import typer
+from rich.table import Table
+
+from billing_app.cli.access import open_database
+from billing_app.cli.console import err, fail, out
+from billing_app.database.migrations import migrate
+from billing_app.database.provision import provisioned
+from billing_app.database.session import Database
+from billing_app.services.identity.demo_accounts import DEMO_USERS
+from billing_app.settings import Settings
+
+commands = typer.Typer()
+
+
+@commands.command("migrate")
+def migrate_command() -> None:
+    """Bring the database schema up to date, as the owner of its tables."""
+    with provisioned(Settings()) as urls:
+        migrate(urls)
+    out.print("The schema is up to date.")
+
+
+@commands.command("demo")
+def demo_command() -> None:
+    """Load the demo into an empty database."""
+    with open_database() as database:
+        is_loaded = load_demo_with_status(database)
+    if not is_loaded:
+        fail("the database is not empty: the demo is only loaded into an empty one")
+    print_demo_accounts()
+
+
+def load_demo_with_status(database: Database) -> bool:
+    """Load the demo into an empty database; return whether it was empty."""
+    from billing_app.demo import load_demo
+
+    with err.status("Loading the demo: twelve months of a business ..."):
+        return load_demo(database) is not None
+
+
+def print_demo_accounts() -> None:
+    """Print the email and password of every demo account."""
+    table = Table("role", "email", "password", title="Demo accounts", title_justify="left")
+    for user in DEMO_USERS:
+        table.add_row(user.role, user.email, user.password)
+    out.print(table)

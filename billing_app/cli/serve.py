@@ -1,0 +1,47 @@
+"""`billing serve`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from billing_app.cli.access import open_database, operator
+from billing_app.cli.console import out
+from billing_app.cli.database import load_demo_with_status, print_demo_accounts
+from billing_app.database.session import Database
+from billing_app.services.identity.users import make_first_admin
+from billing_app.settings import Settings
+
+commands = typer.Typer()
+
+
+@commands.command("serve")
+def serve_command(
+    dev: Annotated[bool, typer.Option("--dev", help="Reload when the code is edited.")] = False,
+) -> None:
+    """Serve the pages and the API until Ctrl-C."""
+    # Loading the server takes half a second, which no other command should wait for.
+    from billing_app.server import serving
+
+    settings = Settings()
+    with open_database(settings) as database:
+        _create_first_admin(settings, database)
+        if settings.demo:
+            load_demo_with_status(database)
+
+        def announce() -> None:
+            out.print(f"\nTallybook is at [bold]{settings.url()}[/bold]   (Ctrl-C stops it)")
+            if settings.demo:
+                print_demo_accounts()
+
+        serve = serving.serve_dev if dev else serving.serve
+        serve(settings, database.url, announce)
+
+
+def _create_first_admin(settings: Settings, database: Database) -> None:
+    email, password = settings.admin_email, settings.admin_password
+    if email and password:
+        actor = operator()
+        with database.transaction(actor) as session:
+            make_first_admin(session, actor, email, password.get_secret_value())
