@@ -12,6 +12,8 @@ RULES: dict[str, Template] = {
     "too_long": "must be at most {at_most} characters",
     "length": "must be 1 to {at_most} characters",
     "control_characters": "must not contain control characters such as tabs or line breaks",
+    "invisible_character": "must not contain the invisible character {character} ({name})",
+    "nothing_visible": "must contain at least one visible character",
     "malformed_unicode": "must be well-formed Unicode",
     "not_utf8": "must be UTF-8 text",
     "not_an_email": "must be an email address, such as ada@example.com",

@@ -14,7 +14,6 @@ from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.money import Amount, major_text, parse_amount_minor
 from billing_app.errors import Conflict, Invalid
 from billing_app.models import CustomerBilling, Payment, PaymentReversal
-from billing_app.models.usage import IDEMPOTENCY_KEY_MAX
 from billing_app.services.payments.queries import (
     STANDING_PAYMENTS,
     BilledInvoice,
@@ -68,7 +67,9 @@ def record_payment(
         received_on=validation.day("received_on", received_on),
         method=validation.line("method", method, at_most=validation.REFERENCE_MAX, required=False),
         reference=validation.line("reference", reference, at_most=validation.REFERENCE_MAX, required=False),
-        idempotency_key=_exact_key(idempotency_key),
+        idempotency_key=validation.parsed(
+            "idempotency_key", validation.parse_idempotency_key, idempotency_key
+        ),
         recorded_at=now(session),
         recorded_by=actor.id,
     )
@@ -86,15 +87,6 @@ def record_payment(
         received_on=row.received_on.isoformat(),
     )  # fmt: skip
     return Recorded(row, created=True)
-
-
-def _exact_key(value: object) -> str:
-    """The key as it came, like that of a usage event: trimming could make one key of two."""
-    if not isinstance(value, str) or not 1 <= len(value) <= IDEMPOTENCY_KEY_MAX:
-        raise Invalid("idempotency_key", "length", at_most=IDEMPOTENCY_KEY_MAX)
-    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-        raise Invalid("idempotency_key", "malformed_unicode")
-    return value
 
 
 def _lock_billing(session: Session, customer_id: int) -> None:

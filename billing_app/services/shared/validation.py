@@ -1,12 +1,11 @@
-"""What callers send, checked: of the right type, bounded, storable.
+"""Checks of what callers send: its type, its length, and whether it can be stored and shown.
 
-Every function answers the value to store and raises Invalid, naming the field, for the rest.
+Unless it says otherwise, a function returns the value to store, or raises Invalid naming the field.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable
 from datetime import date, datetime
 from enum import StrEnum
@@ -17,13 +16,15 @@ import email_validator
 from billing_app.domain.periods import FIRST_YEAR, LAST_YEAR
 from billing_app.domain.rules import BrokenRule
 from billing_app.errors import Conflict, Invalid
+from billing_app.models.usage import IDEMPOTENCY_KEY_MAX
+from billing_app.services.shared.characters import check_characters
 
 NAME_MAX = 200
 TEXT_MAX = 1000
 REFERENCE_MAX = 200
 _BIGINT_MAX = 2**63 - 1
 
-# An installation of its own may well bill `ada@billing.local`.
+# A private installation may well bill `ada@billing.local`.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 Value = TypeVar("Value")
@@ -31,27 +32,17 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 
 def line(field: str, value: object, *, at_most: int, required: bool = True) -> str:
-    """One line of text, trimmed; no control characters."""
-    text = _text(field, value, at_most, required)
-    if any(unicodedata.category(character) == "Cc" for character in text):
-        raise Invalid(field, "control_characters")
-    return text
-
-
-def like_pattern(wanted: str) -> str:
-    """The text as LIKE finds it literally."""
-    return re.sub(r"([\\%_])", r"\\\1", wanted)
+    """Return one line of text, trimmed, made of visible characters."""
+    return _text(field, value, at_most, required=required, line_breaks=False)
 
 
 def paragraph(field: str, value: object, *, at_most: int = TEXT_MAX) -> str:
-    """Text of several lines, trimmed, possibly empty; no control characters but line ends."""
-    text = _text(field, value, at_most, required=False).replace("\r\n", "\n")
-    if any(unicodedata.category(character) == "Cc" and character != "\n" for character in text):
-        raise Invalid(field, "control_characters")
-    return text
+    """Return text of several lines, trimmed, possibly empty, made of visible characters and line feeds."""
+    unified = value.replace("\r\n", "\n") if isinstance(value, str) else value
+    return _text(field, unified, at_most, required=False, line_breaks=True)
 
 
-def _text(field: str, value: object, at_most: int, required: bool) -> str:
+def _text(field: str, value: object, at_most: int, *, required: bool, line_breaks: bool) -> str:
     if not isinstance(value, str):
         raise Invalid(field, "not_text")
     text = value.strip()
@@ -59,13 +50,28 @@ def _text(field: str, value: object, at_most: int, required: bool) -> str:
         raise Invalid(field, "empty")
     if len(text) > at_most:
         raise Invalid(field, "too_long", at_most=at_most)
-    if any(unicodedata.category(character) == "Cs" for character in text):
-        raise Invalid(field, "malformed_unicode")
+    try:
+        check_characters(text, line_breaks=line_breaks)
+    except BrokenRule as broken:
+        raise Invalid.from_rule(field, broken) from None
     return text
 
 
+def like_pattern(wanted: str) -> str:
+    """Return a LIKE pattern that matches the text literally."""
+    return re.sub(r"([\\%_])", r"\\\1", wanted)
+
+
+def parse_idempotency_key(value: object) -> str:
+    """Return the key exactly as sent, since trimming could make one key of two. Raises BrokenRule."""
+    if not isinstance(value, str) or not 1 <= len(value) <= IDEMPOTENCY_KEY_MAX:
+        raise BrokenRule("length", at_most=IDEMPOTENCY_KEY_MAX)
+    check_characters(value)
+    return value
+
+
 def email(field: str, value: object) -> str:
-    """An email address as written, trimmed. Whether it can be delivered to is not asked."""
+    """Return an email address as written, trimmed. Whether mail can be delivered to it is not checked."""
     text = line(field, value, at_most=254)
     try:
         email_validator.validate_email(text, check_deliverability=False, globally_deliverable=False)
@@ -75,7 +81,7 @@ def email(field: str, value: object) -> str:
 
 
 def choice(field: str, value: object, choices: type[Choice]) -> Choice:
-    """The member of the enumeration that the value names."""
+    """Return the member of the enumeration that the value names."""
     try:
         return choices(str(value))
     except ValueError:
@@ -83,7 +89,7 @@ def choice(field: str, value: object, choices: type[Choice]) -> Choice:
 
 
 def day(field: str, value: object) -> date:
-    """A calendar day in the years that periods are counted in."""
+    """Return a calendar day in the years that billing periods cover."""
     if not isinstance(value, date) or isinstance(value, datetime):
         raise Invalid(field, "not_a_date")
     if not FIRST_YEAR <= value.year <= LAST_YEAR:
@@ -92,14 +98,14 @@ def day(field: str, value: object) -> date:
 
 
 def period(field: str, value: object) -> date:
-    """A billing period, as its first day."""
+    """Return a billing period, which is represented by its first day."""
     if day(field, value).day != 1:
         raise Invalid(field, "not_a_first_day")
     return day(field, value)
 
 
 def parsed(field: str, parse: Callable[..., Value], *arguments: Any) -> Value:
-    """`parse(*arguments)`, one of the domain's parsers, with its BrokenRule named after the field."""
+    """Call one of the domain's parsers, and raise Invalid for the field when it raises BrokenRule."""
     try:
         return parse(*arguments)
     except BrokenRule as broken:
@@ -107,17 +113,16 @@ def parsed(field: str, parse: Callable[..., Value], *arguments: Any) -> Value:
 
 
 def number(field: str, value: object) -> int:
-    """The number of an id, within what the database can hold."""
+    """Return the number of an id, or 0, which matches nothing, for one that the database can't hold."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise Invalid(field, "not_a_whole_number")
-    # Beyond it nothing exists: any such number finds nothing.
     return value if 0 < value <= _BIGINT_MAX else 0
 
 
 def refuse_stale(expected: object, actual: int, **newer: Any) -> None:
-    """Raises Conflict (`stale`) unless the version is the newest, or none is given.
+    """Raise Conflict (`stale`) if a version is expected that is not the newest.
 
-    `version` of its facts is the newest, `newer` its values.
+    The facts of the refusal are the newest `version` and its values, `newer`.
     """
     if expected is not None and number("version", expected) != actual:
         raise Conflict("stale", version=actual, newer=newer)

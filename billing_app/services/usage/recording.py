@@ -23,11 +23,11 @@ from billing_app.domain.money import parse_quantity
 from billing_app.domain.periods import parse_moment
 from billing_app.domain.rules import BrokenRule
 from billing_app.errors import BillingError, Conflict, FieldError, Invalid, NotFound
-from billing_app.models.usage import IDEMPOTENCY_KEY_MAX
 from billing_app.services.shared import audit, gate
 from billing_app.services.shared.ids import find_number
 from billing_app.services.shared.permissions import require
 from billing_app.services.shared.reasons import Reason
+from billing_app.services.shared.validation import parse_idempotency_key
 from billing_app.services.usage import recording_sql
 from billing_app.services.usage.recording_sql import Incoming
 
@@ -241,10 +241,7 @@ def _check_rows(reports: Sequence[UsageReport | Unreadable]) -> tuple[list[Incom
             if not isinstance(customer, str) or not customer or not _storable(customer):
                 raise BrokenRule("not_a_customer")
             field = "idempotency_key"
-            if not isinstance(key, str) or not 1 <= len(key) <= IDEMPOTENCY_KEY_MAX:
-                raise BrokenRule("length", at_most=IDEMPOTENCY_KEY_MAX)
-            if not _storable(key):
-                raise BrokenRule("malformed_unicode")
+            key = parse_idempotency_key(key)
             field = "quantity"
             amount = parse_quantity(quantity)
             field = "occurred_at"

@@ -1,0 +1,60 @@
+"""Which characters a text may contain: everything that people can see, in any script.
+
+Unseen characters let two different names look the same, or turn the text that follows them around.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+from billing_app.domain.rules import BrokenRule
+
+# Joiners shape the letters of Persian, Hindi and many other languages, and join emoji.
+_JOINERS = "\u200c\u200d"
+# Signs that Unicode calls format characters although they are printed, such as the Arabic year sign.
+_PRINTED_FORMATS = frozenset(
+    "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
+)
+# Letters and symbols by category that leave no ink: Hangul fillers, the empty Braille pattern, the null notehead.
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\ufffc\U0001d159")
+# Unassigned code points that programs are told never to draw, and those that are no characters at all.
+_UNDRAWN = (range(0x2065, 0x2066), range(0xFDD0, 0xFDF0), range(0xFFF0, 0xFFF9), range(0xE0000, 0xE1000))
+
+
+def check_characters(text: str, *, line_breaks: bool = False) -> None:
+    """Raise BrokenRule for text that contains what can't be seen, or that shows nothing at all.
+
+    Joiners and variation selectors are allowed next to visible characters, and `line_breaks` where
+    asked for. The empty string is allowed.
+    """
+    if text.isascii() and text.isprintable():
+        is_visible = not text or not text.isspace()
+    else:
+        for character in text:
+            if not (line_breaks and character == "\n"):
+                _check_character(character)
+        is_visible = any(map(_is_visible, text))
+    if text and not is_visible:
+        raise BrokenRule("nothing_visible")
+
+
+def _check_character(character: str) -> None:
+    category = unicodedata.category(character)
+    if category == "Cs":
+        raise BrokenRule("malformed_unicode")
+    if category in ("Cc", "Zl", "Zp"):
+        raise BrokenRule("control_characters")
+    if category == "Cf" and character not in _JOINERS and character not in _PRINTED_FORMATS:
+        name = unicodedata.name(character, "unnamed").lower()
+        raise BrokenRule("invisible_character", character=f"U+{ord(character):04X}", name=name)
+
+
+def _is_visible(character: str) -> bool:
+    """Return whether the character leaves ink of its own. Unassigned ones do: fonts are newer than this table."""
+    category = unicodedata.category(character)
+    if category == "Cn":
+        number = ord(character)
+        return number & 0xFFFE != 0xFFFE and not any(number in unseen for unseen in _UNDRAWN)
+    if category == "Cf":
+        return character in _PRINTED_FORMATS
+    return category[0] in "LNPS" and character not in _BLANK
