@@ -764,6 +764,7 @@ def _create_audit_entry_table() -> None:
         sa.Column("at", TIMESTAMP, nullable=False),
         sa.Column("actor_id", sa.Text(), nullable=False),
         sa.Column("actor_name", sa.Text(), nullable=False),
+        sa.Column("on_behalf_of", sa.Text(), nullable=True),
         sa.Column("action", sa.Text(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("details", postgresql.JSONB(), nullable=False),
@@ -943,10 +944,17 @@ def _create_job_indexes() -> None:
 
 
 def _create_audit_entry_indexes() -> None:
-    """Create the indexes that page through the audit log: all of it, by subject, and by actor."""
+    """Create the indexes that page through the audit log: all of it, by subject, and by who is responsible.
+
+    Background work counts as done by the user, token or operator who started it.
+    """
     op.create_index("ix_audit_entry_at", "audit_entry", ["at", "audit_id"])
     op.create_index("ix_audit_entry_subject", "audit_entry", ["subject", "at", "audit_id"])
-    op.create_index("ix_audit_entry_actor_id", "audit_entry", ["actor_id", "at", "audit_id"])
+    op.create_index(
+        "ix_audit_entry_responsible",
+        "audit_entry",
+        [sa.text("coalesce(on_behalf_of, actor_id)"), "at", "audit_id"],
+    )
 
 
 def _create_figures_indexes() -> None:

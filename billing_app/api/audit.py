@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query
 from pydantic import BaseModel, Field
@@ -17,38 +17,51 @@ from billing_app.services.audit.log import AuditRow
 router = resource("/audit", "Audit")
 
 
-class ActorOfEntry(BaseModel):
-    """Who did it: a user, an API token, or the system for somebody."""
+class AuditActor(BaseModel):
+    """A user, an API token, or the system."""
 
     id: str = Field(examples=["usr_4"])
     name: str = Field(examples=["Ada Admin"])
 
 
 class AuditEntry(BaseModel):
-    """One deed, written in the transaction of the deed itself."""
+    """One change. It is recorded together with the change and can't be altered."""
 
     at: Timestamp
-    actor: ActorOfEntry
+    actor: AuditActor
+    on_behalf_of: str | None = Field(
+        description="The ID of the actor who started this background work; null when the actor acted directly.",
+        examples=["usr_4"],
+    )
     action: str = Field(examples=["customer.created"])
-    subject: str = Field(examples=["cus_12"])
-    details: dict[str, Any] = Field(examples=[{"name": "Acme"}])
+    subject: str = Field(description="The ID of what changed, or an invoice's number.", examples=["cus_12"])
+    details: dict[str, str | int | bool] = Field(examples=[{"name": "Acme"}])
 
 
 @router.get("")
 def list_audit_entries(
     call: Caller,
     paged: Paged,
-    subject: Annotated[str | None, Query(description="An id or number, such as `cus_12`.")] = None,
-    actor: Annotated[str | None, Query(description="An id, such as `usr_4`.")] = None,
+    subject: Annotated[
+        str | None, Query(description="Only entries about this ID or invoice number, such as `cus_12`.")
+    ] = None,
+    actor: Annotated[
+        str | None,
+        Query(
+            description="Only what this actor did, such as `usr_4`, including background work they started."
+        ),
+    ] = None,
 ) -> Page[AuditEntry]:
-    """List what was done, the newest first."""
-    return page_of(call.do(audit_log.list_audit_entries, subject=subject, actor_id=actor, **paged), _entry_of)
+    """List audit entries, newest first."""
+    page = call.do(audit_log.list_audit_entries, subject=subject, actor_id=actor, **paged)
+    return page_of(page, _as_entry)
 
 
-def _entry_of(row: AuditRow) -> AuditEntry:
+def _as_entry(row: AuditRow) -> AuditEntry:
     return AuditEntry(
         at=row.at,
-        actor=ActorOfEntry(id=row.actor_id, name=row.actor_name),
+        actor=AuditActor(id=row.actor_id, name=row.actor_name),
+        on_behalf_of=row.on_behalf_of,
         action=row.action,
         subject=row.subject,
         details=row.details,

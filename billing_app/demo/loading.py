@@ -91,7 +91,7 @@ def _begin(own: Database, clock: _Clock) -> datetime | None:
         noted = list_audit_entries(session, _DEMO, subject="demo", limit=1).items
         if noted:
             unfinished = noted[0].action == "demo.started"
-            return datetime.fromisoformat(noted[0].details["today"]) if unfinished else None
+            return datetime.fromisoformat(str(noted[0].details["today"])) if unfinished else None
         if list_users(session, _DEMO, limit=1).items or list_customers(session, _DEMO, limit=1).items:
             return None
         for each in DEMO_USERS:

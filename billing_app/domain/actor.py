@@ -1,4 +1,4 @@
-"""Who is asking, and what each kind of asker may do."""
+"""Actors: users, API tokens and the system itself, and the permissions that each one has."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 
 class Role(StrEnum):
-    """The roles of a user."""
+    """The role of a user."""
 
     ADMIN = "admin"
     BILLING = "billing"
@@ -16,37 +16,37 @@ class Role(StrEnum):
 
 
 class Scope(StrEnum):
-    """The scopes of an API token."""
+    """A scope of an API token."""
 
     USAGE_WRITE = "usage:write"
     READ = "read"
 
 
 class Permission(StrEnum):
-    """What a service function asks of its actor; the value completes "may not ..."."""
+    """A permission that a service requires of its actor."""
 
     READ = "read"
-    WRITE_CUSTOMERS = "change customers, plans or subscriptions"
-    RECORD_USAGE = "record usage"
-    INVOICE = "generate invoices or record payments"
-    VERIFY = "start a verification"
-    ADMINISTER = "change users, tokens or the issuer"
-    IDENTITY = "write sessions"
+    WRITE_CUSTOMERS = "write_customers"
+    RECORD_USAGE = "record_usage"
+    INVOICE = "invoice"
+    VERIFY = "verify"
+    ADMINISTER = "administer"
+    IDENTITY = "identity"
 
 
-_BILLING = {
+_BILLING_PERMISSIONS = {
     Permission.READ,
     Permission.WRITE_CUSTOMERS,
     Permission.RECORD_USAGE,
     Permission.INVOICE,
     Permission.VERIFY,
 }
-_OF_ROLE = {
-    Role.ADMIN: _BILLING | {Permission.ADMINISTER},
-    Role.BILLING: _BILLING,
+_ROLE_PERMISSIONS = {
+    Role.ADMIN: _BILLING_PERMISSIONS | {Permission.ADMINISTER},
+    Role.BILLING: _BILLING_PERMISSIONS,
     Role.FINANCE: {Permission.READ},
 }
-_OF_SCOPE = {
+_SCOPE_PERMISSIONS = {
     Scope.USAGE_WRITE: {Permission.RECORD_USAGE},
     Scope.READ: {Permission.READ},
 }
@@ -54,10 +54,10 @@ _OF_SCOPE = {
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts: a user with a role, an API token with scopes, or the system.
+    """A user with a role, an API token with scopes, or the system.
 
-    `id` is what the audit log and usage events keep (`usr_4`, `tok_2`, `cli:ada`, `run_5`);
-    `name` is for people.
+    `id` is what the audit log and usage events keep (`usr_4`, `tok_2`, `cli:ada`, `run_5`) and
+    `name` is for people. `on_behalf_of` is the ID of the actor who started background work.
     """
 
     kind: Literal["user", "token", "system"]
@@ -65,26 +65,30 @@ class Actor:
     name: str
     role: Role | None = None
     scopes: frozenset[Scope] = frozenset()
+    on_behalf_of: str | None = None
 
     def may(self, permission: Permission) -> bool:
-        """Whether this actor has the permission; the system has all of them."""
+        """Return whether the actor has the permission. The system has every permission."""
         if self.kind == "system":
             return True
         if self.kind == "user":
-            return self.role is not None and permission in _OF_ROLE[self.role]
-        return any(permission in _OF_SCOPE[scope] for scope in self.scopes)
+            return self.role is not None and permission in _ROLE_PERMISSIONS[self.role]
+        return any(permission in _SCOPE_PERMISSIONS[scope] for scope in self.scopes)
 
     @property
     def read_only(self) -> bool:
-        """Whether the database itself shall refuse every write of this actor."""
+        """Whether the actor's database transactions are READ ONLY."""
         if self.kind == "user":
             return self.role is None or self.role is Role.FINANCE
         return self.kind == "token" and Scope.USAGE_WRITE not in self.scopes
 
 
-def system(name: str) -> Actor:
-    """The product acting by itself or for an operator; `name` says which, for the audit log."""
-    return Actor(kind="system", id=name, name=name)
+def system(name: str, *, on_behalf_of: str | None = None) -> Actor:
+    """Return a system actor: the product itself, background work, or an operator of the command line.
+
+    `name` becomes the actor's ID in the audit log, such as `cli:ada` or `run_5`.
+    """
+    return Actor(kind="system", id=name, name=name, on_behalf_of=on_behalf_of)
 
 
 SYSTEM = system("system")

@@ -76,7 +76,7 @@ def execute_run(
 ) -> RunRow:
     """Executes a run from where it is, unless somebody else does; answers how it stands then."""
     require(actor, Permission.INVOICE)
-    worker = system(f"{run.public_id} by {run.started_by}")
+    worker = system(run.public_id, on_behalf_of=run.started_by)
     with sole_execution(database, actor, run) as alone:
         while alone and _do_chunk(database, worker, run):
             on_progress(_reload(database, actor, run))

@@ -58,7 +58,7 @@ def _answer(
     if not done.made:
         raise _nothing(customer, period_start)
     number = done.made[0].content.number
-    audit.record(session, actor, "invoice.made", number, period=label(period_start))
+    audit.record(session, actor, "invoice.created", number, period=label(period_start))
     return get_invoice(session, actor, number)
 
 

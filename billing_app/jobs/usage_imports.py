@@ -90,7 +90,7 @@ def _go_on(database: Database, phase: Phase, work: Callable[[Actor, UsageImportR
 def _go_on_with(
     database: Database, due: UsageImportRow, phase: Phase, work: Callable[[Actor, UsageImportRow], None]
 ) -> None:
-    worker = system(f"{due.public_id} by {due.started_by}")
+    worker = system(due.public_id, on_behalf_of=due.started_by)
     with only_one(database, worker, locks.IMPORT, due.import_id) as alone, suppress(Overtaken):
         row = database.call(worker, get_import, due.public_id)
         if not alone or row.status != phase:

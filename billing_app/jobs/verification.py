@@ -67,7 +67,7 @@ def _alone(database: Database, actor: Actor, lock: str) -> Iterator[bool]:
 
 def _execute(database: Database, row: VerificationRow, on_progress: Progress) -> Report:
     """The recomputation itself runs READ ONLY; its progress and its report are written beside it."""
-    worker = system(f"{row.public_id} by {row.started_by}")
+    worker = system(row.public_id, on_behalf_of=row.started_by)
 
     def note(report: Report) -> None:
         database.call(worker, note_progress, row.public_id, asdict(report))

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    Text,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -33,7 +34,7 @@ class AuditEntry(SQLModel, table=True):
     __tablename__ = "audit_entry"
     __table_args__ = (
         Index("ix_audit_entry_subject", "subject", "at", "audit_id"),
-        Index("ix_audit_entry_actor_id", "actor_id", "at", "audit_id"),
+        Index("ix_audit_entry_responsible", text("coalesce(on_behalf_of, actor_id)"), "at", "audit_id"),
         Index("ix_audit_entry_at", "at", "audit_id"),
     )
 
@@ -41,6 +42,8 @@ class AuditEntry(SQLModel, table=True):
     at: datetime = Field(sa_column=moment_column())
     actor_id: str = Field(sa_column=text_column())
     actor_name: str = Field(sa_column=text_column())
+    # The actor who started background work; empty when the actor acted directly.
+    on_behalf_of: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
     action: str = Field(sa_column=text_column())
     subject: str = Field(sa_column=text_column())
     details: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))

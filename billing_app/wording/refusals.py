@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from billing_app.errors import BillingError, FieldError
 from billing_app.services.shared.reasons import Reason
 from billing_app.wording.rules import rule_text
@@ -12,11 +15,25 @@ _UNAUTHENTICATED = {
     "several_headers": "Send exactly one Authorization header.",
     "no_credentials": "Sign in, or send a bearer token.",
 }
+_PERMISSIONS = {
+    "read": "view this",
+    "write_customers": "change customers, plans or subscriptions",
+    "record_usage": "record usage",
+    "invoice": "generate invoices or record payments",
+    "verify": "run verifications",
+    "administer": "manage users, API tokens or company details",
+    "identity": "manage sessions",
+}
 _FORBIDDEN = {
-    "no_permission": "{who} does not have permission to {permission}.",
     "not_a_person": "An API token has no account, sessions or password.",
     "not_own_sessions": "You can only see your own sessions.",
 }
+
+
+def _no_permission(facts: Mapping[str, Any]) -> str:
+    who = "The {role} role" if "role" in facts else "The API token {token}"
+    return f"{who} does not have permission to {_PERMISSIONS[facts['permission']]}."
+
 
 REFUSALS: dict[str, Template] = {
     # Signing in.
@@ -32,7 +49,7 @@ REFUSALS: dict[str, Template] = {
     "last_admin": "At least one active admin is required. Promote another user first.",
     "token_not_found": "API token {named} does not exist.",
     # Permissions.
-    "forbidden": lambda facts: _FORBIDDEN[facts.get("reason", "no_permission")],
+    "forbidden": lambda facts: _FORBIDDEN.get(facts.get("reason", "")) or _no_permission(facts),
     # Customers and plans.
     "customer_not_found": lambda facts: (
         "Customer {named} does not exist." if "named" in facts else "The customer does not exist."

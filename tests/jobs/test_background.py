@@ -112,8 +112,10 @@ def test_what_was_left_is_taken_up_at_the_start(
     until(lambda: run_now(database, admin, run).status == "done")
     until(lambda: verification_now(database, admin, verification).status == "done")
     assert invoices(owner) == (CUSTOMERS, CUSTOMERS)
-    actors = owner.execute("SELECT DISTINCT actor_id FROM audit_entry WHERE action = 'invoice_run.chunk'")
-    assert actors.fetchall() == [(f"{run.public_id} by {admin.id}",)]
+    actors = owner.execute(
+        "SELECT DISTINCT actor_id, on_behalf_of FROM audit_entry WHERE action = 'invoice_run.chunk_invoiced'"
+    )
+    assert actors.fetchall() == [(run.public_id, admin.id)]
 
 
 def test_who_starts_something_wakes_it(
@@ -149,7 +151,9 @@ def test_of_several_one_executes(
         worker.join()
     done = run_now(database, admin, run)
     assert (done.made, done.existing, invoices(owner)) == (CUSTOMERS, 0, (CUSTOMERS, CUSTOMERS))
-    chunks = owner.execute("SELECT count(*) FROM audit_entry WHERE action = 'invoice_run.chunk'").fetchone()
+    chunks = owner.execute(
+        "SELECT count(*) FROM audit_entry WHERE action = 'invoice_run.chunk_invoiced'"
+    ).fetchone()
     assert chunks == (CUSTOMERS,)
 
 

@@ -7,8 +7,9 @@ import psycopg
 import pytest
 
 from billing_app.database.session import Database
-from billing_app.domain.actor import SYSTEM, Actor
+from billing_app.domain.actor import SYSTEM, Actor, system
 from billing_app.services.audit import log as audit_log
+from billing_app.services.audit import names as audit_names
 from billing_app.services.audit.log import AuditRow
 from billing_app.services.customers import customers, subscriptions
 from billing_app.services.identity import sessions, users
@@ -115,9 +116,22 @@ def test_entries_are_found_by_subject_and_by_actor(database: Database, admin: Ac
         "customer.created",
     ]
     assert [entry.action for entry in entries(database, actor_id="usr_1")] == ["customer.changed"]
+    assert entries(database, actor_id="usr_999") == []
     assert entries(database, subject="cus_999") == []
     with refused("invalid", field="subject"):
         entries(database, subject="a\0")
+
+
+def test_background_work_is_found_by_the_actor_who_started_it(database: Database, admin: Actor) -> None:
+    plan = make_plan(database)
+    worker = system("run_5", on_behalf_of=admin.id)
+    with database.transaction(worker) as session:
+        plans.archive_plan(session, worker, plan.plan_id)
+    (entry,) = entries(database, actor_id=admin.id)
+    assert (entry.action, entry.actor_id, entry.on_behalf_of) == ("plan.archived", "run_5", admin.id)
+    assert entries(database, actor_id="run_5") == []
+    with database.transaction(SYSTEM) as session:
+        assert [each.id for each in audit_names.list_audit_actors(session, SYSTEM)] == [admin.id]
 
 
 def test_the_log_only_grows(database: Database, owner: psycopg.Connection) -> None:

@@ -19,7 +19,7 @@ def test_ids_have_names_and_others_are_left_out(database: Database, finance: Act
         token = api_tokens.create_token(session, SYSTEM, name="warehouse", scopes=["read"]).row
     ids = [customer.public_id, user.public_id, plan.public_id, token.public_id]
     with database.transaction(finance) as session:
-        found = audit_names.names_of(
+        found = audit_names.find_names(
             session, finance, [*ids, "cus_999", "cus_x", "run_1", "issuer", "usr_", "cus_" + "9" * 30]
         )
     assert {each: found[each].name for each in found} == dict(
@@ -36,7 +36,7 @@ def test_people_of_the_log_are_those_who_did_something(database: Database) -> No
     with database.transaction(actor) as session:
         customers.create_customer(session, actor, name="A", email="a@example.com", plan_id=plan.plan_id)
     with database.transaction(SYSTEM) as session:
-        assert [each.name for each in audit_names.list_audit_people(session, SYSTEM)] == ["Busy"]
+        assert [each.name for each in audit_names.list_audit_actors(session, SYSTEM)] == ["Busy"]
 
 
 def test_a_subject_is_meant_by_its_key_number_or_id(database: Database, finance: Actor) -> None:
@@ -52,7 +52,7 @@ def test_a_subject_is_meant_by_its_key_number_or_id(database: Database, finance:
             ("Issuer", "issuer"),
             ("nobody", "nobody"),
         ):
-            assert audit_names.subject_meant(session, finance, typed) == meant
+            assert audit_names.resolve_subject(session, finance, typed) == meant
         for wrong in ("", "\0", "x" * 5000):
             with refused("invalid"):
-                audit_names.subject_meant(session, finance, wrong)
+                audit_names.resolve_subject(session, finance, wrong)

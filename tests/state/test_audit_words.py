@@ -21,7 +21,7 @@ NAMES = {
 def entry(**given: Any) -> AuditRow:
     row = {
         "audit_id": 1, "at": datetime(2026, 11, 1, tzinfo=UTC), "actor_id": "usr_4", "actor_name": "Ada",
-        "action": "customer.created", "subject": "cus_12", "details": {},
+        "on_behalf_of": None, "action": "customer.created", "subject": "cus_12", "details": {},
     }  # fmt: skip
     return AuditRow(**{**row, **given})
 
@@ -32,15 +32,27 @@ def entry(**given: Any) -> AuditRow:
         ("usr_4", "Ada", "Ada", ""),
         ("tok_1", "warehouse", "warehouse", "API token"),
         ("cli:ada", "cli:ada", "ada", "on the command line"),
-        ("run_5 by usr_4", "run_5 by usr_4", "Ada Lovelace", "in the background"),
-        ("run_5 by cli:ada", "run_5 by cli:ada", "ada", "in the background"),
         ("system", "system", "System", ""),
         ("usage-gateway", "usage-gateway", "usage-gateway", ""),
     ],
 )
-def test_whoever_did_it_has_a_name(actor_id: str, actor_name: str, name: str, note: str) -> None:
-    who = audit_entries.who(entry(actor_id=actor_id, actor_name=actor_name), NAMES)
+def test_actor_is_named(actor_id: str, actor_name: str, name: str, note: str) -> None:
+    who = audit_entries.describe_actor(entry(actor_id=actor_id, actor_name=actor_name), NAMES)
     assert who == (name, note, actor_id)
+
+
+@pytest.mark.parametrize(
+    ("starter", "name"),
+    [("usr_4", "Ada Lovelace"), ("cli:ada", "ada"), ("tok_9", "tok_9"), ("system", "System")],
+)
+def test_background_work_is_named_after_the_actor_who_started_it(starter: str, name: str) -> None:
+    row = entry(actor_id="run_5", actor_name="run_5", on_behalf_of=starter)
+    assert audit_entries.describe_actor(row, NAMES) == (name, "in the background", starter)
+
+
+def test_actor_whose_name_looks_like_background_work_is_not_parsed() -> None:
+    row = entry(actor_id="tok_9", actor_name="run_5 by usr_4")
+    assert audit_entries.describe_actor(row, NAMES) == ("run_5 by usr_4", "API token", "tok_9")
 
 
 @pytest.mark.parametrize(
@@ -51,23 +63,21 @@ def test_whoever_did_it_has_a_name(actor_id: str, actor_name: str, name: str, no
         ("ACME-0003", "ACME-0003", "/invoices/ACME-0003", None),
         ("plan_3", "Growth, version 2", "/plans", None),
         ("ver_3", "Verification 3", "/verify", None),
-        ("run_5", "Run 5", "/invoices?run=run_5", None),
+        ("run_5", "Invoice run 5", "/invoices?run=run_5", None),
         ("imp_2", "Import 2", "/usage/imports/imp_2", None),
-        ("issuer", "Issuer", "/settings", None),
+        ("issuer", "Company details", "/settings", None),
         ("usr_4", "Ada Lovelace", "", "/users"),
         ("unknown", "Unknown", "", None),
     ],
 )
-def test_a_subject_has_a_name_and_leads_to_its_page(
-    subject: str, words: str, href: str, for_admins: str | None
-) -> None:
-    assert audit_entries.subject(subject, NAMES) == words
-    assert audit_entries.subject_href(subject, NAMES) == href
-    assert audit_entries.subject_href(subject, NAMES, is_admin=True) == (for_admins or href)
+def test_subject_is_named_and_linked(subject: str, words: str, href: str, for_admins: str | None) -> None:
+    assert audit_entries.describe_subject(subject, NAMES) == words
+    assert audit_entries.link_subject(subject, NAMES) == href
+    assert audit_entries.link_subject(subject, NAMES, is_admin=True) == (for_admins or href)
 
 
-def test_details_are_words() -> None:
-    said = audit_entries.details(
+def test_details_are_written_for_people() -> None:
+    said = audit_entries.describe_details(
         entry(
             action="payment.recorded",
             details={"amount": "1234.5", "currency": "USD", "payment": "pay_3", "received_on": "2026-11-02",
@@ -78,11 +88,11 @@ def test_details_are_words() -> None:
     )  # fmt: skip
     assert {each.name: each.value for each in said} == {
         "Amount": "$1,234.50", "Payment": "pay_3", "Received on": "Nov 2, 2026", "Plan": "Growth, version 2",
-        "Start period": "October 2026", "Everything agrees": "No", "Recorded": "1,200", "Role": "Finance",
+        "Start period": "October 2026", "No discrepancies": "No", "Recorded": "1,200", "Role": "Finance",
     }  # fmt: skip
 
 
-def test_what_is_no_number_or_day_stays_as_it_is() -> None:
+def test_details_that_are_not_numbers_or_days_are_unchanged() -> None:
     details = {
         "amount": "much",
         "currency": "USD",
@@ -90,16 +100,27 @@ def test_what_is_no_number_or_day_stays_as_it_is() -> None:
         "name": "2026-99",
         "key": "2026-13-01",
     }
-    said = {each.name: each.value for each in audit_entries.details(entry(details=details), NAMES)}
+    said = {each.name: each.value for each in audit_entries.describe_details(entry(details=details), NAMES)}
     assert said == {"Amount": "much", "Included units": "all", "Name": "2026-99", "Key": "2026-13-01"}
 
 
-def test_an_address_is_a_place_or_a_network_s() -> None:
+def test_address_of_a_sign_in_is_a_network_address() -> None:
     details = {"address": "127.0.0.1"}
-    assert audit_entries.details(entry(action="user.signed_in", details=details), {})[0].name == "From"
-    assert audit_entries.details(entry(action="issuer.changed", details=details), {})[0].name == "Address"
+    assert (
+        audit_entries.describe_details(entry(action="user.signed_in", details=details), {})[0].name == "From"
+    )
+    assert (
+        audit_entries.describe_details(entry(action="issuer.changed", details=details), {})[0].name
+        == "Address"
+    )
 
 
-def test_ids_worth_a_name_are_found_wherever_they_are() -> None:
-    rows = [entry(actor_id="run_5 by usr_4", details={"plan": "plan_3", "note": "see cus_7", "made": 3})]
-    assert audit_entries.ids_in(rows) == {"run_5", "usr_4", "cus_12", "plan_3", "cus_7"}
+def test_ids_are_found_in_every_part_of_an_entry() -> None:
+    rows = [
+        entry(
+            actor_id="run_5",
+            on_behalf_of="usr_4",
+            details={"plan": "plan_3", "note": "see cus_7", "created": 3},
+        )
+    ]
+    assert audit_entries.find_ids(rows) == {"run_5", "usr_4", "cus_12", "plan_3", "cus_7"}

@@ -1,4 +1,4 @@
-"""What the ids of the audit log are called, and which id somebody means."""
+"""Names for the IDs in the audit log, and the subject that a search means."""
 
 from __future__ import annotations
 
@@ -15,63 +15,66 @@ from billing_app.services.shared import validation
 from billing_app.services.shared.ids import find_number, public_id
 from billing_app.services.shared.permissions import require
 
-PEOPLE_MAX = 200
+ACTORS_MAX = 200
 
-# Each kind of id, and where the name and the customer's key of its rows are.
+# For each kind of ID: the number, the current name, and the key of a customer.
 _NAMES = {
     "cus": "SELECT customer_id, name, key FROM customer WHERE customer_id IN :ids",
     "usr": "SELECT user_id, name, '' FROM user_account WHERE user_id IN :ids",
     "tok": "SELECT token_id, name, '' FROM api_token WHERE token_id IN :ids",
     "plan": "SELECT plan_id, name || ', version ' || version, '' FROM plan WHERE plan_id IN :ids",
 }
-_PEOPLE = text("""
+_ACTORS = text("""
     SELECT id, name FROM (SELECT 'usr_' || user_id AS id, name FROM user_account
                           UNION ALL SELECT 'tok_' || token_id, name FROM api_token) a
-     WHERE EXISTS (SELECT FROM audit_entry e WHERE e.actor_id = a.id)
-     ORDER BY lower(name), id LIMIT :most
+     WHERE EXISTS (SELECT FROM audit_entry e WHERE coalesce(e.on_behalf_of, e.actor_id) = a.id)
+     ORDER BY lower(name), id LIMIT :at_most
 """)
-# Subjects that are one thing, or nobody knows which.
-_SINGLE = ("issuer", "usage", "demo", "unknown")
+# Subjects without an ID: there is only one of each.
+_SINGLE_SUBJECTS = ("issuer", "usage", "demo", "unknown")
 
 
 class Named(NamedTuple):
-    """What an id is called now; `key` is that of a customer, else empty."""
+    """The current name of an ID. `key` is empty except for a customer."""
 
     id: str
     name: str
     key: str = ""
 
 
-def names_of(session: Session, actor: Actor, ids: Iterable[str]) -> dict[str, Named]:
-    """The customers, users, tokens and plans among these ids, by id; others are left out."""
+def find_names(session: Session, actor: Actor, ids: Iterable[str]) -> dict[str, Named]:
+    """Return the names of the customers, users, tokens and plans among these IDs, by ID.
+
+    IDs of other kinds, or of nothing that exists, are left out.
+    """
     require(actor, Permission.READ)
-    wanted: dict[str, set[int]] = defaultdict(set)
+    numbers_by_kind: dict[str, set[int]] = defaultdict(set)
     for each in ids:
         kind = each.partition("_")[0]
         if kind in _NAMES and (number := find_number(kind, each)) is not None:
-            wanted[kind].add(number)
+            numbers_by_kind[kind].add(number)
     found = {}
-    for kind, numbers in wanted.items():
+    for kind, numbers in numbers_by_kind.items():
         query = text(_NAMES[kind]).bindparams(bindparam("ids", expanding=True))
         for number, name, key in session.execute(query, {"ids": sorted(numbers)}):
             found[public_id(kind, number)] = Named(public_id(kind, number), name, key)
     return found
 
 
-def list_audit_people(session: Session, actor: Actor) -> tuple[Named, ...]:
-    """The users and API tokens that the log tells of, by name, the first 200."""
+def list_audit_actors(session: Session, actor: Actor) -> tuple[Named, ...]:
+    """List the users and API tokens that have audit entries, by name, at most 200."""
     require(actor, Permission.READ)
-    return tuple(Named(row.id, row.name) for row in session.execute(_PEOPLE, {"most": PEOPLE_MAX}))
+    return tuple(Named(row.id, row.name) for row in session.execute(_ACTORS, {"at_most": ACTORS_MAX}))
 
 
-def subject_meant(session: Session, actor: Actor, typed: str) -> str:
-    """The subject that somebody means: a customer by its key, an invoice in any case, else as typed.
+def resolve_subject(session: Session, actor: Actor, typed: str) -> str:
+    """Return the subject that the text names: a customer by its key, an invoice by its number in any case.
 
-    Raises Invalid.
+    Other text is returned unchanged. Raises Invalid.
     """
     require(actor, Permission.READ)
     typed = validation.line("subject", typed, at_most=validation.NAME_MAX)
-    if typed.lower() in _SINGLE:
+    if typed.lower() in _SINGLE_SUBJECTS:
         return typed.lower()
     customer_id = find_customer_id(session, typed)
     if customer_id is not None:

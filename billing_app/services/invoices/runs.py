@@ -220,7 +220,7 @@ def add_progress(
     if rows:
         session.execute(insert(InvoiceRunFailure), rows)
     audit.record(
-        session, actor, "invoice_run.chunk", run,
+        session, actor, "invoice_run.chunk_invoiced", run,
         made=made, existing=existing, passed=passed, failed=len(failed),
     )  # fmt: skip
 

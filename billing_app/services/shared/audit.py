@@ -1,4 +1,4 @@
-"""The audit log: who did what, when, to what, in the transaction of the deed itself."""
+"""Writing the audit log: who did what, when, and to what, in the transaction of the change itself."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from billing_app.models import AuditEntry
 def record(
     session: Session, actor: Actor, action: str, subject: str, **details: str | int | bool | None
 ) -> None:
-    """Adds one entry: `action` such as `customer.created`, `subject` an id such as `cus_12`.
+    """Add one entry to the audit log.
 
-    The details are plain values for people; never a secret, never a password.
+    `action` is a subject and a verb in the past tense, such as `customer.created`; `subject` is an
+    ID such as `cus_12`. Details that are None are left out. They must never contain a secret.
     """
-    kept: dict[str, Any] = {name: value for name, value in details.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in details.items() if value is not None}
     session.add(
         AuditEntry(
             at=now(session),
             actor_id=actor.id,
             actor_name=actor.name,
+            on_behalf_of=actor.on_behalf_of,
             action=action,
             subject=subject,
-            details=kept,
+            details=given,
         )
     )

@@ -1,4 +1,4 @@
-"""The one question every service function asks first."""
+"""The permission check that every guarded service makes first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from billing_app.errors import Forbidden
 
 
 def require(actor: Actor, permission: Permission) -> None:
-    """Raises Forbidden unless the actor has the permission."""
+    """Check that the actor has the permission. Raises Forbidden."""
     if not actor.may(permission):
-        who = f"The role {actor.role}" if actor.role else actor.name
-        raise Forbidden(reason="no_permission", who=who, permission=str(permission))
+        if actor.role:
+            raise Forbidden(reason="no_permission", permission=permission.value, role=actor.role.value)
+        raise Forbidden(reason="no_permission", permission=permission.value, token=actor.name)

@@ -42,7 +42,7 @@ def store_file(session: Session, actor: Actor, file_name: str, pieces: Iterable[
         .values(size_bytes=size, sha256=content.hexdigest())
     )
     stored = row_of_import(session, import_id)
-    audit.record(session, actor, "usage_import.stored", stored.public_id, file_name=name, size_bytes=size)
+    audit.record(session, actor, "usage_import.uploaded", stored.public_id, file_name=name, size_bytes=size)
     return stored
 
 

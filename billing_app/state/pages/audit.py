@@ -58,13 +58,13 @@ def _read(session: Any, actor: Any, listing: Listing) -> _Found:
     page = audit_log.list_audit_entries(
         session,
         actor,
-        subject=subject and audit_names.subject_meant(session, actor, subject),
+        subject=subject and audit_names.resolve_subject(session, actor, subject),
         actor_id=listing.get("actor"),
         limit=ROWS,
         cursor=listing.cursor,
     )
-    names = audit_names.names_of(session, actor, audit_entries.ids_in(page.items))
-    people = audit_names.list_audit_people(session, actor)
+    names = audit_names.find_names(session, actor, audit_entries.find_ids(page.items))
+    people = audit_names.list_audit_actors(session, actor)
     return _Found(page, names, people, actor.may(Permission.ADMINISTER))
 
 
@@ -75,9 +75,9 @@ def _people(found: _Found, listing: Listing) -> list[Option]:
     if chosen and chosen not in (each.id for each in found.people):
         # A way of the product to work, such as a run: reached by an entry's link only.
         who = (
-            audit_entries.who(found.page.items[0], found.names).name
+            audit_entries.describe_actor(found.page.items[0], found.names).name
             if found.page.items
-            else audit_entries.who_named(chosen, chosen, found.names).name
+            else audit_entries.describe_actor_id(chosen, chosen, found.names).name
         )
         people.append(Option(chosen, who))
     return people
@@ -85,16 +85,16 @@ def _people(found: _Found, listing: Listing) -> list[Option]:
 
 def _item(row: AuditRow, found: _Found, listing: Listing, zone: ZoneInfo) -> AuditItem:
     names = found.names
-    who = audit_entries.who(row, names)
+    who = audit_entries.describe_actor(row, names)
     return AuditItem(
-        action=audit_entries.action(row.action),
+        action=audit_entries.describe_action(row.action),
         actor=who.name,
         actor_note=who.note,
         actor_href=listing.href(actor=who.actor_id),
-        subject=audit_entries.subject(row.subject, names),
-        subject_href=audit_entries.subject_href(row.subject, names, is_admin=found.is_admin),
+        subject=audit_entries.describe_subject(row.subject, names),
+        subject_href=audit_entries.link_subject(row.subject, names, is_admin=found.is_admin),
         subject_only_href=address.link("/audit", subject=row.subject),
         at=text.moment(row.at, zone),
         at_utc=text.moment_utc(row.at),
-        details=audit_entries.details(row, names),
+        details=audit_entries.describe_details(row, names),
     )

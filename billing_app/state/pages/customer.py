@@ -115,7 +115,7 @@ def _read(session: Any, actor: Any, key: str, cursor: str | None) -> _Read:
         usage_log.list_usage(session, actor, customer=key, limit=EVENTS).items,
         subscriptions.list_subscriptions(session, actor, key),
         done,
-        audit_names.names_of(session, actor, audit_entries.ids_in(done)),
+        audit_names.find_names(session, actor, audit_entries.find_ids(done)),
     )
 
 
@@ -143,9 +143,11 @@ def _deed(row: audit_log.AuditRow, names: dict[str, Named], zone: ZoneInfo) -> D
     return DeedItem(
         at=text.moment(row.at, zone),
         at_utc=text.moment_utc(row.at),
-        who=audit_entries.who(row, names).name,
-        what=audit_entries.action(row.action),
-        details=", ".join(f"{each.name}: {each.value}" for each in audit_entries.details(row, names)),
+        who=audit_entries.describe_actor(row, names).name,
+        what=audit_entries.describe_action(row.action),
+        details=", ".join(
+            f"{each.name}: {each.value}" for each in audit_entries.describe_details(row, names)
+        ),
     )
 
 

@@ -13,7 +13,7 @@ import reflex as rx
 from billing_app.documents.arithmetic import sentences, title
 from billing_app.domain.periods import next_period
 from billing_app.domain.rating import Line
-from billing_app.services.audit.names import Named, names_of
+from billing_app.services.audit.names import Named, find_names
 from billing_app.services.invoices import invoices
 from billing_app.services.invoices.navigation import Neighbours, get_neighbours
 from billing_app.services.payments import payments
@@ -26,7 +26,7 @@ from billing_app.state.kit.charts import point
 from billing_app.state.kit.errors import LOADING, loading
 from billing_app.state.kit.lists import Pages, asked
 from billing_app.state.kit.session import call, viewer_zone
-from billing_app.state.presenters.audit_entries import who_named
+from billing_app.state.presenters.audit_entries import describe_actor_id
 from billing_app.state.presenters.invoices import EventItem, InvoiceSheet, LineItem, PaymentItem
 
 EVENTS = 20
@@ -115,7 +115,7 @@ def _read(session: Any, actor: Any, number: str, cursor: str | None) -> Any:
     around = get_neighbours(session, actor, number)
     received = payments.list_payments(session, actor, number, limit=PAYMENTS, cursor=cursor)
     ids = {each.recorded_by for each in received.items} | {each.reversed_by or "" for each in received.items}
-    return invoice, around, received, names_of(session, actor, ids)
+    return invoice, around, received, find_names(session, actor, ids)
 
 
 def _show_payments(state: InvoiceState, received: Page[PaymentRow], names: dict[str, Named]) -> None:
@@ -205,10 +205,10 @@ def _payment(payment: PaymentRow, names: dict[str, Named], zone: ZoneInfo) -> Pa
         received=text.day(payment.received_on),
         recorded=text.moment(payment.recorded_at, zone),
         recorded_utc=text.moment_utc(payment.recorded_at),
-        recorded_by=who_named(payment.recorded_by, payment.recorded_by, names).name,
+        recorded_by=describe_actor_id(payment.recorded_by, payment.recorded_by, names).name,
         reversed=text.moment(undone, zone) if undone else "",
         reversed_utc=text.moment_utc(undone) if undone else "",
-        reversed_by=who_named(by, by, names).name,
+        reversed_by=describe_actor_id(by, by, names).name,
         method=payment.method,
         reference=payment.reference,
         amount=text.money(payment.amount_minor, payment.currency),

@@ -9,7 +9,7 @@ import reflex as rx
 
 from billing_app.errors import BillingError
 from billing_app.runtime import current
-from billing_app.services.audit.names import Named, names_of
+from billing_app.services.audit.names import Named, find_names
 from billing_app.services.customers import customers
 from billing_app.services.invoices import runs
 from billing_app.services.invoices.runs import RunFailure, RunRow, RunSummary
@@ -20,7 +20,7 @@ from billing_app.state.kit.lists import Option, asked
 from billing_app.state.kit.live import watching
 from billing_app.state.kit.session import call, viewer_zone
 from billing_app.state.pages.invoices import FILTERS, InvoicesState, ended_months
-from billing_app.state.presenters.audit_entries import who_named
+from billing_app.state.presenters.audit_entries import describe_actor_id
 from billing_app.state.presenters.runs import FailureItem, RunItem
 from billing_app.wording.refusals import reason_sentence
 
@@ -117,7 +117,7 @@ class InvoiceRunsState(rx.State):
 def _read(session: Any, actor: Any, named: str) -> Any:
     last = runs.list_runs(session, actor, limit=LAST_RUNS).items
     shown = _find(session, actor, named)
-    return shown, last, names_of(session, actor, {run.started_by for run in (*last, shown) if run})
+    return shown, last, find_names(session, actor, {run.started_by for run in (*last, shown) if run})
 
 
 def _find(session: Any, actor: Any, named: str) -> RunRow | None:
@@ -161,7 +161,7 @@ def _item(state: InvoiceRunsState, run: RunSummary, names: dict[str, Named]) -> 
         fault=f"It was given up: {reason_sentence(run.fault)}" if run.fault else "",
         started=text.moment(run.started_at, viewer_zone(state)),
         started_utc=text.moment_utc(run.started_at),
-        started_by=who_named(run.started_by, run.started_by, names).name,
+        started_by=describe_actor_id(run.started_by, run.started_by, names).name,
     )
 
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import reflex as rx
 
 from billing_app.domain.actor import Scope
-from billing_app.services.audit.names import Named, names_of
+from billing_app.services.audit.names import Named, find_names
 from billing_app.services.identity import api_tokens
 from billing_app.services.identity.api_tokens import TokenRow
 from billing_app.state.kit import text
@@ -88,7 +88,7 @@ class TokensState(rx.State):
 
 def _read(session: Any, actor: Any, listing: Listing) -> Any:
     page = api_tokens.list_tokens(session, actor, limit=ROWS, cursor=listing.cursor)
-    return page, names_of(session, actor, [token.created_by or "" for token in page.items])
+    return page, find_names(session, actor, [token.created_by or "" for token in page.items])
 
 
 def _row(token: TokenRow, names: dict[str, Named], zone: ZoneInfo) -> TokenItem:

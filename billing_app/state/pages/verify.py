@@ -107,14 +107,14 @@ def _read(session: Any, actor: Any) -> _Found:
     except NotFound:
         latest = None
     row = verifications.find_running(session, actor)
-    names = audit_names.names_of(session, actor, [each.started_by for each in (latest, row) if each])
+    names = audit_names.find_names(session, actor, [each.started_by for each in (latest, row) if each])
     under_way = _Progress(row, customers.count_customers(session, actor), names) if row else None
     return _Found(latest, under_way, verifications.find_given_up(session, actor), names)
 
 
 def _progress(session: Any, actor: Any, run: str) -> _Progress:
     row = verifications.get_verification(session, actor, run) if run else None
-    names = audit_names.names_of(session, actor, [row.started_by] if row else [])
+    names = audit_names.find_names(session, actor, [row.started_by] if row else [])
     return _Progress(row, customers.count_customers(session, actor), names)
 
 
@@ -165,7 +165,7 @@ def _verdict(row: VerificationRow, names: dict[str, Named], zone: ZoneInfo) -> V
 
 
 def _starter(row: VerificationRow, names: dict[str, Named]) -> str:
-    who = audit_entries.who_named(row.started_by, row.started_by, names)
+    who = audit_entries.describe_actor_id(row.started_by, row.started_by, names)
     return f"{who.name}, {who.note}" if who.note else who.name
 
 

@@ -1,4 +1,4 @@
-"""An entry of the audit log in the words of people: what was done, by whom, on what."""
+"""Audit entries in words: what was done, by whom, and to what."""
 
 from __future__ import annotations
 
@@ -6,103 +6,120 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from billing_app.domain.currencies import EXPONENTS
 from billing_app.domain.periods import parse_period
+from billing_app.domain.rules import BrokenRule
 from billing_app.services.audit.log import AuditRow
+from billing_app.services.audit.log import Detail as Value
 from billing_app.services.audit.names import Named
 from billing_app.state.kit import address, text
 from billing_app.state.presenters.audit import Detail
 
-# What would not read well when its words are only put together.
+# Actions that would read badly as "Subject verb".
 _ACTIONS = {
-    "invoice_run.chunk": "Invoices of a run made",
+    "address.locked_out": "Sign-ins from an address locked",
+    "demo.loaded": "Demo data loaded",
+    "demo.started": "Demo data started",
+    "invoice_run.chunk_invoiced": "Invoices of a run created",
+    "issuer.changed": "Company details changed",
     "subscription.cancelled": "Plan cancelled",
     "subscription.changed": "Plan changed",
     "token.created": "API token created",
     "token.revoked": "API token revoked",
     "usage.batch_recorded": "Usage recorded",
-    "usage.file_imported": "File of usage imported",
+    "usage.file_imported": "Usage file imported",
+    "usage_import.uploaded": "Usage file uploaded",
+    "user.created": "User invited",
+    "user.locked_out": "Sign-in locked",
     "user.other_sessions_ended": "All other sessions ended",
-    "user.password_reset": "One-time password made",
+    "user.password_change_failed": "Password change failed",
+    "user.password_reset": "One-time password created",
     "user.session_ended": "Session ended",
     "user.sessions_ended": "All sessions ended",
+    "user.sign_in_failed": "Sign-in failed",
+    "user.signed_in": "Signed in",
+    "user.signed_out": "Signed out",
+    "user.unlocked": "Sign-in unlocked",
 }
-_NAMES = {
-    "ok": "Everything agrees",
-    "address": "Address",
-    "existing": "Already there",
-    "passed": "Passed over",
+_DETAIL_NAMES = {
+    "conflicts": "Conflicts",
+    "duplicates": "Duplicates",
+    "existing": "Already existed",
+    "fault": "Reason",
+    "file_name": "File",
+    "ok": "No discrepancies",
+    "payment_instructions": "Payment instructions",
+    "scopes": "Scopes",
+    "size_bytes": "Size in bytes",
 }
+# The most telling details are shown first.
+_FIRST_DETAILS = ("name", "amount", "recorded", "created", "period")
 _MONEY = ("amount", "monthly_price", "overage_unit_price")
 _IDS = re.compile(r"(cus|usr|tok|plan|pay|run|ver|imp)_[1-9][0-9]*", re.ASCII)
 _INVOICE = re.compile(r".+-[0-9]{4,}", re.ASCII)
-_BEHALF = " by "
-_PLACES = {"issuer": "/settings", "usage": "/usage", "plan": "/plans", "ver": "/verify"}
-# Pages, and parts of them, that admins alone see.
-_PLACES_OF_ADMINS = {"usr": "/users", "tok": "/settings/tokens"}
-_SUBJECTS = {"issuer": "Issuer", "usage": "Usage", "demo": "Demo", "unknown": "Unknown"}
+_PAGES = {"issuer": "/settings", "usage": "/usage", "plan": "/plans", "ver": "/verify"}
+_ADMIN_PAGES = {"usr": "/users", "tok": "/settings/tokens"}
+_SUBJECTS = {"issuer": "Company details", "usage": "Usage", "demo": "Demo", "unknown": "Unknown"}
 _KINDS = {
-    "run": "Run",
+    "run": "Invoice run",
     "ver": "Verification",
     "imp": "Import",
     "pay": "Payment",
     "usr": "User",
-    "tok": "Token",
+    "tok": "API token",
 }
 
 
-class Who(NamedTuple):
-    """Who did it: a name, what is to be added, and the id to look for more of it."""
+class ActorWords(NamedTuple):
+    """An actor's name, a note on how they acted, and the ID that filters the log by them."""
 
     name: str
     note: str
     actor_id: str
 
 
-def ids_in(rows: Iterable[AuditRow]) -> set[str]:
-    """All ids that are worth a name in these entries."""
+def find_ids(rows: Iterable[AuditRow]) -> set[str]:
+    """Return every ID in the entries that may have a name."""
     found = set()
     for row in rows:
-        values = (row.actor_id, row.subject, *row.details.values())
+        values = (row.actor_id, row.on_behalf_of, row.subject, *row.details.values())
         found |= {match[0] for value in values if isinstance(value, str) for match in _IDS.finditer(value)}
     return found
 
 
-def action(name: str) -> str:
-    """`customer.created` as `Customer created`."""
+def describe_action(name: str) -> str:
+    """Write `customer.created` as `Customer created`."""
     if name in _ACTIONS:
         return _ACTIONS[name]
     words = re.sub(r"[._]+", " ", name).strip()
     return words[:1].upper() + words[1:]
 
 
-def who(row: AuditRow, names: Mapping[str, Named]) -> Who:
-    """A person by name; work in the background by who started it; the command line by its user."""
-    _, behalf, starter = row.actor_id.partition(_BEHALF)
-    if behalf:
-        person = who_named(starter, starter, names)
-        return Who(person.name, "in the background", row.actor_id)
-    return who_named(row.actor_id, row.actor_name, names)
+def describe_actor(row: AuditRow, names: Mapping[str, Named]) -> ActorWords:
+    """Name the actor of an entry; for background work, the actor who started it."""
+    if row.on_behalf_of:
+        starter = describe_actor_id(row.on_behalf_of, row.on_behalf_of, names)
+        return starter._replace(note="in the background")
+    return describe_actor_id(row.actor_id, row.actor_name, names)
 
 
-def who_named(actor_id: str, name: str, names: Mapping[str, Named]) -> Who:
-    """An actor by its id and the name that was kept of it."""
-    kind, _, rest = actor_id.partition(":")
-    if rest:
-        return Who(rest, "on the command line" if kind == "cli" else kind, actor_id)
-    if actor_id.startswith("tok_"):
-        return Who(name, "API token", actor_id)
-    known = names.get(actor_id)
-    if known and name == actor_id:
-        return Who(known.name, "", actor_id)
-    # The product itself, by the name of what it was doing.
-    return Who(name.capitalize() if name == actor_id and name.isalpha() else name, "", actor_id)
+def describe_actor_id(actor_id: str, name: str, names: Mapping[str, Named]) -> ActorWords:
+    """Name an actor, given its ID and the name it had at the time (its ID when that is not known)."""
+    kind, _, operator = actor_id.partition(":")
+    if operator:
+        return ActorWords(operator, "on the command line" if kind == "cli" else kind, actor_id)
+    if name == actor_id and actor_id in names:
+        name = names[actor_id].name
+    elif name == actor_id and name.isalpha():
+        # A part of the product, such as `system` or `demo`.
+        name = name.capitalize()
+    return ActorWords(name, "API token" if actor_id.startswith("tok_") else "", actor_id)
 
 
-def subject(subject_id: str, names: Mapping[str, Named]) -> str:
-    """`cus_12` as the customer's name, `run_5` as `Run 5`, an invoice by its number."""
+def describe_subject(subject_id: str, names: Mapping[str, Named]) -> str:
+    """Write `cus_12` as the customer's name, `run_5` as `Invoice run 5`, and an invoice as its number."""
     if subject_id in names:
         return names[subject_id].name
     kind, _, number = subject_id.partition("_")
@@ -111,8 +128,8 @@ def subject(subject_id: str, names: Mapping[str, Named]) -> str:
     return _SUBJECTS.get(subject_id, subject_id)
 
 
-def subject_href(subject_id: str, names: Mapping[str, Named], *, is_admin: bool = False) -> str:
-    """The page of a subject; empty for what has none that this person sees."""
+def link_subject(subject_id: str, names: Mapping[str, Named], *, is_admin: bool = False) -> str:
+    """Return the link to the subject's page, or nothing when it has no page this user can open."""
     known = names.get(subject_id)
     if known and known.key:
         return address.link(f"/customers/{known.key}")
@@ -123,48 +140,45 @@ def subject_href(subject_id: str, names: Mapping[str, Named], *, is_admin: bool 
         return address.link("/invoices", run=subject_id)
     if kind == "imp":
         return address.link(f"/usage/imports/{subject_id}")
-    return _PLACES.get(kind) or (_PLACES_OF_ADMINS.get(kind, "") if is_admin else "")
+    return _PAGES.get(kind) or (_ADMIN_PAGES.get(kind, "") if is_admin else "")
 
 
-def details(row: AuditRow, names: Mapping[str, Named]) -> list[Detail]:
-    """What an entry tells, the currency beside its amounts; counts of nothing are left out."""
-    currency = row.details.get("currency")
-    currency = currency if currency in EXPONENTS else None
-    has_money = any(name in row.details for name in _MONEY)
+def describe_details(row: AuditRow, names: Mapping[str, Named]) -> list[Detail]:
+    """Write the details of an entry, the currency with its amounts. Counts of zero are left out."""
+    currency = str(row.details.get("currency"))
+    has_money = currency in EXPONENTS and any(name in row.details for name in _MONEY)
     return [
-        Detail(_named(name, row.action), _value(name, value, currency, names))
-        for name, value in sorted(row.details.items(), key=lambda each: _order(each[0]))
-        if not (name == "currency" and currency and has_money) and (value != 0 or isinstance(value, bool))
+        Detail(_detail_name(name, row.action), _detail_value(name, value, currency, names))
+        for name, value in sorted(row.details.items(), key=lambda item: _detail_order(item[0]))
+        if not (name == "currency" and has_money) and (value != 0 or isinstance(value, bool))
     ]
 
 
-def _named(name: str, done: str) -> str:
-    """A detail's name. What is done by or to a person has the network address that it came from."""
-    if name == "address" and done.startswith(("user.", "address.")):
+def _detail_name(name: str, action: str) -> str:
+    """Name a detail. In entries about signing in, `address` is a network address."""
+    if name == "address" and action.startswith(("user.", "address.")):
         return "From"
-    return _NAMES.get(name) or action(name)
+    return _DETAIL_NAMES.get(name) or describe_action(name)
 
 
-def _order(name: str) -> tuple[bool, str]:
-    """A name first; else as good as any."""
-    return name not in ("name", "amount", "recorded", "made", "period"), name
+def _detail_order(name: str) -> tuple[bool, str]:
+    return name not in _FIRST_DETAILS, name
 
 
-def _value(name: str, value: Any, currency: str | None, names: Mapping[str, Named]) -> str:
+def _detail_value(name: str, value: Value, currency: str, names: Mapping[str, Named]) -> str:
     if isinstance(value, bool):
         return "Yes" if value else "No"
     if isinstance(value, int):
         return f"{value:,}"
-    written = str(value)
-    if known := names.get(written):
+    if known := names.get(value):
         return known.name
-    if name in _MONEY and currency:
-        return _amount(written, currency)
+    if name in _MONEY and currency in EXPONENTS:
+        return _amount(value, currency)
     if name == "included_units":
-        return _units(written)
+        return _units(value)
     if name in ("role", "status"):
-        return written.capitalize()
-    return _month(written) or _day(written) or written
+        return value.capitalize()
+    return _month(value) or _day(value) or value
 
 
 def _amount(written: str, currency: str) -> str:
@@ -184,7 +198,7 @@ def _units(written: str) -> str:
 def _month(written: str) -> str:
     try:
         return text.month(parse_period(written))
-    except ValueError:
+    except (BrokenRule, ValueError):
         return ""
 
 
