@@ -152,9 +152,10 @@ class NewInvoice(Body):
     "/invoices",
     status_code=201,
     responses=refusals(
-        "customer_not_found", "invoice_exists", "period_open", "earlier_period_open", "nothing_to_invoice"
+        "customer_not_found", "invoice_exists", "period_open", "earlier_period_open", "nothing_to_invoice",
+        "issuer_incomplete",
     ),
-)
+)  # fmt: skip
 def create_invoice(call: Caller, body: NewInvoice, response: Response) -> Invoice:
     """Make a customer's one invoice for a month that has ended.
 

@@ -64,7 +64,7 @@ def list_runs(call: Caller, paged: Paged) -> Page[InvoiceRunSummary]:
     return page_of(call.do(runs.list_runs, **paged), lambda run: InvoiceRunSummary(**_summary_fields(run)))
 
 
-@router.post("", status_code=202, responses=refusals("period_open", "run_ended"))
+@router.post("", status_code=202, responses=refusals("period_open", "issuer_incomplete", "run_ended"))
 def start_run(call: Caller, body: NewRun, response: Response) -> InvoiceRun:
     """Start a run that makes every customer's invoice for a month.
 

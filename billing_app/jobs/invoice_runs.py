@@ -23,8 +23,8 @@ from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor, Permission, system
 from billing_app.jobs.leadership import only_one
 from billing_app.jobs.retries import attempting
-from billing_app.services.invoices.closing import Blocked, close_period
-from billing_app.services.invoices.generation import Invoiced, invoice_period
+from billing_app.services.invoices.closing import BlockedCustomer, close_period
+from billing_app.services.invoices.generation import PeriodOutcome, invoice_period
 from billing_app.services.invoices.runs import (
     Failure,
     RunRow,
@@ -107,7 +107,7 @@ def _do_chunk(database: Database, worker: Actor, run: RunSummary) -> bool:
 
 def _close(
     database: Database, worker: Actor, run: RunSummary, customer_ids: list[int]
-) -> tuple[Blocked, ...]:
+) -> tuple[BlockedCustomer, ...]:
     return database.run(
         worker,
         lambda session: close_period(
@@ -125,7 +125,7 @@ def _invoice(
     worker: Actor,
     run: RunSummary,
     customer_ids: list[int],
-    blocked: Sequence[Blocked],
+    blocked: Sequence[BlockedCustomer],
     *,
     counting: Event | None = None,
     after: int = 0,
@@ -151,9 +151,9 @@ def _invoice(
             worker,
             run.public_id,
             through_customer_id=customer_ids[-1],
-            made=len(done.made),
+            made=len(done.created),
             existing=len(done.existing),
-            passed=len(done.passed),
+            passed=len(done.skipped),
             failed=_refused(blocked, done),
         )
 
@@ -165,9 +165,9 @@ def _invoice(
             counting.set()
 
 
-def _refused(blocked: Sequence[Blocked], done: Invoiced) -> list[Failure]:
+def _refused(blocked: Sequence[BlockedCustomer], done: PeriodOutcome) -> list[Failure]:
     """Those that an older month was in the way of, unless somebody has invoiced both since."""
-    answered = {*done.existing, *done.passed, *(each.customer_id for each in done.made)}
+    answered = {*done.existing, *done.skipped, *(each.customer_id for each in done.created)}
     return [
         Failure(each.customer_id, Reason.of(each.as_conflict()))
         for each in blocked

@@ -76,6 +76,9 @@ REFUSALS: dict[str, Template] = {
     "period_open": "{period} has not ended yet.",
     "earlier_period_open": "Invoice {period} of {customer} first.",
     "nothing_to_invoice": "{customer} has no plan and no late usage to invoice in {period}.",
+    "issuer_incomplete": (
+        "Invoices need your company's name and address. An admin can add them in Settings, Company details."
+    ),
     "run_not_found": "Invoice run {named} does not exist.",
     "run_ended": "Another invoice run has just ended. Start it again.",
     # Payments.

@@ -5,15 +5,14 @@ from __future__ import annotations
 from datetime import date
 
 import psycopg
-import pytest
 
 from billing_app.database.session import Database
 from billing_app.domain.actor import Actor
-from billing_app.errors import Conflict
 from billing_app.services.invoices.previews import InvoicePreview, preview_invoice
 from billing_app.services.usage.log import list_usage
 from tests.billing.shop import Shop
 from tests.conftest import Clock
+from tests.refusals import refused
 
 
 def preview(shop: Shop, actor: Actor, period_start: date | None = None) -> InvoicePreview:
@@ -33,9 +32,9 @@ def test_the_preview_of_an_ended_month_is_the_invoice(
     assert owner.execute("SELECT count(*) FROM invoice").fetchone() == (1,)
     made = shop.invoice("acme", "2026-10")
     assert (foreseen.lines, foreseen.total_minor) == (made.lines, made.total_minor)
-    with pytest.raises(Conflict) as refused:
+    with refused("invoice_exists") as refusal:
         preview(shop, finance, date(2026, 10, 1))
-    assert "ACME-0002" in refused.value.detail
+    assert refusal.value.facts["number"] == "ACME-0002"
 
 
 def test_the_current_month_by_default_also_behind_a_month_not_yet_invoiced(

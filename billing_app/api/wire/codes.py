@@ -39,6 +39,7 @@ CODES: dict[str, tuple[int, str]] = {
     "period_open": (409, "The month has not ended yet."),
     "earlier_period_open": (409, "An older month comes first; `period` names it."),
     "nothing_to_invoice": (409, "The customer has no plan and no usage to be billed in that month."),
+    "issuer_incomplete": (409, "The issuer's name and address must be set before the first invoice."),
     "overpayment": (409, "More than what is owed; `balance` tells how much that is."),
     "already_reversed": (409, "The payment was reversed before."),
     "last_admin": (409, "The last active admin stays one."),

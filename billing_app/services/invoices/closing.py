@@ -1,7 +1,7 @@
-"""Closing: moving a customer's mark, so that a period takes no more usage.
+"""Close periods: move a customer's mark so that a period accepts no more usage.
 
-A transaction that closes does nothing else and is short: it holds the gate alone. The sums are
-taken in a later transaction, when no event can reach the period any more.
+A transaction that closes does nothing else and stays short, because it holds the gate exclusively.
+The sums are taken in a later transaction, when no event can reach the period any more.
 """
 
 from __future__ import annotations
@@ -16,50 +16,47 @@ from sqlmodel import Session
 
 from billing_app.database.session import driver_cursor, now
 from billing_app.domain.actor import Actor, Permission
-from billing_app.domain.periods import has_ended, period_of
+from billing_app.domain.periods import period_of
 from billing_app.errors import Conflict
-from billing_app.services.customers.plan_in_effect import plans_of
 from billing_app.services.customers.queries import get_customer_id
+from billing_app.services.invoices.preconditions import require_ended
 from billing_app.services.shared import gate
 from billing_app.services.shared.permissions import require
 
 
 @dataclass(frozen=True, slots=True)
-class Blocked:
-    """A customer whose older month must be invoiced first."""
+class BlockedCustomer:
+    """A customer whose period can't be closed before an older one is invoiced."""
 
     customer_id: int
     customer_key: str
     period_start: date
+    """The older period that must be invoiced first."""
 
     def as_conflict(self) -> Conflict:
-        """The refusal in the domain's words."""
+        """Return the refusal that names the older period."""
         return Conflict("earlier_period_open", period=self.period_start, customer=self.customer_key)
-
-
-def require_ended(session: Session, period_start: date) -> None:
-    """Raises Conflict (`period_open`) for the current month and later ones."""
-    if not has_ended(period_start, now(session)):
-        raise Conflict("period_open", period=period_start)
 
 
 def close_period(
     session: Session, actor: Actor, *, period_start: date, customer_ids: Sequence[int]
-) -> tuple[Blocked, ...]:
-    """Closes the period for each customer that has no older month to be invoiced first.
+) -> tuple[BlockedCustomer, ...]:
+    """Close the period for each customer that has no older period to invoice first.
 
-    Waits for the recordings under way and keeps new ones out until the caller's transaction ends,
-    which must do nothing more. Closing what is closed changes nothing. Answers the customers that
-    were left as they are, with their oldest month that must come first. Raises Conflict
-    (`period_open`).
+    Waits for recordings in progress and blocks new ones until the caller's transaction ends, so
+    that transaction must do nothing more. Closing a closed period changes nothing. Returns the
+    customers that were left unchanged.
+
+    Raises:
+        Conflict: `period_open`.
     """
     require(actor, Permission.INVOICE)
     require_ended(session, period_start)
-    _lock_marks(session, customer_ids)
+    _lock_billing_rows(session, customer_ids)
     gate.pass_alone(session)
     with driver_cursor(session) as db:
-        blocked = _blocked(db, period_start, customer_ids)
-        blocked_ids = {each.customer_id for each in blocked}
+        blocked = _find_blocked(db, period_start, customer_ids)
+        blocked_ids = {customer.customer_id for customer in blocked}
         db.execute(
             "UPDATE customer_billing SET closed_through = %s"
             " WHERE customer_id = ANY(%s) AND closed_through < %s",
@@ -68,9 +65,12 @@ def close_period(
     return blocked
 
 
-def _lock_marks(session: Session, customer_ids: Sequence[int]) -> None:
-    """Waits for payments and invoices under way before the gate, so that recording does not wait for
-    them too; in one order, so that nobody who locks these rows deadlocks with another."""
+def _lock_billing_rows(session: Session, customer_ids: Sequence[int]) -> None:
+    """Wait for payments and invoices in progress before taking the gate.
+
+    Waiting for them while holding the gate would block recording too. The rows are always locked
+    in the same order, so that two transactions can't deadlock.
+    """
     with driver_cursor(session) as db:
         db.execute(
             "SELECT FROM customer_billing WHERE customer_id = ANY(%s) ORDER BY customer_id FOR NO KEY UPDATE",
@@ -78,11 +78,13 @@ def _lock_marks(session: Session, customer_ids: Sequence[int]) -> None:
         )
 
 
-def _blocked(db: Cursor[Any], period_start: date, customer_ids: Sequence[int]) -> tuple[Blocked, ...]:
-    """The customers with an unsettled older month that has a plan or usage billed in it.
+def _find_blocked(
+    db: Cursor[Any], period_start: date, customer_ids: Sequence[int]
+) -> tuple[BlockedCustomer, ...]:
+    """Find the customers with an older unsettled period that has a plan or usage billed in it.
 
-    A month with neither is passed over. For nearly everyone the month before is settled, and the
-    series of months to look at is empty.
+    An older period with neither does not block. Most customers have the previous period settled,
+    so that their series of months to check is empty.
     """
     db.execute(
         """
@@ -108,27 +110,17 @@ def _blocked(db: Cursor[Any], period_start: date, customer_ids: Sequence[int]) -
         """,
         {"period": period_start, "ids": list(customer_ids)},
     )
-    return tuple(Blocked(*row) for row in db)
+    return tuple(BlockedCustomer(*row) for row in db)
 
 
-def find_due_period(session: Session, actor: Actor, ref: str) -> date | None:
-    """The customer's oldest ended month that has no invoice and something to invoice, if there is one.
+def find_due_period(session: Session, actor: Actor, customer: str) -> date | None:
+    """Return the customer's oldest ended period that has something to invoice and no invoice, or None.
 
-    Raises NotFound (`customer_not_found`).
+    Raises:
+        NotFound: `customer_not_found`.
     """
     require(actor, Permission.READ)
-    customer_id = get_customer_id(session, ref)
+    customer_id = get_customer_id(session, customer)
     with driver_cursor(session) as db:
-        found = _blocked(db, period_of(now(session)), [customer_id])
-    return found[0].period_start if found else None
-
-
-def is_due(session: Session, customer_id: int, period_start: date) -> bool:
-    """Whether there is something to invoice: a plan in the month, or usage billed in it."""
-    with driver_cursor(session) as db:
-        db.execute(
-            "SELECT EXISTS (SELECT FROM usage_event WHERE customer_id = %s AND billing_period = %s)",
-            [customer_id, period_start],
-        )
-        (billed,) = db.fetchone() or (False,)
-        return billed or bool(plans_of(db, [(customer_id, period_start)]))
+        blocked = _find_blocked(db, period_of(now(session)), [customer_id])
+    return blocked[0].period_start if blocked else None

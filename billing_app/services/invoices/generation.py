@@ -1,14 +1,14 @@
-"""Making invoices out of closed periods.
+"""Generate the invoices of closed periods, for one customer or for a chunk of thousands.
 
-For one customer or for a chunk of thousands alike: the billing rows are locked, the lines are
-computed from the events, and invoices, lines and marks are written, all in one transaction.
+One transaction locks the customers' billing rows, computes the lines from the events, and writes
+invoices, lines and the billing rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from psycopg import Cursor
@@ -27,12 +27,12 @@ from billing_app.domain.invoice import (
 )
 from billing_app.domain.rating import Line
 from billing_app.services.invoices.charges import compute_lines
-from billing_app.services.invoices.closing import require_ended
+from billing_app.services.invoices.preconditions import require_ended, require_issuer
 from billing_app.services.shared.permissions import require
 
 
-class _Head(NamedTuple):
-    """A locked billing row with what an invoice copies of its customer."""
+class _BillingRow(NamedTuple):
+    """A customer's locked billing row, with what an invoice copies of the customer."""
 
     customer_id: int
     closed_through: date
@@ -43,54 +43,68 @@ class _Head(NamedTuple):
     customer: BilledCustomer
 
 
-class MadeInvoice(NamedTuple):
-    """An invoice that was just made."""
+class CreatedInvoice(NamedTuple):
+    """An invoice as it was just written."""
 
     customer_id: int
+    sequence: int
     content: InvoiceContent
     sha256: str
 
 
 @dataclass(frozen=True, slots=True)
-class Invoiced:
-    """What became of each customer of a chunk; customers whose period is open are in none."""
+class PeriodOutcome:
+    """What happened to each customer of a chunk.
 
-    made: tuple[MadeInvoice, ...]
+    `existing` and `skipped` are customer ids. A customer whose period is still open is in none.
+    """
+
+    created: tuple[CreatedInvoice, ...]
     existing: tuple[int, ...]
-    passed: tuple[int, ...]
+    skipped: tuple[int, ...]
 
 
 def invoice_period(
     session: Session, actor: Actor, *, period_start: date, customer_ids: Sequence[int]
-) -> Invoiced:
-    """Makes the one invoice of each customer whose period is closed and not settled yet.
+) -> PeriodOutcome:
+    """Create one invoice for each customer whose period is closed and not settled yet.
 
-    Two at once make one: the second waits for the billing row and finds the month settled. The
-    number follows the last one, the hash includes the previous invoice's. A customer with
-    nothing to invoice is passed over, which settles the month too.
+    Concurrent calls create one invoice: the second waits for the billing row and finds the period
+    settled. The number follows the customer's last one, and the hash includes the previous
+    invoice's. A customer with nothing to invoice is skipped, which settles the period too.
+
+    Raises:
+        Conflict: `period_open`, `issuer_incomplete`.
     """
     require(actor, Permission.INVOICE)
     require_ended(session, period_start)
+    issuer = require_issuer(session)
     with driver_cursor(session) as db:
-        heads = _lock_heads(db, customer_ids)
-        due = [head for head in heads if head.settled_through < period_start <= head.closed_through]
-        settled = [head.customer_id for head in heads if period_start <= head.settled_through]
-        lines = compute_lines(db, period_start, [head.customer_id for head in due])
-        owing = [(head, lines[head.customer_id]) for head in due if lines[head.customer_id]]
-        passed = [head.customer_id for head in due if not lines[head.customer_id]]
-        made = _write_invoices(session, db, period_start, owing)
-        _write_lines(db, period_start, made)
-        _settle(db, period_start, made, passed)
-        existing = _with_invoice(db, period_start, settled)
-    return Invoiced(
-        tuple(made),
-        tuple(each for each in settled if each in existing),
-        (*passed, *(each for each in settled if each not in existing)),
+        rows = _lock_billing_rows(db, customer_ids)
+        due = [row for row in rows if row.settled_through < period_start <= row.closed_through]
+        settled = [row.customer_id for row in rows if period_start <= row.settled_through]
+        lines = compute_lines(db, period_start, [row.customer_id for row in due])
+        created = _write_invoices(
+            db,
+            (
+                _create_invoice(row, period_start, now(session), issuer, lines[row.customer_id])
+                for row in due
+                if lines[row.customer_id]
+            ),
+        )
+        _write_lines(db, created)
+        skipped = [row.customer_id for row in due if not lines[row.customer_id]]
+        _settle(db, period_start, created, skipped)
+        existing = _find_invoices(db, period_start, settled)
+    return PeriodOutcome(
+        created=tuple(created),
+        existing=tuple(customer_id for customer_id in settled if customer_id in existing),
+        skipped=(*skipped, *(customer_id for customer_id in settled if customer_id not in existing)),
     )
 
 
-def _lock_heads(db: Cursor[Any], customer_ids: Sequence[int]) -> list[_Head]:
-    """The billing rows, locked in one order so that two chunks can't deadlock."""
+def _lock_billing_rows(db: Cursor[Any], customer_ids: Sequence[int]) -> list[_BillingRow]:
+    """Lock the billing rows, always in the same order so that two chunks can't deadlock."""
     db.execute(
         """
         SELECT b.customer_id, b.closed_through, b.settled_through, b.last_number, b.last_sha256,
@@ -103,77 +117,78 @@ def _lock_heads(db: Cursor[Any], customer_ids: Sequence[int]) -> list[_Head]:
         [list(customer_ids)],
     )
     return [
-        _Head(customer_id, closed, settled, number, sha256, currency, BilledCustomer(*copied))
-        for customer_id, closed, settled, number, sha256, currency, *copied in db
+        _BillingRow(
+            customer_id,
+            closed_through=closed,
+            settled_through=settled,
+            last_number=number,
+            last_sha256=sha256,
+            currency=currency,
+            customer=BilledCustomer(*snapshot),
+        )
+        for customer_id, closed, settled, number, sha256, currency, *snapshot in db
     ]
 
 
-def _issuer(db: Cursor[Any]) -> Issuer:
-    db.execute("SELECT name, address, email, payment_instructions FROM issuer")
-    row = db.fetchone()
-    assert row is not None, "the migration makes the issuer's row and nobody may delete it"
-    return Issuer(*row)
-
-
-def _make(
-    session: Session, head: _Head, period_start: date, issuer: Issuer, lines: tuple[Line, ...]
-) -> MadeInvoice:
-    issued_at = now(session)
+def _create_invoice(
+    row: _BillingRow, period_start: date, issued_at: datetime, issuer: Issuer, lines: tuple[Line, ...]
+) -> CreatedInvoice:
+    sequence = row.last_number + 1
     content = InvoiceContent(
-        number=invoice_number(head.customer.key, head.last_number + 1),
+        number=invoice_number(row.customer.key, sequence),
         period_start=period_start,
-        currency=head.currency,
+        currency=row.currency,
         issued_at=issued_at,
         due_on=due_date(issued_at),
         issuer=issuer,
-        customer=head.customer,
+        customer=row.customer,
         lines=lines,
         total_minor=sum(line.amount_minor for line in lines),
-        previous_sha256=head.last_sha256,
+        previous_sha256=row.last_sha256,
     )
-    return MadeInvoice(head.customer_id, content, content_sha256(content))
+    return CreatedInvoice(row.customer_id, sequence, content, content_sha256(content))
 
 
-def _write_invoices(
-    session: Session, db: Cursor[Any], period_start: date, owing: Sequence[tuple[_Head, tuple[Line, ...]]]
-) -> list[MadeInvoice]:
-    """Makes and writes each invoice; the next is made while the database takes in the one before."""
-    made = []
-    issuer = _issuer(db)
+def _write_invoices(db: Cursor[Any], invoices: Iterable[CreatedInvoice]) -> list[CreatedInvoice]:
+    """Write the invoices, creating each while the database takes in the one before."""
+    created = []
     with db.copy(
         "COPY invoice (customer_id, period_start, sequence, number, currency, issued_at, due_on,"
         " total_minor, line_count, issuer_name, issuer_address, issuer_email,"
         " issuer_payment_instructions, customer_key, customer_name, customer_email,"
         " customer_billing_address, previous_sha256, content_sha256) FROM STDIN"
     ) as copy:
-        for head, lines in owing:
-            invoice = _make(session, head, period_start, issuer, lines)
-            made.append(invoice)
+        for invoice in invoices:
+            created.append(invoice)
             content = invoice.content
             copy.write_row(
-                (head.customer_id, period_start, head.last_number + 1, content.number, content.currency,
-                 content.issued_at, content.due_on, content.total_minor, len(lines),
-                 *content.issuer, *content.customer, content.previous_sha256, invoice.sha256)
+                (invoice.customer_id, content.period_start, invoice.sequence, content.number,
+                 content.currency, content.issued_at, content.due_on, content.total_minor,
+                 len(content.lines), *content.issuer, *content.customer, content.previous_sha256,
+                 invoice.sha256)
             )  # fmt: skip
-    return made
+    return created
 
 
-def _write_lines(db: Cursor[Any], period_start: date, made: Sequence[MadeInvoice]) -> None:
-    """All lines of the invoices by one statement, as the trigger on lines demands."""
+def _write_lines(db: Cursor[Any], created: Sequence[CreatedInvoice]) -> None:
+    """Write the lines of all invoices in one statement, as the trigger on lines requires."""
     with db.copy(
         "COPY invoice_line (customer_id, period_start, line_number, currency_exponent, kind,"
         " description, usage_period, plan_name, plan_version, quantity, quantity_before,"
         " quantity_after, included_quantity, overage_quantity, unit_price, exact_amount,"
         " rated_minor, exact_amount_before, already_charged_minor, amount_minor) FROM STDIN"
     ) as copy:
-        for customer_id, content, _ in made:
+        for invoice in created:
+            content = invoice.content
             digits = exponent(content.currency)
             for line_number, line in enumerate(content.lines, 1):
-                copy.write_row((customer_id, period_start, line_number, digits, *line))
+                copy.write_row((invoice.customer_id, content.period_start, line_number, digits, *line))
 
 
-def _settle(db: Cursor[Any], period_start: date, made: Sequence[MadeInvoice], passed: Sequence[int]) -> None:
-    """Moves the marks, and the heads of the chains where an invoice was made."""
+def _settle(
+    db: Cursor[Any], period_start: date, created: Sequence[CreatedInvoice], skipped: Sequence[int]
+) -> None:
+    """Mark the period as settled, and record each new invoice as the last of its customer's chain."""
     db.execute(
         """
         UPDATE customer_billing b
@@ -182,18 +197,18 @@ def _settle(db: Cursor[Any], period_start: date, made: Sequence[MadeInvoice], pa
         WHERE b.customer_id = ANY(%(ids)s) AND i.customer_id = b.customer_id
           AND i.customer_id = ANY(%(ids)s) AND i.period_start = %(period)s
         """,
-        {"period": period_start, "ids": [each.customer_id for each in made]},
+        {"period": period_start, "ids": [invoice.customer_id for invoice in created]},
     )
     db.execute(
         "UPDATE customer_billing SET settled_through = %s WHERE customer_id = ANY(%s)",
-        [period_start, list(passed)],
+        [period_start, list(skipped)],
     )
 
 
-def _with_invoice(db: Cursor[Any], period_start: date, customer_ids: Sequence[int]) -> Mapping[int, str]:
-    """The number of each customer's invoice for the period, where there is one."""
+def _find_invoices(db: Cursor[Any], period_start: date, customer_ids: Sequence[int]) -> set[int]:
+    """Return which of the customers have an invoice for the period."""
     db.execute(
-        "SELECT customer_id, number FROM invoice WHERE period_start = %s AND customer_id = ANY(%s)",
+        "SELECT customer_id FROM invoice WHERE period_start = %s AND customer_id = ANY(%s)",
         [period_start, list(customer_ids)],
     )
-    return dict(db.fetchall())
+    return {customer_id for (customer_id,) in db}

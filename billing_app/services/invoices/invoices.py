@@ -247,17 +247,6 @@ def usage_per_day(session: Session, actor: Actor, number: str, line_number: int)
         return tuple(DayUsage(*row) for row in db)
 
 
-def find_invoice_of(session: Session, customer_id: int, period_start: date) -> str | None:
-    """The number of the customer's invoice for the period, or None. For the invoicing job."""
-    with driver_cursor(session) as db:
-        db.execute(
-            "SELECT number FROM invoice WHERE customer_id = %s AND period_start = %s",
-            [customer_id, period_start],
-        )
-        row = db.fetchone()
-    return row[0] if row else None
-
-
 def locate(db: Cursor[Any], number: str) -> tuple[int, int]:
     """The customer's id and the sequence that an invoice number means.
 

@@ -1,4 +1,4 @@
-"""Who bills: copied into every invoice made from then on."""
+"""The issuer: the company details that every new invoice carries a copy of."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from billing_app.models import Issuer
 from billing_app.services.shared import audit, validation
 from billing_app.services.shared.permissions import require
 
-_THE_ONE = 1
+_ISSUER_ID = 1
 
 
 @dataclass(frozen=True, slots=True)
 class IssuerRow:
-    """The issuer; all of it is empty until an admin has filled it in."""
+    """The issuer. Every field is empty until an admin has saved the company details."""
 
     name: str
     address: str
@@ -24,11 +24,16 @@ class IssuerRow:
     payment_instructions: str
     version: int
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether an invoice can name who issued it."""
+        return bool(self.name and self.address)
+
 
 def get_issuer(session: Session, actor: Actor) -> IssuerRow:
-    """The issuer as the next invoice will carry it."""
+    """Return the issuer as the next invoice will show it."""
     require(actor, Permission.READ)
-    return _as_row(session.get_one(Issuer, _THE_ONE))
+    return _as_row(session.get_one(Issuer, _ISSUER_ID))
 
 
 def update_issuer(
@@ -41,21 +46,23 @@ def update_issuer(
     payment_instructions: str,
     version: int | None = None,
 ) -> IssuerRow:
-    """Replaces all that the issuer says; invoices that exist keep what they say.
+    """Replace every field of the issuer. Existing invoices keep their copy.
 
-    Raises Invalid, and Conflict `stale` with the newer values when `version` is not the newest.
+    Raises:
+        Invalid: A field breaks a rule; `name`, `address` and `email` are required.
+        Conflict: `stale`, with the newer values, when `version` is not the newest.
     """
     require(actor, Permission.ADMINISTER)
     issuer = session.exec(select(Issuer).with_for_update().execution_options(populate_existing=True)).one()
-    wanted = {
+    new = {
         "name": validation.line("name", name, at_most=validation.NAME_MAX),
-        "address": validation.paragraph("address", address),
+        "address": validation.paragraph("address", address, required=True),
         "email": validation.email("email", email),
         "payment_instructions": validation.paragraph("payment_instructions", payment_instructions),
     }
-    present = issuer.model_dump(include=set(wanted))
-    validation.refuse_stale(version, issuer.version, **present)
-    changed = {column: value for column, value in wanted.items() if present[column] != value}
+    current = issuer.model_dump(include=set(new))
+    validation.refuse_stale(version, issuer.version, **current)
+    changed = {column: value for column, value in new.items() if current[column] != value}
     if changed:
         for column, value in changed.items():
             setattr(issuer, column, value)

@@ -14,7 +14,7 @@ from billing_app.domain.rating import Line
 from billing_app.errors import Conflict
 from billing_app.services.customers.queries import get_customer_id, get_row
 from billing_app.services.invoices.charges import compute_lines
-from billing_app.services.invoices.invoices import find_invoice_of
+from billing_app.services.invoices.queries import find_invoice_number
 from billing_app.services.shared.permissions import require
 
 
@@ -41,7 +41,7 @@ def preview_invoice(
     require(actor, Permission.READ)
     period_start = period_start or period_of(now(session))
     customer_id = get_customer_id(session, customer)
-    if number := find_invoice_of(session, customer_id, period_start):
+    if number := find_invoice_number(session, customer_id, period_start):
         raise Conflict("invoice_exists", period=period_start, number=number)
     row = get_row(session, customer_id)
     with driver_cursor(session) as db:

@@ -15,7 +15,7 @@ from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.periods import label
 from billing_app.errors import Conflict, NotFound
 from billing_app.models import Customer, InvoiceRun, InvoiceRunFailure
-from billing_app.services.invoices.closing import require_ended
+from billing_app.services.invoices.preconditions import require_ended, require_issuer
 from billing_app.services.shared import audit, faults
 from billing_app.services.shared.ids import get_number, public_id
 from billing_app.services.shared.pagination import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
@@ -81,10 +81,11 @@ def start_run(session: Session, actor: Actor, period_start: date) -> RunRow:
     """The period's one run under way: a new one, or the one that is there.
 
     Two starts at once get the same run (a partial unique index). Raises Conflict
-    (`period_open`).
+    (`period_open`, `issuer_incomplete`).
     """
     require(actor, Permission.INVOICE)
     require_ended(session, period_start)
+    require_issuer(session)
     period = {"period": period_start}
     started = session.scalar(_START, {**period, "by": actor.id, "at": now(session)})
     if started is not None:

@@ -36,10 +36,10 @@ def line(field: str, value: object, *, at_most: int, required: bool = True) -> s
     return _text(field, value, at_most, required=required, line_breaks=False)
 
 
-def paragraph(field: str, value: object, *, at_most: int = TEXT_MAX) -> str:
-    """Return text of several lines, trimmed, possibly empty, made of visible characters and line feeds."""
+def paragraph(field: str, value: object, *, at_most: int = TEXT_MAX, required: bool = False) -> str:
+    """Return text of several lines, trimmed, made of visible characters and line feeds."""
     unified = value.replace("\r\n", "\n") if isinstance(value, str) else value
-    return _text(field, unified, at_most, required=False, line_breaks=True)
+    return _text(field, unified, at_most, required=required, line_breaks=True)
 
 
 def _text(field: str, value: object, at_most: int, *, required: bool, line_breaks: bool) -> str:
