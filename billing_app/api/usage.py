@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any, Literal
 
-from fastapi import Query, Response
+from fastapi import Depends, Query, Response
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from billing_app.api.wire.calls import Caller
@@ -20,6 +20,7 @@ from billing_app.runtime import current
 from billing_app.services.usage import export as usage_export
 from billing_app.services.usage import log as usage_log
 from billing_app.services.usage import recording
+from billing_app.services.usage.filters import UsageFilter
 from billing_app.services.usage.recording import BATCH_MAX, RowResult, Unreadable, UsageEventRow, UsageReport
 from billing_app.wording.refusals import reason_sentence
 
@@ -149,55 +150,45 @@ def record_batch(call: Caller, body: NewBatch) -> BatchOutcome:
     )
 
 
+def _usage_filter(
+    customer: Annotated[str | None, Query(description="A customer's ID or key.")] = None,
+    period: Annotated[Period | None, Query(description="The usage month.")] = None,
+    billing_period: Annotated[Period | None, Query(description="The period that bills the event.")] = None,
+    late: Annotated[
+        bool, Query(description="Only events billed in a later period than their usage month.")
+    ] = False,
+) -> UsageFilter:
+    return UsageFilter(customer, period, billing_period, late_only=late)
+
+
+Filtered = Annotated[UsageFilter, Depends(_usage_filter)]
+
+
 @router.get("", responses=refusals("customer_not_found"))
-def list_usage(
-    call: Caller,
-    paged: Paged,
-    customer: Annotated[str | None, Query(description="A customer's id or key.")] = None,
-    period: Annotated[Period | None, Query(description="The month of use.")] = None,
-    billing_period: Annotated[Period | None, Query(description="The month that bills it.")] = None,
-    late: Annotated[bool, Query(description="Only what is billed later than it was used.")] = False,
-) -> Page[UsageEvent]:
-    """List events, the newest first."""
-    found = call.do(
-        usage_log.list_usage,
-        customer=customer,
-        period=period,
-        billing_period=billing_period,
-        late_only=late,
-        **paged,
-    )
-    return page_of(found, event_of)
+def list_usage(call: Caller, paged: Paged, wanted: Filtered) -> Page[UsageEvent]:
+    """List usage events, newest first."""
+    return page_of(call.do(usage_log.list_usage, wanted, **paged), event_of)
 
 
 @router.get(".csv", response_class=CsvFile, responses=DESCRIBED | refusals("customer_not_found"))
-def export_usage(
-    call: Caller,
-    customer: Annotated[str | None, Query(description="A customer's id or key.")] = None,
-    period: Annotated[Period | None, Query(description="The month of use.")] = None,
-    billing_period: Annotated[Period | None, Query(description="The month that bills it.")] = None,
-    late: Annotated[bool, Query(description="Only what is billed later than it was used.")] = False,
-) -> CsvFile:
+def export_usage(call: Caller, wanted: Filtered) -> CsvFile:
     """Export events as CSV.
 
     Ordered by billing period, customer and moment. A key that a spreadsheet would run as a formula
     (it begins with `=`, `+`, `-`, `@`, a tab or a carriage return) has an apostrophe before it.
     """
     name = "usage"
-    name += f"-{customer}" if customer else ""
-    name += f"-{label(period)}" if period else ""
-    name += f"-billed-{label(billing_period)}" if billing_period else ""
-    name += "-late" if late else ""
+    name += f"-{wanted.customer}" if wanted.customer else ""
+    name += f"-{label(wanted.period)}" if wanted.period else ""
+    name += f"-billed-{label(wanted.billing_period)}" if wanted.billing_period else ""
+    name += "-late" if wanted.late_only else ""
     return csv_file(
         call,
         f"{name}.csv",
         UsageEventRow._fields,
         _cells,
         usage_export.read_usage,
-        customer=customer,
-        period=period,
-        billing_period=billing_period,
-        late_only=late,
+        wanted,
     )
 
 

@@ -9,6 +9,7 @@ import psycopg
 from billing_app.database.session import Database
 from billing_app.domain.actor import Actor
 from billing_app.services.invoices.previews import InvoicePreview, preview_invoice
+from billing_app.services.usage.filters import UsageFilter
 from billing_app.services.usage.log import list_usage
 from tests.billing.shop import Shop
 from tests.conftest import Clock
@@ -65,9 +66,9 @@ def test_the_log_of_usage_by_customer_month_and_lateness(
             seen += [event.idempotency_key for event in page.items]
             if not (cursor := page.next_cursor):
                 break
-        late = list_usage(session, finance, late_only=True).items
-        september = list_usage(session, finance, customer="ACME", period=date(2026, 9, 1)).items
-        october = list_usage(session, finance, billing_period=date(2026, 10, 1)).items
+        late = list_usage(session, finance, UsageFilter(late_only=True)).items
+        september = list_usage(session, finance, UsageFilter(customer="ACME", period=date(2026, 9, 1))).items
+        october = list_usage(session, finance, UsageFilter(billing_period=date(2026, 10, 1))).items
     expected = [f"oct{number}" for number in range(4, -1, -1)] + ["late"]
     assert seen == expected + [f"sep{number}" for number in range(4, -1, -1)]
     assert [event.idempotency_key for event in late] == ["late"]

@@ -11,6 +11,7 @@ from billing_app.domain.actor import SYSTEM
 from billing_app.services.usage import log as usage_log
 from billing_app.services.usage.billing import billed_on
 from billing_app.services.usage.days import MonthUsage, usage_per_day
+from billing_app.services.usage.filters import UsageFilter
 from billing_app.services.usage.log import count_usage, list_usage, usage_months
 from tests.billing.shop import Shop
 from tests.conftest import Clock
@@ -47,8 +48,8 @@ def test_the_count_is_of_what_is_listed(used: Shop, subtests: pytest.Subtests) -
     ):
         chosen: dict[str, Any] = filters
         with subtests.test(**chosen), used.database.transaction(SYSTEM) as session:
-            assert count_usage(session, SYSTEM, **chosen) == (expected, False)
-            assert len(list_usage(session, SYSTEM, **chosen).items) == expected
+            assert count_usage(session, SYSTEM, UsageFilter(**chosen)) == (expected, False)
+            assert len(list_usage(session, SYSTEM, UsageFilter(**chosen)).items) == expected
 
 
 def test_it_is_counted_up_to_a_bound(used: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

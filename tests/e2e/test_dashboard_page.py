@@ -27,6 +27,7 @@ from billing_app.services.payments import payments
 from billing_app.services.plans import plans
 from billing_app.services.usage import log as usage_log
 from billing_app.services.usage import recording
+from billing_app.services.usage.filters import UsageFilter
 from billing_app.state.kit import text
 from tests.conftest import new_database
 from tests.e2e.business import ADMIN, FINANCE, PASSWORD, Hand
@@ -60,7 +61,9 @@ def everything(page_of: Callable[[str | None], Any]) -> list[Any]:
 def used_on(database: Database, day: date) -> Decimal:
     with database.transaction(SYSTEM) as session:
         events = everything(
-            lambda cursor: usage_log.list_usage(session, SYSTEM, period=period_of(NOW), cursor=cursor)
+            lambda cursor: usage_log.list_usage(
+                session, SYSTEM, UsageFilter(period=period_of(NOW)), cursor=cursor
+            )
         )
     return sum((each.quantity for each in events if each.occurred_at.date() == day), Decimal(0))
 
@@ -101,7 +104,9 @@ def test_every_number_is_that_of_the_list_it_leads_to(signed_in: Page, swiss: Da
         rows: list[InvoiceRow] = everything(
             lambda cursor: invoices.list_invoices(session, SYSTEM, cursor=cursor)
         )
-        events = everything(lambda cursor: usage_log.list_usage(session, SYSTEM, period=THIS, cursor=cursor))
+        events = everything(
+            lambda cursor: usage_log.list_usage(session, SYSTEM, UsageFilter(period=THIS), cursor=cursor)
+        )
         outstanding = everything(
             lambda cursor: invoices.list_invoices(session, SYSTEM, status="outstanding", cursor=cursor)
         )

@@ -15,6 +15,7 @@ from billing_app.domain.actor import SYSTEM
 from billing_app.services.customers import customers
 from billing_app.services.plans import plans
 from billing_app.services.usage import log as usage_log
+from billing_app.services.usage.filters import UsageFilter
 from tests.e2e.business import ACME_OCTOBER, FINANCE, OCTOBER_EVENTS
 from tests.e2e.conftest import Site
 from tests.e2e.test_look import found_by_axe
@@ -32,7 +33,7 @@ def make_customer(site: Site, key: str, name: str) -> None:
 
 def quantities(site: Site, key: str) -> list[str]:
     with site.database.transaction(SYSTEM) as session:
-        found = usage_log.list_usage(session, SYSTEM, customer=key)
+        found = usage_log.list_usage(session, SYSTEM, UsageFilter(customer=key))
         return [format(event.quantity.normalize(), "f") for event in found.items]
 
 

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
 
 from sqlmodel import Session
 
 from billing_app.database.session import driver_cursor
 from billing_app.domain.actor import Actor, Permission
 from billing_app.services.shared.permissions import require
-from billing_app.services.usage.log import chosen
+from billing_app.services.usage.filters import ALL_USAGE, UsageFilter
 from billing_app.services.usage.recording import EVENT_COLUMNS, UsageEventRow
+from billing_app.services.usage.selection import select_usage
 
 CHUNK_ROWS = 2_000
 
 
 def read_usage(
-    session: Session,
-    actor: Actor,
-    *,
-    customer: str | None = None,
-    period: date | None = None,
-    billing_period: date | None = None,
-    late_only: bool = False,
+    session: Session, actor: Actor, wanted: UsageFilter = ALL_USAGE
 ) -> Iterator[list[UsageEventRow]]:
     """All events that `list_usage` would list, as of one moment; at most a chunk is held at a time.
 
@@ -31,9 +25,7 @@ def read_usage(
     and moment, as an index has them. Raises NotFound (`customer_not_found`) when called.
     """
     require(actor, Permission.READ)
-    condition, values = chosen(
-        session, customer=customer, period=period, billing_period=billing_period, late_only=late_only
-    )
+    condition, values = select_usage(session, wanted)
     query = (
         f"SELECT {EVENT_COLUMNS} FROM usage_event e JOIN customer c USING (customer_id) WHERE {condition}"
         " ORDER BY e.billing_period, e.customer_id, e.occurred_at, e.idempotency_key"

@@ -24,6 +24,7 @@ from billing_app.services.plans import plans
 from billing_app.services.shared.pagination import Page
 from billing_app.services.usage import days as usage_days
 from billing_app.services.usage import log as usage_log
+from billing_app.services.usage.filters import UsageFilter
 from billing_app.services.usage.recording import UsageEventRow
 from billing_app.state.kit import address, text
 from billing_app.state.kit.charts import point
@@ -112,7 +113,7 @@ def _read(session: Any, actor: Any, key: str, cursor: str | None) -> _Read:
         closing.find_due_period(session, actor, key),
         usage_days.usage_per_day(session, actor, key),
         _preview(session, actor, key),
-        usage_log.list_usage(session, actor, customer=key, limit=EVENTS).items,
+        usage_log.list_usage(session, actor, UsageFilter(customer=key), limit=EVENTS).items,
         subscriptions.list_subscriptions(session, actor, key),
         done,
         audit_names.find_names(session, actor, audit_entries.find_ids(done)),

@@ -15,6 +15,7 @@ from billing_app.services.customers.queries import CustomerRow
 from billing_app.services.shared.pagination import Page
 from billing_app.services.usage import log as usage_log
 from billing_app.services.usage.billing import BilledOn, billed_on
+from billing_app.services.usage.filters import UsageFilter
 from billing_app.services.usage.recording import RecordedUsage, UsageEventRow, UsageReport, record_usage
 from billing_app.services.usage_imports import imports
 from billing_app.services.usage_imports.imports import UsageImportRow
@@ -117,16 +118,16 @@ class _Read(NamedTuple):
 def _read(session: Any, actor: Any, listing: Listing) -> _Read:
     months = usage_log.usage_months(session, actor)
     recent = imports.list_imports(session, actor, limit=RECENT_IMPORTS).items
-    chosen: dict[str, Any] = {
-        name: typed_period(listing.filters, name) if listing.get(name) else None for name in MONTH_FILTERS
-    }
+    used_in, billed_in = (
+        typed_period(listing.filters, name) if listing.get(name) else None for name in MONTH_FILTERS
+    )
     customer, meant = _chosen(session, actor, listing.get("customer"))
     if listing.get("customer") and not customer:
         nothing: Page[UsageEventRow] = Page((), None)
         return _Read(nothing, {}, usage_log.Count(0, False), months, recent, "", meant, True)
-    chosen |= {"customer": customer or None, "late_only": listing.get("late") == LATE}
-    events = usage_log.list_usage(session, actor, **chosen, limit=ROWS, cursor=listing.cursor)
-    counted = usage_log.count_usage(session, actor, **chosen)
+    wanted = UsageFilter(customer or None, used_in, billed_in, late_only=listing.get("late") == LATE)
+    events = usage_log.list_usage(session, actor, wanted, limit=ROWS, cursor=listing.cursor)
+    counted = usage_log.count_usage(session, actor, wanted)
     return _Read(
         events, billed_on(session, actor, events.items), counted, months, recent, customer, (), False
     )
