@@ -86,11 +86,16 @@ class Invalid(BillingError):
         super().__init__(code, errors=[FieldError(field, rule, facts)])
 
     @classmethod
+    def from_errors(cls, errors: Sequence[FieldError]) -> Invalid:
+        """The refusal of several fields at once; at least one."""
+        refusal = cls(errors[0].field, errors[0].rule)
+        refusal.errors = tuple(errors)
+        return refusal
+
+    @classmethod
     def from_rule(cls, field: str, broken: BrokenRule) -> Invalid:
         """The refusal of a field whose parser raised BrokenRule."""
-        refusal = cls(field, broken.rule)
-        refusal.errors = (FieldError(field, broken.rule, broken.facts),)
-        return refusal
+        return cls.from_errors([FieldError(field, broken.rule, broken.facts)])
 
 
 class TooManyAttempts(BillingError):

@@ -1,12 +1,12 @@
-"""The API as one ASGI application, and where it stands before the pages."""
+"""The API as one ASGI application, mounted at /api in front of the pages."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Literal
 
-from fastapi import FastAPI, Response
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -27,13 +27,14 @@ from billing_app.api import (
     verifications,
 )
 from billing_app.api.wire import docs, openapi, problems
+from billing_app.api.wire.routing import ExactRoute
 from billing_app.database.migrations import is_current
 from billing_app.runtime import current
 
 Scope = MutableMapping[str, Any]
 ASGIApp = Callable[[Scope, Callable[..., Awaitable[Any]], Callable[..., Awaitable[None]]], Awaitable[None]]
 
-# Looked through in this order: what is asked most comes first.
+# Requests are matched in this order, so the busiest resources come first.
 ROUTERS = (
     usage.router,
     usage_imports.router,
@@ -54,11 +55,11 @@ ROUTERS = (
 
 
 def create_api() -> FastAPI:
-    """The API under /api, with every error answered as a problem document."""
+    """Create the API. It answers every error with a problem document."""
     api = FastAPI(
         title="Tallybook",
         version="1",
-        openapi_url="/api/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -67,34 +68,40 @@ def create_api() -> FastAPI:
     openapi.add_to(api)
     for router in ROUTERS:
         api.include_router(router, prefix="/api/v1")
-    api.add_api_route(
-        "/api/health",
+    public = APIRouter(prefix="/api", route_class=ExactRoute)
+    public.add_api_route(
+        "/health",
         health,
-        methods=["GET"],
         tags=["Health"],
-        summary="Whether the database answers and its schema is the newest",
-        responses={503: {"model": Health, "description": "One of the two is not so."}},
+        responses={503: {"model": Health, "description": "The database or its schema is not ready."}},
     )
 
-    @api.get("/api/docs", include_in_schema=False)
+    @public.get("/openapi.json", include_in_schema=False)
+    def openapi_document() -> JSONResponse:
+        """Return the OpenAPI document."""
+        return JSONResponse(api.openapi())
+
+    @public.get("/docs", include_in_schema=False)
     def docs_page() -> HTMLResponse:
+        """Show the documentation page."""
         return HTMLResponse(docs.render(api.openapi()))
 
+    api.include_router(public)
     return api
 
 
 def before_pages(api: ASGIApp) -> Callable[[ASGIApp], ASGIApp]:
-    """Sends all of /api to `api` and the rest to the pages.
+    """Send every request under /api to `api`, and the rest to the pages.
 
-    Not a mount: below one, an unknown path of the API would fall through to the pages, and a
-    catch-all would turn its 405s into 404s.
+    This is not a Starlette mount: unknown API paths would fall through to the pages, and a
+    catch-all route would answer 404 where 405 is right.
     """
 
     def transform(pages: ASGIApp) -> ASGIApp:
         async def dispatch(scope: Scope, receive: Any, send: Any) -> None:
             path = scope.get("path", "")
-            ours = scope["type"] == "http" and (path == "/api" or path.startswith("/api/"))
-            await (api if ours else pages)(scope, receive, send)
+            is_api = scope["type"] == "http" and (path == "/api" or path.startswith("/api/"))
+            await (api if is_api else pages)(scope, receive, send)
 
         return dispatch
 
@@ -102,7 +109,7 @@ def before_pages(api: ASGIApp) -> Callable[[ASGIApp], ASGIApp]:
 
 
 class Health(BaseModel):
-    """What works, and what does not."""
+    """The state of the server."""
 
     status: Literal["ok", "failing"]
     database: Literal["ok", "unreachable"]
@@ -110,7 +117,10 @@ class Health(BaseModel):
 
 
 def health(response: Response) -> Health:
-    """200 when the database answers and its schema is the newest, else 503 saying which is not."""
+    """Check the server's health.
+
+    Answers 200 if the database responds and its schema is up to date, and 503 otherwise.
+    """
     found = _health()
     response.status_code = 200 if found.status == "ok" else 503
     return found

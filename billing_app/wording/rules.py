@@ -26,6 +26,11 @@ RULES: dict[str, Template] = {
     "not_a_choice": "must be one of {choices}",
     "missing": "is required",
     "unknown_field": "is not a field of this request",
+    "unknown_parameter": lambda facts: (
+        "is not a query parameter of this request"
+        + (". It takes {known}" if facts["known"] else ", which takes none")
+    ),
+    "repeated_parameter": "must be given only once",
     "repeated": "must name each value once",
     # Numbers.
     "not_a_number": "must be a decimal number",

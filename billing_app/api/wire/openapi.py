@@ -36,7 +36,7 @@ _PROBLEM = {
         },
     },
 }
-_ANYWHERE = ("internal_error", "unavailable")
+_ANYWHERE = ("invalid", "internal_error", "unavailable")
 _SIGNED_IN = ("invalid_token", "forbidden", "password_change_required")
 _WITH_BODY = ("too_large", "unsupported_media_type", "request_timeout")
 _DESCRIPTION = """
@@ -143,8 +143,6 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
         codes += _SIGNED_IN
         codes += [] if method == "get" else ["foreign_origin"]
     codes += _WITH_BODY if method in ("post", "put", "patch") else ()
-    if "requestBody" in operation or operation.get("parameters"):
-        codes.append("invalid")
     by_status: dict[str, list[str]] = {}
     for code in sorted(set(codes), key=lambda each: (CODES[each][0], each)):
         by_status.setdefault(str(CODES[code][0]), []).append(code)

@@ -1,29 +1,32 @@
-"""How requests are read: who calls before anything else, then JSON in which no number loses a digit."""
+"""How requests are read: the caller first, then known query parameters only, then exact JSON."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import json
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from billing_app.api.wire.calls import identify
+from billing_app.errors import FieldError, Invalid
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-# A longer text takes milliseconds, in which nobody else would be answered.
-_PARSED_AT_ONCE_BYTES = 64 * 1024
+# Parsing a longer text takes milliseconds, during which the event loop would answer nobody else.
+_PARSED_ON_THE_LOOP_BYTES = 64 * 1024
 
 
 def loads_exactly(body: bytes) -> Any:
-    """The JSON value with every number exactly as written: int or Decimal, never a float.
+    """Parse JSON with every number exactly as written: int or Decimal, never a float.
 
     Raises json.JSONDecodeError for everything that is not plain JSON in UTF-8: NaN and infinity,
-    numbers beyond reason, an object that says the same name twice, nesting beyond reason.
+    numbers out of range, an object with the same name twice, nesting that is too deep.
     """
     try:
         return json.loads(
@@ -32,37 +35,40 @@ def loads_exactly(body: bytes) -> Any:
     except json.JSONDecodeError:
         raise
     except UnicodeDecodeError:
-        raise json.JSONDecodeError("it must be UTF-8", "", 0) from None
+        raise json.JSONDecodeError("the body is not UTF-8", "", 0) from None
     except RecursionError:
-        raise json.JSONDecodeError("it is nested too deeply", "", 0) from None
+        raise json.JSONDecodeError("the nesting is too deep", "", 0) from None
     except (ValueError, InvalidOperation):
-        raise json.JSONDecodeError("a number is out of all range", "", 0) from None
+        raise json.JSONDecodeError("a number is out of range", "", 0) from None
 
 
 def _refuse_constant(name: str) -> None:
-    raise json.JSONDecodeError(f"{name} is no number", "", 0)
+    raise json.JSONDecodeError(f"{name} is not a number", "", 0)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise json.JSONDecodeError("an object has the same name twice", "", 0)
+        raise json.JSONDecodeError("an object contains the same name twice", "", 0)
     return found
 
 
 class ExactRequest(Request):
-    """A request whose JSON is read by `loads_exactly`."""
+    """A request whose JSON is parsed by `loads_exactly`."""
 
     async def json(self) -> Any:
-        """The body; raises json.JSONDecodeError."""
+        """Return the parsed body; raises json.JSONDecodeError."""
         body = await self.body()
-        if len(body) <= _PARSED_AT_ONCE_BYTES:
+        if len(body) <= _PARSED_ON_THE_LOOP_BYTES:
             return loads_exactly(body)
         return await asyncio.to_thread(loads_exactly, body)
 
 
 class ExactRoute(APIRoute):
-    """A route that reads exact numbers, and takes its summary from the docstring's first line."""
+    """A route that accepts only the query parameters it declares and reads numbers exactly.
+
+    The endpoint's docstring is its documentation: the first line is the summary.
+    """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         summary, _, rest = (inspect.getdoc(endpoint) or "").partition("\n")
@@ -72,29 +78,48 @@ class ExactRoute(APIRoute):
         super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> Handler:
-        """FastAPI's handler, over an ExactRequest."""
+        """Return FastAPI's handler, preceded by the check of the query parameters."""
         handle = super().get_route_handler()
+        known = sorted(_query_parameters(self.dependant))
 
         async def exactly(request: Request) -> Response:
+            if request.scope["query_string"]:
+                _check_query(request, known)
             return await handle(ExactRequest(request.scope, request.receive))
 
         return exactly
 
 
+def _query_parameters(dependant: Dependant) -> set[str]:
+    """Return the names of the query parameters of an endpoint and of all that it depends on."""
+    names = {parameter.alias for parameter in dependant.query_params}
+    return names.union(*map(_query_parameters, dependant.dependencies))
+
+
+def _check_query(request: Request, known: list[str]) -> None:
+    """Raise Invalid for parameters that are unknown, or given twice: each has one value."""
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    errors = [
+        FieldError(name, "unknown_parameter", {"known": known}) for name in counts if name not in known
+    ] + [FieldError(name, "repeated_parameter") for name in known if counts[name] > 1]
+    if errors:
+        raise Invalid.from_errors(errors)
+
+
 class SignedInRoute(ExactRoute):
-    """A route that reads nothing of a request before it knows who sends it."""
+    """A route that identifies the caller before it reads anything else of the request."""
 
     def get_route_handler(self) -> Handler:
-        """FastAPI's handler, after the caller is known; Unauthenticated or Forbidden before."""
+        """Return the handler, preceded by the identification. Raises Unauthenticated or Forbidden."""
         handle = super().get_route_handler()
 
-        async def known(request: Request) -> Response:
+        async def identified(request: Request) -> Response:
             request.state.caller = await identify(request)
             return await handle(request)
 
-        return known
+        return identified
 
 
 def resource(prefix: str, tag: str) -> APIRouter:
-    """A router for signed-in callers only, under its heading in the documentation."""
+    """Create a router for signed-in callers, whose endpoints are documented under `tag`."""
     return APIRouter(prefix=prefix, tags=[tag], route_class=SignedInRoute)

@@ -1,1 +1,1 @@
-"""What every service needs: permissions, validation, ids, pages, and the audit entry."""
+"""Building blocks that the services share: permissions, validation, ids, pagination, audit entries."""

@@ -1,4 +1,4 @@
-"""Unique violations in the domain's words."""
+"""Translates violated constraints into refusals."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from billing_app.errors import BillingError
 
 @contextmanager
 def refused_as(**refusals: BillingError) -> Iterator[None]:
-    """Raises the refusal that is named after the violated constraint, any other error as it is.
+    """Raise the refusal that is passed under the name of the violated constraint.
 
-    The database judges, so it holds under races too. The transaction is over afterwards.
+    The database decides, so this holds for concurrent writers too. Any other error passes through.
+    The transaction can't be used afterwards.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Keyset pages: a bounded list and an opaque cursor to the next one."""
+"""Keyset pagination: a bounded page of a list, and an opaque cursor that leads to the next one."""
 
 from __future__ import annotations
 
@@ -25,42 +25,36 @@ _DIGITS_MAX = 60
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
-    """At most `limit` items, and the cursor of the next page or None at the end."""
+    """At most `limit` items, and the cursor of the next page; None on the last page."""
 
     items: tuple[Item, ...]
     next_cursor: str | None
 
 
 def check_limit(limit: int) -> int:
-    """The limit itself; raises Invalid outside 1 to 200."""
+    """Return the limit; raise Invalid unless it is between 1 and 200."""
     if not isinstance(limit, int) or not 1 <= limit <= LIMIT_MAX:
         raise Invalid("limit", "out_of_range", at_least=1, at_most=LIMIT_MAX)
     return limit
 
 
 def page_of(found: Sequence[Item], limit: int, key: Callable[[Item], tuple[KeyPart, ...]]) -> Page[Item]:
-    """A page out of `limit + 1` rows asked for: the extra row only tells that there is more."""
+    """Build a page from `limit + 1` rows; the extra row only signals that more follow."""
     items = tuple(found[:limit])
-    more = len(found) > limit
-    return Page(items, encode_cursor(key(items[-1])) if more else None)
+    has_more = len(found) > limit
+    return Page(items, encode_cursor(key(items[-1])) if has_more else None)
 
 
 def encode_cursor(key: tuple[KeyPart, ...]) -> str:
-    """The key of a page's last row as an opaque word."""
-    parts = [_written(part) for part in key]
+    """Encode the sort key of a page's last row as an opaque, URL-safe word."""
+    parts = [_to_json(part) for part in key]
     return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
 
 
-def _written(part: KeyPart) -> str | int:
-    if isinstance(part, Decimal):
-        return plain(part)
-    return part.isoformat() if isinstance(part, date) else part
-
-
 def decode_sorted(cursor: str | None, order: str, *kinds: type[KeyPart]) -> tuple[KeyPart, ...] | None:
-    """As `decode_cursor`, for a list of several orders whose cursors begin with the order's name.
+    """Decode the cursor of a list that can be sorted; such cursors start with the name of their order.
 
-    Raises Invalid for the cursor of another order too: it would begin anywhere.
+    Raises Invalid as `decode_cursor` does, and for a cursor of another order.
     """
     found = decode_cursor(cursor, str, *kinds)
     if found is None:
@@ -71,25 +65,39 @@ def decode_sorted(cursor: str | None, order: str, *kinds: type[KeyPart]) -> tupl
 
 
 def decode_cursor(cursor: str | None, *kinds: type[KeyPart]) -> tuple[KeyPart, ...] | None:
-    """The key that `encode_cursor` was given, of these types; None for the first page.
+    """Return the key that `encode_cursor` encoded, whose parts have these types; None for the first page.
 
-    Raises Invalid for a word that is not a cursor of this list: nothing reaches the database that
-    it could not hold.
+    Raises Invalid for every word that `encode_cursor` would not have written for this list.
     """
     if not cursor:
         return None
     try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        parts = json.loads(base64.urlsafe_b64decode(padded.encode())) if len(padded) <= _CURSOR_MAX else None
-        if not isinstance(parts, list):
-            raise ValueError
-        return tuple(_part(part, kind) for part, kind in zip(parts, kinds, strict=True))
+        key = _decode(cursor, kinds)
     except (binascii.Error, ValueError, TypeError, ArithmeticError, RecursionError):
-        raise Invalid("cursor", "not_a_cursor") from None
+        key = ()
+    # base64, JSON and the parsers of dates forgive padding, blanks and other spellings.
+    if not key or encode_cursor(key) != cursor:
+        raise Invalid("cursor", "not_a_cursor")
+    return key
 
 
-def _part(part: object, kind: type[KeyPart]) -> KeyPart:
-    """One part of a cursor as its type; ValueError when it is none."""
+def _decode(cursor: str, kinds: tuple[type[KeyPart], ...]) -> tuple[KeyPart, ...]:
+    if len(cursor) > _CURSOR_MAX:
+        raise ValueError
+    parts = json.loads(base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
+    if not isinstance(parts, list):
+        raise ValueError
+    return tuple(_from_json(part, kind) for part, kind in zip(parts, kinds, strict=True))
+
+
+def _to_json(part: KeyPart) -> str | int:
+    if isinstance(part, Decimal):
+        return plain(part)
+    return part.isoformat() if isinstance(part, date) else part
+
+
+def _from_json(part: object, kind: type[KeyPart]) -> KeyPart:
+    """Return one part of a key as its type; raise ValueError unless the database can hold it."""
     if kind is int and type(part) is int and part in _BIGINT:
         return part
     if isinstance(part, str) and "\0" not in part and part.encode():
@@ -99,10 +107,8 @@ def _part(part: object, kind: type[KeyPart]) -> KeyPart:
             return datetime.fromisoformat(part)
         if kind is date:
             return date.fromisoformat(part)
-        if (
-            kind is Decimal
-            and len(part) <= _DIGITS_MAX
-            and (number := EXACT.create_decimal(part)).is_finite()
-        ):
-            return number
+        if kind is Decimal and len(part) <= _DIGITS_MAX:
+            number = EXACT.create_decimal(part)
+            if number.is_finite():
+                return number
     raise ValueError

@@ -1,0 +1,141 @@
+"""What holds for every endpoint alike, checked for all that the OpenAPI document lists."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from billing_app.api.app import create_api
+from billing_app.database.embedded import cluster
+from billing_app.domain.actor import SYSTEM
+from billing_app.jobs.usage_imports import go_on_checking
+from billing_app.services.identity.api_tokens import create_token
+from billing_app.services.invoices.runs import start_run
+from billing_app.services.payments.payments import record_payment
+from billing_app.services.usage_imports.files import store_file
+from billing_app.services.usage_imports.imports import COLUMNS
+from tests.api.world import Operation, World, founded, operations
+from tests.factories import make_customer, make_invoice, record
+
+OPERATIONS = operations(create_api())
+
+
+def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
+    return [each for each in operation.described.get("parameters", []) if each["in"] == "query"]
+
+
+LISTS = [
+    each for each in OPERATIONS if "cursor" in [parameter["name"] for parameter in _query_parameters(each)]
+]
+
+
+@pytest.fixture(scope="module")
+def world(server: cluster.Server) -> Iterator[World]:
+    with founded(server) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def lists(server: cluster.Server) -> Iterator[tuple[TestClient, dict[str, str]]]:
+    """An admin's client, in a business where every list has more than one item."""
+    with founded(server) as made:
+        places = made.places | _add_seconds(made)
+        headers = made.headers("admin")
+        client = TestClient(made.api, raise_server_exceptions=False, headers=headers)
+        email = client.get("/api/v1/auth/me").json()["email"]
+        client.post("/api/v1/auth/token", json={"email": email, "password": "correct horse battery"})
+        yield client, places
+
+
+def _add_seconds(made: World) -> dict[str, str]:
+    """Add a second of everything that is listed; return where the lists of one thing have two items."""
+    beta = make_customer(made.database, key="beta", start_period=date(2026, 9, 1))
+    for day in (1, 2):
+        record(made.database, beta, 1, f"2026-09-0{day}T00:00:00Z")
+    invoice = make_invoice(made.database, beta, date(2026, 9, 1))
+    make_invoice(made.database, beta, date(2026, 10, 1))
+    with made.database.transaction(SYSTEM) as session:
+        for key in ("b1", "b2"):
+            record_payment(
+                session, SYSTEM, invoice.number, amount="1.00", received_on=date(2026, 11, 1),
+                idempotency_key=key,
+            )  # fmt: skip
+        start_run(session, SYSTEM, date(2026, 9, 1))
+        create_token(session, SYSTEM, name="Second", scopes=["read"])
+        rows = [",".join(COLUMNS), "unknown,k1,1,2026-10-01T00:00:00Z", "unknown,k2,1,2026-10-01T00:00:00Z"]
+        second = store_file(session, SYSTEM, "second.csv", ["\n".join(rows).encode()])
+    go_on_checking(made.database)
+    return {"customer": "beta", "number": invoice.number, "import": second.public_id}
+
+
+def _junk(cursor: str) -> dict[str, str]:
+    decoded = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    spaced = base64.urlsafe_b64encode(decoded.replace(b", ", b" ,  ") + b" ").decode().rstrip("=")
+    return {
+        "junk after it": cursor + "AAAA",
+        "junk within it": f"{cursor[:4]}!{cursor[4:]}",
+        "a space within it": f"{cursor[:4]} {cursor[4:]}",
+        "a line break after it": f"{cursor}\n",
+        "padding": f"{cursor}=",
+        "other spelling of its JSON": spaced,
+        "a part missing": cursor[:-2],
+        "a word": "junk",
+    }
+
+
+@pytest.mark.parametrize("operation", LISTS, ids=str)
+def test_every_list_takes_only_its_own_cursors(
+    lists: tuple[TestClient, dict[str, str]], operation: Operation
+) -> None:
+    client, places = lists
+    path = operation.path.format(**places)
+    first = client.get(path, params={"limit": 1}).json()
+    cursor = first["next_cursor"]
+    assert cursor, f"{operation} needs two items here"
+    second = client.get(path, params={"limit": 1, "cursor": cursor})
+    assert second.status_code == 200
+    assert second.json()["items"] != first["items"]
+    for name, junk in _junk(cursor).items():
+        answer = client.get(path, params={"limit": 1, "cursor": junk})
+        assert (name, answer.status_code) == (name, 422)
+        assert answer.json()["errors"][0]["field"] == "cursor"
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+def test_unknown_query_parameter_is_named(world: World, operation: Operation) -> None:
+    names = [each["name"] for each in _query_parameters(operation)]
+    client = TestClient(world.api, raise_server_exceptions=False, headers=world.headers("admin"))
+    before = world.content() if operation.method != "get" else None
+    for unknown in ("custmer", "Limit", "x y", "periods[]"):
+        answer = client.request(
+            operation.method, operation.path.format(**world.places), params={unknown: "1"}
+        )
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+        (error,) = answer.json()["errors"]
+        assert error["field"] == unknown
+        assert all(name in error["message"] for name in names)
+    if before is not None:
+        assert world.content() == before
+
+
+@pytest.mark.parametrize("operation", [each for each in OPERATIONS if _query_parameters(each)], ids=str)
+def test_parameter_given_twice_is_named(world: World, operation: Operation) -> None:
+    client = TestClient(world.api, raise_server_exceptions=False, headers=world.headers("admin"))
+    for parameter in _query_parameters(operation):
+        twice = [(parameter["name"], "1"), (parameter["name"], "2")]
+        answer = client.request(operation.method, operation.path.format(**world.places), params=twice)
+        assert answer.status_code == 422
+        assert answer.json()["errors"] == [{"field": parameter["name"], "message": "must be given only once"}]
+
+
+def test_unknown_parameter_is_not_told_before_sign_in(world: World) -> None:
+    client = TestClient(world.api)
+    assert client.get("/api/v1/customers?custmer=acme").status_code == 401
+    assert client.get("/api/health?x=1").status_code == 422
+    assert client.get("/api/docs?x=1").status_code == 422
+    assert client.get("/api/openapi.json?x=1").status_code == 422
