@@ -10,12 +10,12 @@ from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor, Role
 from billing_app.jobs.invoicing import generate_invoice
 from billing_app.services.customers import customers
-from billing_app.services.customers.customers import CustomerRow
+from billing_app.services.customers.rows import CustomerRow
 from billing_app.services.identity import users
 from billing_app.services.identity.users import UserRow
 from billing_app.services.invoices.invoices import InvoiceDetail
 from billing_app.services.plans import plans
-from billing_app.services.plans.plans import PlanRow
+from billing_app.services.plans.rows import PlanRow
 from billing_app.services.usage import recording
 
 PASSWORD = "correct horse battery"

@@ -13,8 +13,7 @@ from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
 from billing_app.api.wire.values import Body, Currency, Period, Timestamp, Version
 from billing_app.services.customers import customers, subscriptions
-from billing_app.services.customers.customers import CustomerRow, CustomerSort
-from billing_app.services.customers.subscriptions import SubscriptionRow
+from billing_app.services.customers.rows import CustomerFilter, CustomerRow, CustomerSort, SubscriptionRow
 from billing_app.services.shared.ids import get_number, public_id
 
 router = resource("/customers", "Customers")
@@ -106,7 +105,8 @@ def list_customers(
     By `usage` of this month and by `outstanding` they stand as of the last count, which is made in
     the background every some seconds.
     """
-    found = call.do(customers.list_customers, search=search, status=status, plan=plan, sort=sort, **paged)
+    chosen = CustomerFilter(search=search, status=status, plan=plan)
+    found = call.do(customers.list_customers, chosen, sort=sort, **paged)
     return page_of(found, customer_of)
 
 

@@ -14,7 +14,7 @@ from billing_app.api.wire.routing import resource
 from billing_app.api.wire.values import Body, Currency, ExactNumber, Money, Quantity, Timestamp
 from billing_app.domain.money import major_text
 from billing_app.services.plans import plans
-from billing_app.services.plans.plans import PlanRow
+from billing_app.services.plans.rows import PlanRow
 from billing_app.services.shared.ids import get_number
 
 router = resource("/plans", "Plans")

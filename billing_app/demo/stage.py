@@ -19,13 +19,14 @@ from billing_app.domain.money import major_text
 from billing_app.errors import Conflict
 from billing_app.jobs.invoice_runs import run_invoices
 from billing_app.jobs.invoicing import generate_invoice
-from billing_app.services.customers.customers import create_customer, find_customer_id, update_customer
+from billing_app.services.customers.customers import create_customer, has_customer, update_customer
 from billing_app.services.customers.subscriptions import list_subscriptions, set_plan
 from billing_app.services.identity.users import UserRow
 from billing_app.services.invoices.invoices import InvoiceRow, list_invoices
 from billing_app.services.invoices.issuer import update_issuer
 from billing_app.services.payments.payments import record_payment, reverse_payment
-from billing_app.services.plans.plans import PlanRow, archive_plan, create_plan, list_plans
+from billing_app.services.plans.plans import archive_plan, create_plan, list_plans
+from billing_app.services.plans.rows import PlanRow
 from billing_app.services.shared.pagination import LIMIT_MAX
 from billing_app.services.usage.recording import UsageReport, record_usage_batch
 
@@ -78,7 +79,7 @@ class Stage:
         """A new customer, on its plan's newest version."""
 
         def work(session: Session) -> None:
-            if find_customer_id(session, customer.key) is None:
+            if not has_customer(session, self.billing, customer.key):
                 create_customer(
                     session,
                     self.billing,

@@ -57,7 +57,7 @@ REFUSALS: dict[str, Template] = {
     "email_taken": "The email {email} is already in use.",
     "key_taken": "Another customer already has the key {key}.",
     "plan_not_found": "Plan {named} does not exist.",
-    "plan_archived": "{plan} is archived. New customers can't be assigned to it.",
+    "plan_archived": "{plan}, version {plan_version}, is archived. New customers can't be assigned to it.",
     "currency_mismatch": "The plan is in {plan_currency}, but the customer is billed in {customer_currency}.",
     "period_closed": "{closed_through} and earlier months are closed for this customer.",
     "usage_recorded": "Usage in {period} or later is already recorded and needs a plan.",

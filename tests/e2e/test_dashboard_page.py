@@ -19,6 +19,7 @@ from billing_app.domain.periods import bounds, period_of, previous_period
 from billing_app.jobs import figures as job
 from billing_app.jobs.figures import refresh_figures
 from billing_app.services.customers import customers
+from billing_app.services.customers.rows import CustomerFilter
 from billing_app.services.identity import users
 from billing_app.services.invoices import invoices
 from billing_app.services.invoices.filters import AGES
@@ -100,7 +101,7 @@ def test_every_number_is_that_of_the_list_it_leads_to(signed_in: Page, swiss: Da
     page = signed_in
     refresh_figures(swiss)
     with swiss.transaction(SYSTEM) as session:
-        active = customers.count_customers(session, SYSTEM, status="active")
+        active = customers.count_customers(session, SYSTEM, CustomerFilter(status="active"))
         rows: list[InvoiceRow] = everything(
             lambda cursor: invoices.list_invoices(session, SYSTEM, cursor=cursor)
         )
@@ -110,7 +111,7 @@ def test_every_number_is_that_of_the_list_it_leads_to(signed_in: Page, swiss: Da
         outstanding = everything(
             lambda cursor: invoices.list_invoices(session, SYSTEM, status="outstanding", cursor=cursor)
         )
-        subscribed = customers.count_customers(session, SYSTEM, subscribed=True)
+        subscribed = customers.count_customers(session, SYSTEM, CustomerFilter(subscribed=True))
     page.goto("/")
     expect(card(page, "MRR")).to_contain_text(f"{subscribed:,} subscription")
     expect(page.get_by_role("link", name="MRR", exact=True)).to_have_attribute(

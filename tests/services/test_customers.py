@@ -10,7 +10,7 @@ import pytest
 from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM
 from billing_app.services.customers import customers, keys
-from billing_app.services.customers.customers import CustomerRow
+from billing_app.services.customers.rows import CustomerRow, CustomerStatus
 from billing_app.services.plans import plans
 from billing_app.services.usage import recording
 from tests.conftest import Clock
@@ -32,7 +32,7 @@ def test_a_customer_is_made_as_told_on_a_plan_from_this_month_on(database: Datab
     )  # fmt: skip
     assert made == CustomerRow(
         customer_id=made.customer_id, key="Acme.1", name="Acme Ltd", email="Billing@Acme.example",
-        billing_address="1 High Street\nTown", currency="JPY", status=customers.CustomerStatus.ACTIVE,
+        billing_address="1 High Street\nTown", currency="JPY", status=CustomerStatus.ACTIVE,
         plan_id=plan.plan_id, plan_name="Pro", plan_version=1, included_units=Decimal(1000),
         usage_quantity=Decimal(0), outstanding_minor=0, created_at=clock.moment, version=1,
     )  # fmt: skip
@@ -64,7 +64,7 @@ def test_an_unknown_customer_is_not_found(database: Database, subtests: pytest.S
     ],
 )
 def test_a_key_is_made_from_the_name(name: str, key: str) -> None:
-    first = next(keys.keys_from(name))
+    first = next(keys.generate_keys(name))
     assert first == key
     assert keys.parse_key(first) == key
 

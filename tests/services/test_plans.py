@@ -56,21 +56,76 @@ def test_a_currency_is_trimmed_as_names_are(database: Database) -> None:
 
 
 def test_the_same_name_whatever_its_case_is_the_next_version(database: Database) -> None:
-    made = [make_plan(database, name=name) for name in ("Pro", " PRO ", "pro", "Professional")]
+    made = [
+        make_plan(database, name=name, monthly_price=price)
+        for price, name in enumerate(("Pro", " PRO ", "pro", "Professional"))
+    ]
     assert [plan.version for plan in made] == [1, 2, 3, 1]
 
 
 def test_versions_made_at_once_are_numbered_without_a_gap(database: Database) -> None:
-    outcomes = at_once(database, [lambda session: plans.create_plan(session, SYSTEM, **TERMS)] * 6)
+    outcomes = at_once(
+        database,
+        [
+            lambda session, price=price: plans.create_plan(
+                session, SYSTEM, **TERMS | {"monthly_price": price}
+            )
+            for price in range(6)
+        ],
+    )
     assert codes(outcomes) == []
     assert sorted(plan.version for plan in outcomes) == [1, 2, 3, 4, 5, 6]
+
+
+def test_same_terms_as_the_newest_version_return_that_version(database: Database) -> None:
+    first = make_plan(database, **TERMS)
+    for same in (TERMS, TERMS | {"name": " PRO"}, TERMS | {"monthly_price": 29, "included_units": "1000.0"}):
+        repeated = make_plan(database, **same)
+        assert (repeated, repeated.is_new) == (first, False)
+    second = make_plan(database, **TERMS | {"monthly_price": "31.00"})
+    assert (first.is_new, second.is_new, second.version) == (True, True, 2)
+    # Going back to earlier terms is a change, so it is a version of its own.
+    assert make_plan(database, **TERMS).version == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"currency": "EUR"}, {"monthly_price": "29.01"}, {"included_units": 1001}, {"overage_unit_price": "0"}],
+)
+def test_any_other_term_is_a_new_version(database: Database, change: dict[str, Any]) -> None:
+    make_plan(database, **TERMS)
+    assert make_plan(database, **TERMS | change).version == 2
+
+
+def test_same_terms_as_an_archived_version_are_a_new_version(database: Database) -> None:
+    archived = make_plan(database, **TERMS)
+    with database.transaction(SYSTEM) as session:
+        plans.archive_plan(session, SYSTEM, archived.plan_id)
+    assert make_plan(database, **TERMS).version == 2
+
+
+def test_same_terms_sent_concurrently_make_one_version(database: Database) -> None:
+    outcomes = at_once(database, [lambda session: plans.create_plan(session, SYSTEM, **TERMS)] * 6)
+    assert {plan.version for plan in outcomes} == {1}
+    assert sorted(plan.is_new for plan in outcomes) == [False] * 5 + [True]
+    assert listed(database) == [("Pro", 1)]
+
+
+@pytest.mark.parametrize("search", ["CAF\u00c9", "cafe\u0301"], ids=["composed", "decomposed"])
+@pytest.mark.parametrize("name", ["Caf\u00e9", "Cafe\u0301"], ids=["composed", "decomposed"])
+def test_search_finds_composed_and_decomposed_letters(database: Database, name: str, search: str) -> None:
+    plan = make_plan(database, name=name)
+    assert plan.name == "Caf\u00e9"
+    with database.transaction(SYSTEM) as session:
+        assert plans.find_plans(session, SYSTEM, search=search) == (plan,)
+        assert plans.find_plans(session, SYSTEM, name=search) == (plan,)
 
 
 def test_a_version_waits_for_the_one_before_it(database: Database) -> None:
     outcome = overlap(
         database,
         lambda session: plans.create_plan(session, SYSTEM, **TERMS),
-        lambda session: plans.create_plan(session, SYSTEM, **{**TERMS, "name": "PRO"}),
+        lambda session: plans.create_plan(session, SYSTEM, **TERMS | {"name": "PRO", "monthly_price": 1}),
     )
     assert outcome.second_waited
     assert outcome.second.version == 2
@@ -119,8 +174,8 @@ def test_an_unknown_plan_is_not_found(database: Database, subtests: pytest.Subte
 
 
 def test_plans_are_listed_by_name_the_newest_version_first(database: Database) -> None:
-    for name in ("beta", "Alpha", "alpha", "Beta", "ALPHA"):
-        make_plan(database, name=name)
+    for price, name in enumerate(("beta", "Alpha", "alpha", "Beta", "ALPHA")):
+        make_plan(database, name=name, monthly_price=price)
     assert listed(database) == [("ALPHA", 3), ("alpha", 2), ("Alpha", 1), ("Beta", 2), ("beta", 1)]
     with database.transaction(SYSTEM) as session:
         plans.archive_plan(session, SYSTEM, 1)

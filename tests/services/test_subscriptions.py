@@ -8,9 +8,11 @@ import pytest
 
 from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM
+from billing_app.domain.subscription import in_effect
 from billing_app.services.customers import customers, subscriptions
-from billing_app.services.customers.subscriptions import SubscriptionRow
+from billing_app.services.customers.rows import CustomerRow, SubscriptionRow
 from billing_app.services.plans import plans
+from billing_app.services.plans.rows import PlanRow
 from billing_app.services.usage import recording
 from tests.conftest import Clock
 from tests.factories import make_customer, make_invoice, make_plan, record
@@ -23,7 +25,7 @@ OCTOBER, NOVEMBER, DECEMBER, JANUARY = (
 
 
 def set_plan(
-    database: Database, customer: customers.CustomerRow, plan: plans.PlanRow | None, month: Any, **more: Any
+    database: Database, customer: CustomerRow, plan: PlanRow | None, month: Any, **more: Any
 ) -> list[tuple[date, int | None]]:
     """The customer's rows afterwards, as month and plan."""
     with database.transaction(SYSTEM) as session:
@@ -51,14 +53,14 @@ def test_rows_say_which_plan(database: Database) -> None:
     set_plan(database, customer, None, DECEMBER)
     with database.transaction(SYSTEM) as session:
         rows = subscriptions.list_subscriptions(session, SYSTEM, customer.public_id)
-        history = subscriptions.plan_history(session, customer.customer_id)
     assert rows == (
         SubscriptionRow(NOVEMBER, plan.plan_id, "Pro", 1),
         SubscriptionRow(DECEMBER, None, None, None),
     )
-    assert subscriptions.plan_in(history, OCTOBER) is None
-    assert subscriptions.plan_in(history, NOVEMBER) == plans.as_terms(plan)
-    assert subscriptions.plan_in(history, JANUARY) is None
+    assert in_effect(rows, OCTOBER) is None
+    assert in_effect(rows, NOVEMBER) == rows[0]
+    assert in_effect(rows, JANUARY) == rows[1]
+    assert in_effect(rows[::-1], NOVEMBER) == rows[0]
 
 
 def test_closed_months_and_those_before_the_first_stay(database: Database, clock: Clock) -> None:
@@ -71,7 +73,7 @@ def test_closed_months_and_those_before_the_first_stay(database: Database, clock
     for target in (plan, None):
         with refused("period_closed") as caught:
             set_plan(database, customer, target, OCTOBER)
-    assert caught.value.facts == {"closed_through": "2026-10"}
+    assert caught.value.facts == {"closed_through": OCTOBER}
     set_plan(database, customer, plan, NOVEMBER)
 
 

@@ -1,11 +1,11 @@
-"""Who is billed."""
+"""Use cases of customers: create, find, list and change them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, datetime
 from itertools import islice
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import func, text
 from sqlalchemy.dialects.postgresql import insert
@@ -17,45 +17,41 @@ from billing_app.domain.periods import label, period_of, previous_period
 from billing_app.errors import BillingError, Conflict
 from billing_app.models import Customer, CustomerBilling, CustomerFigures, Plan, Subscription
 from billing_app.services.customers import suspensions
-from billing_app.services.customers.keys import keys_from, parse_key
-from billing_app.services.customers.queries import (
+from billing_app.services.customers.keys import generate_keys, parse_key
+from billing_app.services.customers.queries import find_customer_id, get_customer_id, lock_customer
+from billing_app.services.customers.rows import (
+    EVERYONE,
+    CustomerFilter,
     CustomerRow,
     CustomerSort,
     CustomerStatus,
-    count_of,
-    find_customer_id,
-    get_customer_id,
-    get_row,
-    page_of_customers,
+)
+from billing_app.services.customers.selection import (
+    count_selected,
+    read_customer,
+    read_page,
     select_customers,
     select_named,
 )
-from billing_app.services.plans.plans import find_plan, refuse_archived
+from billing_app.services.plans.queries import find_plan, refuse_archived
 from billing_app.services.shared import audit, gate, validation
 from billing_app.services.shared.constraints import refused_as
 from billing_app.services.shared.ids import public_id
 from billing_app.services.shared.pagination import LIMIT_DEFAULT, Page
 from billing_app.services.shared.permissions import require
 
-__all__ = [
-    "CustomerRow",
-    "CustomerSort",
-    "CustomerStatus",
-    "count_customers",
-    "create_customer",
-    "find_customer_id",
-    "get_customer",
-    "get_customer_id",
-    "list_customers",
-    "list_named",
-    "lock_customer",
-    "propose_key",
-    "update_customer",
-]
+# Covers all numbered keys (`acme`, `acme-2`, ...) and a few of those that end in random digits.
+PROPOSED_KEYS_MAX = 25
 
 
-# The numbered ones, and a few of those that end in chance.
-KEYS_TRIED = 25
+class _Details(NamedTuple):
+    """What a new customer is stored with, apart from its key and currency."""
+
+    name: str
+    email: str
+    billing_address: str
+    created_at: datetime
+    version: int = 1
 
 
 def create_customer(
@@ -69,71 +65,82 @@ def create_customer(
     billing_address: str = "",
     start_period: date | None = None,
 ) -> CustomerRow:
-    """Makes a customer that has a plan from its first month on, the current one unless said otherwise.
+    """Create a customer that is on a plan from its first month, by default the current one.
 
-    Email and key are nobody else's, whatever their case (Conflict `email_taken`, `key_taken`);
-    without a key one is made from the name. Raises NotFound `plan_not_found`, Conflict
-    `plan_archived`. Passes no gate: nobody can record for a customer that is not committed yet.
+    Email and key are unique among customers, ignoring case. Without `key` one is generated from the name.
+    There is no need to pass the gate: nothing can be recorded for a customer before it is committed.
+
+    Raises:
+        Invalid: naming the field that breaks a rule.
+        NotFound: `plan_not_found`.
+        Conflict: `email_taken`, `key_taken` or `plan_archived`.
     """
     require(actor, Permission.WRITE_CUSTOMERS)
-    values = {
-        "name": validation.line("name", name, at_most=validation.NAME_MAX),
-        "email": validation.email("email", email),
-        "billing_address": validation.paragraph("billing_address", billing_address),
-        "created_at": now(session),
-        "version": 1,
-    }
+    details = _Details(
+        name=validation.line("name", name, at_most=validation.NAME_MAX),
+        email=validation.email("email", email),
+        billing_address=validation.paragraph("billing_address", billing_address),
+        created_at=now(session),
+    )
     given_key = None if key is None else parse_key(key)
-    first = (
+    first_period = (
         period_of(now(session)) if start_period is None else validation.period("start_period", start_period)
     )
     plan = find_plan(session, plan_id)
     refuse_archived(plan)
-    keys = [given_key] if given_key else keys_from(name)
-    customer_id = _insert(session, keys, {**values, "currency": plan.currency})
-    _begin(session, customer_id, plan, first)
-    made = get_row(session, customer_id)
+    keys = [given_key] if given_key else generate_keys(details.name)
+    customer_id = _insert_under_free_key(session, keys, details, plan.currency)
+    _start_billing(session, customer_id, plan, first_period)
+    created = read_customer(session, customer_id)
     audit.record(
-        session, actor, "customer.created", made.public_id,
-        name=made.name, key=made.key, email=made.email, plan=public_id("plan", plan_id),
-        start_period=label(first),
+        session, actor, "customer.created", created.public_id,
+        name=created.name, key=created.key, email=created.email, plan=public_id("plan", plan_id),
+        start_period=label(first_period),
     )  # fmt: skip
-    return made
+    return created
 
 
 def propose_key(session: Session, actor: Actor, name: str) -> str:
-    """The key that a customer of this name would be given now; taken by somebody else, another then."""
+    """Return the key that `create_customer` would generate for this name now."""
     require(actor, Permission.WRITE_CUSTOMERS)
-    keys = list(islice(keys_from(validation.line("name", name, at_most=validation.NAME_MAX)), KEYS_TRIED))
-    of_keys = func.lower(col(Customer.key))
-    taken = set(session.exec(select(of_keys).where(of_keys.in_(keys))))
+    named = validation.line("name", name, at_most=validation.NAME_MAX)
+    keys = list(islice(generate_keys(named), PROPOSED_KEYS_MAX))
+    lower_key = func.lower(col(Customer.key))
+    taken = set(session.exec(select(lower_key).where(lower_key.in_(keys))))
     return next((key for key in keys if key not in taken), keys[-1])
 
 
-def _insert(session: Session, keys: Iterable[str], values: dict[str, Any]) -> int:
-    """Inserts under the first of the keys that is free; the index judges. Answers the id."""
-    with refused_as(uq_customer_email=_email_taken(values["email"])):
+def _insert_under_free_key(session: Session, keys: Iterable[str], details: _Details, currency: str) -> int:
+    """Insert the customer under the first free key and return its id.
+
+    The unique indexes decide what is free, so the outcome is right under concurrency, too.
+    """
+    with refused_as(uq_customer_email=_email_taken(details.email)):
         for key in keys:
-            inserted: int | None = session.scalar(
+            customer_id: int | None = session.scalar(
                 insert(Customer)
-                .values(key=key, **values)
+                .values(key=key, currency=currency, **details._asdict())
                 .on_conflict_do_nothing(index_elements=[text("lower(key)")])
                 .returning(col(Customer.customer_id))
             )
-            if inserted is not None:
-                return inserted
+            if customer_id is not None:
+                return customer_id
     raise Conflict("key_taken", key=key)
 
 
-def _begin(session: Session, customer_id: int, plan: Plan, first: date) -> None:
-    before = previous_period(first)
+def _start_billing(session: Session, customer_id: int, plan: Plan, first_period: date) -> None:
+    """Add the rows that every customer has from the start."""
+    before = previous_period(first_period)
     session.add(CustomerBilling(customer_id=customer_id, closed_through=before, settled_through=before))
-    # Nothing used, nothing owed: listed at once, whatever the list is sorted by.
+    # With figures of zero the customer is listed at once, whatever the list is sorted by.
     session.add(CustomerFigures(customer_id=customer_id, month=period_of(now(session))))
     session.flush()
     session.add(
         Subscription(
-            customer_id=customer_id, effective_from=first, plan_id=plan.plan_id, currency=plan.currency
+            customer_id=customer_id,
+            effective_from=first_period,
+            plan_id=plan.plan_id,
+            currency=plan.currency,
         )
     )
     session.flush()
@@ -154,10 +161,12 @@ def update_customer(
     status: str | None = None,
     version: int | None = None,
 ) -> CustomerRow:
-    """Changes what is given; a suspension begins, or ends, at this moment and for good.
+    """Change the given fields; `status` starts or ends a suspension now.
 
-    Raises NotFound `customer_not_found`, Conflict `email_taken`, and `stale` with the newer values
-    when `version` is given and no longer the newest.
+    Raises:
+        Invalid: naming the field that breaks a rule.
+        NotFound: `customer_not_found`.
+        Conflict: `email_taken`, or `stale` with the newer values when `version` is not the newest.
     """
     require(actor, Permission.WRITE_CUSTOMERS)
     if status is not None:
@@ -165,31 +174,31 @@ def update_customer(
         gate.pass_alone(session)
     customer = lock_customer(session, ref)
     assert customer.customer_id is not None
-    before = get_row(session, customer.customer_id)
+    before = read_customer(session, customer.customer_id)
     validation.refuse_stale(
         version, before.version, name=before.name, email=before.email,
         billing_address=before.billing_address, status=before.status,
     )  # fmt: skip
     changed = _change_fields(session, customer, name, email, billing_address)
-    moved = status is not None and suspensions.set_suspended(
+    has_new_status = status is not None and suspensions.set_suspended(
         session, before.customer_id, status == CustomerStatus.SUSPENDED
     )
-    if not changed and not moved:
+    if not changed and not has_new_status:
         return before
     customer.version += 1
     session.flush()
     if changed:
         audit.record(session, actor, "customer.changed", before.public_id, **changed)
-    if moved:
+    if has_new_status:
         action = "suspended" if status == CustomerStatus.SUSPENDED else "reactivated"
         audit.record(session, actor, f"customer.{action}", before.public_id)
-    return get_row(session, before.customer_id)
+    return read_customer(session, before.customer_id)
 
 
 def _change_fields(
     session: Session, customer: Customer, name: str | None, email: str | None, billing_address: str | None
 ) -> dict[str, str]:
-    """Sets what is given and differs; answers the new values."""
+    """Set the given values that differ and return them."""
     wanted: dict[str, str] = {}
     if name is not None:
         wanted["name"] = validation.line("name", name, at_most=validation.NAME_MAX)
@@ -205,62 +214,44 @@ def _change_fields(
     return changed
 
 
-def lock_customer(session: Session, ref: object) -> Customer:
-    """The customer's row, nobody else's to change until this ends; raises NotFound.
-
-    For services that asked for their own permission. Recording usage is not held up by it.
-    """
-    query = select(Customer).where(Customer.customer_id == get_customer_id(session, ref))
-    locked = query.with_for_update(key_share=True).execution_options(populate_existing=True)
-    return session.exec(locked).one()
-
-
 def get_customer(session: Session, actor: Actor, ref: str) -> CustomerRow:
-    """One customer by id or key; raises NotFound (`customer_not_found`)."""
+    """Return one customer by id or key. Raises NotFound (`customer_not_found`)."""
     require(actor, Permission.READ)
-    return get_row(session, get_customer_id(session, ref))
+    return read_customer(session, get_customer_id(session, ref))
+
+
+def has_customer(session: Session, actor: Actor, ref: str) -> bool:
+    """Return whether a customer has this id or key."""
+    require(actor, Permission.READ)
+    return find_customer_id(session, ref) is not None
 
 
 def list_customers(
     session: Session,
     actor: Actor,
+    chosen: CustomerFilter = EVERYONE,
     *,
-    search: str | None = None,
-    status: str | None = None,
-    plan: str | None = None,
-    subscribed: bool | None = None,
     sort: str = CustomerSort.NAME,
     limit: int = LIMIT_DEFAULT,
     cursor: str | None = None,
 ) -> Page[CustomerRow]:
-    """The customers in an order, each once, a page at a time; a cursor is good for its own order.
+    """Return a page of customers in the given order, each customer exactly once over all pages.
 
-    `search` is looked for within name, email and key, whatever its case; `plan` is a plan's name
-    (all versions) or id (`plan_3`), of the current month; `subscribed`: whether on any plan in it.
-    Usage and outstanding are sorted as of the last count in the background.
+    A cursor continues only the order that it came from. Sorting by usage or outstanding amount uses the
+    last background count.
     """
     require(actor, Permission.READ)
-    chosen = select_customers(session, search=search, status=status, plan=plan, subscribed=subscribed)
-    return page_of_customers(session, chosen, sort=sort, limit=limit, cursor=cursor)
+    return read_page(session, select_customers(session, chosen), sort=sort, limit=limit, cursor=cursor)
 
 
 def list_named(session: Session, actor: Actor, name: str, *, limit: int) -> tuple[CustomerRow, ...]:
-    """The first customers of exactly this name, whatever its case."""
+    """Return the first customers with exactly this name, ignoring case."""
     require(actor, Permission.READ)
-    chosen = select_named(session, name)
-    return page_of_customers(session, chosen, sort=CustomerSort.NAME, limit=limit, cursor=None).items
+    selection = select_named(session, name)
+    return read_page(session, selection, sort=CustomerSort.NAME, limit=limit, cursor=None).items
 
 
-def count_customers(
-    session: Session,
-    actor: Actor,
-    *,
-    search: str | None = None,
-    status: str | None = None,
-    plan: str | None = None,
-    subscribed: bool | None = None,
-) -> int:
-    """How many customers `list_customers` would list, now."""
+def count_customers(session: Session, actor: Actor, chosen: CustomerFilter = EVERYONE) -> int:
+    """Return how many customers `list_customers` would list."""
     require(actor, Permission.READ)
-    chosen = select_customers(session, search=search, status=status, plan=plan, subscribed=subscribed)
-    return count_of(session, chosen)
+    return count_selected(session, select_customers(session, chosen))

@@ -1,4 +1,4 @@
-"""The key of a customer: the caller's own id for it, or one made from the name."""
+"""The key of a customer: the caller's own id for it, or one generated from the name."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from billing_app.errors import Invalid
 from billing_app.models.customer import KEY_PATTERN
 
 _FORM = re.compile(KEY_PATTERN.removesuffix("$"), re.ASCII)
-_OTHERS = re.compile(r"[^a-z0-9]+")
-# Leaves room for a suffix within the 63 characters of a key.
+_NEITHER_LETTER_NOR_DIGIT = re.compile(r"[^a-z0-9]+")
+# A key has at most 63 characters, and this leaves room for a suffix.
 _SLUG_MAX = 48
-_NUMBERED_TRIES = 20
+_NUMBERED_KEYS = 20
 
 
 def parse_key(value: object) -> str:
-    """A key as given; raises Invalid unless it has the form of one."""
+    """Return the key as given. Raises Invalid (`key`) when it does not have the form of one."""
     if not isinstance(value, str) or not _FORM.fullmatch(value):
         raise Invalid("key", "not_a_key")
     if value.lower().startswith("cus_"):
@@ -27,11 +27,11 @@ def parse_key(value: object) -> str:
     return value
 
 
-def keys_from(name: str) -> Iterator[str]:
-    """Keys for a name, the nicest first, without end: `acme`, `acme-2`, ..., `acme-5f3a9c21`, ..."""
+def generate_keys(name: str) -> Iterator[str]:
+    """Yield keys for a name without end, the simplest first: `acme`, `acme-2`, ..., `acme-5f3a9c21`, ..."""
     slug = _slug(name)
     yield slug
-    for number in range(2, _NUMBERED_TRIES):
+    for number in range(2, _NUMBERED_KEYS):
         yield f"{slug}-{number}"
     for _ in itertools.count():
         yield f"{slug}-{secrets.token_hex(4)}"
@@ -39,4 +39,4 @@ def keys_from(name: str) -> Iterator[str]:
 
 def _slug(name: str) -> str:
     ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return _OTHERS.sub("-", ascii_only).strip("-")[:_SLUG_MAX].rstrip("-") or "customer"
+    return _NEITHER_LETTER_NOR_DIGIT.sub("-", ascii_only).strip("-")[:_SLUG_MAX].rstrip("-") or "customer"

@@ -1,4 +1,4 @@
-"""Suspensions: intervals in which a customer's usage is refused, and which stay once they are over."""
+"""Suspensions: intervals during which a customer's usage is rejected. Past ones are kept."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from billing_app.models import Suspension
 
 
 def set_suspended(session: Session, customer_id: int, suspended: bool) -> bool:
-    """Begins, or ends, a suspension at this moment; answers whether that changed anything.
+    """Start or end a suspension now, and return whether that changed anything.
 
-    The caller has passed the gate alone and has locked the customer.
+    The caller has passed the gate alone and locked the customer.
     """
-    return _begin(session, customer_id) if suspended else _end(session, customer_id)
+    return _start(session, customer_id) if suspended else _end(session, customer_id)
 
 
-def _begin(session: Session, customer_id: int) -> bool:
-    under_way = select(literal(1)).where(
+def _start(session: Session, customer_id: int) -> bool:
+    open_suspension = select(literal(1)).where(
         col(Suspension.customer_id) == customer_id, col(Suspension.ended_at).is_(None)
     )
-    if session.scalar(under_way):
+    if session.scalar(open_suspension):
         return False
-    # One that began at this very moment is over already, and empty: it goes on.
+    # A suspension that started and ended at this very moment is reopened: its key is taken.
     session.execute(
         insert(Suspension)
         .values(customer_id=customer_id, started_at=now(session))
@@ -37,7 +37,7 @@ def _end(session: Session, customer_id: int) -> bool:
     ended = session.scalar(
         update(Suspension)
         .where(col(Suspension.customer_id) == customer_id, col(Suspension.ended_at).is_(None))
-        # A clock that was set back makes it empty rather than impossible.
+        # After a clock was set back the suspension becomes empty instead of ending before it started.
         .values(ended_at=func.greatest(col(Suspension.started_at), now(session)))
         .returning(col(Suspension.customer_id))
     )

@@ -21,6 +21,7 @@ from billing_app.database.session import driver_cursor, now
 from billing_app.domain.money import plain
 from billing_app.domain.periods import bounds, period_of, previous_period
 from billing_app.services.payments.queries import STANDING_PAYMENTS
+from billing_app.services.plans.plan_in_effect import plans_in_effect
 
 MONTHS_OF_REVENUE = 12
 LARGEST = 10
@@ -90,19 +91,11 @@ _REVENUE = """
 """
 
 # Customers by the plan of this month (none: without) and by whether usage is refused.
-_CUSTOMERS = """
-    WITH planned AS (
-        SELECT s.customer_id, s.plan_id FROM subscription s
-         WHERE s.effective_from <= %(month)s AND s.plan_id IS NOT NULL
-           AND NOT EXISTS (SELECT FROM subscription later
-                            WHERE later.customer_id = s.customer_id
-                              AND later.effective_from > s.effective_from
-                              AND later.effective_from <= %(month)s)
-    )
+_CUSTOMERS = f"""
     SELECT c.currency, s.plan_id IS NOT NULL AS subscribed, x.customer_id IS NOT NULL AS suspended,
            count(*), coalesce(sum(p.monthly_price_minor), 0)
       FROM customer c
-      LEFT JOIN planned s USING (customer_id)
+      LEFT JOIN {plans_in_effect("%(month)s")} s USING (customer_id)
       LEFT JOIN plan p USING (plan_id)
       LEFT JOIN suspension x ON x.customer_id = c.customer_id AND x.ended_at IS NULL
      GROUP BY 1, 2, 3 ORDER BY 1, 2, 3

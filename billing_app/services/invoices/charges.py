@@ -17,7 +17,7 @@ from psycopg import Cursor
 from billing_app.domain.money import EXACT
 from billing_app.domain.periods import bounds
 from billing_app.domain.rating import ZERO, LateUsage, Line, invoice_lines
-from billing_app.services.customers.plan_in_effect import Month, as_columns, plans_of
+from billing_app.services.plans.plan_in_effect import CustomerMonth, as_columns, read_plans_in_effect
 
 
 def compute_lines(
@@ -25,7 +25,7 @@ def compute_lines(
 ) -> dict[int, tuple[Line, ...]]:
     """The invoice lines of each customer for the period; empty where there is nothing to invoice."""
     late = _late_usage(db, period_start, customer_ids)
-    plans = plans_of(
+    plans = read_plans_in_effect(
         db,
         [
             *((customer_id, period_start) for customer_id in customer_ids),
@@ -77,7 +77,9 @@ def _late_usage(
     return late
 
 
-def _billed_before(db: Cursor[Any], period_start: date, months: Sequence[Month]) -> dict[Month, Decimal]:
+def _billed_before(
+    db: Cursor[Any], period_start: date, months: Sequence[CustomerMonth]
+) -> dict[CustomerMonth, Decimal]:
     """The quantity of each usage month that is billed in periods before this one."""
     if not months:
         return {}

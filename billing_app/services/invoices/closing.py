@@ -20,6 +20,7 @@ from billing_app.domain.periods import period_of
 from billing_app.errors import Conflict
 from billing_app.services.customers.queries import get_customer_id
 from billing_app.services.invoices.preconditions import require_ended
+from billing_app.services.plans.plan_in_effect import plan_in_effect
 from billing_app.services.shared import gate
 from billing_app.services.shared.permissions import require
 
@@ -87,7 +88,7 @@ def _find_blocked(
     so that their series of months to check is empty.
     """
     db.execute(
-        """
+        f"""
         SELECT b.customer_id, c.key, min(m.month)::date
         FROM customer_billing b
         JOIN customer c USING (customer_id)
@@ -95,11 +96,7 @@ def _find_blocked(
             b.settled_through + interval '1 month', %(period)s::date - interval '1 month',
             interval '1 month'
         ) AS m(month)
-        LEFT JOIN LATERAL (
-            SELECT plan_id FROM subscription s
-            WHERE s.customer_id = b.customer_id AND s.effective_from <= m.month
-            ORDER BY s.effective_from DESC LIMIT 1
-        ) s ON true
+        LEFT JOIN LATERAL {plan_in_effect("b.customer_id", "m.month")} s ON true
         WHERE b.customer_id = ANY(%(ids)s)
           AND b.settled_through < %(period)s::date - interval '1 month'
           AND (s.plan_id IS NOT NULL OR EXISTS (

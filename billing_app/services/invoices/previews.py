@@ -12,7 +12,8 @@ from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.periods import period_of
 from billing_app.domain.rating import Line
 from billing_app.errors import Conflict
-from billing_app.services.customers.queries import get_customer_id, get_row
+from billing_app.services.customers.queries import get_customer_id
+from billing_app.services.customers.selection import read_customer
 from billing_app.services.invoices.charges import compute_lines
 from billing_app.services.invoices.queries import find_invoice_number
 from billing_app.services.shared.permissions import require
@@ -43,7 +44,7 @@ def preview_invoice(
     customer_id = get_customer_id(session, customer)
     if number := find_invoice_number(session, customer_id, period_start):
         raise Conflict("invoice_exists", period=period_start, number=number)
-    row = get_row(session, customer_id)
+    row = read_customer(session, customer_id)
     with driver_cursor(session) as db:
         lines = compute_lines(db, period_start, [customer_id])[customer_id]
     return InvoicePreview(

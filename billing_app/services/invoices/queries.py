@@ -7,7 +7,7 @@ from datetime import date
 from sqlmodel import Session
 
 from billing_app.database.session import driver_cursor
-from billing_app.services.customers.plan_in_effect import plans_of
+from billing_app.services.plans.plan_in_effect import read_plans_in_effect
 
 
 def find_invoice_number(session: Session, customer_id: int, period_start: date) -> str | None:
@@ -29,4 +29,4 @@ def has_charges(session: Session, customer_id: int, period_start: date) -> bool:
             [customer_id, period_start],
         )
         (has_usage,) = db.fetchone() or (False,)
-        return has_usage or bool(plans_of(db, [(customer_id, period_start)]))
+        return has_usage or bool(read_plans_in_effect(db, [(customer_id, period_start)]))

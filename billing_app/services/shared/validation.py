@@ -6,6 +6,7 @@ Unless it says otherwise, a function returns the value to store, or raises Inval
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from datetime import date, datetime
 from enum import StrEnum
@@ -45,7 +46,8 @@ def paragraph(field: str, value: object, *, at_most: int = TEXT_MAX, required: b
 def _text(field: str, value: object, at_most: int, *, required: bool, line_breaks: bool) -> str:
     if not isinstance(value, str):
         raise Invalid(field, "not_text")
-    text = value.strip()
+    # One normal form, so that an `é` typed in one piece equals one typed as a letter and an accent.
+    text = unicodedata.normalize("NFC", value.strip())
     if required and not text:
         raise Invalid(field, "empty")
     if len(text) > at_most:

@@ -13,8 +13,8 @@ from billing_app.database.session import driver_cursor, now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.money import exact_sum
 from billing_app.domain.periods import bounds, next_period, period_of, periods_between
-from billing_app.services.customers.plan_in_effect import plans_of
 from billing_app.services.customers.queries import get_customer_id
+from billing_app.services.plans.plan_in_effect import read_plans_in_effect
 from billing_app.services.shared import validation
 from billing_app.services.shared.permissions import require
 
@@ -60,7 +60,7 @@ def usage_per_day(
             [customer_id, billed_in, start, end],
         )
         days = tuple(DayUsage(*row) for row in db)
-        plan = plans_of(db, [(customer_id, month)]).get((customer_id, month))
+        plan = read_plans_in_effect(db, [(customer_id, month)]).get((customer_id, month))
     return MonthUsage(
         month, exact_sum(day.quantity for day in days), plan.included_units if plan else None, days
     )

@@ -21,9 +21,10 @@ from billing_app.database.session import driver_cursor
 from billing_app.domain.invoice import InvoiceContent
 from billing_app.domain.periods import next_period
 from billing_app.domain.rating import Plan
-from billing_app.services.customers.plan_in_effect import read_plans
+from billing_app.domain.subscription import in_effect
 from billing_app.services.invoices.invoices import INVOICE_COLUMNS, LINE_COLUMNS, content_of, line_of
 from billing_app.services.payments.queries import STANDING_PAYMENTS
+from billing_app.services.plans.plan_in_effect import read_plans
 
 STREAM_ROWS = 5_000
 _numbers = count()
@@ -37,6 +38,13 @@ class UsageSum(NamedTuple):
     usage_period: date
     quantity: Decimal
     events: int
+
+
+class PlanFrom(NamedTuple):
+    """The plan from a month on; None after a cancellation."""
+
+    effective_from: date
+    plan: Plan | None
 
 
 class StoredInvoice(NamedTuple):
@@ -53,7 +61,7 @@ class Account:
     """All that is stored about one customer's billing."""
 
     customer: Any
-    subscriptions: list[tuple[date, Plan | None]]
+    subscriptions: list[PlanFrom]
     usage: list[UsageSum]
     invoices: list[StoredInvoice]
     paid: dict[date, Decimal]
@@ -64,15 +72,13 @@ class Account:
     def first(self) -> date:
         """The first month with a plan; the month after all that is settled when there is none."""
         if self.subscriptions:
-            return self.subscriptions[0][0]
+            return self.subscriptions[0].effective_from
         return next_period(self.customer.settled_through)
 
     def plan_of(self, month: date) -> Plan | None:
-        plan = None
-        for effective_from, each in self.subscriptions:
-            if effective_from <= month:
-                plan = each
-        return plan
+        """Return the plan in effect in a month; None without one."""
+        row = in_effect(self.subscriptions, month)
+        return row.plan if row else None
 
 
 def read_accounts(session: Session, on_stray: Callable[[str], None]) -> Iterator[Account]:
@@ -111,7 +117,7 @@ def read_accounts(session: Session, on_stray: Callable[[str], None]) -> Iterator
         }
         yield Account(
             customer,
-            [(row.effective_from, plans.get(row.plan_id)) for row in own["subscriptions"]],
+            [PlanFrom(row.effective_from, plans.get(row.plan_id)) for row in own["subscriptions"]],
             [UsageSum(*row) for row in own["usage"]],
             [
                 StoredInvoice(row.sequence, row.line_count, row.content_sha256,

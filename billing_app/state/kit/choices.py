@@ -10,7 +10,7 @@ from typing import Any
 from billing_app.domain.periods import label, next_period, previous_period
 from billing_app.errors import Invalid
 from billing_app.services.plans import plans
-from billing_app.services.plans.plans import PlanRow
+from billing_app.services.plans.rows import PlanRow
 from billing_app.state.kit import text
 from billing_app.state.kit.lists import TEXT_MAX, Option
 

@@ -8,7 +8,7 @@ import reflex as rx
 
 from billing_app.errors import Invalid, NotFound
 from billing_app.services.customers import customers
-from billing_app.services.customers.queries import CustomerRow
+from billing_app.services.customers.rows import CustomerFilter, CustomerRow
 from billing_app.services.shared import validation
 from billing_app.state.kit.lists import TEXT_MAX, Option
 from billing_app.state.kit.session import call
@@ -31,7 +31,7 @@ class NamingState(rx.State):
 
 def customers_fitting(session: Any, actor: Any, wanted: str) -> tuple[CustomerRow, ...]:
     """The first of those with the text in their name, email or key."""
-    return customers.list_customers(session, actor, search=wanted, limit=SUGGESTED).items
+    return customers.list_customers(session, actor, CustomerFilter(search=wanted), limit=SUGGESTED).items
 
 
 def customer_meant(session: Any, actor: Any, named: str) -> CustomerRow:

@@ -19,8 +19,10 @@ from billing_app.services.audit import log as audit_log
 from billing_app.services.audit import names as audit_names
 from billing_app.services.audit.names import Named
 from billing_app.services.customers import customers, subscriptions
+from billing_app.services.customers.rows import CustomerRow, SubscriptionRow
 from billing_app.services.invoices import closing, invoices, previews
 from billing_app.services.plans import plans
+from billing_app.services.plans.rows import PlanRow
 from billing_app.services.shared.pagination import Page
 from billing_app.services.usage import days as usage_days
 from billing_app.services.usage import log as usage_log
@@ -85,15 +87,15 @@ class CustomerState(rx.State):
 
 @dataclass(frozen=True)
 class _Read:
-    customer: customers.CustomerRow
-    plan: plans.PlanRow | None
+    customer: CustomerRow
+    plan: PlanRow | None
     today: date
     invoices: Page[invoices.InvoiceRow]
     due: date | None
     used: usage_days.MonthUsage
     preview: previews.InvoicePreview | None
     events: tuple[UsageEventRow, ...]
-    history: tuple[subscriptions.SubscriptionRow, ...]
+    history: tuple[SubscriptionRow, ...]
     deeds: tuple[audit_log.AuditRow, ...]
     names: dict[str, Named]
 
@@ -171,7 +173,7 @@ def _header(read: _Read, zone: ZoneInfo) -> CustomerHeader:
     )
 
 
-def _terms(plan: plans.PlanRow) -> str:
+def _terms(plan: PlanRow) -> str:
     price = text.money(plan.monthly_price_minor, plan.currency)
     unit = text.exact_money(plan.overage_unit_price, plan.currency)
     return f"{price} a month, {text.quantity(plan.included_units)} included, {unit} beyond"
@@ -254,7 +256,7 @@ def _event(event: UsageEventRow, zone: ZoneInfo) -> UsedItem:
     )
 
 
-def _history(rows: Iterable[subscriptions.SubscriptionRow], month: date) -> list[PlanFromItem]:
+def _history(rows: Iterable[SubscriptionRow], month: date) -> list[PlanFromItem]:
     """The newest first, the present one marked."""
     newest_first = sorted(rows, key=lambda row: row.effective_from, reverse=True)
     present = next((row for row in newest_first if row.effective_from <= month), None)

@@ -12,6 +12,7 @@ from billing_app.domain.periods import label, next_period, period_of
 from billing_app.errors import Conflict
 from billing_app.jobs.invoicing import generate_invoice
 from billing_app.services.customers import customers, subscriptions
+from billing_app.services.customers.rows import CustomerRow
 from billing_app.services.invoices import closing, previews
 from billing_app.services.usage import recording
 from billing_app.services.usage.recording import UsageReport
@@ -221,7 +222,7 @@ def _read_again(sent: Sent, state: CustomerActions) -> list[Any]:
     return [*sent.events, CustomerState.load] if state.form.problem else sent.events
 
 
-def _offer(session: Any, actor: Any, key: str) -> tuple[customers.CustomerRow, list[Option], date]:
+def _offer(session: Any, actor: Any, key: str) -> tuple[CustomerRow, list[Option], date]:
     it = customers.get_customer(session, actor, key)
     return it, plan_options(session, actor, currency=it.currency), period_of(now(session))
 
@@ -236,9 +237,7 @@ def _plan_of(session: Any, actor: Any, key: str, named: str) -> int:
     return plan_meant(session, actor, named, currency=it.currency).plan_id
 
 
-def _foresee(
-    session: Any, actor: Any, key: str
-) -> tuple[customers.CustomerRow, previews.InvoicePreview | None]:
+def _foresee(session: Any, actor: Any, key: str) -> tuple[CustomerRow, previews.InvoicePreview | None]:
     it = customers.get_customer(session, actor, key)
     due = closing.find_due_period(session, actor, it.key)
     return it, previews.preview_invoice(session, actor, it.key, due) if due else None

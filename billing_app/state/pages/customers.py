@@ -12,6 +12,7 @@ import reflex as rx
 from billing_app.database.session import now
 from billing_app.domain.periods import label, period_of
 from billing_app.services.customers import customers
+from billing_app.services.customers.rows import CustomerFilter, CustomerRow
 from billing_app.services.dashboard import dashboard
 from billing_app.services.plans import plans
 from billing_app.services.shared.pagination import Page
@@ -124,7 +125,7 @@ class CustomersState(rx.State):
 
 
 class _Read(NamedTuple):
-    page: Page[customers.CustomerRow]
+    page: Page[CustomerRow]
     found: int
     as_of: Any
     plans: list[Option]
@@ -146,23 +147,27 @@ def _read(session: Any, actor: Any, listing: Listing) -> _Read:
     )
 
 
-def _page(session: Any, actor: Any, listing: Listing, plan: str) -> tuple[Page[customers.CustomerRow], int]:
+def _page(session: Any, actor: Any, listing: Listing, plan: str) -> tuple[Page[CustomerRow], int]:
     """The page that is asked for, and how many there are on all pages."""
-    chosen: dict[str, Any] = {name: listing.get(name) for name in ("search", "status")}
-    chosen |= {"plan": plan or None, "subscribed": _SUBSCRIBED.get(listing.filters["subscribed"])}
+    chosen = CustomerFilter(
+        search=listing.get("search"),
+        status=listing.get("status"),
+        plan=plan or None,
+        subscribed=_SUBSCRIBED.get(listing.filters["subscribed"]),
+    )
     page = customers.list_customers(
-        session, actor, **chosen, sort=listing.get("sort") or "name", limit=ROWS, cursor=listing.cursor
+        session, actor, chosen, sort=listing.get("sort") or "name", limit=ROWS, cursor=listing.cursor
     )
     if listing.cursor is None and page.next_cursor is None:
         return page, len(page.items)
-    return page, customers.count_customers(session, actor, **chosen)
+    return page, customers.count_customers(session, actor, chosen)
 
 
 def _offer(session: Any, actor: Any) -> tuple[list[Option], date]:
     return plan_options(session, actor), period_of(now(session))
 
 
-def _row(customer: customers.CustomerRow, zone: ZoneInfo) -> CustomerItem:
+def _row(customer: CustomerRow, zone: ZoneInfo) -> CustomerItem:
     used, included = customer.usage_quantity, customer.included_units
     within, beyond = _bar(used or Decimal(0), included or Decimal(0))
     return CustomerItem(

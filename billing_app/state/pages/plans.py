@@ -11,7 +11,7 @@ import reflex as rx
 from billing_app.domain.money import major_text, plain, to_major
 from billing_app.domain.rating import rate
 from billing_app.services.plans import plans
-from billing_app.services.plans.plans import PlanRow
+from billing_app.services.plans.rows import PlanRow
 from billing_app.state.kit import address, text
 from billing_app.state.kit.charts import Curve, curve, point
 from billing_app.state.kit.errors import LOADING, loading
@@ -143,7 +143,7 @@ def _customers(plan: PlanRow) -> str:
 
 def _curve(plan: PlanRow) -> Curve:
     """What a month costs, for units up to three times what is included."""
-    terms = plans.as_terms(plan)
+    terms = plan.terms
     scale = plan.included_units or _UNITS_WITHOUT_ALLOWANCE
     points = []
     for step in _STEPS:

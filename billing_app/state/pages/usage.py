@@ -11,7 +11,7 @@ import reflex as rx
 from billing_app.domain.periods import label, next_period, parse_period, period_of, periods_between
 from billing_app.errors import Conflict, FieldError, NotFound
 from billing_app.services.customers import customers
-from billing_app.services.customers.queries import CustomerRow
+from billing_app.services.customers.rows import CustomerRow
 from billing_app.services.shared.pagination import Page
 from billing_app.services.usage import log as usage_log
 from billing_app.services.usage.billing import BilledOn, billed_on

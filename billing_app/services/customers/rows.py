@@ -1,0 +1,93 @@
+"""Customers and subscriptions as services return them, and what lists are filtered and sorted by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from billing_app.services.shared.ids import public_id
+
+
+class CustomerStatus(StrEnum):
+    """Whether usage of the customer is recorded. A suspended customer keeps its subscription."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+
+
+class CustomerSort(StrEnum):
+    """The orders of a list of customers. A leading minus means descending."""
+
+    NAME = "name"
+    NAME_DESCENDING = "-name"
+    USAGE = "usage"
+    USAGE_DESCENDING = "-usage"
+    OUTSTANDING = "outstanding"
+    OUTSTANDING_DESCENDING = "-outstanding"
+    CREATED = "created"
+    CREATED_DESCENDING = "-created"
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerFilter:
+    """Which customers to list; what is None or empty is not filtered by.
+
+    `search` matches any part of the name, email or key, ignoring case. `plan` is a plan's name, for all
+    of its versions, or an id (`plan_3`), of the current month. `subscribed` is whether the customer is
+    on any plan this month.
+    """
+
+    search: str | None = None
+    status: str | None = None
+    plan: str | None = None
+    subscribed: bool | None = None
+
+
+EVERYONE = CustomerFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerRow:
+    """A customer with its plan of the current month.
+
+    The plan is None before the customer's first month and after a cancellation. `version` changes with
+    the subscription, too. `usage_quantity` is what was used this month as of the last background count
+    (`dashboard.figures_as_of`), and None when that count was made in another month.
+    `outstanding_minor` is current.
+    """
+
+    customer_id: int
+    key: str
+    name: str
+    email: str
+    billing_address: str
+    currency: str
+    status: CustomerStatus
+    plan_id: int | None
+    plan_name: str | None
+    plan_version: int | None
+    included_units: Decimal | None
+    usage_quantity: Decimal | None
+    outstanding_minor: int
+    created_at: datetime
+    version: int
+
+    @property
+    def public_id(self) -> str:
+        """The id as callers see it, `cus_12`."""
+        return public_id("cus", self.customer_id)
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionRow:
+    """The plan of a customer from `effective_from`, the first day of a month.
+
+    Without a plan the subscription is cancelled from there.
+    """
+
+    effective_from: date
+    plan_id: int | None
+    plan_name: str | None
+    plan_version: int | None

@@ -1,0 +1,169 @@
+"""Which customers a list shows, and reading them in its order. Checks nobody's permission."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row, TextClause, func, text
+from sqlmodel import Session, select
+
+from billing_app.database.session import now
+from billing_app.domain.periods import period_of
+from billing_app.models import Plan
+from billing_app.models.customer import SEARCHED
+from billing_app.services.customers.rows import CustomerFilter, CustomerRow, CustomerSort, CustomerStatus
+from billing_app.services.payments.queries import JOIN_PAID
+from billing_app.services.plans.plan_in_effect import plan_in_effect
+from billing_app.services.shared import validation
+from billing_app.services.shared.ids import find_number
+from billing_app.services.shared.pagination import Page, check_limit, decode_sorted, page_of
+
+
+class Selection(NamedTuple):
+    """SQL conditions on `customer`, all of which hold, with the values of their parameters."""
+
+    conditions: list[str]
+    values: dict[str, Any]
+
+    @property
+    def where(self) -> str:
+        """The conditions as one."""
+        return " AND ".join(self.conditions) or "true"
+
+
+class _Order(NamedTuple):
+    """An order: its key, the type of that key in a cursor, and the tables that have an index for it."""
+
+    key: str
+    kind: type[str | datetime | Decimal]
+    source: str = "customer"
+
+
+_WITH_FIGURES = "customer_figures JOIN customer USING (customer_id)"
+_ORDERS = {
+    "name": _Order("lower(name)", str),
+    "usage": _Order("usage_quantity", Decimal, _WITH_FIGURES),
+    # Amounts in different currencies can't be compared, so they are ordered by their minor units.
+    "outstanding": _Order("outstanding_minor", Decimal, _WITH_FIGURES),
+    "created": _Order("created_at", datetime),
+}
+
+# The inner query filters and sorts by indexes, so that only the rows of the page are looked up.
+_ROWS = f"""
+    SELECT c.*, p.plan_id, p.name AS plan_name, p.version AS plan_version, p.included_units,
+           CASE WHEN f.month = :month THEN f.usage_quantity END AS usage_quantity,
+           EXISTS (SELECT FROM suspension x
+                    WHERE x.customer_id = c.customer_id AND x.ended_at IS NULL) AS suspended,
+           (SELECT coalesce(sum(i.total_minor - paid.paid_minor), 0) FROM invoice i {JOIN_PAID}
+             WHERE i.customer_id = c.customer_id) AS outstanding_minor
+      FROM (SELECT customer.*, {{key}} AS sort_key FROM {{source}} WHERE {{condition}}
+             ORDER BY {{key}} {{direction}}, customer_id {{direction}} LIMIT :limit) c
+      LEFT JOIN customer_figures f USING (customer_id)
+      LEFT JOIN LATERAL {plan_in_effect("c.customer_id", ":month")} s ON true
+      LEFT JOIN plan p ON p.plan_id = s.plan_id
+     ORDER BY c.sort_key {{direction}}, c.customer_id {{direction}}
+"""
+_SUSPENDED = (
+    "EXISTS (SELECT FROM suspension x WHERE x.customer_id = customer.customer_id AND x.ended_at IS NULL)"
+)
+_SUBSCRIBED = f"{plan_in_effect('customer.customer_id', ':month')} IS NOT NULL"
+# The index on plan_id finds everyone who was ever on one of these plans; the rule then decides.
+_ON_PLAN = f"""
+    customer_id IN (SELECT s.customer_id FROM subscription s
+                     WHERE s.plan_id = ANY(:plan_ids)
+                       AND {plan_in_effect("s.customer_id", ":month")} = ANY(:plan_ids))
+"""
+
+
+def select_customers(session: Session, chosen: CustomerFilter) -> Selection:
+    """Turn a filter into conditions. Raises Invalid for a value that can't be filtered by."""
+    conditions: list[str] = []
+    values: dict[str, Any] = {"month": period_of(now(session))}
+    if chosen.search:
+        wanted = validation.line("search", chosen.search, at_most=validation.NAME_MAX, required=False)
+        conditions.append(f"({' OR '.join(f'lower({each}) LIKE lower(:pattern)' for each in SEARCHED)})")
+        values["pattern"] = f"%{validation.like_pattern(wanted)}%"
+    if chosen.status:
+        suspended = validation.choice("status", chosen.status, CustomerStatus) == CustomerStatus.SUSPENDED
+        conditions.append(_SUSPENDED if suspended else f"NOT {_SUSPENDED}")
+    if chosen.plan:
+        conditions.append(_ON_PLAN)
+        named = validation.line("plan", chosen.plan, at_most=validation.NAME_MAX)
+        values["plan_ids"] = _find_plan_ids(session, named)
+    if chosen.subscribed is not None:
+        conditions.append(_SUBSCRIBED if chosen.subscribed else f"NOT ({_SUBSCRIBED})")
+    return Selection(conditions, values)
+
+
+def select_named(session: Session, name: str) -> Selection:
+    """Select the customers of exactly this name, ignoring case."""
+    wanted = validation.line("name", name, at_most=validation.NAME_MAX)
+    return Selection(["lower(name) = lower(:name)"], {"name": wanted, "month": period_of(now(session))})
+
+
+def read_page(
+    session: Session, selection: Selection, *, sort: object, limit: int, cursor: str | None
+) -> Page[CustomerRow]:
+    """Read one page in the given order. Raises Invalid for an unknown order, or another order's cursor."""
+    sorting = validation.choice("sort", sort, CustomerSort)
+    is_descending = sorting.startswith("-")
+    order = _ORDERS[sorting.removeprefix("-")]
+    conditions, values = list(selection.conditions), selection.values | {"limit": check_limit(limit) + 1}
+    if after := decode_sorted(cursor, sorting, order.kind, int):
+        comparison = "<" if is_descending else ">"
+        conditions.append(f"({order.key}, customer_id) {comparison} (:after_key, :after_id)")
+        values |= {"after_key": after[0], "after_id": after[1]}
+    query = _query(order, "DESC" if is_descending else "ASC", Selection(conditions, values).where)
+    page = page_of(
+        session.execute(query, values).all(), limit, lambda row: (sorting, row.sort_key, row.customer_id)
+    )
+    return Page(tuple(_as_row(row) for row in page.items), page.next_cursor)
+
+
+def read_customer(session: Session, customer_id: int) -> CustomerRow:
+    """Read one customer, which must exist."""
+    session.flush()
+    query = _query(_ORDERS["name"], "ASC", "customer_id = :customer_id")
+    values = {"customer_id": customer_id, "month": period_of(now(session)), "limit": 1}
+    return _as_row(session.execute(query, values).one())
+
+
+def count_selected(session: Session, selection: Selection) -> int:
+    """Count the selected customers."""
+    query = text(f"SELECT count(*) FROM customer WHERE {selection.where}")
+    return session.scalar(query, selection.values) or 0
+
+
+def _query(order: _Order, direction: str, condition: str) -> TextClause:
+    return text(_ROWS.format(key=order.key, source=order.source, direction=direction, condition=condition))
+
+
+def _find_plan_ids(session: Session, named: str) -> list[int]:
+    """Return the plan version of an id, or all versions of a name."""
+    number = find_number("plan", named)
+    if number is not None:
+        return [number]
+    found = session.exec(select(Plan.plan_id).where(func.lower(Plan.name) == func.lower(named)))
+    return [plan_id for plan_id in found if plan_id is not None]
+
+
+def _as_row(row: Row[Any]) -> CustomerRow:
+    return CustomerRow(
+        customer_id=row.customer_id,
+        key=row.key,
+        name=row.name,
+        email=row.email,
+        billing_address=row.billing_address,
+        currency=row.currency,
+        status=CustomerStatus.SUSPENDED if row.suspended else CustomerStatus.ACTIVE,
+        plan_id=row.plan_id,
+        plan_name=row.plan_name,
+        plan_version=row.plan_version,
+        included_units=row.included_units,
+        usage_quantity=row.usage_quantity,
+        outstanding_minor=int(row.outstanding_minor),
+        created_at=row.created_at,
+        version=row.version,
+    )
