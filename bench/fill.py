@@ -28,8 +28,10 @@ def add_customers(bench: Bench, customers: int) -> None:
             " FROM generate_series(1, 10) AS n"
         )
         db.execute(
-            "INSERT INTO customer (key, name, email, billing_address, currency, created_at, version)"
+            "INSERT INTO customer"
+            " (key, name, email, email_key, billing_address, currency, created_at, version)"
             " SELECT 'customer-' || n, 'Customer ' || n, 'billing@customer-' || n || '.test',"
+            "        'billing@customer-' || n || '.test',"
             "        n || ' Main Street' || chr(10) || '10115 Berlin', 'USD', '2026-09-15', 1"
             " FROM generate_series(1, %s) AS n",
             [customers],

@@ -22,6 +22,7 @@ PRIVILEGES: dict[str, tuple[str, ...]] = {
         *_READ_AND_ADD,
         "UPDATE (name)",
         "UPDATE (email)",
+        "UPDATE (email_key)",
         "UPDATE (billing_address)",
         "UPDATE (version)",
     ),

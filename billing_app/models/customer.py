@@ -43,7 +43,10 @@ class Customer(SQLModel, table=True):
         CheckConstraint("name <> '' AND name = btrim(name)", name="name_trimmed"),
         CheckConstraint("email ~ '^[^@[:space:]]+@[^@[:space:]]+$'", name="email_form"),
         Index("uq_customer_key", text("lower(key)"), unique=True),
-        Index("uq_customer_email", text("lower(email)"), unique=True),
+        CheckConstraint("email_key <> ''", name="email_key_given"),
+        # Partial, although the condition always holds: PostgreSQL treats the columns of other unique
+        # indexes as keys, and a change to one would block the recording of the customer's usage.
+        Index("uq_customer_email", "email_key", unique=True, postgresql_where=text("email_key <> ''")),
         Index("ix_customer_name", text("lower(name)"), "customer_id"),
         Index("ix_customer_created_at", "created_at", "customer_id"),
         Index(
@@ -58,6 +61,8 @@ class Customer(SQLModel, table=True):
     key: str = Field(sa_column=text_column())
     name: str = Field(sa_column=text_column())
     email: str = Field(sa_column=text_column())
+    # The normal form that decides whether two addresses are the same.
+    email_key: str = Field(sa_column=text_column())
     billing_address: str = Field(default="", sa_column=text_column())
     currency: str = Field(sa_column=text_column())
     created_at: datetime = Field(sa_column=moment_column())

@@ -14,7 +14,6 @@ from sqlalchemy import (
     Index,
     Integer,
     Text,
-    text,
 )
 from sqlmodel import Field, SQLModel
 
@@ -28,11 +27,13 @@ class UserAccount(SQLModel, table=True):
     __table_args__ = (
         CheckConstraint("role IN ('admin', 'billing', 'finance')", name="role_known"),
         CheckConstraint("status IN ('active', 'disabled')", name="status_known"),
-        Index("uq_user_account_email", text("lower(email)"), unique=True),
+        Index("uq_user_account_email", "email_key", unique=True),
     )
 
     user_id: int | None = Field(default=None, sa_column=identity_column())
     email: str = Field(sa_column=text_column())
+    # The normal form that decides whether two addresses are the same.
+    email_key: str = Field(sa_column=text_column())
     name: str = Field(sa_column=text_column())
     role: str = Field(sa_column=text_column())
     status: str = Field(default="active", sa_column=text_column())

@@ -200,8 +200,8 @@ def many_customers(shop: Shop, owner: psycopg.Connection) -> None:
     """5,000 customers with usage, straight into the tables: only the run is under test."""
     plan = shop.plan()
     owner.execute(
-        "INSERT INTO customer (key, name, email, billing_address, currency, created_at, version)"
-        " SELECT 'c' || n, 'Customer ' || n, n || '@example.com', '', 'USD', now(), 1"
+        "INSERT INTO customer (key, name, email, email_key, billing_address, currency, created_at, version)"
+        " SELECT 'c' || n, 'Customer ' || n, n || '@example.com', n || '@example.com', '', 'USD', now(), 1"
         " FROM generate_series(1, %s) n", [CUSTOMERS],
     )  # fmt: skip
     owner.execute(

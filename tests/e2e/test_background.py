@@ -61,8 +61,8 @@ def business(server: cluster.Server) -> Iterator[Business]:
         database.close()
         with psycopg.connect(urls.owner.replace("+psycopg", ""), autocommit=True) as owner:
             owner.execute(
-                "INSERT INTO customer (key, name, email, billing_address, currency, created_at, version)"
-                " SELECT 'c' || n, 'Customer ' || n, n || '@example.com', '', 'USD', now(), 1"
+                "INSERT INTO customer (key, name, email, email_key, billing_address, currency, created_at, version)"
+                " SELECT 'c' || n, 'Customer ' || n, n || '@example.com', n || '@example.com', '', 'USD', now(), 1"
                 " FROM generate_series(1, %s) n",
                 [CUSTOMERS],
             )

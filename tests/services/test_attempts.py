@@ -166,12 +166,11 @@ def test_failures_are_forgotten_after_a_quiet_hour_and_no_sooner(database: Datab
 
 
 def test_the_spellings_of_one_email_are_one_account(database: Database) -> None:
-    # The database's lower() makes one letter of the dotted capital I, Python's makes two.
     make_user(database, email="iris@example.com")
-    assert sign_in("\u0130ris@example.com", PASSWORD) == ""
-    for email in ("IRIS@example.com", " iris@example.com ", "\u0130ris@example.com", "i\u0072is@EXAMPLE.com"):
+    # The dotted capital I is another letter, whatever the locale of the database.
+    failures("\u0130ris@example.com", 1)
+    for email in ("IRIS@example.com", " iris@example.com ", "iri\u017f@example.com", "iris@EXAMPLE.com"):
         failures(email, 1)
-    failures("iri\u017f@example.com", 1)
     failures("iris@example.com", 1)
     assert sign_in("IRI\u0053@example.com") == "too_many_attempts"
 

@@ -14,6 +14,7 @@ from sqlalchemy import event
 from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor, Role
 from billing_app.services.identity import sessions, users
+from billing_app.wording.refusals import refusal_sentence
 from tests.conftest import Clock
 from tests.factories import PASSWORD, make_user
 from tests.races import codes, overlap
@@ -83,7 +84,7 @@ def test_every_wrong_sign_in_gets_the_same_answer_after_the_same_work(
         with subtests.test(email=email, password=password):
             with counted_checks(monkeypatch) as hashes, refused("invalid_credentials") as caught:
                 sign_in(database, email, password)  # type: ignore[arg-type]
-            assert caught.value.detail == "the email or the password is not right"
+            assert refusal_sentence(caught.value) == "The email or password is incorrect."
             assert [hashed[:7] for hashed in hashes] == [b"$2b$04$"]
 
 

@@ -247,7 +247,7 @@ def test_the_database_itself_refuses_a_second_email(database: Database, owner: p
     make_customer(database, email="a@example.com")
     make_customer(database, email="b@example.com")
     with pytest.raises(psycopg.errors.UniqueViolation):
-        owner.execute("UPDATE customer SET email = 'A@example.com' WHERE email = 'b@example.com'")
+        owner.execute("UPDATE customer SET email_key = 'a@example.com' WHERE email = 'b@example.com'")
 
 
 def test_the_key_that_is_proposed_is_the_one_that_is_given(database: Database) -> None:

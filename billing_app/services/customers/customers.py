@@ -36,6 +36,7 @@ from billing_app.services.customers.selection import (
 from billing_app.services.plans.queries import find_plan, refuse_archived
 from billing_app.services.shared import audit, gate, validation
 from billing_app.services.shared.constraints import refused_as
+from billing_app.services.shared.emails import email_key
 from billing_app.services.shared.ids import public_id
 from billing_app.services.shared.pagination import LIMIT_DEFAULT, Page
 from billing_app.services.shared.permissions import require
@@ -49,6 +50,7 @@ class _Details(NamedTuple):
 
     name: str
     email: str
+    email_key: str
     billing_address: str
     created_at: datetime
     version: int = 1
@@ -79,6 +81,7 @@ def create_customer(
     details = _Details(
         name=validation.line("name", name, at_most=validation.NAME_MAX),
         email=validation.email("email", email),
+        email_key=email_key(email),
         billing_address=validation.paragraph("billing_address", billing_address),
         created_at=now(session),
     )
@@ -209,6 +212,7 @@ def _change_fields(
     changed = {column: value for column, value in wanted.items() if getattr(customer, column) != value}
     for column, value in changed.items():
         setattr(customer, column, value)
+    customer.email_key = email_key(customer.email)
     with refused_as(uq_customer_email=_email_taken(customer.email)):
         session.flush()
     return changed

@@ -10,7 +10,6 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import func
 from sqlmodel import Session, col, select, tuple_, update
 
 from billing_app.database.session import now
@@ -101,8 +100,7 @@ def sign_in(
 
 
 def _find(session: Session, email: object) -> UserAccount | None:
-    by_email = func.lower(UserAccount.email) == func.lower(typed_email(email))
-    return session.exec(select(UserAccount).where(by_email)).one_or_none()
+    return session.exec(select(UserAccount).where(UserAccount.email_key == typed_email(email))).one_or_none()
 
 
 def record_failure(session: Session, actor: Actor, attempt: Attempt, *, action: str) -> None:

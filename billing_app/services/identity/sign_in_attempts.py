@@ -21,6 +21,7 @@ from sqlmodel import Session
 from billing_app.database.session import now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.errors import TooManyAttempts
+from billing_app.services.shared.emails import email_key
 from billing_app.services.shared.permissions import require
 
 _DOUBLINGS_MAX = 16
@@ -79,9 +80,7 @@ class Attempt:
     locks_address: bool
 
 
-# The database lowers the case, here as where it looks for the account: another rule, Python's
-# say, would count some spellings of one email apart.
-_SUBJECT = "encode(sha256(convert_to(lower(:subject), 'UTF8')), 'hex')"
+_SUBJECT = "encode(sha256(convert_to(:subject, 'UTF8')), 'hex')"
 _COUNT = f"""
     INSERT INTO sign_in_attempt AS a (kind, subject, failures, first_at, last_at)
     VALUES (:kind, {_SUBJECT}, 1, :now, :now)
@@ -134,8 +133,8 @@ def clear(session: Session, actor: Actor, attempt: Attempt) -> None:
 
 
 def typed_email(email: object) -> str:
-    """The email as it is looked for; empty, which is nobody's, for what can't be one."""
-    return email.strip() if isinstance(email, str) and email.isprintable() else ""
+    """Return the normal form of a typed address; empty, which no account has, for what can't be one."""
+    return email_key(email) if isinstance(email, str) else ""
 
 
 def _count(session: Session, policy: Policy, subject: str) -> bool:

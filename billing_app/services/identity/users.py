@@ -17,6 +17,7 @@ from billing_app.models import UserAccount, UserSession
 from billing_app.services.identity import passwords
 from billing_app.services.shared import audit, validation
 from billing_app.services.shared.constraints import refused_as
+from billing_app.services.shared.emails import email_key
 from billing_app.services.shared.ids import public_id
 from billing_app.services.shared.pagination import LIMIT_DEFAULT, Page, check_limit, decode_sorted, page_of
 from billing_app.services.shared.permissions import require
@@ -92,6 +93,7 @@ def create_user(
     chosen = one_time or passwords.check_rules("password", password, about=(email, name))
     user = UserAccount(
         email=email,
+        email_key=email_key(email),
         name=name,
         role=role,
         password_hash=passwords.hash_password(chosen),
