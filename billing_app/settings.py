@@ -25,7 +25,6 @@ class Settings(BaseSettings):
 
     database_url: str | None = Field(None, validation_alias="DATABASE_URL")
     database_owner_url: str | None = Field(None, validation_alias="DATABASE_OWNER_URL")
-    redis_url: str | None = Field(None, validation_alias="REDIS_URL")
     data_dir: Path = Path(".data")
     host: str = "127.0.0.1"
     port: int = Field(3000, ge=1, le=65535)
