@@ -69,7 +69,7 @@ def bench_server(gigabytes: float) -> Iterator[cluster.Server]:
         )
     with tempfile.TemporaryDirectory(prefix="tallybook-bench-") as directory:
         Path(directory).chmod(0o711)  # under root the server is another user's
-        with cluster.server(Path(directory) / "postgres") as server:
+        with cluster.use_server(Path(directory) / "postgres") as server:
             yield server
 
 

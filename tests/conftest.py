@@ -42,7 +42,7 @@ class Clock:
 @pytest.fixture(scope="session")
 def server() -> Iterator[cluster.Server]:
     """An embedded server of this run alone, gone with it."""
-    with cluster.temporary_server() as running:
+    with cluster.use_temporary_server() as running:
         create_database(running, _TEMPLATE)
         migrate(urls_of(running, _TEMPLATE))
         _set_issuer(running, _TEMPLATE)

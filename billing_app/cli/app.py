@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from billing_app.cli import database, invoices, serve, usage, users
 from billing_app.cli.console import fail
-from billing_app.database.embedded.cluster import EmbeddedPostgresError
+from billing_app.database.embedded.accounts import EmbeddedPostgresError
 from billing_app.errors import BillingError
 from billing_app.server.garbage import spare_what_is_loaded
 from billing_app.wording.refusals import refusal_sentence

@@ -37,7 +37,7 @@ def provisioned(settings: Settings) -> Iterator[Urls]:
         owner = settings.database_owner_url or settings.database_url
         yield Urls(_with_driver(settings.database_url), _with_driver(owner))
         return
-    with cluster.server(settings.data_dir / "postgres") as server:
+    with cluster.use_server(settings.data_dir / "postgres") as server:
         create_database(server, DATABASE)
         yield urls_of(server, DATABASE)
 

@@ -46,7 +46,7 @@ def main() -> None:
     email, password = FIRST_ADMIN
     demo_admin = (DEMO_USERS[0].email, DEMO_USERS[0].password)
     path = find_browser()
-    with cluster.temporary_server() as server, sync_playwright() as playwright:
+    with cluster.use_temporary_server() as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=BROWSER_FLAGS)
         for kind, account, pages, settings in (
             ("demo", demo_admin, PAGES + OF_THE_DEMO, {"BILLING_DEMO": "1"}),

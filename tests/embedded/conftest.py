@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from billing_app.database.embedded.watcher import Watcher
 from tests.embedded.processes import Users, kill, server_processes
 
 
@@ -26,6 +27,12 @@ def roots_data_dir() -> Iterator[Path]:
     parent = Path(tempfile.mkdtemp(prefix="tb-"))
     yield parent / "pg"
     remove(parent)
+
+
+@pytest.fixture
+def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep this process from starting a crashed server again, so that a test can look at the remains."""
+    monkeypatch.setattr(Watcher, "run", lambda self: None)
 
 
 @pytest.fixture

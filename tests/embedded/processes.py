@@ -17,7 +17,8 @@ from typing import TypeVar
 import psutil
 import psycopg
 
-from billing_app.database.embedded.cluster import Server, server
+from billing_app.database.embedded.cluster import Server, use_server
+from billing_app.database.embedded.watcher import Watcher
 
 DEADLINE_SECONDS = 120
 ROOT = Path(__file__).parents[2]
@@ -175,7 +176,9 @@ def main(data_dir: str, *options: str) -> None:
     """Be one user of a server."""
     if "--adopt-orphans" in options:
         adopt_orphans()
-    with server(Path(data_dir)) as entered:
+    if "--unwatched" in options:
+        Watcher.run = lambda self: None
+    with use_server(Path(data_dir)) as entered:
         if "--fork" in options:
             fork_and_unwind()
         print("in", started_at(entered), flush=True)

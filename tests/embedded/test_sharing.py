@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from billing_app.database.embedded.cluster import server
+from billing_app.database.embedded.cluster import use_server
 from tests.embedded.processes import (
     Users,
     asks_the_server,
@@ -19,21 +19,21 @@ from tests.embedded.processes import (
 
 
 def test_starts_when_entered_and_is_gone_when_left(data_dir: Path) -> None:
-    with server(data_dir) as entered:
+    with use_server(data_dir) as entered:
         assert started_at(entered)
         assert len(postmasters(data_dir)) == 1
     assert not postmasters(data_dir)
 
 
 def test_keeps_its_data_from_one_start_to_the_next(data_dir: Path) -> None:
-    with server(data_dir) as entered, connect(entered) as connection:
+    with use_server(data_dir) as entered, connect(entered) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 7 AS value")
-    with server(data_dir) as entered, connect(entered) as connection:
+    with use_server(data_dir) as entered, connect(entered) as connection:
         assert connection.execute("SELECT value FROM kept").fetchone() == (7,)
 
 
 def test_another_process_joins_it_and_the_last_to_leave_stops_it(data_dir: Path, users: Users) -> None:
-    with server(data_dir) as entered:
+    with use_server(data_dir) as entered:
         other = users(data_dir)
         assert other.says() == f"in {started_at(entered)}"
     assert postmasters(data_dir)
@@ -42,8 +42,8 @@ def test_another_process_joins_it_and_the_last_to_leave_stops_it(data_dir: Path,
 
 
 def test_one_process_may_use_it_twice(data_dir: Path) -> None:
-    with server(data_dir) as outer:
-        with server(data_dir) as inner:
+    with use_server(data_dir) as outer:
+        with use_server(data_dir) as inner:
             assert started_at(inner) == started_at(outer)
         assert started_at(outer)
     assert not postmasters(data_dir)
@@ -85,7 +85,7 @@ def test_a_killed_user_does_not_keep_it(data_dir: Path, users: Users) -> None:
     first = killed.says()
     killed.kill()
     assert postmasters(data_dir)
-    with server(data_dir) as entered:
+    with use_server(data_dir) as entered:
         assert first == f"in {started_at(entered)}"
     assert not postmasters(data_dir)
 
@@ -117,6 +117,6 @@ def test_after_a_user_ended_by_a_signal_the_next_to_leave_stops_it(
     assert user.says()
     user.process.send_signal(sign)
     user.process.wait()
-    with server(data_dir):
+    with use_server(data_dir):
         assert len(postmasters(data_dir)) == 1
     assert not postmasters(data_dir)
