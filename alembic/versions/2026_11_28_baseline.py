@@ -44,6 +44,7 @@ def upgrade() -> None:
     _create_usage_import_content_tables()
     _create_audit_entry_table()
     _create_figures_tables()
+    _create_idempotent_request_table()
 
     _create_customer_indexes()
     _create_plan_and_subscription_indexes()
@@ -54,6 +55,7 @@ def upgrade() -> None:
     _create_job_indexes()
     _create_audit_entry_indexes()
     _create_figures_indexes()
+    _create_idempotent_request_index()
 
     for definition in FUNCTIONS.values():
         op.execute(definition)
@@ -97,6 +99,7 @@ TABLES = (
     "audit_entry",
     "customer_figures",
     "dashboard_figures",
+    "idempotent_request",
 )
 
 TIMESTAMP = sa.DateTime(timezone=True)
@@ -808,6 +811,25 @@ def _create_figures_tables() -> None:
     )
 
 
+def _create_idempotent_request_table() -> None:
+    """Create the answers to requests that carried an `Idempotency-Key`, kept for about a day."""
+    op.create_table(
+        "idempotent_request",
+        sa.Column("actor_id", sa.Text(), nullable=False),
+        sa.Column("idempotency_key", sa.Text(), nullable=False),
+        sa.Column("operation", sa.Text(), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
+        sa.Column("status", sa.SmallInteger(), nullable=False),
+        sa.Column("location", sa.Text(), nullable=False),
+        sa.Column("answer", postgresql.JSONB(), nullable=False),
+        sa.Column("created_at", TIMESTAMP, nullable=False),
+        sa.PrimaryKeyConstraint("actor_id", "idempotency_key", name=op.f("pk_idempotent_request")),
+        sa.CheckConstraint(
+            "fingerprint ~ '^[0-9a-f]{64}$'", name=op.f("ck_idempotent_request_fingerprint_form")
+        ),
+    )
+
+
 # Indexes
 
 
@@ -977,6 +999,11 @@ def _create_figures_indexes() -> None:
     op.create_index(
         "ix_customer_figures_outstanding", "customer_figures", ["outstanding_minor", "customer_id"]
     )
+
+
+def _create_idempotent_request_index() -> None:
+    """Create the index that finds expired answers."""
+    op.create_index("ix_idempotent_request_created_at", "idempotent_request", ["created_at"])
 
 
 # Functions and triggers

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import Query, Response
+from fastapi import Query
 from pydantic import BaseModel, Field
 
 from billing_app.api.wire.calls import Caller
+from billing_app.api.wire.idempotency import Created, OnceOnly
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
 from billing_app.api.wire.values import Body, Currency, Period, Timestamp, Version
+from billing_app.domain.actor import Permission
 from billing_app.services.customers import customers, subscriptions
 from billing_app.services.customers.rows import CustomerFilter, CustomerRow, CustomerSort, SubscriptionRow
 from billing_app.services.shared.ids import get_number, public_id
@@ -113,11 +115,20 @@ def list_customers(
 @router.post(
     "",
     status_code=201,
-    responses=refusals("email_taken", "key_taken", "plan_not_found", "plan_archived", "invalid"),
+    responses=refusals(
+        "email_taken", "key_taken", "plan_not_found", "plan_archived", "invalid", "idempotency_conflict"
+    ),
 )
-def create_customer(call: Caller, body: NewCustomer, response: Response) -> Customer:
-    """Make a customer that is on a plan from its first month on."""
-    made = call.do(
+def create_customer(once: OnceOnly, body: NewCustomer) -> Customer:
+    """Create a customer that is on a plan from its first month."""
+
+    def describe(created: CustomerRow) -> Created[Customer]:
+        return Created(customer_of(created), f"/api/v1/customers/{created.public_id}")
+
+    return once.create(
+        Permission.WRITE_CUSTOMERS,
+        Customer,
+        describe,
         customers.create_customer,
         name=body.name,
         email=body.email,
@@ -126,8 +137,6 @@ def create_customer(call: Caller, body: NewCustomer, response: Response) -> Cust
         billing_address=body.billing_address,
         start_period=body.start_period,
     )
-    response.headers["Location"] = f"/api/v1/customers/{made.public_id}"
-    return customer_of(made)
 
 
 @router.get("/{customer}", responses=refusals("customer_not_found"))

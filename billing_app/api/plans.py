@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Query, Response
+from fastapi import Query
 from pydantic import BaseModel, Field
 
 from billing_app.api.wire.calls import Caller
+from billing_app.api.wire.idempotency import Created, OnceOnly
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
 from billing_app.api.wire.values import Body, Currency, ExactNumber, Money, Quantity, Timestamp
+from billing_app.domain.actor import Permission
 from billing_app.domain.money import major_text
 from billing_app.services.plans import plans
 from billing_app.services.plans.rows import PlanRow
@@ -49,6 +51,12 @@ class NewPlan(Body):
     )
 
 
+_CREATED_OR_EXISTING: dict[int | str, dict[str, Any]] = {
+    200: {"model": Plan, "description": "The newest version already has these terms."},
+    **refusals("invalid", "idempotency_conflict"),
+}
+
+
 @router.get("")
 def list_plans(
     call: Caller,
@@ -59,13 +67,23 @@ def list_plans(
     return page_of(call.do(plans.list_plans, archived=archived, **paged), plan_of)
 
 
-@router.post("", status_code=201, responses=refusals("invalid"))
-def create_plan(call: Caller, body: NewPlan, response: Response) -> Plan:
-    """Make a plan, or the next version of one.
+@router.post("", status_code=201, responses=_CREATED_OR_EXISTING)
+def create_plan(once: OnceOnly, body: NewPlan) -> Plan:
+    """Create a plan, or a new version of an existing plan.
 
-    A name already taken, whatever its case, gets its next version; customers move to it explicitly.
+    If a plan with this name exists, ignoring case, this creates its next version. Customers stay on the
+    version they have until you move them. If the newest version already has exactly these terms and is
+    not archived, it is returned with status 200 and nothing is created.
     """
-    made = call.do(
+
+    def describe(plan: PlanRow) -> Created[Plan]:
+        location = f"/api/v1/plans/{plan.public_id}"
+        return Created(plan_of(plan), location, status=201 if plan.is_new else 200)
+
+    return once.create(
+        Permission.WRITE_CUSTOMERS,
+        Plan,
+        describe,
         plans.create_plan,
         name=body.name,
         currency=body.currency,
@@ -73,8 +91,6 @@ def create_plan(call: Caller, body: NewPlan, response: Response) -> Plan:
         included_units=body.included_units,
         overage_unit_price=body.overage_unit_price,
     )
-    response.headers["Location"] = f"/api/v1/plans/{made.public_id}"
-    return plan_of(made)
 
 
 @router.get("/{plan}", responses=refusals("plan_not_found"))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from fastapi import Response
 from pydantic import BaseModel, Field
 
 from billing_app.api.wire.calls import Caller
+from billing_app.api.wire.idempotency import Created, OnceOnly
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
 from billing_app.api.wire.values import Body, Period, Timestamp
+from billing_app.domain.actor import Permission
 from billing_app.runtime import current
 from billing_app.services.invoices import runs
 from billing_app.services.invoices.runs import RunRow, RunSummary
@@ -64,18 +65,25 @@ def list_runs(call: Caller, paged: Paged) -> Page[InvoiceRunSummary]:
     return page_of(call.do(runs.list_runs, **paged), lambda run: InvoiceRunSummary(**_summary_fields(run)))
 
 
-@router.post("", status_code=202, responses=refusals("period_open", "issuer_incomplete", "run_ended"))
-def start_run(call: Caller, body: NewRun, response: Response) -> InvoiceRun:
+@router.post(
+    "",
+    status_code=202,
+    responses=refusals("period_open", "issuer_incomplete", "run_ended", "idempotency_conflict"),
+)
+def start_run(once: OnceOnly, body: NewRun) -> InvoiceRun:
     """Start a run that makes every customer's invoice for a month.
 
     It goes on in the server, also after a restart. While one is under way for the month, it is
     answered with; run again after the end, it makes what is missing and nothing twice. One that
     fails again and again is given up: it is `failed`, and `fault` says why.
     """
-    run = call.do(runs.start_run, body.period)
+
+    def describe(run: RunRow) -> Created[InvoiceRun]:
+        return Created(run_of(run), f"/api/v1/invoice-runs/{run.public_id}", status=202)
+
+    started = once.create(Permission.INVOICE, InvoiceRun, describe, runs.start_run, body.period)
     current().background.wake()
-    response.headers["Location"] = f"/api/v1/invoice-runs/{run.public_id}"
-    return run_of(run)
+    return started
 
 
 @router.get("/{run}", responses=refusals("run_not_found"))

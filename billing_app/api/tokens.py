@@ -5,13 +5,14 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 from billing_app.api.wire.calls import Caller
+from billing_app.api.wire.idempotency import Created, OnceOnly
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
 from billing_app.api.wire.values import Body, Timestamp
-from billing_app.domain.actor import Scope
+from billing_app.domain.actor import Permission, Scope
 from billing_app.services.identity import api_tokens
-from billing_app.services.identity.api_tokens import TokenRow
+from billing_app.services.identity.api_tokens import NewToken, TokenRow
 
 router = resource("/tokens", "API tokens")
 
@@ -31,7 +32,10 @@ class ApiToken(BaseModel):
 class ApiTokenMade(ApiToken):
     """The token just made."""
 
-    token: str = Field(description="To be sent as `Authorization: Bearer`; told here only.")
+    token: str | None = Field(
+        description="Send it as `Authorization: Bearer`. It is shown only once; null in a repeated answer.",
+        examples=["tbk_6d1f0c"],
+    )
 
 
 class NewApiToken(Body):
@@ -52,11 +56,26 @@ def list_tokens(call: Caller, paged: Paged) -> Page[ApiToken]:
     return page_of(call.do(api_tokens.list_tokens, **paged), token_of)
 
 
-@router.post("", status_code=201, responses=refusals("invalid"))
-def create_token(call: Caller, body: NewApiToken) -> ApiTokenMade:
-    """Make a token. It is in this answer and nowhere else."""
-    made = call.do(api_tokens.create_token, name=body.name, scopes=body.scopes)
-    return ApiTokenMade(**dict(token_of(made.row)), token=made.token)
+@router.post("", status_code=201, responses=refusals("invalid", "idempotency_conflict"))
+def create_token(once: OnceOnly, body: NewApiToken) -> ApiTokenMade:
+    """Create an API token.
+
+    The secret is in this answer and is never stored. A retry with the same `Idempotency-Key` returns the
+    token without its secret: revoke it and create another one.
+    """
+
+    def describe(created: NewToken) -> Created[ApiTokenMade]:
+        shown = ApiTokenMade(**dict(token_of(created.row)), token=created.token)
+        return Created(shown, secrets=("token",))
+
+    return once.create(
+        Permission.ADMINISTER,
+        ApiTokenMade,
+        describe,
+        api_tokens.create_token,
+        name=body.name,
+        scopes=body.scopes,
+    )
 
 
 @router.delete("/{token}", status_code=204, responses=refusals("token_not_found"))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import Response
 from pydantic import BaseModel, Field
 
 from billing_app.api.wire.calls import Caller
+from billing_app.api.wire.idempotency import Created, OnceOnly
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
 from billing_app.api.wire.values import Body, Timestamp, Version
-from billing_app.domain.actor import Role
+from billing_app.domain.actor import Permission, Role
 from billing_app.services.identity import users
 from billing_app.services.identity.users import UserRow, UserStatus
 from billing_app.services.shared.ids import get_number
@@ -36,7 +36,7 @@ class UserMade(User):
     """The user, and the one-time password if one was just made."""
 
     one_time_password: str | None = Field(
-        description="Told here only, to be changed at the next sign-in; null when a password was given."
+        description="Shown only once, and must be changed at the next sign-in. Null when you gave a password, and in a repeated answer."
     )
 
 
@@ -70,16 +70,31 @@ def list_users(call: Caller, paged: Paged) -> Page[User]:
     "",
     status_code=201,
     responses=refusals(
-        "email_taken", "password_too_short", "password_too_long", "password_too_common"
+        "email_taken", "password_too_short", "password_too_long", "password_too_common",
+        "idempotency_conflict",
     ),
 )  # fmt: skip
-def create_user(call: Caller, body: NewUser, response: Response) -> UserMade:
-    """Make a user."""
-    made = call.do(
-        users.create_user, email=body.email, name=body.name, role=body.role, password=body.password
+def create_user(once: OnceOnly, body: NewUser) -> UserMade:
+    """Create a user.
+
+    A retry with the same `Idempotency-Key` returns the user without the one-time password, which is never
+    stored: reset it to get another one.
+    """
+
+    def describe(created: users.NewUser) -> Created[UserMade]:
+        location = f"/api/v1/users/{created.user.public_id}"
+        return Created(_made(created), location, secrets=("one_time_password",))
+
+    return once.create(
+        Permission.ADMINISTER,
+        UserMade,
+        describe,
+        users.create_user,
+        email=body.email,
+        name=body.name,
+        role=body.role,
+        password=body.password,
     )
-    response.headers["Location"] = f"/api/v1/users/{made.user.public_id}"
-    return _made(made)
 
 
 @router.get("/{user}", responses=refusals("user_not_found"))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fastapi import Response
 from pydantic import BaseModel, Field
 
 from billing_app.api.wire.calls import Caller
+from billing_app.api.wire.idempotency import Created, OnceOnly
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.routing import resource
 from billing_app.api.wire.values import Period, Timestamp
+from billing_app.domain.actor import Permission
 from billing_app.runtime import current
 from billing_app.services.verification import verifications
 from billing_app.services.verification.verifications import VerificationRow
@@ -64,17 +65,21 @@ class Verification(BaseModel):
     differences: list[str] = Field(description="In words; the first 1,000.")
 
 
-@router.post("", status_code=202)
-def start_verification(call: Caller, response: Response) -> Verification:
+@router.post("", status_code=202, responses=refusals("idempotency_conflict"))
+def start_verification(once: OnceOnly) -> Verification:
     """Start recomputing everything from events, plans and payments.
 
     It goes on in the server; after a restart it begins again. While one is under way, it is
     answered with.
     """
-    started = call.do(verifications.start_verification)
+
+    def describe(started: VerificationRow) -> Created[Verification]:
+        location = f"/api/v1/verifications/{started.public_id}"
+        return Created(verification_of(started), location, status=202)
+
+    started = once.create(Permission.VERIFY, Verification, describe, verifications.start_verification)
     current().background.wake()
-    response.headers["Location"] = f"/api/v1/verifications/{started.public_id}"
-    return verification_of(started)
+    return started
 
 
 @router.get("/latest", responses=refusals("verification_not_found"))

@@ -29,6 +29,8 @@ PRIVILEGES: dict[str, tuple[str, ...]] = {
     "customer_billing": _READ_ADD_CHANGE,
     "customer_figures": _READ_ADD_CHANGE,
     "dashboard_figures": _READ_ADD_CHANGE,
+    # Expired answers are locked, which needs UPDATE, and deleted.
+    "idempotent_request": (*_READ_AND_ADD, "UPDATE", "DELETE"),
     "invoice_run": _READ_ADD_CHANGE,
     "invoice_run_failure": _READ_AND_ADD,
     # Kept by triggers on what is append-only, which act as who inserts.

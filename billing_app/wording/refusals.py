@@ -66,6 +66,8 @@ REFUSALS: dict[str, Template] = {
     "idempotency_conflict": lambda facts: (
         "Another payment was already recorded with this idempotency key."
         if "payment" in facts
+        else "This idempotency key was already used for a different request ({operation})."
+        if "operation" in facts
         else "This idempotency key was already used with a different quantity or time."
     ),
     "customer_suspended": "The customer was suspended at that time.",

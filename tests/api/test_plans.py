@@ -28,11 +28,19 @@ def test_a_plan_is_made_and_its_next_version(client: TestClient) -> None:
     assert [each["version"] for each in listed] == [2, 1]
 
 
+def test_same_terms_return_the_newest_version_with_status_200(client: TestClient) -> None:
+    first = client.post("/api/v1/plans", json=TERMS)
+    again = client.post("/api/v1/plans", json=TERMS | {"monthly_price": "29"})
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert again.headers["location"] == first.headers["location"]
+    assert len(client.get("/api/v1/plans").json()["items"]) == 1
+
+
 def test_prices_are_read_exactly_as_text_and_as_numbers(client: TestClient) -> None:
     price = "0.000000000001"
-    for written in (f'"{price}"', price, "1e-12"):
+    for number, written in enumerate((f'"{price}"', price, "1e-12")):
         body = (
-            f'{{"name": "Tiny", "monthly_price": 0.10, "included_units": 12345678901234.123456,'
+            f'{{"name": "Tiny {number}", "monthly_price": 0.10, "included_units": 12345678901234.123456,'
             f' "overage_unit_price": {written}}}'
         )
         answer = client.post("/api/v1/plans", content=body, headers={"content-type": "application/json"})

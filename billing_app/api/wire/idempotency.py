@@ -1,0 +1,121 @@
+"""The `Idempotency-Key` header of requests that create something: a retry gets the first answer.
+
+Usage and payments have an idempotency key in their body instead, which is kept forever.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Concatenate, Generic, TypeVar
+
+from fastapi import Depends, Header, Request, Response
+from pydantic import BaseModel
+
+from billing_app.api.wire.calls import Call, Caller
+from billing_app.api.wire.routing import loads_exactly
+from billing_app.domain.actor import Actor, Permission
+from billing_app.runtime import current
+from billing_app.services.shared.idempotency import Answer, RequestKey, find_answer, store_answer
+from billing_app.services.shared.validation import parse_idempotency_key, parsed
+
+Result = TypeVar("Result")
+Model = TypeVar("Model", bound=BaseModel)
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotent-Replayed"
+_DESCRIPTION = (
+    "Makes a retry safe. For at least 24 hours, the same request with the same key returns the first"
+    " answer and creates nothing. A different request with the same key is refused as"
+    " `idempotency_conflict`. Keys belong to the caller; refused requests don't use them up."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Created(Generic[Model]):
+    """What an endpoint answers about what it created. `secrets` names the body's fields never to store."""
+
+    body: Model
+    location: str = ""
+    status: int = 201
+    secrets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """One request that creates something, and the way to do it once per idempotency key."""
+
+    call: Call
+    response: Response
+    request: RequestKey | None
+
+    def create(
+        self,
+        permission: Permission,
+        model: type[Model],
+        describe: Callable[[Result], Created[Model]],
+        service: Callable[Concatenate[Any, Actor, ...], Result],
+        /,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Model:
+        """Call the service and describe its result, or repeat the answer to the first request.
+
+        `permission` is what the service requires: a repeated answer requires it as well.
+        """
+
+        def work(session: Any, actor: Actor) -> tuple[Created[Model], bool]:
+            request = self.request
+            if request and (first := find_answer(session, actor, request, permission=permission)):
+                return Created(model.model_validate(first.body), first.location, first.status), True
+            created = describe(service(session, actor, *args, **kwargs))
+            if request:
+                store_answer(session, actor, request, _without_secrets(created))
+            return created, False
+
+        created, is_repeated = self.call.do(work)
+        self.response.status_code = created.status
+        if created.location:
+            self.response.headers["Location"] = created.location
+        if is_repeated:
+            self.response.headers[REPLAYED] = "true"
+        return created.body
+
+
+def _without_secrets(created: Created[Model]) -> Answer:
+    body = created.body.model_dump(mode="json")
+    return Answer(created.status, created.location, body | dict.fromkeys(created.secrets))
+
+
+async def once(
+    request: Request,
+    response: Response,
+    call: Caller,
+    key: Annotated[str | None, Header(alias=HEADER, description=_DESCRIPTION)] = None,
+) -> Once:
+    """Return the request's idempotency key with what it is sent for. Raises Invalid for a malformed key."""
+    if key is None:
+        return Once(call, response, None)
+    parsed(HEADER, parse_idempotency_key, key)
+    operation = f"{request.method} {request.url.path}"
+    return Once(call, response, RequestKey(key, operation, _fingerprint(operation, await request.body())))
+
+
+def _fingerprint(operation: str, body: bytes) -> str:
+    """Hash the operation and the body, whatever the order of its fields and its white space.
+
+    The hash is keyed, because the body of a new user has a password in it.
+    """
+    try:
+        content = json.dumps(loads_exactly(body), sort_keys=True, default=str)
+    except json.JSONDecodeError:
+        # The endpoint takes no body, so it has not looked at this one.
+        content = body.hex()
+    secret = current().settings.signing_secret()
+    return hmac.new(secret.encode(), f"{operation}\n{content}".encode(), hashlib.sha256).hexdigest()
+
+
+OnceOnly = Annotated[Once, Depends(once)]
