@@ -9,7 +9,7 @@ from typing import Any, Self
 import pytest
 from reflex.utils import prerequisites
 
-from billing_app.state.kit.live import watching
+from billing_app.state.kit.live import poll_while_open
 from tests.state.loops import in_a_loop
 
 
@@ -50,7 +50,7 @@ def test_watching_ends(sockets: dict[str, str], leave: Callable[[Any, Any], None
     async def watched() -> int:
         state: Any = Watched()
         rounds = 0
-        async for _ in watching(state, every=0):
+        async for _ in poll_while_open(state, every=0):
             rounds += 1
             if rounds == 3:
                 leave(state, sockets)

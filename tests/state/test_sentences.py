@@ -1,26 +1,25 @@
-"""What services say, as a person reads it."""
+"""What services refuse, as a person reads it on a page."""
 
 from __future__ import annotations
 
-import pytest
+from datetime import date
 
 from billing_app.errors import Conflict, Invalid
-from billing_app.state.kit.errors import sentence
+from billing_app.state.kit.errors import error_sentence
 
 
-@pytest.mark.parametrize(
-    ("said", "read"),
-    [
-        ("2026-10 is already invoiced: ACME-0003", "October 2026 is already invoiced: ACME-0003"),
-        ("2026-04 of acme has no invoice yet", "April 2026 of acme has no invoice yet"),
-        ("the key run-2026-10 is taken", "The key run-2026-10 is taken"),
-        ("an event of 2026-10-31 is there", "An event of 2026-10-31 is there"),
-        ("order 9999-12 is known", "Order 9999-12 is known"),
-    ],
-)
-def test_months_are_written_in_words(said: str, read: str) -> None:
-    assert sentence(Conflict(said)) == read
+def test_month_is_written_in_words() -> None:
+    error = Conflict("invoice_exists", number="ACME-0003", period=date(2026, 10, 1))
+    assert error_sentence(error) == "October 2026 is already invoiced (ACME-0003)."
+    error = Conflict("period_open", period=date(2026, 4, 1))
+    assert error_sentence(error) == "April 2026 has not ended yet."
 
 
-def test_a_rule_names_the_form_that_it_wants() -> None:
-    assert sentence(Invalid("period", "must be a month such as 2026-10")).endswith("such as 2026-10")
+def test_text_of_the_user_is_left_as_it_is() -> None:
+    error = Conflict("key_taken", key="run-2026-10")
+    assert error_sentence(error) == "Another customer already has the key run-2026-10."
+
+
+def test_broken_rule_names_its_field() -> None:
+    error = Invalid("period", "not_a_period")
+    assert error_sentence(error) == "period must be a month written as YYYY-MM, such as 2026-10."

@@ -22,25 +22,25 @@ def test_currencies_have_their_own_decimals() -> None:
 
 def test_moments_are_in_the_viewers_zone_with_utc_beside() -> None:
     moment = datetime(2026, 10, 31, 23, 30, tzinfo=UTC)
-    assert text.moment(moment, text.zone_named("Europe/Berlin")) == "Nov 1, 2026, 00:30:00"
-    assert text.moment_utc(moment) == "2026-10-31 23:30:00 UTC"
+    assert text.timestamp(moment, text.find_zone("Europe/Berlin")) == "Nov 1, 2026, 00:30:00"
+    assert text.timestamp_utc(moment) == "2026-10-31 23:30:00 UTC"
 
 
 @pytest.mark.parametrize(
     "name", ["", "Nowhere/Land", "../../etc/passwd", "/etc/passwd", "\0", "Europe", "x" * 999]
 )
 def test_a_zone_that_is_none_is_utc(name: str) -> None:
-    assert str(text.zone_named(name)) == "UTC"
+    assert str(text.find_zone(name)) == "UTC"
 
 
 def test_a_trail_leads_forth_and_back() -> None:
-    trail = address.further("", "a")
-    trail = address.further(trail, "b")
+    trail = address.next_trail("", "a")
+    trail = address.next_trail(trail, "b")
     assert address.cursor_of(trail) == "b"
-    assert address.cursor_of(address.back(trail)) == "a"
-    assert address.cursor_of(address.back(address.back(trail))) is None
-    assert address.further(trail, None) == ""
+    assert address.cursor_of(address.previous_trail(trail)) == "a"
+    assert address.cursor_of(address.previous_trail(address.previous_trail(trail))) is None
+    assert address.next_trail(trail, None) == ""
     for step in range(100):
-        trail = address.further(trail, str(step))
+        trail = address.next_trail(trail, str(step))
     assert address.cursor_of(trail) == "99"
     assert trail.count("~") < address.TRAIL_MAX

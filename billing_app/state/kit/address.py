@@ -14,13 +14,13 @@ _SEPARATOR = "~"
 TRAIL_MAX = 20
 
 
-def segment(state: rx.State, index: int) -> str:
+def path_segment(state: rx.State, index: int) -> str:
     """A part of the path: of `/customers/acme`, 1 is `acme`. Empty when it is not there."""
     parts = str(state.router.url.path).strip("/").split("/")
     return unquote(parts[index]) if index < len(parts) else ""
 
 
-def parameter(state: rx.State, name: str) -> str:
+def query_parameter(state: rx.State, name: str) -> str:
     """A parameter of the query, empty when it is not there."""
     return str(state.router.url.query_parameters.get(name, ""))
 
@@ -36,7 +36,7 @@ def cursor_of(trail: str) -> str | None:
     return trail.rpartition(_SEPARATOR)[2] or None
 
 
-def further(trail: str, next_cursor: str | None) -> str:
+def next_trail(trail: str, next_cursor: str | None) -> str:
     """The trail of the next page, empty when there is none."""
     if not next_cursor:
         return ""
@@ -44,6 +44,6 @@ def further(trail: str, next_cursor: str | None) -> str:
     return _SEPARATOR.join([*steps, next_cursor][-TRAIL_MAX:])
 
 
-def back(trail: str) -> str:
+def previous_trail(trail: str) -> str:
     """The trail of the page before, empty for the first."""
     return trail.rpartition(_SEPARATOR)[0]

@@ -9,7 +9,7 @@ import reflex as rx
 from reflex.event import EventSpec
 
 
-def browser(function: str, *arguments: Any) -> EventSpec:
+def run_in_browser(function: str, *arguments: Any) -> EventSpec:
     """The event that calls `tallybook.<function>` with these arguments, as JSON."""
     called: EventSpec = rx.call_script(f"tallybook.{function}({', '.join(map(json.dumps, arguments))})")
     return called

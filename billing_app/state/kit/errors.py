@@ -12,7 +12,7 @@ from reflex.event import EventSpec
 
 from billing_app.database.session import is_unavailable
 from billing_app.errors import BillingError, Forbidden, NotFound, Unauthenticated
-from billing_app.state.kit.browser import browser
+from billing_app.state.kit.browser import run_in_browser
 from billing_app.wording.refusals import refusal_sentence
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class Loads(Protocol):
     problem: str
 
 
-def sentence(error: Exception) -> str:
+def error_sentence(error: Exception) -> str:
     """What to tell a person about an error; nothing internal is ever in it."""
     if isinstance(error, BillingError):
         return refusal_sentence(error)
@@ -42,22 +42,22 @@ def sentence(error: Exception) -> str:
 def on_page_error(exception: Exception) -> EventSpec:
     """Answers whatever a handler let through: to the page that comes first, or a toast that says why."""
     if isinstance(exception, Unauthenticated):
-        return to_sign_in(exception)
-    if wants_password(exception):
-        return browser("toPassword")
-    toast: EventSpec = rx.toast.error(sentence(exception), close_button=True)
+        return redirect_to_sign_in(exception)
+    if requires_password_change(exception):
+        return run_in_browser("toPassword")
+    toast: EventSpec = rx.toast.error(error_sentence(exception), close_button=True)
     return toast
 
 
-def wants_password(error: Exception) -> bool:
+def requires_password_change(error: Exception) -> bool:
     """Whether nothing goes before a password of their own is chosen."""
     return isinstance(error, Forbidden) and error.code == "password_change_required"
 
 
-def to_sign_in(error: Unauthenticated) -> EventSpec:
+def redirect_to_sign_in(error: Unauthenticated) -> EventSpec:
     """Leave for the sign-in page, with the reason, coming back afterwards."""
     reason = refusal_sentence(error) if error.code != "not_signed_in" else ""
-    return browser("toSignIn", reason)
+    return run_in_browser("toSignIn", reason)
 
 
 @asynccontextmanager
@@ -74,7 +74,7 @@ async def loading(state: Loads) -> AsyncIterator[None]:
     except NotFound as error:
         state.phase, state.problem = MISSING, refusal_sentence(error)
     except Exception as error:
-        if wants_password(error):
+        if requires_password_change(error):
             raise
         state.phase = FORBIDDEN if isinstance(error, Forbidden) else FAILED
-        state.problem = sentence(error)
+        state.problem = error_sentence(error)

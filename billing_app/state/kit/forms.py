@@ -1,10 +1,12 @@
-"""The form of a dialog: what it starts with, how it is refused, and what follows when it is taken.
+"""The form of a dialog or of a page: how it opens, how a refusal is shown, and what follows when it is saved.
 
-See docs/pages.md. What a form sends comes from a browser: it may be anything, under any name.
+See docs/pages.md. What a form sends comes from a browser, so it may be anything, under any name. A form that
+is being filled in lives in the browser alone: it survives a lost connection and a restart of the server.
 """
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -21,23 +23,27 @@ from billing_app.domain.rules import BrokenRule
 from billing_app.errors import BillingError, Unauthenticated
 from billing_app.services.shared import validation
 from billing_app.state.kit import address
-from billing_app.state.kit.browser import browser
-from billing_app.state.kit.errors import sentence, wants_password
+from billing_app.state.kit.browser import run_in_browser
+from billing_app.state.kit.errors import error_sentence, requires_password_change
 from billing_app.wording.rules import rule_sentence
 
-_STALE = "Somebody else changed this meanwhile. What is there now is shown beside; saving again replaces it."
-_NUMBER_MAX = 18
+# The hidden field in which the browser sends the form back as it was opened.
+OPENED_FORM = "_form"
+_STALE = "Someone else changed this in the meantime. Their values are shown with yours. Save again to replace them."
+_NUMBER_DIGITS_MAX = 18
+_OPENED_FORM_MAX = 100_000
 
 
 @dataclass(frozen=True)
 class Form:
-    """What a dialog shows beside its fields' own text, which stays in the browser.
+    """What a dialog shows in addition to the text in its fields, which stays in the browser.
 
-    `start` is what its visible fields start with, `hidden` what is sent along unseen. `errors`
-    and `newer` (another person's values) are by field; `problem` is about the whole.
+    `opened` identifies this opening of the form and is empty when none is open. `start` has the initial
+    values of the visible fields, `hidden` the values that are sent along unseen. `errors` and `newer`
+    (the values that someone else saved) are by field; `problem` is about the whole form.
     """
 
-    opened: int = 0
+    opened: str = ""
     title: str = ""
     start: dict[str, str] = field(default_factory=dict)
     hidden: dict[str, str] = field(default_factory=dict)
@@ -49,23 +55,23 @@ class Form:
 
 
 class HasForm(Protocol):
-    """A state with the form of its dialogs, of which one is open at a time, or of one in place."""
+    """A state with a form: of its dialogs, of which one is open at a time, or of its page."""
 
     form: Form
 
 
-class Sent:
-    """What the browser is to do after a form was sent."""
+class Submission:
+    """What the browser does once a form has been answered."""
 
     def __init__(self) -> None:
-        self.events: list[Any] = [browser("answered")]
+        self.events: list[Any] = [run_in_browser("answered")]
 
-    def done(self, said: str, *then: Any) -> None:
-        """It was taken: the dialog closes, a toast says what happened, `then` reads the list again."""
-        self.events = [browser("closeDialog"), rx.toast.success(said), *then]
+    def succeed(self, message: str, *then: Any) -> None:
+        """Close the dialog and show a toast; `then` usually reads the page again."""
+        self.events = [run_in_browser("closeDialog"), rx.toast.success(message), *then]
 
 
-def opened(
+def open_dialog(
     state: HasForm,
     dialog: str,
     title: str = "",
@@ -73,50 +79,75 @@ def opened(
     start: Mapping[str, object] | None = None,
     hidden: Mapping[str, object] | None = None,
 ) -> EventSpec:
-    """Opens a dialog whose fields start with `start`; every visible field is named in it."""
-    state.form = Form(state.form.opened + 1, title, _texts(start), _texts(hidden))
-    return browser("openDialog", dialog)
+    """Open a dialog. Every visible field is named in `start`.
+
+    It has an `idempotency_key`, unless it shows one itself: however often it is sent, it takes effect once.
+    """
+    values = _texts(start)
+    key = {} if "idempotency_key" in values else {"idempotency_key": new_key()}
+    state.form = Form(uuid.uuid4().hex, title, values, {**key, **_texts(hidden)})
+    return run_in_browser("openDialog", dialog)
 
 
-def started(
+def start_form(
     state: HasForm, *, start: Mapping[str, object], hidden: Mapping[str, object] | None = None
 ) -> None:
-    """Starts a form in place; `load` does it, so again after it was saved.
+    """Start a form that is part of its page; `load` does it each time.
 
-    One that starts so already is left alone: somebody who came back may be typing in it.
+    A form that already starts like this is left alone: someone may be typing in it.
     """
     fresh = Form(state.form.opened, "", _texts(start), _texts(hidden))
-    if state.form != fresh:
-        state.form = replace(fresh, opened=fresh.opened + 1)
+    if not state.form.opened or state.form != fresh:
+        state.form = replace(fresh, opened=uuid.uuid4().hex)
 
 
 def new_key() -> str:
-    """An idempotency key for a form: made when it opens, so that sending it twice does it once."""
+    """Create an idempotency key for a form that is opened."""
     return f"page-{uuid.uuid4()}"
 
 
 @asynccontextmanager
-async def submitting(state: HasForm) -> AsyncIterator[Sent]:
-    """Around the one service call of a form: a refusal is shown in it, with all that was typed kept."""
-    sent = Sent()
+async def submitting(state: HasForm, form: object) -> AsyncIterator[Submission]:
+    """Wrap the service call of a form. A refusal is shown in the form, which keeps what was typed.
+
+    `form` is what the browser sent. It suffices: a state that was lost with its server is restored from it.
+    """
+    submission = Submission()
+    state.form = _opened_form(state.form, form)
     try:
-        yield sent
+        yield submission
         state.form = replace(state.form, errors={}, newer={}, problem="", problem_href="")
     except Unauthenticated:
         raise
     except Exception as error:
-        if wants_password(error):
+        if requires_password_change(error):
             raise
-        state.form = refused(state.form, error)
+        state.form = show_refusal(state.form, error)
 
 
-def refused(form: Form, error: Exception) -> Form:
-    """The form with what a refusal says, each part where it belongs."""
+def _opened_form(form: Form, sent: object) -> Form:
+    """Return the form that the browser shows. After a restart the state has another one, or none."""
+    try:
+        opened = json.loads(read_text(sent, OPENED_FORM)[:_OPENED_FORM_MAX])
+    except (ValueError, RecursionError):
+        return form
+    if not isinstance(opened, dict) or opened.get("opened") in (None, "", form.opened):
+        return form
+    return Form(
+        str(opened["opened"]),
+        str(opened.get("title", "")),
+        _texts(opened.get("start")),
+        _texts(opened.get("hidden")),
+    )
+
+
+def show_refusal(form: Form, error: Exception) -> Form:
+    """Return the form with what the refusal says, each part where it belongs."""
     form = replace(form, errors={}, newer={}, problem="", problem_href="", problem_link="")
     if not isinstance(error, BillingError):
-        return replace(form, problem=sentence(error))
+        return replace(form, problem=error_sentence(error))
     if error.code == "stale":
-        return _stale(form, error)
+        return _show_newer(form, error)
     shown = {each.field: rule_sentence(each) for each in error.errors if each.field in form.start}
     if shown and len(shown) == len(error.errors):
         return replace(form, errors=shown)
@@ -124,59 +155,62 @@ def refused(form: Form, error: Exception) -> Form:
     return replace(
         form,
         errors=shown,
-        problem=sentence(error),
+        problem=error_sentence(error),
         problem_href=address.link(f"/invoices/{number}") if number else "",
         problem_link=f"Open {number}" if number else "",
     )
 
 
-def _stale(form: Form, error: BillingError) -> Form:
+def _show_newer(form: Form, error: BillingError) -> Form:
     newer = _texts(error.facts.get("newer"))
     return replace(
         form,
         problem=str(error.facts.get("explanation", _STALE)),
-        # What nobody has changed since the form opened needs no second look.
+        # A value that is the same as when the form opened is no news.
         newer={name: value for name, value in newer.items() if form.start.get(name) != value},
         hidden={**form.hidden, "version": str(error.facts.get("version", ""))},
     )
 
 
-def typed(form: object, name: str) -> str:
-    """What a form says in a field; empty when it says nothing, or no text."""
+def read_text(form: object, name: str) -> str:
+    """Return the text of a field of a form; empty when there is none."""
     value = form.get(name) if isinstance(form, dict) else None
     return value if isinstance(value, str) else ""
 
 
-def is_ticked(form: object, name: str) -> bool:
-    """Whether a checkbox of a form is ticked."""
-    return typed(form, name) == "on"
+def is_checked(form: object, name: str) -> bool:
+    """Return whether a checkbox of a form is checked."""
+    return read_text(form, name) == "on"
 
 
-def typed_number(form: object, name: str) -> int:
-    """A whole number of a form, for ids and versions; raises Invalid."""
-    return validation.parsed(name, _whole, typed(form, name).strip())
+def read_number(form: object, name: str) -> int:
+    """Return a whole number of a form, such as an id or a version. Raises Invalid."""
+    return validation.parsed(name, _whole_number, read_text(form, name).strip())
 
 
-def typed_period(form: object, name: str) -> date:
-    """A month of a form, `2026-10`; raises Invalid."""
-    return validation.parsed(name, parse_period, typed(form, name).strip())
+def read_period(form: object, name: str) -> date:
+    """Return a period of a form, written as `2026-10`. Raises Invalid."""
+    return validation.parsed(name, parse_period, read_text(form, name).strip())
 
 
-def typed_day(form: object, name: str) -> date:
-    """A day of a form, `2026-10-31`; raises Invalid."""
-    return validation.parsed(name, _day, typed(form, name).strip())
+def read_date(form: object, name: str) -> date:
+    """Return a date of a form, written as `2026-10-31`. Raises Invalid."""
+    return validation.parsed(name, _date, read_text(form, name).strip())
 
 
-def typed_moment(form: object, name: str, zone: ZoneInfo) -> datetime | None:
-    """A moment of a form, `2026-10-31T16:05` in the viewer's zone; None when empty. Raises Invalid."""
-    value = typed(form, name).strip()
-    return validation.parsed(name, _moment, value).replace(tzinfo=zone) if value else None
+def read_timestamp(form: object, name: str, zone: ZoneInfo) -> datetime | None:
+    """Return a timestamp of a form, written as `2026-10-31T16:05` in the viewer's zone.
+
+    None when the field is empty. Raises Invalid.
+    """
+    value = read_text(form, name).strip()
+    return validation.parsed(name, _timestamp, value).replace(tzinfo=zone) if value else None
 
 
-def _moment(text: str) -> datetime:
+def _timestamp(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
-        # As UTC it must be in the calendar as well: with its zone, the first day of it may not be.
+        # It must be in the calendar in UTC too, which the first day in the viewer's zone may not be.
         if FIRST_YEAR < found.year < LAST_YEAR and found.tzinfo is None:
             return found
     except ValueError:
@@ -184,13 +218,13 @@ def _moment(text: str) -> datetime:
     raise BrokenRule("not_a_date_and_time")
 
 
-def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= _NUMBER_MAX):
-        raise BrokenRule("not_a_whole_number")
+def _whole_number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _NUMBER_DIGITS_MAX):
+        raise BrokenRule("not_a_whole_number_number")
     return int(text)
 
 
-def _day(text: str) -> date:
+def _date(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:

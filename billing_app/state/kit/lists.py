@@ -67,9 +67,9 @@ class Listing:
 
     def pages(self, next_cursor: str | None) -> Pages:
         """The pages around this one, `next_cursor` being what the service answered."""
-        ahead = address.further(self.trail, next_cursor)
+        ahead = address.next_trail(self.trail, next_cursor)
         return Pages(
-            self.href(page=address.back(self.trail)) if self.trail else "",
+            self.href(page=address.previous_trail(self.trail)) if self.trail else "",
             self.href(page=ahead) if ahead else "",
         )
 
@@ -95,7 +95,7 @@ def _other_way(column: str, direction: str | None) -> str:
     return {"ascending": f"-{column}", "descending": column}.get(direction or "", "")
 
 
-def asked(state: rx.State, path: str, *filters: str) -> Listing:
+def parse_listing(state: rx.State, path: str, *filters: str) -> Listing:
     """What the address asks for of the list at `path`."""
-    values = {name: address.parameter(state, name).strip()[:TEXT_MAX] for name in filters}
-    return Listing(path, values, address.parameter(state, "page"))
+    values = {name: address.query_parameter(state, name).strip()[:TEXT_MAX] for name in filters}
+    return Listing(path, values, address.query_parameter(state, "page"))

@@ -12,7 +12,7 @@ from reflex.utils import prerequisites
 EVERY_SECONDS = 0.5
 
 
-async def watching(state: rx.State, *, every: float = EVERY_SECONDS) -> AsyncIterator[None]:
+async def poll_while_open(state: rx.State, *, every: float = EVERY_SECONDS) -> AsyncIterator[None]:
     """Comes round until the page is left, closed, or watched anew; for background events only.
 
     The state has a private counter `_watch: int = 0`. Ends by itself: whoever iterates reads and

@@ -16,7 +16,7 @@ from billing_app.errors import Unauthenticated
 from billing_app.jobs.authentication import actor_of
 from billing_app.runtime import current
 from billing_app.services.identity import sessions
-from billing_app.state.kit.text import zone_named
+from billing_app.state.kit.text import find_zone
 from billing_app.web import cookie_value, session_token
 
 P = ParamSpec("P")
@@ -90,7 +90,7 @@ async def as_person(
 
 def viewer_zone(state: rx.State) -> ZoneInfo:
     """The zone that the viewer's browser said it is in, else UTC."""
-    return zone_named(cookie_value(state.router.headers.cookie, "tallybook_zone"))
+    return find_zone(cookie_value(state.router.headers.cookie, "tallybook_zone"))
 
 
 def _token(state: rx.State) -> str:

@@ -18,13 +18,13 @@ __all__ = [
     "day",
     "day_of_month",
     "exact_money",
-    "moment",
-    "moment_utc",
+    "find_zone",
     "money",
     "month",
     "plan",
     "quantity",
-    "zone_named",
+    "timestamp",
+    "timestamp_utc",
 ]
 
 
@@ -43,18 +43,18 @@ def day_of_month(value: date) -> str:
     return format_date(value, "MMM d", locale=LOCALE)
 
 
-def moment(value: datetime, zone: ZoneInfo) -> str:
+def timestamp(value: datetime, zone: ZoneInfo) -> str:
     """`Oct 31, 2026, 16:05:09` in the viewer's zone."""
     return format_datetime(value.astimezone(zone), "MMM d, y, HH:mm:ss", locale=LOCALE)
 
 
-def moment_utc(value: datetime) -> str:
+def timestamp_utc(value: datetime) -> str:
     """The same moment for the hover: `2026-10-31 14:05:09.123456 UTC`."""
     return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(sep=' ')} UTC"
 
 
 @functools.lru_cache(maxsize=512)
-def zone_named(name: str) -> ZoneInfo:
+def find_zone(name: str) -> ZoneInfo:
     """The zone of that name; UTC for a name that is none, since it comes from a browser."""
     try:
         return ZoneInfo(name.replace("%2F", "/")) if name else ZoneInfo("UTC")

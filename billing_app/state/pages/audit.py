@@ -15,7 +15,7 @@ from billing_app.services.audit.names import Named
 from billing_app.services.shared.pagination import Page
 from billing_app.state.kit import address, text
 from billing_app.state.kit.errors import LOADING, loading
-from billing_app.state.kit.lists import Listing, Option, Pages, asked
+from billing_app.state.kit.lists import Listing, Option, Pages, parse_listing
 from billing_app.state.kit.session import call, viewer_zone
 from billing_app.state.presenters import audit_entries
 from billing_app.state.presenters.audit import AuditItem
@@ -36,7 +36,7 @@ class AuditState(rx.State):
     @rx.event
     async def load(self) -> None:
         """Show the entries that the address asks for."""
-        listing = asked(self, "/audit", "actor", "subject")
+        listing = parse_listing(self, "/audit", "actor", "subject")
         self.is_filtered = listing.is_filtered
         async with loading(self):
             found = await call(self, _read, listing)
@@ -94,7 +94,7 @@ def _item(row: AuditRow, found: _Found, listing: Listing, zone: ZoneInfo) -> Aud
         subject=audit_entries.describe_subject(row.subject, names),
         subject_href=audit_entries.link_subject(row.subject, names, is_admin=found.is_admin),
         subject_only_href=address.link("/audit", subject=row.subject),
-        at=text.moment(row.at, zone),
-        at_utc=text.moment_utc(row.at),
+        at=text.timestamp(row.at, zone),
+        at_utc=text.timestamp_utc(row.at),
         details=audit_entries.describe_details(row, names),
     )

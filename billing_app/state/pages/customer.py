@@ -71,7 +71,7 @@ class CustomerState(rx.State):
     @rx.event
     async def load(self) -> AsyncIterator[None]:
         """Show the customer and the page of invoices that the address names."""
-        key, trail = address.segment(self, 1), address.parameter(self, "page")
+        key, trail = address.path_segment(self, 1), address.query_parameter(self, "page")
         if key != self.key:
             # Never one customer's figures under another's address.
             self.key, self.phase, self.rows, self.customer = key, LOADING, [], CustomerHeader()
@@ -80,9 +80,9 @@ class CustomerState(rx.State):
             read = await call(self, _read, key, address.cursor_of(trail))
             _show(self, read, viewer_zone(self))
             path = f"/customers/{read.customer.key}"
-            ahead = address.further(trail, read.invoices.next_cursor)
+            ahead = address.next_trail(trail, read.invoices.next_cursor)
             self.next_href = address.link(path, page=ahead) if ahead else ""
-            self.previous_href = address.link(path, page=address.back(trail)) if trail else ""
+            self.previous_href = address.link(path, page=address.previous_trail(trail)) if trail else ""
 
 
 @dataclass(frozen=True)
@@ -144,8 +144,8 @@ def _show(state: CustomerState, read: _Read, zone: ZoneInfo) -> None:
 
 def _deed(row: audit_log.AuditRow, names: dict[str, Named], zone: ZoneInfo) -> DeedItem:
     return DeedItem(
-        at=text.moment(row.at, zone),
-        at_utc=text.moment_utc(row.at),
+        at=text.timestamp(row.at, zone),
+        at_utc=text.timestamp_utc(row.at),
         who=audit_entries.describe_actor(row, names).name,
         what=audit_entries.describe_action(row.action),
         details=", ".join(
@@ -226,8 +226,8 @@ def _coming(preview: previews.InvoicePreview | None, zone: ZoneInfo) -> tuple[Pr
     shown = Preview(
         period=text.month(preview.period_start),
         total=text.money(preview.total_minor, preview.currency),
-        as_of=text.moment(preview.as_of, zone),
-        as_of_utc=text.moment_utc(preview.as_of),
+        as_of=text.timestamp(preview.as_of, zone),
+        as_of_utc=text.timestamp_utc(preview.as_of),
     )
     return shown, [line_item(place, line, preview.currency) for place, line in enumerate(preview.lines, 1)]
 
@@ -247,8 +247,8 @@ def invoice_item(invoice: invoices.InvoiceRow) -> InvoiceItem:
 
 def _event(event: UsageEventRow, zone: ZoneInfo) -> UsedItem:
     return UsedItem(
-        occurred=text.moment(event.occurred_at, zone),
-        occurred_utc=text.moment_utc(event.occurred_at),
+        occurred=text.timestamp(event.occurred_at, zone),
+        occurred_utc=text.timestamp_utc(event.occurred_at),
         key=event.idempotency_key,
         quantity=text.quantity(event.quantity),
         billed_in=text.month(event.billing_period),

@@ -20,14 +20,14 @@ from billing_app.state.kit import address, text
 from billing_app.state.kit.choices import months_around, only_one, plan_meant, plan_options
 from billing_app.state.kit.forms import (
     Form,
-    Sent,
+    Submission,
     new_key,
-    opened,
+    open_dialog,
+    read_number,
+    read_period,
+    read_text,
+    read_timestamp,
     submitting,
-    typed,
-    typed_moment,
-    typed_number,
-    typed_period,
 )
 from billing_app.state.kit.lists import Option
 from billing_app.state.kit.session import call, perform, viewer_zone
@@ -55,51 +55,51 @@ class CustomerActions(rx.State):
         it = await call(self, customers.get_customer, _key(self))
         start = {"name": it.name, "email": it.email, "billing_address": it.billing_address}
         hidden = {"key": it.key, "version": it.version}
-        return opened(self, EDIT, f"Edit {it.name}", start=start, hidden=hidden)
+        return open_dialog(self, EDIT, f"Edit {it.name}", start=start, hidden=hidden)
 
     @rx.event
     async def save(self, form: dict[str, Any]) -> Any:
         """Change who the customer is; what somebody else changed meanwhile is shown first."""
-        async with submitting(self) as sent:
+        async with submitting(self, form) as submission:
             it = await call(
                 self,
                 customers.update_customer,
-                typed(form, "key"),
-                name=typed(form, "name"),
-                email=typed(form, "email"),
-                billing_address=typed(form, "billing_address"),
-                version=typed_number(form, "version"),
+                read_text(form, "key"),
+                name=read_text(form, "name"),
+                email=read_text(form, "email"),
+                billing_address=read_text(form, "billing_address"),
+                version=read_number(form, "version"),
             )
-            sent.done(f"{it.name} is saved", CustomerState.load)
-        return sent.events
+            submission.succeed(f"{it.name} is saved", CustomerState.load)
+        return submission.events
 
     @rx.event
     async def open_suspend(self) -> Any:
         """Ask before usage is refused."""
         it = await call(self, customers.get_customer, _key(self))
-        return opened(self, SUSPEND, f"Suspend {it.name}?", hidden={"key": it.key})
+        return open_dialog(self, SUSPEND, f"Suspend {it.name}?", hidden={"key": it.key})
 
     @rx.event
     async def suspend(self, form: dict[str, Any]) -> Any:
         """Refuse usage from now on."""
-        async with submitting(self) as sent:
-            it = await call(self, customers.update_customer, typed(form, "key"), status="suspended")
-            sent.done(f"{it.name} is suspended", CustomerState.load)
-        return sent.events
+        async with submitting(self, form) as submission:
+            it = await call(self, customers.update_customer, read_text(form, "key"), status="suspended")
+            submission.succeed(f"{it.name} is suspended", CustomerState.load)
+        return submission.events
 
     @rx.event
     async def open_reactivate(self) -> Any:
         """Ask before usage is taken again."""
         it = await call(self, customers.get_customer, _key(self))
-        return opened(self, REACTIVATE, f"Reactivate {it.name}?", hidden={"key": it.key})
+        return open_dialog(self, REACTIVATE, f"Reactivate {it.name}?", hidden={"key": it.key})
 
     @rx.event
     async def reactivate(self, form: dict[str, Any]) -> Any:
         """Take usage from now on."""
-        async with submitting(self) as sent:
-            it = await call(self, customers.update_customer, typed(form, "key"), status="active")
-            sent.done(f"{it.name} is active again", CustomerState.load)
-        return sent.events
+        async with submitting(self, form) as submission:
+            it = await call(self, customers.update_customer, read_text(form, "key"), status="active")
+            submission.succeed(f"{it.name} is active again", CustomerState.load)
+        return submission.events
 
     @rx.event
     async def open_plan(self) -> Any:
@@ -112,7 +112,7 @@ class CustomerActions(rx.State):
         )
         start = {"plan": only_one(offered), "effective_from": label(next_period(this_month))}
         hidden = {"key": it.key, "version": it.version}
-        return opened(self, PLAN, f"Change the plan of {it.name}", start=start, hidden=hidden)
+        return open_dialog(self, PLAN, f"Change the plan of {it.name}", start=start, hidden=hidden)
 
     @rx.event
     async def suggest_plan(self, begun: str) -> None:
@@ -122,12 +122,12 @@ class CustomerActions(rx.State):
     @rx.event
     async def change_plan(self, form: dict[str, Any]) -> Any:
         """Move the customer to a plan from a month on."""
-        async with submitting(self) as sent:
-            plan_id = await call(self, _plan_of, typed(form, "key"), typed(form, "plan"))
+        async with submitting(self, form) as submission:
+            plan_id = await call(self, _plan_of, read_text(form, "key"), read_text(form, "plan"))
             await _set_plan(self, form, plan_id, shown_at="plan")
-            month = text.month(typed_period(form, "effective_from"))
-            sent.done(f"The plan is changed from {month} on", CustomerState.load)
-        return _read_again(sent, self)
+            month = text.month(read_period(form, "effective_from"))
+            submission.succeed(f"The plan is changed from {month} on", CustomerState.load)
+        return _read_again(submission, self)
 
     @rx.event
     async def open_cancel(self) -> Any:
@@ -137,16 +137,18 @@ class CustomerActions(rx.State):
         start = {"effective_from": label(next_period(this_month))}
         hidden = {"key": it.key, "version": it.version}
         title = f"Cancel the subscription of {it.name}?"
-        return opened(self, CANCEL, title, start=start, hidden=hidden)
+        return open_dialog(self, CANCEL, title, start=start, hidden=hidden)
 
     @rx.event
     async def cancel(self, form: dict[str, Any]) -> Any:
         """End the subscription from a month on."""
-        async with submitting(self) as sent:
-            month = typed_period(form, "effective_from")
+        async with submitting(self, form) as submission:
+            month = read_period(form, "effective_from")
             await _set_plan(self, form, None, shown_at="effective_from")
-            sent.done(f"The subscription is cancelled from {text.month(month)} on", CustomerState.load)
-        return _read_again(sent, self)
+            submission.succeed(
+                f"The subscription is cancelled from {text.month(month)} on", CustomerState.load
+            )
+        return _read_again(submission, self)
 
     @rx.event
     async def open_usage(self) -> Any:
@@ -155,22 +157,24 @@ class CustomerActions(rx.State):
         self.zone = str(viewer_zone(self)).replace("_", " ")
         start = {"quantity": "", "occurred_at": ""}
         hidden = {"key": it.key, "idempotency_key": new_key()}
-        return opened(self, USAGE, f"Record usage of {it.name}", start=start, hidden=hidden)
+        return open_dialog(self, USAGE, f"Record usage of {it.name}", start=start, hidden=hidden)
 
     @rx.event
     async def record(self, form: dict[str, Any]) -> Any:
         """Record one event, billed in the month that is open for it."""
-        async with submitting(self) as sent:
+        async with submitting(self, form) as submission:
             report = UsageReport(
-                typed(form, "key"),
-                typed(form, "idempotency_key"),
-                typed(form, "quantity").strip(),
-                typed_moment(form, "occurred_at", viewer_zone(self)),
+                read_text(form, "key"),
+                read_text(form, "idempotency_key"),
+                read_text(form, "quantity").strip(),
+                read_timestamp(form, "occurred_at", viewer_zone(self)),
             )
             done = await call(self, recording.record_usage, report)
             said = f"{text.quantity(done.event.quantity)} recorded, billed in {text.month(done.event.billing_period)}"
-            sent.done(said if done.status == "recorded" else "This was recorded before", CustomerState.load)
-        return sent.events
+            submission.succeed(
+                said if done.status == "recorded" else "This was recorded before", CustomerState.load
+            )
+        return submission.events
 
     @rx.event
     async def open_invoice(self) -> Any:
@@ -181,33 +185,33 @@ class CustomerActions(rx.State):
         month = text.month(foreseen.period_start)
         self.note = f"{it.name} is invoiced {text.money(foreseen.total_minor, it.currency)} for {month}."
         hidden = {"key": it.key, "period": label(foreseen.period_start)}
-        return opened(self, INVOICE, f"Invoice {month}?", hidden=hidden)
+        return open_dialog(self, INVOICE, f"Invoice {month}?", hidden=hidden)
 
     @rx.event
     async def generate(self, form: dict[str, Any]) -> Any:
         """Make the invoice, unless somebody else was first: then say which it is."""
-        async with submitting(self) as sent:
-            made = await perform(self, generate_invoice, typed(form, "key"), typed_period(form, "period"))
+        async with submitting(self, form) as submission:
+            made = await perform(self, generate_invoice, read_text(form, "key"), read_period(form, "period"))
             total = text.money(made.total_minor, made.currency)
-            sent.done(f"{made.number} is made: {total}", CustomerState.load)
-        return _read_again(sent, self)
+            submission.succeed(f"{made.number} is made: {total}", CustomerState.load)
+        return _read_again(submission, self)
 
 
 def _key(state: rx.State) -> str:
-    return address.segment(state, 1)
+    return address.path_segment(state, 1)
 
 
 async def _set_plan(state: CustomerActions, form: object, plan_id: int | None, *, shown_at: str) -> None:
     """A plan, or none, from a month on; refused as stale, what was set meanwhile stands at a field."""
-    key = typed(form, "key")
+    key = read_text(form, "key")
     try:
         await call(
             state,
             subscriptions.set_plan,
             key,
             plan_id=plan_id,
-            effective_from=typed_period(form, "effective_from"),
-            version=typed_number(form, "version"),
+            effective_from=read_period(form, "effective_from"),
+            version=read_number(form, "version"),
         )
     except Conflict as refusal:
         if refusal.code == "stale":
@@ -217,9 +221,9 @@ async def _set_plan(state: CustomerActions, form: object, plan_id: int | None, *
         raise
 
 
-def _read_again(sent: Sent, state: CustomerActions) -> list[Any]:
+def _read_again(submission: Submission, state: CustomerActions) -> list[Any]:
     """What is behind the dialog is out of date when it was refused for what somebody else did."""
-    return [*sent.events, CustomerState.load] if state.form.problem else sent.events
+    return [*submission.events, CustomerState.load] if state.form.problem else submission.events
 
 
 def _offer(session: Any, actor: Any, key: str) -> tuple[CustomerRow, list[Option], date]:

@@ -26,8 +26,8 @@ from billing_app.state.kit.choices import (
     plan_options,
 )
 from billing_app.state.kit.errors import LOADING, loading
-from billing_app.state.kit.forms import Form, opened, submitting, typed, typed_period
-from billing_app.state.kit.lists import Listing, Option, Pages, Sorting, asked
+from billing_app.state.kit.forms import Form, open_dialog, read_period, read_text, submitting
+from billing_app.state.kit.lists import Listing, Option, Pages, Sorting, parse_listing
 from billing_app.state.kit.session import call, viewer_zone
 from billing_app.state.presenters.customers import CustomerItem
 
@@ -63,7 +63,7 @@ class CustomersState(rx.State):
     @rx.event
     async def load(self) -> None:
         """Show the page that the address names."""
-        listing = asked(self, "/customers", "search", "status", "plan", "subscribed", "sort")
+        listing = parse_listing(self, "/customers", "search", "status", "plan", "subscribed", "sort")
         self.is_filtered = listing.is_filtered
         async with loading(self):
             read = await call(self, _read, listing)
@@ -72,8 +72,8 @@ class CustomersState(rx.State):
             self.meant = [Option(listing.href(plan=each.value), each.text) for each in read.meant]
             self.rows = [_row(customer, zone) for customer in read.page.items]
             self.count = f"{read.found:,} {'customer' if read.found == 1 else 'customers'}"
-            self.as_of = text.moment(read.as_of, zone) if read.as_of else ""
-            self.as_of_utc = text.moment_utc(read.as_of) if read.as_of else ""
+            self.as_of = text.timestamp(read.as_of, zone) if read.as_of else ""
+            self.as_of_utc = text.timestamp_utc(read.as_of) if read.as_of else ""
             self.pages = listing.pages(read.page.next_cursor)
             numbers = ("usage", "outstanding", "created")
             self.heads = listing.sorting(("name", *numbers), default="name", largest_first=numbers)
@@ -92,7 +92,7 @@ class CustomersState(rx.State):
             "key": "",
             "billing_address": "",
         }
-        return opened(self, NEW, "New customer", start=start)
+        return open_dialog(self, NEW, "New customer", start=start)
 
     @rx.event
     async def propose_key(self, name: str) -> None:
@@ -108,20 +108,22 @@ class CustomersState(rx.State):
     @rx.event
     async def create(self, form: dict[str, Any]) -> Any:
         """Make a customer, and go to it."""
-        async with submitting(self) as sent:
-            plan = await call(self, plan_meant, typed(form, "plan"))
+        async with submitting(self, form) as submission:
+            plan = await call(self, plan_meant, read_text(form, "plan"))
             made = await call(
                 self,
                 customers.create_customer,
-                name=typed(form, "name"),
-                email=typed(form, "email"),
+                name=read_text(form, "name"),
+                email=read_text(form, "email"),
                 plan_id=plan.plan_id,
-                start_period=typed_period(form, "start_period"),
-                key=typed(form, "key").strip() or None,
-                billing_address=typed(form, "billing_address"),
+                start_period=read_period(form, "start_period"),
+                key=read_text(form, "key").strip() or None,
+                billing_address=read_text(form, "billing_address"),
             )
-            sent.done(f"{made.name} is a customer", rx.redirect(address.link(f"/customers/{made.key}")))
-        return sent.events
+            submission.succeed(
+                f"{made.name} is a customer", rx.redirect(address.link(f"/customers/{made.key}"))
+            )
+        return submission.events
 
 
 class _Read(NamedTuple):

@@ -14,7 +14,7 @@ from billing_app.services.dashboard.dashboard import CurrencyFigures, Dashboard,
 from billing_app.state.kit import address, text
 from billing_app.state.kit.charts import point
 from billing_app.state.kit.errors import LOADING, READY, loading
-from billing_app.state.kit.live import watching
+from billing_app.state.kit.live import poll_while_open
 from billing_app.state.kit.session import call, viewer_zone
 from billing_app.state.presenters.dashboard import AgeItem, Choice, Figure, LargestItem
 
@@ -60,7 +60,7 @@ class DashboardState(rx.State):
     @rx.event(background=True)
     async def watch(self) -> None:
         """Show the first figures as soon as they are counted."""
-        async for _ in watching(self):
+        async for _ in poll_while_open(self):
             found = await call(self, get_dashboard)
             if found:
                 async with self:
@@ -73,10 +73,10 @@ def _show(state: DashboardState, found: Dashboard | None) -> None:
     if found is None:
         return
     state.has_customers = found.customers > 0
-    state.as_of = text.moment(found.as_of, viewer_zone(state))
-    state.as_of_utc = text.moment_utc(found.as_of)
+    state.as_of = text.timestamp(found.as_of, viewer_zone(state))
+    state.as_of_utc = text.timestamp_utc(found.as_of)
     state.month, state.last_month = text.month(found.month), text.month(found.last_month)
-    ordered = _ordered(found, address.parameter(state, "currency"))
+    ordered = _ordered(found, address.query_parameter(state, "currency"))
     _show_figures(state, found, ordered)
     state.days = _days(found)
     state.choices = [

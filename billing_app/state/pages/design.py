@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reflex as rx
 
-from billing_app.state.kit.live import watching
+from billing_app.state.kit.live import poll_while_open
 
 ALL = 40
 
@@ -20,7 +20,7 @@ class DesignState(rx.State):
         """Show how far it is until it ends or the page is left."""
         async with self:
             self.done = 0
-        async for _ in watching(self):
+        async for _ in poll_while_open(self):
             async with self:
                 self.done += 1
             if self.done >= ALL:

@@ -21,10 +21,10 @@ from billing_app.services.payments.queries import PaymentRow
 from billing_app.services.shared.pagination import Page
 from billing_app.services.usage.recording import UsageEventRow
 from billing_app.state.kit import address, text
-from billing_app.state.kit.browser import browser
+from billing_app.state.kit.browser import run_in_browser
 from billing_app.state.kit.charts import point
 from billing_app.state.kit.errors import LOADING, loading
-from billing_app.state.kit.lists import Pages, asked
+from billing_app.state.kit.lists import Pages, parse_listing
 from billing_app.state.kit.session import call, viewer_zone
 from billing_app.state.presenters.audit_entries import describe_actor_id
 from billing_app.state.presenters.invoices import EventItem, InvoiceSheet, LineItem, PaymentItem
@@ -59,21 +59,21 @@ class InvoiceState(rx.State):
     @rx.event
     async def load(self) -> AsyncIterator[None]:
         """Show the invoice that the address names, opened at the line that it names."""
-        number = address.segment(self, 1)
+        number = address.path_segment(self, 1)
         if number != self.number:
             self.number, self.phase, self.invoice = number, LOADING, InvoiceSheet()
             self.lines, self.payments = [], []
         self.open_line, self.days, self.events = CLOSED, [], []
         yield
         async with loading(self):
-            listing = asked(self, f"/invoices/{number}", "line")
+            listing = parse_listing(self, f"/invoices/{number}", "line")
             found, around, received, names = await call(self, _read, number, listing.cursor)
             self.invoice = _sheet(found, around)
             self.lines = [line_item(place, line, found.currency) for place, line in enumerate(found.lines, 1)]
             _show_payments(self, received, names)
             self.payment_pages = listing.pages(received.next_cursor)
             self.all_payments = self.payment_pages == Pages()
-            opened = _line_number(address.parameter(self, "line"))
+            opened = _line_number(address.query_parameter(self, "line"))
             if any(line.number == opened and line.has_usage for line in self.lines):
                 await _open(self, opened)
 
@@ -87,7 +87,7 @@ class InvoiceState(rx.State):
             await _open(self, chosen)
         shown = str(self.open_line) if self.open_line else ""
         here = address.link(f"/invoices/{self.number}", line=shown)
-        return browser("replaceAddress", here)
+        return run_in_browser("replaceAddress", here)
 
     @rx.event
     async def next_events(self) -> None:
@@ -99,7 +99,7 @@ class InvoiceState(rx.State):
     async def previous_events(self) -> None:
         """The page of the open line's events before this one."""
         if self.open_line and self._trail:
-            await _show_events(self, address.back(self._trail))
+            await _show_events(self, address.previous_trail(self._trail))
 
 
 def _line_number(value: object) -> int:
@@ -148,7 +148,7 @@ async def _show_events(state: InvoiceState, trail: str) -> None:
     zone = viewer_zone(state)
     state.zone = str(zone)
     state.events = [_event(event, zone) for event in page.items]
-    state._trail, state._next_trail = trail, address.further(trail, page.next_cursor)
+    state._trail, state._next_trail = trail, address.next_trail(trail, page.next_cursor)
     state.has_next, state.has_previous = bool(state._next_trail), bool(trail)
 
 
@@ -203,11 +203,11 @@ def _payment(payment: PaymentRow, names: dict[str, Named], zone: ZoneInfo) -> Pa
     return PaymentItem(
         payment_id=payment.payment_id,
         received=text.day(payment.received_on),
-        recorded=text.moment(payment.recorded_at, zone),
-        recorded_utc=text.moment_utc(payment.recorded_at),
+        recorded=text.timestamp(payment.recorded_at, zone),
+        recorded_utc=text.timestamp_utc(payment.recorded_at),
         recorded_by=describe_actor_id(payment.recorded_by, payment.recorded_by, names).name,
-        reversed=text.moment(undone, zone) if undone else "",
-        reversed_utc=text.moment_utc(undone) if undone else "",
+        reversed=text.timestamp(undone, zone) if undone else "",
+        reversed_utc=text.timestamp_utc(undone) if undone else "",
         reversed_by=describe_actor_id(by, by, names).name,
         method=payment.method,
         reference=payment.reference,
@@ -232,10 +232,10 @@ def _days(month: date | None, used: dict[date, Decimal]) -> tuple[list[dict[str,
 
 def _event(event: UsageEventRow, zone: ZoneInfo) -> EventItem:
     return EventItem(
-        occurred=text.moment(event.occurred_at, zone),
-        occurred_utc=text.moment_utc(event.occurred_at),
-        recorded=text.moment(event.recorded_at, zone),
-        recorded_utc=text.moment_utc(event.recorded_at),
+        occurred=text.timestamp(event.occurred_at, zone),
+        occurred_utc=text.timestamp_utc(event.occurred_at),
+        recorded=text.timestamp(event.recorded_at, zone),
+        recorded_utc=text.timestamp_utc(event.recorded_at),
         key=event.idempotency_key,
         quantity=text.quantity(event.quantity),
         recorded_by=event.recorded_by,

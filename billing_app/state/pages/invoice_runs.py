@@ -15,9 +15,9 @@ from billing_app.services.invoices import runs
 from billing_app.services.invoices.runs import RunFailure, RunRow, RunSummary
 from billing_app.state.kit import address, text
 from billing_app.state.kit.errors import LOADING, READY, loading
-from billing_app.state.kit.forms import Form, opened, submitting, typed, typed_period
-from billing_app.state.kit.lists import Option, asked
-from billing_app.state.kit.live import watching
+from billing_app.state.kit.forms import Form, open_dialog, read_period, read_text, submitting
+from billing_app.state.kit.lists import Option, parse_listing
+from billing_app.state.kit.live import poll_while_open
 from billing_app.state.kit.session import call, viewer_zone
 from billing_app.state.pages.invoices import FILTERS, InvoicesState, ended_months
 from billing_app.state.presenters.audit_entries import describe_actor_id
@@ -48,9 +48,9 @@ class InvoiceRunsState(rx.State):
     @rx.event
     async def load(self) -> Any:
         """Show the run that the address names, or the one under way; go on watching it."""
-        self.close_href = asked(self, "/invoices", *FILTERS, "sort").href()
+        self.close_href = parse_listing(self, "/invoices", *FILTERS, "sort").href()
         async with loading(self):
-            shown, last, names = await call(self, _read, address.parameter(self, "run"))
+            shown, last, names = await call(self, _read, address.query_parameter(self, "run"))
             _show(self, shown, names)
             self.runs = [_item(self, run, names) for run in last]
         return InvoiceRunsState.watch if self.run.status == RUNNING and self.phase == READY else None
@@ -60,19 +60,19 @@ class InvoiceRunsState(rx.State):
         """Open the dialog that asks which month; it says how many customers there are."""
         self.months, count = await call(self, _before_run)
         self.customers = f"{count:,} {'customer' if count == 1 else 'customers'}"
-        return opened(self, RUN, "Run a month for everyone", start={"period": self.months[0].value})
+        return open_dialog(self, RUN, "Run a month for everyone", start={"period": self.months[0].value})
 
     @rx.event
     async def start(self, form: dict[str, Any]) -> Any:
         """Start the month's run, or find the one that is under way."""
-        async with submitting(self) as sent:
-            run = await call(self, runs.start_run, typed_period(form, "period"))
+        async with submitting(self, form) as submission:
+            run = await call(self, runs.start_run, read_period(form, "period"))
             current().background.wake()
-            sent.done(
+            submission.succeed(
                 f"{text.month(run.period_start)} is being invoiced",
                 rx.redirect(address.link("/invoices", run=run.public_id)),
             )
-        return sent.events
+        return submission.events
 
     @rx.event
     async def start_again(self) -> Any:
@@ -88,7 +88,7 @@ class InvoiceRunsState(rx.State):
         shown = self.run.run
         if not shown:
             return
-        async for _ in watching(self):
+        async for _ in poll_while_open(self):
             run, last, names = await call(self, _read, shown)
             async with self:
                 _show(self, run, names)
@@ -102,16 +102,16 @@ class InvoiceRunsState(rx.State):
         """Ask before a run is stopped."""
         run = await call(self, runs.get_run, self.run.run)
         title = f"Stop invoicing {text.month(run.period_start)}?"
-        return opened(self, CANCEL, title, hidden={"run": run.public_id})
+        return open_dialog(self, CANCEL, title, hidden={"run": run.public_id})
 
     @rx.event
     async def cancel(self, form: dict[str, Any]) -> Any:
         """Stop a run before its next customers."""
-        async with submitting(self) as sent:
-            run = await call(self, runs.cancel_run, typed(form, "run"))
+        async with submitting(self, form) as submission:
+            run = await call(self, runs.cancel_run, read_text(form, "run"))
             ended = "had ended already" if run.status == "done" else "is stopped"
-            sent.done(f"The run of {text.month(run.period_start)} {ended}")
-        return sent.events
+            submission.succeed(f"The run of {text.month(run.period_start)} {ended}")
+        return submission.events
 
 
 def _read(session: Any, actor: Any, named: str) -> Any:
@@ -159,8 +159,8 @@ def _item(state: InvoiceRunsState, run: RunSummary, names: dict[str, Named]) -> 
         failed=f"{run.failed:,}",
         has_failed=run.failed > 0,
         fault=f"It was given up: {reason_sentence(run.fault)}" if run.fault else "",
-        started=text.moment(run.started_at, viewer_zone(state)),
-        started_utc=text.moment_utc(run.started_at),
+        started=text.timestamp(run.started_at, viewer_zone(state)),
+        started_utc=text.timestamp_utc(run.started_at),
         started_by=describe_actor_id(run.started_by, run.started_by, names).name,
     )
 

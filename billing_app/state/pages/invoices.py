@@ -21,8 +21,8 @@ from billing_app.services.plans import plans
 from billing_app.services.shared import validation
 from billing_app.state.kit import address, text
 from billing_app.state.kit.errors import LOADING, loading
-from billing_app.state.kit.forms import Form, opened, submitting, typed, typed_period
-from billing_app.state.kit.lists import Listing, Option, Pages, Sorting, asked
+from billing_app.state.kit.forms import Form, open_dialog, read_period, read_text, submitting
+from billing_app.state.kit.lists import Listing, Option, Pages, Sorting, parse_listing
 from billing_app.state.kit.naming import customer_meant
 from billing_app.state.kit.session import call, perform, viewer_zone
 from billing_app.state.pages.customer import invoice_item
@@ -61,7 +61,7 @@ class InvoicesState(rx.State):
     @rx.event
     async def load(self) -> None:
         """Show the page that the address names."""
-        listing = asked(self, "/invoices", *FILTERS, "sort", "run")
+        listing = parse_listing(self, "/invoices", *FILTERS, "sort", "run")
         chosen = {name: listing.filters[name] for name in FILTERS}
         self.is_filtered = any(chosen.values())
         self.csv_href = address.link("/api/v1/invoices.csv", **chosen)
@@ -82,28 +82,28 @@ class InvoicesState(rx.State):
         self.months = await call(self, ended_months)
         self.earlier = ""
         start = {"customer": "", "period": self.months[0].value}
-        return opened(self, GENERATE, "Generate an invoice", start=start)
+        return open_dialog(self, GENERATE, "Generate an invoice", start=start)
 
     @rx.event
     async def generate(self, form: dict[str, Any]) -> Any:
         """Make the customer's invoice for the month, and go to it."""
-        async with submitting(self) as sent:
+        async with submitting(self, form) as submission:
             self.earlier = ""
-            period = typed_period(form, "period")
-            customer = await call(self, customer_meant, typed(form, "customer"))
+            period = read_period(form, "period")
+            customer = await call(self, customer_meant, read_text(form, "customer"))
             made = await _generated(self, customer.key, period)
-            sent.done(_said(made), rx.redirect(address.link(f"/invoices/{made.number}")))
-        return sent.events
+            submission.succeed(_said(made), rx.redirect(address.link(f"/invoices/{made.number}")))
+        return submission.events
 
     @rx.event
     async def generate_earlier(self) -> Any:
         """Make the invoice that has to come first; the dialog stays, for the one that was asked for."""
-        async with submitting(self) as sent:
+        async with submitting(self, {}) as submission:
             key, period = self._earlier
             made = await _generated(self, key, parse_period(period))
             self.earlier = ""
-            sent.events = [*sent.events, rx.toast.success(_said(made)), InvoicesState.load]
-        return sent.events
+            submission.events = [*submission.events, rx.toast.success(_said(made)), InvoicesState.load]
+        return submission.events
 
 
 async def _generated(state: InvoicesState, key: str, period: date) -> InvoiceDetail:
@@ -168,8 +168,8 @@ def _with_chosen(options: list[Option], chosen: str) -> list[Option]:
 def _show_totals(state: InvoicesState, totals: InvoiceTotals | None, moment: Any) -> None:
     state.totals = [_total(each) for each in totals.currencies] if totals else []
     counted_before = totals is not None and totals.as_of != moment
-    state.totals_as_of = text.moment(totals.as_of, viewer_zone(state)) if totals and counted_before else ""
-    state.totals_as_of_utc = text.moment_utc(totals.as_of) if totals and counted_before else ""
+    state.totals_as_of = text.timestamp(totals.as_of, viewer_zone(state)) if totals and counted_before else ""
+    state.totals_as_of_utc = text.timestamp_utc(totals.as_of) if totals and counted_before else ""
 
 
 def _total(totals: CurrencyTotals) -> TotalItem:

@@ -8,7 +8,7 @@ import reflex as rx
 
 from billing_app.services.invoices import issuer
 from billing_app.state.kit.errors import LOADING, loading
-from billing_app.state.kit.forms import Form, started, submitting, typed, typed_number
+from billing_app.state.kit.forms import Form, read_number, read_text, start_form, submitting
 from billing_app.state.kit.session import call
 from billing_app.state.presenters.settings import IssuerItem
 
@@ -33,20 +33,20 @@ class IssuerState(rx.State):
                 "payment_instructions": row.payment_instructions,
             }
             self.issuer = IssuerItem(**values)
-            started(self, start=values, hidden={"version": row.version})
+            start_form(self, start=values, hidden={"version": row.version})
 
     @rx.event
     async def save(self, form: dict[str, Any]) -> Any:
         """Replace what invoices carry from now on."""
-        async with submitting(self) as sent:
+        async with submitting(self, form) as submission:
             await call(
                 self,
                 issuer.update_issuer,
-                name=typed(form, "name"),
-                email=typed(form, "email"),
-                address=typed(form, "address"),
-                payment_instructions=typed(form, "payment_instructions"),
-                version=typed_number(form, "version"),
+                name=read_text(form, "name"),
+                email=read_text(form, "email"),
+                address=read_text(form, "address"),
+                payment_instructions=read_text(form, "payment_instructions"),
+                version=read_number(form, "version"),
             )
-            sent.done("The issuer is saved. Invoices carry it from now on", IssuerState.load)
-        return sent.events
+            submission.succeed("The issuer is saved. Invoices carry it from now on", IssuerState.load)
+        return submission.events

@@ -9,7 +9,7 @@ import reflex as rx
 from billing_app.errors import Unauthenticated
 from billing_app.runtime import current
 from billing_app.services.identity.demo_accounts import DEMO_USERS
-from billing_app.state.kit.browser import browser
+from billing_app.state.kit.browser import run_in_browser
 from billing_app.state.kit.session import ROLE_LABELS, authenticated
 from billing_app.state.presenters.people import DemoAccount
 
@@ -37,4 +37,4 @@ class LoginState(rx.State):
             await authenticated(self)
         except Unauthenticated:
             return None
-        return browser("goOn")
+        return run_in_browser("goOn")

@@ -13,7 +13,15 @@ from billing_app.services.invoices import invoices
 from billing_app.services.payments import payments
 from billing_app.services.payments.payments import Recorded
 from billing_app.state.kit import address, text
-from billing_app.state.kit.forms import Form, new_key, opened, submitting, typed, typed_day, typed_number
+from billing_app.state.kit.forms import (
+    Form,
+    new_key,
+    open_dialog,
+    read_date,
+    read_number,
+    read_text,
+    submitting,
+)
 from billing_app.state.kit.session import call
 from billing_app.state.pages.invoice import InvoiceState
 from billing_app.wording.sentences import as_people_write
@@ -30,11 +38,11 @@ class PaymentsState(rx.State):
     @rx.event
     async def open_record(self) -> Any:
         """Open the dialog with what is owed now: sent twice it is one payment, and of two none is blind."""
-        invoice, today = await call(self, _read, address.segment(self, 1))
+        invoice, today = await call(self, _read, address.path_segment(self, 1))
         owed = major_text(invoice.balance_minor, invoice.currency)
         left = text.money(invoice.balance_minor, invoice.currency)
         self.explanation = f"{left} of {invoice.number} is not paid yet."
-        return opened(
+        return open_dialog(
             self,
             RECORD,
             "Record a payment",
@@ -45,48 +53,48 @@ class PaymentsState(rx.State):
     @rx.event
     async def record(self, form: dict[str, Any]) -> Any:
         """Record the money, unless another payment came in since the dialog was opened."""
-        async with submitting(self) as sent:
+        async with submitting(self, form) as submission:
             recorded = await call(
                 self,
                 _record,
-                typed(form, "number"),
-                amount=typed(form, "amount").strip(),
-                received_on=typed_day(form, "received_on"),
-                method=typed(form, "method"),
-                reference=typed(form, "reference"),
-                idempotency_key=typed(form, "idempotency_key"),
-                balance=typed(form, "version"),
+                read_text(form, "number"),
+                amount=read_text(form, "amount").strip(),
+                received_on=read_date(form, "received_on"),
+                method=read_text(form, "method"),
+                reference=read_text(form, "reference"),
+                idempotency_key=read_text(form, "idempotency_key"),
+                balance=read_text(form, "version"),
             )
             paid = recorded.payment
             amount = text.money(paid.amount_minor, paid.currency)
-            sent.done(f"{amount} is recorded for {paid.invoice_number}", InvoiceState.load)
-        return sent.events
+            submission.succeed(f"{amount} is recorded for {paid.invoice_number}", InvoiceState.load)
+        return submission.events
 
     @rx.event
     async def open_reverse(self, payment_id: int) -> Any:
         """Ask why a payment is to be undone."""
-        return opened(
+        return open_dialog(
             self,
             REVERSE,
             "Reverse this payment?",
             start={"reason": ""},
-            hidden={"number": address.segment(self, 1), "payment_id": payment_id},
+            hidden={"number": address.path_segment(self, 1), "payment_id": payment_id},
         )
 
     @rx.event
     async def reverse(self, form: dict[str, Any]) -> Any:
         """Undo a payment as a whole; the invoice's status follows."""
-        async with submitting(self) as sent:
+        async with submitting(self, form) as submission:
             undone = await call(
                 self,
                 payments.reverse_payment,
-                typed(form, "number"),
-                typed_number(form, "payment_id"),
-                reason=typed(form, "reason"),
+                read_text(form, "number"),
+                read_number(form, "payment_id"),
+                reason=read_text(form, "reason"),
             )
             amount = text.money(undone.amount_minor, undone.currency)
-            sent.done(f"The payment of {amount} is reversed", InvoiceState.load)
-        return sent.events
+            submission.succeed(f"The payment of {amount} is reversed", InvoiceState.load)
+        return submission.events
 
 
 def _record(session: Any, actor: Any, /, number: str, **told: Any) -> Recorded:

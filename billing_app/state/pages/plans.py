@@ -15,8 +15,8 @@ from billing_app.services.plans.rows import PlanRow
 from billing_app.state.kit import address, text
 from billing_app.state.kit.charts import Curve, curve, point
 from billing_app.state.kit.errors import LOADING, loading
-from billing_app.state.kit.forms import Form, opened, submitting, typed, typed_number
-from billing_app.state.kit.lists import Pages, asked
+from billing_app.state.kit.forms import Form, open_dialog, read_number, read_text, submitting
+from billing_app.state.kit.lists import Pages, parse_listing
 from billing_app.state.kit.session import call
 from billing_app.state.presenters.plans import PlanItem, VersionItem
 
@@ -41,7 +41,7 @@ class PlansState(rx.State):
     @rx.event
     async def load(self) -> None:
         """Show the plans that the address asks for."""
-        listing = asked(self, "/plans", "show")
+        listing = parse_listing(self, "/plans", "show")
         self.show = listing.filters["show"]
         async with loading(self):
             page = await call(
@@ -59,7 +59,7 @@ class PlansState(rx.State):
     async def open_new(self) -> Any:
         """Open the dialog for a plan with a name of its own."""
         terms = {"monthly_price": "", "currency": "USD", "included_units": "0", "overage_unit_price": ""}
-        return opened(self, PLAN, "New plan", start={"name": "", **terms})
+        return open_dialog(self, PLAN, "New plan", start={"name": "", **terms})
 
     @rx.event
     async def open_version(self, plan_id: int) -> Any:
@@ -71,38 +71,38 @@ class PlansState(rx.State):
             "included_units": plain(plan.included_units),
             "overage_unit_price": plain(plan.overage_unit_price),
         }
-        return opened(self, PLAN, f"New version of {plan.name}", start=terms, hidden={"name": plan.name})
+        return open_dialog(self, PLAN, f"New version of {plan.name}", start=terms, hidden={"name": plan.name})
 
     @rx.event
     async def save(self, form: dict[str, Any]) -> Any:
         """Save terms for good: a new plan, or the next version of one."""
-        async with submitting(self) as sent:
+        async with submitting(self, form) as submission:
             made = await call(
                 self,
                 plans.create_plan,
-                name=typed(form, "name"),
-                currency=typed(form, "currency"),
-                monthly_price=typed(form, "monthly_price"),
-                included_units=typed(form, "included_units"),
-                overage_unit_price=typed(form, "overage_unit_price"),
+                name=read_text(form, "name"),
+                currency=read_text(form, "currency"),
+                monthly_price=read_text(form, "monthly_price"),
+                included_units=read_text(form, "included_units"),
+                overage_unit_price=read_text(form, "overage_unit_price"),
             )
-            sent.done(f"{text.plan(made.name, made.version)}, can be sold now", PlansState.load)
-        return sent.events
+            submission.succeed(f"{text.plan(made.name, made.version)}, can be sold now", PlansState.load)
+        return submission.events
 
     @rx.event
     async def open_archive(self, plan_id: int) -> Any:
         """Ask before a version is archived."""
         plan = await call(self, plans.get_plan, plan_id)
         named = text.plan(plan.name, plan.version)
-        return opened(self, ARCHIVE, f"Archive {named}?", hidden={"plan_id": plan.plan_id})
+        return open_dialog(self, ARCHIVE, f"Archive {named}?", hidden={"plan_id": plan.plan_id})
 
     @rx.event
     async def archive(self, form: dict[str, Any]) -> Any:
         """Keep everybody new off a version."""
-        async with submitting(self) as sent:
-            plan = await call(self, plans.archive_plan, typed_number(form, "plan_id"))
-            sent.done(f"{text.plan(plan.name, plan.version)}, is archived", PlansState.load)
-        return sent.events
+        async with submitting(self, form) as submission:
+            plan = await call(self, plans.archive_plan, read_number(form, "plan_id"))
+            submission.succeed(f"{text.plan(plan.name, plan.version)}, is archived", PlansState.load)
+        return submission.events
 
 
 def _item(newest: PlanRow, *earlier: PlanRow) -> PlanItem:

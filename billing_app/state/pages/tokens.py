@@ -12,10 +12,10 @@ from billing_app.services.audit.names import Named, find_names
 from billing_app.services.identity import api_tokens
 from billing_app.services.identity.api_tokens import TokenRow
 from billing_app.state.kit import text
-from billing_app.state.kit.browser import browser
+from billing_app.state.kit.browser import run_in_browser
 from billing_app.state.kit.errors import LOADING, loading
-from billing_app.state.kit.forms import Form, opened, submitting, typed
-from billing_app.state.kit.lists import Listing, Pages, asked
+from billing_app.state.kit.forms import Form, open_dialog, read_text, submitting
+from billing_app.state.kit.lists import Listing, Pages, parse_listing
 from billing_app.state.kit.session import call, viewer_zone
 from billing_app.state.presenters.settings import TokenItem
 
@@ -43,7 +43,7 @@ class TokensState(rx.State):
     @rx.event
     async def load(self) -> None:
         """Show the page that the address names."""
-        listing = asked(self, PATH)
+        listing = parse_listing(self, PATH)
         async with loading(self):
             page, names = await call(self, _read, listing)
             zone = viewer_zone(self)
@@ -54,36 +54,36 @@ class TokensState(rx.State):
     async def open_new(self) -> Any:
         """Open the dialog for a new token."""
         start = {"name": "", "scopes": Scope.USAGE_WRITE.value}
-        return opened(self, NEW, "New API token", start=start)
+        return open_dialog(self, NEW, "New API token", start=start)
 
     @rx.event
     async def create(self, form: dict[str, Any]) -> Any:
         """Make a token; it goes to the screen and is kept nowhere."""
-        async with submitting(self) as sent:
+        async with submitting(self, form) as submission:
             made = await call(
                 self,
                 api_tokens.create_token,
-                name=typed(form, "name"),
-                scopes=typed(form, "scopes").split(),
+                name=read_text(form, "name"),
+                scopes=read_text(form, "scopes").split(),
             )
             self.made = made.row.name
-            shown = browser("showSecret", MADE, made.token)
-            sent.done(f"The token “{made.row.name}” is made", shown, TokensState.load)
-        return sent.events
+            shown = run_in_browser("showSecret", MADE, made.token)
+            submission.succeed(f"The token “{made.row.name}” is made", shown, TokensState.load)
+        return submission.events
 
     @rx.event
     async def open_revoke(self, token_id: str) -> Any:
         """Ask before a token is revoked."""
         token = await call(self, api_tokens.get_token, token_id)
-        return opened(self, REVOKE, f"Revoke “{token.name}”?", hidden={"token": token.public_id})
+        return open_dialog(self, REVOKE, f"Revoke “{token.name}”?", hidden={"token": token.public_id})
 
     @rx.event
     async def revoke(self, form: dict[str, Any]) -> Any:
         """End a token at once."""
-        async with submitting(self) as sent:
-            await call(self, api_tokens.revoke_token, typed(form, "token"))
-            sent.done("The token is revoked", TokensState.load)
-        return sent.events
+        async with submitting(self, form) as submission:
+            await call(self, api_tokens.revoke_token, read_text(form, "token"))
+            submission.succeed("The token is revoked", TokensState.load)
+        return submission.events
 
 
 def _read(session: Any, actor: Any, listing: Listing) -> Any:
@@ -101,9 +101,9 @@ def _row(token: TokenRow, names: dict[str, Named], zone: ZoneInfo) -> TokenItem:
         may=may[:1].upper() + may[1:],
         made_by=made_by.name if made_by else "System",
         made=text.day(token.created_at.astimezone(zone).date()),
-        made_utc=text.moment_utc(token.created_at),
-        used=text.moment(used, zone) if used else "Never",
-        used_utc=text.moment_utc(used) if used else "",
+        made_utc=text.timestamp_utc(token.created_at),
+        used=text.timestamp(used, zone) if used else "Never",
+        used_utc=text.timestamp_utc(used) if used else "",
         is_revoked=revoked is not None,
-        revoked=text.moment_utc(revoked) if revoked else "",
+        revoked=text.timestamp_utc(revoked) if revoked else "",
     )

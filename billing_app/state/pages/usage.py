@@ -21,8 +21,16 @@ from billing_app.services.usage_imports import imports
 from billing_app.services.usage_imports.imports import UsageImportRow
 from billing_app.state.kit import address, text
 from billing_app.state.kit.errors import LOADING, loading
-from billing_app.state.kit.forms import Form, new_key, opened, submitting, typed, typed_moment, typed_period
-from billing_app.state.kit.lists import Listing, Option, Pages, asked
+from billing_app.state.kit.forms import (
+    Form,
+    new_key,
+    open_dialog,
+    read_period,
+    read_text,
+    read_timestamp,
+    submitting,
+)
+from billing_app.state.kit.lists import Listing, Option, Pages, parse_listing
 from billing_app.state.kit.naming import customer_meant, customers_fitting
 from billing_app.state.kit.session import call, viewer_zone
 from billing_app.state.pages.usage_imports import UNDER_WAY, import_item
@@ -62,7 +70,7 @@ class UsageState(rx.State):
     @rx.event
     async def load(self) -> None:
         """Show the page of events that the address asks for."""
-        listing = asked(self, "/usage", "customer", *MONTH_FILTERS, "late")
+        listing = parse_listing(self, "/usage", "customer", *MONTH_FILTERS, "late")
         self.is_filtered, self.is_late_only = listing.is_filtered, listing.filters["late"] == LATE
         self.all_href, self.late_href = listing.href(late=""), listing.href(late=LATE)
         async with loading(self):
@@ -88,18 +96,18 @@ class UsageState(rx.State):
         """Open the dialog for one event, of the customer whose usage is shown if it is one's."""
         self.zone = _zone_words(viewer_zone(self))
         start = {"customer": self._customer, "quantity": "", "occurred_at": "", "idempotency_key": new_key()}
-        return opened(self, RECORD, "Record usage", start=start)
+        return open_dialog(self, RECORD, "Record usage", start=start)
 
     @rx.event
     async def record(self, form: dict[str, Any]) -> Any:
         """Record one event, once for its key."""
-        async with submitting(self) as sent:
-            moment = typed_moment(form, "occurred_at", viewer_zone(self))
-            key, quantity = typed(form, "idempotency_key"), typed(form, "quantity").strip()
-            named = typed(form, "customer").strip()
+        async with submitting(self, form) as submission:
+            moment = read_timestamp(form, "occurred_at", viewer_zone(self))
+            key, quantity = read_text(form, "idempotency_key"), read_text(form, "quantity").strip()
+            named = read_text(form, "customer").strip()
             done = await call(self, _record, named, key, quantity, moment)
-            sent.done(_said(done), UsageState.load)
-        return sent.events
+            submission.succeed(_said(done), UsageState.load)
+        return submission.events
 
 
 class _Read(NamedTuple):
@@ -119,7 +127,7 @@ def _read(session: Any, actor: Any, listing: Listing) -> _Read:
     months = usage_log.usage_months(session, actor)
     recent = imports.list_imports(session, actor, limit=RECENT_IMPORTS).items
     used_in, billed_in = (
-        typed_period(listing.filters, name) if listing.get(name) else None for name in MONTH_FILTERS
+        read_period(listing.filters, name) if listing.get(name) else None for name in MONTH_FILTERS
     )
     customer, meant = _chosen(session, actor, listing.get("customer"))
     if listing.get("customer") and not customer:
@@ -188,8 +196,8 @@ def _item(event: UsageEventRow, places: dict[tuple[str, date], BilledOn], zone: 
     place = places.get((event.customer, event.billing_period), BilledOn(event.customer, None))
     used_in = period_of(event.occurred_at)
     return UsageItem(
-        occurred=text.moment(event.occurred_at, zone),
-        occurred_utc=text.moment_utc(event.occurred_at),
+        occurred=text.timestamp(event.occurred_at, zone),
+        occurred_utc=text.timestamp_utc(event.occurred_at),
         customer=place.customer_name,
         customer_key=event.customer,
         customer_href=address.link(f"/customers/{event.customer}"),
@@ -200,6 +208,6 @@ def _item(event: UsageEventRow, places: dict[tuple[str, date], BilledOn], zone: 
         invoice_href=address.link(f"/invoices/{place.invoice_number}") if place.invoice_number else "",
         is_late=used_in < event.billing_period,
         late_because=f"{text.month(used_in)} was closed when it was reported",
-        about=f"{event.idempotency_key}\nRecorded {text.moment(event.recorded_at, zone)}"
-        f" ({text.moment_utc(event.recorded_at)}) by {event.recorded_by}",
+        about=f"{event.idempotency_key}\nRecorded {text.timestamp(event.recorded_at, zone)}"
+        f" ({text.timestamp_utc(event.recorded_at)}) by {event.recorded_by}",
     )

@@ -18,9 +18,9 @@ from billing_app.services.usage_imports import imports, rejected_rows
 from billing_app.services.usage_imports.imports import PreviewRow, RefusedRow, UsageImportRow
 from billing_app.state.kit import address, text
 from billing_app.state.kit.errors import LOADING, READY, loading
-from billing_app.state.kit.forms import Form, opened, submitting, typed
-from billing_app.state.kit.lists import Pages, asked
-from billing_app.state.kit.live import watching
+from billing_app.state.kit.forms import Form, open_dialog, read_text, submitting
+from billing_app.state.kit.lists import Pages, parse_listing
+from billing_app.state.kit.live import poll_while_open
 from billing_app.state.kit.session import call, viewer_zone
 from billing_app.state.presenters.usage import FileRow, ImportItem, ImportSheet, row_reason
 
@@ -47,7 +47,7 @@ class UsageImportsState(rx.State):
     async def load(self) -> Any:
         """Show the page that the address asks for, and follow what is under way on it."""
         async with loading(self):
-            listing = asked(self, PATH)
+            listing = parse_listing(self, PATH)
             page = await call(self, imports.list_imports, limit=ROWS, cursor=listing.cursor)
             self.rows = [import_item(each, viewer_zone(self)) for each in page.items]
             self.pages = listing.pages(page.next_cursor)
@@ -58,8 +58,8 @@ class UsageImportsState(rx.State):
     @rx.event(background=True)
     async def watch(self) -> None:
         """Follow what is under way."""
-        async for _ in watching(self, every=1.0):
-            listing = asked(self, PATH)
+        async for _ in poll_while_open(self, every=1.0):
+            listing = parse_listing(self, PATH)
             page = await call(self, imports.list_imports, limit=ROWS, cursor=listing.cursor)
             async with self:
                 self.rows = [import_item(each, viewer_zone(self)) for each in page.items]
@@ -82,20 +82,20 @@ class UsageImportState(rx.State):
     @rx.event
     async def load(self) -> Any:
         """Show the import that the address names, and follow it while the server is at it."""
-        named = address.segment(self, 2)
+        named = address.path_segment(self, 2)
         if named != self.sheet.import_id:
             # Never one file's rows under another's address.
             self.phase, self.sheet, self.preview, self.refused = LOADING, ImportSheet(), [], []
         async with loading(self):
-            _show(self, *await call(self, _read, named, asked(self, f"{PATH}/{named}").cursor))
+            _show(self, *await call(self, _read, named, parse_listing(self, f"{PATH}/{named}").cursor))
         return UsageImportState.watch if self.phase == READY and _is_working(self.sheet) else None
 
     @rx.event(background=True)
     async def watch(self) -> AsyncIterator[Any]:
         """Follow it to the end of what the server is at."""
-        named = address.segment(self, 2)
-        async for _ in watching(self):
-            row, problems = await call(self, _read, named, asked(self, f"{PATH}/{named}").cursor)
+        named = address.path_segment(self, 2)
+        async for _ in poll_while_open(self):
+            row, problems = await call(self, _read, named, parse_listing(self, f"{PATH}/{named}").cursor)
             async with self:
                 _show(self, row, problems)
             if row.status not in _WORKING:
@@ -106,25 +106,25 @@ class UsageImportState(rx.State):
     @rx.event
     async def start(self) -> Any:
         """Have the rows recorded, of a file that is checked."""
-        await call(self, imports.start_import, address.segment(self, 2))
+        await call(self, imports.start_import, address.path_segment(self, 2))
         current().background.wake()
         return UsageImportState.load
 
     @rx.event
     async def open_cancel(self) -> Any:
         """Ask before a file is let go."""
-        row = await call(self, imports.get_import, address.segment(self, 2))
+        row = await call(self, imports.get_import, address.path_segment(self, 2))
         title = "Cancel this import?" if row.status == "importing" else "Discard this file?"
-        return opened(self, CANCEL, title, hidden={"import": row.public_id, "status": row.status})
+        return open_dialog(self, CANCEL, title, hidden={"import": row.public_id, "status": row.status})
 
     @rx.event
     async def cancel(self, form: dict[str, Any]) -> Any:
         """Stop it for good; what was recorded stays."""
-        async with submitting(self) as sent:
-            row = await call(self, imports.cancel_import, typed(form, "import"))
+        async with submitting(self, form) as submission:
+            row = await call(self, imports.cancel_import, read_text(form, "import"))
             said = {"done": "was done before", "failed": "had failed before"}.get(row.status, "is cancelled")
-            sent.done(f"{row.file_name} {said}", UsageImportState.load)
-        return sent.events
+            submission.succeed(f"{row.file_name} {said}", UsageImportState.load)
+        return submission.events
 
 
 def _read(session: Any, actor: Any, named: str, cursor: str | None) -> Any:
@@ -138,7 +138,7 @@ def _show(state: UsageImportState, row: UsageImportRow, problems: Any) -> None:
     state.sheet = _sheet(row, zone)
     state.preview = [_previewed(each) for each in row.preview]
     state.refused = [_refused(each) for each in problems.items]
-    state.pages = asked(state, f"{PATH}/{row.public_id}").pages(problems.next_cursor)
+    state.pages = parse_listing(state, f"{PATH}/{row.public_id}").pages(problems.next_cursor)
 
 
 def _has_working(rows: list[ImportItem]) -> bool:
@@ -157,8 +157,8 @@ def import_item(row: UsageImportRow, zone: ZoneInfo) -> ImportItem:
         size=_size(row.size_bytes),
         status=row.status,
         outcome=_outcome(row),
-        started=text.moment(row.started_at, zone),
-        started_utc=text.moment_utc(row.started_at),
+        started=text.timestamp(row.started_at, zone),
+        started_utc=text.timestamp_utc(row.started_at),
     )
 
 
@@ -184,10 +184,10 @@ def _sheet(row: UsageImportRow, zone: ZoneInfo) -> ImportSheet:
         size=_size(row.size_bytes),
         status=row.status,
         is_under_way=row.status in UNDER_WAY,
-        started=text.moment(row.started_at, zone),
-        started_utc=text.moment_utc(row.started_at),
-        finished=text.moment(row.finished_at, zone) if row.finished_at else "",
-        finished_utc=text.moment_utc(row.finished_at) if row.finished_at else "",
+        started=text.timestamp(row.started_at, zone),
+        started_utc=text.timestamp_utc(row.started_at),
+        finished=text.timestamp(row.finished_at, zone) if row.finished_at else "",
+        finished_utc=text.timestamp_utc(row.finished_at) if row.finished_at else "",
         done_bytes=row.bytes_read,
         all_bytes=max(1, row.size_bytes),
         caption=f"{_rows(row.rows)}, {_share(row)}",
@@ -202,7 +202,7 @@ def _sheet(row: UsageImportRow, zone: ZoneInfo) -> ImportSheet:
         refused_href=f"/api/v1{PATH}/{row.public_id}/refused.csv",
         start=f"Import {_rows(row.recorded)}" if row.recorded else "",
         start_again="Import again" if row.duplicates and not row.recorded else "",
-        same_as=text.moment(row.same_as_at, zone) if row.same_as_at else "",
+        same_as=text.timestamp(row.same_as_at, zone) if row.same_as_at else "",
         same_as_href=address.link(f"{PATH}/{row.same_as}") if row.same_as else "",
     )
 

@@ -19,8 +19,8 @@ from billing_app.services.verification import verifications
 from billing_app.services.verification.verifications import VerificationRow
 from billing_app.state.kit import address, text
 from billing_app.state.kit.errors import LOADING, READY, loading
-from billing_app.state.kit.lists import Listing, Pages, asked
-from billing_app.state.kit.live import watching
+from billing_app.state.kit.lists import Listing, Pages, parse_listing
+from billing_app.state.kit.live import poll_while_open
 from billing_app.state.kit.session import call, viewer_zone
 from billing_app.state.presenters import audit_entries
 from billing_app.state.presenters.verify import Awaiting, Check, Difference, Running, Verdict
@@ -57,7 +57,7 @@ class VerifyState(rx.State):
     @rx.event
     async def load(self) -> Any:
         """Show the last one, and go on showing the one under way."""
-        listing = asked(self, "/verify")
+        listing = parse_listing(self, "/verify")
         async with loading(self):
             found = await call(self, _read)
             _show(self, found, listing)
@@ -75,7 +75,7 @@ class VerifyState(rx.State):
     @rx.event(background=True)
     async def watch(self) -> Any:
         """Show how far it is until it ends, then what it found."""
-        async for _ in watching(self):
+        async for _ in poll_while_open(self):
             at = await call(self, _progress, self._run)
             if at.row is None or at.row.status != "running":
                 break
@@ -158,8 +158,8 @@ def _verdict(row: VerificationRow, names: dict[str, Named], zone: ZoneInfo) -> V
         outcome="agrees" if row.ok else "differs",
         title="Everything agrees" if row.ok else differs,
         by=_starter(row, names),
-        at=text.moment(row.started_at, zone),
-        at_utc=text.moment_utc(row.started_at),
+        at=text.timestamp(row.started_at, zone),
+        at_utc=text.timestamp_utc(row.started_at),
         took=_lasting(row.finished_at - row.started_at),
     )
 

@@ -112,7 +112,7 @@ def late_badge(word: str = "Late usage") -> rx.Component:
     return _dotted(word, classes.BADGE_LATE)
 
 
-def bone(class_name: str) -> rx.Component:
+def skeleton(class_name: str) -> rx.Component:
     """A grey stand-in for text that is on its way."""
     return rx.el.div(class_name=f"{classes.BONE} {class_name}")
 

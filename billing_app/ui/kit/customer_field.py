@@ -5,10 +5,10 @@ from __future__ import annotations
 import reflex as rx
 
 from billing_app.state.kit.naming import NamingState
-from billing_app.ui.kit.fields import FormOf, suggest_field
+from billing_app.ui.kit.fields import DialogForm, suggest_field
 
 
-def customer_field(at: FormOf) -> rx.Component:
+def customer_field(at: DialogForm) -> rx.Component:
     """`customer`, with suggestions; `state.naming.customer_meant` tells who is meant."""
     return suggest_field(
         at, "customer", "Customer", NamingState.suggestions, on_type=NamingState.suggest,

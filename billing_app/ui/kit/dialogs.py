@@ -9,11 +9,11 @@ import reflex as rx
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import Text, icon, link
 from billing_app.ui.kit.buttons import button, copy_button, icon_button, submit_button
-from billing_app.ui.kit.fields import FormOf
+from billing_app.ui.kit.fields import DialogForm
 
 
 def form_dialog(
-    at: FormOf,
+    at: DialogForm,
     on_submit: Any,
     *content: rx.Component,
     submit: Text = "Save",
@@ -25,12 +25,12 @@ def form_dialog(
     A server that was started again knows nothing of one that is open: it says so.
     """
     form, title_id = at.form, f"{at.name}-title"
-    is_known = form.opened > 0
+    is_open = form.opened != ""
     return rx.el.dialog(
         rx.el.form(
             rx.el.div(
                 rx.el.h2(
-                    rx.cond(is_known, form.title, "Please begin again"),
+                    rx.cond(is_open, form.title, "Please begin again"),
                     class_name="min-w-0 text-base font-semibold leading-6",
                     custom_attrs={"id": title_id},
                 ),
@@ -38,12 +38,12 @@ def form_dialog(
                 class_name="flex items-start justify-between gap-3 pl-5 pr-3.5 pt-4",
             ),
             rx.cond(
-                is_known,
+                is_open,
                 rx.el.div(
                     rx.el.p(explanation, class_name="text-pretty text-sm text-soft empty:hidden"),
                     *content,
                     # Other fields at each opening, so that none keeps what was typed the last time.
-                    key=form.opened.to_string(),
+                    key=form.opened,
                     class_name="flex flex-col gap-4 px-5 pb-5 pt-3",
                 ),
                 rx.el.p(
@@ -55,7 +55,7 @@ def form_dialog(
             _hidden(form),
             rx.el.div(
                 button("Cancel", custom_attrs={"data-action": "close-dialog", "data-cancel": ""}),
-                rx.cond(is_known, submit_button(submit, look="danger" if danger else "primary")),
+                rx.cond(is_open, submit_button(submit, look="danger" if danger else "primary")),
                 class_name="sticky bottom-0 flex justify-end gap-2 border-t border-line bg-sunken px-5 py-3",
             ),
             on_submit=on_submit,
@@ -67,7 +67,7 @@ def form_dialog(
 
 
 def confirm_dialog(
-    at: FormOf,
+    at: DialogForm,
     on_submit: Any,
     explanation: Text | rx.Component,
     *content: rx.Component,
@@ -78,11 +78,13 @@ def confirm_dialog(
     return form_dialog(at, on_submit, *content, submit=submit, explanation=explanation, danger=danger)
 
 
-def form_in_place(at: FormOf, on_submit: Any, *content: rx.Component, submit: Text = "Save") -> rx.Component:
+def form_in_place(
+    at: DialogForm, on_submit: Any, *content: rx.Component, submit: Text = "Save"
+) -> rx.Component:
     """A form that is part of its page: `load` starts it (`state.forms.started`), a handler answers it."""
     form = at.form
     return rx.el.form(
-        rx.el.div(*content, key=form.opened.to_string(), class_name="flex flex-col gap-4 px-5 py-5"),
+        rx.el.div(*content, key=form.opened, class_name="flex flex-col gap-4 px-5 py-5"),
         _problem(form),
         _hidden(form),
         rx.el.div(

@@ -15,7 +15,7 @@ _TYPING_PAUSE = 150
 
 
 @dataclass(frozen=True)
-class FormOf:
+class DialogForm:
     """A dialog's name on its page, and the state's form that its fields are of."""
 
     name: str
@@ -23,7 +23,7 @@ class FormOf:
 
 
 def text_field(
-    at: FormOf, name: str, label: Text, *, help_text: Text = "", kind: str = "text", **props: Any
+    at: DialogForm, name: str, label: Text, *, help_text: Text = "", kind: str = "text", **props: Any
 ) -> rx.Component:
     """One line of text. Amounts and quantities are text too: `input_mode="decimal"`."""
     return _field(
@@ -41,7 +41,7 @@ def text_field(
 
 
 def suggest_field(
-    at: FormOf,
+    at: DialogForm,
     name: str,
     label: str,
     options: list[tuple[str, str]] | rx.Var[Any],
@@ -70,7 +70,7 @@ def suggest_field(
 
 
 def text_area(
-    at: FormOf, name: str, label: str, *, help_text: Text = "", rows: int = 3, **props: Any
+    at: DialogForm, name: str, label: str, *, help_text: Text = "", rows: int = 3, **props: Any
 ) -> rx.Component:
     """Several lines of text."""
     return _field(
@@ -87,7 +87,12 @@ def text_area(
 
 
 def select_field(
-    at: FormOf, name: str, label: str, options: list[tuple[str, str]] | rx.Var[Any], *, help_text: Text = ""
+    at: DialogForm,
+    name: str,
+    label: str,
+    options: list[tuple[str, str]] | rx.Var[Any],
+    *,
+    help_text: Text = "",
 ) -> rx.Component:
     """One of `options`: pairs of value and text, or a state's list of rows with `value` and `text`."""
     return _field(
@@ -102,7 +107,7 @@ def select_field(
     )  # fmt: skip
 
 
-def checkbox(at: FormOf, name: str, label: str, *, help_text: Text = "") -> rx.Component:
+def checkbox(at: DialogForm, name: str, label: str, *, help_text: Text = "") -> rx.Component:
     """Yes or no; `is_ticked(form, name)` reads it. Ticked at first when its value is `on`."""
     return rx.el.div(
         rx.el.label(
@@ -127,7 +132,7 @@ def option_elements(options: list[tuple[str, str]] | rx.Var[Any]) -> Any:
     return rx.fragment(*[rx.el.option(text, value=value) for value, text in options])
 
 
-def _field(at: FormOf, name: str, label: Text, help_text: Text, *control: rx.Component) -> rx.Component:
+def _field(at: DialogForm, name: str, label: Text, help_text: Text, *control: rx.Component) -> rx.Component:
     return rx.el.div(
         rx.el.label(label, html_for=f"{at.name}-{name}", class_name=classes.LABEL),
         *control,
@@ -136,7 +141,7 @@ def _field(at: FormOf, name: str, label: Text, help_text: Text, *control: rx.Com
     )
 
 
-def _below(at: FormOf, name: str, help_text: Text) -> rx.Component:
+def _below(at: DialogForm, name: str, help_text: Text) -> rx.Component:
     """Help, or what is wrong; and what somebody else has made of it meanwhile."""
     error, newer = at.form.errors[name], at.form.newer[name]
     has_help = not (isinstance(help_text, str) and help_text == "")
@@ -152,7 +157,7 @@ def _below(at: FormOf, name: str, help_text: Text) -> rx.Component:
     )
 
 
-def _described(at: FormOf, name: str, help_text: Text) -> dict[str, Any]:
+def _described(at: DialogForm, name: str, help_text: Text) -> dict[str, Any]:
     # As custom attributes: with an `id` of its own each control would be in the form's data twice.
     field_id, error = f"{at.name}-{name}", at.form.errors[name]
     return {

@@ -11,7 +11,7 @@ from billing_app.ui.kit.basics import icon, link
 from billing_app.ui.kit.buttons import button, writers_only
 from billing_app.ui.kit.cards import progress
 from billing_app.ui.kit.dialogs import confirm_dialog, form_dialog
-from billing_app.ui.kit.fields import FormOf, select_field
+from billing_app.ui.kit.fields import DialogForm, select_field
 from billing_app.ui.kit.tables import column, number_column, row_link, table
 
 
@@ -172,7 +172,7 @@ def _row(run: rx.Var[RunItem]) -> rx.Component:
 
 def run_dialogs() -> rx.Component:
     """Which month to invoice for everyone; and whether to stop."""
-    at = FormOf(RUN, InvoiceRunsState.form)
+    at = DialogForm(RUN, InvoiceRunsState.form)
     return rx.fragment(
         form_dialog(
             at,
@@ -187,7 +187,7 @@ def run_dialogs() -> rx.Component:
             ),
         ),
         confirm_dialog(
-            FormOf(CANCEL, InvoiceRunsState.form),
+            DialogForm(CANCEL, InvoiceRunsState.form),
             InvoiceRunsState.cancel,
             "What was made stays. Running the month again makes what is missing, and nothing twice.",
             submit="Stop the run",

@@ -11,7 +11,7 @@ from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import notice
 from billing_app.ui.kit.buttons import button, writers_only
 from billing_app.ui.kit.dialogs import confirm_dialog, form_dialog
-from billing_app.ui.kit.fields import FormOf, suggest_field, text_field
+from billing_app.ui.kit.fields import DialogForm, suggest_field, text_field
 from billing_app.ui.kit.tables import column, number_column, page_links, table
 
 _METHODS = [(each, each) for each in ("Bank transfer", "Card", "Direct debit", "Cheque", "Cash")]
@@ -117,7 +117,7 @@ def _row(payment: rx.Var[PaymentItem]) -> rx.Component:
 
 def payment_dialogs() -> rx.Component:
     """Money that came in; and why it did not."""
-    at, undone = FormOf(RECORD, PaymentsState.form), FormOf(REVERSE, PaymentsState.form)
+    at, undone = DialogForm(RECORD, PaymentsState.form), DialogForm(REVERSE, PaymentsState.form)
     return rx.fragment(
         form_dialog(
             at,

@@ -8,7 +8,7 @@ import reflex as rx
 
 from billing_app.state.kit.lists import Pages, Sorting
 from billing_app.ui.kit import classes
-from billing_app.ui.kit.basics import bone, icon, link
+from billing_app.ui.kit.basics import icon, link, skeleton
 
 
 def table(label: str, head: list[rx.Component], body: Any, *, tall: bool = False) -> rx.Component:
@@ -76,12 +76,12 @@ def row_link(text: rx.Var[str], href: rx.Var[str]) -> rx.Component:
     return link(text, href, classes.ROW_LINK)
 
 
-def table_bones(rows: int = 8) -> rx.Component:
+def table_skeleton(rows: int = 8) -> rx.Component:
     """A table that is on its way."""
     line = rx.el.div(
-        bone("h-3.5 w-40"),
-        bone("ml-auto h-3.5 w-20"),
-        bone("hidden h-3.5 w-24 md:block"),
+        skeleton("h-3.5 w-40"),
+        skeleton("ml-auto h-3.5 w-20"),
+        skeleton("hidden h-3.5 w-24 md:block"),
         class_name="flex h-10 items-center gap-8 border-b border-line px-3 last:border-b-0",
     )
     return rx.el.div(

@@ -11,8 +11,8 @@ from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import by_phase, link
 from billing_app.ui.kit.buttons import button
 from billing_app.ui.kit.dialogs import confirm_dialog
-from billing_app.ui.kit.fields import FormOf
-from billing_app.ui.kit.tables import column, page_links, table, table_bones
+from billing_app.ui.kit.fields import DialogForm
+from billing_app.ui.kit.tables import column, page_links, table, table_skeleton
 from billing_app.ui.pages.settings import ACCOUNT, facts, part, settings_page
 
 
@@ -36,19 +36,19 @@ def account() -> rx.Component:
             by_phase(
                 AccountState.phase,
                 AccountState.problem,
-                loading=table_bones(2),
+                loading=table_skeleton(2),
                 missing=rx.fragment(),
                 ready=_sessions(),
             ),
         ),
         confirm_dialog(
-            FormOf(END, AccountState.form),
+            DialogForm(END, AccountState.form),
             AccountState.end,
             "Whoever uses it has to sign in again.",
             submit="End session",
         ),
         confirm_dialog(
-            FormOf(END_OTHERS, AccountState.form),
+            DialogForm(END_OTHERS, AccountState.form),
             AccountState.end_others,
             "You stay signed in here. Everywhere else, apps and scripts that signed in with your password"
             " included, you have to sign in again.",

@@ -10,7 +10,7 @@ from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import by_phase, icon, link, notice
 from billing_app.ui.kit.filters import filters, search_filter, select_filter
 from billing_app.ui.kit.layout import page
-from billing_app.ui.kit.tables import column, number_column, page_links, table, table_bones
+from billing_app.ui.kit.tables import column, number_column, page_links, table, table_skeleton
 
 _CELL = f"{classes.TD} !whitespace-normal !h-auto py-2.5 align-top"
 _QUIET_LINK = "text-ink underline-offset-4 hover:underline"
@@ -28,7 +28,7 @@ def audit() -> rx.Component:
         by_phase(
             AuditState.phase,
             AuditState.problem,
-            loading=table_bones(12),
+            loading=table_skeleton(12),
             missing=rx.fragment(),
             ready=rx.cond(
                 AuditState.rows.length() > 0,

@@ -10,17 +10,17 @@ from billing_app.state.presenters.customers import DeedItem, PlanFromItem
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import (
     Text,
-    bone,
     by_phase,
     customer_badge,
     icon,
     link,
     notice,
+    skeleton,
 )
 from billing_app.ui.kit.buttons import button, writers_only
 from billing_app.ui.kit.layout import page
 from billing_app.ui.kit.menus import menu, menu_item
-from billing_app.ui.kit.tables import table_bones
+from billing_app.ui.kit.tables import table_skeleton
 from billing_app.ui.pages.customer_billing import coming_invoice, due_month, events, invoices, usage_chart
 from billing_app.ui.pages.customer_dialogs import dialogs
 
@@ -210,15 +210,17 @@ def _missing() -> rx.Component:
 
 def _bones() -> rx.Component:
     return rx.fragment(
-        bone("mb-5 h-8 w-64"),
+        skeleton("mb-5 h-8 w-64"),
         rx.el.div(
             rx.el.div(
-                bone("h-4 w-40"),
-                bone("mt-4 h-48 w-full"),
+                skeleton("h-4 w-40"),
+                skeleton("mt-4 h-48 w-full"),
                 class_name=f"{classes.PANEL} px-5 py-4",
             ),
-            rx.el.div(bone("h-4 w-20"), bone("mt-4 h-40 w-full"), class_name=f"{classes.PANEL} px-5 py-4"),
+            rx.el.div(
+                skeleton("h-4 w-20"), skeleton("mt-4 h-40 w-full"), class_name=f"{classes.PANEL} px-5 py-4"
+            ),
             class_name="mb-6 grid grid-cols-1 gap-6 xl:grid-cols-[minmax(0,1fr)_19rem]",
         ),
-        table_bones(6),
+        table_skeleton(6),
     )

@@ -17,7 +17,7 @@ from billing_app.state.pages.customer_actions import (
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.buttons import button
 from billing_app.ui.kit.dialogs import confirm_dialog, form_dialog
-from billing_app.ui.kit.fields import FormOf, select_field, suggest_field, text_area, text_field
+from billing_app.ui.kit.fields import DialogForm, select_field, suggest_field, text_area, text_field
 
 
 def dialogs() -> rx.Component:
@@ -25,8 +25,8 @@ def dialogs() -> rx.Component:
     return rx.fragment(_edit(), _suspend(), _reactivate(), _plan(), _cancel(), _usage(), _invoice())
 
 
-def _at(name: str) -> FormOf:
-    return FormOf(name, CustomerActions.form)
+def _at(name: str) -> DialogForm:
+    return DialogForm(name, CustomerActions.form)
 
 
 def _edit() -> rx.Component:

@@ -12,10 +12,10 @@ from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import by_phase, customer_badge, link, notice
 from billing_app.ui.kit.buttons import button, writers_only
 from billing_app.ui.kit.dialogs import form_dialog
-from billing_app.ui.kit.fields import FormOf, select_field, suggest_field, text_area, text_field
+from billing_app.ui.kit.fields import DialogForm, select_field, suggest_field, text_area, text_field
 from billing_app.ui.kit.filters import filters, search_filter, select_filter, suggest_filter, which_one
 from billing_app.ui.kit.layout import page
-from billing_app.ui.kit.tables import column, page_links, row_link, sort_column, table, table_bones
+from billing_app.ui.kit.tables import column, page_links, row_link, sort_column, table, table_skeleton
 
 
 def customers() -> rx.Component:
@@ -31,7 +31,7 @@ def customers() -> rx.Component:
         by_phase(
             CustomersState.phase,
             CustomersState.problem,
-            loading=table_bones(),
+            loading=table_skeleton(),
             missing=rx.fragment(),
             ready=rx.cond(CustomersState.rows.length() > 0, _table(), _empty()),
         ),
@@ -150,7 +150,7 @@ def _usage(customer: rx.Var[CustomerItem]) -> rx.Component:
 
 
 def _new_dialog() -> rx.Component:
-    at = FormOf(NEW, CustomersState.form)
+    at = DialogForm(NEW, CustomersState.form)
     return form_dialog(
         at,
         CustomersState.create,

@@ -7,7 +7,7 @@ import reflex as rx
 from billing_app.state.pages.dashboard import DashboardState
 from billing_app.state.presenters.dashboard import AgeItem, Choice, Figure, LargestItem
 from billing_app.ui.kit import classes
-from billing_app.ui.kit.basics import Text, bone, by_phase, icon, link, notice
+from billing_app.ui.kit.basics import Text, by_phase, icon, link, notice, skeleton
 from billing_app.ui.kit.buttons import writers_only
 from billing_app.ui.kit.cards import card, stat
 from billing_app.ui.kit.charts import Series, area_chart, bar_chart, chart_frame
@@ -217,12 +217,14 @@ def _empty() -> rx.Component:
 
 def _bones() -> rx.Component:
     small = rx.el.div(
-        bone("h-3 w-24"),
-        bone("mt-3 h-6 w-32"),
-        bone("mt-3 h-3 w-40"),
+        skeleton("h-3 w-24"),
+        skeleton("mt-3 h-6 w-32"),
+        skeleton("mt-3 h-3 w-40"),
         class_name=f"{classes.PANEL} px-5 py-4",
     )
-    large = rx.el.div(bone("h-4 w-40"), bone("mt-4 h-52 w-full"), class_name=f"{classes.PANEL} px-5 py-4")
+    large = rx.el.div(
+        skeleton("h-4 w-40"), skeleton("mt-4 h-52 w-full"), class_name=f"{classes.PANEL} px-5 py-4"
+    )
     return rx.fragment(
         rx.el.div(*[small for _ in range(6)], class_name=f"mt-12 {_CARDS}"),
         rx.el.div(large, large, class_name=_HALVES),

@@ -22,11 +22,11 @@ from billing_app.ui.kit.buttons import admins_only, button, icon_button, submit_
 from billing_app.ui.kit.cards import card, progress, stat
 from billing_app.ui.kit.charts import Series, area_chart, bar_chart, chart_frame, level
 from billing_app.ui.kit.dialogs import confirm_dialog, form_dialog
-from billing_app.ui.kit.fields import FormOf, checkbox, select_field, text_area, text_field
+from billing_app.ui.kit.fields import DialogForm, checkbox, select_field, text_area, text_field
 from billing_app.ui.kit.filters import filters, search_filter, segments, select_filter
 from billing_app.ui.kit.layout import page
 from billing_app.ui.kit.menus import menu, menu_item, menu_link
-from billing_app.ui.kit.tables import column, page_links, row_link, sort_column, table, table_bones
+from billing_app.ui.kit.tables import column, page_links, row_link, sort_column, table, table_skeleton
 
 _MONTHS = ("June", "July", "August", "September", "October", "November")
 _REVENUE = [Series("base", "Base"), Series("overage", "Overage"), Series("late", "Late usage")]
@@ -190,8 +190,10 @@ def _lists() -> rx.Component:
 
 
 def _forms() -> rx.Component:
-    plain = FormOf("design-form", rx.Var.create(Form(opened=1, title="Edit Acme", start={"name": "Acme"})))
-    wrong = FormOf(
+    plain = DialogForm(
+        "design-form", rx.Var.create(Form(opened=1, title="Edit Acme", start={"name": "Acme"}))
+    )
+    wrong = DialogForm(
         "design-refused",
         rx.Var.create(
             Form(
@@ -206,7 +208,7 @@ def _forms() -> rx.Component:
             )
         ),
     )
-    asks = FormOf("design-asks", rx.Var.create(Form(opened=1, title="Archive Growth, version 1?")))
+    asks = DialogForm("design-asks", rx.Var.create(Form(opened=1, title="Archive Growth, version 1?")))
     return _part(
         "Dialogs",
         _row(*[_opener(at) for at in (plain, wrong, asks)]),
@@ -215,11 +217,11 @@ def _forms() -> rx.Component:
     )
 
 
-def _opener(at: FormOf) -> rx.Component:
+def _opener(at: DialogForm) -> rx.Component:
     return button(at.form.title, custom_attrs={"data-action": "open-dialog", "data-dialog": at.name})
 
 
-def _fields(at: FormOf) -> list[rx.Component]:
+def _fields(at: DialogForm) -> list[rx.Component]:
     return [
         text_field(at, "name", "Name", help_text="As it stands on invoices"),
         text_area(at, "address", "Billing address"),
@@ -232,7 +234,7 @@ def _states() -> rx.Component:
     return _part(
         "Loading, empty, failed",
         rx.el.div(
-            table_bones(3),
+            table_skeleton(3),
             rx.el.div(
                 notice("users", "No customers yet", "They appear here.", button("New customer", "plus")),
                 class_name=classes.PANEL,

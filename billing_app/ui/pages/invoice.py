@@ -10,12 +10,12 @@ from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import (
     Text,
     action_button,
-    bone,
     by_phase,
     icon,
     link,
     notice,
     payment_badge,
+    skeleton,
 )
 from billing_app.ui.kit.invoice_lines import lines
 from billing_app.ui.kit.layout import page
@@ -263,9 +263,9 @@ def _missing() -> rx.Component:
 
 def _bones() -> rx.Component:
     return rx.el.div(
-        bone("h-5 w-40"),
-        bone("mt-2 h-4 w-56"),
-        bone("mt-10 h-4 w-48"),
-        *[bone("mt-6 h-4 w-full") for _ in range(4)],
+        skeleton("h-5 w-40"),
+        skeleton("mt-2 h-4 w-56"),
+        skeleton("mt-10 h-4 w-48"),
+        *[skeleton("mt-6 h-4 w-full") for _ in range(4)],
         class_name=f"{classes.PANEL} mt-11 h-[32rem] p-8",
     )

@@ -12,7 +12,7 @@ from billing_app.ui.kit.basics import by_phase, file_link, icon, link, notice, p
 from billing_app.ui.kit.buttons import button, writers_only
 from billing_app.ui.kit.customer_field import customer_field
 from billing_app.ui.kit.dialogs import form_dialog
-from billing_app.ui.kit.fields import FormOf, select_field
+from billing_app.ui.kit.fields import DialogForm, select_field
 from billing_app.ui.kit.filters import filters, search_filter, select_filter
 from billing_app.ui.kit.invoice_runs import last_runs, run_dialogs, shown_run
 from billing_app.ui.kit.layout import page
@@ -23,7 +23,7 @@ from billing_app.ui.kit.tables import (
     row_link,
     sort_column,
     table,
-    table_bones,
+    table_skeleton,
 )
 
 STATUSES = [
@@ -58,7 +58,7 @@ def invoices() -> rx.Component:
         by_phase(
             InvoicesState.phase,
             InvoicesState.problem,
-            loading=table_bones(),
+            loading=table_skeleton(),
             missing=_no_customer(),
             ready=rx.cond(InvoicesState.rows.length() > 0, rx.fragment(_totals(), _table()), _empty()),
         ),
@@ -209,7 +209,7 @@ def _row(invoice: rx.Var[InvoiceItem]) -> rx.Component:
 
 
 def _generate_dialog() -> rx.Component:
-    at = FormOf(GENERATE, InvoicesState.form)
+    at = DialogForm(GENERATE, InvoicesState.form)
     return form_dialog(
         at,
         InvoicesState.generate,

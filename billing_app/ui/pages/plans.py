@@ -7,11 +7,11 @@ import reflex as rx
 from billing_app.state.pages.plans import ARCHIVE, PLAN, PlansState
 from billing_app.state.presenters.plans import PlanItem, VersionItem
 from billing_app.ui.kit import classes
-from billing_app.ui.kit.basics import bone, by_phase, icon, link, notice
+from billing_app.ui.kit.basics import by_phase, icon, link, notice, skeleton
 from billing_app.ui.kit.buttons import button, icon_button, writers_only
 from billing_app.ui.kit.charts import Series, chart_frame, curve_chart
 from billing_app.ui.kit.dialogs import confirm_dialog, form_dialog
-from billing_app.ui.kit.fields import FormOf, text_field
+from billing_app.ui.kit.fields import DialogForm, text_field
 from billing_app.ui.kit.filters import segments
 from billing_app.ui.kit.layout import page
 from billing_app.ui.kit.menus import menu, menu_item
@@ -158,7 +158,7 @@ def _version(version: rx.Var[VersionItem]) -> rx.Component:
 
 
 def _plan_dialog() -> rx.Component:
-    at = FormOf(PLAN, PlansState.form)
+    at = DialogForm(PLAN, PlansState.form)
     return form_dialog(
         at,
         PlansState.save,
@@ -193,7 +193,7 @@ def _plan_dialog() -> rx.Component:
 
 def _archive_dialog() -> rx.Component:
     return confirm_dialog(
-        FormOf(ARCHIVE, PlansState.form),
+        DialogForm(ARCHIVE, PlansState.form),
         PlansState.archive,
         "Customers who are on it stay on it, at its terms. Nobody new can be put on it, and it can't be"
         " taken back.",
@@ -228,10 +228,10 @@ def _empty() -> rx.Component:
 
 def _bones() -> rx.Component:
     card = rx.el.div(
-        bone("h-5 w-28"),
-        bone("mt-3 h-7 w-24"),
-        bone("mt-5 h-8 w-full"),
-        bone("mt-6 h-32 w-full"),
+        skeleton("h-5 w-28"),
+        skeleton("mt-3 h-7 w-24"),
+        skeleton("mt-5 h-8 w-full"),
+        skeleton("mt-6 h-32 w-full"),
         class_name=f"{classes.PANEL} px-5 py-4",
     )
     return rx.el.div(*[card for _ in range(3)], class_name=_GRID)

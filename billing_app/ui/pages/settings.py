@@ -7,9 +7,9 @@ import reflex as rx
 from billing_app.state.kit.session import SessionState
 from billing_app.state.pages.issuer import IssuerState
 from billing_app.ui.kit import classes
-from billing_app.ui.kit.basics import Text, bone, by_phase
+from billing_app.ui.kit.basics import Text, by_phase, skeleton
 from billing_app.ui.kit.dialogs import form_in_place
-from billing_app.ui.kit.fields import FormOf, text_area, text_field
+from billing_app.ui.kit.fields import DialogForm, text_area, text_field
 from billing_app.ui.kit.filters import segments
 from billing_app.ui.kit.layout import page
 
@@ -95,7 +95,7 @@ def settings() -> rx.Component:
 
 
 def _form() -> rx.Component:
-    at = FormOf("issuer", IssuerState.form)
+    at = DialogForm("issuer", IssuerState.form)
     return form_in_place(
         at,
         IssuerState.save,
@@ -121,5 +121,5 @@ def _form() -> rx.Component:
 
 
 def _bones() -> rx.Component:
-    line = rx.el.div(bone("h-3.5 w-24"), bone("mt-2 h-9 w-full"))
+    line = rx.el.div(skeleton("h-3.5 w-24"), skeleton("mt-2 h-9 w-full"))
     return rx.el.div(*[line for _ in range(4)], class_name=f"{classes.PANEL} flex flex-col gap-5 px-5 py-5")

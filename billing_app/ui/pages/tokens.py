@@ -10,8 +10,8 @@ from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import by_phase, notice
 from billing_app.ui.kit.buttons import admins_only, button
 from billing_app.ui.kit.dialogs import confirm_dialog, form_dialog, secret_dialog
-from billing_app.ui.kit.fields import FormOf, select_field, text_field
-from billing_app.ui.kit.tables import column, page_links, table, table_bones
+from billing_app.ui.kit.fields import DialogForm, select_field, text_field
+from billing_app.ui.kit.tables import column, page_links, table, table_skeleton
 from billing_app.ui.pages.settings import TOKENS, settings_page
 
 
@@ -31,7 +31,7 @@ def tokens() -> rx.Component:
         by_phase(
             TokensState.phase,
             TokensState.problem,
-            loading=table_bones(3),
+            loading=table_skeleton(3),
             missing=rx.fragment(),
             ready=rx.cond(TokensState.rows.length() > 0, _table(), _empty()),
         ),
@@ -43,7 +43,7 @@ def tokens() -> rx.Component:
             "Put it where the machine reads its secrets, and nowhere else: who has it can do what it may.",
         ),
         confirm_dialog(
-            FormOf(REVOKE, TokensState.form),
+            DialogForm(REVOKE, TokensState.form),
             TokensState.revoke,
             "Whatever still uses it is refused from now on. It can’t be taken back.",
             submit="Revoke",
@@ -114,7 +114,7 @@ def _row(token: rx.Var[TokenItem]) -> rx.Component:
 
 
 def _new_dialog() -> rx.Component:
-    at = FormOf(NEW, TokensState.form)
+    at = DialogForm(NEW, TokensState.form)
     return form_dialog(
         at,
         TokensState.create,

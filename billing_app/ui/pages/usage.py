@@ -11,11 +11,11 @@ from billing_app.ui.kit.basics import by_phase, file_link, icon, late_badge, lin
 from billing_app.ui.kit.buttons import button, writers_only
 from billing_app.ui.kit.customer_field import customer_field
 from billing_app.ui.kit.dialogs import form_dialog
-from billing_app.ui.kit.fields import FormOf, text_field
+from billing_app.ui.kit.fields import DialogForm, text_field
 from billing_app.ui.kit.filters import filters, search_filter, segments, select_filter, which_one
 from billing_app.ui.kit.imports import import_badge
 from billing_app.ui.kit.layout import page
-from billing_app.ui.kit.tables import column, number_column, page_links, table, table_bones
+from billing_app.ui.kit.tables import column, number_column, page_links, table, table_skeleton
 
 
 def usage() -> rx.Component:
@@ -48,7 +48,7 @@ def usage() -> rx.Component:
         by_phase(
             UsageState.phase,
             UsageState.problem,
-            loading=table_bones(12),
+            loading=table_skeleton(12),
             missing=rx.fragment(),
             ready=rx.cond(UsageState.rows.length() > 0, _table(), _empty()),
         ),
@@ -165,7 +165,7 @@ def _row(event: rx.Var[UsageItem]) -> rx.Component:
 
 
 def _record_dialog() -> rx.Component:
-    at = FormOf(RECORD, UsageState.form)
+    at = DialogForm(RECORD, UsageState.form)
     return form_dialog(
         at,
         UsageState.record,

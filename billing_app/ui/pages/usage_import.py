@@ -11,10 +11,10 @@ from billing_app.ui.kit.basics import Text, by_phase, file_link, icon, link, not
 from billing_app.ui.kit.buttons import button, writers_only
 from billing_app.ui.kit.cards import progress
 from billing_app.ui.kit.dialogs import confirm_dialog
-from billing_app.ui.kit.fields import FormOf
+from billing_app.ui.kit.fields import DialogForm
 from billing_app.ui.kit.imports import import_badge, row_badge
 from billing_app.ui.kit.layout import page
-from billing_app.ui.kit.tables import column, number_column, page_links, table, table_bones
+from billing_app.ui.kit.tables import column, number_column, page_links, table, table_skeleton
 
 _SHEET = UsageImportState.sheet
 
@@ -27,7 +27,7 @@ def usage_import() -> rx.Component:
         by_phase(
             UsageImportState.phase,
             UsageImportState.problem,
-            loading=table_bones(),
+            loading=table_skeleton(),
             missing=_missing(),
             ready=rx.el.div(_head(), _state(), _problems(), _first_rows(), class_name="flex flex-col gap-6"),
         ),
@@ -232,7 +232,7 @@ def _cells(row: rx.Var[FileRow]) -> list[rx.Component]:
 
 
 def _cancel_dialog() -> rx.Component:
-    at = FormOf(CANCEL, UsageImportState.form)
+    at = DialogForm(CANCEL, UsageImportState.form)
     is_importing = at.form.hidden["status"] == "importing"
     return confirm_dialog(
         at,

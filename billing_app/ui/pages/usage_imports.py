@@ -11,7 +11,7 @@ from billing_app.ui.kit.basics import by_phase, notice
 from billing_app.ui.kit.buttons import writers_only
 from billing_app.ui.kit.imports import file_drop, import_badge
 from billing_app.ui.kit.layout import page
-from billing_app.ui.kit.tables import column, page_links, row_link, table, table_bones
+from billing_app.ui.kit.tables import column, page_links, row_link, table, table_skeleton
 from billing_app.ui.pages.usage import usage_views
 
 
@@ -25,7 +25,7 @@ def usage_imports() -> rx.Component:
         by_phase(
             UsageImportsState.phase,
             UsageImportsState.problem,
-            loading=table_bones(4),
+            loading=table_skeleton(4),
             missing=rx.fragment(),
             ready=rx.cond(UsageImportsState.rows.length() > 0, _table(), _empty()),
         ),

@@ -14,11 +14,11 @@ from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import by_phase, link, notice, user_badge
 from billing_app.ui.kit.buttons import admins_only, button
 from billing_app.ui.kit.dialogs import confirm_dialog, form_dialog, secret_dialog
-from billing_app.ui.kit.fields import FormOf, select_field, text_field
+from billing_app.ui.kit.fields import DialogForm, select_field, text_field
 from billing_app.ui.kit.filters import filters, search_filter, select_filter
 from billing_app.ui.kit.layout import page
 from billing_app.ui.kit.menus import menu, menu_item, menu_link
-from billing_app.ui.kit.tables import column, page_links, sort_column, table, table_bones
+from billing_app.ui.kit.tables import column, page_links, sort_column, table, table_skeleton
 
 _ROLES = [(str(role), label) for role, label in ROLE_LABELS.items()]
 _ROLES_HELP = "Admin: everything. Billing: customers, plans, usage and invoices. Finance: reads everything, changes nothing."
@@ -33,7 +33,7 @@ def users() -> rx.Component:
         by_phase(
             UsersState.phase,
             UsersState.problem,
-            loading=table_bones(4),
+            loading=table_skeleton(4),
             missing=rx.fragment(),
             ready=rx.cond(UsersState.rows.length() > 0, _table(), _nobody()),
         ),
@@ -155,7 +155,7 @@ def _menu(person: rx.Var[PersonItem]) -> rx.Component:
 
 
 def _form_dialogs() -> list[rx.Component]:
-    new, known = FormOf(INVITE, UsersState.form), FormOf(EDIT, UsersState.form)
+    new, known = DialogForm(INVITE, UsersState.form), DialogForm(EDIT, UsersState.form)
     return [
         form_dialog(
             new,
@@ -179,27 +179,27 @@ def _confirm_dialogs() -> list[rx.Component]:
     form = UsersState.form
     return [
         confirm_dialog(
-            FormOf(DISABLE, form),
+            DialogForm(DISABLE, form),
             UsersState.set_status,
             "All sessions end at once, and nobody signs in with this account until it is enabled again."
             " What was done with it stays in the audit log.",
             submit="Disable",
         ),
         confirm_dialog(
-            FormOf(ENABLE, form),
+            DialogForm(ENABLE, form),
             UsersState.set_status,
             "The account works again, with the password and the role that it had.",
             submit="Enable",
             danger=False,
         ),
         confirm_dialog(
-            FormOf(END, form),
+            DialogForm(END, form),
             UsersState.end,
             "Every browser and script that signed in with this account has to sign in again.",
             submit="End sessions",
         ),
         confirm_dialog(
-            FormOf(RESET, form),
+            DialogForm(RESET, form),
             UsersState.reset_password,
             "The password of today is no longer good, and all sessions end. You see the new one once, to"
             " hand it over.",

@@ -7,11 +7,11 @@ import reflex as rx
 from billing_app.state.pages.verify import VerifyState
 from billing_app.state.presenters.verify import Awaiting, Check, Difference
 from billing_app.ui.kit import classes
-from billing_app.ui.kit.basics import Text, bone, by_phase, icon, link, notice
+from billing_app.ui.kit.basics import Text, by_phase, icon, link, notice, skeleton
 from billing_app.ui.kit.buttons import button, writers_only
 from billing_app.ui.kit.cards import card, progress
 from billing_app.ui.kit.layout import page
-from billing_app.ui.kit.tables import column, page_links, table, table_bones
+from billing_app.ui.kit.tables import column, page_links, table, table_skeleton
 
 _MARK = "flex size-10 shrink-0 items-center justify-center rounded-lg"
 _WRAP = f"{classes.TD} !h-auto !whitespace-normal py-2.5 align-top"
@@ -226,10 +226,10 @@ def _never() -> rx.Component:
 def _bones() -> rx.Component:
     return rx.el.div(
         rx.el.div(
-            bone("size-10 rounded-lg"),
-            rx.el.div(bone("h-4 w-40"), bone("mt-2 h-3.5 w-64 max-w-full"), class_name="min-w-0"),
+            skeleton("size-10 rounded-lg"),
+            rx.el.div(skeleton("h-4 w-40"), skeleton("mt-2 h-3.5 w-64 max-w-full"), class_name="min-w-0"),
             class_name=f"{classes.PANEL} flex gap-4 px-5 py-4",
         ),
-        table_bones(5),
+        table_skeleton(5),
         class_name="flex flex-col gap-4",
     )
