@@ -6,6 +6,7 @@ from typing import Any
 
 import reflex as rx
 
+from billing_app.state.kit.forms import OPENED_FORM
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import Text, icon, link
 from billing_app.ui.kit.buttons import button, copy_button, icon_button, submit_button
@@ -134,7 +135,11 @@ def secret_dialog(
 
 
 def _hidden(form: rx.Var[Any]) -> rx.Component:
-    return rx.foreach(form.hidden, lambda pair: rx.el.input(type="hidden", name=pair[0], value=pair[1]))
+    """Return what is sent along unseen: the hidden values, and the form as it was opened."""
+    return rx.fragment(
+        rx.foreach(form.hidden, lambda pair: rx.el.input(type="hidden", name=pair[0], value=pair[1])),
+        rx.el.input(type="hidden", name=OPENED_FORM, value=form.to_string()),
+    )
 
 
 def _problem(form: rx.Var[Any]) -> rx.Component:
