@@ -311,6 +311,10 @@ def _create_usage_event_table() -> None:
             "length(idempotency_key) BETWEEN 1 AND 255", name=op.f("ck_usage_event_idempotency_key_length")
         ),
         sa.CheckConstraint(
+            r"idempotency_key !~ '[\u0001-\u001f\u007f-\u009f\u2028\u2029]'",
+            name=op.f("ck_usage_event_idempotency_key_control_characters"),
+        ),
+        sa.CheckConstraint(
             "quantity >= 0 AND quantity < 1e14 AND scale(quantity) <= 6",
             name=op.f("ck_usage_event_quantity_digits"),
         ),

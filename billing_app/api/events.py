@@ -1,23 +1,28 @@
-"""Usage as CloudEvents 1.0, as OpenMeter's clients and the CloudEvents SDKs send it."""
+"""Recording usage sent as CloudEvents 1.0, as OpenMeter's clients and the CloudEvents SDKs send it."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import unquote
 
 from fastapi import Body, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from billing_app.api.wire.calls import Call, Caller
 from billing_app.api.wire.codes import CODES
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.problems import Problem
 from billing_app.api.wire.routing import resource
+from billing_app.domain.rules import BrokenRule
 from billing_app.errors import Conflict, FieldError, Invalid, NotFound
 from billing_app.runtime import current
 from billing_app.services.shared.reasons import Reason
+from billing_app.services.shared.validation import parse_idempotency_key
 from billing_app.services.usage import recording
-from billing_app.services.usage.recording import Unreadable, UsageReport
+from billing_app.services.usage.recording import UnreadableReport, UsageReport
 from billing_app.wording.rules import rule_text
 
 router = resource("/events", "Usage")
@@ -36,11 +41,11 @@ _EVENT_SCHEMA = {
         "id": {"type": "string", "minLength": 1, "examples": ["42"]},
         "source": {"type": "string", "minLength": 1, "pattern": "^[^ ]+$", "examples": ["meter-7"]},
         "type": {"type": "string", "minLength": 1, "examples": ["api-calls"]},
-        "subject": {"type": "string", "description": "The customer's key or id.", "examples": ["acme"]},
+        "subject": {"type": "string", "description": "The customer's key or ID.", "examples": ["acme"]},
         "time": {"type": ["string", "null"], "format": "date-time", "examples": ["2026-10-31T23:00:00Z"]},
         "data": {
             "type": "object",
-            "description": "The quantity, in `quantity` or else in `value`; more is ignored.",
+            "description": "The quantity, as `quantity` or `value`. Other fields are ignored.",
             "properties": {name: {"type": ["number", "string"]} for name in ("quantity", "value")},
             "examples": [{"value": "1530.5"}],
         },
@@ -58,7 +63,7 @@ _BODY = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Refused:
+class _Rejected:
     index: int
     reason: Reason
 
@@ -69,35 +74,37 @@ class _Refused:
     responses=refusals("events_refused", "batch_too_large"),
     openapi_extra={"requestBody": _BODY},
 )
-def record_events(call: Caller, request: Request, body: Annotated[Any, Body()]) -> Response:
+async def record_events(call: Caller, request: Request, body: Annotated[Any, Body()]) -> Response:
     """Record CloudEvents.
 
-    One event, or a list of up to 10,000. `subject` names the customer; `source`, a space and `id`
-    are the idempotency key, so that an event sent again counts once; `time` is when it occurred,
-    now without one; `data.quantity`, or else `data.value`, is how much. `type` and other attributes
-    are ignored. An event in binary mode (attributes in `ce-` headers) is read as well.
+    Send one event, or a list of up to 10,000. `subject` is the customer's key or ID. `source`, a space
+    and `id` form the idempotency key: an event that you send again is counted once. `time` is when the
+    usage occurred, and defaults to now. The quantity is `data.quantity`, or `data.value` if there is no
+    `quantity`. `type` and other attributes are ignored. Events in binary mode, with attributes in `ce-`
+    headers, are accepted as well.
 
-    204 when all are recorded or were before. Otherwise 422 with the index of each refused event in
-    `errors`, and all others are recorded.
+    The response is 204 if every event is recorded or a duplicate. Otherwise it is 422: `errors` gives
+    the index of each event that is a conflict or rejected, and all other events are recorded.
     """
-    events = _events_of(request, body)
-    reports = [_report_of(event) for event in events]
-    refused = _record(call, reports)
-    if not refused:
+    events = _read_events(request, body)
+    rejected = await (
+        _record_one(call, events[0]) if len(events) == 1 else run_in_threadpool(_record_batch, call, events)
+    )
+    if not rejected:
         return Response(status_code=204)
     errors = [
-        {"index": each.index, "code": each.reason.code, **_told(each.reason, events[each.index])}
-        for each in refused
+        {"index": each.index, "code": each.reason.code, **_field_and_message(each.reason, events[each.index])}
+        for each in rejected
     ]
     status, sentence = CODES["events_refused"]
     return Problem(status, "events_refused", sentence, errors=errors)
 
 
-def _events_of(request: Request, body: Any) -> list[Any]:
-    """The events of a request in any of the three content modes. Raises Invalid."""
+def _read_events(request: Request, body: Any) -> list[Any]:
+    """Return the events of a request in any of the three content modes. Raises Invalid."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == EITHER and f"{_ATTRIBUTE}specversion" in request.headers:
-        return [_from_headers(request) | {"data": body}]
+        return [_read_headers(request) | {"data": body}]
     if isinstance(body, list):
         if media_type == ONE:
             raise Invalid("body", "one_event", media_type=MANY)
@@ -107,7 +114,8 @@ def _events_of(request: Request, body: Any) -> list[Any]:
     return [body]
 
 
-def _from_headers(request: Request) -> dict[str, Any]:
+def _read_headers(request: Request) -> dict[str, Any]:
+    """Return the attributes of an event in binary mode. Raises Invalid."""
     try:
         return {
             name.removeprefix(_ATTRIBUTE): unquote(value, errors="strict")
@@ -118,20 +126,43 @@ def _from_headers(request: Request) -> dict[str, Any]:
         raise Invalid("headers", "not_percent_encoded") from None
 
 
-def _report_of(event: Any) -> UsageReport | Unreadable:
-    """The report that an event is; the values of subject, time and quantity are the service's to read."""
+async def _record_one(call: Call, event: object) -> list[_Rejected]:
+    """Record a single event together with others that arrive at the same time. No thread waits for it."""
+    try:
+        await asyncio.wrap_future(current().recorder.submit(call.actor, _parse_event(event)))
+    except (NotFound, Conflict, Invalid) as refusal:
+        return [_Rejected(0, Reason.of(refusal))]
+    return []
+
+
+def _record_batch(call: Call, events: Sequence[object]) -> list[_Rejected]:
+    outcome = call.do(recording.record_usage_batch, [_parse_event(event) for event in events])
+    return [
+        _Rejected(row.index, row.reason)
+        for row in outcome.results
+        if row.status in ("conflict", "rejected") and row.reason
+    ]
+
+
+def _parse_event(event: object) -> UsageReport | UnreadableReport:
+    """Return the report in an event. The service parses its subject, time and quantity."""
     if not isinstance(event, dict):
-        return Unreadable("", "not_a_cloudevent")
+        return UnreadableReport("", "not_a_cloudevent")
     if event.get("specversion") != "1.0":
-        return Unreadable("specversion", "not_version_1")
+        return UnreadableReport("specversion", "not_version_1")
     for name in ("id", "source", "type"):
         if not isinstance(event.get(name), str) or not event[name]:
-            return Unreadable(name, "empty")
+            return UnreadableReport(name, "empty")
+    for name in ("id", "source"):
+        try:
+            parse_idempotency_key(event[name])
+        except BrokenRule as broken:
+            return UnreadableReport(name, broken.rule, broken.facts)
     if " " in event["source"]:
-        return Unreadable("source", "has_a_space")
+        return UnreadableReport("source", "has_a_space")
     data = event.get("data")
     if not isinstance(data, dict) or not data.keys() & {"quantity", "value"}:
-        return Unreadable("data", "no_quantity")
+        return UnreadableReport("data", "no_quantity")
     key = f"{event['source']} {event['id']}"
     return UsageReport(event.get("subject"), key, data[_quantity_name(data)], event.get("time"))
 
@@ -140,27 +171,11 @@ def _quantity_name(data: dict[str, Any]) -> str:
     return "quantity" if "quantity" in data else "value"
 
 
-def _record(call: Call, reports: list[UsageReport | Unreadable]) -> list[_Refused]:
-    """Records all that can be; a lone event without an entry in the audit log, like any single one."""
-    if len(reports) == 1 and isinstance(reports[0], UsageReport):
-        try:
-            current().recorder.submit(call.actor, reports[0]).result()
-        except (NotFound, Conflict, Invalid) as refusal:
-            return [_Refused(0, Reason.of(refusal))]
-        return []
-    done = call.do(recording.record_usage_batch, reports)
-    return [
-        _Refused(row.index, row.reason)
-        for row in done.results
-        if row.status in ("conflict", "rejected") and row.reason
-    ]
-
-
-def _told(reason: Reason, event: Any) -> dict[str, str]:
-    """The field and its rule in the words of a CloudEvent."""
+def _field_and_message(reason: Reason, event: Any) -> dict[str, str]:
+    """Return the attribute that a reason is about, and the rule that it breaks."""
     message = rule_text(FieldError(reason.field, reason.rule, dict(reason.facts)))
     if reason.field == "idempotency_key":
-        return {"field": "id", "message": f"source, a space and id: {message}"}
+        return {"field": "id", "message": f"{message} (source, a space and id together)"}
     if reason.field == "quantity":
         return {"field": f"data.{_quantity_name(event['data'])}", "message": message}
     names = {"customer": "subject", "occurred_at": "time"}

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Query, Response
 from pydantic import BaseModel, Field
 
-from billing_app.api.usage import UsageEvent, event_of
+from billing_app.api.usage import UsageEvent, usage_event
 from billing_app.api.wire.calls import Caller
 from billing_app.api.wire.csv_files import DESCRIBED, Cell, CsvFile, csv_file
 from billing_app.api.wire.openapi import refusals
@@ -282,7 +282,7 @@ def list_invoice_usage(
     line: Annotated[int | None, Query(ge=1, le=32767, description="Only what this line was made of.")] = None,
 ) -> Page[UsageEvent]:
     """List the very events that an invoice was made of, in order of time."""
-    return page_of(call.do(invoices.list_invoice_events, number, line_number=line, **paged), event_of)
+    return page_of(call.do(invoices.list_invoice_events, number, line_number=line, **paged), usage_event)
 
 
 def summary_of(row: InvoiceRow) -> InvoiceSummary:

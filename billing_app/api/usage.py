@@ -1,8 +1,9 @@
-"""Usage in, one event or ten thousand, and out again as a log."""
+"""Recording usage events, one or up to ten thousand, and listing and exporting them."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query, Response
@@ -13,7 +14,7 @@ from billing_app.api.wire.csv_files import DESCRIBED, Cell, CsvFile, csv_file
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
-from billing_app.api.wire.values import Body, ExactNumber, Period, Quantity, Timestamp
+from billing_app.api.wire.values import Body, CustomerRef, ExactNumber, Period, Quantity, Timestamp
 from billing_app.domain.money import plain
 from billing_app.domain.periods import label
 from billing_app.runtime import current
@@ -21,21 +22,26 @@ from billing_app.services.usage import export as usage_export
 from billing_app.services.usage import log as usage_log
 from billing_app.services.usage import recording
 from billing_app.services.usage.filters import UsageFilter
-from billing_app.services.usage.recording import BATCH_MAX, RowResult, Unreadable, UsageEventRow, UsageReport
+from billing_app.services.usage.recording import BATCH_MAX, RowResult, UnreadableReport, UsageReport
+from billing_app.services.usage.rows import UsageEventRow
 from billing_app.wording.refusals import reason_sentence
 
 router = resource("/usage", "Usage")
 
-# As it came: the service reads it, and refuses it with the field's own rule.
-Key = Annotated[
+# The values of an event reach the service unparsed, so that it rejects them with the field's own rule.
+IdempotencyKey = Annotated[
     Any,
     WithJsonSchema(
         {"type": "string", "minLength": 1, "maxLength": 255, "examples": ["2026-10-31/meter-7/42"]}
-        | {"description": "The sender's own name of the event: sent again with it, it counts once."}
+        | {
+            "description": "Your own name for the event, unique per customer. If you send the event again"
+            " with the same key, it is counted once. Control characters, such as tabs and line breaks, are"
+            " not allowed."
+        }
     ),
 ]
-CustomerName = Annotated[
-    Any, WithJsonSchema({"type": "string", "examples": ["acme"], "description": "The customer's id or key."})
+CustomerIdOrKey = Annotated[
+    Any, WithJsonSchema({"type": "string", "examples": ["acme"], "description": "The customer's ID or key."})
 ]
 OccurredAt = Annotated[
     Any,
@@ -43,35 +49,36 @@ OccurredAt = Annotated[
         {
             "anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}],
             "examples": ["2026-10-31T23:00:00Z"],
-            "description": "RFC 3339 with an offset, at most 5 minutes ahead; without one: now.",
+            "description": "When the usage occurred: an RFC 3339 timestamp with an offset, at most 5"
+            " minutes in the future. Defaults to now.",
         }
     ),
 ]
 
 
 class NewUsage(Body):
-    """What a customer used at a moment."""
+    """A usage event to record."""
 
-    customer: CustomerName
+    customer: CustomerIdOrKey
     quantity: ExactNumber = Field(examples=["1530.5"])
     occurred_at: OccurredAt = None
-    idempotency_key: Key
+    idempotency_key: IdempotencyKey
 
 
 class UsageEvent(BaseModel):
-    """A recorded event. `billing_period` is the month in which it is billed, fixed from the beginning."""
+    """A recorded usage event. The period that bills it is fixed when the event is recorded."""
 
-    customer: str = Field(examples=["acme"], description="The customer's key.")
+    customer: CustomerRef
     idempotency_key: str = Field(examples=["2026-10-31/meter-7/42"])
     quantity: Quantity
     occurred_at: Timestamp
     recorded_at: Timestamp
     billing_period: Period
-    recorded_by: str = Field(examples=["tok_1"])
+    recorded_by: str = Field(examples=["tok_1"], description="The ID of the API token or user, or `system`.")
 
 
 class RecordedEvent(BaseModel):
-    """`duplicate`: it was there before, just so, and `event` is the first."""
+    """The recorded event. `duplicate` means that it was recorded before, and `event` is that first one."""
 
     status: Literal["recorded", "duplicate"]
     event: UsageEvent
@@ -81,26 +88,26 @@ _ROW_SCHEMA = NewUsage.model_json_schema() | {"title": "NewUsage"}
 
 
 class NewBatch(Body):
-    """Events, each recorded or refused for itself."""
+    """Usage events to record. Each is accepted or rejected on its own."""
 
-    # Any, since a row that is no object must not spoil the others.
+    # The items are untyped, so that one that is not an object is rejected without affecting the others.
     events: Annotated[
         list[Any], WithJsonSchema({"type": "array", "maxItems": BATCH_MAX, "items": _ROW_SCHEMA})
     ]
 
 
 class BatchRow(BaseModel):
-    """A row that was not plainly recorded; `code`, `detail` and `field` say why."""
+    """An event that was not recorded. For a conflict or a rejected event, the other fields say why."""
 
-    index: int = Field(examples=[3], description="Its place in `events`, from 0.")
+    index: int = Field(examples=[3], description="Its position in `events`, starting at 0.")
     status: Literal["duplicate", "conflict", "rejected"]
     code: str | None = Field(None, examples=["customer_not_found"])
-    detail: str | None = Field(None, examples=["customer: there is no such customer"])
+    detail: str | None = Field(None, examples=["customer does not exist."])
     field: str | None = Field(None, examples=["customer"])
 
 
 class BatchOutcome(BaseModel):
-    """The counts, and whatever was not plainly recorded."""
+    """How many events were recorded, and which were not. `results` leaves out the recorded ones."""
 
     recorded: int
     duplicates: int
@@ -113,7 +120,10 @@ class BatchOutcome(BaseModel):
     "",
     status_code=201,
     responses={
-        200: {"model": RecordedEvent, "description": "A duplicate: the first one stands."},
+        200: {
+            "model": RecordedEvent,
+            "description": "A duplicate. The event was recorded before and is unchanged.",
+        },
         **refusals(
             "customer_not_found", "idempotency_conflict", "customer_suspended",
             "occurred_in_future", "no_plan",
@@ -121,32 +131,33 @@ class BatchOutcome(BaseModel):
     },
 )  # fmt: skip
 async def record_usage(call: Caller, body: NewUsage, response: Response) -> RecordedEvent:
-    """Record an event.
+    """Record a usage event.
 
-    Answered when it is on disk: 201, or 200 when the same event was recorded before. Without an
-    answer, send it again: it counts once.
+    The response is sent once the event is on disk. If you get no response, retry. The event is counted
+    once.
     """
     report = UsageReport(body.customer, body.idempotency_key, body.quantity, body.occurred_at)
-    done = await asyncio.wrap_future(current().recorder.submit(call.actor, report))
-    if done.status == "duplicate":
+    answer = await asyncio.wrap_future(current().recorder.submit(call.actor, report))
+    if answer.status == "duplicate":
         response.status_code = 200
-    return RecordedEvent(status=done.status, event=event_of(done.event))
+    return RecordedEvent(status=answer.status, event=usage_event(answer.event))
 
 
 @router.post("/batch", response_model_exclude_none=True, responses=refusals("batch_too_large"))
 def record_batch(call: Caller, body: NewBatch) -> BatchOutcome:
-    """Record up to 10,000 events.
+    """Record up to 10,000 usage events.
 
-    Each row is recorded or refused for itself, all in one commit; of the rows with the same key the
-    first stands. Too many rows, and none is recorded.
+    Each event is accepted or rejected on its own, and all accepted events are committed together. If
+    several events have the same customer and key, the first one is recorded. A batch with more than
+    10,000 events is rejected as a whole.
     """
-    done = call.do(recording.record_usage_batch, [_report_of(row) for row in body.events])
+    outcome = call.do(recording.record_usage_batch, [_parse_row(row) for row in body.events])
     return BatchOutcome(
-        recorded=done.recorded,
-        duplicates=done.duplicates,
-        conflicts=done.conflicts,
-        rejected=done.rejected,
-        results=[_row_of(row) for row in done.results if row.status != "recorded"],
+        recorded=outcome.recorded,
+        duplicates=outcome.duplicates,
+        conflicts=outcome.conflicts,
+        rejected=outcome.rejected,
+        results=list(_batch_rows(outcome.results)),
     )
 
 
@@ -167,47 +178,28 @@ Filtered = Annotated[UsageFilter, Depends(_usage_filter)]
 @router.get("", responses=refusals("customer_not_found"))
 def list_usage(call: Caller, paged: Paged, wanted: Filtered) -> Page[UsageEvent]:
     """List usage events, newest first."""
-    return page_of(call.do(usage_log.list_usage, wanted, **paged), event_of)
+    return page_of(call.do(usage_log.list_usage, wanted, **paged), usage_event)
 
 
 @router.get(".csv", response_class=CsvFile, responses=DESCRIBED | refusals("customer_not_found"))
 def export_usage(call: Caller, wanted: Filtered) -> CsvFile:
-    """Export events as CSV.
+    """Export usage events as CSV.
 
-    Ordered by billing period, customer and moment. A key that a spreadsheet would run as a formula
-    (it begins with `=`, `+`, `-`, `@`, a tab or a carriage return) has an apostrophe before it.
+    The rows are ordered by billing period, customer and time. A key that a spreadsheet would run as a
+    formula, because it starts with `=`, `+`, `-` or `@`, is preceded by an apostrophe.
     """
     name = "usage"
     name += f"-{wanted.customer}" if wanted.customer else ""
     name += f"-{label(wanted.period)}" if wanted.period else ""
     name += f"-billed-{label(wanted.billing_period)}" if wanted.billing_period else ""
     name += "-late" if wanted.late_only else ""
-    return csv_file(
-        call,
-        f"{name}.csv",
-        UsageEventRow._fields,
-        _cells,
-        usage_export.read_usage,
-        wanted,
-    )
+    return csv_file(call, f"{name}.csv", _CSV_COLUMNS, _csv_cells, usage_export.read_usage, wanted)
 
 
-def _row_of(row: RowResult) -> BatchRow:
-    if row.reason is None:
-        return BatchRow(index=row.index, status=row.status)
-    return BatchRow(
-        index=row.index,
-        status=row.status,
-        code=row.reason.code,
-        detail=reason_sentence(row.reason),
-        field=row.reason.field or None,
-    )
-
-
-def event_of(row: UsageEventRow) -> UsageEvent:
-    """The event as it goes out."""
+def usage_event(row: UsageEventRow) -> UsageEvent:
+    """Return an event as the API answers it."""
     return UsageEvent(
-        customer=row.customer,
+        customer=CustomerRef(id=row.customer_public_id, key=row.customer_key, name=row.customer_name),
         idempotency_key=row.idempotency_key,
         quantity=row.quantity,
         occurred_at=row.occurred_at,
@@ -217,29 +209,46 @@ def event_of(row: UsageEventRow) -> UsageEvent:
     )
 
 
-def _cells(row: UsageEventRow) -> tuple[Cell, ...]:
+_CSV_COLUMNS = (
+    "customer", "idempotency_key", "quantity", "occurred_at", "recorded_at", "billing_period", "recorded_by",
+)  # fmt: skip
+
+
+def _csv_cells(row: UsageEventRow) -> tuple[Cell, ...]:
     return (
-        *row[:2],
+        row.customer_key,
+        row.idempotency_key,
         plain(row.quantity),
         row.occurred_at,
         row.recorded_at,
         label(row.billing_period),
-        row[-1],
+        row.recorded_by,
     )
+
+
+def _batch_rows(results: Iterable[RowResult]) -> Iterable[BatchRow]:
+    for result in results:
+        if result.status == "recorded":
+            continue
+        row = BatchRow(index=result.index, status=result.status)
+        if result.reason is not None:
+            row.code, row.field = result.reason.code, result.reason.field or None
+            row.detail = reason_sentence(result.reason)
+        yield row
 
 
 _FIELDS = set(UsageReport._fields)
 _REQUIRED = [field for field in UsageReport._fields if field not in UsageReport._field_defaults]
 
 
-def _report_of(row: Any) -> UsageReport | Unreadable:
-    """A row of a batch, whose values the service reads."""
+def _parse_row(row: object) -> UsageReport | UnreadableReport:
+    """Return the report in a row of a batch. The service parses its values."""
     if not isinstance(row, dict):
-        return Unreadable("", "not_an_object")
+        return UnreadableReport("", "not_an_object")
     if not row.keys() <= _FIELDS:
         name = next(name for name in row if name not in _FIELDS)
-        # A name may hold half a surrogate pair, which no answer in UTF-8 can.
-        return Unreadable(name.encode(errors="replace").decode(), "unknown_field")
+        # A name may contain an unpaired surrogate, which a response in UTF-8 can't.
+        return UnreadableReport(name.encode(errors="replace").decode(), "unknown_field")
     if any(field not in row for field in _REQUIRED):
-        return Unreadable(next(field for field in _REQUIRED if field not in row), "missing")
+        return UnreadableReport(next(field for field in _REQUIRED if field not in row), "missing")
     return UsageReport(**row)

@@ -1,14 +1,12 @@
-"""ISO 4217: the currencies in use and the number of decimals of each one's minor unit.
+"""ISO 4217: the currencies in use, and how many decimals each has.
 
-Source: ISO 4217 list one (active codes of national currencies). Funds codes, precious metals and
-test codes are left out: nobody is invoiced in them.
+Source: ISO 4217 list one (active codes of national currencies). It leaves out funds codes, precious
+metals and test codes, because no customer is invoiced in them.
 """
 
 from __future__ import annotations
 
 from billing_app.domain.rules import BrokenRule
-
-DEFAULT_EXPONENT = 2
 
 _OTHER_EXPONENTS = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
@@ -26,15 +24,15 @@ USD UYU UZS VED VES WST XCD XCG YER ZAR ZMW ZWG
 """
 
 EXPONENTS: dict[str, int] = {
-    **dict.fromkeys(_TWO_DECIMALS.split(), DEFAULT_EXPONENT),
+    **dict.fromkeys(_TWO_DECIMALS.split(), 2),
     **{code: digits for digits, codes in _OTHER_EXPONENTS.items() for code in codes.split()},
 }
 
 
 def exponent(currency: str) -> int:
-    """The decimals of the currency's minor unit: USD 2, JPY 0, KWD 3.
+    """Return the number of decimals of a currency: USD 2, JPY 0, KWD 3.
 
-    Raises ValueError for anything that is not an ISO 4217 code in capitals.
+    Raises BrokenRule for anything but an ISO 4217 code in capitals.
     """
     try:
         return EXPONENTS[currency]

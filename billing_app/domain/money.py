@@ -1,6 +1,6 @@
-"""Exact money: whole minor units inside, decimal strings in major units outside, one rounding.
+"""Exact money: whole minor units inside, decimal strings in major units outside, one rounding rule.
 
-A float never enters: every parser takes strings, ints and Decimals and refuses the rest.
+No float is ever accepted: every parser takes strings, ints and Decimals and rejects everything else.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import NamedTuple
 from billing_app.domain.currencies import exponent
 from billing_app.domain.rules import BrokenRule
 
-# 80 digits hold the largest product there is (20 x 20 digits) and the largest sum with room to
-# spare; a step that would lose a digit traps instead of rounding in silence.
+# 80 digits hold the largest product (20 x 20 digits) and the largest sum with room to spare. An
+# operation that would lose a digit raises instead of rounding silently.
 EXACT = Context(prec=80, traps=[Inexact, InvalidOperation, Overflow])
-# The same digits, for the one step that is allowed to round.
+# The same digits, for the one operation that may round.
 _ROUNDING = Context(prec=80, rounding=ROUND_HALF_UP, traps=[InvalidOperation, Overflow])
 _ONE = Decimal(1)
 
@@ -36,18 +36,18 @@ class Amount(NamedTuple):
 
 
 def parse_decimal(value: object, *, integer_digits: int, decimals: int) -> Decimal:
-    """A finite number of zero or more, exactly as written, within the digits of its column.
+    """Parse a finite number of zero or more, exactly as written, that fits its column.
 
-    Takes a decimal string, an int or a Decimal. Trailing zeros beyond `decimals` are harmless
-    and dropped. Raises BrokenRule for everything else: signs below zero, NaN,
-    infinity, exponents out of range, floats, text.
+    Takes a decimal string of ASCII digits, an int or a Decimal. Trailing zeros beyond `decimals` are
+    dropped. Raises BrokenRule for negative numbers, NaN, infinity, numbers with too many digits,
+    floats, and anything that is not a number.
     """
     number = _to_decimal(value)
     if not number.is_finite():
         raise BrokenRule("not_finite")
     if number.is_signed() and number:
         raise BrokenRule("negative")
-    # Bounded before any arithmetic: 1e400 must cost nothing.
+    # The size is checked before any arithmetic, because 1e400 must cost nothing.
     if number and number.adjusted() >= integer_digits:
         raise BrokenRule("too_many_digits", digits=integer_digits)
     if number and number.adjusted() < -decimals:
@@ -63,7 +63,8 @@ def _to_decimal(value: object) -> Decimal:
         return value
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise BrokenRule("not_a_number")
-    if isinstance(value, str) and (len(value) > _TEXT_MAX or "_" in value):
+    # Decimal() also takes the digits of other scripts and underscores between digits.
+    if isinstance(value, str) and (len(value) > _TEXT_MAX or "_" in value or not value.isascii()):
         raise BrokenRule("not_a_number")
     try:
         return Decimal(value)
@@ -72,19 +73,19 @@ def _to_decimal(value: object) -> Decimal:
 
 
 def parse_quantity(value: object) -> Decimal:
-    """A usage quantity: zero or more, at most 14 digits before and 6 after the point."""
+    """Parse a usage quantity: zero or more, with at most 14 digits before the decimal point and 6 after."""
     return parse_decimal(value, integer_digits=QUANTITY_INTEGER_DIGITS, decimals=QUANTITY_DECIMALS)
 
 
 def parse_unit_price(value: object) -> Decimal:
-    """A price of one unit in major units: at most 8 digits before and 12 after the point."""
+    """Parse the price of one unit in major units, with at most 8 digits before the decimal point and 12 after."""
     return parse_decimal(value, integer_digits=UNIT_PRICE_INTEGER_DIGITS, decimals=UNIT_PRICE_DECIMALS)
 
 
 def parse_amount_minor(value: object, currency: str) -> int:
-    """An amount in major units as whole minor units: `"6.63"` USD is 663, `"7"` JPY is 7.
+    """Parse an amount in major units into whole minor units: `"6.63"` USD is 663, `"7"` JPY is 7.
 
-    Raises BrokenRule when it has more decimals than the currency.
+    Raises BrokenRule if it has more decimals than the currency.
     """
     digits = exponent(currency)
     amount = parse_decimal(value, integer_digits=AMOUNT_INTEGER_DIGITS, decimals=digits)
@@ -92,14 +93,14 @@ def parse_amount_minor(value: object, currency: str) -> int:
 
 
 def to_major(amount_minor: int, currency: str) -> Decimal:
-    """Whole minor units as an exact decimal in major units: 663 USD is `Decimal("6.63")`."""
+    """Convert whole minor units to an exact decimal in major units: 663 USD is `Decimal("6.63")`."""
     return Decimal(amount_minor).scaleb(-exponent(currency), EXACT)
 
 
 def round_half_up(exact_amount: Decimal, currency: str) -> int:
-    """The exact amount in major units, as minor units, halves away from zero.
+    """Round an exact amount in major units to minor units, halves away from zero.
 
-    The only rounding in the product; commercial rounding, as in IEEE 754 roundTiesToAway.
+    This is the only rounding in the product. It is commercial rounding (IEEE 754 roundTiesToAway).
     """
     digits = exponent(currency)
     rounded = _ROUNDING.quantize(exact_amount, _ONE.scaleb(-digits))
@@ -107,12 +108,12 @@ def round_half_up(exact_amount: Decimal, currency: str) -> int:
 
 
 def exact_sum(numbers: Iterable[Decimal]) -> Decimal:
-    """The sum without losing a digit; the caller's context, which would round, is not asked."""
+    """Add numbers without losing a digit, whatever the caller's decimal context is."""
     return functools.reduce(EXACT.add, numbers, Decimal(0))
 
 
 def plain(number: Decimal) -> str:
-    """The one spelling of a number: no exponent, no trailing zeros, no sign on zero."""
+    """Write a number without exponent, trailing zeros or a sign on zero: `"1530.5"`, `"0"`."""
     text = format(number, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
@@ -120,5 +121,5 @@ def plain(number: Decimal) -> str:
 
 
 def major_text(amount_minor: int, currency: str) -> str:
-    """An amount for the wire: all of the currency's decimals, `"29.00"`, `"-0.02"`, `"7"`."""
+    """Write an amount in major units with all decimals of the currency: `"29.00"`, `"-0.02"`, `"7"`."""
     return format(to_major(amount_minor, currency), "f")

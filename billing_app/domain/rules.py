@@ -1,12 +1,12 @@
-"""What a parser says about a value that it can't take."""
+"""How a parser says why it does not accept a value."""
 
 from __future__ import annotations
 
 
 class BrokenRule(ValueError):
-    """A value breaks a rule: `rule` is its stable word, `facts` are the numbers that a sentence needs.
+    """A value breaks a rule. `rule` names it, and `facts` holds what a sentence about it needs.
 
-    `billing_app.wording.rules` has the sentence for each word.
+    `billing_app.wording.rules` has the sentence for each rule.
     """
 
     def __init__(self, rule: str, /, **facts: object) -> None:

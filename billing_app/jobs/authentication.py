@@ -19,7 +19,7 @@ from sqlmodel import Session
 from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor
 from billing_app.errors import Forbidden, Invalid, Unauthenticated
-from billing_app.jobs.gathering import Gathering
+from billing_app.jobs.gathering import Gatherer
 from billing_app.services.identity import api_tokens, sessions, sign_in_attempts
 from billing_app.settings import Settings
 
@@ -39,7 +39,7 @@ class Authenticator:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._settings = settings
-        self._machines = Gathering("api-tokens", _find_machines)
+        self._machines = Gatherer("api-tokens", _find_machines)
 
     @functools.cached_property
     def _secret(self) -> str:
@@ -55,7 +55,7 @@ class Authenticator:
 
         The answer raises Unauthenticated; asking raises Busy.
         """
-        return self._machines.ask(self._database, token)
+        return self._machines.submit(self._database, token)
 
     def sign_in(self, email: str, password: str, *, user_agent: str, address: str) -> sessions.SignedIn:
         """Starts a session. Raises Unauthenticated and TooManyAttempts."""

@@ -14,7 +14,12 @@ from billing_app.errors import Invalid
 from billing_app.jobs.usage_csv import read_batches
 from billing_app.services.shared import audit
 from billing_app.services.shared.permissions import require
-from billing_app.services.usage.recording import BatchResult, Unreadable, UsageReport, record_usage_of_file
+from billing_app.services.usage.recording import (
+    BatchResult,
+    UnreadableReport,
+    UsageReport,
+    record_usage_file_batch,
+)
 from billing_app.services.usage_imports.imports import RefusedRow
 
 
@@ -66,10 +71,10 @@ def import_usage(
 
 
 def _record(
-    session: Session, actor: Actor, reports: Sequence[UsageReport | Unreadable], file_name: str
+    session: Session, actor: Actor, reports: Sequence[UsageReport | UnreadableReport], file_name: str
 ) -> BatchResult:
     """Records a batch; with a file's name it is the first, and tells of the file when it records anything."""
-    outcome = record_usage_of_file(session, actor, reports)
+    outcome = record_usage_file_batch(session, actor, reports)
     if file_name and outcome.recorded:
         audit.record(session, actor, "usage.file_imported", "usage", file_name=file_name)
     return outcome

@@ -1,7 +1,7 @@
-"""What is asked while one round is under way is answered together in the next.
+"""Handles requests in groups: those that arrive during one round are handled together in the next.
 
-One statement for sixty-four costs hardly more than for one, and one thread that hands out sixty-four
-answers far less than sixty-four threads that each wait for a turn.
+One statement for 64 requests costs hardly more than one for a single request, and one thread that
+resolves 64 futures costs far less than 64 threads that each wait for their turn.
 """
 
 from __future__ import annotations
@@ -14,74 +14,74 @@ from typing import Generic, NamedTuple, TypeVar
 
 from billing_app.errors import Busy
 
-# More are refused: they would wait longer than who asks does.
+# Further requests are refused, because they would wait longer than their clients do.
 WAITING_MAX = 10_000
 ROUND_MAX = 1_000
 
-Kind = TypeVar("Kind", bound=Hashable)
-Asked = TypeVar("Asked")
+Group = TypeVar("Group", bound=Hashable)
+Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
 
-class _Waiting(NamedTuple, Generic[Kind, Asked, Answer]):
-    kind: Kind
-    asked: Asked
+class _Waiting(NamedTuple, Generic[Group, Request, Answer]):
+    group: Group
+    request: Request
     answer: Future[Answer]
 
 
-class Gathering(Generic[Kind, Asked, Answer]):
-    """Answers by one thread, which lives while there is something to do.
+class Gatherer(Generic[Group, Request, Answer]):
+    """Answers requests from one thread, which exists only while requests are waiting.
 
-    `answer_all` gets what was asked of one kind, and answers each in its place; an answer that is an
-    exception is raised for its own asker, and what it raises itself for all of them. Nobody waits for
-    others to come: what is asked alone is answered at once.
+    `answer_all` gets the waiting requests of one group and returns an answer for each, in their order.
+    An answer that is an exception is raised for its own request. An exception that `answer_all` raises
+    is raised for every request of the group. A request never waits for more requests to arrive.
     """
 
     def __init__(
-        self, name: str, answer_all: Callable[[Kind, list[Asked]], Sequence[Answer | Exception]]
+        self, name: str, answer_all: Callable[[Group, list[Request]], Sequence[Answer | Exception]]
     ) -> None:
         self._name = name
         self._answer_all = answer_all
-        self._waiting: deque[_Waiting[Kind, Asked, Answer]] = deque()
+        self._waiting: deque[_Waiting[Group, Request, Answer]] = deque()
         self._lock = Lock()
-        self._is_answering = False
+        self._is_running = False
 
-    def ask(self, kind: Kind, asked: Asked) -> Future[Answer]:
-        """The answer, when it is there. Raises Busy."""
+    def submit(self, group: Group, request: Request) -> Future[Answer]:
+        """Return a future with the answer. Raises Busy if too many requests are waiting."""
         answer: Future[Answer] = Future()
         with self._lock:
             if len(self._waiting) >= WAITING_MAX:
                 raise Busy(retry_after_seconds=1)
-            if not self._is_answering:
-                Thread(target=self._go_round, name=self._name, daemon=True).start()
-                self._is_answering = True
-            self._waiting.append(_Waiting(kind, asked, answer))
+            if not self._is_running:
+                Thread(target=self._run, name=self._name, daemon=True).start()
+                self._is_running = True
+            self._waiting.append(_Waiting(group, request, answer))
         return answer
 
-    def _go_round(self) -> None:
-        while taken := self._take():
-            kinds: dict[Kind, list[_Waiting[Kind, Asked, Answer]]] = {}
+    def _run(self) -> None:
+        while taken := self._take_round():
+            groups: dict[Group, list[_Waiting[Group, Request, Answer]]] = {}
             for each in taken:
-                # For who has gone away while waiting nothing is done; from here on nobody can.
+                # A request that was canceled while it waited is dropped. From here on it can't be canceled.
                 if each.answer.set_running_or_notify_cancel():
-                    kinds.setdefault(each.kind, []).append(each)
-            for kind, group in kinds.items():
-                self._answer(kind, group)
+                    groups.setdefault(each.group, []).append(each)
+            for group, members in groups.items():
+                self._answer_group(group, members)
 
-    def _take(self) -> list[_Waiting[Kind, Asked, Answer]]:
+    def _take_round(self) -> list[_Waiting[Group, Request, Answer]]:
         with self._lock:
             taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), ROUND_MAX))]
-            self._is_answering = bool(taken)
+            self._is_running = bool(taken)
         return taken
 
-    def _answer(self, kind: Kind, group: list[_Waiting[Kind, Asked, Answer]]) -> None:
+    def _answer_group(self, group: Group, members: list[_Waiting[Group, Request, Answer]]) -> None:
         try:
-            answers = self._answer_all(kind, [each.asked for each in group])
-        except Exception as error:  # noqa: BLE001 - whatever it was, everyone who waits is told
-            for each in group:
+            answers = self._answer_all(group, [each.request for each in members])
+        except Exception as error:  # noqa: BLE001 - whatever it is, every waiting request must get it
+            for each in members:
                 each.answer.set_exception(error)
             return
-        for each, answer in zip(group, answers, strict=True):
+        for each, answer in zip(members, answers, strict=True):
             if isinstance(answer, Exception):
                 each.answer.set_exception(answer)
             else:

@@ -1,4 +1,4 @@
-"""Group commit: single events that arrive together are written together, each answered after its commit."""
+"""Group commit: single events that arrive at the same time are written in one transaction."""
 
 from __future__ import annotations
 
@@ -8,24 +8,34 @@ from concurrent.futures import Future
 from billing_app.database.session import Database
 from billing_app.domain.actor import Actor
 from billing_app.errors import BillingError
-from billing_app.jobs.gathering import Gathering
-from billing_app.services.usage.recording import RecordedUsage, UsageReport, record_usage_group
+from billing_app.jobs.gathering import Gatherer
+from billing_app.services.usage.recording import (
+    RecordedUsage,
+    UnreadableReport,
+    UsageReport,
+    record_usage_group,
+)
+
+Report = UsageReport | UnreadableReport
 
 
 class UsageRecorder:
-    """Records single events of one database, in one transaction for each actor of a round.
+    """Records single events, in one transaction per actor and round.
 
-    So each actor's permission and READ ONLY rule hold. When a transaction fails, nothing of its group
-    was committed, or nobody can know: the senders' keys make it safe to send again.
+    The actor's permissions and its READ ONLY rule therefore hold for each event. If a transaction
+    fails, all its events get the error. Their senders can retry, because each event has a key.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._gathering = Gathering("usage-recorder", self._write)
+        self._gatherer = Gatherer("usage-recorder", self._record)
 
-    def submit(self, actor: Actor, report: UsageReport) -> Future[RecordedUsage]:
-        """What `record_usage` answers or raises, known when the event is committed. Raises Busy."""
-        return self._gathering.ask(actor, report)
+    def submit(self, actor: Actor, report: Report) -> Future[RecordedUsage]:
+        """Return a future with the outcome of `record_usage`, set once the event is committed.
 
-    def _write(self, actor: Actor, reports: list[UsageReport]) -> Sequence[RecordedUsage | BillingError]:
+        Raises Busy if too many events are waiting.
+        """
+        return self._gatherer.submit(actor, report)
+
+    def _record(self, actor: Actor, reports: list[Report]) -> Sequence[RecordedUsage | BillingError]:
         return self._database.call(actor, record_usage_group, reports)

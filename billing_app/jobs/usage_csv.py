@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import IO, cast
 
 from billing_app.errors import Invalid
-from billing_app.services.usage.recording import BATCH_MAX, BatchResult, Unreadable, UsageReport
+from billing_app.services.usage.recording import BATCH_MAX, BatchResult, UnreadableReport, UsageReport
 from billing_app.services.usage_imports.imports import COLUMNS, RefusedRow
 
 # What refused rows are given back with: mended, they can be imported as they are.
@@ -24,7 +24,7 @@ ROW_CHARS_MAX = 1_000_000
 _GZIP_MAGIC = b"\x1f\x8b"
 _SURROGATE = re.compile("[\udc80-\udcff]")
 
-Report = UsageReport | Unreadable
+Report = UsageReport | UnreadableReport
 
 
 @dataclass(slots=True)
@@ -125,14 +125,14 @@ def _rows(text: IO[str]) -> Iterator[tuple[int, int, list[str], Report | None]]:
         except (OSError, EOFError, zlib.error) as error:
             raise Invalid("file", "damaged", line=line - 1) from error
         except csv.Error as error:
-            row, report = [], Unreadable("row", "not_csv", {"reason": str(error)})
+            row, report = [], UnreadableReport("row", "not_csv", {"reason": str(error)})
         else:
             if len(row) == width:
                 row = [row[index] for index in order]
                 report = _report(row)
             else:
                 facts: dict[str, object] = {"expected": width, "found": len(row)}
-                report = Unreadable("row", "wrong_width", facts) if row else None
+                report = UnreadableReport("row", "wrong_width", facts) if row else None
         yield line, reader.line_num, row, report
 
 
@@ -152,6 +152,6 @@ def _header(reader: Iterator[list[str]]) -> tuple[int, list[int]]:
 def _report(row: list[str]) -> Report:
     for column, value in zip(COLUMNS, row, strict=True):
         if not value.isascii() and _SURROGATE.search(value):
-            return Unreadable(column, "not_utf8")
+            return UnreadableReport(column, "not_utf8")
     # An empty moment means now, as a missing one does over the API.
     return UsageReport(row[0], row[1], row[2], row[3] or None)

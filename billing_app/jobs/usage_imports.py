@@ -24,7 +24,7 @@ from billing_app.jobs.retries import attempting
 from billing_app.jobs.usage_csv import Batch, read_batches
 from billing_app.services.shared.permissions import require
 from billing_app.services.shared.reasons import Reason
-from billing_app.services.usage.recording import BatchResult, judge_usage_batch, record_usage_of_file
+from billing_app.services.usage.recording import BatchResult, dry_run_usage_batch, record_usage_file_batch
 from billing_app.services.usage_imports.files import read_part, store_file
 from billing_app.services.usage_imports.imports import (
     Chunk,
@@ -107,7 +107,7 @@ def _check(database: Database, worker: Actor, row: UsageImportRow, on_progress: 
     file = _File(database, worker, row)
     with database.transaction(worker) as session:
         for number, batch in enumerate(read_batches(io.BufferedReader(file))):
-            outcome = judge_usage_batch(session, worker, batch.reports)
+            outcome = dry_run_usage_batch(session, worker, batch.reports)
             preview = [] if number else _preview(batch, outcome)
             chunk = _chunk(batch, file, outcome, preview)
             database.call(worker, count_chunk, row.import_id, "checking", chunk)
@@ -120,7 +120,7 @@ def _import(database: Database, worker: Actor, row: UsageImportRow, on_progress:
     file = _File(database, worker, row)
 
     def record(session: Session, actor: Actor, batch: Batch) -> Chunk:
-        chunk = _chunk(batch, file, record_usage_of_file(session, actor, batch.reports))
+        chunk = _chunk(batch, file, record_usage_file_batch(session, actor, batch.reports))
         count_chunk(session, actor, row.import_id, "importing", chunk)
         return chunk
 

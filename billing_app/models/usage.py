@@ -1,4 +1,4 @@
-"""Usage events: the most rows by far, append-only, identified by what the sender called them."""
+"""Usage events. They are append-only, and there are far more of them than of anything else."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from billing_app.models.columns import (
 )
 
 IDEMPOTENCY_KEY_MAX = 255
-# Billed in a later period than it was used in.
+# Control characters and line separators, as `services.shared.characters` rejects them.
+_CONTROL_CHARACTERS = r"[\u0001-\u001f\u007f-\u009f\u2028\u2029]"
+# The event is billed in a later period than its usage month.
 LATE = "occurred_at < billing_period::timestamp AT TIME ZONE 'UTC'"
 
 
 class UsageEvent(SQLModel, table=True):
-    """An amount used at a moment, billed in exactly one period, which is fixed when recorded."""
+    """A quantity that a customer used at some time. The period that bills it is fixed when it is recorded."""
 
     __tablename__ = "usage_event"
     __table_args__ = (
@@ -32,6 +34,9 @@ class UsageEvent(SQLModel, table=True):
         CheckConstraint(
             f"length(idempotency_key) BETWEEN 1 AND {IDEMPOTENCY_KEY_MAX}",
             name="idempotency_key_length",
+        ),
+        CheckConstraint(
+            f"idempotency_key !~ '{_CONTROL_CHARACTERS}'", name="idempotency_key_control_characters"
         ),
         digits_check("quantity", 14, 6),
         first_of_month_check("billing_period"),

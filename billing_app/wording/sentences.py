@@ -1,4 +1,4 @@
-"""How a template and facts become a sentence."""
+"""Filling facts into sentences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from billing_app.domain.money import Amount
 from billing_app.wording import values
 
 Template = str | Callable[[Mapping[str, Any]], str]
-"""Text with `{fact}` in it, or a function of the facts where one text does not fit them all."""
+"""Text with `{fact}` placeholders, or a function of the facts if one text does not fit all of them."""
 
 
 class _People(string.Formatter):
@@ -46,5 +46,5 @@ def as_people_write(value: object) -> str:
 
 
 def capitalized(text: str) -> str:
-    """The text with its first letter in upper case."""
+    """Return the text with its first letter in upper case."""
     return text[:1].upper() + text[1:]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
+from anyio.to_thread import current_default_thread_limiter
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from billing_app.database.session import Database
-from billing_app.domain.actor import Role
+from billing_app.domain.actor import SYSTEM, Role
+from billing_app.services.identity.api_tokens import create_token
 from tests.api.conftest import ClientOf
 from tests.factories import make_customer
 
@@ -64,7 +68,7 @@ RECORDED = ("meter-7 1", "1530.500000", "2026-11-10 00:00:00+00")
         (ONE, event(subject="ACME")),
     ],
 )
-def test_each_way_of_sending_counts_once(
+def test_event_is_recorded_once_in_every_content_mode(
     client: TestClient, owner: psycopg.Connection, media_type: str, body: object
 ) -> None:
     for _ in range(2):
@@ -73,20 +77,21 @@ def test_each_way_of_sending_counts_once(
     assert events_of(owner) == [RECORDED]
 
 
-def test_an_event_in_headers(client: TestClient, owner: psycopg.Connection) -> None:
+def test_event_in_binary_mode_is_recorded(client: TestClient, owner: psycopg.Connection) -> None:
     attributes = {
         f"ce-{name}": value for name, value in event(source="caf%C3%A9%2F7").items() if name != "data"
     }
     assert send(client, {"quantity": "0.1"}, EITHER, **attributes).status_code == 204
     assert events_of(owner) == [("café/7 1", "0.100000", "2026-11-10 00:00:00+00")]
-    refused = send(client, {"quantity": "0.1"}, EITHER, **attributes | {"ce-source": "%FF"})
-    assert refused.json()["errors"][0]["field"] == "headers"
+    for source, field in (("%FF", "headers"), ("caf%C3%A9%0A7", "source"), ("7%09", "source")):
+        refused = send(client, {"quantity": "0.1"}, EITHER, **attributes | {"ce-source": source})
+        assert refused.json()["errors"][0]["field"] == field
 
 
-def test_without_a_time_it_is_now(client: TestClient, owner: psycopg.Connection) -> None:
-    unmarked = event()
-    del unmarked["time"]
-    assert send(client, unmarked, ONE).status_code == 204
+def test_event_without_a_time_occurs_now(client: TestClient, owner: psycopg.Connection) -> None:
+    untimed = event()
+    del untimed["time"]
+    assert send(client, untimed, ONE).status_code == 204
     assert events_of(owner)[0][2] == "2026-11-15 12:00:00+00"
     assert send(client, event(time=None), ONE).status_code == 204
 
@@ -115,13 +120,23 @@ def test_without_a_time_it_is_now(client: TestClient, owner: psycopg.Connection)
         ({"data": {"value": -1}}, "data.value", "invalid"),
         ({"data": {"quantity": None, "value": 1}}, "data.quantity", "invalid"),
         ({"data": {"quantity": "1.0000001"}}, "data.quantity", "invalid"),
+        ({"data": {"value": "\N{ARABIC-INDIC DIGIT THREE}"}}, "data.value", "invalid"),
+        ({"data": {"value": "\N{FULLWIDTH DIGIT THREE}"}}, "data.value", "invalid"),
         ({"id": "k" * 248}, "id", "invalid"),
         ({"id": "a\0"}, "id", "invalid"),
+        ({"id": "a\tb"}, "id", "invalid"),
+        ({"id": "a\nb"}, "id", "invalid"),
+        ({"id": "a\x7f"}, "id", "invalid"),
+        ({"id": "a\u2028b"}, "id", "invalid"),
+        ({"source": "meter\t7"}, "source", "invalid"),
+        ({"source": "meter\r\n7"}, "source", "invalid"),
+        ({"source": "meter\x857"}, "source", "invalid"),
+        ({"source": "meter\0"}, "source", "invalid"),
         ({"id": "\ud800"}, "id", "invalid"),
         ({"id": "old", "data": {"value": 8}}, "id", "idempotency_conflict"),
     ],
 )
-def test_a_refused_event_is_named_and_the_others_are_recorded(
+def test_rejected_event_is_named_and_the_others_are_recorded(
     client: TestClient, owner: psycopg.Connection, changed: dict[str, object], field: str, code: str
 ) -> None:
     send(client, event("old", data={"value": 7}), ONE)
@@ -138,7 +153,7 @@ def test_a_refused_event_is_named_and_the_others_are_recorded(
 
 
 @pytest.mark.parametrize("body", [1, "x", None, [event()]])
-def test_what_is_no_object(client: TestClient, body: object) -> None:
+def test_event_that_is_not_an_object_is_rejected(client: TestClient, body: object) -> None:
     for wrapped, media_type in (([body], MANY), ([body], EITHER)):
         refused = send(client, wrapped, media_type)
         assert refused.json()["errors"][0]["field"] == "event"
@@ -148,7 +163,7 @@ def test_what_is_no_object(client: TestClient, body: object) -> None:
     ("media_type", "body"),
     [(ONE, [event()]), (MANY, event()), (EITHER, b""), (EITHER, b"{"), (ONE, b"\xff")],
 )
-def test_bodies_of_another_shape_than_their_type(
+def test_body_must_match_its_media_type(
     client: TestClient, owner: psycopg.Connection, media_type: str, body: object
 ) -> None:
     refused = send(client, body, media_type)
@@ -157,35 +172,66 @@ def test_bodies_of_another_shape_than_their_type(
     assert events_of(owner) == []
 
 
-def test_other_media_types(client: TestClient) -> None:
+def test_other_media_types_are_rejected(client: TestClient) -> None:
     for media_type in ("text/plain", "application/avro", "application/cloudevents+avro"):
         assert send(client, event(), media_type).status_code == 415
 
 
-def test_too_many(client: TestClient, owner: psycopg.Connection) -> None:
+def test_batch_has_at_most_ten_thousand_events(client: TestClient, owner: psycopg.Connection) -> None:
     refused = send(client, [event(str(number)) for number in range(10_001)], MANY)
     assert (refused.status_code, refused.json()["code"]) == (422, "batch_too_large")
     assert events_of(owner) == []
     assert send(client, [], MANY).status_code == 204
 
 
-def test_who_may_only_read_records_nothing(client_of: ClientOf, owner: psycopg.Connection) -> None:
+def test_finance_user_cannot_record_events(client_of: ClientOf, owner: psycopg.Connection) -> None:
     finance = client_of(Role.FINANCE)
     for body in (event(), [event("1"), event("2")], []):
         assert send(finance, body).status_code == 403
     assert events_of(owner) == []
 
 
-def test_numbers_come_through_to_the_last_digit(client: TestClient, owner: psycopg.Connection) -> None:
+def test_quantity_is_recorded_to_the_last_digit(client: TestClient, owner: psycopg.Connection) -> None:
     whole = json.dumps(event(data={"value": "Q"})).replace('"Q"', "12345678901234.123456")
     assert send(client, whole.encode(), ONE).status_code == 204
     assert events_of(owner)[0][1] == "12345678901234.123456"
 
 
-def test_a_lone_event_leaves_no_entry_in_the_audit_log_and_a_list_one(
+def test_batch_has_one_audit_entry_and_a_single_event_has_none(
     client: TestClient, owner: psycopg.Connection
 ) -> None:
     send(client, event("1"), ONE)
     send(client, [event("2"), event("3")], MANY)
     entries = owner.execute("SELECT details->>'recorded' FROM audit_entry WHERE action LIKE 'usage.%'")
     assert entries.fetchall() == [("2",)]
+
+
+def test_single_event_needs_no_worker_thread(
+    api: FastAPI, database: Database, owner: psycopg.Connection
+) -> None:
+    """All worker threads are busy, as with slow batches. A single event is recorded nevertheless."""
+    with database.transaction(SYSTEM) as session:
+        token = create_token(session, SYSTEM, name="meter", scopes=["usage:write"]).token
+    headers = {"authorization": f"Bearer {token}"}
+    with TestClient(api, headers=headers) as client, ThreadPoolExecutor(1) as pool:
+        assert client.portal is not None
+        borrowers = client.portal.call(_borrow_all_threads)
+        sent = [pool.submit(send, client, event("1"), ONE), pool.submit(send, client, event("x", id=""), ONE)]
+        done, _ = wait(sent, timeout=20)
+        client.portal.call(_return_threads, borrowers)
+        assert [each.result().status_code for each in sent] == [204, 422]
+        assert len(done) == 2
+    assert events_of(owner) == [RECORDED]
+
+
+async def _borrow_all_threads() -> list[object]:
+    limiter = current_default_thread_limiter()
+    borrowers = [object() for _ in range(int(limiter.total_tokens))]
+    for borrower in borrowers:
+        limiter.acquire_on_behalf_of_nowait(borrower)
+    return borrowers
+
+
+async def _return_threads(borrowers: list[object]) -> None:
+    for borrower in borrowers:
+        current_default_thread_limiter().release_on_behalf_of(borrower)

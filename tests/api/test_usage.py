@@ -1,4 +1,4 @@
-"""Single events over HTTP: exact, each once, each refusal with its field."""
+"""Single events over HTTP: exact quantities, exactly once, rejections with their field."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 
 from billing_app.database.session import Database
 from billing_app.domain.actor import Role
+from billing_app.services.customers.rows import CustomerRow
 from tests.api.conftest import ClientOf
 from tests.factories import make_customer
 
@@ -28,9 +29,13 @@ EVENT = {
 }
 
 
+FULLWIDTH = {ord("0") + digit: 0xFF10 + digit for digit in range(10)}
+ARABIC_INDIC = {ord("0") + digit: 0x0660 + digit for digit in range(10)}
+
+
 @pytest.fixture(autouse=True)
-def acme(database: Database) -> None:
-    make_customer(database, key="acme")
+def acme(database: Database) -> CustomerRow:
+    return make_customer(database, key="acme", name="Acme")
 
 
 def events_of(owner: psycopg.Connection) -> list[tuple[Any, ...]]:
@@ -41,13 +46,13 @@ def post_raw(client: TestClient, body: bytes, media_type: str = "application/jso
     return client.post(PATH, content=body, headers={"content-type": media_type})
 
 
-def test_an_event_is_recorded_then_known(client: TestClient) -> None:
+def test_event_is_recorded_and_then_a_duplicate(client: TestClient, acme: CustomerRow) -> None:
     first = client.post(PATH, json=EVENT)
     assert first.status_code == 201, first.text
     assert first.json() == {
         "status": "recorded",
         "event": {
-            "customer": "acme",
+            "customer": {"id": acme.public_id, "key": "acme", "name": "Acme"},
             "idempotency_key": "a",
             "quantity": "1530.5",
             "occurred_at": "2026-11-10T00:00:00Z",
@@ -60,13 +65,13 @@ def test_an_event_is_recorded_then_known(client: TestClient) -> None:
     assert (again.status_code, again.json()) == (200, first.json() | {"status": "duplicate"})
 
 
-def test_without_a_moment_it_is_now(client: TestClient) -> None:
+def test_event_without_a_time_occurs_now(client: TestClient) -> None:
     body = {"customer": "acme", "quantity": 1, "idempotency_key": "a"}
     assert client.post(PATH, json=body).json()["event"]["occurred_at"] == "2026-11-15T12:00:00Z"
     assert client.post(PATH, json=body | {"occurred_at": None}).status_code == 200
 
 
-def test_what_can_not_be_recorded_is_refused_in_its_words(client: TestClient) -> None:
+def test_rejected_event_has_its_own_code(client: TestClient) -> None:
     client.post(PATH, json=EVENT)
     conflict = client.post(PATH, json=EVENT | {"quantity": "2"})
     assert (conflict.status_code, conflict.json()["code"]) == (409, "idempotency_conflict")
@@ -83,7 +88,7 @@ def test_what_can_not_be_recorded_is_refused_in_its_words(client: TestClient) ->
         assert refused.json()["errors"][0]["field"] == "occurred_at"
 
 
-def test_who_may_only_read_records_nothing(client_of: ClientOf, owner: psycopg.Connection) -> None:
+def test_finance_user_cannot_record_usage(client_of: ClientOf, owner: psycopg.Connection) -> None:
     finance = client_of(Role.FINANCE)
     for path, body in ((PATH, EVENT), (f"{PATH}/batch", {"events": [EVENT]})):
         refused = finance.post(path, json=body)
@@ -91,7 +96,7 @@ def test_who_may_only_read_records_nothing(client_of: ClientOf, owner: psycopg.C
     assert events_of(owner) == []
 
 
-def test_nobody_reads_the_body_of_nobody(nobody: TestClient) -> None:
+def test_unauthenticated_request_is_rejected_before_its_body_is_read(nobody: TestClient) -> None:
     for path in (PATH, f"{PATH}/batch"):
         assert nobody.post(path, json=EVENT).json()["code"] == "invalid_token"
     for path in (PATH, f"{PATH}.csv"):
@@ -99,7 +104,7 @@ def test_nobody_reads_the_body_of_nobody(nobody: TestClient) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_a_recorded_event_can_not_be_changed(client: TestClient, method: str) -> None:
+def test_recorded_event_cannot_be_changed(client: TestClient, method: str) -> None:
     refused = client.request(method, PATH)
     assert (refused.status_code, refused.json()["code"]) == (405, "method_not_allowed")
 
@@ -119,7 +124,7 @@ def test_a_recorded_event_can_not_be_changed(client: TestClient, method: str) ->
         ("-0", "0"),
     ],
 )
-def test_numbers_come_through_to_the_last_digit(client: TestClient, written: str, stored: str) -> None:
+def test_quantity_is_recorded_to_the_last_digit(client: TestClient, written: str, stored: str) -> None:
     body = f'{{"customer": "acme", "idempotency_key": "a", "quantity": {written}}}'
     answer = post_raw(client, body.encode())
     assert answer.status_code == 201, answer.text
@@ -127,7 +132,7 @@ def test_numbers_come_through_to_the_last_digit(client: TestClient, written: str
     assert client.get(PATH).json()["items"][0]["quantity"] == stored
 
 
-def test_a_tenth_and_two_tenths_are_three_tenths(client: TestClient, database: Database) -> None:
+def test_one_tenth_and_two_tenths_are_three_tenths(client: TestClient, database: Database) -> None:
     for key, quantity in (("a", "0.1"), ("b", "0.2")):
         post_raw(
             client, f'{{"customer": "acme", "idempotency_key": "{key}", "quantity": {quantity}}}'.encode()
@@ -142,10 +147,10 @@ def test_a_tenth_and_two_tenths_are_three_tenths(client: TestClient, database: D
     [
         "1e400", '"1e400"', "-1", "-0.1", '"1.0000001"', "1.0000001", "1e-7", "100000000000000", "1" + "0" * 4000,
         "true", "null", '""', '"one"', '"NaN"', '"Infinity"', '"0x10"', '"1_000"', '[1]', '{"value": 1}',
-        '"' + "1" * 5000 + '"',
+        '"' + "1" * 5000 + '"', '"\u0663"', '"\uff13"', '"1\u0966"',
     ],
 )  # fmt: skip
-def test_no_quantity_that_is_none(client: TestClient, owner: psycopg.Connection, quantity: str) -> None:
+def test_invalid_quantity_is_rejected(client: TestClient, owner: psycopg.Connection, quantity: str) -> None:
     body = f'{{"customer": "acme", "idempotency_key": "a", "quantity": {quantity}}}'
     refused = post_raw(client, body.encode())
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid"), refused.text
@@ -167,11 +172,12 @@ def test_no_quantity_that_is_none(client: TestClient, owner: psycopg.Connection,
         b'{"quantity": ' + b"[" * 100_000,
         b"",
         b"acme,1",
+        '{"customer": "acme", "idempotency_key": "a", "quantity": \uff13}'.encode(),
         b"[]",
         b"null",
     ],
 )
-def test_what_is_not_an_object_in_plain_json(
+def test_body_that_is_not_a_plain_json_object_is_rejected(
     client: TestClient, owner: psycopg.Connection, body: bytes
 ) -> None:
     refused = post_raw(client, body)
@@ -192,15 +198,22 @@ def test_what_is_not_an_object_in_plain_json(
         ("idempotency_key", 7),
         ("idempotency_key", "k" * 256),
         ("idempotency_key", "a\0b"),
+        ("idempotency_key", "a\tb"),
+        ("idempotency_key", "a\nb"),
+        ("idempotency_key", "\ra"),
+        ("idempotency_key", "a\x7f"),
+        ("idempotency_key", "a\u2029b"),
         ("idempotency_key", "a\udc00"),
         ("occurred_at", "2026-11-10T00:00:00"),
         ("occurred_at", "2026-11-10"),
         ("occurred_at", 1_794_000_000),
         ("occurred_at", ""),
+        ("occurred_at", "\uff12026-11-10T00:00:00Z"),
+        ("occurred_at", "2026-11-1\u0660T00:00:00Z"),
         ("occurred_at", {}),
     ],
 )
-def test_other_fields_are_named_too(
+def test_invalid_field_is_named(
     client: TestClient, owner: psycopg.Connection, field: str, value: object
 ) -> None:
     refused = post_raw(client, json.dumps(EVENT | {field: value}).encode())
@@ -209,7 +222,7 @@ def test_other_fields_are_named_too(
     assert events_of(owner) == []
 
 
-def test_missing_and_unknown_fields(client: TestClient) -> None:
+def test_missing_and_unknown_fields_are_named(client: TestClient) -> None:
     refused = client.post(PATH, json={"quantity": 1, "amount": 2})
     fields = {each["field"] for each in refused.json()["errors"]}
     assert fields == {"customer", "idempotency_key", "amount"}
@@ -217,12 +230,36 @@ def test_missing_and_unknown_fields(client: TestClient) -> None:
     assert refused.status_code == 422
 
 
-def test_other_media_types(client: TestClient) -> None:
+def test_other_media_type_is_rejected(client: TestClient) -> None:
     assert post_raw(client, b"a=1", "application/x-www-form-urlencoded").status_code == 415
 
 
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("limit", "\uff13"),
+        ("limit", "\u0663"),
+        ("limit", "5\u0966"),
+        ("period", "\uff12026-11"),
+        ("period", "2026-1\u0661"),
+        ("billing_period", "2026-\u0661\u0661"),
+    ],
+)
+def test_query_parameters_take_ascii_digits_only(client: TestClient, parameter: str, value: str) -> None:
+    refused = client.get(PATH, params={parameter: value})
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid")
+    assert [each["field"] for each in refused.json()["errors"]] == [parameter]
+
+
+def test_ids_take_ascii_digits_only(client: TestClient, acme: CustomerRow) -> None:
+    for digits in (str(acme.customer_id).translate(FULLWIDTH), str(acme.customer_id).translate(ARABIC_INDIC)):
+        for customer in (f"cus_{digits}", f"\N{FULLWIDTH LATIN SMALL LETTER C}us_{acme.customer_id}"):
+            assert client.get(f"/api/v1/customers/{customer}").status_code == 404
+            assert client.post(PATH, json=EVENT | {"customer": customer}).status_code == 404
+
+
 def at_once(count: int, send: Callable[[int], httpx.Response]) -> Counter[int]:
-    """The statuses of that many requests, begun together."""
+    """Send requests at the same time and count their statuses."""
     barrier = Barrier(count)
 
     def one(number: int) -> int:
@@ -233,14 +270,18 @@ def at_once(count: int, send: Callable[[int], httpx.Response]) -> Counter[int]:
         return Counter(pool.map(one, range(count)))
 
 
-def test_fifty_requests_with_a_key_make_one_event(client: TestClient, owner: psycopg.Connection) -> None:
+def test_fifty_requests_with_the_same_key_record_one_event(
+    client: TestClient, owner: psycopg.Connection
+) -> None:
     with client:
         statuses = at_once(50, lambda _: client.post(PATH, json=EVENT))
     assert statuses == {201: 1, 200: 49}
     assert events_of(owner) == [("a", "1530.500000")]
 
 
-def test_of_fifty_quantities_under_a_key_one_stands(client: TestClient, owner: psycopg.Connection) -> None:
+def test_fifty_requests_with_the_same_key_and_different_quantities_record_one_event(
+    client: TestClient, owner: psycopg.Connection
+) -> None:
     with client:
         statuses = at_once(50, lambda number: client.post(PATH, json=EVENT | {"quantity": number}))
     assert statuses == {201: 1, 409: 49}

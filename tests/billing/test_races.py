@@ -1,4 +1,4 @@
-"""What must hold when many do the same at once: real threads, real connections."""
+"""Recording and invoicing at the same time, with real threads and connections."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.conftest import Clock
 
 
 def at_once(count: int, work: Callable[[int], str]) -> Counter[str]:
-    """Runs `work(i)` in that many threads that start together; counts their answers."""
+    """Run `work(number)` in threads that start together and count their answers."""
     barrier = threading.Barrier(count)
 
     def one(number: int) -> str:
@@ -40,36 +40,36 @@ def at_once(count: int, work: Callable[[int], str]) -> Counter[str]:
         return Counter(pool.map(one, range(count)))
 
 
-def test_fifty_threads_with_the_same_key_make_one_event(shop: Shop, owner: psycopg.Connection) -> None:
+def test_fifty_threads_with_the_same_key_record_one_event(shop: Shop, owner: psycopg.Connection) -> None:
     shop.customer("acme", "2026-10")
     answers = at_once(50, lambda _: shop.use("acme", "same", 10, "2026-11-01T00:00:00Z").status)
     assert answers == {"recorded": 1, "duplicate": 49}
     assert owner.execute("SELECT count(*), sum(quantity) FROM usage_event").fetchone() == (1, 10)
 
 
-def test_batches_with_the_same_keys_in_other_orders_do_not_deadlock(
+def test_batches_with_the_same_keys_in_different_orders_do_not_deadlock(
     shop: Shop, owner: psycopg.Connection
 ) -> None:
     shop.customer("acme", "2026-10")
     reports = [UsageReport("acme", f"k{number}", number, "2026-11-01T00:00:00Z") for number in range(500)]
 
     def send(number: int) -> str:
-        turned = reports if number % 2 else reports[::-1]
-        return str(shop.use_many(turned).recorded)
+        ordered = reports if number % 2 else reports[::-1]
+        return str(shop.use_many(ordered).recorded)
 
     answers = at_once(8, send)
     assert sum(int(recorded) * times for recorded, times in answers.items()) == 500
     assert owner.execute("SELECT count(*) FROM usage_event").fetchone() == (500,)
 
 
-def test_sixteen_threads_generating_one_invoice(shop: Shop, owner: psycopg.Connection) -> None:
+def test_sixteen_threads_generate_one_invoice(shop: Shop, owner: psycopg.Connection) -> None:
     shop.customer("acme", "2026-10")
     answers = at_once(16, lambda _: shop.invoice("acme", "2026-10").number)
     assert answers == {"ACME-0001": 1, "invoice_exists": 15}
     assert owner.execute("SELECT count(*) FROM invoice").fetchone() == (1,)
 
 
-def test_two_runs_of_a_month_at_once_make_each_invoice_once(
+def test_concurrent_runs_of_a_month_create_each_invoice_once(
     shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection
 ) -> None:
     plan = shop.plan()
@@ -85,10 +85,10 @@ CUSTOMERS = [f"c{number}" for number in range(6)]
 
 
 def record_while_invoicing(shop: Shop, clock: Clock, database: Database, admin: Actor) -> dict[str, int]:
-    """Eight threads record October while October is invoiced, then November is; charged by customer.
+    """Record October's usage with eight threads while October is invoiced, and return the charges by customer.
 
-    The usage is dated October throughout: what comes after an October was closed is billed in
-    November, so that both invoices together must charge `rate(total of October)`.
+    Events that arrive after October was closed are billed in November, so both invoices together must
+    charge `rate(total of October)`.
     """
     plan = shop.plan()
     for key in CUSTOMERS:
@@ -146,7 +146,7 @@ def test_usage_recorded_while_its_month_is_invoiced_is_charged_once(
 
 
 def wait_for_the_gate(owner: psycopg.Connection) -> None:
-    """Returns when somebody waits for an advisory lock; fails after a while."""
+    """Return once a transaction waits for an advisory lock, and fail after 20 seconds."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         waiting = owner.execute(
@@ -155,10 +155,10 @@ def wait_for_the_gate(owner: psycopg.Connection) -> None:
         ).fetchone()
         if waiting and waiting[0]:
             return
-    pytest.fail("nobody waits at the gate")
+    pytest.fail("no transaction waits for the gate")
 
 
-def test_closing_waits_for_a_recording_that_has_begun(
+def test_closing_waits_for_a_recording_in_progress(
     shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection
 ) -> None:
     shop.customer("acme", "2026-10")
@@ -171,7 +171,7 @@ def test_closing_waits_for_a_recording_that_has_begun(
         assert total(closing.result()) == "30.25"
 
 
-def test_recording_waits_for_a_closing_that_has_begun(
+def test_recording_waits_for_a_closing_in_progress(
     shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection
 ) -> None:
     customer_id = shop.customer("acme", "2026-10")
@@ -183,7 +183,7 @@ def test_recording_waits_for_a_closing_that_has_begun(
         assert recording.result().event.billing_period == date(2026, 11, 1)
 
 
-def test_killed_between_the_mark_and_the_sum(
+def test_closed_period_is_invoiced_after_an_interruption(
     shop: Shop, database: Database, admin: Actor, clock: Clock
 ) -> None:
     customer_id = shop.customer("acme", "2026-10")
@@ -195,12 +195,12 @@ def test_killed_between_the_mark_and_the_sum(
     assert total(shop.invoice("acme", "2026-10")) == "30.25"
 
 
-@pytest.mark.parametrize("killed", [True, False])
-def test_a_run_finishes_what_was_closed_and_not_summed(
-    shop: Shop, database: Database, admin: Actor, killed: bool
+@pytest.mark.parametrize("is_interrupted", [True, False])
+def test_run_finishes_a_period_that_was_closed_but_not_invoiced(
+    shop: Shop, database: Database, admin: Actor, is_interrupted: bool
 ) -> None:
     customer_id = shop.customer("acme", "2026-10")
-    if killed:
+    if is_interrupted:
         with database.transaction(admin) as session:
             close_period(session, admin, period_start=date(2026, 10, 1), customer_ids=[customer_id])
     assert run_invoices(database, admin, date(2026, 10, 1)).made == 1

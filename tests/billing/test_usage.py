@@ -1,9 +1,10 @@
-"""Recording usage: identity, refusals, batches."""
+"""Recording usage: the identity of events, rejections, batches."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import psycopg
 import pytest
@@ -35,9 +36,7 @@ def acme(shop: Shop) -> Shop:
 @pytest.mark.parametrize(
     "quantity", ["0.1", "0.000001", "12345678901234.123456", "99999999999999.999999", "0", "1e-6", 30000000]
 )
-def test_quantities_come_back_exactly(acme: Shop, quantity: object) -> None:
-    from decimal import Decimal
-
+def test_quantity_is_recorded_exactly(acme: Shop, quantity: object) -> None:
     assert acme.use("acme", "a", quantity).event.quantity == Decimal(str(quantity))
 
 
@@ -52,9 +51,18 @@ def test_quantities_come_back_exactly(acme: Shop, quantity: object) -> None:
         ("idempotency_key", UsageReport("acme", None, "1")),
         ("idempotency_key", UsageReport("acme", "k" * 256, "1")),
         ("idempotency_key", UsageReport("acme", "a\0b", "1")),
+        ("idempotency_key", UsageReport("acme", "a\tb", "1")),
+        ("idempotency_key", UsageReport("acme", "a\nb", "1")),
+        ("idempotency_key", UsageReport("acme", "a\r\n", "1")),
+        ("idempotency_key", UsageReport("acme", "\x1b[2Ja", "1")),
+        ("idempotency_key", UsageReport("acme", "a\x7f", "1")),
+        ("idempotency_key", UsageReport("acme", "a\x85b", "1")),
+        ("idempotency_key", UsageReport("acme", "a\u2028b", "1")),
         ("idempotency_key", UsageReport("acme", "a\udfff", "1")),
         ("quantity", UsageReport("acme", "k", "-1")),
         ("quantity", UsageReport("acme", "k", "one")),
+        ("quantity", UsageReport("acme", "k", "\N{ARABIC-INDIC DIGIT THREE}")),
+        ("quantity", UsageReport("acme", "k", "\N{FULLWIDTH DIGIT THREE}")),
         ("quantity", UsageReport("acme", "k", "1e400")),
         ("quantity", UsageReport("acme", "k", "NaN")),
         ("quantity", UsageReport("acme", "k", "Infinity")),
@@ -72,7 +80,7 @@ def test_quantities_come_back_exactly(acme: Shop, quantity: object) -> None:
         ("occurred_at", UsageReport("acme", "k", "1", "2026-08-31T23:59:59.999999Z")),
     ],
 )
-def test_bad_reports_name_the_field_and_write_nothing(
+def test_invalid_report_names_the_field_and_records_nothing(
     acme: Shop, owner: psycopg.Connection, field: str, report: UsageReport
 ) -> None:
     with pytest.raises(Invalid) as refused, acme.database.transaction(acme.actor) as session:
@@ -81,12 +89,12 @@ def test_bad_reports_name_the_field_and_write_nothing(
     assert owner.execute("SELECT count(*) FROM usage_event").fetchone() == (0,)
 
 
-def test_five_minutes_ahead_are_forgiven(acme: Shop) -> None:
+def test_sender_clock_may_be_five_minutes_ahead(acme: Shop) -> None:
     assert acme.use("acme", "a", 1, "2026-11-15T12:05:00Z").status == "recorded"
 
 
-def test_an_unknown_customer(acme: Shop) -> None:
-    # The Kelvin sign, a letter of its own, has the lower case of K.
+def test_unknown_customer_is_rejected(acme: Shop) -> None:
+    # The lower case of the Kelvin sign is an ASCII k.
     acme.customer("kilo", "2026-09")
     for name in ("nobody", "cus_999", "cus_x", "%", "\N{KELVIN SIGN}ilo"):
         with pytest.raises(NotFound) as refused:
@@ -94,14 +102,14 @@ def test_an_unknown_customer(acme: Shop) -> None:
         assert refused.value.code == "customer_not_found"
 
 
-def test_a_customer_goes_by_id_or_key_in_any_case(acme: Shop) -> None:
+def test_customer_is_found_by_id_or_key_in_any_case(acme: Shop) -> None:
     customer_id = acme.customer("Globex", "2026-09")
     assert acme.use("GLOBEX", "a", 1).status == "recorded"
     assert acme.use(f"cus_{customer_id}", "a", 1).status == "duplicate"
     assert acme.use("acme", "a", 2).status == "recorded"
 
 
-def test_without_a_moment_the_first_one_stands(acme: Shop, clock: Clock) -> None:
+def test_repeat_without_a_time_is_a_duplicate(acme: Shop, clock: Clock) -> None:
     first = acme.use("acme", "a", 1)
     clock.moment += timedelta(hours=1)
     again = acme.use("acme", "a", 1)
@@ -110,19 +118,19 @@ def test_without_a_moment_the_first_one_stands(acme: Shop, clock: Clock) -> None
         acme.use("acme", "a", 1, clock.moment)
 
 
-def test_moments_compare_by_the_microsecond_whatever_their_offset(acme: Shop) -> None:
+def test_times_compare_by_the_microsecond_in_any_offset(acme: Shop) -> None:
     acme.use("acme", "a", 1, "2026-11-01T02:00:00.123456789+02:00")
     assert acme.use("acme", "a", 1, "2026-11-01T00:00:00.123456Z").status == "duplicate"
     with pytest.raises(Conflict):
         acme.use("acme", "a", 1, "2026-11-01T00:00:00.123457Z")
 
 
-def test_a_month_ends_by_the_utc_calendar(acme: Shop) -> None:
+def test_month_ends_by_the_utc_calendar(acme: Shop) -> None:
     event = acme.use("acme", "a", 1, "2026-11-01T01:59:59+02:00").event
     assert event.billing_period == date(2026, 10, 1)
 
 
-def test_a_suspension_refuses_its_moments_for_good(acme: Shop, clock: Clock) -> None:
+def test_usage_during_a_suspension_stays_rejected_after_it(acme: Shop, clock: Clock) -> None:
     acme.use("acme", "known", 1, "2026-11-15T11:00:00Z")
     acme.set_status("acme", "suspended")
     clock.moment += timedelta(hours=2)
@@ -137,7 +145,7 @@ def test_a_suspension_refuses_its_moments_for_good(acme: Shop, clock: Clock) -> 
     assert acme.use("acme", "a", 1, "2026-11-15T14:00:00Z").status == "recorded"
 
 
-def test_no_usage_after_a_cancellation_and_no_cancellation_before_usage(acme: Shop, clock: Clock) -> None:
+def test_canceled_months_take_no_usage_and_usage_prevents_cancellation(acme: Shop, clock: Clock) -> None:
     acme.use("acme", "a", 1, "2026-11-10T00:00:00Z")
     with pytest.raises(BillingError) as refused:
         acme.set_plan("acme", None, "2026-11")
@@ -149,13 +157,13 @@ def test_no_usage_after_a_cancellation_and_no_cancellation_before_usage(acme: Sh
     assert acme.use("acme", "late", 1, "2026-11-30T23:59:59Z").status == "recorded"
 
 
-def test_usage_of_a_closed_month_is_billed_in_the_oldest_open_one(acme: Shop) -> None:
+def test_late_usage_is_billed_in_the_oldest_open_month(acme: Shop) -> None:
     acme.invoice("acme", "2026-09")
     event = acme.use("acme", "late", 1, "2026-09-30T00:00:00Z").event
     assert event.billing_period == date(2026, 10, 1)
 
 
-def test_in_a_batch_each_row_has_its_own_answer(acme: Shop, owner: psycopg.Connection) -> None:
+def test_each_row_of_a_batch_has_its_own_outcome(acme: Shop, owner: psycopg.Connection) -> None:
     acme.use("acme", "old", 5, NOW)
     outcome = acme.use_many(
         [
@@ -172,7 +180,9 @@ def test_in_a_batch_each_row_has_its_own_answer(acme: Shop, owner: psycopg.Conne
     )
     counts = (outcome.recorded, outcome.duplicates, outcome.conflicts, outcome.rejected)
     assert counts == (2, 2, 2, 3)
-    assert [(each.index, each.status, each.code) for each in outcome.results] == [
+    assert [
+        (each.index, each.status, each.reason.code if each.reason else None) for each in outcome.results
+    ] == [
         (1, "duplicate", None),
         (2, "conflict", "idempotency_conflict"),
         (3, "duplicate", None),
@@ -186,18 +196,20 @@ def test_in_a_batch_each_row_has_its_own_answer(acme: Shop, owner: psycopg.Conne
     assert rows == [("new", 1), ("old", 5), ("other", 1)]
 
 
-def test_of_the_rows_of_a_key_the_first_that_may_be_recorded_stands(acme: Shop) -> None:
+def test_first_acceptable_row_of_a_key_is_recorded(acme: Shop) -> None:
     ahead = "2026-12-01T00:00:00Z"
     outcome = acme.use_many([UsageReport("acme", "k", 1, moment) for moment in (ahead, NOW, ahead, NOW)])
     assert outcome.recorded == 1
-    assert [(each.index, each.status, each.code) for each in outcome.results] == [
+    assert [
+        (each.index, each.status, each.reason.code if each.reason else None) for each in outcome.results
+    ] == [
         (0, "rejected", "occurred_in_future"),
         (2, "conflict", "idempotency_conflict"),
         (3, "duplicate", None),
     ]
 
 
-def test_no_offset_spoils_a_batch(acme: Shop) -> None:
+def test_extreme_offsets_do_not_fail_a_batch(acme: Shop) -> None:
     outcome = acme.use_many(
         [
             UsageReport("acme", "a", 1, "2026-11-02T12:00:00+23:59"),
@@ -208,7 +220,7 @@ def test_no_offset_spoils_a_batch(acme: Shop) -> None:
     assert (outcome.recorded, outcome.rejected) == (2, 1)
 
 
-def test_two_in_a_transaction_are_two(acme: Shop, database: Database, admin: Actor) -> None:
+def test_two_reports_in_one_transaction_are_two_events(acme: Shop, database: Database, admin: Actor) -> None:
     with database.transaction(admin) as session:
         record_usage(session, admin, UsageReport("acme", "a", 1, NOW))
         assert record_usage(session, admin, UsageReport("acme", "b", 2, NOW)).event.idempotency_key == "b"
@@ -216,7 +228,7 @@ def test_two_in_a_transaction_are_two(acme: Shop, database: Database, admin: Act
     assert (outcome.recorded, outcome.duplicates, outcome.rejected) == (0, 0, 1)
 
 
-def test_in_a_group_each_is_answered_like_a_single_one(
+def test_each_report_of_a_group_is_answered_like_a_single_one(
     acme: Shop, database: Database, admin: Actor, owner: psycopg.Connection
 ) -> None:
     reports = [
@@ -235,7 +247,7 @@ def test_in_a_group_each_is_answered_like_a_single_one(
     assert owner.execute("SELECT count(*) FROM audit_entry WHERE action LIKE 'usage%'").fetchone() == (0,)
 
 
-def test_a_customer_made_while_a_batch_waits_is_not_there_yet(
+def test_customer_created_while_a_batch_waits_is_still_unknown_to_it(
     shop: Shop, database: Database, admin: Actor
 ) -> None:
     shop.customer("acme", "2026-09")
@@ -248,13 +260,13 @@ def test_a_customer_made_while_a_batch_waits_is_not_there_yet(
             assert blocked_before_end(database, answer)
             shop.customer("newcomer", "2026-09", plan_id)
         results = answer.result().results
-    assert [(each.status, each.code) for each in results] == [
+    assert [(each.status, each.reason.code if each.reason else None) for each in results] == [
         ("duplicate", None),
         ("rejected", "customer_not_found"),
     ]
 
 
-def test_a_batch_of_one_too_many(acme: Shop, owner: psycopg.Connection) -> None:
+def test_batch_with_too_many_rows_is_rejected_as_a_whole(acme: Shop, owner: psycopg.Connection) -> None:
     reports = [UsageReport("acme", f"k{number}", 1, NOW) for number in range(10_001)]
     with pytest.raises(Invalid):
         acme.use_many(reports)
@@ -262,7 +274,7 @@ def test_a_batch_of_one_too_many(acme: Shop, owner: psycopg.Connection) -> None:
     assert acme.use_many(reports[1:]).recorded == 10_000
 
 
-def test_who_may_record(acme: Shop, database: Database, finance: Actor) -> None:
+def test_recording_needs_the_permission(acme: Shop, database: Database, finance: Actor) -> None:
     writer = Actor("token", "tok_1", "meter", scopes=frozenset({Scope.USAGE_WRITE}))
     reader = Actor("token", "tok_2", "report", scopes=frozenset({Scope.READ}))
     nobody = Actor("user", "usr_9", "none", None)
@@ -273,10 +285,22 @@ def test_who_may_record(acme: Shop, database: Database, finance: Actor) -> None:
         assert record_usage(session, writer, UsageReport("acme", "a", 1, NOW)).event.recorded_by == "tok_1"
 
 
-def test_a_finance_transaction_can_not_record_even_unasked(
+def test_database_rejects_a_finance_user_even_without_the_permission_check(
     acme: Shop, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("billing_app.services.usage.require", lambda actor, permission: None)
+    monkeypatch.setattr("billing_app.services.usage.recording.require", lambda actor, permission: None)
     finance = Actor("user", "usr_3", "Finn", Role.FINANCE)
     with pytest.raises(Exception, match="read-only transaction"), database.transaction(finance) as session:
         record_usage(session, finance, UsageReport("acme", "a", 1, datetime(2026, 11, 1, tzinfo=UTC)))
+
+
+def test_database_rejects_control_characters_in_a_key(acme: Shop, owner: psycopg.Connection) -> None:
+    """The rule holds for what is written past the services, too."""
+    acme.use("acme", "as-usual 42/é", 1, NOW)
+    for key in ("a\tb", "a\nb", "a\x7f", "a\x85b", "a\u2028b"):
+        with pytest.raises(psycopg.errors.CheckViolation, match="idempotency_key_control_characters"):
+            owner.execute(
+                "INSERT INTO usage_event SELECT customer_id, %s, occurred_at, recorded_at, billing_period,"
+                " quantity, recorded_by FROM usage_event",
+                [key],
+            )

@@ -1,4 +1,4 @@
-"""Usage as it is looked at: counted, late ones only, day by day."""
+"""The usage log: counts, filters, invoices of events, and usage per day."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 
 from billing_app.domain.actor import SYSTEM
 from billing_app.services.usage import log as usage_log
-from billing_app.services.usage.billing import billed_on
-from billing_app.services.usage.days import MonthUsage, usage_per_day
+from billing_app.services.usage.billing import find_invoice_numbers
+from billing_app.services.usage.days import MonthlyUsage, get_monthly_usage
 from billing_app.services.usage.filters import UsageFilter
-from billing_app.services.usage.log import count_usage, list_usage, usage_months
+from billing_app.services.usage.log import count_usage, find_usage_months, list_usage
 from tests.billing.shop import Shop
 from tests.conftest import Clock
 from tests.refusals import refused
@@ -22,7 +22,7 @@ OCTOBER, NOVEMBER = date(2026, 10, 1), date(2026, 11, 1)
 
 @pytest.fixture
 def used(shop: Shop, clock: Clock) -> Shop:
-    """October's usage of acme, in time and late, and a little of November by two."""
+    """Return a shop with usage of acme in October, some of it late, and of two customers in November."""
     shop.customer("acme", start="2026-10")
     shop.customer("globex", start="2026-10")
     clock.set(2026, 10, 30)
@@ -36,7 +36,7 @@ def used(shop: Shop, clock: Clock) -> Shop:
     return shop
 
 
-def test_the_count_is_of_what_is_listed(used: Shop, subtests: pytest.Subtests) -> None:
+def test_count_and_list_use_the_same_filter(used: Shop, subtests: pytest.Subtests) -> None:
     for expected, filters in (
         (5, {}),
         (3, {"period": OCTOBER}),
@@ -46,46 +46,54 @@ def test_the_count_is_of_what_is_listed(used: Shop, subtests: pytest.Subtests) -
         (0, {"late_only": True, "customer": "globex"}),
         (0, {"late_only": True, "period": NOVEMBER}),
     ):
-        chosen: dict[str, Any] = filters
-        with subtests.test(**chosen), used.database.transaction(SYSTEM) as session:
-            assert count_usage(session, SYSTEM, UsageFilter(**chosen)) == (expected, False)
-            assert len(list_usage(session, SYSTEM, UsageFilter(**chosen)).items) == expected
+        wanted: dict[str, Any] = filters
+        with subtests.test(**wanted), used.database.transaction(SYSTEM) as session:
+            assert count_usage(session, SYSTEM, UsageFilter(**wanted)) == (expected, False)
+            assert len(list_usage(session, SYSTEM, UsageFilter(**wanted)).items) == expected
 
 
-def test_it_is_counted_up_to_a_bound(used: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counting_stops_at_a_bound(used: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     for bound, expected in ((4, (4, True)), (5, (5, False)), (6, (5, False))):
         monkeypatch.setattr(usage_log, "COUNTED_MAX", bound)
         with used.database.transaction(SYSTEM) as session:
             assert count_usage(session, SYSTEM) == expected
 
 
-def test_each_page_of_events_is_told_where_they_are_billed(used: Shop) -> None:
+def test_listed_events_have_their_customer_and_invoice(used: Shop) -> None:
     with used.database.transaction(SYSTEM) as session:
         events = list_usage(session, SYSTEM).items
-        found = billed_on(session, SYSTEM, events)
-        assert billed_on(session, SYSTEM, ()) == {}
-    assert {place: each.invoice_number for place, each in found.items()} == {
-        ("acme", OCTOBER): "ACME-0001",
-        ("acme", NOVEMBER): None,
-        ("globex", NOVEMBER): None,
-    }
-    assert found["acme", OCTOBER].customer_name == found["acme", NOVEMBER].customer_name
+        invoice_numbers = find_invoice_numbers(session, SYSTEM, events)
+        assert find_invoice_numbers(session, SYSTEM, ()) == {}
+    assert [
+        (
+            each.idempotency_key,
+            each.customer_name,
+            invoice_numbers.get((each.customer_id, each.billing_period)),
+        )
+        for each in events
+    ] == [
+        ("d", "globex Inc.", None),
+        ("c", "acme Inc.", None),
+        ("late", "acme Inc.", None),
+        ("a", "acme Inc.", "ACME-0001"),
+        ("b", "acme Inc.", "ACME-0001"),
+    ]
 
 
-def test_from_which_month_to_which_there_is_usage(used: Shop) -> None:
+def test_usage_months_span_all_events(used: Shop) -> None:
     with used.database.transaction(SYSTEM) as session:
-        assert usage_months(session, SYSTEM) == (OCTOBER, NOVEMBER)
+        assert find_usage_months(session, SYSTEM) == (OCTOBER, NOVEMBER)
 
 
-def test_without_usage_there_are_no_months(shop: Shop) -> None:
+def test_usage_months_are_none_without_usage(shop: Shop) -> None:
     with shop.database.transaction(SYSTEM) as session:
-        assert usage_months(session, SYSTEM) is None
+        assert find_usage_months(session, SYSTEM) is None
 
 
-def test_a_month_day_by_day_with_what_the_plan_includes(used: Shop) -> None:
-    def month(customer: str, period_start: date | None = None) -> MonthUsage:
+def test_monthly_usage_lists_days_and_included_units(used: Shop) -> None:
+    def month(customer: str, period_start: date | None = None) -> MonthlyUsage:
         with used.database.transaction(SYSTEM) as session:
-            return usage_per_day(session, SYSTEM, customer, period_start)
+            return get_monthly_usage(session, SYSTEM, customer, period_start)
 
     october = month("acme", OCTOBER)
     assert [tuple(day) for day in october.days] == [

@@ -1,4 +1,4 @@
-"""What the domain's functions are tried with: every plan and quantity that the columns can hold."""
+"""Random plans, quantities and prices, of every value that the columns can hold."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ currencies = st.sampled_from(["USD", "JPY", "KWD", "CLF", *sorted(EXPONENTS)])
 
 
 def decimals(integer_digits: int, places: int) -> st.SearchStrategy[Decimal]:
-    """Zero or more, within a column; small and round numbers often, since rules bend there."""
+    """Numbers of zero or more that fit a column. Small and round ones are frequent, because rules change there."""
     largest = 10 ** (integer_digits + places) - 1
     scaled = st.one_of(
         st.integers(0, 10 ** (places + 4)),
         st.integers(largest // 10, largest),
         st.integers(0, 2000).map(lambda whole: whole * 10**places),
     )
-    # Not scaleb(), which would round to the digits of the context at hand.
+    # scaleb() would round to the digits of the current decimal context.
     return scaled.map(lambda number: Decimal(f"{number}e-{places}"))
 
 

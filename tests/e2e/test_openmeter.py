@@ -1,4 +1,4 @@
-"""Real clients against the served app: OpenMeter's own, and the CloudEvents SDK."""
+"""Clients of others against the served app: OpenMeter's client and the CloudEvents SDK."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SOURCE = "nycflights13"
 
 @dataclass(frozen=True)
 class Airlines:
-    """The served app, with the flights' airlines as customers and a token that records usage."""
+    """The served app with the airlines as customers, and a token that records usage."""
 
     url: str
     database: Database
@@ -82,7 +82,7 @@ def as_event(flight: dict[str, str]) -> Event:
     )
 
 
-def test_openmeters_client_records_each_flight_once(airlines: Airlines) -> None:
+def test_openmeter_client_records_each_flight_once(airlines: Airlines) -> None:
     rows = flights()
     events = [as_event(flight) for flight in rows]
     count, total = airlines.recorded()
@@ -103,7 +103,7 @@ def test_openmeters_client_records_each_flight_once(airlines: Airlines) -> None:
     assert by_airline == Counter(flight["customer"] for flight in rows)
 
 
-def test_openmeters_client_is_told_what_was_refused(airlines: Airlines) -> None:
+def test_openmeter_client_gets_the_rejected_events(airlines: Airlines) -> None:
     good = as_event({**flights()[0], "idempotency_key": "good", "customer": "acme"})
     bad = as_event({**flights()[0], "idempotency_key": "bad", "customer": "nobody"})
     count, _ = airlines.recorded()
@@ -112,7 +112,7 @@ def test_openmeters_client_is_told_what_was_refused(airlines: Airlines) -> None:
     assert refused.value.status_code == 422
     assert refused.value.response is not None
     assert refused.value.response.json()["errors"] == [
-        {"index": 0, "code": "customer_not_found", "field": "subject", "message": "there is no such customer"}
+        {"index": 0, "code": "customer_not_found", "field": "subject", "message": "does not exist"}
     ]
     assert airlines.recorded()[0] == count + 1
     with (
@@ -123,7 +123,7 @@ def test_openmeters_client_is_told_what_was_refused(airlines: Airlines) -> None:
 
 
 @pytest.mark.parametrize("convert", [to_structured, to_binary])
-def test_the_cloudevents_sdk(airlines: Airlines, convert: object) -> None:
+def test_cloudevents_sdk_records_an_event_once(airlines: Airlines, convert: object) -> None:
     attributes = {
         "type": "flight", "source": SOURCE, "subject": "acme", "id": f"sdk-{convert}".split()[1],
         "datacontenttype": "application/json",

@@ -1,4 +1,4 @@
-"""Group commit: who waits is answered after the commit, each for itself."""
+"""Group commit: each report is answered on its own, after the commit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def report(key: str, quantity: object = 1, customer: str = "acme") -> UsageRepor
 
 @contextmanager
 def closed_gate(database: Database) -> Iterator[None]:
-    """Nothing is recorded in the meantime: what is submitted gathers."""
+    """Keep anything from being recorded, so that submitted reports wait."""
     with database.transaction(SYSTEM) as session:
         gate.pass_alone(session)
         yield
@@ -48,35 +48,35 @@ def outcome(answer: Future[RecordedUsage]) -> str:
     return error.code if isinstance(error, BillingError) else answer.result().status
 
 
-def test_an_answered_event_is_committed(
+def test_event_is_committed_before_it_is_answered(
     recorder: UsageRecorder, owner: psycopg.Connection, admin: Actor
 ) -> None:
     seen = []
 
-    def look(answer: Future[RecordedUsage]) -> None:
-        # In the recorder's thread, the moment that it answers.
+    def count_events(answer: Future[RecordedUsage]) -> None:
+        # This runs in the recorder's thread, at the time of the answer.
         seen.append(owner.execute("SELECT count(*) FROM usage_event").fetchone())
 
     for number in range(20):
         answer = recorder.submit(admin, report(f"k{number}"))
-        answer.add_done_callback(look)
+        answer.add_done_callback(count_events)
         assert answer.result(timeout=30).event.idempotency_key == f"k{number}"
         assert owner.execute("SELECT count(*) FROM usage_event").fetchone() == (number + 1,)
     assert seen == [(number + 1,) for number in range(20)]
 
 
-def test_what_gathers_is_written_in_one_transaction(
+def test_waiting_reports_are_recorded_in_one_transaction(
     recorder: UsageRecorder, database: Database, owner: psycopg.Connection, admin: Actor
 ) -> None:
     with closed_gate(database):
         answers = [recorder.submit(admin, report(f"k{number}")) for number in range(100)]
     assert Counter(map(outcome, answers)) == {"recorded": 100}
     written = owner.execute("SELECT count(*) FROM usage_event GROUP BY xmin::text").fetchall()
-    # What the thread found when it began, then all that came while the gate was closed.
+    # The first transaction has the reports of the first round, the second those that came while it waited.
     assert len(written) <= 2
 
 
-def test_one_senders_fault_is_no_others(
+def test_rejected_report_does_not_affect_others(
     recorder: UsageRecorder, database: Database, owner: psycopg.Connection, admin: Actor, finance: Actor
 ) -> None:
     with closed_gate(database):
@@ -104,16 +104,16 @@ def test_one_senders_fault_is_no_others(
     assert rows == [("a", admin.id), ("d", "tok_1")]
 
 
-def test_the_database_refuses_a_reader_even_unasked(
+def test_database_rejects_a_reader_even_without_the_permission_check(
     recorder: UsageRecorder, admin: Actor, finance: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("billing_app.services.usage.require", lambda actor, permission: None)
+    monkeypatch.setattr("billing_app.services.usage.recording.require", lambda actor, permission: None)
     refused, recorded = recorder.submit(finance, report("a")), recorder.submit(admin, report("b"))
     assert "read-only transaction" in str(refused.exception(timeout=30))
     assert outcome(recorded) == "recorded"
 
 
-def test_an_error_of_the_database_fails_one_group_alone(
+def test_database_error_fails_only_its_own_group(
     recorder: UsageRecorder, owner: psycopg.Connection, admin: Actor
 ) -> None:
     owner.execute("ALTER TABLE usage_event ADD CONSTRAINT broken CHECK (recorded_by <> 'tok_1')")
@@ -123,7 +123,7 @@ def test_an_error_of_the_database_fails_one_group_alone(
     assert outcome(recorder.submit(admin, report("c"))) == "recorded"
 
 
-def test_too_many_are_refused_and_those_before_are_recorded(
+def test_report_beyond_the_queue_limit_is_refused(
     recorder: UsageRecorder, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gathering, "WAITING_MAX", 50)
@@ -137,7 +137,7 @@ def test_too_many_are_refused_and_those_before_are_recorded(
     assert Counter(map(outcome, answers)) == {"recorded": 51}
 
 
-def test_who_went_away_while_waiting_is_not_recorded(
+def test_canceled_report_is_not_recorded(
     recorder: UsageRecorder, database: Database, owner: psycopg.Connection, admin: Actor
 ) -> None:
     with closed_gate(database):
@@ -153,7 +153,7 @@ def test_who_went_away_while_waiting_is_not_recorded(
     ]
 
 
-def test_its_thread_ends_with_the_work(recorder: UsageRecorder, admin: Actor) -> None:
+def test_recorder_thread_ends_when_no_report_waits(recorder: UsageRecorder, admin: Actor) -> None:
     outcome(recorder.submit(admin, report("a")))
     for thread in threading.enumerate():
         if thread.name == "usage-recorder":

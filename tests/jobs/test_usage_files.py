@@ -261,7 +261,7 @@ def test_cancelled_while_a_chunk_is_recorded_that_chunk_is_not(
     files: Files, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = files.started(HEADER + good_rows(35))
-    record = usage_imports.record_usage_of_file
+    record = usage_imports.record_usage_file_batch
     chunks = []
 
     def cancel_meanwhile(*arguments: object) -> object:
@@ -270,7 +270,7 @@ def test_cancelled_while_a_chunk_is_recorded_that_chunk_is_not(
             files.database.call(files.actor, cancel_import, started.public_id)
         return outcome
 
-    monkeypatch.setattr(usage_imports, "record_usage_of_file", cancel_meanwhile)
+    monkeypatch.setattr(usage_imports, "record_usage_file_batch", cancel_meanwhile)
     go_on_importing(files.database)
     assert counts(files.now(started)) == ("cancelled", 10, 10, 0, 0, 0)
     assert events(owner) == 10
@@ -316,14 +316,14 @@ def test_a_long_import_holds_up_no_other_work(
     files: Files, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch, background: Background
 ) -> None:
     begun, go_on = Event(), Event()
-    record = usage_imports.record_usage_of_file
+    record = usage_imports.record_usage_file_batch
 
     def slowly(*arguments: object) -> object:
         begun.set()
         go_on.wait(60)
         return record(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(usage_imports, "record_usage_of_file", slowly)
+    monkeypatch.setattr(usage_imports, "record_usage_file_batch", slowly)
     started = files.started(HEADER + good_rows(5))
     background.start()
     assert begun.wait(60)

@@ -9,8 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, Strict, WithJsonSchema
 
 from billing_app.domain.money import plain
-from billing_app.domain.periods import label, parse_period
-from billing_app.domain.rules import BrokenRule
+from billing_app.domain.periods import label, parse_date, parse_period
 
 
 class Body(BaseModel):
@@ -25,17 +24,6 @@ class CustomerRef(BaseModel):
     id: str = Field(examples=["cus_12"])
     key: str = Field(examples=["acme"])
     name: str = Field(examples=["Acme Industrial Supply"])
-
-
-def _parse_date(value: object) -> date:
-    if isinstance(value, date):
-        return value
-    try:
-        if isinstance(value, str) and len(value) == 10:
-            return date.fromisoformat(value)
-    except ValueError:
-        pass
-    raise BrokenRule("not_a_date")
 
 
 def _timestamp_text(moment: datetime) -> str:
@@ -53,7 +41,7 @@ Period = Annotated[
 ]
 Date = Annotated[
     date,
-    BeforeValidator(_parse_date),
+    BeforeValidator(lambda value: value if isinstance(value, date) else parse_date(value)),
     PlainSerializer(date.isoformat, return_type=str),
     WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-11-03"]}),
 ]

@@ -71,7 +71,7 @@ class BodyLimits:
         body = _Body(self, receive, is_file=file_types is not None)
         if has_body and media_type not in (file_types or _JSON_TYPES):
             await body.refuse(415, scope, send)
-        elif length.isdigit() and int(length) > body.bytes_max:
+        elif length.isascii() and length.isdigit() and int(length) > body.bytes_max:
             await body.refuse(413, scope, send)
         else:
             try:

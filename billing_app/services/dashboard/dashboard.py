@@ -17,7 +17,7 @@ from billing_app.models import DashboardFigures
 from billing_app.services.dashboard.figures import months_of_revenue
 from billing_app.services.invoices.filters import AGES, Age
 from billing_app.services.shared.permissions import require
-from billing_app.services.usage.days import DayUsage
+from billing_app.services.usage.days import DailyUsage
 
 
 class Receivables(NamedTuple):
@@ -86,8 +86,8 @@ class Dashboard:
     usage: Decimal
     usage_last_month_so_far: Decimal
     usage_last_month: Decimal
-    days: tuple[DayUsage, ...]
-    days_last_month: tuple[DayUsage, ...]
+    days: tuple[DailyUsage, ...]
+    days_last_month: tuple[DailyUsage, ...]
     currencies: tuple[CurrencyFigures, ...]
 
     @property
@@ -113,7 +113,7 @@ def _dashboard_of(as_of: datetime, document: dict[str, Any]) -> Dashboard:
     month = date.fromisoformat(document["month"])
     counted = [(subscribed, suspended, count) for _, subscribed, suspended, count, _ in document["customers"]]
     days = [
-        (DayUsage(date.fromisoformat(day), Decimal(quantity), events), Decimal(so_far))
+        (DailyUsage(date.fromisoformat(day), Decimal(quantity), events), Decimal(so_far))
         for day, quantity, events, so_far in document["usage"]
     ]
     this_month = tuple(each for each, _ in days if month <= each.day < next_period(month))

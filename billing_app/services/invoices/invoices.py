@@ -35,8 +35,9 @@ from billing_app.services.shared.pagination import (
     page_of,
 )
 from billing_app.services.shared.permissions import require
-from billing_app.services.usage.days import DayUsage
-from billing_app.services.usage.recording import EVENT_COLUMNS, UsageEventRow
+from billing_app.services.usage.days import DailyUsage
+from billing_app.services.usage.rows import UsageEventRow
+from billing_app.services.usage.selection import EVENT_COLUMNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +235,7 @@ def list_invoice_events(
     return page_of(rows, limit, lambda row: (row.occurred_at, row.idempotency_key))
 
 
-def usage_per_day(session: Session, actor: Actor, number: str, line_number: int) -> tuple[DayUsage, ...]:
+def usage_per_day(session: Session, actor: Actor, number: str, line_number: int) -> tuple[DailyUsage, ...]:
     """A line's usage by UTC day: at most the 31 days of its usage month, only days with usage."""
     require(actor, Permission.READ)
     with driver_cursor(session) as db:
@@ -244,7 +245,7 @@ def usage_per_day(session: Session, actor: Actor, number: str, line_number: int)
             f" FROM usage_event e WHERE {where} GROUP BY 1 ORDER BY 1",
             parameters,
         )
-        return tuple(DayUsage(*row) for row in db)
+        return tuple(DailyUsage(*row) for row in db)
 
 
 def locate(db: Cursor[Any], number: str) -> tuple[int, int]:

@@ -1,1 +1,1 @@
-"""Usage events: recording each exactly once, and reading them as a log."""
+"""Usage events: recording each exactly once, and listing them."""

@@ -1,4 +1,4 @@
-"""What a customer used in a month, day by day, beside what its plan includes."""
+"""A customer's usage in a month, day by day, next to the units that the plan includes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from billing_app.services.shared import validation
 from billing_app.services.shared.permissions import require
 
 
-class DayUsage(NamedTuple):
-    """Usage on one UTC day."""
+class DailyUsage(NamedTuple):
+    """Usage on one UTC day: the quantity and the number of events."""
 
     day: date
     quantity: Decimal
@@ -28,39 +28,44 @@ class DayUsage(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class MonthUsage:
-    """A customer's usage month up to now. `included_units` is None without a plan in that month;
-    days without usage are not among the days."""
+class MonthlyUsage:
+    """A customer's usage in one month so far.
+
+    `included_units` is None in a month without a plan. `days` lists only days with usage, in order.
+    """
 
     period_start: date
     quantity: Decimal
     included_units: Decimal | None
-    days: tuple[DayUsage, ...]
+    days: tuple[DailyUsage, ...]
 
 
-def usage_per_day(
+def get_monthly_usage(
     session: Session, actor: Actor, customer: str, period_start: date | None = None
-) -> MonthUsage:
-    """Every event of the customer in the usage month (the current one by default), wherever it is billed.
+) -> MonthlyUsage:
+    """Sum up the customer's events in a usage month, by default the current one, wherever they are billed.
 
-    Raises NotFound (`customer_not_found`), Invalid.
+    Raises NotFound (`customer_not_found`) and Invalid.
     """
     require(actor, Permission.READ)
     current = period_of(now(session))
     month = current if period_start is None else validation.period("period", period_start)
     customer_id = get_customer_id(session, customer)
     start, end = bounds(month)
-    # The periods one by one: each is a range of the index on billing periods.
-    billed_in = list(periods_between(month, next_period(max(month, current))))
+    # The billing periods are listed one by one, because each is a range of an index.
+    billing_periods = list(periods_between(month, next_period(max(month, current))))
     with driver_cursor(session) as db:
         db.execute(
             "SELECT (occurred_at AT TIME ZONE 'UTC')::date, sum(quantity), count(*) FROM usage_event"
             " WHERE customer_id = %s AND billing_period = ANY(%s) AND occurred_at >= %s AND occurred_at < %s"
             " GROUP BY 1 ORDER BY 1",
-            [customer_id, billed_in, start, end],
+            [customer_id, billing_periods, start, end],
         )
-        days = tuple(DayUsage(*row) for row in db)
+        days = tuple(DailyUsage(*row) for row in db)
         plan = read_plans_in_effect(db, [(customer_id, month)]).get((customer_id, month))
-    return MonthUsage(
-        month, exact_sum(day.quantity for day in days), plan.included_units if plan else None, days
+    return MonthlyUsage(
+        period_start=month,
+        quantity=exact_sum(day.quantity for day in days),
+        included_units=plan.included_units if plan else None,
+        days=days,
     )

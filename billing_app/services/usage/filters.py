@@ -1,4 +1,4 @@
-"""Which usage events a list, a count or a file is of."""
+"""The filter that lists, counts and exports of usage events share."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from datetime import date
 
 @dataclass(frozen=True, slots=True)
 class UsageFilter:
-    """A selection of usage events. A field that is None selects everything.
+    """Which usage events to select. A field that is None selects all.
 
     `customer` is an id or a key, `period` the usage month, `billing_period` the period that bills
-    the event. With `late_only`, only events billed in a later period than their usage month.
+    the event. `late_only` selects only events that are billed in a later period than their usage month.
     """
 
     customer: str | None = None

@@ -1,9 +1,9 @@
-"""Recording usage: every accepted event once, in the period that it will be billed in.
+"""Recording usage: every accepted event exactly once, with the period that it will be billed in.
 
-The way of a batch: each row is checked on its own; what is well formed is copied into a temporary
-table; one statement judges all of it against customers, plans, suspensions and closing marks and
-inserts what may be; only when something was not plainly recorded a second one says why. The
-statements are in usage_rows.
+Reports are parsed one by one. Well-formed ones are copied into a temporary table, and one statement
+checks them against customers, plans, suspensions and closed periods and inserts the acceptable ones.
+Only if not all of them were inserted, a second statement finds out why. The statements are in
+`recording_sql`.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from decimal import Decimal
-from typing import Any, Literal, NamedTuple
+from datetime import timedelta
+from typing import Literal, NamedTuple
 
 from sqlmodel import Session
 
 from billing_app.database.session import driver_cursor, now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.money import parse_quantity
-from billing_app.domain.periods import parse_moment
+from billing_app.domain.periods import parse_timestamp
 from billing_app.domain.rules import BrokenRule
 from billing_app.errors import BillingError, Conflict, FieldError, Invalid, NotFound
 from billing_app.services.shared import audit, gate
@@ -29,13 +28,12 @@ from billing_app.services.shared.permissions import require
 from billing_app.services.shared.reasons import Reason
 from billing_app.services.shared.validation import parse_idempotency_key
 from billing_app.services.usage import recording_sql
-from billing_app.services.usage.recording_sql import Incoming
+from billing_app.services.usage.recording_sql import CheckedRow, EventKey, IncomingRow
+from billing_app.services.usage.rows import UsageEventRow
 
 BATCH_MAX = 10_000
 # How far a sender's clock may be ahead of ours.
 AHEAD_MAX = timedelta(minutes=5)
-# The columns of a UsageEventRow, of usage_event e and customer c.
-EVENT_COLUMNS = recording_sql.EVENT_COLUMNS
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -43,8 +41,11 @@ Status = Literal["recorded", "duplicate", "conflict", "rejected"]
 
 
 class UsageReport(NamedTuple):
-    """What a sender reports, as it came: `customer` an id or a key, `quantity` exact text or
-    number, `occurred_at` an RFC 3339 text or aware datetime, None for now."""
+    """What a sender reports, not yet parsed.
+
+    `customer` is an id or a key, `quantity` a decimal string or an exact number, `occurred_at` an
+    RFC 3339 string or an aware datetime. Without `occurred_at`, the event occurs now.
+    """
 
     customer: object
     idempotency_key: object
@@ -52,24 +53,12 @@ class UsageReport(NamedTuple):
     occurred_at: object = None
 
 
-class Unreadable(NamedTuple):
-    """A row of a batch that is no report: rejected like a wrong one, `field` empty for all of it."""
+class UnreadableReport(NamedTuple):
+    """A report that is rejected before its values are parsed. `field` is empty if all of it is wrong."""
 
     field: str
     rule: str
     facts: Mapping[str, object] = {}
-
-
-class UsageEventRow(NamedTuple):
-    """A recorded event. `customer` is the customer's key."""
-
-    customer: str
-    idempotency_key: str
-    quantity: Decimal
-    occurred_at: datetime
-    recorded_at: datetime
-    billing_period: date
-    recorded_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +72,7 @@ class RowResult:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """The counts of a batch, and a result for each row that was not plainly recorded."""
+    """The counts of a batch, and a result for each row that is not simply recorded, in their order."""
 
     recorded: int
     duplicates: int
@@ -94,14 +83,14 @@ class BatchResult:
 
 @dataclass(frozen=True, slots=True)
 class RecordedUsage:
-    """The event, and whether it was recorded now or was there before."""
+    """The recorded event. It is a duplicate if it was already recorded before this report."""
 
     status: Literal["recorded", "duplicate"]
     event: UsageEventRow
 
 
-# The field that each refusal of the judging statement is about.
-_REFUSED_FIELDS = {
+# The field that each rejection by a statement is about.
+_REJECTED_FIELDS = {
     "customer_not_found": "customer",
     "occurred_in_future": "occurred_at",
     "no_plan": "occurred_at",
@@ -110,10 +99,10 @@ _REFUSED_FIELDS = {
 
 
 def record_usage(session: Session, actor: Actor, report: UsageReport) -> RecordedUsage:
-    """Records one event once: the same report again answers the first's event as a duplicate.
+    """Record one event exactly once. The same report again returns the first event as a duplicate.
 
-    Raises NotFound (`customer_not_found`), Conflict (`idempotency_conflict`,
-    `customer_suspended`) and Invalid; then nothing was written.
+    Raises NotFound (`customer_not_found`), Conflict (`idempotency_conflict`, `customer_suspended`) and
+    Invalid. Then nothing was recorded.
     """
     [answer] = record_usage_group(session, actor, [report])
     if isinstance(answer, BillingError):
@@ -122,14 +111,14 @@ def record_usage(session: Session, actor: Actor, report: UsageReport) -> Recorde
 
 
 def record_usage_group(
-    session: Session, actor: Actor, reports: Sequence[UsageReport]
+    session: Session, actor: Actor, reports: Sequence[UsageReport | UnreadableReport]
 ) -> list[RecordedUsage | BillingError]:
-    """Records each good report once, and answers each as `record_usage` would have, in their order.
+    """Record single events together, and answer each as `record_usage` would, in their order.
 
-    One sender's report never changes another's answer, except that the first of a key stands. No
-    entry in the audit log: the events say who recorded them.
+    Reports don't affect each other, except that the first with a key is recorded. The audit log has
+    no entry for single events, because each event says who recorded it.
     """
-    outcome, events = _record(session, actor, reports, answer_events=True)
+    outcome, events = _record(session, actor, reports, return_events=True)
     results = {result.index: result for result in outcome.results}
     answers: list[RecordedUsage | BillingError] = []
     for index in range(len(reports)):
@@ -142,13 +131,14 @@ def record_usage_group(
 
 
 def record_usage_batch(
-    session: Session, actor: Actor, reports: Sequence[UsageReport | Unreadable]
+    session: Session, actor: Actor, reports: Sequence[UsageReport | UnreadableReport]
 ) -> BatchResult:
-    """Records each good row once, whatever the others are; rows are answered one by one.
+    """Record each acceptable row exactly once, whatever the other rows are.
 
-    At most 10,000 rows (Invalid beyond). Within the batch the first row of a key stands.
+    If several rows have the same key, the first of them is recorded. Raises Invalid
+    (`batch_too_large`) for more than 10,000 rows.
     """
-    outcome = record_usage_of_file(session, actor, reports)
+    outcome = record_usage_file_batch(session, actor, reports)
     if outcome.recorded:
         audit.record(
             session, actor, "usage.batch_recorded", "usage",
@@ -158,135 +148,148 @@ def record_usage_batch(
     return outcome
 
 
-def record_usage_of_file(
-    session: Session, actor: Actor, reports: Sequence[UsageReport | Unreadable]
+def record_usage_file_batch(
+    session: Session, actor: Actor, reports: Sequence[UsageReport | UnreadableReport]
 ) -> BatchResult:
-    """As `record_usage_batch`, for one of a file's batches: the audit log has one entry for all of them."""
+    """Record a batch of a file like `record_usage_batch`, but without an audit entry: a file has one."""
     require(actor, Permission.RECORD_USAGE)
-    if len(reports) > BATCH_MAX:
-        raise _too_large()
+    _check_size(reports)
     return _record(session, actor, reports)[0]
 
 
-def judge_usage_batch(
-    session: Session, actor: Actor, reports: Sequence[UsageReport | Unreadable]
+def dry_run_usage_batch(
+    session: Session, actor: Actor, reports: Sequence[UsageReport | UnreadableReport]
 ) -> BatchResult:
-    """Records nothing, and answers as `record_usage_batch` would after all that was judged before in
-    this transaction: a key counts once, however many batches it is in."""
+    """Return what `record_usage_batch` would, but record nothing.
+
+    Dry runs in one transaction build on each other: a key counts once in all of them.
+    """
     require(actor, Permission.RECORD_USAGE)
-    if len(reports) > BATCH_MAX:
-        raise _too_large()
-    incoming, results = _check_rows(reports)
-    judged = 0
-    if incoming:
+    _check_size(reports)
+    rows, results = _parse_reports(reports)
+    accepted = 0
+    if rows:
         with driver_cursor(session) as db:
             moment, latest = now(session), now(session) + AHEAD_MAX
-            judged = recording_sql.pretend(db, incoming, now=moment, latest=latest)
-            if judged < len(incoming):
-                fresh = set(db.fetchall())
-                results += _explain(recording_sql.judge(db, now=moment, latest=latest, pretended=True), fresh)
-    return _counted(judged, results)
+            accepted = recording_sql.dry_run(db, rows, now=moment, latest=latest)
+            if accepted < len(rows):
+                keys = recording_sql.fetch_accepted(db)
+                checked = recording_sql.check_rows(db, now=moment, latest=latest, is_dry_run=True)
+                results += _row_results(checked, keys)
+    return _batch_result(accepted, results)
 
 
 def _record(
     session: Session,
     actor: Actor,
-    reports: Sequence[UsageReport | Unreadable],
+    reports: Sequence[UsageReport | UnreadableReport],
     *,
-    answer_events: bool = False,
+    return_events: bool = False,
 ) -> tuple[BatchResult, dict[int, UsageEventRow]]:
-    """What became of the rows, and by position the events that those name that are well formed."""
+    """Record the reports and return the outcome. If asked to, return the events by position as well."""
     require(actor, Permission.RECORD_USAGE)
     gate.pass_shared(session)
-    incoming, results = _check_rows(reports)
+    rows, results = _parse_reports(reports)
     recorded = 0
     events: dict[int, UsageEventRow] = {}
-    if incoming:
+    if rows:
         with driver_cursor(session) as db:
             moment, latest = now(session), now(session) + AHEAD_MAX
-            recorded = recording_sql.insert(db, incoming, now=moment, latest=latest, by=actor.id)
-            if recorded < len(incoming):
-                fresh = set(db.fetchall())
-                results += _explain(recording_sql.judge(db, now=moment, latest=latest), fresh)
-            if answer_events:
-                events = {row[0]: UsageEventRow(*row[1:]) for row in recording_sql.find_events(db)}
-    return _counted(recorded, results), events
+            recorded = recording_sql.insert_events(db, rows, now=moment, latest=latest, recorded_by=actor.id)
+            if recorded < len(rows):
+                keys = recording_sql.fetch_accepted(db)
+                results += _row_results(recording_sql.check_rows(db, now=moment, latest=latest), keys)
+            if return_events:
+                events = recording_sql.find_events(db)
+    return _batch_result(recorded, results), events
 
 
-def _counted(recorded: int, results: list[RowResult]) -> BatchResult:
+def _batch_result(recorded: int, results: list[RowResult]) -> BatchResult:
     results.sort(key=lambda result: result.index)
     return BatchResult(
-        recorded,
-        sum(result.status == "duplicate" for result in results),
-        sum(result.status == "conflict" for result in results),
-        sum(result.status == "rejected" for result in results),
-        tuple(results),
+        recorded=recorded,
+        duplicates=sum(result.status == "duplicate" for result in results),
+        conflicts=sum(result.status == "conflict" for result in results),
+        rejected=sum(result.status == "rejected" for result in results),
+        results=tuple(results),
     )
 
 
-def _too_large() -> Invalid:
-    return Invalid("events", "too_many_events", code="batch_too_large", at_most=BATCH_MAX)
+def _check_size(reports: Sequence[object]) -> None:
+    if len(reports) > BATCH_MAX:
+        raise Invalid("events", "too_many_events", code="batch_too_large", at_most=BATCH_MAX)
 
 
-def _check_rows(reports: Sequence[UsageReport | Unreadable]) -> tuple[list[Incoming], list[RowResult]]:
-    incoming: list[Incoming] = []
-    refused: list[RowResult] = []
+def _parse_reports(
+    reports: Sequence[UsageReport | UnreadableReport],
+) -> tuple[list[IncomingRow], list[RowResult]]:
+    """Return the well-formed rows, and a result for each of the others."""
+    rows: list[IncomingRow] = []
+    rejected: list[RowResult] = []
     for index, report in enumerate(reports):
-        field = "customer"
-        try:
-            if isinstance(report, Unreadable):
-                field = report.field
-                raise BrokenRule(report.rule, **report.facts)
-            customer, key, quantity, occurred_at = report
-            if not isinstance(customer, str) or not customer or not _storable(customer):
-                raise BrokenRule("not_a_customer")
-            field = "idempotency_key"
-            key = parse_idempotency_key(key)
-            field = "quantity"
-            amount = parse_quantity(quantity)
-            field = "occurred_at"
-            moment = None if occurred_at is None else parse_moment(occurred_at)
-        except BrokenRule as broken:
-            reason = Reason("invalid", field, broken.rule, broken.facts)
-            refused.append(RowResult(index, "rejected", reason))
+        if isinstance(report, UnreadableReport):
+            reason = Reason("invalid", report.field, report.rule, report.facts)
+            rejected.append(RowResult(index, "rejected", reason))
             continue
-        customer_id = find_number("cus", customer) if customer.startswith("cus_") else None
-        # Keys are ASCII; in Unicode other letters have the same lower case, the Kelvin sign that of K.
-        customer_key = customer.lower() if customer_id is None and customer.isascii() else None
-        incoming.append(Incoming(index, customer_id, customer_key, key, amount, moment))
-    return incoming, refused
+        try:
+            rows.append(_parse_report(index, report))
+        except Invalid as refusal:
+            rejected.append(RowResult(index, "rejected", Reason.of(refusal)))
+    return rows, rejected
 
 
-def _storable(text: str) -> bool:
-    """Whether PostgreSQL can hold the text: no NUL, no half of a surrogate pair."""
+def _parse_report(position: int, report: UsageReport) -> IncomingRow:
+    """Parse every value of a report. Raises Invalid, naming the first field that breaks a rule."""
+    customer = report.customer
+    field = "customer"
+    try:
+        if not isinstance(customer, str) or not customer or not _is_storable(customer):
+            raise BrokenRule("not_a_customer")
+        field = "idempotency_key"
+        key = parse_idempotency_key(report.idempotency_key)
+        field = "quantity"
+        quantity = parse_quantity(report.quantity)
+        field = "occurred_at"
+        occurred_at = None if report.occurred_at is None else parse_timestamp(report.occurred_at)
+    except BrokenRule as broken:
+        raise Invalid.from_rule(field, broken) from None
+    customer_id = find_number("cus", customer) if customer.startswith("cus_") else None
+    # Customer keys are ASCII. Some other letters have an ASCII lower case, such as the Kelvin sign.
+    customer_key = customer.lower() if customer_id is None and customer.isascii() else None
+    return IncomingRow(position, customer_id, customer_key, key, quantity, occurred_at)
+
+
+def _is_storable(text: str) -> bool:
+    """Return whether PostgreSQL can hold the text: it has no NUL and no unpaired surrogate."""
     return "\0" not in text and (text.isascii() or not _SURROGATES.search(text))
 
 
-def _refusal(index: int, code: str) -> RowResult:
-    return RowResult(index, "rejected", Reason(code, _REFUSED_FIELDS[code], code))
+def _row_results(checked: Iterable[CheckedRow], accepted: set[EventKey]) -> list[RowResult]:
+    """Return a result for each row but those whose event was accepted.
 
-
-def _explain(judged: Iterable[Any], fresh: set[tuple[int, str]]) -> list[RowResult]:
-    """A result for each row but those that inserted their event: the first row of each fresh key
-    that was not refused."""
+    Of the rows with an accepted key, that is the first one that isn't rejected.
+    """
     results = []
-    for index, customer_id, key, refusal, known, same in judged:
-        inserted = (customer_id, key) in fresh
-        if inserted and not refusal:
-            fresh.discard((customer_id, key))
-        elif inserted or not known:
-            # A customer that was made between the two statements came too late for the first.
-            results.append(_refusal(index, refusal or "customer_not_found"))
-        elif same:
-            results.append(RowResult(index, "duplicate"))
+    for row in checked:
+        key = (row.customer_id, row.idempotency_key)
+        if key in accepted and not row.rejection:
+            accepted.discard(key)
+        elif key in accepted or not row.is_known:
+            # If nothing is wrong, the customer was created between the two statements.
+            code = row.rejection or "customer_not_found"
+            results.append(RowResult(row.position, "rejected", Reason(code, _REJECTED_FIELDS[code], code)))
+        # The key was recorded before. That counts even if the row would be rejected today, so that the
+        # answer to a report never changes.
+        elif row.is_same:
+            results.append(RowResult(row.position, "duplicate"))
         else:
             reason = Reason("idempotency_conflict", "idempotency_key", "used_before")
-            results.append(RowResult(index, "conflict", reason))
+            results.append(RowResult(row.position, "conflict", reason))
     return results
 
 
 def _as_error(result: RowResult) -> BillingError:
-    """Return the refusal of a single event. It names the field, as that of a row does."""
+    """Return the error for a single event whose report is a conflict or rejected."""
     assert result.reason is not None
     reason = result.reason
     errors = [FieldError(reason.field, reason.rule, dict(reason.facts))]

@@ -1,23 +1,24 @@
-"""The statements that record usage: rows copied in, judged and inserted, and found again."""
+"""The statements that record usage: they copy rows in, check and insert them, and read events back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, LiteralString, NamedTuple
 
 from psycopg import Cursor
 
-# The columns of a usage.UsageEventRow, of usage_event e and customer c.
-EVENT_COLUMNS = (
-    "c.key, e.idempotency_key, e.quantity, e.occurred_at, e.recorded_at, e.billing_period, e.recorded_by"
-)
+from billing_app.services.plans.plan_in_effect import plan_in_effect
+from billing_app.services.usage.rows import UsageEventRow
+from billing_app.services.usage.selection import EVENT_COLUMNS
 
 
-class Incoming(NamedTuple):
-    """A well-formed row on its way into the temporary table, in its column order; the customer
-    is named by id or by key."""
+class IncomingRow(NamedTuple):
+    """A well-formed report, in the order of the temporary table's columns.
+
+    The customer is identified by id or by key. Without `occurred_at`, the event occurs now.
+    """
 
     position: int
     customer_id: int | None
@@ -27,57 +28,83 @@ class Incoming(NamedTuple):
     occurred_at: datetime | None
 
 
-def insert(db: Cursor[Any], incoming: Sequence[Incoming], *, now: datetime, latest: datetime, by: str) -> int:
-    """Records every row that may be, once, and tells how many it did; the gate must be held.
+class CheckedRow(NamedTuple):
+    """Whether a row can be recorded, and how it compares with the event that has its key, if any."""
 
-    What the cursor has to fetch afterwards is their customer_id and idempotency_key.
+    position: int
+    customer_id: int | None
+    idempotency_key: str
+    rejection: str | None
+    is_known: bool
+    is_same: bool | None
+
+
+EventKey = tuple[int | None, str]
+"""The identity of an event: customer id and idempotency key. A row of an unknown customer has no id."""
+
+
+def insert_events(
+    db: Cursor[Any], rows: Sequence[IncomingRow], *, now: datetime, latest: datetime, recorded_by: str
+) -> int:
+    """Insert the event of every acceptable row once and return their number. The gate must be held.
+
+    `fetch_accepted` returns their keys until the cursor is used again.
     """
-    # What an earlier call of the same transaction left goes; mostly nothing.
-    _copy_in(db, incoming, "DELETE FROM pg_temp.incoming_usage")
-    db.execute(_INSERT, {"now": now, "latest": latest, "by": by})
-    return db.rowcount  # how many rows RETURNING gave
-
-
-def pretend(db: Cursor[Any], incoming: Sequence[Incoming], *, now: datetime, latest: datetime) -> int:
-    """As `insert` after all that was pretended before in this transaction, and nothing is recorded."""
-    # Thousands of calls in one transaction: rows that are only deleted would be read by each of them.
-    _copy_in(db, incoming, "TRUNCATE pg_temp.incoming_usage")
-    db.execute(_PRETENDED)
-    db.execute(_PRETEND, {"now": now, "latest": latest})
+    # An earlier call in the same transaction may have left rows. There are few, so deleting them is cheap.
+    _copy_in(db, rows, "DELETE FROM pg_temp.incoming_usage")
+    db.execute(_INSERT, {"now": now, "latest": latest, "recorded_by": recorded_by})
     return db.rowcount
 
 
-def judge(db: Cursor[Any], *, now: datetime, latest: datetime, pretended: bool = False) -> Iterable[Any]:
-    """Why each row of this transaction's `insert`, or `pretend`, did or did not make an event, in
-    their order: position, customer_id, idempotency_key, refusal or None, whether the event is there
-    (by whomever), whether it is the same."""
-    return db.execute(_JUDGE_PRETENDED if pretended else _JUDGE, {"now": now, "latest": latest})
+def dry_run(db: Cursor[Any], rows: Sequence[IncomingRow], *, now: datetime, latest: datetime) -> int:
+    """Return what `insert_events` would return after all earlier dry runs of this transaction.
+
+    Records nothing. `fetch_accepted` returns the keys until the cursor is used again.
+    """
+    # A file takes thousands of calls in one transaction. Rows that are only deleted would be read by each.
+    _copy_in(db, rows, "TRUNCATE pg_temp.incoming_usage")
+    db.execute(_DRY_RUN_TABLE)
+    db.execute(_DRY_RUN, {"now": now, "latest": latest})
+    return db.rowcount
 
 
-def find_events(db: Cursor[Any]) -> Iterable[Any]:
-    """The event that each row of this transaction's `insert` names, where there is one: its
-    position, then EVENT_COLUMNS."""
-    return db.execute(_EVENTS)
+def fetch_accepted(db: Cursor[Any]) -> set[EventKey]:
+    """Return the keys that the preceding `insert_events` or `dry_run` accepted."""
+    return set(db.fetchall())
 
 
-def _copy_in(db: Cursor[Any], incoming: Sequence[Incoming], emptied: LiteralString) -> None:
-    # Two statements in one round trip, which can't be prepared.
-    db.execute(_TEMPORARY + emptied, prepare=False)
+def check_rows(
+    db: Cursor[Any], *, now: datetime, latest: datetime, is_dry_run: bool = False
+) -> list[CheckedRow]:
+    """Check each row of the preceding `insert_events` or `dry_run` again, in their order."""
+    db.execute(_CHECK_DRY_RUN if is_dry_run else _CHECK, {"now": now, "latest": latest})
+    return [CheckedRow(*row) for row in db]
+
+
+def find_events(db: Cursor[Any]) -> dict[int, UsageEventRow]:
+    """Return the recorded event for each row of the preceding `insert_events` that has one, by position."""
+    db.execute(_EVENTS)
+    return {position: UsageEventRow(*columns) for position, *columns in db}
+
+
+def _copy_in(db: Cursor[Any], rows: Sequence[IncomingRow], clear: LiteralString) -> None:
+    # Two statements in one round trip can't be prepared.
+    db.execute(_INCOMING_TABLE + clear, prepare=False)
     with db.copy("COPY pg_temp.incoming_usage FROM STDIN") as copy:
-        for row in incoming:
+        for row in rows:
             copy.write_row(row)
 
 
-_TEMPORARY = """
+_INCOMING_TABLE = """
     CREATE TEMPORARY TABLE IF NOT EXISTS incoming_usage (
         position integer, customer_id bigint, customer_key text, idempotency_key text,
         quantity numeric, occurred_at timestamptz
     ) ON COMMIT DELETE ROWS;
 """
 
-# The events that would be there.
-_PRETENDED = """
-    CREATE TEMPORARY TABLE IF NOT EXISTS pretended_usage (
+# The events that would have been recorded.
+_DRY_RUN_TABLE = """
+    CREATE TEMPORARY TABLE IF NOT EXISTS dry_run_usage (
         customer_id bigint, idempotency_key text, quantity numeric, occurred_at timestamptz,
         PRIMARY KEY (customer_id, idempotency_key)
     ) ON COMMIT DROP
@@ -85,14 +112,14 @@ _PRETENDED = """
 
 # The customer of an incoming row i.
 _CUSTOMER = """
-    SELECT customer_id, key FROM customer WHERE customer_id = i.customer_id
+    SELECT customer_id, key, name FROM customer WHERE customer_id = i.customer_id
     UNION ALL
-    SELECT customer_id, key FROM customer WHERE lower(key) = i.customer_key
+    SELECT customer_id, key, name FROM customer WHERE lower(key) = i.customer_key
 """
 
-# Each incoming row with its moment, its usage month, the customer's mark, and why it may not be
-# recorded, or null.
-_JUDGED = f"""
+# Each incoming row with its time, its usage month, the customer's closing mark, and the code of the
+# reason to reject it, or null.
+_CHECKED = f"""
     SELECT i.position, c.customer_id, i.idempotency_key, i.quantity, i.occurred_at AS given_at,
            m.occurred_at, m.usage_month, b.closed_through,
            CASE WHEN c.customer_id IS NULL THEN 'customer_not_found'
@@ -103,7 +130,7 @@ _JUDGED = f"""
                     WHERE s.customer_id = c.customer_id AND m.occurred_at >= s.started_at
                       AND (s.ended_at IS NULL OR m.occurred_at < s.ended_at)
                 ) THEN 'customer_suspended'
-           END AS refusal
+           END AS rejection
     FROM pg_temp.incoming_usage i
     CROSS JOIN LATERAL (
         SELECT coalesce(i.occurred_at, %(now)s) AS occurred_at,
@@ -112,11 +139,7 @@ _JUDGED = f"""
     ) m
     LEFT JOIN LATERAL ({_CUSTOMER}) c ON true
     LEFT JOIN customer_billing b ON b.customer_id = c.customer_id
-    LEFT JOIN LATERAL (
-        SELECT s.plan_id FROM subscription s
-        WHERE s.customer_id = c.customer_id AND s.effective_from <= m.usage_month
-        ORDER BY s.effective_from DESC LIMIT 1
-    ) plan ON true
+    LEFT JOIN LATERAL {plan_in_effect("c.customer_id", "m.usage_month")} plan ON true
 """
 
 # In key order, so that two batches with the same keys wait for each other instead of deadlocking.
@@ -124,20 +147,20 @@ _INSERT = f"""
     INSERT INTO usage_event (customer_id, idempotency_key, occurred_at, recorded_at,
                              billing_period, quantity, recorded_by)
     SELECT customer_id, idempotency_key, occurred_at, %(now)s,
-           greatest(usage_month, (closed_through + interval '1 month')::date), quantity, %(by)s
-    FROM ({_JUDGED}) judged
-    WHERE refusal IS NULL
+           greatest(usage_month, (closed_through + interval '1 month')::date), quantity, %(recorded_by)s
+    FROM ({_CHECKED}) checked
+    WHERE rejection IS NULL
     ORDER BY customer_id, idempotency_key, position
     ON CONFLICT DO NOTHING
     RETURNING customer_id, idempotency_key
 """
 
-_PRETEND = f"""
-    INSERT INTO pg_temp.pretended_usage
-    SELECT customer_id, idempotency_key, quantity, occurred_at FROM ({_JUDGED}) judged
-    WHERE refusal IS NULL AND NOT EXISTS (
+_DRY_RUN = f"""
+    INSERT INTO pg_temp.dry_run_usage
+    SELECT customer_id, idempotency_key, quantity, occurred_at FROM ({_CHECKED}) checked
+    WHERE rejection IS NULL AND NOT EXISTS (
         SELECT FROM usage_event e
-        WHERE e.customer_id = judged.customer_id AND e.idempotency_key = judged.idempotency_key
+        WHERE e.customer_id = checked.customer_id AND e.idempotency_key = checked.idempotency_key
     )
     ORDER BY customer_id, idempotency_key, position
     ON CONFLICT DO NOTHING
@@ -145,27 +168,27 @@ _PRETEND = f"""
 """
 
 
-def _judging(events: str) -> str:
-    """A known key is looked up before any refusal counts: what was recorded once stays answerable."""
+def _check_against(events: str) -> str:
+    """Return a query whose columns are those of a `CheckedRow`."""
     return f"""
-    SELECT judged.position, judged.customer_id, judged.idempotency_key, judged.refusal,
-           e.customer_id IS NOT NULL AS known,
-           judged.quantity = e.quantity
-               AND coalesce(judged.given_at = e.occurred_at, judged.given_at IS NULL) AS same
-    FROM ({_JUDGED}) judged
+    SELECT checked.position, checked.customer_id, checked.idempotency_key, checked.rejection,
+           e.customer_id IS NOT NULL AS is_known,
+           checked.quantity = e.quantity
+               AND coalesce(checked.given_at = e.occurred_at, checked.given_at IS NULL) AS is_same
+    FROM ({_CHECKED}) checked
     LEFT JOIN {events} e USING (customer_id, idempotency_key)
-    ORDER BY judged.position
+    ORDER BY checked.position
     """
 
 
-_JUDGE = _judging("usage_event")
-_JUDGE_PRETENDED = _judging("""LATERAL (
+_CHECK = _check_against("usage_event")
+_CHECK_DRY_RUN = _check_against("""LATERAL (
         SELECT u.customer_id, u.idempotency_key, u.quantity, u.occurred_at FROM usage_event u
-        WHERE u.customer_id = judged.customer_id AND u.idempotency_key = judged.idempotency_key
+        WHERE u.customer_id = checked.customer_id AND u.idempotency_key = checked.idempotency_key
         UNION ALL
-        SELECT p.* FROM pg_temp.pretended_usage p
-        WHERE p.customer_id = judged.customer_id AND p.idempotency_key = judged.idempotency_key
-        -- What is in both was recorded in the meantime.
+        SELECT d.* FROM pg_temp.dry_run_usage d
+        WHERE d.customer_id = checked.customer_id AND d.idempotency_key = checked.idempotency_key
+        -- An event that is in both was recorded after the dry run accepted it.
         LIMIT 1
     )""")
 

@@ -1,4 +1,4 @@
-"""The SQL condition that selects usage events. Unguarded: callers have checked their permission."""
+"""Parts of the queries over usage events. Their callers have checked the permission."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from billing_app.models.usage import LATE
 from billing_app.services.customers.queries import get_customer_id
 from billing_app.services.usage.filters import UsageFilter
 
+EVENT_COLUMNS = (
+    "c.customer_id, c.key, c.name, e.idempotency_key, e.quantity, e.occurred_at, e.recorded_at,"
+    " e.billing_period, e.recorded_by"
+)
+"""The columns of a `UsageEventRow`, from usage_event `e` and customer `c`."""
+
 
 class UsageSelection(NamedTuple):
     """A condition on `usage_event e`, and its parameters."""
@@ -20,12 +26,9 @@ class UsageSelection(NamedTuple):
 
 
 def select_usage(session: Session, wanted: UsageFilter) -> UsageSelection:
-    """Return the condition for the filter.
-
-    Raises:
-        NotFound: `customer_not_found`.
-    """
-    # An event billed in another month than it was used in is late: there are few, and they have an index.
+    """Return the condition for a filter. Raises NotFound (`customer_not_found`)."""
+    # An event that is billed in another month than its usage month is late. Late events are few and
+    # have an index of their own.
     spans_months = (
         None not in (wanted.period, wanted.billing_period) and wanted.period != wanted.billing_period
     )
@@ -36,7 +39,7 @@ def select_usage(session: Session, wanted: UsageFilter) -> UsageSelection:
         parameters["customer_id"] = get_customer_id(session, wanted.customer)
     if wanted.period is not None:
         conditions.append("e.occurred_at >= %(start)s AND e.occurred_at < %(end)s")
-        # No event is billed before it was used, so the index on billing periods can serve.
+        # No event is billed before its usage month, so the index on billing periods can be used.
         conditions.append("e.billing_period >= %(period)s")
         start, end = bounds(wanted.period)
         parameters |= {"start": start, "end": end, "period": wanted.period}

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import reflex as rx
 from reflex.event import EventSpec
 
-from billing_app.domain.periods import FIRST_YEAR, LAST_YEAR, parse_period
+from billing_app.domain.periods import FIRST_YEAR, LAST_YEAR, parse_date, parse_period
 from billing_app.domain.rules import BrokenRule
 from billing_app.errors import BillingError, Unauthenticated
 from billing_app.services.shared import validation
@@ -195,7 +195,7 @@ def read_period(form: object, name: str) -> date:
 
 def read_date(form: object, name: str) -> date:
     """Return a date of a form, written as `2026-10-31`. Raises Invalid."""
-    return validation.parsed(name, _date, read_text(form, name).strip())
+    return validation.parsed(name, parse_date, read_text(form, name).strip())
 
 
 def read_timestamp(form: object, name: str, zone: ZoneInfo) -> datetime | None:
@@ -222,13 +222,6 @@ def _whole_number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _NUMBER_DIGITS_MAX):
         raise BrokenRule("not_a_whole_number_number")
     return int(text)
-
-
-def _date(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise BrokenRule("not_a_date") from None
 
 
 def _texts(values: object) -> dict[str, str]:

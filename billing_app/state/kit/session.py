@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
 import reflex as rx
-from sqlmodel import Session
+from sqlmodel import Session as Session  # noqa: PLC0414 - states import the type from here
 
 from billing_app.database.session import Database
 from billing_app.domain.actor import Actor, Permission

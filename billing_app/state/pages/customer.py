@@ -27,7 +27,7 @@ from billing_app.services.shared.pagination import Page
 from billing_app.services.usage import days as usage_days
 from billing_app.services.usage import log as usage_log
 from billing_app.services.usage.filters import UsageFilter
-from billing_app.services.usage.recording import UsageEventRow
+from billing_app.services.usage.rows import UsageEventRow
 from billing_app.state.kit import address, text
 from billing_app.state.kit.charts import point
 from billing_app.state.kit.errors import LOADING, loading
@@ -92,7 +92,7 @@ class _Read:
     today: date
     invoices: Page[invoices.InvoiceRow]
     due: date | None
-    used: usage_days.MonthUsage
+    used: usage_days.MonthlyUsage
     preview: previews.InvoicePreview | None
     events: tuple[UsageEventRow, ...]
     history: tuple[SubscriptionRow, ...]
@@ -113,7 +113,7 @@ def _read(session: Any, actor: Any, key: str, cursor: str | None) -> _Read:
             session, actor, customer=key, period=None, status=None, limit=ROWS, cursor=cursor
         ),
         closing.find_due_period(session, actor, key),
-        usage_days.usage_per_day(session, actor, key),
+        usage_days.get_monthly_usage(session, actor, key),
         _preview(session, actor, key),
         usage_log.list_usage(session, actor, UsageFilter(customer=key), limit=EVENTS).items,
         subscriptions.list_subscriptions(session, actor, key),
@@ -179,7 +179,7 @@ def _terms(plan: PlanRow) -> str:
     return f"{price} a month, {text.quantity(plan.included_units)} included, {unit} beyond"
 
 
-def _usage(used: usage_days.MonthUsage, today: date) -> UsageMonth:
+def _usage(used: usage_days.MonthlyUsage, today: date) -> UsageMonth:
     included = used.included_units
     return UsageMonth(
         period=text.month(used.period_start),
@@ -201,7 +201,7 @@ def _share(used: Decimal, included: Decimal | None) -> str:
     return f"of {text.quantity(included)} included: {text.quantity(EXACT.subtract(included, used))} left"
 
 
-def _points(used: usage_days.MonthUsage, today: date) -> Iterable[dict[str, Any]]:
+def _points(used: usage_days.MonthlyUsage, today: date) -> Iterable[dict[str, Any]]:
     """Each day of the month; those to come have no values yet."""
     quantities = {each.day: each.quantity for each in used.days}
     day, total = used.period_start, Decimal(0)

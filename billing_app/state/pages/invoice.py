@@ -19,7 +19,7 @@ from billing_app.services.invoices.navigation import Neighbours, get_neighbours
 from billing_app.services.payments import payments
 from billing_app.services.payments.queries import PaymentRow
 from billing_app.services.shared.pagination import Page
-from billing_app.services.usage.recording import UsageEventRow
+from billing_app.services.usage.rows import UsageEventRow
 from billing_app.state.kit import address, text
 from billing_app.state.kit.browser import run_in_browser
 from billing_app.state.kit.charts import point

@@ -1,22 +1,26 @@
-"""The log of usage: what was used, when, by whom, and where it is billed; and recording one by hand."""
+"""The usage log: what was used, when, by which customer, where it is billed, and recording one event."""
 
 from __future__ import annotations
 
-from datetime import date, datetime
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import reflex as rx
 
+from billing_app.domain.actor import Actor
 from billing_app.domain.periods import label, next_period, parse_period, period_of, periods_between
 from billing_app.errors import Conflict, FieldError, NotFound
 from billing_app.services.customers import customers
 from billing_app.services.customers.rows import CustomerRow
 from billing_app.services.shared.pagination import Page
 from billing_app.services.usage import log as usage_log
-from billing_app.services.usage.billing import BilledOn, billed_on
+from billing_app.services.usage.billing import InvoiceNumbers, find_invoice_numbers
 from billing_app.services.usage.filters import UsageFilter
-from billing_app.services.usage.recording import RecordedUsage, UsageEventRow, UsageReport, record_usage
+from billing_app.services.usage.log import UsageCount, UsageMonths
+from billing_app.services.usage.recording import RecordedUsage, UsageReport, record_usage
+from billing_app.services.usage.rows import UsageEventRow
 from billing_app.services.usage_imports import imports
 from billing_app.services.usage_imports.imports import UsageImportRow
 from billing_app.state.kit import address, text
@@ -32,21 +36,24 @@ from billing_app.state.kit.forms import (
 )
 from billing_app.state.kit.lists import Listing, Option, Pages, parse_listing
 from billing_app.state.kit.naming import customer_meant, customers_fitting
-from billing_app.state.kit.session import call, viewer_zone
+from billing_app.state.kit.session import Session, call, viewer_zone
 from billing_app.state.pages.usage_imports import UNDER_WAY, import_item
 from billing_app.state.presenters.usage import ImportItem, UsageItem
+from billing_app.wording.values import counted
 
 ROWS = 50
 MONTHS_MAX = 120
-# Imports that are looked through for some that wait for somebody.
+# How many imports are searched for those that are still open.
 RECENT_IMPORTS = 10
 RECORD = "record-usage"
 LATE = "true"
+NO_PAGE: Page[UsageEventRow] = Page((), None)
+NO_EVENTS = UsageCount(0, has_more=False)
 MONTH_FILTERS = ("period", "billing_period")
 
 
 class UsageState(rx.State):
-    """A page of events, the newest first, and how many there are in all."""
+    """A page of usage events, newest first, and how many there are in all."""
 
     phase: str = LOADING
     problem: str = ""
@@ -59,33 +66,34 @@ class UsageState(rx.State):
     all_href: str = "/usage"
     late_href: str = "/usage"
     csv_href: str = ""
-    # When what is typed names no customer, those that it may mean.
-    meant: rx.Field[list[Option]] = rx.field(default_factory=list)
-    is_nobody: bool = False
-    waiting: rx.Field[list[ImportItem]] = rx.field(default_factory=list)
+    # The customers that match the search if there is not exactly one.
+    candidates: rx.Field[list[Option]] = rx.field(default_factory=list)
+    is_unknown_customer: bool = False
+    open_imports: rx.Field[list[ImportItem]] = rx.field(default_factory=list)
     zone: str = ""
     form: Form = Form()
     _customer: str = ""
 
     @rx.event
     async def load(self) -> None:
-        """Show the page of events that the address asks for."""
+        """Show the page of events that the address selects."""
         listing = parse_listing(self, "/usage", "customer", *MONTH_FILTERS, "late")
         self.is_filtered, self.is_late_only = listing.is_filtered, listing.filters["late"] == LATE
         self.all_href, self.late_href = listing.href(late=""), listing.href(late=LATE)
         async with loading(self):
             read = await call(self, _read, listing)
             zone = viewer_zone(self)
-            self.zone = _zone_words(zone)
-            self.rows = [_item(event, read.billed_on, zone) for event in read.events.items]
+            self.zone = _zone_name(zone)
+            self.rows = [_usage_item(event, read.invoice_numbers, zone) for event in read.events.items]
             self.pages = listing.pages(read.events.next_cursor)
-            self.count = _counted(read.counted)
-            self.months = _months(read.months, listing)
-            self.meant = [
-                Option(listing.href(customer=each.key), f"{each.name} ({each.key})") for each in read.meant
+            self.count = _event_count(read.count)
+            self.months = _month_options(read.months, listing)
+            self.candidates = [
+                Option(listing.href(customer=each.key), f"{each.name} ({each.key})")
+                for each in read.candidates
             ]
-            self.is_nobody = read.is_nobody
-            self.waiting = [import_item(each, zone) for each in read.imports if each.status in UNDER_WAY]
+            self.is_unknown_customer = read.is_unknown_customer
+            self.open_imports = [import_item(each, zone) for each in read.imports if each.status in UNDER_WAY]
             self._customer = read.customer
             self.csv_href = address.link(
                 "/api/v1/usage.csv", **{**listing.filters, "customer": read.customer}
@@ -93,121 +101,123 @@ class UsageState(rx.State):
 
     @rx.event
     async def open_record(self) -> Any:
-        """Open the dialog for one event, of the customer whose usage is shown if it is one's."""
-        self.zone = _zone_words(viewer_zone(self))
+        """Open the dialog that records an event, for the customer whose usage is shown, if any."""
+        self.zone = _zone_name(viewer_zone(self))
         start = {"customer": self._customer, "quantity": "", "occurred_at": "", "idempotency_key": new_key()}
         return open_dialog(self, RECORD, "Record usage", start=start)
 
     @rx.event
     async def record(self, form: dict[str, Any]) -> Any:
-        """Record one event, once for its key."""
+        """Record one event. Sending the form again does not record it twice."""
         async with submitting(self, form) as submission:
-            moment = read_timestamp(form, "occurred_at", viewer_zone(self))
+            occurred_at = read_timestamp(form, "occurred_at", viewer_zone(self))
             key, quantity = read_text(form, "idempotency_key"), read_text(form, "quantity").strip()
-            named = read_text(form, "customer").strip()
-            done = await call(self, _record, named, key, quantity, moment)
-            submission.succeed(_said(done), UsageState.load)
+            customer = read_text(form, "customer").strip()
+            outcome = await call(self, _record, customer, key, quantity, occurred_at)
+            submission.succeed(_toast(outcome), UsageState.load)
         return submission.events
 
 
-class _Read(NamedTuple):
+@dataclass(frozen=True)
+class _Read:
     """What the page shows, read in one transaction."""
 
-    events: Page[UsageEventRow]
-    billed_on: dict[tuple[str, date], BilledOn]
-    counted: usage_log.Count
-    months: usage_log.Months | None
+    months: UsageMonths | None
     imports: tuple[UsageImportRow, ...]
-    customer: str
-    meant: tuple[CustomerRow, ...]
-    is_nobody: bool
+    customer: str = ""
+    candidates: tuple[CustomerRow, ...] = ()
+    is_unknown_customer: bool = False
+    events: Page[UsageEventRow] = NO_PAGE
+    count: UsageCount = NO_EVENTS
+    invoice_numbers: InvoiceNumbers = field(default_factory=dict)
 
 
-def _read(session: Any, actor: Any, listing: Listing) -> _Read:
-    months = usage_log.usage_months(session, actor)
-    recent = imports.list_imports(session, actor, limit=RECENT_IMPORTS).items
-    used_in, billed_in = (
+def _read(session: Session, actor: Actor, listing: Listing) -> _Read:
+    found = _Read(
+        months=usage_log.find_usage_months(session, actor),
+        imports=imports.list_imports(session, actor, limit=RECENT_IMPORTS).items,
+    )
+    period, billing_period = (
         read_period(listing.filters, name) if listing.get(name) else None for name in MONTH_FILTERS
     )
-    customer, meant = _chosen(session, actor, listing.get("customer"))
+    customer, candidates = _find_customer(session, actor, listing.get("customer"))
     if listing.get("customer") and not customer:
-        nothing: Page[UsageEventRow] = Page((), None)
-        return _Read(nothing, {}, usage_log.Count(0, False), months, recent, "", meant, True)
-    wanted = UsageFilter(customer or None, used_in, billed_in, late_only=listing.get("late") == LATE)
+        return replace(found, candidates=candidates, is_unknown_customer=True)
+    wanted = UsageFilter(customer or None, period, billing_period, late_only=listing.get("late") == LATE)
     events = usage_log.list_usage(session, actor, wanted, limit=ROWS, cursor=listing.cursor)
-    counted = usage_log.count_usage(session, actor, wanted)
-    return _Read(
-        events, billed_on(session, actor, events.items), counted, months, recent, customer, (), False
+    return replace(
+        found,
+        customer=customer,
+        events=events,
+        count=usage_log.count_usage(session, actor, wanted),
+        invoice_numbers=find_invoice_numbers(session, actor, events.items),
     )
 
 
-def _chosen(session: Any, actor: Any, wanted: str | None) -> tuple[str, tuple[CustomerRow, ...]]:
-    """The key of the customer that is meant; none, and who may be, when that is not only one."""
-    if not wanted:
+def _find_customer(session: Session, actor: Actor, search: str | None) -> tuple[str, tuple[CustomerRow, ...]]:
+    """Return the key of the customer that the search names, or an empty key and the customers it may mean."""
+    if not search:
         return "", ()
     try:
-        return customers.get_customer(session, actor, wanted).key, ()
+        return customers.get_customer(session, actor, search).key, ()
     except NotFound:
-        found = customers_fitting(session, actor, wanted)
+        found = customers_fitting(session, actor, search)
         return (found[0].key, ()) if len(found) == 1 else ("", found)
 
 
 def _record(
-    session: Any, actor: Any, named: str, key: str, quantity: str, moment: datetime | None
-) -> tuple[RecordedUsage, str]:
-    """The answer, and the customer's name."""
+    session: Session, actor: Actor, named: str, key: str, quantity: str, occurred_at: datetime | None
+) -> RecordedUsage:
     customer = customer_meant(session, actor, named)
     try:
-        done = record_usage(session, actor, UsageReport(customer.key, key, quantity, moment))
+        return record_usage(session, actor, UsageReport(customer.key, key, quantity, occurred_at))
     except Conflict as refusal:
         if refusal.code == "idempotency_conflict":
             refusal.errors = (FieldError("idempotency_key", "used_before_by", {"customer": customer.name}),)
         raise
-    return done, customer.name
 
 
-def _zone_words(zone: ZoneInfo) -> str:
+def _zone_name(zone: ZoneInfo) -> str:
     return str(zone).replace("_", " ")
 
 
-def _said(answer: tuple[RecordedUsage, str]) -> str:
-    done, name = answer
-    billed = text.month(done.event.billing_period)
-    what = f"{text.quantity(done.event.quantity)} for {name}"
-    if done.status == "duplicate":
-        return f"{what} was recorded before under this key: nothing is recorded twice. Billed in {billed}"
-    return f"{what} is recorded, to be billed in {billed}"
+def _toast(outcome: RecordedUsage) -> str:
+    event = outcome.event
+    units = counted(event.quantity, "unit")
+    billed_in = f"billed in {text.month(event.billing_period)}"
+    if outcome.status == "duplicate":
+        return f"Already recorded: {units} for {event.customer_name}, {billed_in}"
+    return f"{units} recorded for {event.customer_name}, {billed_in}"
 
 
-def _counted(count: usage_log.Count) -> str:
-    more = "+" if count.more else ""
-    return f"{count.number:,}{more} {'event' if count.number == 1 else 'events'}"
+def _event_count(count: UsageCount) -> str:
+    return f"{count.number:,}+ events" if count.has_more else counted(count.number, "event")
 
 
-def _months(span: usage_log.Months | None, listing: Listing) -> list[Option]:
-    """The newest first, with those that are asked for, wherever they lie."""
+def _month_options(span: UsageMonths | None, listing: Listing) -> list[Option]:
+    """Return the newest months with usage, and those that are selected."""
     found = set(periods_between(span.first, next_period(span.last))) if span else set()
     shown = set(sorted(found)[-MONTHS_MAX:])
     shown |= {parse_period(listing.get(name)) for name in MONTH_FILTERS if listing.get(name)}
     return [Option(label(month), text.month(month)) for month in sorted(shown, reverse=True)]
 
 
-def _item(event: UsageEventRow, places: dict[tuple[str, date], BilledOn], zone: ZoneInfo) -> UsageItem:
-    place = places.get((event.customer, event.billing_period), BilledOn(event.customer, None))
+def _usage_item(event: UsageEventRow, invoice_numbers: InvoiceNumbers, zone: ZoneInfo) -> UsageItem:
+    invoice = invoice_numbers.get((event.customer_id, event.billing_period), "")
     used_in = period_of(event.occurred_at)
     return UsageItem(
         occurred=text.timestamp(event.occurred_at, zone),
         occurred_utc=text.timestamp_utc(event.occurred_at),
-        customer=place.customer_name,
-        customer_key=event.customer,
-        customer_href=address.link(f"/customers/{event.customer}"),
+        customer=event.customer_name,
+        customer_key=event.customer_key,
+        customer_href=address.link(f"/customers/{event.customer_key}"),
         key=event.idempotency_key,
         quantity=text.quantity(event.quantity),
         billed_in=text.month(event.billing_period),
-        invoice=place.invoice_number or "",
-        invoice_href=address.link(f"/invoices/{place.invoice_number}") if place.invoice_number else "",
+        invoice=invoice,
+        invoice_href=address.link(f"/invoices/{invoice}") if invoice else "",
         is_late=used_in < event.billing_period,
-        late_because=f"{text.month(used_in)} was closed when it was reported",
-        about=f"{event.idempotency_key}\nRecorded {text.timestamp(event.recorded_at, zone)}"
+        late_reason=f"{text.month(used_in)} was already closed when this was reported",
+        details=f"{event.idempotency_key}\nRecorded {text.timestamp(event.recorded_at, zone)}"
         f" ({text.timestamp_utc(event.recorded_at)}) by {event.recorded_by}",
     )

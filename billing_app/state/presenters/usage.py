@@ -1,4 +1,4 @@
-"""Rows of usage."""
+"""Rows of usage pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from billing_app.wording.rules import rule_text
 
 @dataclass(frozen=True)
 class UsageItem:
-    """An event of the log, and where it is billed: `invoice` is empty while there is none."""
+    """A usage event and where it is billed. `invoice` is empty until the invoice exists."""
 
     occurred: str = ""
     occurred_utc: str = ""
@@ -25,8 +25,8 @@ class UsageItem:
     invoice: str = ""
     invoice_href: str = ""
     is_late: bool = False
-    late_because: str = ""
-    about: str = ""
+    late_reason: str = ""
+    details: str = ""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def usage() -> rx.Component:
         ),
         writers_only(
             rx.el.div(
-                rx.foreach(UsageState.waiting, _waiting),
+                rx.foreach(UsageState.open_imports, _waiting),
                 class_name="mb-4 flex flex-col gap-2 empty:hidden",
             )
         ),
@@ -151,13 +151,13 @@ def _row(event: rx.Var[UsageItem]) -> rx.Component:
                     event.invoice != "",
                     link(event.invoice, event.invoice_href),
                 ),
-                rx.cond(event.is_late, rx.el.span(late_badge("Late"), title=event.late_because)),
+                rx.cond(event.is_late, rx.el.span(late_badge("Late"), title=event.late_reason)),
                 class_name="flex flex-wrap items-center gap-x-2.5 gap-y-0.5",
             ),
             class_name=f"{classes.TD} {classes.WIDE_ONLY}",
         ),
         rx.el.td(
-            rx.el.div(event.key, title=event.about, class_name="max-w-72 truncate"),
+            rx.el.div(event.key, title=event.details, class_name="max-w-72 truncate"),
             class_name=f"{classes.TD} {classes.WIDE_ONLY}",
         ),
         class_name=f"{classes.TR} hover:bg-hover",
@@ -187,10 +187,10 @@ def _empty() -> rx.Component:
     everything = link("Show all usage", "/usage", classes.BUTTON)
     return rx.el.div(
         rx.cond(
-            UsageState.meant.length() > 0,
-            which_one("Which customer?", UsageState.meant),
+            UsageState.candidates.length() > 0,
+            which_one("Which customer?", UsageState.candidates),
             rx.cond(
-                UsageState.is_nobody,
+                UsageState.is_unknown_customer,
                 notice("search-x", "No customer matches", "Nobody has this key or name.", everything),
                 rx.cond(
                     UsageState.is_filtered,

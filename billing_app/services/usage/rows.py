@@ -1,0 +1,28 @@
+"""Usage events as services return them."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from billing_app.services.shared.ids import public_id
+
+
+class UsageEventRow(NamedTuple):
+    """A recorded event with its customer, in the order of `selection.EVENT_COLUMNS`."""
+
+    customer_id: int
+    customer_key: str
+    customer_name: str
+    idempotency_key: str
+    quantity: Decimal
+    occurred_at: datetime
+    recorded_at: datetime
+    billing_period: date
+    recorded_by: str
+
+    @property
+    def customer_public_id(self) -> str:
+        """`cus_12`."""
+        return public_id("cus", self.customer_id)
