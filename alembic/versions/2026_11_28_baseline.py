@@ -518,7 +518,7 @@ PAYMENT_CHECKS = {
     ),
     "ck_payment_amount_minor_positive": "amount_minor > 0",
     "ck_payment_idempotency_key_length": "length(idempotency_key) BETWEEN 1 AND 255",
-    "ck_payment_not_dated_ahead": "received_on <= (recorded_at AT TIME ZONE 'UTC')::date",
+    "ck_payment_not_dated_ahead": "received_on <= (recorded_at AT TIME ZONE 'UTC' + interval '14 hours')::date",
 }
 
 

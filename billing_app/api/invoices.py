@@ -1,11 +1,10 @@
-"""Invoices: made, listed, read down to the very events, and as files."""
+"""Generate, list, read and export invoices, down to the usage events behind each line."""
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from fastapi import Query, Response
+from fastapi import Depends, Query, Response
 from pydantic import BaseModel, Field
 
 from billing_app.api.usage import UsageEvent, usage_event
@@ -14,75 +13,86 @@ from billing_app.api.wire.csv_files import DESCRIBED, Cell, CsvFile, csv_file
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
-from billing_app.api.wire.values import Body, Currency, Date, Money, Period, Quantity, Sha256, Timestamp
+from billing_app.api.wire.values import (
+    Body,
+    Currency,
+    CustomerRef,
+    Date,
+    Money,
+    Period,
+    Quantity,
+    Sha256,
+    Timestamp,
+)
 from billing_app.documents.invoice_pdf import invoice_pdf
 from billing_app.domain.invoice import PaymentStatus
 from billing_app.domain.money import major_text, to_major
-from billing_app.domain.periods import label, next_period
+from billing_app.domain.periods import label
 from billing_app.domain.rating import Line, LineKind
 from billing_app.jobs.invoicing import generate_invoice
 from billing_app.runtime import current
-from billing_app.services.invoices import export as invoice_exports
-from billing_app.services.invoices import invoices, previews
-from billing_app.services.invoices.invoices import InvoiceDetail, InvoiceRow
-from billing_app.services.shared.ids import public_id
+from billing_app.services.invoices import export, invoices, line_usage, previews
+from billing_app.services.invoices.filters import InvoiceFilter
+from billing_app.services.invoices.rows import InvoiceDetail, InvoiceRow
 
 router = resource("", "Invoices")
 
-CustomerFilter = Annotated[str | None, Query(description="A customer's id or key.")]
-PeriodFilter = Annotated[Period | None, Query(description="The month that is invoiced.")]
-StatusFilter = Annotated[
+PeriodQuery = Annotated[Period | None, Query(description="The billing period.")]
+StatusQuery = Annotated[
     PaymentStatus | Literal["outstanding"] | None,
-    Query(description="As of today, in UTC; `outstanding` is whatever is not paid."),
-]
-AgeFilter = Annotated[
-    Literal["current", "1-30", "31-60", "61-90", "over-90"] | None,
-    Query(description="What is not paid, by the days that it is past due; `current` is not due yet."),
-]
-CurrencyFilter = Annotated[Currency | None, Query(description="An ISO 4217 code.")]
-SearchFilter = Annotated[
-    str | None,
-    Query(max_length=200, description="The beginning of a number, or a part of a customer's name or key."),
+    Query(description="The payment status today, in UTC. `outstanding` is every status but `paid`."),
 ]
 
 
-class BilledCustomer(BaseModel):
-    """The customer as it was when the invoice was made."""
+def _invoice_filter(
+    customer: Annotated[str | None, Query(description="A customer's ID or key.")] = None,
+    period: PeriodQuery = None,
+    status: StatusQuery = None,
+    age: Annotated[
+        Literal["current", "1-30", "31-60", "61-90", "over-90"] | None,
+        Query(description="Outstanding invoices by days past due. `current` is not due yet."),
+    ] = None,
+    currency: Annotated[Currency | None, Query(description="An ISO 4217 currency code.")] = None,
+    search: Annotated[
+        str | None,
+        Query(
+            max_length=200,
+            description="The beginning of an invoice number, or part of a customer's name or key.",
+        ),
+    ] = None,
+) -> InvoiceFilter:
+    return InvoiceFilter(customer, period, status, age, currency, search)
 
-    id: str = Field(examples=["cus_12"])
-    key: str = Field(examples=["acme"])
-    name: str = Field(examples=["Acme Industrial Supply"])
+
+Filtered = Annotated[InvoiceFilter, Depends(_invoice_filter)]
+
+
+class BilledCustomer(CustomerRef):
+    """The customer as it was when the invoice was created."""
+
     email: str = Field(examples=["billing@acme.example"])
-    billing_address: str
+    billing_address: str = Field(examples=["12 Harbour Street\nBristol BS1 4QA"])
 
 
 class InvoiceIssuer(BaseModel):
-    """Who billed, as it was when the invoice was made."""
+    """The issuer as it was when the invoice was created."""
 
     name: str = Field(examples=["Tallybook Ltd"])
-    address: str
-    email: str
-    payment_instructions: str
-
-
-class InvoicePeriod(BaseModel):
-    """A calendar month in UTC; `end` is the first day that is not in it."""
-
-    start: Date = Field(examples=["2026-10-01"])
-    end: Date = Field(examples=["2026-11-01"])
-    label: str = Field(examples=["2026-10"])
+    address: str = Field(examples=["1 Ledger Lane\nLondon EC1A 1AA"])
+    email: str = Field(examples=["billing@tallybook.example"])
+    payment_instructions: str = Field(examples=["IBAN GB33 BUKB 2020 1555 5555 55"])
 
 
 class InvoiceLine(BaseModel):
-    """One priced row, with the arithmetic that explains it.
+    """One priced line, with the arithmetic that explains it.
 
-    `exact_amount` is `overage_quantity` times `unit_price`, unrounded; `amount` is its rounding,
+    `exact_amount` is `overage_quantity` times `unit_price`, unrounded. `amount` is that, rounded
     half up. A `late_usage` line charges the difference between two totals of its `usage_period`:
-    `rated` is what `quantity_after` comes to, `already_charged` what `quantity_before` did.
-    What does not apply to a line's kind is null.
+    `rated` is the price of `quantity_after`, and `already_charged` the price of `quantity_before`.
+    Fields that do not apply to the kind of line are null.
     """
 
-    number: int = Field(examples=[2], description="Its place on the invoice, from 1.")
+    number: int = Field(examples=[2], description="The position on the invoice, starting at 1.")
     kind: LineKind
     description: str = Field(examples=["Usage of 2026-10"])
     plan_name: str = Field(examples=["Team"])
@@ -102,26 +112,26 @@ class InvoiceLine(BaseModel):
 
 
 class InvoiceSummary(BaseModel):
-    """An invoice in a list: as `Invoice`, without its lines."""
+    """An invoice in a list: an `Invoice` without its lines."""
 
     number: str = Field(examples=["ACME-0001"])
     customer: BilledCustomer
-    period: InvoicePeriod
+    period: Period
     currency: Currency
     total: Money
     issued_at: Timestamp
-    due_at: Date = Field(description="The last day to pay, in UTC.")
+    due_on: Date = Field(description="The last day to pay, in UTC.")
     payment_status: PaymentStatus
-    paid: Money = Field(description="What was received, less reversals.")
-    balance: Money
+    paid: Money = Field(description="The payments received, less reversals.")
+    balance: Money = Field(description="The amount left to pay.")
     content_sha256: Sha256
 
 
 class Invoice(InvoiceSummary):
-    """What a customer owes for a month; all but the payments never changes.
+    """What a customer owes for one billing period. Apart from payments, it never changes.
 
-    `chain_ok`: the content still has the hash `content_sha256`, and the customer's previous
-    invoice still has the hash that this content includes, `previous_sha256`.
+    `chain_ok` is true if the content still matches `content_sha256`, and the customer's previous
+    invoice still has the hash that this one includes, `previous_sha256`.
     """
 
     issuer: InvoiceIssuer
@@ -131,10 +141,10 @@ class Invoice(InvoiceSummary):
 
 
 class InvoicePreview(BaseModel):
-    """What the invoice would be `as_of` this moment; nothing of it is stored."""
+    """The upcoming invoice as it would be at `as_of`. Nothing is stored."""
 
-    customer: str = Field(examples=["acme"], description="The customer's key.")
-    period: InvoicePeriod
+    customer: CustomerRef
+    period: Period
     currency: Currency
     lines: list[InvoiceLine]
     total: Money
@@ -142,9 +152,9 @@ class InvoicePreview(BaseModel):
 
 
 class NewInvoice(Body):
-    """Whose invoice, for which month."""
+    """The customer to invoice, and the billing period."""
 
-    customer: str = Field(examples=["acme"], description="The customer's id or key.")
+    customer: str = Field(examples=["acme"], description="The customer's ID or key.")
     period: Period
 
 
@@ -157,46 +167,28 @@ class NewInvoice(Body):
     ),
 )  # fmt: skip
 def create_invoice(call: Caller, body: NewInvoice, response: Response) -> Invoice:
-    """Make a customer's one invoice for a month that has ended.
+    """Generate a customer's invoice for a month that has ended.
 
-    Closes the month for the customer: what is reported for it later is billed in its next invoice.
+    This closes the month for the customer. Usage reported for it later is billed on the next invoice.
     """
-    made = generate_invoice(current().database, call.actor, body.customer, body.period)
-    response.headers["Location"] = f"/api/v1/invoices/{made.number}"
-    return invoice_of(made)
+    created = generate_invoice(current().database, call.actor, body.customer, body.period)
+    response.headers["Location"] = f"/api/v1/invoices/{created.number}"
+    return invoice_of(created)
 
 
 @router.get("/invoices", responses=refusals("customer_not_found"))
-def list_invoices(
-    call: Caller,
-    paged: Paged,
-    customer: CustomerFilter = None,
-    period: PeriodFilter = None,
-    status: StatusFilter = None,
-    age: AgeFilter = None,
-    currency: CurrencyFilter = None,
-    search: SearchFilter = None,
-) -> Page[InvoiceSummary]:
-    """List invoices, the newest month first."""
-    found = call.do(
-        invoices.list_invoices,
-        customer=customer,
-        period=period,
-        status=status,
-        age=age,
-        currency=currency,
-        search=search,
-        **paged,
-    )
-    return page_of(found, summary_of)
+def list_invoices(call: Caller, paged: Paged, wanted: Filtered) -> Page[InvoiceSummary]:
+    """List invoices, newest period first."""
+    return page_of(call.do(invoices.list_invoices, wanted, **paged), summary_of)
 
 
 @router.get("/customers/{customer}/invoices", responses=refusals("customer_not_found"))
 def list_invoices_of_customer(
-    call: Caller, paged: Paged, customer: str, period: PeriodFilter = None, status: StatusFilter = None
+    call: Caller, paged: Paged, customer: str, period: PeriodQuery = None, status: StatusQuery = None
 ) -> Page[InvoiceSummary]:
-    """List a customer's invoices, the newest month first."""
-    return list_invoices(call, paged, customer, period, status)
+    """List a customer's invoices, newest period first."""
+    wanted = InvoiceFilter(customer=customer, period=period, status=status)
+    return page_of(call.do(invoices.list_invoices, wanted, **paged), summary_of)
 
 
 @router.get(
@@ -205,61 +197,52 @@ def list_invoices_of_customer(
 def preview_invoice(
     call: Caller,
     customer: str,
-    period: Annotated[Period | None, Query(description="The current month if not given.")] = None,
+    period: Annotated[Period | None, Query(description="Defaults to the current month.")] = None,
 ) -> InvoicePreview:
-    """Preview an invoice: its lines and total as they would be now."""
-    found = call.do(previews.preview_invoice, customer, period)
+    """Preview a customer's upcoming invoice: its lines and total as of now."""
+    preview = call.do(previews.preview_invoice, customer, period)
     return InvoicePreview(
-        customer=found.customer_key,
-        period=_period_of(found.period_start),
-        currency=found.currency,
-        lines=_lines_of(found.lines, found.currency),
-        total=major_text(found.total_minor, found.currency),
-        as_of=found.as_of,
+        customer=CustomerRef(
+            id=preview.customer_public_id, key=preview.customer_key, name=preview.customer_name
+        ),
+        period=preview.period_start,
+        currency=preview.currency,
+        lines=_lines_of(preview.lines, preview.currency),
+        total=major_text(preview.total_minor, preview.currency),
+        as_of=preview.as_of,
     )
 
 
 _COLUMNS = (
     "number", "customer_key", "customer_name", "period", "currency", "total", "paid", "balance",
-    "payment_status", "issued_at", "due_at", "content_sha256",
+    "payment_status", "issued_at", "due_on", "content_sha256",
 )  # fmt: skip
 
 
 @router.get("/invoices.csv", response_class=CsvFile, responses=DESCRIBED | refusals("customer_not_found"))
-def export_invoices(
-    call: Caller,
-    period: PeriodFilter = None,
-    customer: CustomerFilter = None,
-    status: StatusFilter = None,
-    age: AgeFilter = None,
-    currency: CurrencyFilter = None,
-    search: SearchFilter = None,
-) -> CsvFile:
-    """Export invoices as CSV, the newest month first.
+def export_invoices(call: Caller, wanted: Filtered) -> CsvFile:
+    """Export invoices as CSV, newest period first.
 
-    A name that a spreadsheet would run as a formula (it begins with `=`, `+`, `-`, `@`, a tab or a
-    carriage return) has an apostrophe before it.
+    Text that a spreadsheet would run as a formula (it begins with `=`, `+`, `-`, `@`, a tab or a
+    carriage return) is preceded by an apostrophe.
     """
-    parts = ["invoices", label(period) if period else None, customer, status, age, currency]
+    period = label(wanted.period) if wanted.period else None
+    parts = ["invoices", period, wanted.customer, wanted.status, wanted.age, wanted.currency]
     name = "-".join(part for part in parts if part)
-    return csv_file(
-        call, f"{name}.csv", _COLUMNS, _cells,
-        invoice_exports.read_invoices,
-        customer=customer, period=period, status=status, age=age, currency=currency, search=search,
-    )  # fmt: skip
+    return csv_file(call, f"{name}.csv", _COLUMNS, _cells, export.read_invoices, wanted)
 
 
-# Before `/invoices/{number}`, which would take it for a number.
+# Registered before `/invoices/{number}`, which would match it too.
 @router.get(
     "/invoices/{number}.pdf",
     response_class=Response,
     responses={
-        200: {"content": {"application/pdf": {}}, "description": "The file."},
+        200: {"content": {"application/pdf": {}}, "description": "The invoice as a PDF."},
         **refusals("invoice_not_found"),
     },
 )
 def get_invoice_pdf(call: Caller, number: str) -> Response:
-    """Get an invoice as a PDF, with its payment status of today."""
+    """Download an invoice as a PDF, with its payment status as of today."""
     invoice = call.do(invoices.get_invoice, number)
     return Response(
         invoice_pdf(invoice, as_of=current().database.clock()),
@@ -279,21 +262,35 @@ def list_invoice_usage(
     call: Caller,
     paged: Paged,
     number: str,
-    line: Annotated[int | None, Query(ge=1, le=32767, description="Only what this line was made of.")] = None,
+    line: Annotated[
+        int | None, Query(ge=1, le=32767, description="List only the events of the line with this number.")
+    ] = None,
 ) -> Page[UsageEvent]:
-    """List the very events that an invoice was made of, in order of time."""
-    return page_of(call.do(invoices.list_invoice_events, number, line_number=line, **paged), usage_event)
+    """List the usage events that an invoice charges, ordered by time."""
+    return page_of(call.do(line_usage.list_invoice_events, number, line_number=line, **paged), usage_event)
 
 
 def summary_of(row: InvoiceRow) -> InvoiceSummary:
-    """The invoice as it goes out in a list."""
-    return InvoiceSummary(**_summary_fields(row))
+    """Convert an invoice for a list."""
+    return InvoiceSummary(
+        number=row.number,
+        customer=BilledCustomer(id=row.customer_public_id, **row.customer._asdict()),
+        period=row.period_start,
+        currency=row.currency,
+        total=major_text(row.total_minor, row.currency),
+        issued_at=row.issued_at,
+        due_on=row.due_on,
+        payment_status=row.payment_status,
+        paid=major_text(row.paid_minor, row.currency),
+        balance=major_text(row.balance_minor, row.currency),
+        content_sha256=row.content_sha256,
+    )
 
 
 def invoice_of(detail: InvoiceDetail) -> Invoice:
-    """The whole invoice as it goes out."""
+    """Convert an invoice with its lines."""
     return Invoice(
-        **_summary_fields(detail),
+        **dict(summary_of(detail)),
         issuer=InvoiceIssuer(**detail.issuer._asdict()),
         lines=_lines_of(detail.lines, detail.currency),
         previous_sha256=detail.previous_sha256,
@@ -301,32 +298,12 @@ def invoice_of(detail: InvoiceDetail) -> Invoice:
     )
 
 
-def _summary_fields(row: InvoiceRow) -> dict[str, Any]:
-    return {
-        "number": row.number,
-        "customer": BilledCustomer(id=public_id("cus", row.customer_id), **row.customer._asdict()),
-        "period": _period_of(row.period_start),
-        "currency": row.currency,
-        "total": major_text(row.total_minor, row.currency),
-        "issued_at": row.issued_at,
-        "due_at": row.due_on,
-        "payment_status": row.payment_status,
-        "paid": major_text(row.paid_minor, row.currency),
-        "balance": major_text(row.balance_minor, row.currency),
-        "content_sha256": row.content_sha256,
-    }
-
-
-def _period_of(period_start: date) -> InvoicePeriod:
-    return InvoicePeriod(start=period_start, end=next_period(period_start), label=label(period_start))
-
-
 def _lines_of(lines: tuple[Line, ...], currency: str) -> list[InvoiceLine]:
     return [_line_of(number, line, currency) for number, line in enumerate(lines, 1)]
 
 
 def _line_of(number: int, line: Line, currency: str) -> InvoiceLine:
-    late = line.kind == "late_usage"
+    is_late = line.kind == "late_usage"
     return InvoiceLine(
         number=number,
         kind=line.kind,
@@ -335,22 +312,22 @@ def _line_of(number: int, line: Line, currency: str) -> InvoiceLine:
         plan_version=line.plan_version,
         usage_period=line.usage_period,
         quantity=line.quantity,
-        quantity_before=line.quantity_before if late else None,
-        quantity_after=line.quantity_after if late else None,
+        quantity_before=line.quantity_before if is_late else None,
+        quantity_after=line.quantity_after if is_late else None,
         included_quantity=line.included_quantity,
         overage_quantity=line.overage_quantity,
         unit_price=line.unit_price,
         exact_amount=line.exact_amount,
-        rated=major_text(line.rated_minor, currency) if late else None,
-        exact_amount_before=line.exact_amount_before if late else None,
-        already_charged=major_text(line.already_charged_minor, currency) if late else None,
+        rated=major_text(line.rated_minor, currency) if is_late else None,
+        exact_amount_before=line.exact_amount_before if is_late else None,
+        already_charged=major_text(line.already_charged_minor, currency) if is_late else None,
         amount=major_text(line.amount_minor, currency),
     )
 
 
 def _cells(row: InvoiceRow) -> tuple[Cell, ...]:
     return (
-        row.number, row.customer_key, row.customer_name, label(row.period_start), row.currency,
+        row.number, row.customer.key, row.customer.name, label(row.period_start), row.currency,
         to_major(row.total_minor, row.currency), to_major(row.paid_minor, row.currency),
         to_major(row.balance_minor, row.currency), row.payment_status, row.issued_at, row.due_on,
         row.content_sha256,

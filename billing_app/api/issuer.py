@@ -1,4 +1,4 @@
-"""Who bills: what the invoices made from now on carry."""
+"""Read and replace the issuer: the company details that new invoices show."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ router = resource("/issuer", "Issuer")
 
 
 class Issuer(BaseModel):
-    """The issuer; all of it is empty until an admin has filled it in."""
+    """The issuer. Every field is empty until an admin sets it."""
 
     name: str = Field(examples=["Northwind Metering Ltd"])
     address: str = Field(examples=["12 Harbour Road\nBristol BS1 4RW"])
@@ -24,26 +24,33 @@ class Issuer(BaseModel):
     version: int = Field(examples=[2])
 
 
-class IssuerChange(Body):
-    """All that the issuer says."""
+class IssuerUpdate(Body):
+    """Every field of the issuer."""
 
     name: str = Field(examples=["Northwind Metering Ltd"])
     address: str = Field(examples=["12 Harbour Road\nBristol BS1 4RW"])
     email: str = Field(examples=["billing@northwind.example"])
-    payment_instructions: str = Field(examples=["IBAN GB33 BUKB 2020 1555 5555 55"])
+    payment_instructions: str = Field(
+        examples=["IBAN GB33 BUKB 2020 1555 5555 55"],
+        description="How to pay, for example the bank account and the reference to give. May be empty.",
+    )
     version: Version | None = None
 
 
 @router.get("")
 def get_issuer(call: Caller) -> Issuer:
-    """Get the issuer as the next invoice will carry it."""
+    """Get the issuer as the next invoice will show it."""
     return _issuer_of(call.do(issuer.get_issuer))
 
 
 @router.put("", responses=refusals("stale"))
-def update_issuer(call: Caller, body: IssuerChange) -> Issuer:
-    """Replace all that the issuer says; invoices that exist keep what they say."""
-    changed = call.do(
+def update_issuer(call: Caller, body: IssuerUpdate) -> Issuer:
+    """Replace the issuer.
+
+    New invoices show it. Existing invoices keep their copy. The name and the address are required
+    before the first invoice.
+    """
+    updated = call.do(
         issuer.update_issuer,
         name=body.name,
         address=body.address,
@@ -51,7 +58,7 @@ def update_issuer(call: Caller, body: IssuerChange) -> Issuer:
         payment_instructions=body.payment_instructions,
         version=body.version,
     )
-    return _issuer_of(changed)
+    return _issuer_of(updated)
 
 
 def _issuer_of(row: IssuerRow) -> Issuer:

@@ -1,4 +1,4 @@
-"""Money received for invoices; a mistake is undone by one reversal."""
+"""Record, list and reverse payments of an invoice."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from billing_app.api.wire.routing import resource
 from billing_app.api.wire.values import Body, Currency, Date, ExactNumber, Money, Timestamp
 from billing_app.domain.money import major_text
 from billing_app.services.payments import payments
-from billing_app.services.payments.payments import PaymentRow
+from billing_app.services.payments.rows import PaymentRow
 from billing_app.services.shared.ids import get_number
 
 router = resource("/invoices/{number}/payments", "Invoices")
 
-# As it came: the service reads it, and refuses it with the field's own rule.
+# Unparsed, so that the service refuses it with the field's own rule.
 Key = Annotated[
     Any,
     WithJsonSchema(
         {"type": "string", "minLength": 1, "maxLength": 255, "examples": ["bank-2026-11-03-000123"]}
-        | {"description": "The sender's own name of the payment: sent again with it, it counts once."}
+        | {"description": "Your own ID of the payment. A payment sent again with it is recorded once."}
     ),
 ]
 
 
 class Payment(BaseModel):
-    """Money received. Once reversed it counts no more; who undid it, when and why is told with it."""
+    """A payment received for an invoice. A reversed payment no longer counts."""
 
     id: str = Field(examples=["pay_7"])
-    invoice: str = Field(examples=["ACME-0001"], description="The invoice's number.")
+    invoice: str = Field(examples=["ACME-0001"], description="The invoice number.")
     amount: Money
     currency: Currency
     received_on: Date
     method: str = Field(examples=["bank transfer"])
-    reference: str
+    reference: str = Field(examples=["RF18 5390 0754 7034"])
     recorded_at: Timestamp
     recorded_by: str = Field(examples=["usr_2"])
     reversed_at: Timestamp | None
@@ -47,24 +47,28 @@ class Payment(BaseModel):
 
 
 class NewPayment(Body):
-    """Money that was received, in the invoice's currency."""
+    """A payment in the invoice's currency."""
 
-    amount: ExactNumber = Field(examples=["29.00"], description="In major units, above zero.")
-    received_on: Date = Field(description="Not ahead of today, in UTC.")
+    amount: ExactNumber = Field(
+        examples=["29.00"], description="In major units, above zero and at most the balance."
+    )
+    received_on: Date = Field(
+        description="The local date on which you received it: at most today's date in UTC+14."
+    )
     method: str = Field("", examples=["bank transfer"])
     reference: str = ""
     idempotency_key: Key
 
 
 class Reversal(Body):
-    """Why a payment is undone."""
+    """Why a payment is reversed."""
 
     reason: str = Field(examples=["The transfer bounced."])
 
 
 @router.get("", responses=refusals("invoice_not_found"))
 def list_payments(call: Caller, paged: Paged, number: str) -> Page[Payment]:
-    """List an invoice's payments, the last recorded first, reversed ones too."""
+    """List an invoice's payments, including reversed ones, last recorded first."""
     return page_of(call.do(payments.list_payments, number, **paged), payment_of)
 
 
@@ -72,16 +76,16 @@ def list_payments(call: Caller, paged: Paged, number: str) -> Page[Payment]:
     "",
     status_code=201,
     responses={
-        200: {"model": Payment, "description": "Recorded before with the same key; the first stands."},
+        200: {"model": Payment, "description": "Already recorded with this key; nothing has changed."},
         **refusals("invoice_not_found", "overpayment", "idempotency_conflict"),
     },
 )
 def record_payment(call: Caller, number: str, body: NewPayment, response: Response) -> Payment:
-    """Record a payment.
+    """Record a payment of at most the balance.
 
-    Never more than what is owed. Without an answer, send it again: it counts once.
+    If you get no response, retry with the same idempotency key. The payment is recorded once.
     """
-    done = call.do(
+    recorded = call.do(
         payments.record_payment,
         number,
         amount=body.amount,
@@ -90,8 +94,8 @@ def record_payment(call: Caller, number: str, body: NewPayment, response: Respon
         method=body.method,
         reference=body.reference,
     )
-    response.status_code = 201 if done.created else 200
-    return payment_of(done.payment)
+    response.status_code = 201 if recorded.created else 200
+    return payment_of(recorded.payment)
 
 
 @router.post(
@@ -100,13 +104,13 @@ def record_payment(call: Caller, number: str, body: NewPayment, response: Respon
     responses=refusals("invoice_not_found", "payment_not_found", "already_reversed"),
 )
 def reverse_payment(call: Caller, number: str, payment: str, body: Reversal) -> Payment:
-    """Reverse a payment: all of it, once, with a reason. The invoice is owed again."""
+    """Reverse a whole payment, once. Its amount becomes outstanding again."""
     payment_id = get_number("pay", payment, "payment")
     return payment_of(call.do(payments.reverse_payment, number, payment_id, reason=body.reason))
 
 
 def payment_of(row: PaymentRow) -> Payment:
-    """The payment as it goes out."""
+    """Convert a payment."""
     return Payment(
         id=row.public_id,
         invoice=row.invoice_number,

@@ -22,8 +22,10 @@ from billing_app.jobs.invoicing import generate_invoice
 from billing_app.services.customers.customers import create_customer, has_customer, update_customer
 from billing_app.services.customers.subscriptions import list_subscriptions, set_plan
 from billing_app.services.identity.users import UserRow
-from billing_app.services.invoices.invoices import InvoiceRow, list_invoices
+from billing_app.services.invoices.filters import InvoiceFilter
+from billing_app.services.invoices.invoices import list_invoices
 from billing_app.services.invoices.issuer import update_issuer
+from billing_app.services.invoices.rows import InvoiceRow
 from billing_app.services.payments.payments import record_payment, reverse_payment
 from billing_app.services.plans.plans import archive_plan, create_plan, list_plans
 from billing_app.services.plans.rows import PlanRow
@@ -178,8 +180,8 @@ class Stage:
         return recorded.payment.payment_id
 
     def _invoices(self, session: Session, period_start: date) -> dict[str, InvoiceRow]:
-        page = list_invoices(session, self.billing, period=period_start, limit=LIMIT_MAX)
-        return {row.customer_key: row for row in page.items}
+        page = list_invoices(session, self.billing, InvoiceFilter(period=period_start), limit=LIMIT_MAX)
+        return {row.customer.key: row for row in page.items}
 
     def _make_plan(self, session: Session, terms: Terms, version: int) -> None:
         if (terms.name, version) not in self._plans(session):

@@ -16,7 +16,7 @@ from babel.dates import format_date
 from billing_app.documents.arithmetic import sentences, title
 from billing_app.domain.invoice import PaymentStatus, payment_status
 from billing_app.domain.rating import Line
-from billing_app.services.invoices.invoices import InvoiceDetail
+from billing_app.services.invoices.rows import InvoiceDetail
 from billing_app.wording.values import LOCALE, money, month, plan
 
 _HERE = Path(__file__).parent

@@ -1,4 +1,4 @@
-"""What an invoice says, the hash that seals it, and the status its payments give it."""
+"""The content of an invoice, the hash that seals it, and the payment status that follows from payments."""
 
 from __future__ import annotations
 
@@ -18,8 +18,26 @@ CONTENT_FORMAT = "tallybook.invoice.v1"
 PaymentStatus = Literal["unpaid", "partially_paid", "paid", "overdue"]
 
 
+class Age(NamedTuple):
+    """A bracket of days past due. `days_from` is 0 for what is not due yet, `days_to` None for no limit."""
+
+    name: str
+    days_from: int
+    days_to: int | None
+
+
+AGES = (
+    Age("current", days_from=0, days_to=0),
+    Age("1-30", days_from=1, days_to=30),
+    Age("31-60", days_from=31, days_to=60),
+    Age("61-90", days_from=61, days_to=90),
+    Age("over-90", days_from=91, days_to=None),
+)
+"""The ages of outstanding invoices."""
+
+
 class Issuer(NamedTuple):
-    """Who bills, as copied into an invoice."""
+    """The issuer, as copied into an invoice."""
 
     name: str
     address: str
@@ -28,7 +46,7 @@ class Issuer(NamedTuple):
 
 
 class BilledCustomer(NamedTuple):
-    """Who is billed, as copied into an invoice."""
+    """The customer, as copied into an invoice."""
 
     key: str
     name: str
@@ -37,7 +55,7 @@ class BilledCustomer(NamedTuple):
 
 
 class InvoiceContent(NamedTuple):
-    """All that an invoice says, and `previous_sha256`: the customer's previous invoice's hash."""
+    """Everything that an invoice says, with the hash of the customer's previous invoice."""
 
     number: str
     period_start: date
@@ -52,12 +70,12 @@ class InvoiceContent(NamedTuple):
 
 
 def invoice_number(customer_key: str, sequence: int) -> str:
-    """`acme`, 1 -> `ACME-0001`; past 9,999 the number simply grows."""
+    """Return the invoice number: `acme`, 1 -> `ACME-0001`. Past 9,999 it has more digits."""
     return f"{customer_key.upper()}-{sequence:04d}"
 
 
 def split_invoice_number(number: str) -> tuple[str, int] | None:
-    """`ACME-0001` -> (`acme`, 1), the customer's key without case; None when it is no number."""
+    """Split `ACME-0001` into (`acme`, 1), with the key in lower case. Return None if it is malformed."""
     key, _, digits = number.rpartition("-")
     if not key or not (4 <= len(digits) <= 9 and digits.isascii() and digits.isdigit()):
         return None
@@ -66,17 +84,28 @@ def split_invoice_number(number: str) -> tuple[str, int] | None:
 
 
 def due_date(issued_at: datetime) -> date:
-    """The last day to pay: the UTC day of issue and 30 days."""
+    """Return the last day to pay: 30 days after the UTC date of issue."""
     return issued_at.astimezone(UTC).date() + timedelta(days=DAYS_TO_PAY)
 
 
+def latest_local_date(moment: datetime) -> date:
+    """Return the latest date that it is anywhere on earth (UTC+14) at this moment.
+
+    A payment may be dated today wherever the person who records it is.
+    """
+    return (moment.astimezone(UTC) + timedelta(hours=14)).date()
+
+
 def content_sha256(content: InvoiceContent) -> str:
-    """SHA-256, in hex, of the canonical content: JSON with sorted keys, numbers as plain strings."""
+    """Return the SHA-256, in hex, of the canonical content."""
     return hashlib.sha256(canonical_content(content)).hexdigest()
 
 
 def canonical_content(content: InvoiceContent) -> bytes:
-    """The bytes that are hashed. Anybody with the invoice's fields can make the same ones."""
+    """Return the bytes that are hashed: JSON with sorted keys and numbers as plain strings.
+
+    They can be reproduced from the fields of the invoice alone.
+    """
     currency = content.currency
     document = {
         "format": CONTENT_FORMAT,
@@ -120,7 +149,10 @@ def _plain_or_none(number: Decimal | None) -> str | None:
 
 
 def payment_status(total_minor: int, paid_minor: int, due_on: date, today: date) -> PaymentStatus:
-    """Paid as soon as nothing is owed; overdue (after the due day) before partially paid."""
+    """Return the payment status: `overdue` takes precedence over `partially_paid`.
+
+    `services.invoices.status_sql` is the same rule for queries.
+    """
     if paid_minor >= total_minor:
         return "paid"
     if today > due_on:

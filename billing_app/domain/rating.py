@@ -1,8 +1,8 @@
-"""Rating: what a month's usage costs, and the lines that say so.
+"""Rate usage: what a month's usage costs, and the invoice lines that show it.
 
-The one property everything rests on, arrival-order independence: however a usage month's total
-is split over invoices, the amounts charged for it add up to `rate(plan, total)`. It holds because
-each later line charges the difference between two totals and nothing is ever rated by itself.
+Everything rests on one property, arrival-order independence: however a usage month's total is
+split over invoices, the amounts charged for it add up to `rate(plan, total)`. It holds because each
+later line charges the difference between two totals, and no part of a total is rated by itself.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LineKind = Literal["base", "overage", "late_usage"]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The terms of one version of a plan. `overage_unit_price` is in major units for one unit."""
+    """The terms of one version of a plan. `overage_unit_price` is in major units per unit."""
 
     plan_id: int
     name: str
@@ -34,7 +34,7 @@ class Plan:
 
 
 class Rated(NamedTuple):
-    """A rated quantity: the units beyond the included ones, their exact price and its rounding."""
+    """The overage of a quantity: its units, its exact price, and that price rounded."""
 
     overage_quantity: Decimal
     exact_amount: Decimal
@@ -42,20 +42,20 @@ class Rated(NamedTuple):
 
 
 def rate(plan: Plan, quantity: Decimal) -> Rated:
-    """The overage for a whole month's quantity; rounded once, half up. Raises no float."""
+    """Rate a whole month's quantity. The price is rounded once, half up."""
     overage_quantity = max(ZERO, EXACT.subtract(quantity, plan.included_units))
     exact_amount = EXACT.multiply(overage_quantity, plan.overage_unit_price)
     return Rated(overage_quantity, exact_amount, round_half_up(exact_amount, plan.currency))
 
 
 class Line(NamedTuple):
-    """One priced row with all of its arithmetic.
+    """One priced invoice line with all of its arithmetic.
 
     For `overage` and `late_usage`: `quantity_after = quantity_before + quantity`,
     `overage_quantity = max(0, quantity_after - included_quantity)`,
-    `exact_amount = overage_quantity * unit_price`, `rated_minor` is its rounding and
-    `amount_minor = rated_minor - already_charged_minor`. A `base` line has no quantities: its
-    exact amount is the monthly price.
+    `exact_amount = overage_quantity * unit_price`, `rated_minor` is that amount rounded, and
+    `amount_minor = rated_minor - already_charged_minor`. A `base` line has no quantities; its exact
+    amount is the monthly price.
     """
 
     kind: LineKind
@@ -77,7 +77,7 @@ class Line(NamedTuple):
 
 
 class LateUsage(NamedTuple):
-    """What arrived late for one usage month: its plan, the total billed before, and the total now."""
+    """Late usage of one month: the month's plan, its total billed before, and its total now."""
 
     usage_period: date
     plan: Plan
@@ -86,44 +86,68 @@ class LateUsage(NamedTuple):
 
 
 def base_line(plan: Plan) -> Line:
-    """The monthly price, owed whether anything was used or not."""
-    price = to_major(plan.monthly_price_minor, plan.currency)
+    """Return the line for the monthly price, which is charged whether or not there was usage."""
     return Line(
-        "base", f"{plan.name}, monthly price", None, plan.name, plan.version,
-        None, None, None, None, None, None,
-        price, plan.monthly_price_minor, ZERO, 0, plan.monthly_price_minor,
-    )  # fmt: skip
+        kind="base",
+        description=f"{plan.name}, monthly price",
+        usage_period=None,
+        plan_name=plan.name,
+        plan_version=plan.version,
+        quantity=None,
+        quantity_before=None,
+        quantity_after=None,
+        included_quantity=None,
+        overage_quantity=None,
+        unit_price=None,
+        exact_amount=to_major(plan.monthly_price_minor, plan.currency),
+        rated_minor=plan.monthly_price_minor,
+        exact_amount_before=ZERO,
+        already_charged_minor=0,
+        amount_minor=plan.monthly_price_minor,
+    )
 
 
 def overage_line(plan: Plan, usage_period: date, quantity: Decimal) -> Line:
-    """The month's own usage; present at zero too, since it is the usage breakdown."""
-    return _usage_line("overage", "Usage", LateUsage(usage_period, plan, ZERO, quantity))
+    """Return the line for the month's own usage. It exists at zero too, to show the usage."""
+    usage = LateUsage(usage_period, plan, quantity_before=ZERO, quantity_after=quantity)
+    return _usage_line("overage", f"Usage of {label(usage_period)}", usage)
 
 
 def late_usage_line(late: LateUsage) -> Line:
-    """Usage of an earlier month that was not billed yet, at that month's own price."""
-    return _usage_line("late_usage", "Late usage", late)
+    """Return the line for late usage of an earlier month, at that month's own price."""
+    return _usage_line("late_usage", f"Late usage of {label(late.usage_period)}", late)
 
 
-def _usage_line(kind: LineKind, title: str, usage: LateUsage) -> Line:
+def _usage_line(kind: LineKind, description: str, usage: LateUsage) -> Line:
     plan = usage.plan
     before, after = rate(plan, usage.quantity_before), rate(plan, usage.quantity_after)
     return Line(
-        kind, f"{title} of {label(usage.usage_period)}", usage.usage_period, plan.name, plan.version,
-        EXACT.subtract(usage.quantity_after, usage.quantity_before),
-        usage.quantity_before, usage.quantity_after, plan.included_units, after.overage_quantity,
-        plan.overage_unit_price, after.exact_amount, after.amount_minor,
-        before.exact_amount, before.amount_minor, after.amount_minor - before.amount_minor,
-    )  # fmt: skip
+        kind=kind,
+        description=description,
+        usage_period=usage.usage_period,
+        plan_name=plan.name,
+        plan_version=plan.version,
+        quantity=EXACT.subtract(usage.quantity_after, usage.quantity_before),
+        quantity_before=usage.quantity_before,
+        quantity_after=usage.quantity_after,
+        included_quantity=plan.included_units,
+        overage_quantity=after.overage_quantity,
+        unit_price=plan.overage_unit_price,
+        exact_amount=after.exact_amount,
+        rated_minor=after.amount_minor,
+        exact_amount_before=before.exact_amount,
+        already_charged_minor=before.amount_minor,
+        amount_minor=after.amount_minor - before.amount_minor,
+    )
 
 
 def invoice_lines(
     plan: Plan | None, period_start: date, quantity: Decimal, late: Iterable[LateUsage]
 ) -> tuple[Line, ...]:
-    """The lines of one customer's invoice for one period, in the order they are shown.
+    """Return the lines of one customer's invoice for one period, in the order they are shown.
 
-    `plan` is None for a month after a cancellation: then only late usage is charged, and without
-    any the result is empty, which means that there is nothing to invoice.
+    `plan` is None for a month after a cancellation, when only late usage is charged. Without any,
+    the result is empty, which means that there is nothing to invoice.
     """
     own = () if plan is None else (base_line(plan), overage_line(plan, period_start, quantity))
     return (*own, *(late_usage_line(each) for each in late))

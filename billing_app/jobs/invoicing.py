@@ -13,9 +13,10 @@ from billing_app.errors import Conflict
 from billing_app.services.customers.queries import get_customer_id
 from billing_app.services.invoices.closing import close_period
 from billing_app.services.invoices.generation import invoice_period
-from billing_app.services.invoices.invoices import InvoiceDetail, get_invoice
+from billing_app.services.invoices.invoices import get_invoice
 from billing_app.services.invoices.preconditions import require_issuer
 from billing_app.services.invoices.queries import find_invoice_number, has_charges
+from billing_app.services.invoices.rows import InvoiceDetail
 from billing_app.services.shared import audit
 from billing_app.services.shared.permissions import require
 

@@ -187,7 +187,11 @@ class Payment(SQLModel, table=True):
         digits_check("amount_minor", 38, 0),
         CheckConstraint("amount_minor > 0", name="amount_minor_positive"),
         CheckConstraint("length(idempotency_key) BETWEEN 1 AND 255", name="idempotency_key_length"),
-        CheckConstraint("received_on <= (recorded_at AT TIME ZONE 'UTC')::date", name="not_dated_ahead"),
+        CheckConstraint(
+            # Today anywhere on earth: the latest time zone is UTC+14.
+            "received_on <= (recorded_at AT TIME ZONE 'UTC' + interval '14 hours')::date",
+            name="not_dated_ahead",
+        ),
         Index("ix_payment_invoice", "customer_id", "period_start"),
     )
 

@@ -35,6 +35,12 @@ def _no_permission(facts: Mapping[str, Any]) -> str:
     return f"{who} does not have permission to {_PERMISSIONS[facts['permission']]}."
 
 
+BALANCE_CHANGED = (
+    "Someone else recorded or reversed a payment since you opened this. {balance} is outstanding now."
+    " Saving again records this payment as well."
+)
+"""What the payment form says when its balance is no longer right."""
+
 REFUSALS: dict[str, Template] = {
     # Signing in.
     "not_signed_in": "Sign in first.",

@@ -68,7 +68,7 @@ def test_a_row_says_what_the_invoice_says(shop: Shop, client: TestClient) -> Non
         {
             "number": "A-0001", "customer_key": "a", "customer_name": "a Inc.", "period": "2026-09",
             "currency": "USD", "total": "29.00", "paid": "9.00", "balance": "20.00",
-            "payment_status": "partially_paid", "issued_at": "2026-11-15T12:00:00Z", "due_at": "2026-12-15",
+            "payment_status": "partially_paid", "issued_at": "2026-11-15T12:00:00Z", "due_on": "2026-12-15",
             "content_sha256": invoice["content_sha256"],
         }
     ]  # fmt: skip

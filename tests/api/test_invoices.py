@@ -1,4 +1,4 @@
-"""Invoices over HTTP: made, listed, explained down to the events, and never changed."""
+"""Invoices over HTTP: created, listed, explained down to the events, and never changed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def shop(database: Database, admin: Actor) -> Shop:
 
 @pytest.fixture
 def late_shop(shop: Shop, clock: Clock) -> Shop:
-    """The contract's example: 900 of October invoiced, then 300 more of October; 1,200 of November."""
+    """Invoice 900 units of October, then record 300 more of October and 1,200 of November."""
     shop.customer("acme", "2026-10")
     shop.use("acme", "oct", 900, "2026-10-05T00:00:00Z")
     shop.invoice("acme", "2026-10")
@@ -37,7 +37,7 @@ def late_shop(shop: Shop, clock: Clock) -> Shop:
     return shop
 
 
-def test_an_invoice_is_made_once_and_read_back(late_shop: Shop, client: TestClient) -> None:
+def test_invoice_is_created_once_and_read_back(late_shop: Shop, client: TestClient) -> None:
     made = client.post(INVOICES, json={"customer": "acme", "period": "2026-11"})
     assert made.status_code == 201, made.text
     assert made.headers["location"] == f"{INVOICES}/ACME-0002"
@@ -50,12 +50,12 @@ def test_an_invoice_is_made_once_and_read_back(late_shop: Shop, client: TestClie
         "number": "ACME-0002",
         "customer": {"key": "acme", "name": "acme Inc.", "email": "acme@example.com", "billing_address": ""},
         "issuer": {},
-        "period": {"start": "2026-11-01", "end": "2026-12-01", "label": "2026-11"},
+        "period": "2026-11",
         "currency": "USD",
         "lines": [],
         "total": "34.00",
         "issued_at": "2026-12-01T12:00:00Z",
-        "due_at": "2026-12-31",
+        "due_on": "2026-12-31",
         "payment_status": "unpaid",
         "paid": "0.00",
         "balance": "34.00",
@@ -68,7 +68,7 @@ def test_an_invoice_is_made_once_and_read_back(late_shop: Shop, client: TestClie
     assert (problem(again), again.json()["number"]) == ((409, "invoice_exists"), "ACME-0002")
 
 
-def test_each_line_says_what_explains_it(late_shop: Shop, client: TestClient) -> None:
+def test_each_line_carries_its_arithmetic(late_shop: Shop, client: TestClient) -> None:
     invoice = client.post(INVOICES, json={"customer": "acme", "period": "2026-11"}).json()
     base, overage, late = invoice["lines"]
     plan = {"plan_name": "Plan of acme", "plan_version": 1}
@@ -96,7 +96,7 @@ def test_each_line_says_what_explains_it(late_shop: Shop, client: TestClient) ->
     }  # fmt: skip
 
 
-def test_the_very_events_of_an_invoice_and_of_a_line(late_shop: Shop, client: TestClient) -> None:
+def test_usage_lists_the_events_of_an_invoice_or_a_line(late_shop: Shop, client: TestClient) -> None:
     client.post(INVOICES, json={"customer": "acme", "period": "2026-11"})
     usage = f"{INVOICES}/ACME-0002/usage"
 
@@ -115,7 +115,7 @@ def test_the_very_events_of_an_invoice_and_of_a_line(late_shop: Shop, client: Te
     assert problem(client.get(f"{INVOICES}/ACME-0009/usage")) == (404, "invoice_not_found")
 
 
-def test_refusals_name_what_is_in_the_way(client: TestClient, shop: Shop) -> None:
+def test_refusals_name_the_reason(client: TestClient, shop: Shop) -> None:
     shop.customer("acme", "2026-09")
     shop.customer("later", "2026-11")
 
@@ -170,24 +170,25 @@ def test_lists_are_filtered_and_paged(shop: Shop, clock: Clock, client_of: Clien
         assert problem(client.get(path)) == (404, "customer_not_found")
 
 
-def test_a_preview_is_what_the_invoice_will_be_and_stores_nothing(
+def test_preview_equals_the_invoice_and_stores_nothing(
     late_shop: Shop, client: TestClient, database: Database
 ) -> None:
     path = "/api/v1/customers/acme/invoice-preview"
     preview = client.get(path, params={"period": "2026-11"}).json()
-    assert (preview["customer"], preview["as_of"]) == ("acme", "2026-12-01T12:00:00Z")
+    assert preview["customer"].keys() == {"id", "key", "name"}
+    assert (preview["customer"]["key"], preview["as_of"]) == ("acme", "2026-12-01T12:00:00Z")
     assert client.get(f"{INVOICES}?period=2026-11").json()["items"] == []
     made = client.post(INVOICES, json={"customer": "acme", "period": "2026-11"}).json()
     for name in ("lines", "total", "currency", "period"):
         assert preview[name] == made[name]
-    assert client.get(path).json()["period"]["label"] == "2026-12"
+    assert client.get(path).json()["period"] == "2026-12"
     refused = client.get(path, params={"period": "2026-11"})
     assert (problem(refused), refused.json()["number"]) == ((409, "invoice_exists"), "ACME-0002")
     assert problem(client.get("/api/v1/customers/x/invoice-preview")) == (404, "customer_not_found")
 
 
 @pytest.mark.parametrize("key", ["acme", "a.b", "x.pdf", "x.pdf-0001", "y.csv"])
-def test_the_pdf_and_the_invoice_have_their_own_addresses_whatever_the_key(
+def test_pdf_and_invoice_have_distinct_addresses_whatever_the_key(
     client: TestClient, shop: Shop, key: str
 ) -> None:
     shop.customer(key, "2026-10")
@@ -200,13 +201,13 @@ def test_the_pdf_and_the_invoice_have_their_own_addresses_whatever_the_key(
         assert pdf.content.startswith(b"%PDF-")
 
 
-def test_a_pdf_of_no_invoice_is_not_found(client: TestClient) -> None:
+def test_pdf_of_an_unknown_invoice_is_not_found(client: TestClient) -> None:
     for number in ("NOBODY-0001", "x", "%00", ".pdf"):
         assert problem(client.get(f"{INVOICES}/{number}.pdf")) == (404, "invoice_not_found")
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_what_is_immutable_takes_no_writing_method(late_shop: Shop, client: TestClient, method: str) -> None:
+def test_immutable_resources_refuse_writing_methods(late_shop: Shop, client: TestClient, method: str) -> None:
     before = client.get(f"{INVOICES}/ACME-0001").json()
     for path in (f"{INVOICES}/ACME-0001", f"{INVOICES}/ACME-0001.pdf", f"{INVOICES}/ACME-0001/usage",
                  f"{INVOICES}/ACME-0001/payments", INVOICES, "/api/v1/usage"):  # fmt: skip
@@ -217,13 +218,13 @@ def test_what_is_immutable_takes_no_writing_method(late_shop: Shop, client: Test
     assert client.get(f"{INVOICES}/ACME-0001").json() == before
 
 
-def test_finance_reads_everything_and_makes_nothing(late_shop: Shop, client_of: ClientOf) -> None:
+def test_finance_user_reads_everything_and_creates_nothing(late_shop: Shop, client_of: ClientOf) -> None:
     finance = client_of(Role.FINANCE)
     for path in ("ACME-0001", "ACME-0001/usage", "ACME-0001.pdf", "ACME-0001/payments"):
         assert finance.get(f"{INVOICES}/{path}").status_code == 200
     for path in (INVOICES, f"{INVOICES}.csv", "/api/v1/customers/acme/invoice-preview"):
         assert finance.get(path).status_code == 200
-    # Asked first: who may not make one does not learn which customers there are either.
+    # Permission is checked first, so that a refusal does not reveal which customers exist.
     for customer in ("acme", "nobody"):
         refused = finance.post(INVOICES, json={"customer": customer, "period": "2026-11"})
         assert problem(refused) == (403, "forbidden")

@@ -13,7 +13,7 @@ from billing_app.domain.periods import label, parse_period
 from billing_app.jobs.invoicing import generate_invoice
 from billing_app.services.customers.customers import create_customer, update_customer
 from billing_app.services.customers.subscriptions import set_plan
-from billing_app.services.invoices.invoices import InvoiceDetail
+from billing_app.services.invoices.rows import InvoiceDetail
 from billing_app.services.plans.plans import create_plan
 from billing_app.services.usage.recording import (
     BatchResult,

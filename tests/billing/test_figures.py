@@ -13,11 +13,12 @@ import pytest
 import billing_app
 from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor
+from billing_app.domain.invoice import AGES
 from billing_app.jobs import figures as job
 from billing_app.jobs.figures import keep_figures, refresh_figures
 from billing_app.services.dashboard import figures
 from billing_app.services.dashboard.dashboard import CurrencyFigures, Dashboard, figures_as_of, get_dashboard
-from billing_app.services.invoices.filters import AGES
+from billing_app.services.invoices.filters import InvoiceFilter
 from billing_app.services.invoices.invoices import list_invoices
 from billing_app.services.usage.recording import UsageReport, record_usage
 from tests.billing.shop import Shop
@@ -195,7 +196,11 @@ def test_ages_begin_and_end_with_their_days(shop: Shop, clock: Clock) -> None:
         ages = money(refreshed(shop.database)).receivables
         assert [each.age.days_from for each in ages if each.invoices] == [expected], days
         with shop.database.transaction(SYSTEM) as session:
-            listed = [age.days_from for age in AGES if list_invoices(session, SYSTEM, age=age.name).items]
+            listed = [
+                age.days_from
+                for age in AGES
+                if list_invoices(session, SYSTEM, InvoiceFilter(age=age.name)).items
+            ]
         assert listed == [expected], days
 
 

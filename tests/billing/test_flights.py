@@ -28,6 +28,7 @@ from billing_app.jobs.invoice_runs import run_invoices
 from billing_app.jobs.verification import verify
 from billing_app.services.customers.customers import create_customer
 from billing_app.services.customers.subscriptions import set_plan
+from billing_app.services.invoices.filters import InvoiceFilter
 from billing_app.services.invoices.invoices import get_invoice, list_invoices
 from billing_app.services.plans.plans import create_plan
 from tests.conftest import Clock, new_database
@@ -108,7 +109,7 @@ def stored_invoices(database: Database) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     with database.transaction(SYSTEM) as session:
         for customer in GOLDEN["customers"]:
-            rows = list_invoices(session, SYSTEM, customer=customer["key"]).items
+            rows = list_invoices(session, SYSTEM, InvoiceFilter(customer=customer["key"])).items
             whole = [get_invoice(session, SYSTEM, row.number) for row in reversed(rows)]
             assert all(each.chain_ok for each in whole)
             found[customer["key"]] = [as_golden(each) for each in whole]

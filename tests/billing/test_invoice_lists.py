@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from billing_app.domain.actor import SYSTEM
+from billing_app.domain.invoice import AGES
 from billing_app.jobs.figures import refresh_figures
 from billing_app.services.customers.customers import update_customer
 from billing_app.services.invoices import totals as invoice_totals
-from billing_app.services.invoices.filters import AGES, STATUSES
+from billing_app.services.invoices.filters import STATUSES, InvoiceFilter
 from billing_app.services.invoices.invoices import list_invoices
 from billing_app.services.invoices.totals import InvoiceTotals, get_totals
 from tests.billing.shop import Shop
@@ -21,12 +22,14 @@ from tests.refusals import refused
 OCTOBER = date(2026, 10, 1)
 
 
-def listed(shop: Shop, limit: int = 3, **filters: Any) -> list[str]:
+def listed(shop: Shop, limit: int = 3, sort: str = "-period", **filters: Any) -> list[str]:
     """The numbers of all invoices, read a small page at a time."""
     numbers, cursor = [], None
     while True:
         with shop.database.transaction(SYSTEM) as session:
-            page = list_invoices(session, SYSTEM, limit=limit, cursor=cursor, **filters)
+            page = list_invoices(
+                session, SYSTEM, InvoiceFilter(**filters), sort=sort, limit=limit, cursor=cursor
+            )
         numbers += [row.number for row in page.items]
         cursor = page.next_cursor
         if cursor is None:
@@ -35,13 +38,13 @@ def listed(shop: Shop, limit: int = 3, **filters: Any) -> list[str]:
 
 def totals(shop: Shop, **filters: Any) -> InvoiceTotals | None:
     with shop.database.transaction(SYSTEM) as session:
-        return get_totals(session, SYSTEM, **filters)
+        return get_totals(session, SYSTEM, InvoiceFilter(**filters))
 
 
 def summed(shop: Shop, **filters: Any) -> list[tuple[str, int, int, int]]:
     """The totals by hand, out of the rows listed."""
     with shop.database.transaction(SYSTEM) as session:
-        rows = list_invoices(session, SYSTEM, limit=200, **filters).items
+        rows = list_invoices(session, SYSTEM, InvoiceFilter(**filters), limit=200).items
     return [
         (
             currency,

@@ -10,13 +10,10 @@ from billing_app.domain.periods import parse_period
 from billing_app.errors import Forbidden
 from billing_app.jobs.invoicing import generate_invoice
 from billing_app.services.customers.customers import update_customer
-from billing_app.services.invoices.invoices import (
-    get_invoice,
-    list_invoice_events,
-    list_invoices,
-    usage_per_day,
-)
+from billing_app.services.invoices.filters import InvoiceFilter
+from billing_app.services.invoices.invoices import get_invoice, list_invoices
 from billing_app.services.invoices.issuer import update_issuer
+from billing_app.services.invoices.line_usage import list_invoice_events, sum_usage_per_day
 from tests.billing.shop import Shop, amounts, total
 from tests.conftest import Clock
 from tests.refusals import refused
@@ -140,9 +137,9 @@ def test_invoice_lists_its_events_and_its_usage_per_day(
     with database.transaction(finance) as session:
         page = list_invoice_events(session, finance, number, line_number=2, limit=4)
         rest = list_invoice_events(session, finance, number, line_number=2, limit=4, cursor=page.next_cursor)
-        days = usage_per_day(session, finance, number, 2)
-        listed = list_invoices(session, finance, customer="ACME", status="unpaid")
-        nothing = list_invoices(session, finance, status="paid")
+        days = sum_usage_per_day(session, finance, number, 2)
+        listed = list_invoices(session, finance, InvoiceFilter(customer="ACME", status="unpaid"))
+        nothing = list_invoices(session, finance, InvoiceFilter(status="paid"))
     assert [each.idempotency_key for each in (*page.items, *rest.items)] == [f"e{n}" for n in range(1, 8)]
     assert rest.next_cursor is None
     assert [(each.day.day, each.quantity) for each in days] == [(n, n) for n in range(1, 8)]

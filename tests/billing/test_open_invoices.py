@@ -10,7 +10,7 @@ import pytest
 from billing_app.domain.actor import SYSTEM
 from billing_app.domain.money import plain
 from billing_app.jobs.verification import verify
-from billing_app.services.invoices.filters import STATUSES
+from billing_app.services.invoices.filters import STATUSES, InvoiceFilter
 from billing_app.services.invoices.invoices import list_invoices
 from billing_app.services.payments.payments import record_payment, reverse_payment
 from tests.billing.shop import Shop
@@ -43,7 +43,7 @@ def statuses(shop: Shop) -> list[str]:
         return [
             status
             for status in STATUSES
-            for row in list_invoices(session, SYSTEM, status=status).items
+            for row in list_invoices(session, SYSTEM, InvoiceFilter(status=status)).items
             if row.payment_status == status
         ]
 

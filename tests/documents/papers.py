@@ -22,7 +22,7 @@ from billing_app.domain.invoice import (
     payment_status,
 )
 from billing_app.domain.rating import LateUsage, Plan, invoice_lines
-from billing_app.services.invoices.invoices import InvoiceDetail
+from billing_app.services.invoices.rows import InvoiceDetail
 
 OCTOBER = date(2026, 10, 1)
 ISSUED = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
@@ -76,14 +76,11 @@ def an_invoice(
     )
     return InvoiceDetail(
         customer_id=1,
-        customer_key=customer.key,
-        customer_name=customer.name,
         number=number,
         period_start=OCTOBER,
         currency=terms.currency,
         total_minor=total_minor,
         paid_minor=paid_minor,
-        balance_minor=total_minor - paid_minor,
         payment_status=payment_status(total_minor, paid_minor, due_on, ISSUED.date()),
         issued_at=ISSUED,
         due_on=due_on,

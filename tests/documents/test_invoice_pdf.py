@@ -19,7 +19,7 @@ from billing_app.documents.invoice_pdf import invoice_pdf
 from billing_app.domain.actor import Actor
 from billing_app.domain.invoice import BilledCustomer, Issuer
 from billing_app.domain.rating import LateUsage
-from billing_app.services.invoices.invoices import InvoiceDetail
+from billing_app.services.invoices.rows import InvoiceDetail
 from tests.billing.shop import Shop
 from tests.conftest import Clock
 from tests.documents.papers import (

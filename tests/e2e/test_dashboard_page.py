@@ -15,6 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 from billing_app.database.embedded import cluster
 from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Role
+from billing_app.domain.invoice import AGES
 from billing_app.domain.periods import bounds, period_of, previous_period
 from billing_app.jobs import figures as job
 from billing_app.jobs.figures import refresh_figures
@@ -22,8 +23,8 @@ from billing_app.services.customers import customers
 from billing_app.services.customers.rows import CustomerFilter
 from billing_app.services.identity import users
 from billing_app.services.invoices import invoices
-from billing_app.services.invoices.filters import AGES
-from billing_app.services.invoices.invoices import InvoiceRow
+from billing_app.services.invoices.filters import InvoiceFilter
+from billing_app.services.invoices.rows import InvoiceRow
 from billing_app.services.payments import payments
 from billing_app.services.plans import plans
 from billing_app.services.usage import log as usage_log
@@ -109,7 +110,9 @@ def test_every_number_is_that_of_the_list_it_leads_to(signed_in: Page, swiss: Da
             lambda cursor: usage_log.list_usage(session, SYSTEM, UsageFilter(period=THIS), cursor=cursor)
         )
         outstanding = everything(
-            lambda cursor: invoices.list_invoices(session, SYSTEM, status="outstanding", cursor=cursor)
+            lambda cursor: invoices.list_invoices(
+                session, SYSTEM, InvoiceFilter(status="outstanding"), cursor=cursor
+            )
         )
         subscribed = customers.count_customers(session, SYSTEM, CustomerFilter(subscribed=True))
     page.goto("/")
@@ -146,7 +149,7 @@ def test_each_age_leads_to_the_invoices_that_it_counts(
         with swiss.transaction(SYSTEM) as session:
             rows: list[InvoiceRow] = everything(
                 lambda cursor, age=age: invoices.list_invoices(
-                    session, SYSTEM, age=age.name, currency=currency, cursor=cursor
+                    session, SYSTEM, InvoiceFilter(age=age.name, currency=currency), cursor=cursor
                 )
             )
         page.goto(f"/?currency={currency}")

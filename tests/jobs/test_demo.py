@@ -22,7 +22,8 @@ from billing_app.services.customers.customers import create_customer, list_custo
 from billing_app.services.identity.demo_accounts import DEMO_USERS
 from billing_app.services.identity.sessions import sign_in
 from billing_app.services.identity.users import create_user, list_users
-from billing_app.services.invoices.invoices import InvoiceDetail, InvoiceRow, get_invoice, list_invoices
+from billing_app.services.invoices.invoices import get_invoice, list_invoices
+from billing_app.services.invoices.rows import InvoiceDetail, InvoiceRow
 from billing_app.services.payments.payments import list_payments
 from billing_app.services.plans.plans import create_plan, list_plans
 from tests.conftest import Clock, new_database

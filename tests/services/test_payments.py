@@ -235,16 +235,16 @@ def test_the_database_itself_keeps_payments(
 
 
 def test_a_payment_on_an_old_balance_is_refused(database: Database, number: str) -> None:
-    pay(database, number, "9.00", "first", balance="29.00")
+    pay(database, number, "9.00", "first", expected_balance="29.00")
     with refused("stale") as caught:
-        pay(database, number, "9.00", "second", balance="29.00")
+        pay(database, number, "9.00", "second", expected_balance="29.00")
     assert caught.value.facts == {
         "version": "20.00", "newer": {"amount": "20.00"}, "balance": "20.00", "currency": "USD"
     }  # fmt: skip
-    assert not pay(database, number, "9.00", "first", balance="29.00").created
-    assert pay(database, number, "20.00", "second", balance="20.00").created
+    assert not pay(database, number, "9.00", "first", expected_balance="29.00").created
+    assert pay(database, number, "20.00", "second", expected_balance="20.00").created
     with refused("overpayment") as caught:
         pay(database, number, "0.01", "third")
     assert caught.value.detail == f"{number} is paid already"
     with refused("invalid", field="balance"):
-        pay(database, number, "0.01", "third", balance="much")
+        pay(database, number, "0.01", "third", expected_balance="much")

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from sqlmodel import Session, select
 
 from billing_app.domain.actor import Actor, Permission
+from billing_app.domain.invoice import AGES, Age
 from billing_app.domain.money import exact_sum
 from billing_app.domain.periods import next_period, previous_period
 from billing_app.models import DashboardFigures
 from billing_app.services.dashboard.figures import months_of_revenue
-from billing_app.services.invoices.filters import AGES, Age
 from billing_app.services.shared.permissions import require
 from billing_app.services.usage.days import DailyUsage
 

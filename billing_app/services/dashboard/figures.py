@@ -20,6 +20,7 @@ from sqlmodel import Session
 from billing_app.database.session import driver_cursor, now
 from billing_app.domain.money import plain
 from billing_app.domain.periods import bounds, period_of, previous_period
+from billing_app.services.invoices.status_sql import age_case, status_case
 from billing_app.services.payments.queries import STANDING_PAYMENTS
 from billing_app.services.plans.plan_in_effect import plans_in_effect
 
@@ -29,7 +30,7 @@ LARGEST = 10
 Row = tuple[Any, ...]
 
 # Each customer's figures and, out of the same pass over the invoices, how many of a period are in
-# which state. The states are those of `domain.invoice.payment_status`; the age counts days past due.
+# which state.
 _INVOICES = f"""
     WITH paid AS (
         SELECT customer_id, period_start, sum(amount_minor) AS paid_minor
@@ -37,13 +38,8 @@ _INVOICES = f"""
     ), owed AS MATERIALIZED (
         SELECT i.customer_id, i.currency, i.period_start, i.total_minor,
                i.total_minor - coalesce(p.paid_minor, 0) AS balance_minor,
-               CASE WHEN i.total_minor <= coalesce(p.paid_minor, 0) THEN 'paid'
-                    WHEN i.due_on < %(today)s THEN 'overdue'
-                    WHEN p.paid_minor > 0 THEN 'partially_paid'
-                    ELSE 'unpaid' END AS status,
-               CASE WHEN i.due_on >= %(today)s THEN 0 WHEN %(today)s - i.due_on <= 30 THEN 1
-                    WHEN %(today)s - i.due_on <= 60 THEN 31 WHEN %(today)s - i.due_on <= 90 THEN 61
-                    ELSE 91 END AS days_from
+               {status_case(total="i.total_minor", paid="coalesce(p.paid_minor, 0)", due_on="i.due_on")} AS status,
+               {age_case("i.due_on")} AS days_from
           FROM invoice i LEFT JOIN paid p USING (customer_id, period_start)
     ), owing AS (
         SELECT customer_id, sum(balance_minor) AS outstanding_minor,

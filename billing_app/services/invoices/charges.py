@@ -1,7 +1,7 @@
-"""What customers owe for one billing period, from events, plans and nothing else.
+"""Compute what customers owe for one billing period, from events and plans alone.
 
-Invoices, previews and the verification all ask here, for one customer or for thousands: a fixed
-number of statements, whatever the number of customers.
+Invoices, previews and verifications all call this, for one customer or for thousands, with a fixed
+number of statements. Unguarded: callers have checked their permission.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg import Cursor
 
@@ -20,35 +20,48 @@ from billing_app.domain.rating import ZERO, LateUsage, Line, invoice_lines
 from billing_app.services.plans.plan_in_effect import CustomerMonth, as_columns, read_plans_in_effect
 
 
+class _LateQuantity(NamedTuple):
+    """A usage month billed later: its quantity billed before the period, and including it."""
+
+    usage_period: date
+    before: Decimal
+    after: Decimal
+
+
 def compute_lines(
     db: Cursor[Any], period_start: date, customer_ids: Sequence[int]
 ) -> dict[int, tuple[Line, ...]]:
-    """The invoice lines of each customer for the period; empty where there is nothing to invoice."""
-    late = _late_usage(db, period_start, customer_ids)
+    """Return the invoice lines of each customer for the period; empty if there is nothing to invoice."""
+    late = _sum_late_usage(db, period_start, customer_ids)
     plans = read_plans_in_effect(
         db,
         [
             *((customer_id, period_start) for customer_id in customer_ids),
-            *((customer_id, each[0]) for customer_id, found in late.items() for each in found),
+            *((customer_id, month.usage_period) for customer_id, months in late.items() for month in months),
         ],
     )
-    own = _own_quantities(db, period_start, customer_ids)
+    quantities = _sum_own_usage(db, period_start, customer_ids)
     return {
         customer_id: invoice_lines(
             plans.get((customer_id, period_start)),
             period_start,
-            own.get(customer_id, ZERO),
+            quantities.get(customer_id, ZERO),
             [
-                LateUsage(month, plans[customer_id, month], before, after)
-                for month, before, after in late.get(customer_id, ())
+                LateUsage(
+                    usage_period=month.usage_period,
+                    plan=plans[customer_id, month.usage_period],
+                    quantity_before=month.before,
+                    quantity_after=month.after,
+                )
+                for month in late.get(customer_id, ())
             ],
         )
         for customer_id in customer_ids
     }
 
 
-def _own_quantities(db: Cursor[Any], period_start: date, customer_ids: Sequence[int]) -> dict[int, Decimal]:
-    """What each customer used in the period itself."""
+def _sum_own_usage(db: Cursor[Any], period_start: date, customer_ids: Sequence[int]) -> dict[int, Decimal]:
+    """Sum what each customer used in the period itself."""
     db.execute(
         "SELECT customer_id, sum(quantity) FROM usage_event"
         " WHERE billing_period = %s AND customer_id = ANY(%s) AND occurred_at >= %s GROUP BY 1",
@@ -57,10 +70,10 @@ def _own_quantities(db: Cursor[Any], period_start: date, customer_ids: Sequence[
     return dict(db.fetchall())
 
 
-def _late_usage(
+def _sum_late_usage(
     db: Cursor[Any], period_start: date, customer_ids: Sequence[int]
-) -> dict[int, list[tuple[date, Decimal, Decimal]]]:
-    """For each customer the earlier months billed in the period: total before, total now."""
+) -> dict[int, list[_LateQuantity]]:
+    """Sum the usage of earlier months that is billed in the period, for each customer."""
     db.execute(
         "SELECT customer_id, date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date, sum(quantity)"
         " FROM usage_event"
@@ -69,23 +82,23 @@ def _late_usage(
         [period_start, list(customer_ids), bounds(period_start)[0]],
     )
     arrived = db.fetchall()
-    before = _billed_before(db, period_start, [(row[0], row[1]) for row in arrived])
+    billed_before = _sum_billed_before(db, period_start, [(row[0], row[1]) for row in arrived])
     late = defaultdict(list)
-    for customer_id, month, quantity in arrived:
-        already = before.get((customer_id, month), ZERO)
-        late[customer_id].append((month, already, EXACT.add(already, quantity)))
+    for customer_id, usage_period, quantity in arrived:
+        before = billed_before.get((customer_id, usage_period), ZERO)
+        late[customer_id].append(_LateQuantity(usage_period, before, EXACT.add(before, quantity)))
     return late
 
 
-def _billed_before(
+def _sum_billed_before(
     db: Cursor[Any], period_start: date, months: Sequence[CustomerMonth]
 ) -> dict[CustomerMonth, Decimal]:
-    """The quantity of each usage month that is billed in periods before this one."""
+    """Sum the quantity of each usage month that is billed in periods before this one."""
     if not months:
         return {}
     customer_ids, usage_months = as_columns(months)
-    # One index range for each period in which the month may have been billed; summed within the
-    # lateral part, which keeps the planner from reading all of the customer's periods.
+    # One index range for each period in which the month may have been billed. Summing inside the
+    # lateral subquery keeps the planner from reading all of the customer's periods.
     db.execute(
         """
         SELECT m.customer_id, m.month, sum(billed.quantity)

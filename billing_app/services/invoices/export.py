@@ -1,54 +1,42 @@
-"""The list of invoices for files: read chunk by chunk, so that it is never in memory as a whole."""
+"""Read invoices for a file, chunk by chunk, so that the whole list is never in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
 
-from psycopg.rows import namedtuple_row
 from sqlmodel import Session
 
 from billing_app.database.session import driver_cursor, now
 from billing_app.domain.actor import Actor, Permission
-from billing_app.services.invoices.invoices import InvoiceRow, row_of, select_invoices
+from billing_app.services.invoices.filters import ALL_INVOICES, InvoiceFilter
+from billing_app.services.invoices.queries import list_query, paid_invoice
+from billing_app.services.invoices.rows import InvoiceRow
+from billing_app.services.invoices.selection import select_invoices
 from billing_app.services.shared.permissions import require
 
 CHUNK_ROWS = 2_000
 
 
 def read_invoices(
-    session: Session,
-    actor: Actor,
-    *,
-    customer: str | None = None,
-    period: date | None = None,
-    status: str | None = None,
-    age: str | None = None,
-    currency: str | None = None,
-    search: str | None = None,
+    session: Session, actor: Actor, wanted: InvoiceFilter = ALL_INVOICES
 ) -> Iterator[list[InvoiceRow]]:
-    """All invoices that `list_invoices` would list, as of one moment; at most a chunk is held at a time.
+    """Read every invoice that `list_invoices` would list, as of one moment, newest period first.
 
-    The chunks must be read within the session's transaction. Raises NotFound
-    (`customer_not_found`) and Invalid when called.
+    At most one chunk is held at a time. Read the chunks within the session's transaction.
+
+    Raises:
+        NotFound: `customer_not_found`, when called.
+        Invalid: The filter breaks a rule, when called.
     """
     require(actor, Permission.READ)
-    selection = select_invoices(
-        session,
-        customer=customer,
-        period=period,
-        status=status,
-        age=age,
-        currency=currency,
-        search=search,
-    )
+    query = list_query(select_invoices(session, wanted))
     today = now(session).date()
 
     def chunks() -> Iterator[list[InvoiceRow]]:
         connection = driver_cursor(session).connection
-        with connection.cursor("invoice_export", row_factory=namedtuple_row) as db:
-            db.execute(*selection)
+        with connection.cursor("invoice_export", row_factory=paid_invoice) as db:
+            db.execute(query.sql, query.parameters)
             while rows := db.fetchmany(CHUNK_ROWS):
-                yield [row_of(row, today) for row in rows]
+                yield [row.as_row(today) for row in rows]
 
     return chunks()

@@ -1,20 +1,20 @@
-"""The ways between invoices: the months that have any, and those before and after one."""
+"""Find the ways between invoices: the periods that have any, and those before and after one."""
 
 from __future__ import annotations
 
 from datetime import date
-from typing import NamedTuple
 
 from sqlmodel import Session
 
 from billing_app.database.session import driver_cursor
 from billing_app.domain.actor import Actor, Permission
-from billing_app.services.invoices.invoices import locate
+from billing_app.services.invoices.queries import locate_invoice
+from billing_app.services.invoices.rows import Neighbours
 from billing_app.services.shared.permissions import require
 
 PERIODS_MAX = 120
 
-# From one month to the next by the index: the invoices of a month are not read.
+# Steps from one period to the next by the index, without reading the invoices of a period.
 _PERIODS = """
     WITH RECURSIVE month(period_start) AS (
         (SELECT period_start FROM invoice ORDER BY period_start DESC LIMIT 1)
@@ -27,29 +27,26 @@ _PERIODS = """
 """
 
 
-class Neighbours(NamedTuple):
-    """The numbers of the customer's invoices before and after one; None where there is none."""
-
-    previous: str | None
-    following: str | None
-
-
 def list_periods(session: Session, actor: Actor) -> tuple[date, ...]:
-    """The months that have invoices, the newest first, 120 at most."""
+    """List the periods that have invoices, newest first, at most 120."""
     require(actor, Permission.READ)
     with driver_cursor(session) as db:
         db.execute(_PERIODS, [PERIODS_MAX])
-        return tuple(row[0] for row in db)
+        return tuple(period_start for (period_start,) in db)
 
 
 def get_neighbours(session: Session, actor: Actor, number: str) -> Neighbours:
-    """The same customer's invoices around this one. Raises NotFound (`invoice_not_found`)."""
+    """Return the customer's invoices before and after this one.
+
+    Raises:
+        NotFound: `invoice_not_found`.
+    """
     require(actor, Permission.READ)
     with driver_cursor(session) as db:
-        customer_id, sequence = locate(db, number)
+        customer_id, sequence = locate_invoice(db, number)
         db.execute(
             "SELECT sequence, number FROM invoice WHERE customer_id = %s AND sequence IN (%s, %s)",
             [customer_id, sequence - 1, sequence + 1],
         )
-        found = dict(db.fetchall())
-    return Neighbours(found.get(sequence - 1), found.get(sequence + 1))
+        numbers: dict[int, str] = dict(db.fetchall())
+    return Neighbours(previous=numbers.get(sequence - 1), following=numbers.get(sequence + 1))

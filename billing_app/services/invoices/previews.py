@@ -1,4 +1,4 @@
-"""What the next invoice would say now: the same lines by the same code, and nothing stored."""
+"""Preview a customer's upcoming invoice: the same lines from the same code, with nothing stored."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ from billing_app.services.shared.permissions import require
 
 @dataclass(frozen=True, slots=True)
 class InvoicePreview:
-    """An invoice that does not exist: what it would be `as_of` this moment."""
+    """The upcoming invoice as it would be at `as_of`."""
 
+    customer_public_id: str
     customer_key: str
+    customer_name: str
     period_start: date
     currency: str
     lines: tuple[Line, ...]
@@ -34,10 +36,13 @@ class InvoicePreview:
 def preview_invoice(
     session: Session, actor: Actor, customer: str, period_start: date | None = None
 ) -> InvoicePreview:
-    """The lines that the customer's invoice for the period, the current one by default, has so far.
+    """Compute the lines that the customer's invoice for the period has so far.
 
-    Months before it need not be invoiced. Raises NotFound (`customer_not_found`) and Conflict
-    (`invoice_exists`, naming it).
+    The default period is the current one. Earlier periods need not be invoiced yet.
+
+    Raises:
+        NotFound: `customer_not_found`.
+        Conflict: `invoice_exists`, naming the invoice.
     """
     require(actor, Permission.READ)
     period_start = period_start or period_of(now(session))
@@ -48,10 +53,12 @@ def preview_invoice(
     with driver_cursor(session) as db:
         lines = compute_lines(db, period_start, [customer_id])[customer_id]
     return InvoicePreview(
-        row.key,
-        period_start,
-        row.currency,
-        lines,
-        sum(line.amount_minor for line in lines),
-        now(session),
+        customer_public_id=row.public_id,
+        customer_key=row.key,
+        customer_name=row.name,
+        period_start=period_start,
+        currency=row.currency,
+        lines=lines,
+        total_minor=sum(line.amount_minor for line in lines),
+        as_of=now(session),
     )

@@ -1,28 +1,29 @@
-"""What a selection of invoices comes to, by currency."""
+"""Sum a selection of invoices by currency."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import NamedTuple
+from datetime import datetime
+from typing import NamedTuple, cast
 
 from sqlmodel import Session, select
 
 from billing_app.database.session import driver_cursor, now
 from billing_app.domain.actor import Actor, Permission
+from billing_app.domain.invoice import PaymentStatus
 from billing_app.models import DashboardFigures
-from billing_app.services.invoices.filters import chosen, find_age
+from billing_app.services.invoices.filters import ALL_INVOICES, InvoiceFilter
+from billing_app.services.invoices.selection import select_invoices
 from billing_app.services.payments.queries import JOIN_OPEN, JOIN_PAID
 from billing_app.services.shared.permissions import require
 
-# So many invoices, with the payments of each, are summed while somebody waits.
 SUMMED_MAX = 10_000
+"""How many invoices, with the payments of each, can be summed during a request."""
 
 
 class CurrencyTotals(NamedTuple):
-    """So many invoices of one currency, what they were made out for, and what is left to pay."""
+    """The number of invoices in one currency, their total, and what is left to pay of it."""
 
     currency: str
     invoices: int
@@ -32,87 +33,100 @@ class CurrencyTotals(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class InvoiceTotals:
-    """The totals as of a moment: now, or that of the last count in the background."""
+    """The totals by currency, as of now or of the last background count."""
 
     as_of: datetime
     currencies: tuple[CurrencyTotals, ...]
 
 
-# The invoices are looked for once; beyond the most, nothing is added up.
+# Selects the invoices once. Beyond the maximum, nothing is summed.
 _SUMS = f"""
-    WITH found AS MATERIALIZED (
+    WITH selected AS MATERIALIZED (
         SELECT i.customer_id, i.period_start, i.currency, i.total_minor
-          FROM invoice i {JOIN_OPEN} WHERE {{chosen}} LIMIT %(limit)s
-    ), size AS (SELECT count(*) > %(most)s AS is_large FROM found)
+          FROM invoice i {JOIN_OPEN} WHERE {{condition}} LIMIT %(limit)s
+    ), size AS (SELECT count(*) > %(most)s AS is_large FROM selected)
     SELECT size.is_large, sums.*
       FROM size LEFT JOIN LATERAL (
         SELECT i.currency, count(*), sum(i.total_minor), sum(i.total_minor - paid.paid_minor)
-          FROM found i {JOIN_PAID} WHERE NOT size.is_large GROUP BY 1
+          FROM selected i {JOIN_PAID} WHERE NOT size.is_large GROUP BY 1
       ) sums ON true
 """
 
 
-def get_totals(
-    session: Session,
-    actor: Actor,
-    *,
-    customer: str | None = None,
-    period: date | None = None,
-    status: str | None = None,
-    age: str | None = None,
-    currency: str | None = None,
-    search: str | None = None,
-) -> InvoiceTotals | None:
-    """The totals of all that `list_invoices` would list.
+def get_totals(session: Session, actor: Actor, wanted: InvoiceFilter = ALL_INVOICES) -> InvoiceTotals | None:
+    """Sum the invoices that `list_invoices` would list.
 
-    Of now for 10,000 invoices at most; beyond, as of the last count in the background, which knows all
-    but customer and search: None for more invoices of these, and before the first count. Raises NotFound (`customer_not_found`), Invalid.
+    Up to 10,000 invoices are summed now. More than that are answered from the last background
+    count, which can't select by customer or search: the totals are then None, as they are before
+    the first count.
+
+    Raises:
+        NotFound: `customer_not_found`.
+        Invalid: The filter breaks a rule.
     """
     require(actor, Permission.READ)
-    conditions, parameters = chosen(
-        session,
-        customer=customer,
-        period=period,
-        status=status,
-        age=age,
-        currency=currency,
-        search=search,
-    )
+    condition, parameters = select_invoices(session, wanted)
     parameters |= {"most": SUMMED_MAX, "limit": SUMMED_MAX + 1}
     with driver_cursor(session) as db:
-        rows = db.execute(_SUMS.format(chosen=" AND ".join(conditions)), parameters).fetchall()
-    if not rows[0][0]:
-        return InvoiceTotals(now(session), _totals(sums for _, *sums in rows if sums[0]))
-    return None if customer or search else _counted(session, period, status, age, currency)
+        rows = db.execute(_SUMS.format(condition=condition), parameters).fetchall()
+    is_large = rows[0][0]
+    if not is_large:
+        sums = (_totals_of(*columns) for _, *columns in rows if columns[0])
+        return InvoiceTotals(now(session), _by_currency(sums))
+    return None if wanted.customer or wanted.search else _read_counted(session, wanted)
 
 
-def _counted(
-    session: Session, period: date | None, status: str | None, age: str | None, currency: str | None
-) -> InvoiceTotals | None:
-    kept = session.scalar(select(DashboardFigures))
-    if kept is None:
+class _CountedInvoices(NamedTuple):
+    """The invoices of one period, currency, status and age, as the background count stores them."""
+
+    period: str
+    currency: str
+    status: str
+    days_from: int
+    invoices: int
+    total_minor: str
+    balance_minor: str
+
+
+def _read_counted(session: Session, wanted: InvoiceFilter) -> InvoiceTotals | None:
+    figures = session.scalar(select(DashboardFigures))
+    if figures is None:
         return None
-    rows = (
-        (of_currency, count, total, outstanding)
-        for found, of_currency, state, days_from, count, total, outstanding in kept.document["invoices"]
-        if (period is None or found == period.isoformat())
-        and currency in (None, of_currency)
-        and _is_chosen(state, status)
-        and (age is None or (state != "paid" and days_from == find_age(age).days_from))
+    rows = (_CountedInvoices(*columns) for columns in figures.document["invoices"])
+    selected = (
+        _totals_of(row.currency, row.invoices, row.total_minor, row.balance_minor)
+        for row in rows
+        if _includes(wanted, row)
     )
-    return InvoiceTotals(kept.as_of, _totals(rows))
+    return InvoiceTotals(figures.as_of, _by_currency(selected))
 
 
-def _is_chosen(state: str, status: str | None) -> bool:
-    """Whether an invoice in this state is among those of a status that is asked for."""
-    return status is None or (state != "paid" if status == "outstanding" else state == status)
+def _includes(wanted: InvoiceFilter, row: _CountedInvoices) -> bool:
+    age = wanted.find_age()
+    return (
+        (wanted.period is None or wanted.period.isoformat() == row.period)
+        and wanted.currency in (None, row.currency)
+        and wanted.includes_status(cast(PaymentStatus, row.status))
+        and (age is None or (row.status != "paid" and age.days_from == row.days_from))
+    )
 
 
-def _totals(rows: Iterable[tuple[object, ...]]) -> tuple[CurrencyTotals, ...]:
-    """The sums by currency, without those that have no invoice."""
-    sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
-    for currency, *amounts in rows:
-        sums[str(currency)] = [
-            so_far + int(str(amount)) for so_far, amount in zip(sums[str(currency)], amounts, strict=True)
-        ]
-    return tuple(CurrencyTotals(currency, *found) for currency, found in sorted(sums.items()) if found[0])
+def _totals_of(
+    currency: str, invoices: int, total_minor: object, outstanding_minor: object
+) -> CurrencyTotals:
+    """Build totals from exact numbers, which the database returns as decimals and JSON as text."""
+    return CurrencyTotals(currency, invoices, int(str(total_minor)), int(str(outstanding_minor)))
+
+
+def _by_currency(rows: Iterable[CurrencyTotals]) -> tuple[CurrencyTotals, ...]:
+    """Add up the rows of each currency, in the order of the currencies' codes."""
+    sums: dict[str, CurrencyTotals] = {}
+    for row in rows:
+        sum_so_far = sums.get(row.currency, CurrencyTotals(row.currency, 0, 0, 0))
+        sums[row.currency] = CurrencyTotals(
+            row.currency,
+            invoices=sum_so_far.invoices + row.invoices,
+            total_minor=sum_so_far.total_minor + row.total_minor,
+            outstanding_minor=sum_so_far.outstanding_minor + row.outstanding_minor,
+        )
+    return tuple(sums[currency] for currency in sorted(sums))

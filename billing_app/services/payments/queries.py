@@ -1,9 +1,8 @@
-"""Payments as they are shown, and the invoices that they are for."""
+"""Queries about payments. Unguarded: callers have checked their permission."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -13,55 +12,31 @@ from sqlmodel.sql.expression import Select
 
 from billing_app.domain.invoice import split_invoice_number
 from billing_app.errors import NotFound
-from billing_app.models import Payment, PaymentReversal
-from billing_app.services.shared.ids import public_id
+from billing_app.models import CustomerBilling, Payment, PaymentReversal
+from billing_app.services.payments.rows import PaymentRow
 
-
-@dataclass(frozen=True, slots=True)
-class PaymentRow:
-    """A payment, and its reversal when it was undone."""
-
-    payment_id: int
-    invoice_number: str
-    amount_minor: int
-    currency: str
-    received_on: date
-    method: str
-    reference: str
-    recorded_at: datetime
-    recorded_by: str
-    reversed_at: datetime | None
-    reversed_by: str | None
-    reversal_reason: str | None
-
-    @property
-    def public_id(self) -> str:
-        """`pay_7`."""
-        return public_id("pay", self.payment_id)
-
-
-# What counts as paid, said here only: the payments that were not reversed.
+# What counts as paid: the payments that were not reversed. This is the rule's only spelling.
 STANDING_PAYMENTS = """(
     SELECT p.customer_id, p.period_start, p.amount_minor FROM payment p
     WHERE NOT EXISTS (SELECT FROM payment_reversal r
                       WHERE r.customer_id = p.customer_id AND r.payment_id = p.payment_id)
 )"""
-# Beside each row of `invoice i`: `paid.paid_minor`.
+# Adds `paid.paid_minor` to each row of `invoice i`.
 JOIN_PAID = f"""
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(amount_minor), 0) AS paid_minor FROM {STANDING_PAYMENTS} standing
         WHERE standing.customer_id = i.customer_id AND standing.period_start = i.period_start
     ) paid
 """
-# Beside each row of `invoice i`: its row of `open_invoice o`, none when it is paid in full. To find
-# invoices by; what is shown as paid is summed.
+# Adds `open_invoice o` to each row of `invoice i`: null once the invoice is paid in full. Use it to
+# find invoices; show the amount that JOIN_PAID sums.
 JOIN_OPEN = """
     LEFT JOIN open_invoice o ON o.customer_id = i.customer_id AND o.period_start = i.period_start
 """
 
 
 class BilledInvoice(NamedTuple):
-    """What a payment needs to know of its invoice."""
+    """What a payment needs to know about its invoice."""
 
     customer_id: int
     period_start: date
@@ -78,17 +53,42 @@ _INVOICE = text("""
 
 
 def get_billed_invoice(session: Session, number: object) -> BilledInvoice:
-    """The invoice of the number, without case; raises NotFound (`invoice_not_found`)."""
-    well_formed = isinstance(number, str) and number.isascii() and number.isprintable()
-    parts = split_invoice_number(str(number)) if well_formed else None
-    found = parts and session.execute(_INVOICE, {"key": parts[0], "sequence": parts[1]}).one_or_none()
-    if not found:
+    """Return the invoice with this number, whatever its case.
+
+    Raises:
+        NotFound: `invoice_not_found`.
+    """
+    is_well_formed = isinstance(number, str) and number.isascii() and number.isprintable()
+    parts = split_invoice_number(str(number)) if is_well_formed else None
+    row = parts and session.execute(_INVOICE, {"key": parts[0], "sequence": parts[1]}).one_or_none()
+    if not row:
         raise NotFound("invoice_not_found", named=number)
-    return BilledInvoice(*found)
+    return BilledInvoice(*row)
 
 
-def rows_of(invoice: BilledInvoice) -> Select[Payment, PaymentReversal]:
-    """The invoice's payments with their reversals (None without), the last recorded first."""
+def lock_billing(session: Session, customer_id: int) -> None:
+    """Serialize the customer's payments, reversals and new invoices until the transaction ends."""
+    session.exec(
+        select(CustomerBilling.customer_id)
+        .where(CustomerBilling.customer_id == customer_id)
+        .with_for_update(key_share=True)
+    ).one()
+
+
+_PAID = text(f"""
+    SELECT sum(amount_minor) FROM {STANDING_PAYMENTS} standing
+     WHERE customer_id = :customer_id AND period_start = :period
+""")
+
+
+def read_balance(session: Session, invoice: BilledInvoice) -> int:
+    """Return what is left to pay, in minor units. Call `lock_billing` first for it to stay true."""
+    paid = session.scalar(_PAID, {"customer_id": invoice.customer_id, "period": invoice.period_start})
+    return int(invoice.total_minor - (paid or 0))
+
+
+def select_payments(invoice: BilledInvoice) -> Select[Payment, PaymentReversal]:
+    """Select the invoice's payments with their reversals (None without one), last recorded first."""
     return (
         select(Payment, PaymentReversal)
         .join(
@@ -104,16 +104,20 @@ def rows_of(invoice: BilledInvoice) -> Select[Payment, PaymentReversal]:
     )
 
 
-def get_row(session: Session, invoice: BilledInvoice, payment_id: int | None) -> PaymentRow:
-    """One payment of the invoice; raises NotFound (`payment_not_found`)."""
-    found = session.exec(rows_of(invoice).where(Payment.payment_id == payment_id)).one_or_none()
+def get_payment(session: Session, invoice: BilledInvoice, payment_id: int | None) -> PaymentRow:
+    """Return one payment of the invoice.
+
+    Raises:
+        NotFound: `payment_not_found`.
+    """
+    found = session.exec(select_payments(invoice).where(Payment.payment_id == payment_id)).one_or_none()
     if found is None:
         raise NotFound("payment_not_found", number=invoice.number, named=payment_id)
     return as_row(invoice, *found)
 
 
 def as_row(invoice: BilledInvoice, payment: Payment, reversal: PaymentReversal | None) -> PaymentRow:
-    """The payment as it is shown."""
+    """Build the row of a stored payment."""
     assert payment.payment_id is not None
     return PaymentRow(
         payment_id=payment.payment_id,

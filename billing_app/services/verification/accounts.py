@@ -22,7 +22,8 @@ from billing_app.domain.invoice import InvoiceContent
 from billing_app.domain.periods import next_period
 from billing_app.domain.rating import Plan
 from billing_app.domain.subscription import in_effect
-from billing_app.services.invoices.invoices import INVOICE_COLUMNS, LINE_COLUMNS, content_of, line_of
+from billing_app.services.invoices import queries
+from billing_app.services.invoices.queries import INVOICE_COLUMNS, LINE_COLUMNS, line_of
 from billing_app.services.payments.queries import STANDING_PAYMENTS
 from billing_app.services.plans.plan_in_effect import read_plans
 
@@ -121,7 +122,7 @@ def read_accounts(session: Session, on_stray: Callable[[str], None]) -> Iterator
             [UsageSum(*row) for row in own["usage"]],
             [
                 StoredInvoice(row.sequence, row.line_count, row.content_sha256,
-                        content_of(row, lines.get(row.period_start, ())))
+                        queries.StoredInvoice(*row).content(lines.get(row.period_start, ())))
                 for row in own["invoices"]
             ],
             {row.period_start: row.paid_minor for row in own["paid"]},

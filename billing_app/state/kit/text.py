@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from babel.dates import format_date, format_datetime
 from babel.numbers import get_currency_symbol
 
-from billing_app.services.invoices.filters import Age
+from billing_app.domain.invoice import Age
 from billing_app.wording.values import LOCALE, exact_money, money, month, plan, quantity
 
 __all__ = [

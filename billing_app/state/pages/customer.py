@@ -21,6 +21,8 @@ from billing_app.services.audit.names import Named
 from billing_app.services.customers import customers, subscriptions
 from billing_app.services.customers.rows import CustomerRow, SubscriptionRow
 from billing_app.services.invoices import closing, invoices, previews
+from billing_app.services.invoices.filters import InvoiceFilter
+from billing_app.services.invoices.rows import InvoiceRow
 from billing_app.services.plans import plans
 from billing_app.services.plans.rows import PlanRow
 from billing_app.services.shared.pagination import Page
@@ -32,7 +34,6 @@ from billing_app.state.kit import address, text
 from billing_app.state.kit.charts import point
 from billing_app.state.kit.errors import LOADING, loading
 from billing_app.state.kit.session import call, viewer_zone
-from billing_app.state.pages.invoice import line_item
 from billing_app.state.presenters import audit_entries
 from billing_app.state.presenters.customers import (
     CustomerHeader,
@@ -42,7 +43,7 @@ from billing_app.state.presenters.customers import (
     UsageMonth,
     UsedItem,
 )
-from billing_app.state.presenters.invoices import InvoiceItem, LineItem
+from billing_app.state.presenters.invoices import InvoiceItem, LineItem, invoice_item, line_item
 
 ROWS = 12
 EVENTS = 8
@@ -90,7 +91,7 @@ class _Read:
     customer: CustomerRow
     plan: PlanRow | None
     today: date
-    invoices: Page[invoices.InvoiceRow]
+    invoices: Page[InvoiceRow]
     due: date | None
     used: usage_days.MonthlyUsage
     preview: previews.InvoicePreview | None
@@ -109,9 +110,7 @@ def _read(session: Any, actor: Any, key: str, cursor: str | None) -> _Read:
         customer,
         plans.get_plan(session, actor, customer.plan_id) if customer.plan_id else None,
         now(session).date(),
-        invoices.list_invoices(
-            session, actor, customer=key, period=None, status=None, limit=ROWS, cursor=cursor
-        ),
+        invoices.list_invoices(session, actor, InvoiceFilter(customer=key), limit=ROWS, cursor=cursor),
         closing.find_due_period(session, actor, key),
         usage_days.get_monthly_usage(session, actor, key),
         _preview(session, actor, key),
@@ -230,19 +229,6 @@ def _coming(preview: previews.InvoicePreview | None, zone: ZoneInfo) -> tuple[Pr
         as_of_utc=text.timestamp_utc(preview.as_of),
     )
     return shown, [line_item(place, line, preview.currency) for place, line in enumerate(preview.lines, 1)]
-
-
-def invoice_item(invoice: invoices.InvoiceRow) -> InvoiceItem:
-    """A row of any list of invoices."""
-    return InvoiceItem(
-        href=address.link(f"/invoices/{invoice.number}"),
-        number=invoice.number,
-        period=text.month(invoice.period_start),
-        total=text.money(invoice.total_minor, invoice.currency),
-        balance=text.money(invoice.balance_minor, invoice.currency),
-        due=text.day(invoice.due_on),
-        status=invoice.payment_status,
-    )
 
 
 def _event(event: UsageEventRow, zone: ZoneInfo) -> UsedItem:

@@ -19,7 +19,7 @@ from billing_app.state.kit.forms import Form, open_dialog, read_period, read_tex
 from billing_app.state.kit.lists import Option, parse_listing
 from billing_app.state.kit.live import poll_while_open
 from billing_app.state.kit.session import call, viewer_zone
-from billing_app.state.pages.invoices import FILTERS, InvoicesState, ended_months
+from billing_app.state.pages.invoices import FILTERS, InvoicesState, list_ended_months
 from billing_app.state.presenters.audit_entries import describe_actor_id
 from billing_app.state.presenters.runs import FailureItem, RunItem
 from billing_app.wording.refusals import reason_sentence
@@ -132,7 +132,7 @@ def _find(session: Any, actor: Any, named: str) -> RunRow | None:
 
 
 def _before_run(session: Any, actor: Any) -> Any:
-    return ended_months(session, actor), customers.count_customers(session, actor)
+    return list_ended_months(session, actor), customers.count_customers(session, actor)
 
 
 def _show(state: InvoiceRunsState, run: RunRow | None, names: dict[str, Named]) -> None:

@@ -1,32 +1,35 @@
-"""The list of invoices, what it comes to, and one invoice made by hand."""
+"""The list of invoices with its totals, and generating one invoice."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import date
-from typing import Any
+from datetime import date, datetime
+from typing import Any, NamedTuple
 
 import reflex as rx
 
 from billing_app.database.session import now
+from billing_app.domain.actor import Actor
+from billing_app.domain.invoice import AGES
 from billing_app.domain.periods import label, parse_period, period_of, previous_period
 from billing_app.errors import Conflict
 from billing_app.jobs.invoicing import generate_invoice
 from billing_app.services.customers import customers
-from billing_app.services.invoices.filters import AGES
-from billing_app.services.invoices.invoices import LAST_FIRST, InvoiceDetail, list_invoices
+from billing_app.services.invoices.filters import InvoiceFilter
+from billing_app.services.invoices.invoices import NEWEST_FIRST, OLDEST_FIRST, list_invoices
+from billing_app.services.invoices.issuer import get_issuer
 from billing_app.services.invoices.navigation import list_periods
-from billing_app.services.invoices.totals import CurrencyTotals, InvoiceTotals, get_totals
+from billing_app.services.invoices.rows import InvoiceDetail, InvoiceRow
+from billing_app.services.invoices.totals import InvoiceTotals, get_totals
 from billing_app.services.plans import plans
 from billing_app.services.shared import validation
+from billing_app.services.shared.pagination import Page
 from billing_app.state.kit import address, text
 from billing_app.state.kit.errors import LOADING, loading
 from billing_app.state.kit.forms import Form, open_dialog, read_period, read_text, submitting
 from billing_app.state.kit.lists import Listing, Option, Pages, Sorting, parse_listing
 from billing_app.state.kit.naming import customer_meant
-from billing_app.state.kit.session import call, perform, viewer_zone
-from billing_app.state.pages.customer import invoice_item
-from billing_app.state.presenters.invoices import InvoiceItem, TotalItem
+from billing_app.state.kit.session import Session, call, perform, viewer_zone
+from billing_app.state.presenters.invoices import InvoiceItem, TotalItem, invoice_item, total_item
 
 ROWS = 25
 MONTHS = 36
@@ -36,7 +39,7 @@ AGE_OPTIONS = [(age.name, text.age(age)) for age in AGES]
 
 
 class InvoicesState(rx.State):
-    """A page of invoices, by number, customer, period and payment status."""
+    """A page of invoices, narrowed by the filters in the address."""
 
     phase: str = LOADING
     problem: str = ""
@@ -44,6 +47,7 @@ class InvoicesState(rx.State):
     pages: Pages = Pages()
     by_period: Sorting = Sorting()
     is_filtered: bool = False
+    needs_issuer: bool = False
     currencies: rx.Field[list[Option]] = rx.field(default_factory=list)
     periods: rx.Field[list[Option]] = rx.field(default_factory=list)
     totals: rx.Field[list[TotalItem]] = rx.field(default_factory=list)
@@ -53,7 +57,7 @@ class InvoicesState(rx.State):
     all_customers_href: str = ""
     csv_href: str = ""
     form: Form = Form()
-    # The month that has to come first, of the customer that was named: its key and the month itself.
+    # The older period that must be invoiced first, and whose: a customer's key and the period.
     earlier: str = ""
     _earlier: tuple[str, str] = ("", "")
     months: rx.Field[list[Option]] = rx.field(default_factory=list)
@@ -62,131 +66,133 @@ class InvoicesState(rx.State):
     async def load(self) -> None:
         """Show the page that the address names."""
         listing = parse_listing(self, "/invoices", *FILTERS, "sort", "run")
-        chosen = {name: listing.filters[name] for name in FILTERS}
-        self.is_filtered = any(chosen.values())
-        self.csv_href = address.link("/api/v1/invoices.csv", **chosen)
+        filters = {name: listing.filters[name] for name in FILTERS}
+        self.is_filtered = any(filters.values())
+        self.csv_href = address.link("/api/v1/invoices.csv", **filters)
         self.all_customers_href = listing.href(customer="")
         async with loading(self):
-            page, totals, periods, currencies, who, moment = await call(self, _read, listing)
-            self.rows = [replace(invoice_item(row), customer=row.customer_name) for row in page.items]
-            self.pages = listing.pages(page.next_cursor)
+            read = await call(self, _read, listing)
+            self.rows = [invoice_item(row) for row in read.page.items]
+            self.pages = listing.pages(read.page.next_cursor)
             self.by_period = _sorting(listing)
-            self.periods = _with_chosen(month_options(periods), chosen["period"])
-            self.currencies = [Option(each, each) for each in currencies]
-            self.customer = who
-            _show_totals(self, totals, moment)
+            self.needs_issuer = read.needs_issuer
+            self.periods = _with_selected(month_options(read.periods), filters["period"])
+            self.currencies = [Option(currency, currency) for currency in read.currencies]
+            self.customer = read.customer
+            _show_totals(self, read.totals, read.now)
 
     @rx.event
     async def open_generate(self) -> Any:
-        """Open the dialog for one invoice: whose, and for which month."""
-        self.months = await call(self, ended_months)
+        """Open the dialog that generates one invoice."""
+        self.months = await call(self, list_ended_months)
         self.earlier = ""
         start = {"customer": "", "period": self.months[0].value}
         return open_dialog(self, GENERATE, "Generate an invoice", start=start)
 
     @rx.event
     async def generate(self, form: dict[str, Any]) -> Any:
-        """Make the customer's invoice for the month, and go to it."""
+        """Generate the customer's invoice for the month, and show it."""
         async with submitting(self, form) as submission:
             self.earlier = ""
             period = read_period(form, "period")
             customer = await call(self, customer_meant, read_text(form, "customer"))
-            made = await _generated(self, customer.key, period)
-            submission.succeed(_said(made), rx.redirect(address.link(f"/invoices/{made.number}")))
+            invoice = await _generate(self, customer.key, period)
+            submission.succeed(_created(invoice), rx.redirect(address.link(f"/invoices/{invoice.number}")))
         return submission.events
 
     @rx.event
     async def generate_earlier(self) -> Any:
-        """Make the invoice that has to come first; the dialog stays, for the one that was asked for."""
+        """Generate the older invoice that is required first. The dialog stays open for the other one."""
         async with submitting(self, {}) as submission:
             key, period = self._earlier
-            made = await _generated(self, key, parse_period(period))
+            invoice = await _generate(self, key, parse_period(period))
             self.earlier = ""
-            submission.events = [*submission.events, rx.toast.success(_said(made)), InvoicesState.load]
+            submission.events = [*submission.events, rx.toast.success(_created(invoice)), InvoicesState.load]
         return submission.events
 
 
-async def _generated(state: InvoicesState, key: str, period: date) -> InvoiceDetail:
-    """The invoice; refused for an older month, that one is offered."""
+async def _generate(state: InvoicesState, key: str, period: date) -> InvoiceDetail:
+    """Generate the invoice; if an older one is required first, offer that one."""
     try:
         return await perform(state, generate_invoice, key, period)
     except Conflict as refusal:
-        if refusal.code == "earlier_period_open":
-            earlier = refusal.facts["period"]
-            assert isinstance(earlier, date)
+        earlier = refusal.facts.get("period")
+        if refusal.code == "earlier_period_open" and isinstance(earlier, date):
             state._earlier = (key, label(earlier))
             state.earlier = text.month(earlier)
         raise
 
 
-def _said(made: InvoiceDetail) -> str:
-    return f"{made.number} for {text.month(made.period_start)} is made"
+def _created(invoice: InvoiceDetail) -> str:
+    return f"Invoice {invoice.number} for {text.month(invoice.period_start)} created"
 
 
-def _read(session: Any, actor: Any, listing: Listing) -> Any:
+class _Read(NamedTuple):
+    """What the page shows, read in one transaction."""
+
+    page: Page[InvoiceRow]
+    totals: InvoiceTotals | None
+    periods: tuple[date, ...]
+    currencies: tuple[str, ...]
+    customer: str
+    """The name of the one customer whose invoices are shown; empty for all customers."""
+    needs_issuer: bool
+    now: datetime
+
+
+def _read(session: Session, actor: Actor, listing: Listing) -> _Read:
     period = listing.get("period")
-    narrowed: dict[str, Any] = {
-        "customer": listing.get("customer"),
-        "period": validation.parsed("period", parse_period, period) if period else None,
-        **{name: listing.get(name) for name in ("status", "age", "currency", "search")},
-    }
-    customer = narrowed["customer"]
-    who = customers.get_customer(session, actor, customer).name if customer else ""
-    page = list_invoices(
-        session, actor, **narrowed, sort=listing.get("sort") or LAST_FIRST, limit=ROWS, cursor=listing.cursor
+    wanted = InvoiceFilter(
+        customer=listing.get("customer"),
+        period=validation.parsed("period", parse_period, period) if period else None,
+        status=listing.get("status"),
+        age=listing.get("age"),
+        currency=listing.get("currency"),
+        search=listing.get("search"),
     )
-    totals = get_totals(session, actor, **narrowed)
-    return (
-        page,
-        totals,
-        list_periods(session, actor),
-        plans.list_currencies(session, actor),
-        who,
-        now(session),
+    sort = listing.get("sort") or NEWEST_FIRST
+    return _Read(
+        page=list_invoices(session, actor, wanted, sort=sort, limit=ROWS, cursor=listing.cursor),
+        totals=get_totals(session, actor, wanted),
+        periods=list_periods(session, actor),
+        currencies=plans.list_currencies(session, actor),
+        customer=customers.get_customer(session, actor, wanted.customer).name if wanted.customer else "",
+        needs_issuer=not get_issuer(session, actor).is_complete,
+        now=now(session),
     )
 
 
 def _sorting(listing: Listing) -> Sorting:
-    """The newest month is first also when the address does not say so."""
-    if listing.get("sort") in (None, LAST_FIRST):
-        return Sorting(listing.href(sort="period"), "descending")
+    """Return the period column's sorting, which is newest first when the address names none."""
+    if listing.get("sort") in (None, NEWEST_FIRST):
+        return Sorting(listing.href(sort=OLDEST_FIRST), "descending")
     return Sorting(listing.href(sort=""), "ascending")
 
 
-def month_options(periods: Any) -> list[Option]:
-    """Months to choose from."""
+def month_options(periods: tuple[date, ...] | list[date]) -> list[Option]:
+    """Return the periods as options of a select."""
     return [Option(label(period), text.month(period)) for period in periods]
 
 
-def _with_chosen(options: list[Option], chosen: str) -> list[Option]:
-    """With the month that was asked for, though it has no invoices."""
-    if not chosen or any(option.value == chosen for option in options):
+def _with_selected(options: list[Option], selected: str) -> list[Option]:
+    """Add the selected period when no invoice is of it, so that the select can show it."""
+    if not selected or any(option.value == selected for option in options):
         return options
-    return [*options, *month_options([parse_period(chosen)])]
+    return [*options, *month_options([parse_period(selected)])]
 
 
-def _show_totals(state: InvoicesState, totals: InvoiceTotals | None, moment: Any) -> None:
-    state.totals = [_total(each) for each in totals.currencies] if totals else []
-    counted_before = totals is not None and totals.as_of != moment
-    state.totals_as_of = text.timestamp(totals.as_of, viewer_zone(state)) if totals and counted_before else ""
-    state.totals_as_of_utc = text.timestamp_utc(totals.as_of) if totals and counted_before else ""
-
-
-def _total(totals: CurrencyTotals) -> TotalItem:
-    return TotalItem(
-        currency=totals.currency,
-        invoices=f"{totals.invoices:,} {'invoice' if totals.invoices == 1 else 'invoices'}",
-        total=text.money(totals.total_minor, totals.currency),
-        outstanding=text.money(totals.outstanding_minor, totals.currency),
-        owes=totals.outstanding_minor > 0,
+def _show_totals(state: InvoicesState, totals: InvoiceTotals | None, moment: datetime) -> None:
+    state.totals = [total_item(currency) for currency in totals.currencies] if totals else []
+    counted_earlier = totals is not None and totals.as_of != moment
+    state.totals_as_of = (
+        text.timestamp(totals.as_of, viewer_zone(state)) if totals and counted_earlier else ""
     )
+    state.totals_as_of_utc = text.timestamp_utc(totals.as_of) if totals and counted_earlier else ""
 
 
-def ended_months(session: Any, actor: Any) -> list[Option]:
-    """The months that can be invoiced, the last one first."""
-    month: date = period_of(now(session))
-    months = []
-    for _ in range(MONTHS):
-        month = previous_period(month)
-        months.append(month)
+def list_ended_months(session: Session, actor: Actor) -> list[Option]:
+    """Return the months that can be invoiced, newest first."""
+    months = [previous_period(period_of(now(session)))]
+    while len(months) < MONTHS:
+        months.append(previous_period(months[-1]))
     return month_options(months)

@@ -1,4 +1,4 @@
-"""Who bills: read by everybody, changed in place by admins."""
+"""Company details: the issuer, read by everyone and edited in place by admins."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from billing_app.state.presenters.settings import IssuerItem
 
 
 class IssuerState(rx.State):
-    """The issuer as the next invoice will carry it."""
+    """The issuer as the next invoice will show it."""
 
     phase: str = LOADING
     problem: str = ""
@@ -23,7 +23,7 @@ class IssuerState(rx.State):
 
     @rx.event
     async def load(self) -> None:
-        """Show the issuer, and start its form with it."""
+        """Show the issuer and start the form with it."""
         async with loading(self):
             row = await call(self, issuer.get_issuer)
             values = {
@@ -32,12 +32,12 @@ class IssuerState(rx.State):
                 "address": row.address,
                 "payment_instructions": row.payment_instructions,
             }
-            self.issuer = IssuerItem(**values)
+            self.issuer = IssuerItem(**values, is_complete=row.is_complete)
             start_form(self, start=values, hidden={"version": row.version})
 
     @rx.event
     async def save(self, form: dict[str, Any]) -> Any:
-        """Replace what invoices carry from now on."""
+        """Replace the issuer that new invoices show."""
         async with submitting(self, form) as submission:
             await call(
                 self,
@@ -48,5 +48,5 @@ class IssuerState(rx.State):
                 payment_instructions=read_text(form, "payment_instructions"),
                 version=read_number(form, "version"),
             )
-            submission.succeed("The issuer is saved. Invoices carry it from now on", IssuerState.load)
+            submission.succeed("Company details saved. New invoices show them", IssuerState.load)
         return submission.events

@@ -1,17 +1,21 @@
-"""Money received against the invoice that is shown: recorded, and undone when it was a mistake."""
+"""Recording and reversing payments of the invoice that is shown."""
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import date
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import reflex as rx
 
 from billing_app.database.session import now
-from billing_app.domain.money import major_text
+from billing_app.domain.actor import Actor
+from billing_app.domain.money import Amount, major_text
 from billing_app.errors import Conflict, Invalid
 from billing_app.services.invoices import invoices
+from billing_app.services.invoices.rows import InvoiceDetail
 from billing_app.services.payments import payments
-from billing_app.services.payments.payments import Recorded
+from billing_app.services.payments.payments import RecordedPayment
 from billing_app.state.kit import address, text
 from billing_app.state.kit.forms import (
     Form,
@@ -22,37 +26,48 @@ from billing_app.state.kit.forms import (
     read_text,
     submitting,
 )
-from billing_app.state.kit.session import call
+from billing_app.state.kit.session import Session, call, viewer_zone
 from billing_app.state.pages.invoice import InvoiceState
-from billing_app.wording.sentences import as_people_write
+from billing_app.wording.refusals import BALANCE_CHANGED
+from billing_app.wording.sentences import fill
 
 RECORD, REVERSE = "record-payment", "reverse-payment"
 
 
 class PaymentsState(rx.State):
-    """The dialogs for a payment and for its reversal."""
+    """The dialogs that record and reverse a payment."""
 
     form: Form = Form()
     explanation: str = ""
 
     @rx.event
     async def open_record(self) -> Any:
-        """Open the dialog with what is owed now: sent twice it is one payment, and of two none is blind."""
-        invoice, today = await call(self, _read, address.path_segment(self, 1))
-        owed = major_text(invoice.balance_minor, invoice.currency)
-        left = text.money(invoice.balance_minor, invoice.currency)
-        self.explanation = f"{left} of {invoice.number} is not paid yet."
+        """Open the dialog with the current balance and the viewer's date.
+
+        The form carries an idempotency key and the balance, so that submitting it twice records one
+        payment, and a payment recorded by someone else in between is noticed.
+        """
+        read = await call(self, _read, address.path_segment(self, 1), viewer_zone(self))
+        invoice = read.invoice
+        balance = major_text(invoice.balance_minor, invoice.currency)
+        outstanding = text.money(invoice.balance_minor, invoice.currency)
+        self.explanation = f"{outstanding} of {invoice.number} is outstanding."
         return open_dialog(
             self,
             RECORD,
             "Record a payment",
-            start={"amount": owed, "received_on": today.isoformat(), "method": "", "reference": ""},
-            hidden={"number": invoice.number, "version": owed, "idempotency_key": new_key()},
+            start={
+                "amount": balance,
+                "received_on": read.today.isoformat(),
+                "method": "",
+                "reference": "",
+            },
+            hidden={"number": invoice.number, "version": balance, "idempotency_key": new_key()},
         )
 
     @rx.event
     async def record(self, form: dict[str, Any]) -> Any:
-        """Record the money, unless another payment came in since the dialog was opened."""
+        """Record the payment, unless the balance has changed since the dialog opened."""
         async with submitting(self, form) as submission:
             recorded = await call(
                 self,
@@ -63,16 +78,16 @@ class PaymentsState(rx.State):
                 method=read_text(form, "method"),
                 reference=read_text(form, "reference"),
                 idempotency_key=read_text(form, "idempotency_key"),
-                balance=read_text(form, "version"),
+                expected_balance=read_text(form, "version"),
             )
-            paid = recorded.payment
-            amount = text.money(paid.amount_minor, paid.currency)
-            submission.succeed(f"{amount} is recorded for {paid.invoice_number}", InvoiceState.load)
+            payment = recorded.payment
+            amount = text.money(payment.amount_minor, payment.currency)
+            submission.succeed(f"Payment of {amount} recorded on {payment.invoice_number}", InvoiceState.load)
         return submission.events
 
     @rx.event
     async def open_reverse(self, payment_id: int) -> Any:
-        """Ask why a payment is to be undone."""
+        """Open the dialog that asks why a payment is reversed."""
         return open_dialog(
             self,
             REVERSE,
@@ -83,35 +98,40 @@ class PaymentsState(rx.State):
 
     @rx.event
     async def reverse(self, form: dict[str, Any]) -> Any:
-        """Undo a payment as a whole; the invoice's status follows."""
+        """Reverse the whole payment."""
         async with submitting(self, form) as submission:
-            undone = await call(
+            payment = await call(
                 self,
                 payments.reverse_payment,
                 read_text(form, "number"),
                 read_number(form, "payment_id"),
                 reason=read_text(form, "reason"),
             )
-            amount = text.money(undone.amount_minor, undone.currency)
-            submission.succeed(f"The payment of {amount} is reversed", InvoiceState.load)
+            amount = text.money(payment.amount_minor, payment.currency)
+            submission.succeed(f"Payment of {amount} on {payment.invoice_number} reversed", InvoiceState.load)
         return submission.events
 
 
-def _record(session: Any, actor: Any, /, number: str, **told: Any) -> Recorded:
-    """As the service, refused in the words of people: amounts as they are written on the page."""
+class _Read(NamedTuple):
+    """What the dialog starts with."""
+
+    invoice: InvoiceDetail
+    today: date
+
+
+def _read(session: Session, actor: Actor, number: str, zone: ZoneInfo) -> _Read:
+    today = now(session).astimezone(zone).date()
+    return _Read(invoices.get_invoice(session, actor, number), today)
+
+
+def _record(session: Session, actor: Actor, /, number: str, **details: Any) -> RecordedPayment:
+    """Record the payment; turn refusals into ones that the form can show next to the amount."""
     try:
-        return payments.record_payment(session, actor, number, **told)
+        return payments.record_payment(session, actor, number, **details)
     except Conflict as error:
-        if error.code == "stale":
-            error.facts["explanation"] = (
-                "Someone else recorded or reversed a payment since you opened this:"
-                f" {as_people_write(error.facts['balance'])} is outstanding now."
-                " Saving again records this payment as well."
-            )
-        elif error.code == "overpayment" and error.facts["balance"].amount_minor:  # type: ignore[attr-defined]
-            raise Invalid("amount", "exceeds_balance", balance=error.facts["balance"]) from error
+        balance = error.facts.get("balance")
+        if error.code == "stale" and isinstance(balance, Amount):
+            error.facts["explanation"] = fill(BALANCE_CHANGED, {"balance": balance})
+        elif error.code == "overpayment" and isinstance(balance, Amount) and balance.amount_minor:
+            raise Invalid("amount", "exceeds_balance", balance=balance) from error
         raise
-
-
-def _read(session: Any, actor: Any, number: str) -> Any:
-    return invoices.get_invoice(session, actor, number), now(session).date()

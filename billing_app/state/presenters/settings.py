@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class IssuerItem:
-    """The issuer as it is read; all of it is empty until an admin has filled it in."""
+    """The issuer. Every field is empty until an admin has saved the company details."""
 
     name: str = ""
     email: str = ""
     address: str = ""
     payment_instructions: str = ""
+    is_complete: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,62 @@
+"""Invoices as services return them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import NamedTuple
+
+from billing_app.domain.invoice import BilledCustomer, Issuer, PaymentStatus
+from billing_app.domain.rating import Line
+from billing_app.services.shared.ids import public_id
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceRow:
+    """An invoice in a list, with copies of the customer's details from when it was created.
+
+    `paid_minor` is what was received less reversals.
+    """
+
+    customer_id: int
+    customer: BilledCustomer
+    number: str
+    period_start: date
+    currency: str
+    total_minor: int
+    paid_minor: int
+    payment_status: PaymentStatus
+    issued_at: datetime
+    due_on: date
+    content_sha256: str
+
+    @property
+    def balance_minor(self) -> int:
+        """What is left to pay."""
+        return self.total_minor - self.paid_minor
+
+    @property
+    def customer_public_id(self) -> str:
+        """The customer's id in the API: `cus_12`."""
+        return public_id("cus", self.customer_id)
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceDetail(InvoiceRow):
+    """A whole invoice as it was created, with what has been paid since.
+
+    `chain_ok` says that the stored hash is that of the content, and that the content includes the
+    hash of the customer's previous invoice.
+    """
+
+    issuer: Issuer
+    lines: tuple[Line, ...]
+    previous_sha256: str | None
+    chain_ok: bool
+
+
+class Neighbours(NamedTuple):
+    """The numbers of the customer's invoices before and after one; None where there is none."""
+
+    previous: str | None
+    following: str | None

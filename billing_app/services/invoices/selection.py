@@ -1,0 +1,76 @@
+"""The SQL condition that selects invoices. Unguarded: callers have checked their permission."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple, cast
+
+from sqlmodel import Session
+
+from billing_app.database.session import now
+from billing_app.domain.invoice import PaymentStatus
+from billing_app.services.customers.queries import find_customer_id, get_customer_id
+from billing_app.services.invoices.filters import OUTSTANDING, InvoiceFilter
+from billing_app.services.invoices.status_sql import IS_OUTSTANDING, has_age, has_status
+from billing_app.services.shared import validation
+
+_NUMBER_OR_ITS_BEGINNING = re.compile(r"(.+)-([0-9]*)", re.ASCII)
+_NO_CUSTOMER = 0
+
+# The customers are found first, in the short table, because their invoices have an index. Of the
+# customer whose key the number contains, only invoices whose number begins like it.
+_SEARCH = """
+    i.customer_id IN (SELECT c.customer_id FROM customer c
+                       WHERE lower(c.name) LIKE lower(%(part)s) OR lower(c.key) LIKE lower(%(part)s)
+                          OR c.customer_id = %(numbered_customer)s)
+    AND (i.customer_id <> %(numbered_customer)s OR i.number LIKE %(number)s)
+"""
+
+
+class InvoiceSelection(NamedTuple):
+    """A condition on `invoice i` and its outer joined `open_invoice o`, and its parameters."""
+
+    condition: str
+    parameters: dict[str, object]
+
+
+def select_invoices(session: Session, wanted: InvoiceFilter) -> InvoiceSelection:
+    """Return the condition for the filter.
+
+    Raises:
+        NotFound: `customer_not_found`.
+        Invalid: The filter's status, age, currency or search breaks a rule.
+    """
+    wanted.check_status()
+    conditions = ["true"]
+    parameters: dict[str, object] = {"today": now(session).date()}
+    if wanted.status == OUTSTANDING:
+        conditions.append(IS_OUTSTANDING)
+    elif wanted.status is not None:
+        conditions.append(has_status(cast(PaymentStatus, wanted.status)))
+    if wanted.customer is not None:
+        conditions.append("i.customer_id = %(customer_id)s")
+        parameters["customer_id"] = get_customer_id(session, wanted.customer)
+    if wanted.period is not None:
+        conditions.append("i.period_start = %(period)s")
+        parameters["period"] = wanted.period
+    if age := wanted.find_age():
+        conditions.append(has_age(age, "o.due_on"))
+    if wanted.currency is not None:
+        conditions.append("i.currency = %(currency)s")
+        parameters["currency"] = validation.line("currency", wanted.currency, at_most=validation.NAME_MAX)
+    if wanted.search:
+        conditions.append(_SEARCH)
+        parameters |= _search_parameters(session, wanted.search)
+    return InvoiceSelection(" AND ".join(conditions), parameters)
+
+
+def _search_parameters(session: Session, search: str) -> dict[str, object]:
+    text = validation.line("search", search, at_most=validation.NAME_MAX, required=False)
+    number = _NUMBER_OR_ITS_BEGINNING.fullmatch(text)
+    customer_id = find_customer_id(session, number[1]) if number else None
+    return {
+        "part": f"%{validation.like_pattern(text)}%",
+        "numbered_customer": customer_id or _NO_CUSTOMER,
+        "number": f"{validation.like_pattern(text.upper())}%",
+    }
