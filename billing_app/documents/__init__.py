@@ -1,1 +1,1 @@
-"""Papers that leave the house, and the words and figures that they share with the pages."""
+"""Documents that customers receive, and the wording of invoice lines that pages share with them."""

@@ -1,4 +1,4 @@
-"""An invoice line in words: its title, and its arithmetic with every number from the line itself."""
+"""Put an invoice line into words: its title, and the arithmetic behind its amount."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from billing_app.wording.values import ARROW, MINUS, TIMES, exact_money, money, 
 
 
 def title(line: Line) -> str:
-    """`Monthly price`, or `Usage in October 2026`."""
+    """Return the line's title: `Monthly price`, or `Usage in October 2026`."""
     return f"Usage in {month(line.usage_period)}" if line.usage_period else "Monthly price"
 
 
 def sentences(line: Line, currency: str) -> list[str]:
-    """How the amount came about: nothing for a base line, one row for usage, three for late usage."""
+    """Return how the amount was computed: nothing for `base`, one row for `overage`, three for `late_usage`."""
     if line.quantity_after is None or line.quantity_before is None:
         return []
-    now = _rated(line, line.quantity_after, line.exact_amount, line.rated_minor, currency)
+    now = _rating(line, line.quantity_after, line.exact_amount, line.rated_minor, currency)
     if line.kind != "late_usage":
         return [now]
-    before = _rated(
+    before = _rating(
         line, line.quantity_before, line.exact_amount_before, line.already_charged_minor, currency
     )
     charged = money(line.already_charged_minor, currency)
@@ -31,8 +31,8 @@ def sentences(line: Line, currency: str) -> list[str]:
     return [f"Before: {before}", f"Now: {now}", difference]
 
 
-def _rated(line: Line, used: Decimal, exact_amount: Decimal, rounded_minor: int, currency: str) -> str:
-    """`1,530 used − 1,000 included = 530 × $0.0125 = $6.625 → $6.63`."""
+def _rating(line: Line, used: Decimal, exact_amount: Decimal, rounded_minor: int, currency: str) -> str:
+    """Return `1,530 used − 1,000 included = 530 × $0.0125 = $6.625 → $6.63`."""
     assert line.included_quantity is not None
     assert line.unit_price is not None
     included = line.included_quantity

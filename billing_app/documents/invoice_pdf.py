@@ -1,4 +1,4 @@
-"""The invoice as a PDF."""
+"""Typeset an invoice as a PDF."""
 
 from __future__ import annotations
 
@@ -8,54 +8,61 @@ import threading
 import unicodedata
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import typst
-from babel.dates import format_date
 
 from billing_app.documents.arithmetic import sentences, title
 from billing_app.domain.invoice import PaymentStatus, payment_status
 from billing_app.domain.rating import Line
 from billing_app.services.invoices.rows import InvoiceDetail
-from billing_app.wording.values import LOCALE, money, month, plan
+from billing_app.services.shared.characters import remove_invisible
+from billing_app.wording.values import PAYMENT_STATUSES, day, money, month, plan
 
 _HERE = Path(__file__).parent
-# Tagged for screen readers, and kept readable for decades: the typesetter checks both.
+# Tagged for screen readers, and made for archives. The typesetter checks that it is.
 _STANDARDS: list[typst.PDFStandard] = ["a-2a", "ua-1"]
-# They draw letters and signs as well that the fonts of one script draw better.
+# They also have letters and signs that the fonts of a single script draw better.
 _LAST_FONTS = ["Droid Sans Fallback", "Noto Emoji"]
-# A compiler serves one caller at a time; it takes milliseconds.
-_turn = threading.Lock()
+# The compiler serves one caller at a time, for some milliseconds.
+_compiler_lock = threading.Lock()
 
-_STATUS_WORDS: dict[PaymentStatus, str] = {
-    "paid": "Paid",
-    "partially_paid": "Partly paid",
-    "overdue": "Overdue",
-    "unpaid": "Unpaid",
-}
+
+class _Text(TypedDict):
+    """One line that people entered, and whether it reads from right to left."""
+
+    text: str
+    rtl: bool
+
+
+class _Party(TypedDict):
+    """The issuer or the customer."""
+
+    name: _Text
+    rest: list[_Text]
 
 
 def invoice_pdf(invoice: InvoiceDetail, *, as_of: datetime) -> bytes:
-    """The invoice on A4, safe to print on Letter, with its payment status on the UTC day of `as_of`.
+    """Return the invoice as an A4 PDF, with its payment status on the UTC date of `as_of`.
 
-    The same invoice, payments and day give the same bytes on every machine: all fonts are the
-    package's own and embedded. It is PDF/A-2a and PDF/UA-1, unless it has a character that none of
-    the fonts knows, which is shown as a box. What people wrote is only ever shown, never executed.
-    Callable from any number of threads.
+    It can be printed on Letter as well. The same invoice, payments and date give the same bytes on
+    every machine, because all fonts are the package's own and embedded. The file is PDF/A-2a and
+    PDF/UA-1, unless it has a character that no font knows, which is drawn as a box. Text that
+    people entered is shown exactly and never executed. Safe to call from several threads.
     """
     data = json.dumps(_document(invoice, as_of.astimezone(UTC).date()))
     try:
         return _typeset(data, _STANDARDS)
     except typst.TypstError:
-        # The standards have no room for a character without a glyph; a customer may have one.
+        # The standards refuse a character without a glyph, which a customer's name may have.
         return _typeset(data, [])
 
 
 def _typeset(data: str, standards: list[typst.PDFStandard]) -> bytes:
-    with _turn:
-        made = _compiler().compile(format="pdf", sys_inputs={"data": data}, pdf_standards=standards)
-    assert isinstance(made, bytes)
-    return made
+    with _compiler_lock:
+        pdf = _compiler().compile(format="pdf", sys_inputs={"data": data}, pdf_standards=standards)
+    assert isinstance(pdf, bytes)
+    return pdf
 
 
 @functools.cache
@@ -70,12 +77,12 @@ def _fonts() -> typst.Fonts:
 
 @functools.cache
 def _fallbacks() -> list[str]:
-    """The fonts to look in after Inter, in an order that is the same everywhere."""
+    """Return the fonts to try after Inter, in the same order on every machine."""
     return [*sorted(set(_fonts().families()) - {"Inter", *_LAST_FONTS}), *_LAST_FONTS]
 
 
-def _document(invoice: InvoiceDetail, today: date) -> dict[str, Any]:
-    """What the template shows, in its order."""
+def _document(invoice: InvoiceDetail, today: date) -> dict[str, object]:
+    """Return the template's data, in the order in which it shows it."""
     issued = invoice.issued_at.astimezone(UTC).date()
     currency = invoice.currency
     total = money(invoice.total_minor, currency)
@@ -87,63 +94,59 @@ def _document(invoice: InvoiceDetail, today: date) -> dict[str, Any]:
         "issuer": _party(invoice.issuer.name, invoice.issuer.address, invoice.issuer.email),
         "customer": _party(invoice.customer.name, invoice.customer.billing_address, invoice.customer.email),
         "facts": [
-            ("Number", _person(invoice.number)),
-            ("Period", _person(month(invoice.period_start))),
-            ("Issue date", _person(_day(issued))),
-            ("Due date", _person(_day(invoice.due_on))),
+            ("Number", _text(invoice.number)),
+            ("Period", _text(month(invoice.period_start))),
+            ("Issue date", _text(day(issued))),
+            ("Due date", _text(day(invoice.due_on))),
         ],
-        "headline": f"{total} due {_day(invoice.due_on)}" if invoice.total_minor else "Nothing to pay",
+        "headline": f"{total} due by {day(invoice.due_on)}" if invoice.total_minor else "Nothing to pay",
         "lines": [_line(line, currency) for line in invoice.lines],
         "total": total,
         "payment_instructions": _paragraph(invoice.issuer.payment_instructions),
         "status": _status(invoice, today),
-        "footer": _person(f"Invoice {invoice.number}"),
+        "footer": _text(f"Invoice {invoice.number}"),
         "content_sha256": invoice.content_sha256,
     }
 
 
-def _party(name: str, address: str, email: str) -> dict[str, Any]:
-    return {"name": _person(name), "rest": _paragraph(address) + _paragraph(email)}
+def _party(name: str, address: str, email: str) -> _Party:
+    return {"name": _text(name), "rest": _paragraph(address) + _paragraph(email)}
 
 
-def _line(line: Line, currency: str) -> dict[str, Any]:
+def _line(line: Line, currency: str) -> dict[str, object]:
     return {
         "title": title(line),
         "late": line.kind == "late_usage",
-        "plan": _person(plan(line.plan_name, line.plan_version)),
+        "plan": _text(plan(line.plan_name, line.plan_version)),
         "arithmetic": sentences(line, currency),
         "amount": money(line.amount_minor, currency),
     }
 
 
-def _status(invoice: InvoiceDetail, today: date) -> dict[str, Any]:
-    """What is received and open, as a sentence; it changes while the invoice does not."""
+def _status(invoice: InvoiceDetail, today: date) -> dict[str, object]:
+    """Return what was paid and what is outstanding, which changes while the invoice does not."""
     currency = invoice.currency
-    total, received, balance = (
+    total, paid, balance = (
         money(amount, currency) for amount in (invoice.total_minor, invoice.paid_minor, invoice.balance_minor)
     )
-    name = payment_status(invoice.total_minor, invoice.paid_minor, invoice.due_on, today)
-    figures = f"{received} of {total} received, {balance} open" if invoice.total_minor else "Nothing was owed"
-    broken = "The stored content does not match its SHA-256, or the previous invoice's does not match."
+    status: PaymentStatus = payment_status(invoice.total_minor, invoice.paid_minor, invoice.due_on, today)
+    tampered = "The stored content does not match its SHA-256, or the previous invoice's does not match."
     return {
-        "name": name,
-        "word": _STATUS_WORDS[name],
-        "day": _day(today),
-        "figures": figures,
-        "warnings": [] if invoice.chain_ok else [broken],
+        "name": status,
+        "word": PAYMENT_STATUSES[status],
+        "day": day(today),
+        "figures": f"{paid} of {total} paid, {balance} outstanding" if invoice.total_minor else "Nothing due",
+        "warnings": [] if invoice.chain_ok else [tampered],
     }
 
 
-def _day(value: date) -> str:
-    return format_date(value, "d MMMM y", locale=LOCALE)
+def _paragraph(text: str) -> list[_Text]:
+    return [_text(line) for line in text.splitlines() if line]
 
 
-def _paragraph(text: str) -> list[dict[str, Any]]:
-    return [_person(line) for line in text.splitlines() if line]
-
-
-def _person(text: str) -> dict[str, Any]:
-    """One line with its direction, which is that of its first letter that has one."""
-    strong = (unicodedata.bidirectional(character) for character in text)
-    first = next((each for each in strong if each in ("L", "R", "AL")), "L")
-    return {"text": text, "rtl": first != "L"}
+def _text(text: str) -> _Text:
+    """Return one line in the direction of its first letter that has one, without invisible characters."""
+    visible = remove_invisible(text)
+    directions = (unicodedata.bidirectional(character) for character in visible)
+    first = next((direction for direction in directions if direction in ("L", "R", "AL")), "L")
+    return {"text": visible, "rtl": first != "L"}

@@ -9,9 +9,16 @@ from babel.dates import format_date
 from babel.numbers import format_currency, format_decimal, get_currency_symbol
 
 from billing_app.domain.currencies import exponent
+from billing_app.domain.invoice import PaymentStatus
 from billing_app.domain.money import to_major
 
 LOCALE = "en_US"
+PAYMENT_STATUSES: dict[PaymentStatus, str] = {
+    "unpaid": "Unpaid",
+    "partially_paid": "Partially paid",
+    "paid": "Paid",
+    "overdue": "Overdue",
+}
 MINUS, TIMES, ARROW = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}", "\N{RIGHTWARDS ARROW}"
 _EXTRA_DECIMALS = 18
 # Babel quantizes in the current decimal context, whose 28 digits are too few for large sums.
@@ -45,6 +52,11 @@ def quantity(number: Decimal) -> str:
 def month(first_day: date) -> str:
     """Write a period as `October 2026`."""
     return format_date(first_day, "MMMM y", locale=LOCALE)
+
+
+def day(value: date) -> str:
+    """Write a date: `Oct 31, 2026`."""
+    return format_date(value, "MMM d, y", locale=LOCALE)
 
 
 def plan(name: str | None, version: int | None) -> str:

@@ -1,4 +1,4 @@
-"""Invoices to print, and what a reader finds in their PDFs."""
+"""Invoices to typeset, and what a reader finds in their PDFs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def plan(
 
 
 def months_late(count: int, terms: Plan | None = None) -> list[LateUsage]:
-    """Late usage of that many months before October 2026, the newest first."""
+    """Return late usage of that many months before October 2026, newest first."""
     months = [date(2026 + (9 - back) // 12, (9 - back) % 12 + 1, 1) for back in range(1, count + 1)]
     return [LateUsage(each, terms or plan(), Decimal(1001), Decimal(1302)) for each in months]
 
@@ -66,7 +66,7 @@ def an_invoice(
     paid_minor: int = 0,
     chain_ok: bool = True,
 ) -> InvoiceDetail:
-    """An invoice for October 2026, out of the domain's own rating and hash."""
+    """Return an invoice for October 2026, rated and hashed by the domain."""
     terms = terms or plan()
     lines = invoice_lines(terms, OCTOBER, Decimal(used), late)
     total_minor = sum(line.amount_minor for line in lines)
@@ -98,8 +98,8 @@ def read(invoice: InvoiceDetail, as_of: datetime = AS_OF) -> PdfReader:
 
 
 def pages_of(invoice: InvoiceDetail, as_of: datetime = AS_OF) -> list[str]:
-    """The text of each page; the marks where a word may be cut are no part of it."""
-    return [page.extract_text().replace("\u200b", "") for page in read(invoice, as_of).pages]
+    """Return the text of each page, as a reader would copy it."""
+    return [page.extract_text() for page in read(invoice, as_of).pages]
 
 
 def text_of(invoice: InvoiceDetail, as_of: datetime = AS_OF) -> str:
@@ -107,12 +107,12 @@ def text_of(invoice: InvoiceDetail, as_of: datetime = AS_OF) -> str:
 
 
 def unwrapped(text: str) -> str:
-    """The text without its white space, so that it does not matter where a line was broken."""
+    """Return the text without white space, so that line breaks don't matter."""
     return re.sub(r"\s", "", text)
 
 
 def fonts_of(reader: PdfReader) -> Iterator[tuple[str, Any]]:
-    """Each font's name without the prefix of a subset, and its descriptor."""
+    """Yield each font's name, without the prefix of a subset, and its descriptor."""
     for page in reader.pages:
         fonts: Any = page["/Resources"].get("/Font", {})  # type: ignore[attr-defined]
         for font in fonts.values():
@@ -123,7 +123,7 @@ def fonts_of(reader: PdfReader) -> Iterator[tuple[str, Any]]:
 
 
 def places_of(page: PageObject) -> list[tuple[float, float]]:
-    """Where each piece of text begins: millimetres from the left and from the top of the page."""
+    """Return where each piece of text begins, in millimetres from the left and the top of the page."""
     places: list[tuple[float, float]] = []
 
     def visit(text: str, now: list[float], matrix: list[float], font: object, size: float) -> None:

@@ -1,4 +1,4 @@
-"""The invoice as a PDF: what it says, that it is always the same, and that it fits its paper."""
+"""The invoice as a PDF: its text, its reproducible bytes, and that it fits the paper."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import unicodedata
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -64,25 +65,25 @@ HOSTILE = [
 ]
 
 
-def test_it_says_all_that_a_business_would_say() -> None:
+def test_pdf_contains_everything_that_the_invoice_says() -> None:
     text = text_of(an_invoice(paid_minor=1200))
     for said in [
         *ISSUER.name.splitlines(), *ISSUER.address.splitlines(), ISSUER.email,
         *ISSUER.payment_instructions.splitlines(),
         CUSTOMER.name, *CUSTOMER.billing_address.splitlines(), CUSTOMER.email,
-        "Number ACME-0001", "Period October 2026", "Issue date 2 November 2026",
-        "Due date 2 December 2026", "$35.63 due 2 December 2026",
+        "Number ACME-0001", "Period October 2026", "Issue date Nov 2, 2026",
+        "Due date Dec 2, 2026", "$35.63 due by Dec 2, 2026",
         "Monthly price", "Standard, version 1", "$29.00",
         "1,530 used − 1,000 included = 530 × $0.0125 = $6.625 → $6.63",
         "Total $35.63", "Amount due $35.63", "Page 1 of 1",
-        "Payment status on 22 November 2026", "Not part of the invoice",
-        "Partly paid $12.00 of $35.63 received, $23.63 open",
+        "Payment status on Nov 22, 2026", "Not part of the invoice",
+        "Partially paid $12.00 of $35.63 paid, $23.63 outstanding",
         f"Content SHA-256 {an_invoice().content_sha256}",
     ]:  # fmt: skip
         assert said in text
 
 
-def test_late_usage_explains_itself(database: Database, admin: Actor, clock: Clock) -> None:
+def test_late_usage_line_shows_its_arithmetic(database: Database, admin: Actor, clock: Clock) -> None:
     shop = Shop(database, admin)
     shop.customer("acme", "2026-10")
     clock.set(2026, 10, 20)
@@ -98,12 +99,12 @@ def test_late_usage_explains_itself(database: Database, admin: Actor, clock: Clo
         "Before: 900 used, within the 1,000 included = $0.00",
         "Now: 1,200 used − 1,000 included = 200 × $0.0125 = $2.50",
         "$2.50 − $0.00 already charged = $2.50", "Total $34.00",
-        "Unpaid $0.00 of $34.00 received, $34.00 open",
+        "Unpaid $0.00 of $34.00 paid, $34.00 outstanding",
     ]:  # fmt: skip
         assert said in text
 
 
-def test_the_same_content_gives_the_same_bytes_in_any_process_of_any_machine() -> None:
+def test_same_content_gives_the_same_bytes_in_any_process_on_any_machine() -> None:
     program = (
         "import hashlib; from tests.documents.papers import AS_OF, an_invoice;"
         " from tests.documents.test_invoice_pdf import around_the_world;"
@@ -119,7 +120,7 @@ def test_the_same_content_gives_the_same_bytes_in_any_process_of_any_machine() -
     assert result.stdout.strip() == here, result.stderr
 
 
-def test_only_the_status_depends_on_the_day() -> None:
+def test_only_the_payment_status_depends_on_the_date() -> None:
     invoice = an_invoice(paid_minor=1200)
     then, later = (
         text_of(invoice).splitlines(),
@@ -127,12 +128,12 @@ def test_only_the_status_depends_on_the_day() -> None:
     )
     assert [(one, other) for one, other in zip(then, later, strict=True) if one != other] == [
         (
-            "Payment status on 22 November 2026 Not part of the invoice",
-            "Payment status on 3 December 2026 Not part of the invoice",
+            "Payment status on Nov 22, 2026 Not part of the invoice",
+            "Payment status on Dec 3, 2026 Not part of the invoice",
         ),
         (
-            "Partly paid $12.00 of $35.63 received, $23.63 open",
-            "Overdue $12.00 of $35.63 received, $23.63 open",
+            "Partially paid $12.00 of $35.63 paid, $23.63 outstanding",
+            "Overdue $12.00 of $35.63 paid, $23.63 outstanding",
         ),
     ]
     same_day = AS_OF.replace(hour=23, minute=59)
@@ -142,17 +143,17 @@ def test_only_the_status_depends_on_the_day() -> None:
 @pytest.mark.parametrize(
     ("paid_minor", "day", "said"),
     [
-        (0, DUE, "Unpaid $0.00 of $35.63 received, $35.63 open"),
-        (0, date(2026, 12, 3), "Overdue $0.00 of $35.63 received, $35.63 open"),
-        (3563, date(2026, 12, 3), "Paid $35.63 of $35.63 received, $0.00 open"),
+        (0, DUE, "Unpaid $0.00 of $35.63 paid, $35.63 outstanding"),
+        (0, date(2026, 12, 3), "Overdue $0.00 of $35.63 paid, $35.63 outstanding"),
+        (3563, date(2026, 12, 3), "Paid $35.63 of $35.63 paid, $0.00 outstanding"),
     ],
 )
-def test_the_status_of_the_day(paid_minor: int, day: date, said: str) -> None:
+def test_payment_status_is_as_of_the_date(paid_minor: int, day: date, said: str) -> None:
     as_of = datetime(day.year, day.month, day.day, 23, tzinfo=UTC)
     assert said in text_of(an_invoice(paid_minor=paid_minor), as_of)
 
 
-def test_the_outline_of_the_file_is_the_invoices_own() -> None:
+def test_file_metadata_describes_the_invoice() -> None:
     reader = read(an_invoice())
     assert reader.metadata is not None
     assert reader.metadata.title == "Invoice ACME-0001"
@@ -164,7 +165,7 @@ def test_the_outline_of_the_file_is_the_invoices_own() -> None:
 
 
 def around_the_world() -> InvoiceDetail:
-    # The sign at the end is in the fonts of many scripts.
+    # Many fonts have the sign at the end.
     names = [*WORLD.values(), "\N{DEVANAGARI DANDA}"]
     return an_invoice(
         plan(name=WORLD["DroidSansFallback"], currency="JPY"),
@@ -174,25 +175,25 @@ def around_the_world() -> InvoiceDetail:
 
 
 @pytest.mark.parametrize(("font", "name"), WORLD.items(), ids=list(WORLD))
-def test_a_name_of_any_script_is_shown_by_a_font_that_is_inside(font: str, name: str) -> None:
+def test_name_in_any_script_is_drawn_with_an_embedded_font(font: str, name: str) -> None:
     invoice = an_invoice(customer=CUSTOMER._replace(billing_address=name))
-    # It is an archive's PDF only when every character has a glyph.
+    # The file is archivable only if every character has a glyph.
     assert ARCHIVABLE in invoice_pdf(invoice, as_of=AS_OF)
     reader = read(invoice)
     text = reader.pages[0].extract_text()
-    # A reader may tell words that run from right to left in the order of the eye.
+    # A reader may extract right-to-left words in visual order.
     assert all(word in text or word[::-1] in text for word in name.split())
     fonts = dict(fonts_of(reader))
     assert f"{font}-Regular" in fonts or font in fonts
     assert all("/FontFile2" in descriptor for descriptor in fonts.values())
 
 
-def test_fonts_come_from_the_package_alone() -> None:
+def test_all_fonts_come_from_the_package() -> None:
     ours = {path.stem for path in (ROOT / "billing_app/documents/fonts").glob("*.ttf")}
     assert {name for name, _ in fonts_of(read(around_the_world()))} <= ours
 
 
-def test_a_character_that_no_font_has_does_not_stop_the_rest() -> None:
+def test_character_without_a_glyph_does_not_affect_the_rest() -> None:
     invoice = an_invoice(customer=CUSTOMER._replace(name="Pyramid \U00013000 and Sons"))
     text = text_of(invoice)
     assert "Pyramid" in text
@@ -201,7 +202,7 @@ def test_a_character_that_no_font_has_does_not_stop_the_rest() -> None:
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_what_people_write_is_shown_and_never_executed(hostile: str) -> None:
+def test_user_text_is_shown_and_never_executed(hostile: str) -> None:
     everywhere = an_invoice(
         plan(name=hostile),
         customer=BilledCustomer("x", hostile, hostile, hostile),
@@ -216,13 +217,13 @@ def test_what_people_write_is_shown_and_never_executed(hostile: str) -> None:
     assert metadata.author == hostile
 
 
-def test_a_fresh_installation_has_no_issuer_and_no_address() -> None:
+def test_empty_issuer_and_address_are_left_out() -> None:
     free = plan(name="Free", price_minor=0, unit="0")
     invoice = an_invoice(free, issuer=Issuer("", "", "", ""), customer=CUSTOMER._replace(billing_address=""))
     text = text_of(invoice)
     assert text.startswith("Bill to\nACME Corporation")
     assert "Nothing to pay" in text
-    assert "Paid Nothing was owed" in text
+    assert "Paid Nothing due" in text
     assert "How to pay" not in text
     reader = read(invoice)
     assert reader.metadata is not None
@@ -232,12 +233,12 @@ def test_a_fresh_installation_has_no_issuer_and_no_address() -> None:
 @pytest.mark.parametrize(
     ("currency", "price_minor", "total"), [("JPY", 2900, "¥2,907"), ("KWD", 29000, "KWD 35.625")]
 )
-def test_a_currency_has_its_own_decimals(currency: str, price_minor: int, total: str) -> None:
+def test_amounts_have_the_decimals_of_their_currency(currency: str, price_minor: int, total: str) -> None:
     text = text_of(an_invoice(plan(currency=currency, price_minor=price_minor)))
     assert f"Total {total}" in text.replace("\N{NO-BREAK SPACE}", " ")
 
 
-def test_content_that_was_tampered_with_is_not_passed_off_as_sealed() -> None:
+def test_tampered_content_is_marked() -> None:
     warning = "does not match its SHA-256"
     assert warning in text_of(an_invoice(chain_ok=False))
     assert warning not in text_of(an_invoice())
@@ -254,18 +255,18 @@ def huge() -> InvoiceDetail:
 
 
 @pytest.mark.parametrize("invoice", [an_invoice(), huge(), an_invoice(late=months_late(40))])
-def test_it_prints_on_letter_as_on_a4(invoice: InvoiceDetail) -> None:
+def test_page_prints_on_letter_as_on_a4(invoice: InvoiceDetail) -> None:
     for page in read(invoice).pages:
         assert (round(page.mediabox.width / 72 * 25.4), round(page.mediabox.height / 72 * 25.4)) == (210, 297)
         across, down = zip(*places_of(page), strict=True)
-        # What both papers show, whether a page is laid at the top, the middle or the bottom.
+        # The area that both papers show, whether the page is aligned at the top, the middle or the bottom.
         assert min(across) > 20 - 0.01
         assert max(across) <= 190
         assert min(down) >= 25
         assert max(down) <= 297 - 25
 
 
-def test_words_without_end_are_cut_at_the_edge() -> None:
+def test_endless_words_are_broken_at_the_edge() -> None:
     text = text_of(huge())
     longest = max(text.splitlines(), key=lambda line: line.count("W"))
     # A W of the smallest size is 2.6 mm wide, and the place of a name 86 mm, of a plan's at most 150.
@@ -280,7 +281,7 @@ def test_words_without_end_are_cut_at_the_edge() -> None:
         assert unwrapped(number) in unwrapped(text)
 
 
-def test_a_long_invoice_breaks_between_lines_and_repeats_the_header() -> None:
+def test_long_invoice_breaks_between_lines_and_repeats_the_header() -> None:
     pages = pages_of(an_invoice(late=months_late(40)))
     assert len(pages) > 1
     for number, page in enumerate(pages, 1):
@@ -291,7 +292,7 @@ def test_a_long_invoice_breaks_between_lines_and_repeats_the_header() -> None:
     assert sum(page.count("Late usage") for page in pages) == 40
 
 
-def test_the_total_is_never_alone_on_a_page() -> None:
+def test_total_is_never_alone_on_a_page() -> None:
     numbers_of_pages = set()
     for lines in range(16):
         address = "\n".join(["A line of the address"] * lines)
@@ -304,7 +305,7 @@ def test_the_total_is_never_alone_on_a_page() -> None:
     assert numbers_of_pages == {1, 2}
 
 
-def test_many_threads_at_once_get_the_same() -> None:
+def test_concurrent_threads_get_the_same_bytes() -> None:
     invoices = [an_invoice(used=str(1530 + place)) for place in range(4)]
     alone = [invoice_pdf(each, as_of=AS_OF) for each in invoices]
     start, made = threading.Barrier(8), dict[int, list[bytes]]()
@@ -321,8 +322,75 @@ def test_many_threads_at_once_get_the_same() -> None:
     assert [made.get(place) for place in range(8)] == [alone] * 8
 
 
-def test_the_first_callers_may_come_together() -> None:
+def test_first_callers_may_be_concurrent() -> None:
     module._compiler.cache_clear()
     module._fonts.cache_clear()
     module._fallbacks.cache_clear()
-    test_many_threads_at_once_get_the_same()
+    test_concurrent_threads_get_the_same_bytes()
+
+
+def copied(invoice: InvoiceDetail) -> str:
+    """Return the file's text, checked to contain nothing invisible."""
+    text = text_of(invoice)
+    unseen = {character for character in text if unicodedata.category(character) == "Cf"}
+    assert unseen == set()
+    return text
+
+
+@pytest.mark.parametrize("key", ["a" * 44, "W" * 63, "acme.europe-west_1" * 3])
+def test_long_number_can_be_copied_as_one_word(key: str) -> None:
+    invoice = an_invoice(customer=CUSTOMER._replace(key=key))
+    words = copied(invoice).split()
+    # Once among the facts, and once in the footer.
+    assert words.count(f"{key.upper()}-0001") == 2
+
+
+def test_long_email_can_be_copied_as_one_word() -> None:
+    email = "accounts.payable.department.of.europe@subsidiary-of-acme.example"
+    invoice = an_invoice(customer=CUSTOMER._replace(email=email), issuer=ISSUER._replace(email=email))
+    assert copied(invoice).split().count(email) == 2
+
+
+def test_long_name_and_address_are_copied_exactly() -> None:
+    name, street = "Rindfleischetikettierungsueberwachung", "Donaudampfschifffahrtsgesellschaftsweg 1"
+    invoice = an_invoice(
+        plan(name="A plan with a " + "long" * 20 + " name"),
+        customer=CUSTOMER._replace(name=name, billing_address=street),
+        issuer=ISSUER._replace(payment_instructions="IBAN: IE29AIBK93115212345678" + "9" * 60),
+    )
+    text = copied(invoice)
+    assert name in text.split()
+    assert street in text.splitlines()
+    assert "IBAN: IE29AIBK93115212345678" + "9" * 60 in text.splitlines()
+    # One long word leaves everything else as it was.
+    assert "accounts@acme.example" in text.split()
+    assert "Standard" not in text
+    assert "Total $35.63" in text
+
+
+def test_broken_word_loses_nothing_and_gains_nothing() -> None:
+    word = "".join(chr(ord("a") + number % 26) for number in range(400))
+    text = copied(an_invoice(customer=CUSTOMER._replace(billing_address=word)))
+    assert word in text.replace("\n", "")
+
+
+@pytest.mark.parametrize("override", ["\u202e", "\u202d", "\u2067", "\u200f"])
+def test_direction_override_can_not_reorder_what_follows(override: str) -> None:
+    hostile = f"ACME {override}000,1$ Corporation"
+    invoice = an_invoice(
+        plan(name=hostile),
+        customer=BilledCustomer("acme", hostile, f"a{override}@acme.example", hostile),
+        issuer=Issuer(hostile, hostile, "pay@tallybook.example", hostile),
+    )
+    text = copied(invoice)
+    assert text.count("ACME 000,1$ Corporation") == 7
+    assert "a@acme.example" in text
+    assert "Amount due $35.63" in text
+    metadata = read(invoice).metadata
+    assert metadata is not None
+    assert metadata.author == "ACME 000,1$ Corporation"
+
+
+def test_joiners_stay_where_a_script_needs_them() -> None:
+    name = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
+    assert ARCHIVABLE in invoice_pdf(an_invoice(customer=CUSTOMER._replace(name=name)), as_of=AS_OF)

@@ -38,15 +38,29 @@ def check_characters(text: str, *, line_breaks: bool = False) -> None:
         raise BrokenRule("nothing_visible")
 
 
+def remove_invisible(text: str) -> str:
+    """Return the text without the format characters that `check_characters` refuses.
+
+    For documents, in which even text that was stored before the rule must not turn what follows it.
+    """
+    return "".join(character for character in text if not _is_unseen_format(character))
+
+
 def _check_character(character: str) -> None:
     category = unicodedata.category(character)
     if category == "Cs":
         raise BrokenRule("malformed_unicode")
     if category in ("Cc", "Zl", "Zp"):
         raise BrokenRule("control_characters")
-    if category == "Cf" and character not in _JOINERS and character not in _PRINTED_FORMATS:
+    if _is_unseen_format(character):
         name = unicodedata.name(character, "unnamed").lower()
         raise BrokenRule("invisible_character", character=f"U+{ord(character):04X}", name=name)
+
+
+def _is_unseen_format(character: str) -> bool:
+    """Return whether it is a format character that is neither printed nor joins letters."""
+    is_format = unicodedata.category(character) == "Cf"
+    return is_format and character not in _JOINERS and character not in _PRINTED_FORMATS
 
 
 def _is_visible(character: str) -> bool:

@@ -10,7 +10,7 @@ from babel.dates import format_date, format_datetime
 from babel.numbers import get_currency_symbol
 
 from billing_app.domain.invoice import Age
-from billing_app.wording.values import LOCALE, exact_money, money, month, plan, quantity
+from billing_app.wording.values import LOCALE, day, exact_money, money, month, plan, quantity
 
 __all__ = [
     "age",
@@ -31,11 +31,6 @@ __all__ = [
 def currency_symbol(currency: str) -> str:
     """`$`, or `KWD` for a currency that has no sign here: for the scales of charts."""
     return get_currency_symbol(currency, locale=LOCALE)
-
-
-def day(value: date) -> str:
-    """`Oct 31, 2026`."""
-    return format_date(value, "MMM d, y", locale=LOCALE)
 
 
 def day_of_month(value: date) -> str:

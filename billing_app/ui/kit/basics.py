@@ -82,7 +82,7 @@ def payment_badge(status: rx.Var[str]) -> rx.Component:
     return rx.match(
         status,
         ("paid", _dotted("Paid", classes.BADGE_GOOD)),
-        ("partially_paid", _dotted("Partly paid", classes.BADGE_WARN)),
+        ("partially_paid", _dotted("Partially paid", classes.BADGE_WARN)),
         ("overdue", _dotted("Overdue", classes.BADGE_BAD)),
         _dotted("Unpaid", classes.BADGE_QUIET),
     )
