@@ -224,8 +224,8 @@
   const fillFilters = () =>
     document.querySelectorAll("[data-filters] [name]").forEach((field) => fill(field));
 
-  // Files. One at a time, sent while its sender looks at whatever page of these; how far it is, is
-  // shown wherever a file can be chosen. By XMLHttpRequest, since fetch does not tell how far it is.
+  // Uploads: one file at a time. It continues while the user visits other pages, and every drop zone
+  // shows its progress. XMLHttpRequest, because fetch does not report the progress of an upload.
   let sending; // { request, name, share }
   const uploadForm = () => document.querySelector("[data-upload]");
 
@@ -235,8 +235,8 @@
     form.toggleAttribute("data-sending", Boolean(sending));
     if (!sending) return;
     form.querySelector("[role=alert]").textContent = "";
-    form.querySelector("[data-upload-name]").textContent = `Sending ${sending.name}`;
-    form.querySelector("[data-upload-share]").textContent = `${sending.share} %`;
+    form.querySelector("[data-upload-name]").textContent = `Uploading ${sending.name}`;
+    form.querySelector("[data-upload-share]").textContent = `${sending.share}%`;
     form.querySelector("[data-upload-progress]").value = sending.share;
   };
 
@@ -250,21 +250,21 @@
     try {
       answer = JSON.parse(request.responseText);
     } catch {
-      // What is not of the API says nothing to people.
+      // A proxy may answer with something else than JSON.
     }
     if (request.status === 202) {
       if (uploadForm()) go(then + answer.id);
     } else if (request.status === 401) {
       window.tallybook.toSignIn(answer.detail);
     } else {
-      sayOfFile(answer.detail ?? "The file was not taken. Try again.");
+      sayOfFile(answer.detail ?? "The upload failed. Try again.");
     }
   };
 
   const sendFile = (form, file) => {
     if (sending || !file) return;
     if (file.size > Number(form.dataset.bytesMax)) {
-      sayOfFile("The file is larger than 1 GiB. Send it in parts, or gzipped.");
+      sayOfFile("The file is larger than 1 GiB. Compress it with gzip or split it.");
       return;
     }
     const { upload: address, then } = form.dataset;
@@ -275,7 +275,7 @@
       showSending();
     };
     request.onload = () => fileSent(request, then);
-    request.onerror = () => sayOfFile("The file could not be sent, and nothing of it was kept. Try again.");
+    request.onerror = () => sayOfFile("The upload was interrupted and nothing was kept. Try again.");
     request.onloadend = () => {
       sending = undefined;
       showSending();
@@ -340,7 +340,7 @@
   document.addEventListener("change", (event) => {
     if (!event.target.matches?.("[data-file]")) return;
     sendFile(event.target.form, event.target.files[0]);
-    // The same file can be chosen again.
+    // Without this, choosing the same file again would not be a change.
     event.target.value = "";
   });
 

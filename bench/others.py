@@ -14,7 +14,7 @@ from bench.measures import seconds
 from billing_app.jobs.file_import import import_usage
 from billing_app.jobs.verification import verify
 from billing_app.services.usage.recording import UsageReport, record_usage
-from billing_app.services.usage_imports.imports import COLUMNS
+from billing_app.services.usage_imports.rows import COLUMNS
 
 THREADS = 64
 

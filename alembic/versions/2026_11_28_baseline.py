@@ -95,7 +95,7 @@ TABLES = (
     "verification",
     "usage_import",
     "usage_import_part",
-    "usage_import_refusal",
+    "usage_import_rejected_row",
     "audit_entry",
     "customer_figures",
     "dashboard_figures",
@@ -696,8 +696,8 @@ def _create_usage_import_table() -> None:
         *(sa.Column(name, sa.BigInteger(), nullable=False) for name in USAGE_IMPORT_COUNTS),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("preview", postgresql.JSONB(), nullable=True),
-        sa.Column("started_by", sa.Text(), nullable=False),
-        sa.Column("started_at", TIMESTAMP, nullable=False),
+        sa.Column("uploaded_by", sa.Text(), nullable=False),
+        sa.Column("uploaded_at", TIMESTAMP, nullable=False),
         sa.Column("finished_at", TIMESTAMP, nullable=True),
         sa.Column("fault", postgresql.JSONB(), nullable=True),
         sa.PrimaryKeyConstraint("import_id", name=op.f("pk_usage_import")),
@@ -750,18 +750,18 @@ def _create_usage_import_content_tables() -> None:
     # Compression isn't worth its time: the content is already compressed or is read only once.
     op.execute("ALTER TABLE usage_import_part ALTER COLUMN content SET STORAGE EXTERNAL")
     op.create_table(
-        "usage_import_refusal",
+        "usage_import_rejected_row",
         sa.Column("import_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("line", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("cells", sa.ARRAY(sa.LargeBinary()), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("reason", postgresql.JSONB(), nullable=False),
-        sa.PrimaryKeyConstraint("import_id", "line", name=op.f("pk_usage_import_refusal")),
+        sa.PrimaryKeyConstraint("import_id", "line", name=op.f("pk_usage_import_rejected_row")),
         sa.ForeignKeyConstraint(
-            ["import_id"], ["usage_import.import_id"], name=op.f("fk_usage_import_refusal_usage_import")
+            ["import_id"], ["usage_import.import_id"], name=op.f("fk_usage_import_rejected_row_usage_import")
         ),
         sa.CheckConstraint(
-            "status IN ('conflict', 'rejected')", name=op.f("ck_usage_import_refusal_status_known")
+            "status IN ('conflict', 'rejected')", name=op.f("ck_usage_import_rejected_row_status_known")
         ),
     )
 
@@ -976,8 +976,8 @@ def _create_job_indexes() -> None:
         postgresql_where=sa.text("finished_at IS NULL"),
     )
     # This finds earlier imports of a file with the same content.
-    op.create_index("ix_usage_import_sha256", "usage_import", ["sha256", "started_at"])
-    op.create_index("ix_usage_import_started_at", "usage_import", ["started_at", "import_id"])
+    op.create_index("ix_usage_import_sha256", "usage_import", ["sha256", "uploaded_at"])
+    op.create_index("ix_usage_import_uploaded_at", "usage_import", ["uploaded_at", "import_id"])
 
 
 def _create_audit_entry_indexes() -> None:

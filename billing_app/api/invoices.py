@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from billing_app.api.usage import UsageEvent, usage_event
 from billing_app.api.wire.calls import Caller
-from billing_app.api.wire.csv_files import DESCRIBED, Cell, CsvFile, csv_file
+from billing_app.api.wire.csv_files import DESCRIBED, CsvFile, csv_file
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
@@ -24,6 +24,7 @@ from billing_app.api.wire.values import (
     Sha256,
     Timestamp,
 )
+from billing_app.documents.csv_rows import Cell
 from billing_app.documents.invoice_pdf import invoice_pdf
 from billing_app.domain.invoice import PaymentStatus
 from billing_app.domain.money import major_text, to_major

@@ -10,11 +10,12 @@ from fastapi import Depends, Query, Response
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from billing_app.api.wire.calls import Caller
-from billing_app.api.wire.csv_files import DESCRIBED, Cell, CsvFile, csv_file
+from billing_app.api.wire.csv_files import DESCRIBED, CsvFile, csv_file
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
 from billing_app.api.wire.values import Body, CustomerRef, ExactNumber, Period, Quantity, Timestamp
+from billing_app.documents.csv_rows import Cell
 from billing_app.domain.money import plain
 from billing_app.domain.periods import label
 from billing_app.runtime import current

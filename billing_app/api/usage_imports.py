@@ -1,9 +1,9 @@
-"""Files of usage: taken in whole, checked, and imported in the background when somebody starts them."""
+"""Usage files: uploaded whole, checked, and imported in the background once they are started."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from anyio import from_thread
 from fastapi import Path, Query, Request, Response
@@ -12,17 +12,18 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from billing_app.api.wire.calls import Caller
-from billing_app.api.wire.csv_files import DESCRIBED, AsItCame, Cell, CsvFile, csv_file
+from billing_app.api.wire.csv_files import DESCRIBED, CsvFile, csv_file
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
-from billing_app.api.wire.values import Sha256, Timestamp
+from billing_app.api.wire.values import Quantity, Sha256, Timestamp
+from billing_app.documents.csv_rows import REJECTED_ROW_COLUMNS, rejected_row_cells
 from billing_app.jobs.usage_imports import receive_file
 from billing_app.runtime import current
-from billing_app.services.usage_imports import imports, rejected_rows
+from billing_app.services.usage_imports import imports, rejected_rows, rows
 from billing_app.services.usage_imports.files import FILE_NAME_MAX
-from billing_app.services.usage_imports.imports import RefusedRow, UsageImportRow
 from billing_app.wording.refusals import reason_sentence
+from billing_app.wording.sentences import capitalized
 
 router = resource("/usage/imports", "Usage")
 
@@ -38,23 +39,27 @@ Import = Annotated[str, Path(alias="import")]
 
 
 class PreviewRow(BaseModel):
-    """One of the file's first rows, and what would become of it; `detail` says why, unless recorded."""
+    """One of the file's first rows with its expected outcome. `detail` is the reason unless recorded."""
 
-    line: int = Field(examples=[2])
+    line: int = Field(examples=[2], description="The line number; the header is line 1.")
     row: list[str] = Field(
         examples=[["acme", "2026-10-31/meter-7/42", "1530.5", "2026-10-31T23:00:00Z"]],
-        description="Customer, idempotency key, quantity, moment; other cells when there are not four.",
+        description=(
+            "Customer, idempotency key, quantity and time as they are in the file; the cells that there"
+            " are when there are not four."
+        ),
     )
+    quantity: Quantity | None = Field(description="The quantity as it was understood.")
+    occurred_at: Timestamp | None = Field(description="The time as it was understood; `null` means now.")
     status: Literal["recorded", "duplicate", "conflict", "rejected"]
     detail: str | None = Field(examples=[None])
 
 
 class UsageImport(BaseModel):
-    """A file of usage. `bytes_read` of `size_bytes` are checked, or imported.
+    """A usage file. `bytes_read` of `size_bytes` are checked or imported so far.
 
-    Until it is started the counts are what would become of its rows, from then on what became of
-    them; they are the numbers so far while it is `checking` or `importing`. `rows` is the sum of
-    the others.
+    Until the import is started, the counts are the expected outcome of its rows; from then on they
+    are the actual outcome so far. `rows` is the sum of the others.
     """
 
     id: str = Field(examples=["imp_7"])
@@ -68,26 +73,36 @@ class UsageImport(BaseModel):
     duplicates: int
     conflicts: int
     rejected: int
-    refusals_kept: int = Field(description="How many of the conflicts and rejected rows are kept: 100,000.")
-    preview: list[PreviewRow] = Field(description="The first 20 rows, as they were checked.")
-    same_as: str | None = Field(
-        examples=["imp_5"], description="The last import of the very same content that was done before."
+    rejected_rows_kept: int = Field(
+        description="The number of conflicts and rejected rows that you can list, at most 100,000."
     )
-    same_as_at: Timestamp | None = Field(description="When that one was done.")
+    preview: list[PreviewRow] = Field(description="The first 20 rows, as they were checked.")
+    waits_for: str | None = Field(
+        examples=[None], description="The import that is checked or imported before this one."
+    )
+    same_as: str | None = Field(
+        examples=["imp_5"], description="The latest finished import of exactly the same content."
+    )
+    same_as_finished_at: Timestamp | None
     fault: str | None = Field(description="Why it failed.", examples=[None])
-    started_by: str = Field(examples=["usr_2"])
-    started_at: Timestamp
+    uploaded_by: str = Field(examples=["usr_2"])
+    uploaded_at: Timestamp
     finished_at: Timestamp | None
 
 
-class ImportRefusal(BaseModel):
-    """A row that was refused, or would be."""
+class RejectedRow(BaseModel):
+    """A row that was not recorded, or would not be."""
 
-    line: int = Field(examples=[17], description="The line that it begins on; the header is line 1.")
-    row: list[str] = Field(description="Its cells as they came, what is no UTF-8 replaced.")
+    line: int = Field(examples=[17], description="The line number; the header is line 1.")
+    row: list[str] = Field(
+        description=(
+            "Its cells, with bytes that are not UTF-8 replaced. One cell with the whole row when its quotes"
+            " are wrong; none when it is too long to keep."
+        )
+    )
     status: Literal["conflict", "rejected"]
     code: str = Field(examples=["customer_not_found"])
-    detail: str
+    detail: str = Field(examples=["customer does not exist."])
 
 
 @router.post(
@@ -102,122 +117,144 @@ def upload(
     response: Response,
     file_name: Annotated[str, Query(min_length=1, max_length=FILE_NAME_MAX)] = "usage.csv",
 ) -> UsageImport:
-    """Send in a file of usage to be checked.
+    """Upload a usage file to be checked.
 
-    CSV or gzipped CSV of up to 1 GiB, UTF-8, with a header of exactly the columns `customer` (id or
-    key), `idempotency_key`, `quantity`, `occurred_at` (RFC 3339; empty means now) in any order.
-    When it is `checked`, start it: nothing is recorded before. An upload that breaks off leaves nothing.
+    Send CSV or gzipped CSV in UTF-8, up to 1 GiB. The first line must name the columns `customer`
+    (ID or key), `idempotency_key`, `quantity` and `occurred_at` (RFC 3339; empty means now), in any
+    order. The other columns of our own exports are ignored. Each row is one line; a value with a
+    comma or a quote is in double quotes, with each quote inside it doubled.
+
+    An apostrophe at the start of a value is dropped if `=`, `+`, `-`, `@`, a tab, a carriage return
+    or another apostrophe follows, because our exports add it there. So write the key `'=a` as
+    `''=a`; `'a` stays `'a`.
+
+    Nothing is recorded until you start the import, which you can do once its status is `checked`. An
+    interrupted upload leaves nothing behind.
     """
-    stored = receive_file(current().database, call.actor, file_name, _pieces(request))
+    stored = receive_file(current().database, call.actor, file_name, _read_pieces(request))
     current().background.wake()
     response.headers["Location"] = f"/api/v1/usage/imports/{stored.public_id}"
-    return import_of(stored)
+    return to_import(stored)
 
 
-def _pieces(request: Request) -> Iterator[bytes]:
-    """The body, each piece asked for when the one before is stored. Raises what the request's stream does."""
+def _read_pieces(request: Request) -> Iterator[bytes]:
+    """Read the body, each piece only after the one before is stored. Raises what the stream raises."""
     stream: AsyncIterator[bytes] = request.stream()
 
-    async def following() -> bytes | None:
+    async def read_next() -> bytes | None:
         try:
             return await anext(stream, None)
         except ClientDisconnect:
-            # Nobody hears it; what was stored so far is undone.
+            # No client is left to read this response. Raising it undoes what is stored so far.
             raise HTTPException(400) from None
 
-    while (piece := from_thread.run(following)) is not None:
+    while (piece := from_thread.run(read_next)) is not None:
         yield piece
 
 
 @router.get("")
 def list_imports(call: Caller, paged: Paged) -> Page[UsageImport]:
-    """List imports, the newest first."""
-    return page_of(call.do(imports.list_imports, **paged), import_of)
+    """List imports, newest first."""
+    return page_of(call.do(imports.list_imports, **paged), to_import)
 
 
 @router.get("/{import}", responses=refusals("import_not_found"))
 def get_import(call: Caller, usage_import: Import) -> UsageImport:
-    """Get an import: how far it is, and what came of it."""
-    return import_of(call.do(imports.get_import, usage_import))
+    """Get an import with its progress and outcome."""
+    return to_import(call.do(imports.get_import, usage_import))
 
 
 @router.post("/{import}/start", status_code=202, responses=refusals("import_not_found", "import_not_checked"))
 def start_import(call: Caller, usage_import: Import) -> UsageImport:
-    """Start an import that is checked.
+    """Start a checked import.
 
-    It goes on in the server, also after a restart, and each row counts once. Started again, it is
-    answered with.
+    It runs on the server, resumes after a restart, and counts each row once. Starting it again
+    returns it as it is. A token without the scope `read` can only start imports that it uploaded.
     """
     started = call.do(imports.start_import, usage_import)
     current().background.wake()
-    return import_of(started)
+    return to_import(started)
 
 
 @router.post("/{import}/cancel", responses=refusals("import_not_found"))
 def cancel_import(call: Caller, usage_import: Import) -> UsageImport:
-    """Cancel an import: it stops within moments. What it recorded stays; one that has ended is left as it is."""
-    return import_of(call.do(imports.cancel_import, usage_import))
+    """Cancel an import.
+
+    Once you get the response, nothing more is recorded and the counts are final. Events that are
+    already recorded stay. An import that has ended is returned as it is. A token without the scope
+    `read` can only cancel imports that it uploaded.
+    """
+    return to_import(call.do(imports.cancel_import, usage_import))
 
 
-@router.get("/{import}/refusals", responses=refusals("import_not_found"))
-def list_refusals(call: Caller, usage_import: Import, paged: Paged) -> Page[ImportRefusal]:
-    """List the rows that were refused, or would be; the first 100,000 are kept."""
-    return page_of(call.do(rejected_rows.list_refusals, usage_import, **paged), refusal_of)
+@router.get("/{import}/rejected-rows", responses=refusals("import_not_found"))
+def list_rejected_rows(call: Caller, usage_import: Import, paged: Paged) -> Page[RejectedRow]:
+    """List conflicts and rejected rows by line number, up to the first 100,000."""
+    return page_of(call.do(rejected_rows.list_rejected_rows, usage_import, **paged), to_rejected_row)
 
 
 @router.get(
-    "/{import}/refused.csv", response_class=CsvFile, responses=DESCRIBED | refusals("import_not_found")
+    "/{import}/rejected-rows.csv", response_class=CsvFile, responses=DESCRIBED | refusals("import_not_found")
 )
-def export_refused(call: Caller, usage_import: Import) -> CsvFile:
-    """Export the refused rows as CSV, to be mended and imported as they are.
+def export_rejected_rows(call: Caller, usage_import: Import) -> CsvFile:
+    """Export conflicts and rejected rows as CSV.
 
-    Every cell is as it came, byte for byte: a spreadsheet may take one for a formula. A row with
-    too few cells or too many is so here too.
+    Correct the file and import it as it is: the columns `line`, `code` and `detail` are ignored. A
+    row with too few or too many values has too few or too many here as well.
     """
-    columns = ("line", *imports.COLUMNS, "code", "detail")
     return csv_file(
         call,
-        f"refused-{usage_import}.csv",
-        columns,
-        _cells,
-        rejected_rows.read_refusals,
+        f"rejected-rows-{usage_import}.csv",
+        REJECTED_ROW_COLUMNS,
+        rejected_row_cells,
+        rejected_rows.read_rejected_rows,
         usage_import,
     )
 
 
-def import_of(row: UsageImportRow) -> UsageImport:
-    """The import as it goes out."""
-    named: dict[str, Any] = {
-        name: getattr(row, name) for name in UsageImport.model_fields if name not in ("id", "preview")
-    }
-    preview = [
-        PreviewRow(
-            line=each.line,
-            row=list(each.row),
-            status=each.status,
-            detail=reason_sentence(each.reason) if each.reason else None,
-        )
-        for each in row.preview
-    ]
-    return UsageImport(id=row.public_id, preview=preview, **named)
-
-
-def refusal_of(row: RefusedRow) -> ImportRefusal:
-    """The refused row as it goes out."""
-    cells = [cell.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for cell in row.row]
-    return ImportRefusal(
-        line=row.line,
-        row=cells,
+def to_import(row: rows.UsageImportRow) -> UsageImport:
+    """Return the import as the API answers it."""
+    return UsageImport(
+        id=row.public_id,
+        file_name=row.file_name,
+        size_bytes=row.size_bytes,
+        sha256=row.sha256,
         status=row.status,
-        code=row.reason.code,
-        detail=reason_sentence(row.reason),
+        bytes_read=row.bytes_read,
+        rows=row.rows,
+        recorded=row.recorded,
+        duplicates=row.duplicates,
+        conflicts=row.conflicts,
+        rejected=row.rejected,
+        rejected_rows_kept=row.rejected_rows_kept,
+        preview=[_to_preview_row(each) for each in row.preview],
+        waits_for=row.waits_for.public_id if row.waits_for else None,
+        same_as=row.same_as.public_id if row.same_as else None,
+        same_as_finished_at=row.same_as.finished_at if row.same_as else None,
+        fault=capitalized(reason_sentence(row.fault)) if row.fault else None,
+        uploaded_by=row.uploaded_by,
+        uploaded_at=row.uploaded_at,
+        finished_at=row.finished_at,
     )
 
 
-def _cells(row: RefusedRow) -> tuple[Cell, ...]:
-    return (
-        row.line,
-        *(AsItCame(cell) for cell in row.row),
-        row.reason.code,
-        reason_sentence(row.reason),
+def _to_preview_row(row: rows.PreviewRow) -> PreviewRow:
+    return PreviewRow(
+        line=row.line,
+        row=list(row.row),
+        quantity=row.quantity,
+        occurred_at=row.occurred_at,
+        status=row.status,
+        detail=reason_sentence(row.reason) if row.reason else None,
+    )
+
+
+def to_rejected_row(row: rows.RejectedRow) -> RejectedRow:
+    """Return the rejected row as the API answers it."""
+    return RejectedRow(
+        line=row.line,
+        row=[cell.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for cell in row.row],
+        status=row.status,
+        code=row.reason.code,
+        detail=reason_sentence(row.reason),
     )

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Self
 
 import typer
 from rich.progress import DownloadColumn
 
 from billing_app.cli.access import open_database, operator
-from billing_app.cli.console import AsJson, err, out, print_error, progress_bar
-from billing_app.jobs.file_import import import_usage
+from billing_app.cli.console import AsJson, err, fail, out, print_error, progress_bar
+from billing_app.documents.csv_rows import (
+    BYTE_ORDER_MARK,
+    REJECTED_ROW_COLUMNS,
+    encode_rows,
+    rejected_row_cells,
+)
+from billing_app.jobs.file_import import ImportSummary, SoundFile, import_usage, open_sound_file
+from billing_app.services.usage_imports.rows import RejectedRow
 from billing_app.wording.refusals import reason_sentence
 
 commands = typer.Typer()
@@ -21,74 +27,97 @@ commands = typer.Typer()
 
 @commands.command("import-usage")
 def import_usage_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE.csv")],
-    refused: Annotated[
-        Path | None, typer.Option(help="Write the rows that were refused, with reasons, to this CSV file.")
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.csv", help="A CSV file, or CSV compressed with gzip.")
+    ],
+    rejected: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write conflicts and rejected rows, with reasons, to this CSV file."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Record the usage events of a CSV file (or .csv.gz); importing it again records nothing twice.
+    """Record the usage events of a CSV file, each exactly once however often you import it.
 
-    Columns: customer (id or key), idempotency_key, quantity, occurred_at (RFC 3339; empty means now).
-    Exit code 1 when any row was refused.
+    Columns: customer (ID or key), idempotency_key, quantity, occurred_at (RFC 3339; empty means now).
+    The whole file is read first; nothing is recorded from a damaged file. Exits with code 1 when any
+    row is a conflict or rejected.
     """
-    refusals = _Refusals(refused, quiet=as_json)
-    with open_database() as database, refusals, progress_bar(DownloadColumn(), quiet=as_json) as progress:
-        size = file.stat().st_size if file.is_file() else None
-        task = progress.add_task(f"Importing {file.name}", total=size)
-        summary = import_usage(
+    if rejected:
+        _require_other_file(rejected, file)
+    with open_sound_file(file) as sound_file, _RejectedRows(rejected, quiet=as_json) as rejected_rows:
+        summary = _import(sound_file, rejected_rows, quiet=as_json)
+    _print_summary(summary, rejected_rows, as_json=as_json)
+    if summary.conflicts or summary.rejected:
+        raise typer.Exit(1)
+
+
+def _require_other_file(rejected: Path, file: Path) -> None:
+    """Fail before anything is read or truncated when `--rejected` can't be written beside the input."""
+    if rejected.is_dir():
+        fail(f"--rejected must name a file, but {rejected} is a directory")
+    if rejected.exists() and file.exists() and rejected.samefile(file):
+        fail(f"--rejected must not name the file to import, but {rejected} is {file}")
+    if not rejected.absolute().parent.is_dir():
+        fail(f"--rejected must name a file in a directory that exists, but {rejected} does not")
+
+
+def _import(file: SoundFile, rejected_rows: _RejectedRows, *, quiet: bool) -> ImportSummary:
+    with open_database() as database, progress_bar(DownloadColumn(), quiet=quiet) as progress:
+        task = progress.add_task(f"Importing {file.name}", total=file.size_bytes)
+        return import_usage(
             database,
             operator(),
             file,
-            on_refused=refusals.add,
+            on_rejected=rejected_rows.add,
             on_progress=lambda so_far: progress.update(task, completed=so_far.bytes_read),
         )
-    facts = dataclasses.asdict(summary)
-    del facts["bytes_read"]
+
+
+def _print_summary(summary: ImportSummary, rejected_rows: _RejectedRows, *, as_json: bool) -> None:
+    counts = dataclasses.asdict(summary)
+    del counts["bytes_read"]
     if as_json:
-        print(json.dumps({**facts, "refused": refusals.kept}))
+        print(json.dumps({**counts, "rejected_rows": rejected_rows.listed}))
     else:
         out.print(
             f"{summary.rows:,} rows: {summary.recorded:,} recorded, {summary.duplicates:,} duplicates, "
             f"{summary.conflicts:,} conflicts, {summary.rejected:,} rejected"
         )
-    if summary.conflicts or summary.rejected:
-        raise typer.Exit(1)
 
 
-class _Refusals:
-    """Tells each refused row once: to the file when one is named, else on standard error."""
+class _RejectedRows:
+    """Report each conflict and rejected row once: in the file if one is named, else on standard error."""
 
-    SHOWN_MAX = 1_000
+    LISTED_MAX = 1_000
 
     def __init__(self, path: Path | None, *, quiet: bool) -> None:
-        self.kept: list[dict[str, Any]] = []
+        self.listed: list[dict[str, object]] = []
         self._path, self._quiet, self._count = path, quiet, 0
 
-    def __enter__(self) -> None:
-        self._file = None
-        if self._path:
-            # What is no UTF-8 goes out as it came in.
-            self._file = self._path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
-        self._writer = csv.writer(self._file) if self._file else None
-        if self._writer:
-            self._writer.writerow(
-                ["line", "customer", "idempotency_key", "quantity", "occurred_at", "code", "reason"]
-            )
+    def __enter__(self) -> Self:
+        try:
+            self._file = self._path.open("wb") if self._path else None
+        except OSError as error:
+            fail(f"--rejected: {self._path} can't be written: {error.strerror}")
+        if self._file:
+            self._file.write(BYTE_ORDER_MARK + encode_rows([REJECTED_ROW_COLUMNS]))
+        return self
 
     def __exit__(self, *_: object) -> None:
         if self._file:
             self._file.close()
-        elif self._count > self.SHOWN_MAX and not self._quiet:
-            err.print(f"... and {self._count - self.SHOWN_MAX:,} more: --refused FILE keeps all of them")
+        elif self._count > self.LISTED_MAX and not self._quiet:
+            err.print(f"... and {self._count - self.LISTED_MAX:,} more. --rejected FILE keeps all of them.")
 
-    def add(self, row: Any) -> None:
+    def add(self, row: RejectedRow) -> None:
+        """Report a row."""
         self._count += 1
-        if self._writer:
-            self._writer.writerow([row.line, *row.row, row.reason.code, reason_sentence(row.reason)])
-        elif self._count <= self.SHOWN_MAX:
-            self.kept.append(
-                {"line": row.line, "code": row.reason.code, "detail": reason_sentence(row.reason)}
-            )
+        if self._file:
+            self._file.write(encode_rows([rejected_row_cells(row)]))
+        elif self._count <= self.LISTED_MAX:
+            detail = reason_sentence(row.reason)
+            self.listed.append({"line": row.line, "code": row.reason.code, "detail": detail})
             if not self._quiet:
-                print_error(f"line {row.line}: {reason_sentence(row.reason)} [{row.reason.code}]")
+                print_error(f"line {row.line}: {detail} [{row.reason.code}]")

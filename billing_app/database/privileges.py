@@ -43,9 +43,9 @@ PRIVILEGES: dict[str, tuple[str, ...]] = {
     "subscription": ("SELECT", "INSERT", "DELETE"),
     "suspension": (*_READ_AND_ADD, "UPDATE (ended_at)"),
     "usage_import": _READ_ADD_CHANGE,
-    # A file's bytes go when its import has ended; the refusals of its check when it is started.
+    # A file's bytes go when its import has ended; the rejected rows of its check when it is started.
     "usage_import_part": (*_READ_AND_ADD, "DELETE"),
-    "usage_import_refusal": (*_READ_AND_ADD, "DELETE"),
+    "usage_import_rejected_row": (*_READ_AND_ADD, "DELETE"),
     "user_account": _READ_ADD_CHANGE,
     "user_session": _READ_ADD_CHANGE,
     # Who started one, and when, stays.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from threading import Event, Thread
 from typing import Any
 
@@ -19,7 +20,7 @@ from billing_app.database.session import Database, is_unavailable
 from billing_app.jobs.figures import keep_figures
 from billing_app.jobs.invoice_runs import go_on_invoicing
 from billing_app.jobs.retries import Stopped
-from billing_app.jobs.usage_imports import go_on_checking, go_on_importing
+from billing_app.jobs.usage_imports import check_files, import_files
 from billing_app.jobs.verification import go_on_verifying
 
 logger = logging.getLogger(__name__)
@@ -34,8 +35,10 @@ Work = Callable[[Database, Callable[[Any], None]], None]
 KINDS: dict[str, Work] = {
     "invoicing": go_on_invoicing,
     "verifying": go_on_verifying,
-    "checking files": go_on_checking,
-    "importing": go_on_importing,
+    "checking small files": partial(check_files, lane="small"),
+    "checking large files": partial(check_files, lane="large"),
+    "importing small files": partial(import_files, lane="small"),
+    "importing large files": partial(import_files, lane="large"),
     "counting figures": keep_figures,
 }
 

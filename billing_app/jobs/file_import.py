@@ -1,10 +1,16 @@
-"""Usage from a CSV file: good rows recorded, every other row named with its line and reason."""
+"""Usage from a CSV file on this machine: the file is checked whole, then recorded batch by batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import io
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import cast
 
 from sqlmodel import Session
 
@@ -12,6 +18,7 @@ from billing_app.database.session import Database
 from billing_app.domain.actor import Actor, Permission
 from billing_app.errors import Invalid
 from billing_app.jobs.usage_csv import read_batches
+from billing_app.jobs.usage_files import check_soundness
 from billing_app.services.shared import audit
 from billing_app.services.shared.permissions import require
 from billing_app.services.usage.recording import (
@@ -20,12 +27,12 @@ from billing_app.services.usage.recording import (
     UsageReport,
     record_usage_file_batch,
 )
-from billing_app.services.usage_imports.imports import RefusedRow
+from billing_app.services.usage_imports.rows import RejectedRow
 
 
 @dataclass(slots=True)
 class ImportSummary:
-    """The counts so far; `rows` is the sum of the others."""
+    """The counts so far. `rows` is the sum of the others."""
 
     rows: int = 0
     recorded: int = 0
@@ -35,45 +42,81 @@ class ImportSummary:
     bytes_read: int = 0
 
 
-def import_usage(
-    database: Database,
-    actor: Actor,
-    path: Path,
-    *,
-    on_refused: Callable[[RefusedRow], None] = lambda row: None,
-    on_progress: Callable[[ImportSummary], None] = lambda summary: None,
-) -> ImportSummary:
-    """Records the file's events, each once however often it is imported; plain CSV or gzip.
+class SoundFile:
+    """An open file that was read to its end without a fault, and has not changed since."""
 
-    One transaction for each batch of `read_batches`; killed and started again, the rows recorded
-    are duplicates. The audit log has one entry, of the transaction that recorded the first of them:
-    killed at any point, nothing was recorded without one. Raises Invalid (`file`) when the file as a whole can't be read.
-    """
-    require(actor, Permission.RECORD_USAGE)
-    summary = ImportSummary()
+    def __init__(self, name: str, raw: io.BufferedReader) -> None:
+        """Read the file to its end. Raises Invalid when it can't be imported as a whole."""
+        self.name, self.raw = name, raw
+        self._version = self._read_version()
+        self.size_bytes = self._version[0]
+        check_soundness(raw)
+        self.require_unchanged()
+        raw.seek(0)
+
+    def require_unchanged(self) -> None:
+        """Raise Invalid when the file was written to since it was opened."""
+        if self._read_version() != self._version:
+            raise Invalid("file", "changed_while_reading")
+
+    def _read_version(self) -> tuple[int, int]:
+        status = os.fstat(self.raw.fileno())
+        return status.st_size, status.st_mtime_ns
+
+
+@contextmanager
+def open_sound_file(path: Path) -> Iterator[SoundFile]:
+    """Open a usage file that can be imported as a whole. Raises Invalid (`file`, `header`)."""
     try:
         raw = path.open("rb")
     except OSError as error:
         raise Invalid("file", "unreadable_file", reason=error.strerror) from error
     with raw:
-        for batch in read_batches(raw):
-            outcome = database.call(actor, _record, batch.reports, "" if summary.recorded else path.name)
-            summary.rows += len(batch.reports)
-            summary.recorded += outcome.recorded
-            summary.duplicates += outcome.duplicates
-            summary.conflicts += outcome.conflicts
-            summary.rejected += outcome.rejected
-            for refused in batch.refused(outcome):
-                on_refused(refused)
-            summary.bytes_read = raw.tell()
-            on_progress(summary)
+        if raw.seekable():
+            yield SoundFile(path.name, raw)
+            return
+        # A pipe can be read only once.
+        with TemporaryFile() as copy:
+            shutil.copyfileobj(raw, copy)
+            copy.seek(0)
+            yield SoundFile(path.name, cast(io.BufferedReader, copy))
+
+
+def import_usage(
+    database: Database,
+    actor: Actor,
+    file: SoundFile,
+    *,
+    on_rejected: Callable[[RejectedRow], None] = lambda row: None,
+    on_progress: Callable[[ImportSummary], None] = lambda summary: None,
+) -> ImportSummary:
+    """Record the events of a file, each once however often the file is imported.
+
+    Each batch of `read_batches` is one transaction. After an interruption, import the file again:
+    rows recorded before are duplicates. The transaction that records the first event also writes
+    the one audit entry.
+    """
+    require(actor, Permission.RECORD_USAGE)
+    summary = ImportSummary()
+    for batch in read_batches(file.raw):
+        file.require_unchanged()
+        outcome = database.call(actor, _record, batch.reports, "" if summary.recorded else file.name)
+        summary.rows += len(batch.reports)
+        summary.recorded += outcome.recorded
+        summary.duplicates += outcome.duplicates
+        summary.conflicts += outcome.conflicts
+        summary.rejected += outcome.rejected
+        for row in batch.rejected_rows(outcome):
+            on_rejected(row)
+        summary.bytes_read = file.raw.tell()
+        on_progress(summary)
     return summary
 
 
 def _record(
     session: Session, actor: Actor, reports: Sequence[UsageReport | UnreadableReport], file_name: str
 ) -> BatchResult:
-    """Records a batch; with a file's name it is the first, and tells of the file when it records anything."""
+    """Record a batch; write the audit entry of the file if it is named and anything was recorded."""
     outcome = record_usage_file_batch(session, actor, reports)
     if file_name and outcome.recorded:
         audit.record(session, actor, "usage.file_imported", "usage", file_name=file_name)

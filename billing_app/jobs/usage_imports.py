@@ -1,8 +1,8 @@
-"""Files of usage in the background: stored, checked, and imported when somebody has started them.
+"""Usage files in the background: received, checked, and imported once they are started.
 
-A file is in the database, in parts; whoever checks or imports one holds a lock of its own, which is
-gone with the process. An import that was cut off goes on after its last committed chunk, a check
-begins again. Both read the same batches and judge by the same statements.
+Files are stored in the database in parts. The process that checks or imports one holds an advisory
+lock, which ends with the process. An interrupted import continues after its last committed chunk;
+an interrupted check starts over. Both read the same batches and judge them by the same statements.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from datetime import datetime
+from decimal import Decimal
 from threading import BoundedSemaphore
 from typing import Any
 
@@ -18,82 +20,96 @@ from sqlmodel import Session
 from billing_app.database import locks
 from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor, Permission, system
+from billing_app.domain.money import parse_quantity
+from billing_app.domain.periods import parse_timestamp
+from billing_app.domain.rules import BrokenRule
 from billing_app.errors import Conflict, Invalid
 from billing_app.jobs.leadership import only_one
 from billing_app.jobs.retries import attempting
-from billing_app.jobs.usage_csv import Batch, read_batches
+from billing_app.jobs.usage_csv import Batch, Report, read_batches
 from billing_app.services.shared.permissions import require
 from billing_app.services.shared.reasons import Reason
-from billing_app.services.usage.recording import BatchResult, dry_run_usage_batch, record_usage_file_batch
+from billing_app.services.usage.recording import (
+    BatchResult,
+    RowResult,
+    UsageReport,
+    dry_run_usage_batch,
+    record_usage_file_batch,
+)
 from billing_app.services.usage_imports.files import read_part, store_file
-from billing_app.services.usage_imports.imports import (
-    Chunk,
-    Overtaken,
-    Phase,
-    PreviewRow,
-    UsageImportRow,
-    begin_check,
-    cancel_forgotten,
+from billing_app.services.usage_imports.imports import get_import
+from billing_app.services.usage_imports.progress import (
+    cancel_abandoned,
     count_chunk,
     end_check,
     find_due,
     finish_import,
-    get_import,
     note_failed_attempt,
+    restart_check,
 )
+from billing_app.services.usage_imports.rows import Chunk, Lane, Overtaken, Phase, PreviewRow, UsageImportRow
 
 PREVIEW_ROWS = 20
 PREVIEW_CHARS_MAX = 200
-# Each holds a connection, as long as its sender takes.
-RECEIVED_AT_ONCE_MAX = 4
+# Each upload holds a connection for as long as its sender takes.
+CONCURRENT_UPLOADS_MAX = 4
 
 Progress = Callable[[Chunk], None]
-_receiving = BoundedSemaphore(RECEIVED_AT_ONCE_MAX)
+_uploads = BoundedSemaphore(CONCURRENT_UPLOADS_MAX)
 
 
 def receive_file(database: Database, actor: Actor, file_name: str, pieces: Iterable[bytes]) -> UsageImportRow:
-    """Stores a file as its pieces come: all of it when they end, nothing when they raise.
+    """Store a file while it arrives: all of it, or nothing when `pieces` raises.
 
-    Raises Invalid, and Conflict (`uploads_under_way`) while four others come in.
+    Raises Invalid, and Conflict (`uploads_under_way`) while four other files arrive.
     """
     require(actor, Permission.RECORD_USAGE)
-    if not _receiving.acquire(blocking=False):
+    if not _uploads.acquire(blocking=False):
         refusal = Conflict("uploads_under_way")
         refusal.retry_after_seconds = 5
         raise refusal
     try:
-        # Not by `run`: what has come can't come again.
+        # `run` would retry, and the pieces can be read only once.
         with database.transaction(actor) as session:
             return store_file(session, actor, file_name, pieces)
     finally:
-        _receiving.release()
+        _uploads.release()
 
 
-def go_on_checking(database: Database, on_progress: Progress = lambda chunk: None) -> None:
-    """Checks the files that came in and nobody checks."""
-    database.call(SYSTEM, cancel_forgotten)
-    _go_on(database, "checking", lambda worker, row: _check(database, worker, row, on_progress))
+def check_files(
+    database: Database, on_progress: Progress = lambda chunk: None, *, lane: Lane | None = None
+) -> None:
+    """Check the uploaded files of a lane, or of both, that no other process is checking."""
+    database.call(SYSTEM, cancel_abandoned)
+    _work_through(database, "checking", lane, lambda worker, row: _check(database, worker, row, on_progress))
 
 
-def go_on_importing(database: Database, on_progress: Progress = lambda chunk: None) -> None:
-    """Imports the files that were started and nobody imports, each from where it is."""
-    _go_on(database, "importing", lambda worker, row: _import(database, worker, row, on_progress))
+def import_files(
+    database: Database, on_progress: Progress = lambda chunk: None, *, lane: Lane | None = None
+) -> None:
+    """Import the started files of a lane, or of both, that no other process is importing."""
+    _work_through(
+        database, "importing", lane, lambda worker, row: _import(database, worker, row, on_progress)
+    )
 
 
-def _go_on(database: Database, phase: Phase, work: Callable[[Actor, UsageImportRow], None]) -> None:
-    """The oldest first; what another process is at, it passes over."""
-    for due in database.call(SYSTEM, find_due, phase):
+def _work_through(
+    database: Database, phase: Phase, lane: Lane | None, work: Callable[[Actor, UsageImportRow], None]
+) -> None:
+    """Do the work on each file that is due, oldest first."""
+    for due in database.call(SYSTEM, find_due, phase, lane):
         with attempting(database, due.public_id, note_failed_attempt):
-            _go_on_with(database, due, phase, work)
+            _work_on(database, due, phase, work)
 
 
-def _go_on_with(
+def _work_on(
     database: Database, due: UsageImportRow, phase: Phase, work: Callable[[Actor, UsageImportRow], None]
 ) -> None:
-    worker = system(due.public_id, on_behalf_of=due.started_by)
-    with only_one(database, worker, locks.IMPORT, due.import_id) as alone, suppress(Overtaken):
+    """Do the work on one file unless another process does, or it is no longer due."""
+    worker = system(due.public_id, on_behalf_of=due.uploaded_by)
+    with only_one(database, worker, locks.IMPORT, due.import_id) as is_leader, suppress(Overtaken):
         row = database.call(worker, get_import, due.public_id)
-        if not alone or row.status != phase:
+        if not is_leader or row.status != phase:
             return
         try:
             work(worker, row)
@@ -102,25 +118,25 @@ def _go_on_with(
 
 
 def _check(database: Database, worker: Actor, row: UsageImportRow, on_progress: Progress) -> None:
-    """Judges every row in one transaction, which keeps none of it; progress is written beside it."""
-    database.call(worker, begin_check, row.import_id)
-    file = _File(database, worker, row)
+    """Judge all rows in one transaction that keeps nothing; progress is committed in others."""
+    database.call(worker, restart_check, row.import_id)
+    file = _StoredFile(database, worker, row)
     with database.transaction(worker) as session:
         for number, batch in enumerate(read_batches(io.BufferedReader(file))):
             outcome = dry_run_usage_batch(session, worker, batch.reports)
-            preview = [] if number else _preview(batch, outcome)
-            chunk = _chunk(batch, file, outcome, preview)
+            preview = [] if number else _preview_rows(batch, outcome)
+            chunk = _to_chunk(batch, file, outcome, preview)
             database.call(worker, count_chunk, row.import_id, "checking", chunk)
             on_progress(chunk)
     database.call(worker, end_check, row.import_id)
 
 
 def _import(database: Database, worker: Actor, row: UsageImportRow, on_progress: Progress) -> None:
-    """Records and counts the rows after those that are counted, a batch of them in one transaction."""
-    file = _File(database, worker, row)
+    """Record and count the rows that are not counted yet, one batch in one transaction."""
+    file = _StoredFile(database, worker, row)
 
     def record(session: Session, actor: Actor, batch: Batch) -> Chunk:
-        chunk = _chunk(batch, file, record_usage_file_batch(session, actor, batch.reports))
+        chunk = _to_chunk(batch, file, record_usage_file_batch(session, actor, batch.reports))
         count_chunk(session, actor, row.import_id, "importing", chunk)
         return chunk
 
@@ -129,36 +145,59 @@ def _import(database: Database, worker: Actor, row: UsageImportRow, on_progress:
     database.call(worker, finish_import, row.import_id, "done")
 
 
-def _chunk(batch: Batch, file: _File, outcome: BatchResult, preview: list[PreviewRow] | None = None) -> Chunk:
+def _to_chunk(
+    batch: Batch, file: _StoredFile, outcome: BatchResult, preview: list[PreviewRow] | None = None
+) -> Chunk:
     return Chunk(
-        batch.after_line, batch.through_line, file.bytes_read, outcome, batch.refused(outcome), preview or ()
+        after_line=batch.after_line,
+        through_line=batch.through_line,
+        bytes_read=file.bytes_read,
+        outcome=outcome,
+        rejected_rows=batch.rejected_rows(outcome),
+        preview=preview or (),
     )
 
 
-def _preview(batch: Batch, outcome: BatchResult) -> list[PreviewRow]:
+def _preview_rows(batch: Batch, outcome: BatchResult) -> list[PreviewRow]:
     results = {result.index: result for result in outcome.results}
-    shown = []
-    for index, (line, cells) in enumerate(zip(batch.lines[:PREVIEW_ROWS], batch.cells, strict=False)):
-        result = results.get(index)
-        shown.append(
-            PreviewRow(
-                line,
-                tuple(_shown(cell) for cell in cells[:PREVIEW_ROWS]),
-                result.status if result else "recorded",
-                result.reason if result else None,
-            )
-        )
-    return shown
+    first_rows = zip(batch.lines[:PREVIEW_ROWS], batch.cells, batch.reports, strict=False)
+    return [
+        _preview_row(line, cells, report, results.get(index, RowResult(index, "recorded")))
+        for index, (line, cells, report) in enumerate(first_rows)
+    ]
 
 
-def _shown(cell: str) -> str:
-    """The beginning of a cell as text that any place can hold."""
+def _preview_row(line: int, cells: list[str], report: Report, result: RowResult) -> PreviewRow:
+    quantity, occurred_at = _parse_values(report)
+    return PreviewRow(
+        line=line,
+        row=tuple(_storable_text(cell) for cell in cells[:PREVIEW_ROWS]),
+        quantity=quantity,
+        occurred_at=occurred_at,
+        status=result.status,
+        reason=result.reason,
+    )
+
+
+def _parse_values(report: Report) -> tuple[Decimal | None, datetime | None]:
+    """Return the quantity and the time as recording reads them, each None where it can't."""
+    quantity, occurred_at = None, None
+    if isinstance(report, UsageReport):
+        with suppress(BrokenRule):
+            quantity = parse_quantity(report.quantity)
+        with suppress(BrokenRule):
+            occurred_at = parse_timestamp(report.occurred_at) if report.occurred_at else None
+    return quantity, occurred_at
+
+
+def _storable_text(cell: str) -> str:
+    """Return the beginning of a cell without what JSONB and browsers can't hold."""
     text = cell[:PREVIEW_CHARS_MAX].replace("\0", "\ufffd")
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-class _File(io.RawIOBase):
-    """The bytes of an import's file, of which a part is in memory. Raises Overtaken when it is gone."""
+class _StoredFile(io.RawIOBase):
+    """The bytes of an import's file, one part in memory. Raises Overtaken when the file is gone."""
 
     def __init__(self, database: Database, actor: Actor, row: UsageImportRow) -> None:
         self._database, self._actor, self._row = database, actor, row

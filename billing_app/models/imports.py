@@ -1,4 +1,4 @@
-"""Usage files: what is under way or came of each, its bytes until it has ended, what it was refused."""
+"""Imports of usage files: their progress and outcome, their bytes until they have ended, their rejected rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlmodel import Field, SQLModel
 
 from billing_app.models.columns import identity_column, moment_column, text_column
 
-# The whole of a file is in memory nowhere; a part is.
+# Files are stored and read in parts of this size, so that no process holds a whole file in memory.
 PART_BYTES_MAX = 1024 * 1024
 
 
@@ -21,7 +21,7 @@ def _count_column() -> Column[int]:
 
 
 class UsageImport(SQLModel, table=True):
-    """A file of usage: being checked, waiting to be started, being imported, or ended."""
+    """A usage file with its status, from its check to its outcome."""
 
     __tablename__ = "usage_import"
     __table_args__ = (
@@ -38,9 +38,9 @@ class UsageImport(SQLModel, table=True):
             "row_count = recorded + duplicates + conflicts + rejected", name="every_row_counted_once"
         ),
         CheckConstraint("bytes_read BETWEEN 0 AND size_bytes", name="progress_within_size"),
-        # Whether the same content was here before.
-        Index("ix_usage_import_sha256", "sha256", "started_at"),
-        Index("ix_usage_import_started_at", "started_at", "import_id"),
+        # Finds earlier imports of the same content.
+        Index("ix_usage_import_sha256", "sha256", "uploaded_at"),
+        Index("ix_usage_import_uploaded_at", "uploaded_at", "import_id"),
     )
 
     import_id: int | None = Field(default=None, sa_column=identity_column())
@@ -48,22 +48,22 @@ class UsageImport(SQLModel, table=True):
     size_bytes: int = Field(sa_column=_count_column())
     sha256: str = Field(sa_column=text_column())
     status: str = Field(default="checking", sa_column=text_column())
-    # Of the check, then of the import, from the start again.
+    # The counts of the check; the import starts them over.
     row_count: int = Field(default=0, sa_column=_count_column())
     recorded: int = Field(default=0, sa_column=_count_column())
     duplicates: int = Field(default=0, sa_column=_count_column())
     conflicts: int = Field(default=0, sa_column=_count_column())
     rejected: int = Field(default=0, sa_column=_count_column())
     bytes_read: int = Field(default=0, sa_column=_count_column())
-    # Lines up to and including this one are dealt with; moves with each chunk's commit.
+    # The last line that is checked or imported; advances with each chunk's commit.
     through_line: int = Field(default=0, sa_column=_count_column())
-    # How often it failed since it last got further; too often, and it is given up.
+    # Failures since the last progress. After too many the import fails.
     attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False))
     preview: list[dict[str, Any]] | None = Field(
         default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True)
     )
-    started_by: str = Field(sa_column=text_column())
-    started_at: datetime = Field(sa_column=moment_column())
+    uploaded_by: str = Field(sa_column=text_column())
+    uploaded_at: datetime = Field(sa_column=moment_column())
     finished_at: datetime | None = Field(default=None, sa_column=moment_column(nullable=True))
     fault: dict[str, Any] | None = Field(
         default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True)
@@ -71,7 +71,7 @@ class UsageImport(SQLModel, table=True):
 
 
 class UsageImportPart(SQLModel, table=True):
-    """A piece of a file that has not ended: here, so that every server process can go on with it."""
+    """A part of a file whose import has not ended, in the database so that every server process can read it."""
 
     __tablename__ = "usage_import_part"
     __table_args__ = (
@@ -84,10 +84,10 @@ class UsageImportPart(SQLModel, table=True):
     content: bytes = Field(sa_column=Column(Bytes, nullable=False))
 
 
-class UsageImportRefusal(SQLModel, table=True):
-    """A row that was not recorded, and why; its cells as they came, byte for byte, UTF-8 or not."""
+class UsageImportRejectedRow(SQLModel, table=True):
+    """A row that was not recorded, with the reason and the bytes of its cells, which need not be UTF-8."""
 
-    __tablename__ = "usage_import_refusal"
+    __tablename__ = "usage_import_rejected_row"
     __table_args__ = (
         ForeignKeyConstraint(["import_id"], ["usage_import.import_id"]),
         CheckConstraint("status IN ('conflict', 'rejected')", name="status_known"),

@@ -40,6 +40,11 @@ BALANCE_CHANGED = (
     " Saving again records this payment as well."
 )
 """What the payment form says when its balance is no longer right."""
+_IMPORT_STATUSES = {
+    "checking": "is still being checked",
+    "cancelled": "was cancelled",
+    "failed": "failed",
+}
 
 REFUSALS: dict[str, Template] = {
     # Signing in.
@@ -99,7 +104,9 @@ REFUSALS: dict[str, Template] = {
     "already_reversed": "Payment {payment} is already reversed.",
     # Imports and verifications.
     "import_not_found": "Import {named} does not exist.",
-    "import_not_checked": "Import {named} can't be started because it is {status}.",
+    "import_not_checked": lambda facts: (
+        f"Import {facts['named']} can't be started because it {_IMPORT_STATUSES[facts['import_status']]}."
+    ),
     "uploads_under_way": "Other files are being uploaded. Try again in a moment.",
     "verification_not_found": lambda facts: (
         "Verification {named} does not exist." if facts else "Nothing has been verified yet."

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from billing_app.errors import FieldError
-from billing_app.wording.sentences import Template, capitalized, fill
+from billing_app.wording.sentences import Template, as_people_write, capitalized, fill
+
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 RULES: dict[str, Template] = {
     # Text.
@@ -76,15 +78,40 @@ RULES: dict[str, Template] = {
     "one_event": lambda facts: f"must be one event; send a list as {facts['media_type']}",
     "many_events": lambda facts: f"must be a list of events; send one event as {facts['media_type']}",
     "not_percent_encoded": "must be percent-encoded UTF-8",
-    # Usage files.
-    "row_too_long": "must have at most {at_most} characters in a row",
-    "damaged": "is damaged after line {line}",
-    "no_header": "is empty; the first line must be {columns}",
-    "wrong_columns": "must have exactly these columns: {columns}",
-    "wrong_width": "must have {expected} columns, but has {found}",
-    "not_csv": "can't be read as CSV ({reason})",
+    # Usage files, their headers and their rows.
+    "no_header": "is empty. The first line must name the columns: {columns}",
+    "missing_columns": lambda facts: (
+        f"has no column {as_people_write(facts['missing'])}."
+        f" The first line must name the columns: {as_people_write(facts['columns'])}"
+    ),
+    "repeated_columns": "names a column more than once: {repeated}. Remove the extra one",
+    "unknown_columns": "names a column that usage does not have: {unknown}. Remove it. The columns are: {columns}",
+    "unnamed_column": "has no name in column {number}. Remove the empty column",
+    "wrong_separator": lambda facts: (
+        f"separates columns with {_SEPARATORS[facts['separator']]}."
+        " Save it with commas, in Excel as CSV UTF-8 (comma delimited)"
+    ),
+    "utf16": "is UTF-16 text. Save it as UTF-8, in Excel as CSV UTF-8 (comma delimited)",
+    "workbook": "is an Excel workbook. Save the sheet as CSV UTF-8 (comma delimited) and import that file",
+    "compressed": "is compressed with {format}. Use gzip, or no compression",
+    "compressed_twice": "is compressed twice. Decompress it once",
+    "not_a_text_file": "is not a text file. Choose a CSV file",
+    "damaged": lambda facts: (
+        (f"is damaged after line {facts['line']:,}" if facts["line"] else "is damaged")
+        + ". Download or compress it again"
+    ),
+    "changed_while_reading": "changed while it was being read. Import it again when it is complete",
     "file_too_large": "must be at most {at_most} bytes",
     "unreadable_file": "can't be read: {reason}",
+    "row_too_long": "must have at most {at_most} characters",
+    "wrong_width": "must have {expected} columns, but has {found}",
+    "unclosed_quote": "has an opening quote without a closing quote on the same line",
+    "stray_quote": (
+        "has a quote inside an unquoted value. Put the value in quotes and write each quote in it twice"
+    ),
+    "text_after_quote": (
+        "has text after a closing quote. Write a quote that is part of a quoted value twice"
+    ),
     # Passwords and tokens.
     "password_too_short": "must have at least {at_least} characters",
     "password_too_long": "must be at most {at_most} bytes",

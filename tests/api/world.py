@@ -18,12 +18,12 @@ from billing_app.database.embedded import cluster
 from billing_app.database.provision import Urls
 from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Role
-from billing_app.jobs.usage_imports import go_on_checking
+from billing_app.jobs.usage_imports import check_files
 from billing_app.services.identity import api_tokens, passwords
 from billing_app.services.invoices.runs import start_run
 from billing_app.services.payments.payments import record_payment
 from billing_app.services.usage_imports.files import store_file
-from billing_app.services.usage_imports.imports import COLUMNS
+from billing_app.services.usage_imports.rows import COLUMNS
 from billing_app.services.verification.verifications import start_verification
 from tests.conftest import Clock, new_database
 from tests.factories import PASSWORD, make_customer, make_invoice, make_user, record
@@ -144,7 +144,7 @@ def _one_of_everything(database: Database) -> dict[str, str]:
         usage_import = store_file(
             session, SYSTEM, "usage.csv", [b",".join(name.encode() for name in COLUMNS)]
         )
-    go_on_checking(database)
+    check_files(database)
     return {
         "customer": "acme",
         "plan": f"plan_{acme.plan_id}",

@@ -20,7 +20,7 @@ SHARED = {
     "sign_in_attempt",
     "usage_import",
     "usage_import_part",
-    "usage_import_refusal",
+    "usage_import_rejected_row",
     "user_account",
     "user_session",
     "verification",

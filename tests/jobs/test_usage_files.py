@@ -1,4 +1,4 @@
-"""Files of usage in the background: judged without recording, imported once, killed and resumed."""
+"""Imports in the background: checked without recording, imported once, interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -20,23 +20,21 @@ from billing_app.database.session import Database
 from billing_app.domain.actor import Actor
 from billing_app.jobs import usage_csv, usage_imports
 from billing_app.jobs.background import Background, Worker
-from billing_app.jobs.usage_imports import go_on_checking, go_on_importing, receive_file
+from billing_app.jobs.usage_imports import check_files, import_files, receive_file
 from billing_app.services.invoices.runs import get_run, start_run
-from billing_app.services.usage_imports import imports
-from billing_app.services.usage_imports.imports import (
-    Chunk,
-    cancel_import,
-    get_import,
-    start_import,
-)
-from billing_app.services.usage_imports.rejected_rows import list_refusals
+from billing_app.services.shared.reasons import Reason
+from billing_app.services.usage_imports import rows
+from billing_app.services.usage_imports.imports import cancel_import, get_import, start_import
+from billing_app.services.usage_imports.rejected_rows import list_rejected_rows
+from billing_app.services.usage_imports.rows import Chunk
 from tests.billing.shop import Shop
 from tests.conftest import Clock
-from tests.jobs.files import HEADER, MOMENT, Files, counts, events, good_rows, parts
-from tests.jobs.test_background import OUT, refuse, until
+from tests.jobs.files import HEADER, TIME, Files, counts, event_count, good_rows, part_count
+from tests.jobs.test_background import refuse, until
 from tests.races import at_once, codes
 from tests.refusals import refused
 
+DATABASE_REFUSED = Reason("database_refused", facts={"sqlstate": "P0001"})
 ADVISORY_LOCKS = (
     "FROM pg_locks WHERE locktype = 'advisory'"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -70,9 +68,9 @@ def files(database: Database, admin: Actor) -> Files:
 MIXED = (
     HEADER
     + good_rows(12)
-    + f"nobody,x,1,{MOMENT}\n"
-    + f"acme,k3,1,{MOMENT}\n"  # again, in another chunk
-    + f"acme,k3,2,{MOMENT}\n"
+    + f"nobody,x,1,{TIME}\n"
+    + f"acme,k3,1,{TIME}\n"  # in another chunk than the first
+    + f"acme,k3,2,{TIME}\n"
     + "acme,short\n"
 )
 
@@ -81,11 +79,8 @@ class Killed(Exception):
     pass
 
 
-def told(owner: psycopg.Connection, usage_import: str) -> list[tuple[object, ...]]:
-    """What the audit log says was recorded of a file: how it ended, and the counts.
-
-    That it came in and was started are deeds of their own.
-    """
+def audited_outcome(owner: psycopg.Connection, usage_import: str) -> list[tuple[object, ...]]:
+    """Return how the import ended and its counts, as the audit log has them."""
     assert not owner.execute("SELECT FROM audit_entry WHERE subject = 'usage'").fetchall()
     return owner.execute(
         "SELECT split_part(action, '.', 2), (details->>'recorded')::int, (details->>'duplicates')::int,"
@@ -95,53 +90,56 @@ def told(owner: psycopg.Connection, usage_import: str) -> list[tuple[object, ...
     ).fetchall()
 
 
-def test_the_check_says_what_the_import_does_and_records_nothing(
-    files: Files, owner: psycopg.Connection
-) -> None:
-    checked = files.checked(MIXED)
+def test_check_predicts_the_import_and_records_nothing(files: Files, owner: psycopg.Connection) -> None:
+    checked = files.check(MIXED)
     assert counts(checked) == ("checked", 16, 12, 1, 1, 2)
-    assert (checked.bytes_read, files.lines_refused(checked)) == (checked.size_bytes, [14, 16, 17])
-    assert (events(owner), len(checked.preview)) == (0, 10)
-    assert checked.preview[0].row == ("acme", "k0", "1", MOMENT)
+    assert (checked.bytes_read, files.rejected_lines(checked)) == (checked.size_bytes, [14, 16, 17])
+    assert (event_count(owner), len(checked.preview)) == (0, 10)
+    assert checked.preview[0].row == ("acme", "k0", "1", TIME)
     files.database.call(files.actor, start_import, checked.public_id)
-    go_on_importing(files.database)
-    done = files.now(checked)
+    import_files(files.database)
+    done = files.reload(checked)
     assert counts(done) == ("done", *counts(checked)[1:])
-    assert (files.lines_refused(done), events(owner), parts(owner)) == ([14, 16, 17], 12, 0)
+    assert (files.rejected_lines(done), event_count(owner), part_count(owner)) == ([14, 16, 17], 12, 0)
     by = owner.execute("SELECT DISTINCT recorded_by FROM usage_event").fetchall()
     assert by == [(done.public_id,)]
 
 
-def test_the_same_file_again_records_nothing_and_says_so(files: Files, owner: psycopg.Connection) -> None:
+def test_same_file_again_records_nothing_and_names_the_first_import(
+    files: Files, owner: psycopg.Connection
+) -> None:
     content = HEADER + good_rows(25)
-    first = files.imported(content)
+    first = files.import_whole(content)
     assert (first.same_as, counts(first)) == (None, ("done", 25, 25, 0, 0, 0))
-    again = files.checked(content)
-    assert (again.same_as, again.same_as_at) == (first.public_id, first.finished_at)
+    again = files.check(content)
+    assert again.same_as
+    assert (again.same_as.public_id, again.same_as.finished_at) == (first.public_id, first.finished_at)
     assert counts(again) == ("checked", 25, 0, 25, 0, 0)
-    assert counts(files.imported(content)) == ("done", 25, 0, 25, 0, 0)
-    assert files.checked(content + " ").same_as is None
-    assert files.now(first).same_as is None
-    assert events(owner) == 25
+    assert counts(files.import_whole(content)) == ("done", 25, 0, 25, 0, 0)
+    assert files.check(content + " ").same_as is None
+    assert files.reload(first).same_as is None
+    assert event_count(owner) == 25
 
 
-def test_a_check_that_was_cut_off_begins_again(files: Files) -> None:
+def test_interrupted_check_starts_over(files: Files) -> None:
     def stop(chunk: Chunk) -> None:
         raise Killed
 
-    sent = files.send(MIXED)
+    uploaded = files.upload(MIXED)
     with pytest.raises(Killed):
-        go_on_checking(files.database, stop)
-    assert counts(files.now(sent)) == ("checking", 10, 10, 0, 0, 0)
-    go_on_checking(files.database)
-    assert counts(files.now(sent)) == ("checked", 16, 12, 1, 1, 2)
+        check_files(files.database, stop)
+    assert counts(files.reload(uploaded)) == ("checking", 10, 10, 0, 0, 0)
+    check_files(files.database)
+    assert counts(files.reload(uploaded)) == ("checked", 16, 12, 1, 1, 2)
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_killed_in_the_middle_each_row_counts_once(
+def test_each_row_counts_once_when_the_server_is_killed(
     files: Files, urls: Urls, owner: psycopg.Connection, pack: Callable[[bytes], bytes]
 ) -> None:
-    started = files.started(pack((HEADER + good_rows(12) + "acme,short\n\n" + good_rows(22, 12)).encode()))
+    started = files.check_and_start(
+        pack((HEADER + good_rows(12) + "acme,short\n\n" + good_rows(22, 12)).encode())
+    )
     script = f"""
 import time
 from billing_app.database.session import Database
@@ -151,86 +149,96 @@ usage_csv.BATCH_MAX = 10
 Background(Database({urls.application!r})).start()
 time.sleep(600)
 """
-    # Somebody else is just recording an event of the third chunk: there it waits.
+    # Another transaction records an event of the third chunk, so the import waits there.
     with psycopg.connect(urls.owner.replace("+psycopg", "")) as holder:
         holder.execute(
             "INSERT INTO usage_event SELECT customer_id, 'k25', '2026-11-10Z', now(), '2026-11-01', 1, 'x'"
             " FROM customer"
         )
         with subprocess.Popen([sys.executable, "-c", script]) as process:
-            until(lambda: files.now(started).rows == 20)
+            until(lambda: files.reload(started).rows == 20)
             process.send_signal(signal.SIGKILL)
         holder.rollback()
     until(lambda: not owner.execute(f"SELECT {ADVISORY_LOCKS}").fetchall())
-    assert (counts(files.now(started)), events(owner)) == (("importing", 20, 19, 0, 0, 1), 19)
-    go_on_importing(files.database)
-    done = files.now(started)
+    assert (counts(files.reload(started)), event_count(owner)) == (("importing", 20, 19, 0, 0, 1), 19)
+    import_files(files.database)
+    done = files.reload(started)
     assert counts(done) == ("done", 35, 34, 0, 0, 1)
-    assert (done.bytes_read, files.lines_refused(done), events(owner)) == (done.size_bytes, [14], 34)
-    go_on_importing(files.database)
-    assert told(owner, started.public_id) == [("done", 34, 0, 0, 1)]
+    assert (done.bytes_read, files.rejected_lines(done), event_count(owner)) == (done.size_bytes, [14], 34)
+    import_files(files.database)
+    assert audited_outcome(owner, started.public_id) == [("done", 34, 0, 0, 1)]
 
 
-def test_whoever_lost_its_lock_records_and_counts_nothing_more(files: Files) -> None:
-    """Its connection was cut, somebody else did a chunk and was killed, and then it goes on itself."""
-    started = files.started(HEADER + good_rows(35))
-    overtaken = []
+def test_worker_that_lost_its_lock_records_nothing_more(files: Files) -> None:
+    """Its connection breaks, another worker imports a chunk and is killed, and then it continues."""
+    started = files.check_and_start(HEADER + good_rows(35))
+    overtakings = []
 
     def stop(chunk: Chunk) -> None:
         raise Killed
 
     def overtake(chunk: Chunk) -> None:
-        overtaken.append(True)
+        overtakings.append(True)
         with files.database.engine.connect() as connection:
             connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) {ADVISORY_LOCKS}")
             until(lambda: not connection.exec_driver_sql(f"SELECT {ADVISORY_LOCKS}").all())
         with pytest.raises(Killed):
-            go_on_importing(files.database, stop)
+            import_files(files.database, stop)
 
     with pytest.raises(OperationalError, match="terminat"):
-        go_on_importing(files.database, overtake)
-    assert (len(overtaken), counts(files.now(started))) == (1, ("importing", 20, 20, 0, 0, 0))
-    go_on_importing(files.database)
-    assert counts(files.now(started)) == ("done", 35, 35, 0, 0, 0)
+        import_files(files.database, overtake)
+    assert (len(overtakings), counts(files.reload(started))) == (1, ("importing", 20, 20, 0, 0, 0))
+    import_files(files.database)
+    assert counts(files.reload(started)) == ("done", 35, 35, 0, 0, 0)
 
 
-def test_of_several_one_imports(files: Files, database: Database, owner: psycopg.Connection) -> None:
-    started = [files.started(HEADER + good_rows(35, 100 * number)) for number in range(2)]
-    workers = [Worker("importing", database, go_on_importing) for _ in range(4)]
+def test_one_of_several_workers_imports_a_file(
+    files: Files, database: Database, owner: psycopg.Connection
+) -> None:
+    started = [files.check_and_start(HEADER + good_rows(35, 100 * number)) for number in range(2)]
+    workers = [Worker("importing", database, import_files) for _ in range(4)]
     for worker in workers:
         worker.start()
-    until(lambda: all(files.now(each).status == "done" for each in started))
+    until(lambda: all(files.reload(each).status == "done" for each in started))
     for worker in workers:
         worker.stop()
         worker.join()
-    assert [counts(files.now(each)) for each in started] == [("done", 35, 35, 0, 0, 0)] * 2
-    assert [told(owner, each.public_id) for each in started] == [[("done", 35, 0, 0, 0)]] * 2
+    assert [counts(files.reload(each)) for each in started] == [("done", 35, 35, 0, 0, 0)] * 2
+    assert [audited_outcome(owner, each.public_id) for each in started] == [[("done", 35, 0, 0, 0)]] * 2
 
 
-def test_an_import_that_keeps_failing_is_given_up_and_tells_what_it_recorded(
+def test_import_that_keeps_failing_fails_with_its_counts(
     files: Files, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, background: Background
 ) -> None:
     monkeypatch.setattr(jobs.background, "LOOK_EVERY_SECONDS", 0.02)
     monkeypatch.setattr(jobs.background, "PAUSE_SECONDS_MAX", 0.05)
     refuse(owner, "usage_event", "NEW.idempotency_key = 'k25'")
-    started, other = files.started(HEADER + good_rows(35)), files.started(HEADER + good_rows(5, 100))
+    started, other = (
+        files.check_and_start(HEADER + good_rows(35)),
+        files.check_and_start(HEADER + good_rows(5, 100)),
+    )
     background.start()
-    until(lambda: files.now(started).status == "failed" and files.now(other).status == "done")
-    failed = files.now(started)
-    assert (counts(failed), failed.fault) == (("failed", 20, 20, 0, 0, 0), OUT)
-    assert told(owner, started.public_id) == [("failed", 20, 0, 0, 0)]
-    assert events(owner) == 25
+    until(lambda: files.reload(started).status == "failed" and files.reload(other).status == "done")
+    failed = files.reload(started)
+    assert (counts(failed), failed.fault) == (("failed", 20, 20, 0, 0, 0), DATABASE_REFUSED)
+    assert audited_outcome(owner, started.public_id) == [("failed", 20, 0, 0, 0)]
+    assert event_count(owner) == 25
 
 
-def test_one_that_is_taken_is_passed_over(files: Files, database: Database, admin: Actor) -> None:
-    first, second = files.started(HEADER + good_rows(5)), files.started(HEADER + good_rows(5, 10))
+def test_import_that_another_process_works_on_is_skipped(
+    files: Files, database: Database, admin: Actor
+) -> None:
+    first, second = (
+        files.check_and_start(HEADER + good_rows(5)),
+        files.check_and_start(HEADER + good_rows(5, 10)),
+    )
     with usage_imports.only_one(database, admin, usage_imports.locks.IMPORT, first.import_id):
-        go_on_importing(database)
-    assert [files.now(each).status for each in (first, second)] == ["importing", "done"]
+        import_files(database)
+    assert [files.reload(each).status for each in (first, second)] == ["importing", "done"]
 
 
-def test_two_starts_at_once_are_one_import(files: Files, owner: psycopg.Connection) -> None:
-    checked = files.checked(HEADER + good_rows(5))
+def test_concurrent_starts_start_one_import(files: Files, owner: psycopg.Connection) -> None:
+    checked = files.check(HEADER + good_rows(5))
     outcomes = at_once(
         files.database,
         [lambda session: start_import(session, files.actor, checked.public_id) for _ in range(8)],
@@ -238,108 +246,105 @@ def test_two_starts_at_once_are_one_import(files: Files, owner: psycopg.Connecti
     assert (codes(outcomes), {each.status for each in outcomes}) == ([], {"importing"})
     started = owner.execute("SELECT count(*) FROM audit_entry WHERE action = 'usage_import.started'")
     assert started.fetchone() == (1,)
-    go_on_importing(files.database)
+    import_files(files.database)
     again = files.database.call(files.actor, start_import, checked.public_id)
     assert counts(again) == ("done", 5, 5, 0, 0, 0)
 
 
-def test_cancelled_between_two_chunks(files: Files, owner: psycopg.Connection) -> None:
-    started = files.started(HEADER + good_rows(35))
-    go_on_importing(
+def test_import_cancelled_between_two_chunks_stops(files: Files, owner: psycopg.Connection) -> None:
+    started = files.check_and_start(HEADER + good_rows(35))
+    import_files(
         files.database, lambda chunk: files.database.call(files.actor, cancel_import, started.public_id)
     )
-    cancelled = files.now(started)
+    cancelled = files.reload(started)
     assert counts(cancelled) == ("cancelled", 10, 10, 0, 0, 0)
-    assert (events(owner), parts(owner)) == (10, 0)
-    assert told(owner, started.public_id) == [("cancelled", 10, 0, 0, 0)]
+    assert (event_count(owner), part_count(owner)) == (10, 0)
+    assert audited_outcome(owner, started.public_id) == [("cancelled", 10, 0, 0, 0)]
     assert cancelled.finished_at
     with refused("import_not_checked"):
         files.database.call(files.actor, start_import, started.public_id)
 
 
-def test_cancelled_while_a_chunk_is_recorded_that_chunk_is_not(
+def test_chunk_that_is_being_recorded_when_cancelled_is_undone(
     files: Files, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started = files.started(HEADER + good_rows(35))
+    started = files.check_and_start(HEADER + good_rows(35))
     record = usage_imports.record_usage_file_batch
     chunks = []
 
-    def cancel_meanwhile(*arguments: object) -> object:
+    def record_and_cancel(*arguments: object) -> object:
         chunks.append(outcome := record(*arguments))  # type: ignore[arg-type]
         if len(chunks) == 2:
             files.database.call(files.actor, cancel_import, started.public_id)
         return outcome
 
-    monkeypatch.setattr(usage_imports, "record_usage_file_batch", cancel_meanwhile)
-    go_on_importing(files.database)
-    assert counts(files.now(started)) == ("cancelled", 10, 10, 0, 0, 0)
-    assert events(owner) == 10
+    monkeypatch.setattr(usage_imports, "record_usage_file_batch", record_and_cancel)
+    import_files(files.database)
+    assert counts(files.reload(started)) == ("cancelled", 10, 10, 0, 0, 0)
+    assert event_count(owner) == 10
 
 
-def test_cancelled_before_it_is_checked_and_before_it_is_started(
-    files: Files, owner: psycopg.Connection
-) -> None:
-    sent = files.send(HEADER + good_rows(5))
+def test_file_cancelled_before_it_is_started_has_no_counts(files: Files, owner: psycopg.Connection) -> None:
+    uploaded = files.upload(HEADER + good_rows(5))
     with refused("import_not_checked"):
-        files.database.call(files.actor, start_import, sent.public_id)
-    files.database.call(files.actor, cancel_import, sent.public_id)
-    go_on_checking(files.database)
-    checked = files.checked(HEADER + good_rows(5))
+        files.database.call(files.actor, start_import, uploaded.public_id)
+    files.database.call(files.actor, cancel_import, uploaded.public_id)
+    check_files(files.database)
+    checked = files.check(HEADER + good_rows(5))
     files.database.call(files.actor, cancel_import, checked.public_id)
-    # Nothing became of what would have become of them.
-    assert {counts(files.now(each)) for each in (sent, checked)} == {("cancelled", 0, 0, 0, 0, 0)}
-    assert (events(owner), parts(owner)) == (0, 0)
+    assert {counts(files.reload(each)) for each in (uploaded, checked)} == {("cancelled", 0, 0, 0, 0, 0)}
+    assert (event_count(owner), part_count(owner)) == (0, 0)
 
 
-def test_what_nobody_starts_is_cancelled_after_a_week(
+def test_file_that_is_not_started_within_a_week_is_cancelled(
     files: Files, clock: Clock, owner: psycopg.Connection
 ) -> None:
-    checked = files.checked(HEADER + good_rows(5))
+    checked = files.check(HEADER + good_rows(5))
     clock.moment += timedelta(days=7)
-    go_on_checking(files.database)
-    assert files.now(checked).status == "checked"
+    check_files(files.database)
+    assert files.reload(checked).status == "checked"
     clock.moment += timedelta(seconds=1)
-    go_on_checking(files.database)
-    assert (files.now(checked).status, parts(owner)) == ("cancelled", 0)
+    check_files(files.database)
+    assert (files.reload(checked).status, part_count(owner)) == ("cancelled", 0)
 
 
-def test_refusals_are_kept_up_to_a_bound_and_all_are_counted(
+def test_first_rejected_rows_are_kept_and_all_are_counted(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imports, "REFUSALS_KEPT_MAX", 15)
-    checked = files.checked(HEADER + "nobody,k,1,\n" * 25)
+    monkeypatch.setattr(rows, "REJECTED_ROWS_KEPT_MAX", 15)
+    checked = files.check(HEADER + "nobody,k,1,\n" * 25)
     assert counts(checked) == ("checked", 25, 0, 0, 0, 25)
-    assert (checked.refusals_kept, files.lines_refused(checked)) == (15, list(range(2, 17)))
+    assert (checked.rejected_rows_kept, files.rejected_lines(checked)) == (15, list(range(2, 17)))
 
 
-def test_a_long_import_holds_up_no_other_work(
+def test_long_import_delays_no_other_work(
     files: Files, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch, background: Background
 ) -> None:
-    begun, go_on = Event(), Event()
+    started_recording, resume = Event(), Event()
     record = usage_imports.record_usage_file_batch
 
-    def slowly(*arguments: object) -> object:
-        begun.set()
-        go_on.wait(60)
+    def record_slowly(*arguments: object) -> object:
+        started_recording.set()
+        resume.wait(60)
         return record(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(usage_imports, "record_usage_file_batch", slowly)
-    started = files.started(HEADER + good_rows(5))
+    monkeypatch.setattr(usage_imports, "record_usage_file_batch", record_slowly)
+    started = files.check_and_start(HEADER + good_rows(5))
     background.start()
-    assert begun.wait(60)
+    assert started_recording.wait(60)
     run = database.call(admin, start_run, date(2026, 10, 1))
-    sent = files.send(HEADER)
+    uploaded = files.upload(HEADER)
     background.wake()
     until(lambda: database.call(admin, get_run, run.public_id).status == "done")
-    until(lambda: files.now(sent).status == "checked")
-    assert files.now(started).status == "importing"
-    go_on.set()
-    until(lambda: files.now(started).status == "done")
+    until(lambda: files.reload(uploaded).status == "checked")
+    assert files.reload(started).status == "importing"
+    resume.set()
+    until(lambda: files.reload(started).status == "done")
 
 
-def test_bytes_that_are_no_text_come_back_as_they_came(files: Files) -> None:
-    checked = files.checked(HEADER.encode() + b"acme,caf\xe9\0,1,\n")
-    [found] = files.database.call(files.actor, list_refusals, checked.public_id).items
+def test_bytes_that_are_not_utf8_are_kept(files: Files) -> None:
+    checked = files.check(HEADER.encode() + b"acme,caf\xe9\0,1,\n")
+    [found] = files.database.call(files.actor, list_rejected_rows, checked.public_id).items
     assert [cell.encode("utf-8", "surrogateescape") for cell in found.row] == [
         b"acme",
         b"caf\xe9\0",
@@ -349,8 +354,10 @@ def test_bytes_that_are_no_text_come_back_as_they_came(files: Files) -> None:
     assert checked.preview[0].row[1] == "caf\ufffd\ufffd"
 
 
-def test_finance_sees_and_changes_nothing(files: Files, database: Database, finance: Actor) -> None:
-    checked = files.checked(HEADER)
+def test_finance_user_reads_imports_and_changes_none(
+    files: Files, database: Database, finance: Actor
+) -> None:
+    checked = files.check(HEADER)
     assert database.call(finance, get_import, checked.public_id) == checked
     for service in (start_import, cancel_import):
         with refused("forbidden"):

@@ -1,4 +1,4 @@
-"""Files of usage on their way into the database, and those that turn out to be none."""
+"""Usage files on their way into the database, and files that can't be imported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from billing_app.jobs import usage_imports
 from billing_app.jobs.usage_imports import receive_file
 from billing_app.models.imports import PART_BYTES_MAX
 from billing_app.services.usage_imports import files as usage_import_files
-from tests.jobs.files import HEADER, Files, events, good_rows, parts
+from billing_app.services.usage_imports.imports import start_import
+from tests.billing.shop import Shop
+from tests.jobs.files import HEADER, Files, counts, event_count, good_rows, part_count
 from tests.refusals import refused
 
 
@@ -27,42 +29,52 @@ PACKED = gzip.compress((HEADER + good_rows(60_000)).encode())
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    ("content", "rule"),
     [
-        (b"", "file: is empty"),
-        (b"customer,quantity\nacme,1\n", "file: must have exactly the columns"),
-        (HEADER.encode().strip() + b",more\n", "file: must have exactly the columns"),
-        (PACKED[: len(PACKED) // 2], "file: can't be read beyond line"),
-        (PACKED[:-8] + b"12345678", "file: can't be read beyond line"),
-        (HEADER.encode() + b"a" * 1_000_001, "file: must have at most 1,000,000 characters in a row"),
-        (HEADER.encode() + b'"a\n",' * 300_000, "file: must have at most 1,000,000 characters in a row"),
+        (b"", "no_header"),
+        (b"customer,quantity\nacme,1\n", "missing_columns"),
+        (HEADER.encode().strip() + b",more\n", "unknown_columns"),
+        (PACKED[: len(PACKED) // 2], "damaged"),
+        (PACKED[:-8] + b"12345678", "damaged"),
+        (PACKED + b"trailing garbage", "damaged"),
     ],
-    ids=["empty", "header", "more columns", "half", "damaged", "no end", "one row"],
+    ids=["empty", "header", "more columns", "half", "damaged", "trailing garbage"],
 )
-def test_a_file_that_can_not_be_read(
-    files: Files, owner: psycopg.Connection, content: bytes, reason: str
+def test_file_that_is_not_sound_fails_its_check_and_can_not_be_started(
+    files: Files, owner: psycopg.Connection, content: bytes, rule: str
 ) -> None:
-    failed = files.checked(content)
+    failed = files.check(content)
     assert failed.status == "failed"
     assert failed.fault
-    assert failed.fault.startswith(reason)
-    assert (events(owner), parts(owner)) == (0, 0)
+    assert failed.fault.rule == rule
+    with refused("import_not_checked"):
+        files.database.call(files.actor, start_import, failed.public_id)
+    assert (event_count(owner), part_count(owner)) == (0, 0)
 
 
-def test_a_file_is_kept_in_parts_of_a_megabyte(
+def test_row_of_two_megabytes_is_rejected_and_the_others_are_not(
+    files: Files, database: Database, admin: Actor
+) -> None:
+    Shop(database, admin).customer("acme", "2026-10")
+    checked = files.check(HEADER + good_rows(1) + "a" * 2_000_000 + "\n" + good_rows(1, 1))
+    assert counts(checked) == ("checked", 3, 2, 0, 0, 1)
+    assert files.rejected_lines(checked) == [3]
+
+
+def test_file_is_stored_in_parts_of_a_megabyte(
     files: Files, database: Database, admin: Actor, owner: psycopg.Connection
 ) -> None:
     content = (HEADER + good_rows(60_000)).encode()
     pieces = [content[start : start + 7_777] for start in range(0, len(content), 7_777)]
-    sent = receive_file(database, admin, "usage.csv", pieces)
+    uploaded = receive_file(database, admin, "usage.csv", pieces)
     sizes = owner.execute("SELECT octet_length(content) FROM usage_import_part ORDER BY part_number")
     assert [size for (size,) in sizes] == [PART_BYTES_MAX, len(content) - PART_BYTES_MAX]
     whole = owner.execute("SELECT string_agg(content, '' ORDER BY part_number) FROM usage_import_part")
     assert whole.fetchone() == (content,)
-    assert sent.size_bytes == len(content)
+    assert uploaded.size_bytes == len(content)
 
 
-def test_a_file_that_breaks_off_leaves_nothing(
+def test_interrupted_upload_leaves_nothing(
     database: Database, admin: Actor, owner: psycopg.Connection
 ) -> None:
     def pieces() -> Iterator[bytes]:
@@ -73,22 +85,22 @@ def test_a_file_that_breaks_off_leaves_nothing(
         receive_file(database, admin, "usage.csv", pieces())
     found = owner.execute("SELECT (SELECT count(*) FROM usage_import), (SELECT count(*) FROM audit_entry"
                           " WHERE action LIKE 'usage_import%')").fetchone()  # fmt: skip
-    assert (found, parts(owner)) == ((0, 0), 0)
+    assert (found, part_count(owner)) == ((0, 0), 0)
 
 
-def test_a_file_that_is_too_large(
+def test_file_that_is_too_large_is_refused(
     files: Files, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(usage_import_files, "FILE_BYTES_MAX", 100)
     with refused("invalid", field="file"):
-        files.send(bytes(101))
-    assert parts(owner) == 0
+        files.upload(bytes(101))
+    assert part_count(owner) == 0
 
 
-def test_only_some_come_in_at_once(files: Files, database: Database, admin: Actor) -> None:
+def test_number_of_concurrent_uploads_is_limited(files: Files, database: Database, admin: Actor) -> None:
     def pieces() -> Iterator[bytes]:
         with refused("uploads_under_way"):
-            files.send(HEADER)
+            files.upload(HEADER)
         yield HEADER.encode()
 
     def nested(depth: int) -> Iterator[bytes]:
@@ -98,5 +110,5 @@ def test_only_some_come_in_at_once(files: Files, database: Database, admin: Acto
         else:
             yield from pieces()
 
-    receive_file(database, admin, "usage.csv", nested(usage_imports.RECEIVED_AT_ONCE_MAX))
-    assert files.send(HEADER).status == "checking"
+    receive_file(database, admin, "usage.csv", nested(usage_imports.CONCURRENT_UPLOADS_MAX))
+    assert files.upload(HEADER).status == "checking"

@@ -1,4 +1,4 @@
-"""The bytes of usage files, in the database until their import has ended."""
+"""The bytes of usage files, kept in the database until their import has ended."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from billing_app.models import UsageImport, UsageImportPart
 from billing_app.models.imports import PART_BYTES_MAX
 from billing_app.services.shared import audit, validation
 from billing_app.services.shared.permissions import require
-from billing_app.services.usage_imports.imports import Overtaken, UsageImportRow, row_of_import
+from billing_app.services.usage_imports.imports import hide_other_imports
+from billing_app.services.usage_imports.queries import get_row
+from billing_app.services.usage_imports.rows import Overtaken, UsageImportRow
 
 FILE_BYTES_MAX = 1024 * 1024 * 1024
 FILE_NAME_MAX = 255
 
 
 def store_file(session: Session, actor: Actor, file_name: str, pieces: Iterable[bytes]) -> UsageImportRow:
-    """A new import, to be checked, with all of the file; when `pieces` raises, with nothing of it.
+    """Store a file as a new import to be checked: all of it, or nothing when `pieces` raises.
 
-    About a part of the file is in memory at any time. Raises Invalid for a file over 1 GiB.
+    Holds about one part of the file in memory. Raises Invalid for a file over 1 GiB.
     """
     require(actor, Permission.RECORD_USAGE)
     name = validation.line("file_name", file_name, at_most=FILE_NAME_MAX)
-    import_id = _new_import(session, actor, name)
+    import_id = _insert_import(session, actor, name)
     size, content = 0, hashlib.sha256()
-    for number, part in enumerate(_parts(pieces)):
+    for number, part in enumerate(_split_into_parts(pieces)):
         size += len(part)
         if size > FILE_BYTES_MAX:
             raise Invalid("file", "file_too_large", at_most=FILE_BYTES_MAX)
@@ -41,35 +43,35 @@ def store_file(session: Session, actor: Actor, file_name: str, pieces: Iterable[
         .where(col(UsageImport.import_id) == import_id)
         .values(size_bytes=size, sha256=content.hexdigest())
     )
-    stored = row_of_import(session, import_id)
-    audit.record(session, actor, "usage_import.uploaded", stored.public_id, file_name=name, size_bytes=size)
-    return stored
+    row = get_row(session, import_id)
+    audit.record(session, actor, "usage_import.uploaded", row.public_id, file_name=name, size_bytes=size)
+    return hide_other_imports(row, actor)
 
 
-def _new_import(session: Session, actor: Actor, file_name: str) -> int:
-    made = UsageImport(
-        file_name=file_name, size_bytes=0, sha256="", started_by=actor.id, started_at=now(session)
+def _insert_import(session: Session, actor: Actor, file_name: str) -> int:
+    usage_import = UsageImport(
+        file_name=file_name, size_bytes=0, sha256="", uploaded_by=actor.id, uploaded_at=now(session)
     )
-    session.add(made)
+    session.add(usage_import)
     session.flush()
-    assert made.import_id is not None
-    return made.import_id
+    assert usage_import.import_id is not None
+    return usage_import.import_id
 
 
-def _parts(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in parts of the one size that they are kept in; the last may be smaller."""
-    waiting = bytearray()
+def _split_into_parts(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the same bytes in parts of PART_BYTES_MAX, the last of which may be smaller."""
+    buffer = bytearray()
     for piece in pieces:
-        waiting += piece
-        while len(waiting) >= PART_BYTES_MAX:
-            yield bytes(waiting[:PART_BYTES_MAX])
-            del waiting[:PART_BYTES_MAX]
-    if waiting:
-        yield bytes(waiting)
+        buffer += piece
+        while len(buffer) >= PART_BYTES_MAX:
+            yield bytes(buffer[:PART_BYTES_MAX])
+            del buffer[:PART_BYTES_MAX]
+    if buffer:
+        yield bytes(buffer)
 
 
 def read_part(session: Session, actor: Actor, import_id: int, number: int) -> bytes:
-    """One part of a file whose import has not ended. Raises Overtaken when it has."""
+    """Return one part of a file. Raises Overtaken when its import has ended and the file is gone."""
     require(actor, Permission.RECORD_USAGE)
     part: bytes | None = session.scalar(
         select(col(UsageImportPart.content)).where(

@@ -1,4 +1,4 @@
-"""The refused rows of usage files, as pages and as a file to be mended and imported again."""
+"""The rejected rows of usage files: in pages, and as a file to correct and import again."""
 
 from __future__ import annotations
 
@@ -9,61 +9,62 @@ from sqlalchemy import Row, Select, select
 from sqlmodel import Session, col
 
 from billing_app.domain.actor import Actor, Permission
-from billing_app.models import UsageImportRefusal
+from billing_app.models import UsageImportRejectedRow
 from billing_app.services.shared.pagination import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
 from billing_app.services.shared.permissions import require
 from billing_app.services.shared.reasons import Reason
-from billing_app.services.usage_imports.imports import RefusedRow, get_import_number, row_of_import
+from billing_app.services.usage_imports.queries import get_row, parse_import_id
+from billing_app.services.usage_imports.rows import RejectedRow
 
 CHUNK_ROWS = 2_000
 
 
-def list_refusals(
+def list_rejected_rows(
     session: Session,
     actor: Actor,
     usage_import: str,
     *,
     limit: int = LIMIT_DEFAULT,
     cursor: str | None = None,
-) -> Page[RefusedRow]:
-    """The first 100,000 rows that were refused, by their lines; those so far while it is under way.
+) -> Page[RejectedRow]:
+    """List the first 100,000 conflicts and rejected rows by line number, those so far while it is read.
 
     Raises NotFound (`import_not_found`).
     """
     require(actor, Permission.READ)
-    import_id = row_of_import(session, get_import_number(usage_import)).import_id
-    query = _refusals(import_id)
+    import_id = get_row(session, parse_import_id(usage_import)).import_id
+    query = _select_rejected_rows(import_id)
     if after := decode_cursor(cursor, int):
-        query = query.where(col(UsageImportRefusal.line) > after[0])
-    rows = [_row_of(found) for found in session.execute(query.limit(check_limit(limit) + 1))]
+        query = query.where(col(UsageImportRejectedRow.line) > after[0])
+    rows = [_to_row(found) for found in session.execute(query.limit(check_limit(limit) + 1))]
     return page_of(rows, limit, lambda row: (row.line,))
 
 
-def read_refusals(session: Session, actor: Actor, usage_import: str) -> Iterator[list[RefusedRow]]:
-    """All that `list_refusals` would list; at most a chunk is held at a time.
+def read_rejected_rows(session: Session, actor: Actor, usage_import: str) -> Iterator[list[RejectedRow]]:
+    """Read all rows that `list_rejected_rows` lists, one chunk in memory at a time.
 
     The chunks must be read within the session's transaction. Raises NotFound (`import_not_found`)
     when called.
     """
     require(actor, Permission.READ)
-    import_id = row_of_import(session, get_import_number(usage_import)).import_id
+    import_id = get_row(session, parse_import_id(usage_import)).import_id
 
-    # By a cursor of the database, so that they are of one moment.
-    found = session.execute(_refusals(import_id), execution_options={"yield_per": CHUNK_ROWS})
-    return ([_row_of(row) for row in chunk] for chunk in found.partitions())
+    # A database cursor, so that all chunks are of the same snapshot.
+    found = session.execute(_select_rejected_rows(import_id), execution_options={"yield_per": CHUNK_ROWS})
+    return ([_to_row(row) for row in chunk] for chunk in found.partitions())
 
 
-def _refusals(import_id: int) -> Select[*tuple[Any, ...]]:
+def _select_rejected_rows(import_id: int) -> Select[*tuple[Any, ...]]:
     return (
         select(
-            col(UsageImportRefusal.line), col(UsageImportRefusal.cells), col(UsageImportRefusal.status),
-            col(UsageImportRefusal.reason),
+            col(UsageImportRejectedRow.line), col(UsageImportRejectedRow.cells),
+            col(UsageImportRejectedRow.status), col(UsageImportRejectedRow.reason),
         )
-        .where(col(UsageImportRefusal.import_id) == import_id)
-        .order_by(col(UsageImportRefusal.line))
+        .where(col(UsageImportRejectedRow.import_id) == import_id)
+        .order_by(col(UsageImportRejectedRow.line))
     )  # fmt: skip
 
 
-def _row_of(row: Row[Any]) -> RefusedRow:
+def _to_row(row: Row[Any]) -> RejectedRow:
     cells = tuple(cell.decode("utf-8", "surrogateescape") for cell in row.cells)
-    return RefusedRow(row.line, cells, row.status, Reason.from_json(row.reason))
+    return RejectedRow(line=row.line, row=cells, status=row.status, reason=Reason.from_json(row.reason))

@@ -22,7 +22,7 @@ from billing_app.services.usage.log import UsageCount, UsageMonths
 from billing_app.services.usage.recording import RecordedUsage, UsageReport, record_usage
 from billing_app.services.usage.rows import UsageEventRow
 from billing_app.services.usage_imports import imports
-from billing_app.services.usage_imports.imports import UsageImportRow
+from billing_app.services.usage_imports.rows import UsageImportRow
 from billing_app.state.kit import address, text
 from billing_app.state.kit.errors import LOADING, loading
 from billing_app.state.kit.forms import (
@@ -37,8 +37,8 @@ from billing_app.state.kit.forms import (
 from billing_app.state.kit.lists import Listing, Option, Pages, parse_listing
 from billing_app.state.kit.naming import customer_meant, customers_fitting
 from billing_app.state.kit.session import Session, call, viewer_zone
-from billing_app.state.pages.usage_imports import UNDER_WAY, import_item
-from billing_app.state.presenters.usage import ImportItem, UsageItem
+from billing_app.state.presenters.usage import UsageItem
+from billing_app.state.presenters.usage_imports import OPEN_STATUSES, ImportItem, import_item
 from billing_app.wording.values import counted
 
 ROWS = 50
@@ -93,7 +93,9 @@ class UsageState(rx.State):
                 for each in read.candidates
             ]
             self.is_unknown_customer = read.is_unknown_customer
-            self.open_imports = [import_item(each, zone) for each in read.imports if each.status in UNDER_WAY]
+            self.open_imports = [
+                import_item(each, zone) for each in read.imports if each.status in OPEN_STATUSES
+            ]
             self._customer = read.customer
             self.csv_href = address.link(
                 "/api/v1/usage.csv", **{**listing.filters, "customer": read.customer}

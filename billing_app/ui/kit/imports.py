@@ -1,4 +1,4 @@
-"""Files of usage: their status, and where one is dropped or chosen."""
+"""Parts of the import pages: status badges, and the drop zone for a usage file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COLUMNS = "customer,idempotency_key,quantity,occurred_at"
 
 
 def import_badge(status: rx.Var[str]) -> rx.Component:
-    """How far an import is, as a word with its colour."""
+    """Show the status of an import as a badge."""
     return rx.match(
         status,
         ("checking", rx.el.span("Checking", class_name=classes.BADGE_QUIET)),
@@ -26,18 +26,18 @@ def import_badge(status: rx.Var[str]) -> rx.Component:
 
 
 def row_badge(status: rx.Var[str]) -> rx.Component:
-    """What would become of a row of a file."""
+    """Show the expected outcome of a row as a badge."""
     return rx.match(
         status,
         ("recorded", rx.el.span("To record", class_name=classes.BADGE_GOOD)),
-        ("duplicate", rx.el.span("There already", class_name=classes.BADGE_QUIET)),
+        ("duplicate", rx.el.span("Duplicate", class_name=classes.BADGE_QUIET)),
         ("conflict", rx.el.span("Conflict", class_name=classes.BADGE_WARN)),
-        rx.el.span("Refused", class_name=classes.BADGE_BAD),
+        rx.el.span("Rejected", class_name=classes.BADGE_BAD),
     )
 
 
 def file_drop() -> rx.Component:
-    """Sends the file that is dropped on it or chosen, and goes to its import: assets/app.js does both."""
+    """Build the drop zone. assets/app.js uploads the file and opens its import."""
     return rx.el.form(
         rx.el.label(
             rx.el.input(
@@ -55,7 +55,7 @@ def file_drop() -> rx.Component:
             rx.el.span(
                 "Columns ",
                 rx.el.code(COLUMNS, class_name="[overflow-wrap:anywhere] font-mono"),
-                ", gzipped or not, up to 1 GiB. It is checked first; nothing is recorded before you say so.",
+                ". Up to 1 GiB, plain or gzip. You review the file before anything is recorded.",
                 class_name=f"max-w-xl text-pretty text-center {classes.CAPTION}",
             ),
             class_name="upload-choice flex cursor-pointer flex-col items-center gap-2 rounded-lg border"
@@ -72,19 +72,19 @@ def file_drop() -> rx.Component:
             rx.el.progress(
                 value=0,
                 max=100,
-                aria_label="Sent",
+                aria_label="Upload progress",
                 class_name="progress h-1.5 w-full overflow-hidden rounded-full",
                 custom_attrs={"data-upload-progress": ""},
             ),
             rx.el.div(
-                rx.el.span("Keep this page open until the file is sent.", class_name=classes.CAPTION),
-                button("Cancel", custom_attrs={"data-action": "cancel-upload"}),
+                rx.el.span("Keep Tallybook open until the upload is complete.", class_name=classes.CAPTION),
+                button("Cancel upload", custom_attrs={"data-action": "cancel-upload"}),
                 class_name="flex items-center justify-between gap-4",
             ),
             class_name=f"upload-progress {classes.PANEL} flex-col gap-3 px-5 py-4",
         ),
         rx.el.p(role="alert", class_name="mt-2 text-sm text-bad empty:hidden"),
-        aria_label="Import a file of usage",
+        aria_label="Import a usage file",
         class_name="mb-6",
         custom_attrs={
             "data-upload": "/api/v1/usage/imports",

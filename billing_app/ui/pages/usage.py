@@ -5,7 +5,8 @@ from __future__ import annotations
 import reflex as rx
 
 from billing_app.state.pages.usage import RECORD, UsageState
-from billing_app.state.presenters.usage import ImportItem, UsageItem
+from billing_app.state.presenters.usage import UsageItem
+from billing_app.state.presenters.usage_imports import ImportItem
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import by_phase, file_link, icon, late_badge, link, notice
 from billing_app.ui.kit.buttons import button, writers_only

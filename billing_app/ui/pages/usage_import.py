@@ -1,11 +1,11 @@
-"""One file of usage: its check, its import, and what was refused of it."""
+"""One import: its check, its outcome, and its rejected rows."""
 
 from __future__ import annotations
 
 import reflex as rx
 
 from billing_app.state.pages.usage_imports import CANCEL, UsageImportState
-from billing_app.state.presenters.usage import FileRow
+from billing_app.state.presenters.usage_imports import FileRow
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import Text, by_phase, file_link, icon, link, notice
 from billing_app.ui.kit.buttons import button, writers_only
@@ -20,7 +20,7 @@ _SHEET = UsageImportState.sheet
 
 
 def usage_import() -> rx.Component:
-    """A file, from what its rows would become to what they became."""
+    """Build the page of an import."""
     return page(
         "Import",
         "Usage",
@@ -29,7 +29,9 @@ def usage_import() -> rx.Component:
             UsageImportState.problem,
             loading=table_skeleton(),
             missing=_missing(),
-            ready=rx.el.div(_head(), _state(), _problems(), _first_rows(), class_name="flex flex-col gap-6"),
+            ready=rx.el.div(
+                _head(), _outcome(), _rejected_rows(), _first_rows(), class_name="flex flex-col gap-6"
+            ),
         ),
         _cancel_dialog(),
         above=link(
@@ -51,11 +53,11 @@ def _head() -> rx.Component:
             ),
             rx.el.p(
                 _SHEET.size,
-                " · Sent ",
-                rx.el.span(_SHEET.started, title=_SHEET.started_utc),
+                " · Uploaded ",
+                rx.el.span(_SHEET.uploaded, title=_SHEET.uploaded_utc),
                 rx.cond(
                     _SHEET.finished != "",
-                    rx.fragment(" · Ended ", rx.el.span(_SHEET.finished, title=_SHEET.finished_utc)),
+                    rx.fragment(" · Finished ", rx.el.span(_SHEET.finished, title=_SHEET.finished_utc)),
                 ),
                 class_name=f"mt-0.5 {classes.CAPTION} tabular-nums",
             ),
@@ -64,9 +66,9 @@ def _head() -> rx.Component:
         rx.el.div(
             writers_only(
                 rx.cond(
-                    _SHEET.is_under_way,
+                    _SHEET.is_open,
                     button(
-                        rx.cond(_SHEET.status == "checked", "Discard", "Cancel"),
+                        rx.cond(_SHEET.status == "importing", "Cancel import", "Discard file"),
                         on_click=UsageImportState.open_cancel,
                     ),
                 ),
@@ -78,7 +80,7 @@ def _head() -> rx.Component:
                     ),
                 ),
             ),
-            rx.cond(_SHEET.status == "done", link("See the usage", "/usage", classes.BUTTON)),
+            rx.cond(_SHEET.status == "done", link("View usage", "/usage", classes.BUTTON)),
             class_name="flex shrink-0 gap-2",
         ),
         class_name="flex flex-wrap items-start justify-between gap-3",
@@ -89,7 +91,7 @@ def _start_button(label: rx.Var[str], look: str) -> rx.Component:
     return button(label, look=look, on_click=UsageImportState.start)
 
 
-def _state() -> rx.Component:
+def _outcome() -> rx.Component:
     return rx.el.section(
         rx.cond(
             (_SHEET.status == "checking") | (_SHEET.status == "importing"),
@@ -104,7 +106,7 @@ def _state() -> rx.Component:
             ),
         ),
         rx.el.p(
-            _SHEET.said,
+            _SHEET.summary,
             class_name=rx.cond(_SHEET.status == "failed", "text-sm text-bad", "text-sm text-ink"),
             role="status",
         ),
@@ -113,19 +115,20 @@ def _state() -> rx.Component:
             rx.el.p(
                 icon("copy-check", 16, "shrink-0"),
                 rx.el.span(
-                    "This very file was imported before, on ",
+                    "The same file was already imported on ",
                     link(_SHEET.same_as, _SHEET.same_as_href),
-                    ". What it recorded then is not recorded twice.",
+                    ". Its events are never recorded twice.",
                 ),
                 class_name="mt-2 flex items-start gap-2 text-sm text-soft",
             ),
         ),
         rx.el.dl(
             _figure("Rows", _SHEET.rows),
-            _figure(rx.cond(_SHEET.is_check, "To be recorded", "Recorded"), _SHEET.recorded),
-            _figure("There already", _SHEET.duplicates),
-            _figure("Refused", _SHEET.refused),
-            class_name="mt-4 grid grid-cols-2 gap-4 border-t border-line pt-4 sm:grid-cols-4",
+            _figure(rx.cond(_SHEET.is_expected, "To record", "Recorded"), _SHEET.recorded),
+            _figure("Duplicates", _SHEET.duplicates),
+            _figure("Conflicts", _SHEET.conflicts),
+            _figure("Rejected", _SHEET.rejected),
+            class_name="mt-4 grid grid-cols-2 gap-4 border-t border-line pt-4 sm:grid-cols-5",
         ),
         class_name=f"{classes.PANEL} px-5 py-4",
         aria_label="Outcome",
@@ -140,20 +143,20 @@ def _figure(label: Text, value: rx.Var[str]) -> rx.Component:
     )
 
 
-def _problems() -> rx.Component:
+def _rejected_rows() -> rx.Component:
     return rx.cond(
-        _SHEET.has_refused,
+        _SHEET.has_rejected_rows,
         rx.el.section(
             rx.el.div(
-                rx.el.h2("Refused rows", class_name="text-sm font-semibold"),
-                rx.el.span(_SHEET.refused_note, class_name=classes.CAPTION),
-                file_link("Download refused rows", _SHEET.refused_href, f"{classes.BUTTON} ml-auto"),
+                rx.el.h2("Rejected rows", class_name="text-sm font-semibold"),
+                rx.el.span(_SHEET.rejected_rows_note, class_name=classes.CAPTION),
+                file_link("Download rejected rows", _SHEET.rejected_rows_href, f"{classes.BUTTON} ml-auto"),
                 class_name="mb-2 flex flex-wrap items-center gap-3",
             ),
             table(
-                "Refused rows",
-                [number_column("Line"), column("Why"), *_CELL_HEADS],
-                rx.foreach(UsageImportState.refused, _refused),
+                "Rejected rows",
+                [number_column("Line"), column("Reason"), *_CELL_HEADS],
+                rx.foreach(UsageImportState.rejected, _rejected_row),
             ),
             page_links(UsageImportState.pages),
         ),
@@ -164,11 +167,11 @@ _CELL_HEADS = [
     column("Customer", wide_only=True),
     column("Key", wide_only=True),
     number_column("Quantity", wide_only=True),
-    column("Moment", wide_only=True),
+    column("Time", wide_only=True),
 ]
 
 
-def _refused(row: rx.Var[FileRow]) -> rx.Component:
+def _rejected_row(row: rx.Var[FileRow]) -> rx.Component:
     return rx.el.tr(
         rx.el.td(row.line, class_name=classes.TD_NUMBER),
         rx.el.td(
@@ -190,19 +193,19 @@ def _refused(row: rx.Var[FileRow]) -> rx.Component:
 
 def _first_rows() -> rx.Component:
     return rx.cond(
-        _SHEET.is_check & (UsageImportState.preview.length() > 0),
+        _SHEET.is_expected & (UsageImportState.preview.length() > 0),
         rx.el.section(
-            rx.el.h2("The first rows", class_name="mb-2 text-sm font-semibold"),
+            rx.el.h2("First rows", class_name="mb-2 text-sm font-semibold"),
             table(
-                "The first rows",
-                [number_column("Line"), column("Outcome"), *_CELL_HEADS],
-                rx.foreach(UsageImportState.preview, _previewed),
+                "First rows",
+                [number_column("Line"), column("Expected outcome"), *_CELL_HEADS],
+                rx.foreach(UsageImportState.preview, _preview_row),
             ),
         ),
     )
 
 
-def _previewed(row: rx.Var[FileRow]) -> rx.Component:
+def _preview_row(row: rx.Var[FileRow]) -> rx.Component:
     return rx.el.tr(
         rx.el.td(row.line, class_name=classes.TD_NUMBER),
         rx.el.td(
@@ -213,7 +216,13 @@ def _previewed(row: rx.Var[FileRow]) -> rx.Component:
                 ),
                 class_name="flex flex-wrap items-center gap-x-2.5 gap-y-1 py-2",
             ),
-            rx.el.div(row.customer, " · ", row.quantity, class_name=f"{classes.NARROW_CAPTION} pb-2"),
+            rx.el.div(
+                row.customer,
+                " · ",
+                row.quantity,
+                rx.cond(row.quantity_note != "", rx.fragment(" (", row.quantity_note, " in the file)")),
+                class_name=f"{classes.NARROW_CAPTION} pb-2",
+            ),
             class_name=classes.TD,
         ),
         *_cells(row),
@@ -226,9 +235,16 @@ def _cells(row: rx.Var[FileRow]) -> list[rx.Component]:
     return [
         rx.el.td(rx.el.div(row.customer, class_name="max-w-48 truncate"), class_name=wide),
         rx.el.td(rx.el.div(row.key, title=row.key, class_name="max-w-56 truncate"), class_name=wide),
-        rx.el.td(row.quantity, class_name=f"{classes.TD_NUMBER} {classes.WIDE_ONLY}"),
-        rx.el.td(row.occurred, class_name=f"{wide} tabular-nums"),
+        rx.el.td(
+            row.quantity, _in_file(row.quantity_note), class_name=f"{classes.TD_NUMBER} {classes.WIDE_ONLY}"
+        ),
+        rx.el.td(row.time, title=row.time_note, class_name=f"{wide} tabular-nums"),
     ]
+
+
+def _in_file(note: rx.Var[str]) -> rx.Component:
+    """Show what the file says beside how it was understood, where the two read differently."""
+    return rx.cond(note != "", rx.el.div(note, " in the file", class_name=classes.CAPTION))
 
 
 def _cancel_dialog() -> rx.Component:
@@ -239,11 +255,10 @@ def _cancel_dialog() -> rx.Component:
         UsageImportState.cancel,
         rx.cond(
             is_importing,
-            "It stops within moments. What is recorded by then stays, and importing the file again records"
-            " the rest.",
-            "Nothing of it is recorded. The file can be sent again.",
+            "Rows that are already recorded stay recorded. To record the rest, import the file again.",
+            "Nothing from this file is recorded. You can upload it again.",
         ),
-        submit=rx.cond(is_importing, "Stop the import", "Discard"),
+        submit=rx.cond(is_importing, "Cancel import", "Discard file"),
     )
 
 
@@ -251,9 +266,9 @@ def _missing() -> rx.Component:
     return rx.el.div(
         notice(
             "search-x",
-            "There is no such import",
-            "Its address may be mistyped.",
-            link("All imports", "/usage/imports", classes.BUTTON),
+            "Import not found",
+            "Check the address, or open it from the list of imports.",
+            link("View imports", "/usage/imports", classes.BUTTON),
         ),
         class_name=classes.PANEL,
     )

@@ -1,11 +1,11 @@
-"""Files of usage: one more is sent here, the last ones are listed."""
+"""The list of imports, with the place to upload another file."""
 
 from __future__ import annotations
 
 import reflex as rx
 
 from billing_app.state.pages.usage_imports import UsageImportsState
-from billing_app.state.presenters.usage import ImportItem
+from billing_app.state.presenters.usage_imports import ImportItem
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import by_phase, notice
 from billing_app.ui.kit.buttons import writers_only
@@ -16,7 +16,7 @@ from billing_app.ui.pages.usage import usage_views
 
 
 def usage_imports() -> rx.Component:
-    """Where a file goes in, and what became of those before."""
+    """Build the page of imports."""
     return page(
         "Usage",
         "Usage",
@@ -41,7 +41,7 @@ def _table() -> rx.Component:
                 column("Status"),
                 column("Outcome", wide_only=True),
                 column("Size", wide_only=True),
-                column("Sent", wide_only=True),
+                column("Uploaded", wide_only=True),
             ],
             rx.foreach(UsageImportsState.rows, _row),
         ),
@@ -63,7 +63,7 @@ def _row(item: rx.Var[ImportItem]) -> rx.Component:
         ),
         rx.el.td(item.size, class_name=f"{classes.TD} {classes.WIDE_ONLY} tabular-nums"),
         rx.el.td(
-            rx.el.span(item.started, title=item.started_utc, class_name="relative"),
+            rx.el.span(item.uploaded, title=item.uploaded_utc, class_name="relative"),
             class_name=f"{classes.TD} {classes.WIDE_ONLY} tabular-nums",
         ),
         class_name=classes.TR_LINK,
@@ -74,9 +74,8 @@ def _empty() -> rx.Component:
     return rx.el.div(
         notice(
             "file-text",
-            "Nothing was imported yet",
-            "A file of usage is checked row by row before anything of it is recorded, and the same row"
-            " never counts twice.",
+            "No imports yet",
+            "Imports of usage files will be here, with the outcome of every row.",
         ),
         class_name=classes.PANEL,
     )

@@ -1,0 +1,192 @@
+"""The lines of a usage file: plain or gzip CSV in UTF-8, with a header that names its columns.
+
+Quoting is strict, and a quoted value ends on the line that it starts on. A stray quote therefore
+damages only its own row and never joins it with the rows below.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, NamedTuple, cast
+
+from billing_app.domain.rules import BrokenRule
+from billing_app.errors import Invalid
+from billing_app.services.usage_imports.rows import COLUMNS
+
+# Our own exports have these columns too, so that they can be imported whole.
+IGNORED_COLUMNS = ("recorded_at", "billing_period", "recorded_by", "line", "code", "detail")
+ROW_CHARS_MAX = 1_000_000
+_PIECE = 1_000_000
+_NAMES_MAX, _NAME_CHARS_MAX = 5, 50
+
+_GZIP_START = b"\x1f\x8b"
+_FOREIGN_FORMATS = (
+    (re.compile(rb"PK\x03\x04|\xd0\xcf\x11\xe0"), BrokenRule("workbook")),
+    (re.compile(rb"\xff\xfe|\xfe\xff|(?:[^\0]\0){4}|(?:\0[^\0]){4}", re.DOTALL), BrokenRule("utf16")),
+    (re.compile(rb"\x1f\x8b"), BrokenRule("compressed_twice")),
+    (re.compile(rb"BZh[1-9]1AY"), BrokenRule("compressed", format="bzip2")),
+    (re.compile(rb"\xfd7zXZ"), BrokenRule("compressed", format="xz")),
+    (re.compile(rb"\x28\xb5\x2f\xfd"), BrokenRule("compressed", format="Zstandard")),
+)
+# What reading a damaged or truncated gzip file raises.
+_DAMAGE = (OSError, EOFError, zlib.error)
+_OTHER_SEPARATORS = (";", "\t", "|")
+_CONTROL = re.compile("[\0-\x08\x0e-\x1f]")
+_QUOTED = '"([^"]*+(?:""[^"]*+)*+)"'
+_CELL = re.compile(rf'(?:{_QUOTED}|([^",]*))(,|\Z)')
+_CLOSED_QUOTE = re.compile(_QUOTED)
+_SURROGATE = re.compile("[\udc80-\udcff]")
+
+
+class Line(NamedTuple):
+    """A line without its line end. When `is_too_long`, `text` is only its beginning."""
+
+    number: int
+    text: str
+    is_too_long: bool = False
+
+
+class Header(NamedTuple):
+    """How many columns a file has, and the position of each of COLUMNS."""
+
+    width: int
+    positions: tuple[int, ...]
+
+
+class UsageText:
+    """A usage file read line by line. `header` is its first line; iterating yields the others."""
+
+    def __init__(self, text: IO[str]) -> None:
+        self._text, self._line_number = text, 0
+        self.header = _parse_header(self._read_line())
+
+    def __iter__(self) -> Iterator[Line]:
+        while line := self._read_line():
+            yield line
+
+    def skip_to_end(self) -> None:
+        """Read the rest without looking at its rows. Raises Invalid where the file is damaged."""
+        try:
+            while piece := self._text.read(_PIECE):
+                self._line_number += piece.count("\n")
+        except _DAMAGE as error:
+            raise _damaged(self._line_number) from error
+
+    def _read_line(self) -> Line | None:
+        """Read the next line. Holds at most ROW_CHARS_MAX characters of it, however long it is."""
+        try:
+            text = piece = self._text.readline(ROW_CHARS_MAX + 1)
+            while piece and not piece.endswith("\n"):
+                piece = self._text.readline(_PIECE)
+        except _DAMAGE as error:
+            raise _damaged(self._line_number) from error
+        if not text:
+            return None
+        self._line_number += 1
+        text = text.removesuffix("\n")
+        return Line(self._line_number, text, is_too_long=len(text) > ROW_CHARS_MAX)
+
+
+@contextmanager
+def open_usage_text(raw: io.BufferedReader) -> Iterator[UsageText]:
+    """Open a file for reading line by line, and leave `raw` open afterwards.
+
+    Bytes that are not UTF-8 are read as surrogates, so that only their own row is rejected.
+
+    Raises:
+        Invalid: (`file`, `header`) The file is not CSV with the right columns, or it is damaged.
+    """
+    text = io.TextIOWrapper(_unpack(raw), "utf-8-sig", errors="surrogateescape", newline=None)
+    try:
+        yield UsageText(text)
+    finally:
+        # Otherwise the wrapper would close `raw` when it is collected.
+        text.detach()
+
+
+def check_soundness(raw: io.BufferedReader) -> None:
+    """Read a file to its end, checksums included. Raises Invalid when it can't be imported as a whole."""
+    with open_usage_text(raw) as text:
+        text.skip_to_end()
+
+
+def split_row(line: str) -> list[str]:
+    """Return the cells of a line. Raises BrokenRule when its quotes are not those of CSV."""
+    if '"' not in line:
+        return line.split(",")
+    cells, position = [], 0
+    while match := _CELL.match(line, position):
+        quoted, plain, separator = match.groups()
+        cells.append(plain if quoted is None else quoted.replace('""', '"'))
+        position = match.end()
+        if not separator:
+            return cells
+    if not line.startswith('"', position):
+        raise BrokenRule("stray_quote")
+    raise BrokenRule("text_after_quote" if _CLOSED_QUOTE.match(line, position) else "unclosed_quote")
+
+
+def is_utf8(text: str) -> bool:
+    """Return whether the bytes that `text` was read from are UTF-8."""
+    return text.isascii() or not _SURROGATE.search(text)
+
+
+def _damaged(line_number: int) -> Invalid:
+    return Invalid("file", "damaged", line=line_number)
+
+
+def _unpack(raw: io.BufferedReader) -> IO[bytes]:
+    packed = raw.peek(2).startswith(_GZIP_START)
+    data = cast(io.BufferedReader, gzip.GzipFile(fileobj=raw) if packed else raw)
+    try:
+        start = data.peek(16)
+    except _DAMAGE as error:
+        raise _damaged(0) from error
+    for pattern, broken in _FOREIGN_FORMATS:
+        if pattern.match(start):
+            raise Invalid.from_rule("file", broken)
+    return data
+
+
+def _parse_header(line: Line | None) -> Header:
+    if line is None or not line.text.strip():
+        raise Invalid("file", "no_header", columns=COLUMNS)
+    if _CONTROL.search(line.text):
+        raise Invalid("file", "not_a_text_file")
+    if not is_utf8(line.text):
+        raise Invalid("file", "not_utf8")
+    if line.is_too_long:
+        raise Invalid("header", "row_too_long", at_most=ROW_CHARS_MAX)
+    for separator in _OTHER_SEPARATORS:
+        if separator in line.text and "," not in line.text:
+            raise Invalid("file", "wrong_separator", separator=separator)
+    try:
+        names = [name.strip().lower() for name in split_row(line.text)]
+    except BrokenRule as broken:
+        raise Invalid.from_rule("header", broken) from None
+    _check_names(names)
+    return Header(len(names), tuple(names.index(column) for column in COLUMNS))
+
+
+def _check_names(names: list[str]) -> None:
+    repeated = [name for name, count in Counter(names).items() if count > 1 and name]
+    if repeated:
+        raise Invalid("header", "repeated_columns", repeated=_shorten(repeated))
+    missing = [column for column in COLUMNS if column not in names]
+    if missing:
+        raise Invalid("header", "missing_columns", missing=missing, columns=COLUMNS)
+    if "" in names:
+        raise Invalid("header", "unnamed_column", number=names.index("") + 1)
+    unknown = [name for name in names if name not in COLUMNS and name not in IGNORED_COLUMNS]
+    if unknown:
+        raise Invalid("header", "unknown_columns", unknown=_shorten(unknown), columns=COLUMNS)
+
+
+def _shorten(names: list[str]) -> list[str]:
+    return [name[:_NAME_CHARS_MAX] for name in names[:_NAMES_MAX]]
