@@ -1,4 +1,4 @@
-"""Invoices as a CSV file: what the list shows, in one transaction, however many there are."""
+"""The CSV export of invoices: the rows of the list, read in one transaction."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def shop(database: Database, admin: Actor) -> Shop:
 
 def rows(answer: Any) -> list[dict[str, str]]:
     assert answer.status_code == 200, answer.text
-    return list(csv.DictReader(io.StringIO(answer.content.decode(), newline="")))
+    return list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"), newline="")))
 
 
 def numbers(answer: Any) -> list[str]:
@@ -41,7 +41,7 @@ def numbers(answer: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 10, 2_000])
-def test_the_file_holds_what_the_list_shows_in_its_order(
+def test_export_has_the_invoices_of_the_list_in_its_order(
     shop: Shop, client: TestClient, monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
     monkeypatch.setattr(invoice_exports, "CHUNK_ROWS", chunk)
@@ -57,7 +57,7 @@ def test_the_file_holds_what_the_list_shows_in_its_order(
         assert numbers(client.get(PATH, params=query)) == [each["number"] for each in listed]
 
 
-def test_a_row_says_what_the_invoice_says(shop: Shop, client: TestClient) -> None:
+def test_row_has_the_values_of_the_invoice(shop: Shop, client: TestClient) -> None:
     body = {"amount": "9.00", "received_on": "2026-11-15", "idempotency_key": "k"}
     assert client.post("/api/v1/invoices/A-0001/payments", json=body).status_code == 201
     invoice = client.get("/api/v1/invoices/A-0001").json()
@@ -74,7 +74,9 @@ def test_a_row_says_what_the_invoice_says(shop: Shop, client: TestClient) -> Non
     ]  # fmt: skip
 
 
-def test_a_name_is_no_formula(shop: Shop, client: TestClient, database: Database, admin: Actor) -> None:
+def test_name_is_not_run_as_a_formula(
+    shop: Shop, client: TestClient, database: Database, admin: Actor
+) -> None:
     name = '=HYPERLINK("https://evil.test")'
     with database.transaction(admin) as session:
         update_customer(session, admin, "a", name=name)
@@ -84,11 +86,11 @@ def test_a_name_is_no_formula(shop: Shop, client: TestClient, database: Database
         update_customer(session, admin, "z", name=name)
     shop.invoice("z", "2026-10")
     assert rows(client.get(PATH, params={"customer": "z"}))[0]["customer_name"] == f"'{name}"
-    # What was invoiced before keeps the name that it was invoiced under.
+    # Earlier invoices keep the name that they were issued with.
     assert {row["customer_name"] for row in rows(client.get(PATH, params={"customer": "a"}))} == {"a Inc."}
 
 
-def test_what_is_refused_is_refused_before_the_first_byte(shop: Shop, client: TestClient) -> None:
+def test_refusal_precedes_the_first_byte(shop: Shop, client: TestClient) -> None:
     for query, expected in (
         ({"customer": "nobody"}, (404, "customer_not_found")),
         ({"status": "late"}, (422, "invalid")),
@@ -99,15 +101,20 @@ def test_what_is_refused_is_refused_before_the_first_byte(shop: Shop, client: Te
         assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_finance_exports_and_nobody_does_not(
+def test_finance_user_exports_and_unauthenticated_caller_does_not(
     shop: Shop, client_of: ClientOf, nobody: TestClient, database: Database
 ) -> None:
     assert len(rows(client_of(Role.FINANCE).get(PATH))) == 10
     assert nobody.get(PATH).status_code == 401
 
 
-def test_its_connection_is_back_afterwards(shop: Shop, client: TestClient, database: Database) -> None:
+def test_connection_is_returned_to_the_pool(shop: Shop, client: TestClient, database: Database) -> None:
     before = database.engine.pool.checkedout()  # type: ignore[attr-defined]
     for query in ({}, {"customer": "nobody"}):
         client.get(PATH, params=query)
         assert database.engine.pool.checkedout() == before  # type: ignore[attr-defined]
+
+
+def test_export_opens_in_a_spreadsheet_as_utf8(shop: Shop, client: TestClient) -> None:
+    answer = client.get(PATH)
+    assert answer.content.startswith(b"\xef\xbb\xbfnumber,customer_key,")

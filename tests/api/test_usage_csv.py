@@ -42,7 +42,7 @@ def fill(database: Database, count: int, customer: str = "acme") -> None:
 def rows_of(client: TestClient, **filters: str) -> list[list[str]]:
     answer = client.get(PATH, params=filters)
     assert answer.status_code == 200, answer.text
-    return list(csv.reader(io.StringIO(answer.text, newline="")))
+    return list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"), newline="")))
 
 
 def test_export_has_all_columns_of_every_event(client: TestClient, database: Database) -> None:
@@ -51,7 +51,8 @@ def test_export_has_all_columns_of_every_event(client: TestClient, database: Dat
     answer = client.get(PATH, params={"customer": "acme", "period": "2026-11"})
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.headers["content-disposition"] == 'attachment; filename="usage-acme-2026-11.csv"'
-    assert answer.text.splitlines()[:2] == [
+    assert answer.content.startswith(b"\xef\xbb\xbfcustomer,")
+    assert answer.content.decode("utf-8-sig").splitlines()[:2] == [
         ",".join(COLUMNS),
         "acme,key-00000,0,2026-11-10T00:00:00Z,2026-11-15T12:00:00Z,2026-11,system",
     ]
