@@ -1,6 +1,6 @@
 """An invoice run in a process of its own: `python -m bench.child DATABASE_URL 2026-10`.
 
-Answers a line of JSON: how long the run took, how many invoices it made, and the process's peak
+Answers a line of JSON: how long the run took, how many invoices it created, and the process's peak
 memory (as the kernel counts it, the imports included).
 """
 
@@ -30,7 +30,7 @@ def main() -> None:
     database.close()
     if rows[0].status != "done" or rows[0].failed:
         raise RuntimeError(f"the run did not make every invoice: {rows[0]}")
-    print(json.dumps({"seconds": taken, "made": rows[0].made, "peak_mb": peak_mb()}))
+    print(json.dumps({"seconds": taken, "created": rows[0].created, "peak_mb": peak_mb()}))
 
 
 def peak_mb() -> float:

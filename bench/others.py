@@ -61,5 +61,5 @@ def verify_seconds(bench: Bench) -> float:
     taken = seconds(lambda: reports.append(verify(database, ACTOR)))
     database.close()
     if not reports[0].ok:
-        raise RuntimeError(f"verify found differences: {reports[0].differences[:3]}")
+        raise RuntimeError(f"verify found discrepancies: {reports[0].discrepancies[:3]}")
     return taken

@@ -32,7 +32,7 @@ class RunMeasured:
     """
 
     seconds: float
-    made: int
+    created: int
     client_mb: float
     backends_mb: float
 
@@ -53,7 +53,7 @@ def product_run(bench: Bench, period_start: date) -> RunMeasured:
             backends = max(backends, _backends_mb(watcher, bench.name))
             time.sleep(0.1)
         answer = json.loads(_output(child.stdout))
-    return RunMeasured(answer["seconds"], answer["made"], answer["peak_mb"], backends)
+    return RunMeasured(answer["seconds"], answer["created"], answer["peak_mb"], backends)
 
 
 def _output(stream: IO[str] | None) -> str:

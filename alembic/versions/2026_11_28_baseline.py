@@ -623,7 +623,7 @@ def _create_invoice_run_tables() -> None:
         sa.Column("started_by", sa.Text(), nullable=False),
         sa.Column("started_at", TIMESTAMP, nullable=False),
         sa.Column("finished_at", TIMESTAMP, nullable=True),
-        sa.Column("done_through_customer_id", sa.BigInteger(), nullable=False),
+        sa.Column("done_through_customer_ids", sa.ARRAY(sa.BigInteger()), nullable=False),
         *(sa.Column(name, sa.Integer(), nullable=False) for name in INVOICE_RUN_COUNTS),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("fault", postgresql.JSONB(), nullable=True),
@@ -642,7 +642,7 @@ def _create_invoice_run_tables() -> None:
     )
 
 
-INVOICE_RUN_COUNTS = ("total", "made", "existing", "passed", "failed")
+INVOICE_RUN_COUNTS = ("total", "created", "existing", "skipped", "failed")
 INVOICE_RUN_CHECKS = {
     "ck_invoice_run_period_start_first_of_month": "extract(day FROM period_start) = 1",
     "ck_invoice_run_status_known": "status IN ('running', 'done', 'cancelled', 'failed')",

@@ -1,4 +1,4 @@
-"""Invoice runs: a month's invoices for everyone, made in the background."""
+"""Invoice runs: invoices for all customers, created in the background."""
 
 from __future__ import annotations
 
@@ -11,57 +11,57 @@ from billing_app.api.wire.idempotency import Created, OnceOnly
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
-from billing_app.api.wire.values import Body, Period, Timestamp
+from billing_app.api.wire.values import Body, CustomerRef, Period, Timestamp
 from billing_app.domain.actor import Permission
 from billing_app.runtime import current
 from billing_app.services.invoices import runs
 from billing_app.services.invoices.runs import RunRow, RunSummary
+from billing_app.services.shared.ids import public_id
 from billing_app.wording.refusals import reason_sentence
 
 router = resource("/invoice-runs", "Invoice runs")
 
 
 class InvoiceRunSummary(BaseModel):
-    """How far a run is: of `total` customers so many have their invoice now, had it already, had nothing
-    to be invoiced, or could not be invoiced."""
+    """The progress of an invoice run."""
 
     id: str = Field(examples=["run_5"])
     period: Period
     status: Literal["running", "done", "cancelled", "failed"]
-    total: int = Field(examples=[1200], description="How many customers there were when it began.")
-    made: int = Field(examples=[1180])
-    existing: int = Field(examples=[12])
-    passed: int = Field(examples=[7])
-    failed: int = Field(examples=[1])
+    total: int = Field(examples=[1200], description="How many customers existed when the run started.")
+    created: int = Field(examples=[1180], description="Customers whose invoice this run created.")
+    existing: int = Field(examples=[12], description="Customers who already had an invoice for the period.")
+    skipped: int = Field(examples=[7], description="Customers with nothing to invoice in the period.")
+    failed: int = Field(examples=[1], description="Customers who could not be invoiced.")
     started_by: str = Field(examples=["usr_2"])
     started_at: Timestamp
     finished_at: Timestamp | None
-    fault: str | None = Field(description="Why it was given up, for one that failed; else null.")
+    fault: str | None = Field(description="Why the run failed, if its status is `failed`.")
 
 
 class RunFailure(BaseModel):
-    """A customer that could not be invoiced, and why."""
+    """A customer who could not be invoiced, and why."""
 
-    customer: str = Field(examples=["acme"], description="The customer's key.")
+    customer: CustomerRef
     code: str = Field(examples=["earlier_period_open"])
-    detail: str
+    detail: str = Field(examples=["Invoice September 2026 of acme first."])
 
 
 class InvoiceRun(InvoiceRunSummary):
-    """A run, with the first 200 of its failures."""
+    """An invoice run with its first 200 failures."""
 
     failures: list[RunFailure]
 
 
 class NewRun(Body):
-    """Which month to invoice."""
+    """The month to invoice."""
 
     period: Period
 
 
 @router.get("")
 def list_runs(call: Caller, paged: Paged) -> Page[InvoiceRunSummary]:
-    """List runs, the newest first."""
+    """List invoice runs, newest first."""
     return page_of(call.do(runs.list_runs, **paged), lambda run: InvoiceRunSummary(**_summary_fields(run)))
 
 
@@ -71,11 +71,11 @@ def list_runs(call: Caller, paged: Paged) -> Page[InvoiceRunSummary]:
     responses=refusals("period_open", "issuer_incomplete", "run_ended", "idempotency_conflict"),
 )
 def start_run(once: OnceOnly, body: NewRun) -> InvoiceRun:
-    """Start a run that makes every customer's invoice for a month.
+    """Start an invoice run, which invoices a month for all customers.
 
-    It goes on in the server, also after a restart. While one is under way for the month, it is
-    answered with; run again after the end, it makes what is missing and nothing twice. One that
-    fails again and again is given up: it is `failed`, and `fault` says why.
+    The run continues in the background, also after a restart of the server. If a run of the month is
+    already running, it is returned instead. Running a month again creates only the invoices that are
+    missing. A run that fails repeatedly ends with the status `failed`.
     """
 
     def describe(run: RunRow) -> Created[InvoiceRun]:
@@ -88,22 +88,33 @@ def start_run(once: OnceOnly, body: NewRun) -> InvoiceRun:
 
 @router.get("/{run}", responses=refusals("run_not_found"))
 def get_run(call: Caller, run: str) -> InvoiceRun:
-    """Get a run: how far it is, and what came of it."""
+    """Get an invoice run with its progress and failures."""
     return run_of(call.do(runs.get_run, run))
 
 
-@router.post("/{run}/cancel", responses=refusals("run_not_found"))
+@router.post("/{run}/cancel", responses=refusals("run_not_found", "run_busy"))
 def cancel_run(call: Caller, run: str) -> InvoiceRun:
-    """Cancel a run: it stops within moments, and what was made stays. A run that has ended is left as it is."""
+    """Cancel an invoice run.
+
+    The response waits for the invoices that are being created. After it, the run creates no more
+    invoices and its counts are final. Existing invoices are kept. If the run has already ended, nothing
+    changes.
+    """
     return run_of(call.do(runs.cancel_run, run))
 
 
 def run_of(row: RunRow) -> InvoiceRun:
-    """The run as it goes out."""
+    """Build the response for a run."""
     return InvoiceRun(
         **_summary_fields(row),
         failures=[
-            RunFailure(customer=each.customer_key, code=each.reason.code, detail=reason_sentence(each.reason))
+            RunFailure(
+                customer=CustomerRef(
+                    id=public_id("cus", each.customer_id), key=each.customer_key, name=each.customer_name
+                ),
+                code=each.reason.code,
+                detail=reason_sentence(each.reason),
+            )
             for each in row.failures
         ],
     )
@@ -115,9 +126,9 @@ def _summary_fields(row: RunSummary) -> dict[str, Any]:
         "period": row.period_start,
         "status": row.status,
         "total": row.total,
-        "made": row.made,
+        "created": row.created,
         "existing": row.existing,
-        "passed": row.passed,
+        "skipped": row.skipped,
         "failed": row.failed,
         "started_by": row.started_by,
         "started_at": row.started_at,

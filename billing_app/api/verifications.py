@@ -1,11 +1,13 @@
-"""Verifications: everything recomputed in the background, and every difference told."""
+"""Verifications: everything is recomputed in the background, and every discrepancy is reported."""
 
 from __future__ import annotations
 
-from typing import Literal
+import dataclasses
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from billing_app.api.wire import values
 from billing_app.api.wire.calls import Caller
 from billing_app.api.wire.idempotency import Created, OnceOnly
 from billing_app.api.wire.openapi import refusals
@@ -13,64 +15,80 @@ from billing_app.api.wire.routing import resource
 from billing_app.api.wire.values import Period, Timestamp
 from billing_app.domain.actor import Permission
 from billing_app.runtime import current
-from billing_app.services.verification import verifications
+from billing_app.services.shared.ids import public_id
+from billing_app.services.verification import report, verifications
 from billing_app.services.verification.verifications import VerificationRow
+from billing_app.wording.discrepancies import discrepancy_sentence
 from billing_app.wording.refusals import reason_sentence
 
 router = resource("/verifications", "Verification")
 
 
 class Checked(BaseModel):
-    """How many of each were recomputed and compared, so far while it is under way.
+    """How many of each were recomputed and compared, so far if the verification is running.
 
-    Every event is billed once, or still open (its month is not invoiced yet); one that is billed
-    twice or missing is a difference. `usage_months` are held against arrival-order independence.
+    Every event should be billed once or be open, which means that its period is not invoiced yet.
     """
 
-    customers: int = 0
-    events: int = 0
-    events_billed_once: int = 0
-    events_billed_twice: int = 0
-    events_missing: int = 0
-    events_open: int = 0
-    invoices: int = 0
-    lines: int = 0
-    usage_months: int = 0
-    paid_invoices: int = 0
+    customers: int
+    events: int
+    events_billed_once: int
+    events_billed_twice: int = Field(description="Events on more than one invoice.")
+    events_missing: int = Field(description="Events of an invoiced period that are on no invoice.")
+    events_open: int = Field(description="Events whose period is not invoiced yet.")
+    invoices: int
+    lines: int
+    usage_months: int = Field(
+        description="Usage months per customer whose charges on all invoices were compared with their price."
+    )
+    paid_invoices: int = Field(description="Invoices with at least one payment.")
 
 
 class AwaitingInvoice(BaseModel):
-    """A month that was closed and not yet invoiced; a difference unless it was about to be."""
+    """A closed month without an invoice. Unless its invoice was about to be created, this is a discrepancy."""
 
-    customer: str = Field(examples=["acme"], description="The customer's key.")
+    customer: values.CustomerRef
     period: Period
 
 
-class Verification(BaseModel):
-    """One verification. `ok` is null while it is under way, then whether everything agreed.
+class Discrepancy(BaseModel):
+    """A stored value that contradicts the events, plans and payments."""
 
-    One that can't be brought to its end is given up: it is `failed`, `ok` stays null and `fault` says why.
-    """
+    customer: values.CustomerRef | None = Field(description="Null for rows that belong to no customer.")
+    invoice: str | None = Field(
+        examples=["ACME-0003"],
+        description="The invoice number, or null if the discrepancy is not on an invoice.",
+    )
+    code: str = Field(examples=["wrong_total"], description="Stable, for programs.")
+    facts: dict[str, Any] = Field(
+        examples=[{}],
+        description="The values that differ, such as `found` and `expected`. Depends on the code.",
+    )
+    detail: str = Field(examples=["The total is not the sum of the lines."])
+
+
+class Verification(BaseModel):
+    """A verification. A verification that fails repeatedly ends with the status `failed`."""
 
     id: str = Field(examples=["ver_3"])
     status: Literal["running", "done", "failed"]
     started_by: str = Field(examples=["usr_2"])
     started_at: Timestamp
     finished_at: Timestamp | None
-    ok: bool | None
-    fault: str | None
+    ok: bool | None = Field(description="Whether there is no discrepancy. Null unless the status is `done`.")
+    fault: str | None = Field(description="Why the verification failed, if its status is `failed`.")
     checked: Checked
     awaiting_invoice: list[AwaitingInvoice]
-    difference_count: int
-    differences: list[str] = Field(description="In words; the first 1,000.")
+    discrepancy_count: int
+    discrepancies: list[Discrepancy] = Field(description="The first 1,000 discrepancies.")
 
 
 @router.post("", status_code=202, responses=refusals("idempotency_conflict"))
 def start_verification(once: OnceOnly) -> Verification:
-    """Start recomputing everything from events, plans and payments.
+    """Start a verification, which recomputes everything from events, plans and payments.
 
-    It goes on in the server; after a restart it begins again. While one is under way, it is
-    answered with.
+    It runs in the background and starts over after a restart of the server. If a verification is already
+    running, it is returned instead.
     """
 
     def describe(started: VerificationRow) -> Created[Verification]:
@@ -84,19 +102,18 @@ def start_verification(once: OnceOnly) -> Verification:
 
 @router.get("/latest", responses=refusals("verification_not_found"))
 def get_latest(call: Caller) -> Verification:
-    """Get the newest verification that came to its end."""
+    """Get the newest verification that has a result."""
     return verification_of(call.do(verifications.get_latest))
 
 
 @router.get("/{verification}", responses=refusals("verification_not_found"))
 def get_verification(call: Caller, verification: str) -> Verification:
-    """Get a verification, with what it has counted so far while it is under way."""
+    """Get a verification, with its counts so far if it is running."""
     return verification_of(call.do(verifications.get_verification, verification))
 
 
 def verification_of(row: VerificationRow) -> Verification:
-    """The verification as it goes out."""
-    report = row.report
+    """Build the response for a verification."""
     return Verification(
         id=row.public_id,
         status=row.status,
@@ -105,11 +122,26 @@ def verification_of(row: VerificationRow) -> Verification:
         finished_at=row.finished_at,
         ok=row.ok,
         fault=reason_sentence(row.fault) if row.fault else None,
-        checked=Checked(**{name: report[name] for name in Checked.model_fields if name in report}),
+        checked=Checked(**dataclasses.asdict(row.report.checked)),
         awaiting_invoice=[
-            AwaitingInvoice(customer=each["customer_key"], period=each["period"])
-            for each in report.get("awaiting_invoice", ())
+            AwaitingInvoice(customer=_customer_of(each.customer), period=each.period_start)
+            for each in row.report.awaiting_invoice
         ],
-        difference_count=report.get("difference_count", 0),
-        differences=report.get("differences", []),
+        discrepancy_count=row.report.discrepancy_count,
+        discrepancies=[_discrepancy_of(each) for each in row.report.discrepancies],
     )
+
+
+def _discrepancy_of(found: report.Discrepancy) -> Discrepancy:
+    customer = found.subject.customer
+    return Discrepancy(
+        customer=_customer_of(customer) if customer else None,
+        invoice=found.subject.invoice,
+        code=found.code,
+        facts=values.wire_facts(found.facts),
+        detail=discrepancy_sentence(found),
+    )
+
+
+def _customer_of(customer: report.CustomerRef) -> values.CustomerRef:
+    return values.CustomerRef(id=public_id("cus", customer.customer_id), key=customer.key, name=customer.name)

@@ -17,6 +17,9 @@ from billing_app.domain.rules import BrokenRule
 from billing_app.errors import Invalid
 from billing_app.jobs.invoice_runs import run_invoices
 from billing_app.jobs.verification import verify
+from billing_app.services.invoices.runs import RunFailure, RunRow
+from billing_app.services.verification.report import Report
+from billing_app.wording.discrepancies import discrepancy_sentence, subject_name
 from billing_app.wording.refusals import reason_sentence
 
 commands = typer.Typer()
@@ -26,9 +29,9 @@ commands = typer.Typer()
 def invoice_run_command(
     period: Annotated[str, typer.Argument(metavar="YYYY-MM")], as_json: AsJson = False
 ) -> None:
-    """Close a month and make every customer's invoice; goes on where an earlier run was cut off.
+    """Close a month and create the invoices of all customers.
 
-    Exit code 1 when a customer could not be invoiced.
+    An interrupted run is resumed. Exit code 1 when a customer could not be invoiced.
     """
     try:
         period_start = parse_period(period)
@@ -40,78 +43,117 @@ def invoice_run_command(
             database,
             operator(),
             period_start,
-            lambda so_far: progress.update(
-                task,
-                total=so_far.total,
-                completed=so_far.made + so_far.existing + so_far.passed + so_far.failed,
-            ),
+            lambda so_far: progress.update(task, total=so_far.total, completed=so_far.processed),
         )
-    facts = {
-        **{name: getattr(run, name) for name in ("status", "total", "made", "existing", "passed", "failed")},
-        "id": run.public_id,
-        "period": label(run.period_start),
-        "failures": [
-            {
-                "customer_key": each.customer_key,
-                "code": each.reason.code,
-                "detail": reason_sentence(each.reason),
-            }
-            for each in run.failures
-        ],
-    }
     if as_json:
-        print(json.dumps(facts))
+        print(json.dumps(_run_as_json(run)))
     else:
-        out.print(
-            f"{period} ({run.public_id}, {run.status}): {run.made:,} made, {run.existing:,} already there, "
-            f"{run.passed:,} passed over, {run.failed:,} failed"
-        )
-        if run.fault:
-            print_error(f"given up: {reason_sentence(run.fault)}")
-        for each in run.failures:
-            print_error(f"{each.customer_key}: {reason_sentence(each.reason)} [{each.reason.code}]")
+        _print_run(run)
     if run.failed or run.status != "done":
         raise typer.Exit(1)
 
 
+def _run_as_json(run: RunRow) -> dict[str, Any]:
+    return {
+        "id": run.public_id,
+        "period": label(run.period_start),
+        "status": run.status,
+        "total": run.total,
+        "created": run.created,
+        "existing": run.existing,
+        "skipped": run.skipped,
+        "failed": run.failed,
+        "fault": reason_sentence(run.fault) if run.fault else None,
+        "failures": [_failure_as_json(each) for each in run.failures],
+    }
+
+
+def _failure_as_json(failure: RunFailure) -> dict[str, str]:
+    return {
+        "customer": failure.customer_key,
+        "code": failure.reason.code,
+        "detail": reason_sentence(failure.reason),
+    }
+
+
+def _print_run(run: RunRow) -> None:
+    out.print(
+        f"Invoice run {label(run.period_start)} ({run.public_id}, {run.status}): {run.created:,} created, "
+        f"{run.existing:,} existing, {run.skipped:,} skipped, {run.failed:,} failed"
+    )
+    if run.fault:
+        print_error(f"Invoice run failed: {reason_sentence(run.fault)}")
+    for each in run.failures:
+        print_error(f"{each.customer_key}: {reason_sentence(each.reason)} [{each.reason.code}]")
+
+
 @commands.command("verify")
 def verify_command(as_json: AsJson = False) -> None:
-    """Recompute every invoice from events, plans and payments; exit code 1 on any difference."""
+    """Recompute every invoice from events, plans and payments.
+
+    Exit code 1 when there is a discrepancy.
+    """
     with (
         open_database() as database,
         progress_bar(TextColumn("{task.completed:,} customers"), quiet=as_json) as progress,
     ):
         task = progress.add_task("Verifying", total=None)
         report = verify(
-            database, operator(), lambda so_far: progress.update(task, completed=so_far.customers)
+            database, operator(), lambda so_far: progress.update(task, completed=so_far.checked.customers)
         )
     if as_json:
-        print(json.dumps({**dataclasses.asdict(report), "ok": report.ok}))
+        print(json.dumps(_report_as_json(report)))
     else:
         _print_report(report)
     if not report.ok:
         raise typer.Exit(1)
 
 
-def _print_report(report: Any) -> None:
+def _report_as_json(report: Report) -> dict[str, Any]:
+    return {
+        "ok": report.ok,
+        "checked": dataclasses.asdict(report.checked),
+        "awaiting_invoice": [
+            {"customer": each.customer.key, "period": label(each.period_start)}
+            for each in report.awaiting_invoice
+        ],
+        "discrepancy_count": report.discrepancy_count,
+        "discrepancies": [
+            {
+                "customer": each.subject.customer.key if each.subject.customer else None,
+                "invoice": each.subject.invoice,
+                "code": each.code,
+                "detail": discrepancy_sentence(each),
+            }
+            for each in report.discrepancies
+        ],
+    }
+
+
+def _print_report(report: Report) -> None:
+    checked = report.checked
     table = Table("checked", "", show_header=False, box=None)
-    for what, number in (
-        ("usage events", report.events),
-        ("  billed once", report.events_billed_once),
-        ("  billed twice", report.events_billed_twice),
-        ("  missing", report.events_missing),
-        ("  still open", report.events_open),
-        ("customers", report.customers),
-        ("invoices recomputed", report.invoices),
-        ("lines recomputed", report.lines),
-        ("usage months (arrival-order independence)", report.usage_months),
-        ("paid invoices", report.paid_invoices),
-        ("closed, not yet invoiced", len(report.awaiting_invoice)),
-        ("differences", report.difference_count),
+    for name, number in (
+        ("usage events", checked.events),
+        ("  on one invoice", checked.events_billed_once),
+        ("  on more than one invoice", checked.events_billed_twice),
+        ("  on no invoice", checked.events_missing),
+        ("  in open periods", checked.events_open),
+        ("customers", checked.customers),
+        ("invoices", checked.invoices),
+        ("invoice lines", checked.lines),
+        ("usage months", checked.usage_months),
+        ("invoices with payments", checked.paid_invoices),
+        ("closed months without an invoice", len(report.awaiting_invoice)),
+        ("discrepancies", report.discrepancy_count),
     ):
-        table.add_row(what, f"{number:,}", style="bold" if what == "differences" else None)
+        table.add_row(name, f"{number:,}", style="bold" if name == "discrepancies" else None)
     out.print(table)
     for month in report.awaiting_invoice if report.ok else ():
-        out.print(f"closed, being invoiced: {month.customer_key} {month.period}", markup=False)
-    for difference in report.differences:
-        out.print(f"DIFFERENCE  {difference}", markup=False, soft_wrap=True)
+        out.print(
+            f"{month.customer.key}: {label(month.period_start)} is closed and being invoiced", markup=False
+        )
+    for each in report.discrepancies:
+        name = subject_name(each)
+        line = f"{name}: {discrepancy_sentence(each)}" if name else discrepancy_sentence(each)
+        out.print(f"Discrepancy  {line}", markup=False, soft_wrap=True)

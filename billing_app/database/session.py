@@ -74,11 +74,19 @@ class Database:
             session.commit()
 
     def run(self, actor: Actor, work: Callable[[Session], Result]) -> Result:
-        """`work` in a transaction of its own, again from the start when the database asks for it."""
+        """Do the work in a transaction of its own, again from the start when the database asks for it."""
+
+        def in_transaction() -> Result:
+            with self.transaction(actor) as session:
+                return work(session)
+
+        return self.retry(in_transaction)
+
+    def retry(self, work: Callable[[], Result]) -> Result:
+        """Do work that opens its own transactions, again from the start when the database asks for it."""
         for attempt in range(1, _TRIES_MAX + 1):
             try:
-                with self.transaction(actor) as session:
-                    return work(session)
+                return work()
             except (DBAPIError, psycopg.Error) as error:
                 if not is_retryable(error) or attempt == _TRIES_MAX:
                     raise

@@ -1,185 +1,201 @@
-"""A month's invoices for everyone: chunk by chunk, each closed and then invoiced.
+"""Invoice runs: a month's invoices for all customers, batch by batch, each closed and then invoiced.
 
-Two halves of a chunk are dealt with at once: while one is being computed here, the database takes
-in the other.
-
-A run is a row; whoever executes it holds a lock of its own connection, which is gone with the
-process. Killed at any point, it goes on after its last committed chunk: when it is started again,
-or by itself, in the background of a server.
+A run is a row in the database, and the process that executes it holds a lock. When that process is
+killed, the run resumes after its last committed batches: in the background of a server, or when it
+is started again.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from datetime import date
-from threading import Event
+from typing import NamedTuple, TypeVar
 
+from sqlalchemy import text
 from sqlmodel import Session
 
 from billing_app.database import locks
 from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor, Permission, system
-from billing_app.jobs.leadership import only_one
-from billing_app.jobs.retries import attempting
+from billing_app.jobs.leadership import try_lock
+from billing_app.jobs.retries import giving_up_when_it_keeps_failing, is_caused_by_rows, reason_of
 from billing_app.services.invoices.closing import BlockedCustomer, close_period
 from billing_app.services.invoices.generation import PeriodOutcome, invoice_period
-from billing_app.services.invoices.runs import (
+from billing_app.services.invoices.run_progress import (
+    LANES,
+    Batch,
     Failure,
-    RunRow,
-    RunSummary,
     add_progress,
-    find_running,
+    count_failed_attempt,
     finish_run,
-    get_run,
-    lock_progress,
-    next_customers,
-    note_failed_attempt,
-    start_run,
+    hold_off_cancellation,
+    next_batches,
 )
+from billing_app.services.invoices.runs import RunRow, RunSummary, find_running, get_run, start_run
 from billing_app.services.shared.permissions import require
 from billing_app.services.shared.reasons import Reason
 
-# Large enough that the statements' fixed costs vanish, small enough to hold the gate for some tens
-# of milliseconds and a chunk's lines in some tens of megabytes.
+logger = logging.getLogger(__name__)
+
+# The customers of all lanes together. Large enough to make the fixed costs of statements negligible, small
+# enough to hold the gate for tens of milliseconds and the lines in tens of megabytes.
 CHUNK_CUSTOMERS = 10_000
 
-Progress = Callable[[RunRow], None]
+OnProgress = Callable[[RunRow], None]
+Result = TypeVar("Result")
 
 
 def run_invoices(
-    database: Database, actor: Actor, period_start: date, on_progress: Progress = lambda run: None
+    database: Database, actor: Actor, period_start: date, on_progress: OnProgress = lambda run: None
 ) -> RunRow:
-    """Starts the period's run or goes on with the one that was left, to its end.
+    """Start the period's run, or resume the one that was interrupted, and execute it to its end.
 
-    While another process executes it, answers with that one's progress as it is. Raises Conflict
-    (`period_open`).
+    While another process executes it, return its progress instead. Raises Conflict (`period_open`).
     """
-    run = database.run(actor, lambda session: start_run(session, actor, period_start))
+    run = database.call(actor, start_run, period_start)
     return execute_run(database, actor, run, on_progress)
 
 
-def go_on_invoicing(database: Database, on_progress: Progress = lambda run: None) -> None:
-    """Executes the runs that are under way and nobody executes, the oldest month first.
+def resume_invoice_runs(database: Database, on_progress: OnProgress = lambda run: None) -> None:
+    """Execute the running runs that no process executes, the oldest month first.
 
-    Younger months wait behind one that somebody else executes: their invoices come after its.
+    Later months wait for an earlier one that another process executes, since their invoices follow on from
+    its invoices.
     """
     while run := database.call(SYSTEM, find_running):
-        with attempting(database, run.public_id, note_failed_attempt):
+        with giving_up_when_it_keeps_failing(database, run.public_id, count_failed_attempt):
             if execute_run(database, SYSTEM, run, on_progress).status == "running":
                 return
 
 
 def execute_run(
-    database: Database, actor: Actor, run: RunSummary, on_progress: Progress = lambda run: None
+    database: Database, actor: Actor, run: RunSummary, on_progress: OnProgress = lambda run: None
 ) -> RunRow:
-    """Executes a run from where it is, unless somebody else does; answers how it stands then."""
+    """Execute a run from where it is, unless another process does, and return its progress."""
     require(actor, Permission.INVOICE)
     worker = system(run.public_id, on_behalf_of=run.started_by)
-    with sole_execution(database, actor, run) as alone:
-        while alone and _do_chunk(database, worker, run):
-            on_progress(_reload(database, actor, run))
-        if alone:
-            database.run(worker, lambda session: finish_run(session, worker, run.public_id))
-    return _reload(database, actor, run)
-
-
-def _do_chunk(database: Database, worker: Actor, run: RunSummary) -> bool:
-    """Deals with the next customers; False when there are none left, or the run was cancelled."""
-    with database.transaction(worker) as session:
-        customer_ids = next_customers(session, worker, run.public_id, CHUNK_CUSTOMERS)
-    if not customer_ids:
-        return False
-    middle = (len(customer_ids) + 1) // 2
-    first, second = customer_ids[:middle], customer_ids[middle:]
-    counting = Event()
-    with ThreadPoolExecutor(1) as pool:
-        blocked = _close(database, worker, run, first)
-        ahead = pool.submit(_invoice, database, worker, run, first, blocked, counting=counting)
-        if second:
-            blocked = _close(database, worker, run, second)
-            counting.wait()
-            _invoice(database, worker, run, second, blocked, after=first[-1])
-        ahead.result()
-    return True
-
-
-def _close(
-    database: Database, worker: Actor, run: RunSummary, customer_ids: list[int]
-) -> tuple[BlockedCustomer, ...]:
-    return database.run(
-        worker,
-        lambda session: close_period(
-            session, worker, period_start=run.period_start, customer_ids=customer_ids
-        ),
-    )
-
-
-class _OutOfTurn(Exception):
-    """The customers before these were not dealt with, or somebody else dealt with these."""
-
-
-def _invoice(
-    database: Database,
-    worker: Actor,
-    run: RunSummary,
-    customer_ids: list[int],
-    blocked: Sequence[BlockedCustomer],
-    *,
-    counting: Event | None = None,
-    after: int = 0,
-) -> None:
-    """Invoices these customers; undone, for the next chunk to do it, when the half before is undone.
-
-    So the run's mark never passes over customers that were not dealt with. The first half locks the
-    mark before anything else and tells so by `counting`; the second waits for it in the database,
-    holding its customers' billing rows: where the database sees the wait, it can end a deadlock.
-    """
-
-    def work(session: Session) -> None:
-        if counting:
-            through = lock_progress(session, worker, run.public_id)
-            counting.set()
-        done = invoice_period(session, worker, period_start=run.period_start, customer_ids=customer_ids)
-        if not counting:
-            through = lock_progress(session, worker, run.public_id)
-        if not after <= through < customer_ids[0]:
-            raise _OutOfTurn
-        add_progress(
-            session,
-            worker,
-            run.public_id,
-            through_customer_id=customer_ids[-1],
-            made=len(done.created),
-            existing=len(done.existing),
-            passed=len(done.skipped),
-            failed=_refused(blocked, done),
-        )
-
-    try:
-        with suppress(_OutOfTurn):
-            database.run(worker, work)
-    finally:
-        if counting:
-            counting.set()
-
-
-def _refused(blocked: Sequence[BlockedCustomer], done: PeriodOutcome) -> list[Failure]:
-    """Those that an older month was in the way of, unless somebody has invoiced both since."""
-    answered = {*done.existing, *done.skipped, *(each.customer_id for each in done.created)}
-    return [
-        Failure(each.customer_id, Reason.of(each.as_conflict()))
-        for each in blocked
-        if each.customer_id not in answered
-    ]
-
-
-def _reload(database: Database, actor: Actor, run: RunSummary) -> RunRow:
-    with database.transaction(actor) as session:
-        return get_run(session, actor, run.public_id)
+    with sole_execution(database, actor, run) as is_sole:
+        if is_sole:
+            while _process_chunk(database, worker, run):
+                on_progress(database.call(actor, get_run, run.public_id))
+            database.call(worker, finish_run, run.public_id)
+    return database.call(actor, get_run, run.public_id)
 
 
 def sole_execution(database: Database, actor: Actor, run: RunSummary) -> AbstractContextManager[bool]:
-    """Whether this process is the one that executes the run, for as long as the block lasts."""
-    return only_one(database, actor, locks.RUN, run.run_id)
+    """Yield whether this process is the one that executes the run, for as long as the block lasts."""
+    return try_lock(database, actor, locks.RUN, run.run_id)
+
+
+def _process_chunk(database: Database, worker: Actor, run: RunSummary) -> bool:
+    """Process the next batch of every lane at once; False when the run has no customers left or has ended."""
+    batches = database.call(worker, next_batches, run.public_id, CHUNK_CUSTOMERS)
+    with ThreadPoolExecutor(LANES) as pool:
+        for processed in [pool.submit(_process_batch, database, worker, run, each) for each in batches]:
+            processed.result()
+    return bool(batches)
+
+
+class _RunEnds(Exception):
+    """The run has ended, or a cancellation is waiting."""
+
+
+class _Closed(NamedTuple):
+    """Customers of a batch that are not to be invoiced: an older month is not invoiced yet, or closing failed."""
+
+    blocked: list[BlockedCustomer]
+    failures: list[Failure]
+
+
+def _process_batch(database: Database, worker: Actor, run: RunSummary, batch: Batch) -> None:
+    """Close the period for the batch, then create its invoices; neither when the run has ended.
+
+    A cancellation must not come between the two, or months would stay closed without an invoice. So the
+    invoicing transaction holds it off before the closing transaction commits.
+    """
+
+    def close_and_invoice() -> None:
+        with database.transaction(worker) as invoicing:
+            with database.transaction(worker) as closing:
+                closed = _close(closing, worker, run, batch.customer_ids)
+                if not hold_off_cancellation(invoicing, worker, run.public_id):
+                    raise _RunEnds
+            _invoice(invoicing, worker, run, batch, closed)
+
+    with suppress(_RunEnds):
+        database.retry(close_and_invoice)
+
+
+def _close(session: Session, worker: Actor, run: RunSummary, customer_ids: Sequence[int]) -> _Closed:
+    """Close the period for all customers for whom that is possible."""
+
+    def close(ids: Sequence[int]) -> Sequence[BlockedCustomer]:
+        return close_period(session, worker, period_start=run.period_start, customer_ids=ids)
+
+    blocked, failures = _isolate_failures(session, customer_ids, close)
+    return _Closed([each for part in blocked for each in part], failures)
+
+
+def _invoice(session: Session, worker: Actor, run: RunSummary, batch: Batch, closed: _Closed) -> None:
+    """Create the invoices of a closed batch and count what became of each of its customers."""
+
+    def invoice(ids: Sequence[int]) -> PeriodOutcome:
+        invoiced = invoice_period(session, worker, period_start=run.period_start, customer_ids=ids)
+        # Constraints that are checked at the commit must fail here, where the customer can be left out.
+        session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+        session.execute(text("SET CONSTRAINTS ALL DEFERRED"))
+        return invoiced
+
+    not_closed = {each.customer_id for each in closed.failures}
+    customer_ids = [each for each in batch.customer_ids if each not in not_closed]
+    parts, failures = _isolate_failures(session, customer_ids, invoice)
+    # A blocked customer may have been invoiced by somebody else since.
+    answered = {
+        customer_id
+        for part in parts
+        for customer_id in (*part.existing, *part.skipped, *(each.customer_id for each in part.created))
+    }
+    failures += closed.failures
+    failures += [
+        Failure(each.customer_id, Reason.of(each.as_conflict()))
+        for each in closed.blocked
+        if each.customer_id not in answered
+    ]
+    add_progress(
+        session,
+        worker,
+        run.public_id,
+        batch,
+        created=sum(len(part.created) for part in parts),
+        existing=sum(len(part.existing) for part in parts),
+        skipped=sum(len(part.skipped) for part in parts),
+        failures=failures,
+    )
+
+
+def _isolate_failures(
+    session: Session, customer_ids: Sequence[int], work: Callable[[Sequence[int]], Result]
+) -> tuple[list[Result], list[Failure]]:
+    """Do the work for all customers whose rows don't make it fail.
+
+    When it fails, it is undone and done again for each half, until a customer that makes it fail is
+    alone. Errors that no customer's rows cause propagate.
+    """
+    if not customer_ids:
+        return [], []
+    try:
+        with session.begin_nested():
+            return [work(customer_ids)], []
+    except Exception as error:
+        if not is_caused_by_rows(error):
+            raise
+        if len(customer_ids) == 1:
+            logger.error("customer %s can't be invoiced", customer_ids[0], exc_info=error)
+            return [], [Failure(customer_ids[0], reason_of(error))]
+    middle = len(customer_ids) // 2
+    first_results, first_failures = _isolate_failures(session, customer_ids[:middle], work)
+    results, failures = _isolate_failures(session, customer_ids[middle:], work)
+    return first_results + results, first_failures + failures

@@ -1,23 +1,31 @@
-"""Work that one process does, of all that look for some."""
+"""Work that only one process may do at a time.
+
+The lock is held by a transaction that does nothing else, so it keeps no snapshot and no row. It is
+released when the block ends or the process dies. `key` is one of billing_app.database.locks: one
+number, or one of the kinds and a number of that kind.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import text
+from sqlalchemy import func, select
 
 from billing_app.database.session import Database
 from billing_app.domain.actor import Actor
 
 
 @contextmanager
-def only_one(database: Database, actor: Actor, kind: int, number: int) -> Iterator[bool]:
-    """Whether this process is the one that does this work, for as long as the block lasts.
-
-    `kind` is one of billing_app.database.locks. The transaction does nothing but hold the lock: it keeps no
-    snapshot and no row, and is gone with the process.
-    """
-    key = {"kind": kind, "number": number}
+def lock(database: Database, actor: Actor, *key: int) -> Iterator[None]:
+    """Hold the lock for as long as the block lasts, after waiting for whoever holds it."""
     with database.transaction(actor) as session:
-        yield bool(session.scalar(text("SELECT pg_try_advisory_xact_lock(:kind, :number)"), key))
+        session.execute(select(func.pg_advisory_xact_lock(*key)))
+        yield
+
+
+@contextmanager
+def try_lock(database: Database, actor: Actor, *key: int) -> Iterator[bool]:
+    """Yield whether the lock was free; if so, hold it for as long as the block lasts."""
+    with database.transaction(actor) as session:
+        yield bool(session.scalar(select(func.pg_try_advisory_xact_lock(*key))))

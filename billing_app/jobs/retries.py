@@ -1,33 +1,51 @@
-"""Work in the background that fails again and again: given up for a reason, not tried for ever."""
+"""What to do when work in the background fails: wait, try again, give up, or leave out the rows at fault."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
+import psycopg
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from sqlmodel import Session
 
 from billing_app.database.session import Database, is_retryable, is_unavailable, sqlstate_of
 from billing_app.domain.actor import SYSTEM, Actor
+from billing_app.errors import BillingError
 from billing_app.services.shared.reasons import Reason
 
 logger = logging.getLogger(__name__)
 
-Note = Callable[[Session, Actor, str, Reason], bool]
-"""Of a service: counts a failed attempt at the work of this id, for this reason; whether it is given up."""
+# Failures in a row without any progress. The background pauses longer after each of them.
+ATTEMPTS_MAX = 5
+
+# Classes of SQLSTATE: cardinality, data, integrity, view check, raised by a trigger, damaged storage.
+# All others, such as a full disk or a missing table, are about the database and not about some rows.
+_CAUSED_BY_ROWS = frozenset({"21", "22", "23", "44", "P0", "XX"})
+
+
+class CountFailedAttempt(Protocol):
+    """A service that counts a failed attempt and returns whether the work is given up because of it."""
+
+    def __call__(
+        self, session: Session, actor: Actor, work: str, reason: Reason, /, *, attempts_max: int
+    ) -> bool: ...
 
 
 class Stopped(Exception):
-    """The server is stopping, which is no failure of what it was at."""
+    """The server is stopping. The work didn't fail: it resumes at the next start."""
 
 
 @contextmanager
-def attempting(database: Database, work: str, note: Note) -> Iterator[None]:
-    """Around one piece of work. What it raises goes on up, until the work is given up.
+def giving_up_when_it_keeps_failing(
+    database: Database, work: str, count_failed_attempt: CountFailedAttempt
+) -> Iterator[None]:
+    """Count the failures of one piece of work and give it up after `ATTEMPTS_MAX` of them.
 
-    A database that can't be reached, or that undid a transaction for no fault of its own, is waited for
-    however long it takes.
+    Errors propagate until the work is given up; then they are logged. While the database can't be reached or
+    asks for another try, the work waits for as long as it takes and no failure is counted.
     """
     try:
         yield
@@ -36,14 +54,26 @@ def attempting(database: Database, work: str, note: Note) -> Iterator[None]:
     except Exception as error:
         if is_unavailable(error) or is_retryable(error):
             raise
-        if not database.call(SYSTEM, note, work, reason_of(error)):
+        is_given_up = database.call(
+            SYSTEM, count_failed_attempt, work, reason_of(error), attempts_max=ATTEMPTS_MAX
+        )
+        if not is_given_up:
             raise
-        logger.error("%s is given up", work, exc_info=error)
+        logger.error("%s failed too often and was given up.", work, exc_info=error)
 
 
 def reason_of(error: Exception) -> Reason:
-    """Return what went wrong. What a database says of its tables is in the server's log alone."""
+    """Return why work failed, without what a database error says about tables: only the log has that."""
     sqlstate = sqlstate_of(error)
     if sqlstate:
         return Reason("database_refused", facts={"sqlstate": sqlstate})
     return Reason("unexpected_error")
+
+
+def is_caused_by_rows(error: Exception) -> bool:
+    """Return whether the rows at hand made the work fail, so that it may succeed for other rows."""
+    if sqlstate := sqlstate_of(error):
+        return sqlstate[:2] in _CAUSED_BY_ROWS
+    if isinstance(error, (DataError, psycopg.DataError)):
+        return True
+    return not isinstance(error, (Stopped, BillingError, SQLAlchemyError, psycopg.Error, OSError))

@@ -24,8 +24,8 @@ from billing_app.domain.money import parse_quantity
 from billing_app.domain.periods import parse_timestamp
 from billing_app.domain.rules import BrokenRule
 from billing_app.errors import Conflict, Invalid
-from billing_app.jobs.leadership import only_one
-from billing_app.jobs.retries import attempting
+from billing_app.jobs.leadership import try_lock
+from billing_app.jobs.retries import giving_up_when_it_keeps_failing
 from billing_app.jobs.usage_csv import Batch, Report, read_batches
 from billing_app.services.shared.permissions import require
 from billing_app.services.shared.reasons import Reason
@@ -41,10 +41,10 @@ from billing_app.services.usage_imports.imports import get_import
 from billing_app.services.usage_imports.progress import (
     cancel_abandoned,
     count_chunk,
+    count_failed_attempt,
     end_check,
     find_due,
     finish_import,
-    note_failed_attempt,
     restart_check,
 )
 from billing_app.services.usage_imports.rows import Chunk, Lane, Overtaken, Phase, PreviewRow, UsageImportRow
@@ -98,7 +98,7 @@ def _work_through(
 ) -> None:
     """Do the work on each file that is due, oldest first."""
     for due in database.call(SYSTEM, find_due, phase, lane):
-        with attempting(database, due.public_id, note_failed_attempt):
+        with giving_up_when_it_keeps_failing(database, due.public_id, count_failed_attempt):
             _work_on(database, due, phase, work)
 
 
@@ -107,7 +107,7 @@ def _work_on(
 ) -> None:
     """Do the work on one file unless another process does, or it is no longer due."""
     worker = system(due.public_id, on_behalf_of=due.uploaded_by)
-    with only_one(database, worker, locks.IMPORT, due.import_id) as is_leader, suppress(Overtaken):
+    with try_lock(database, worker, locks.IMPORT, due.import_id) as is_leader, suppress(Overtaken):
         row = database.call(worker, get_import, due.public_id)
         if not is_leader or row.status != phase:
             return

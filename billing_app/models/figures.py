@@ -1,4 +1,4 @@
-"""What was counted in the background, for sorting lists and for the dashboard; nothing is billed by it."""
+"""Figures that are counted in the background, for sorting lists and for the dashboard. Billing never reads them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from billing_app.models.columns import (
 
 
 class CustomerFigures(SQLModel, table=True):
-    """What the list of customers is sorted by; a row for each customer, from its first moment on.
+    """The figures by which customers are sorted: one row per customer, created with the customer.
 
-    `month` is the usage month of `usage_quantity`, None before the first count.
+    `month` is the month of `usage_quantity`, and None before the first count.
     """
 
     __tablename__ = "customer_figures"
@@ -39,18 +39,18 @@ class CustomerFigures(SQLModel, table=True):
     usage_quantity: Decimal = Field(default=Decimal(0), sa_column=summed_column())
     outstanding_minor: Decimal = Field(default=Decimal(0), sa_column=minor_column())
     overdue_minor: Decimal = Field(default=Decimal(0), sa_column=minor_column())
-    # Over the twelve months up to the last one that ended.
+    # The sum of the last twelve ended months.
     invoiced_minor: Decimal = Field(default=Decimal(0), sa_column=minor_column())
 
 
 class DashboardFigures(SQLModel, table=True):
-    """All numbers of the dashboard as of one moment: one row, replaced by each count."""
+    """All figures of the dashboard as of one time: a single row that each count replaces."""
 
     __tablename__ = "dashboard_figures"
     __table_args__ = (CheckConstraint("figures_id = 1", name="only_one"),)
 
     figures_id: int = Field(default=1, sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
     as_of: datetime = Field(sa_column=moment_column())
-    # How long the count took: the longer, the rarer.
+    # How long the count took. The longer it took, the longer until the next one.
     seconds: float = Field(sa_column=Column(Double, nullable=False))
     document: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))

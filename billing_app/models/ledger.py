@@ -16,7 +16,7 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from billing_app.models.columns import (
@@ -50,7 +50,7 @@ class AuditEntry(SQLModel, table=True):
 
 
 class InvoiceRun(SQLModel, table=True):
-    """A month's invoices for everyone: how far it is and what came of it."""
+    """A month's invoices for all customers: the progress of creating them, and the outcome."""
 
     __tablename__ = "invoice_run"
     __table_args__ = (
@@ -58,7 +58,7 @@ class InvoiceRun(SQLModel, table=True):
         CheckConstraint("(status = 'failed') = (fault IS NOT NULL)", name="fault_when_failed"),
         CheckConstraint("(status = 'running') = (finished_at IS NULL)", name="finished_when_ended"),
         first_of_month_check("period_start"),
-        # A second run for the month while one is under way finds the first.
+        # One running run per month. Starting another returns it.
         Index(
             "uq_invoice_run_running",
             "period_start",
@@ -73,14 +73,14 @@ class InvoiceRun(SQLModel, table=True):
     started_by: str = Field(sa_column=text_column())
     started_at: datetime = Field(sa_column=moment_column())
     finished_at: datetime | None = Field(default=None, sa_column=moment_column(nullable=True))
-    # Customers up to and including this one are dealt with; moves with each chunk's commit.
-    done_through_customer_id: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    # The last customer that is processed, for each lane (see services.invoices.run_progress).
+    done_through_customer_ids: list[int] = Field(sa_column=Column(ARRAY(BigInteger), nullable=False))
     total: int = Field(default=0, sa_column=Column(Integer, nullable=False))
-    made: int = Field(default=0, sa_column=Column(Integer, nullable=False))
+    created: int = Field(default=0, sa_column=Column(Integer, nullable=False))
     existing: int = Field(default=0, sa_column=Column(Integer, nullable=False))
-    passed: int = Field(default=0, sa_column=Column(Integer, nullable=False))
+    skipped: int = Field(default=0, sa_column=Column(Integer, nullable=False))
     failed: int = Field(default=0, sa_column=Column(Integer, nullable=False))
-    # How often it failed since it last got further; too often, and it is given up for a fault.
+    # Failures since the run last made progress. After too many, it is given up for a fault.
     attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False))
     fault: dict[str, Any] | None = Field(
         default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True)
@@ -99,8 +99,8 @@ class InvoiceRunFailure(SQLModel, table=True):
 
 
 class Verification(SQLModel, table=True):
-    """One recomputation of everything: under way with what it counted so far, done with all it found, or
-    given up for a fault."""
+    """A recomputation of everything: running with its counts so far, done with its report, or given up for a
+    fault."""
 
     __tablename__ = "verification"
     __table_args__ = (
@@ -109,7 +109,7 @@ class Verification(SQLModel, table=True):
             "finished_at IS NULL OR report IS NOT NULL OR fault IS NOT NULL", name="reported_when_ended"
         ),
         CheckConstraint("fault IS NULL OR ok IS NULL", name="fault_when_ended"),
-        # A second one while one is under way finds the first.
+        # One running verification. Starting another returns it.
         Index(
             "uq_verification_running",
             text("(finished_at IS NULL)"),

@@ -93,7 +93,8 @@ REFUSALS: dict[str, Template] = {
         "Invoices need your company's name and address. An admin can add them in Settings, Company details."
     ),
     "run_not_found": "Invoice run {named} does not exist.",
-    "run_ended": "Another invoice run has just ended. Start it again.",
+    "run_ended": "An invoice run of this month has just ended. Try again.",
+    "run_busy": "The invoice run is busy. Try to cancel it again in a moment.",
     # Payments.
     "payment_not_found": "Invoice {number} has no payment {named}.",
     "overpayment": lambda facts: (
@@ -111,8 +112,8 @@ REFUSALS: dict[str, Template] = {
     "verification_not_found": lambda facts: (
         "Verification {named} does not exist." if facts else "Nothing has been verified yet."
     ),
-    # Work in the background that was given up.
-    "database_refused": "The database refused it ({sqlstate}). See the server log.",
+    # Work in the background that failed.
+    "database_refused": "The database reported error {sqlstate}. See the server log.",
     "unexpected_error": "An unexpected error occurred. See the server log.",
     # The server.
     "unavailable": "Too many requests are waiting. Try again in a moment.",

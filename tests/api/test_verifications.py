@@ -1,4 +1,4 @@
-"""Verifications over HTTP: started once, executed in the background, read by everyone who reads."""
+"""Verifications over HTTP: start, follow and read them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor, Role
-from billing_app.jobs.verification import go_on_verifying, verify
+from billing_app.jobs.verification import resume_verification, verify
 from billing_app.services.verification import recomputation
 from tests.api.conftest import ClientOf
 from tests.billing.shop import Shop
@@ -22,7 +22,7 @@ VERIFICATIONS = "/api/v1/verifications"
 
 @pytest.fixture
 def shop(database: Database, admin: Actor) -> Shop:
-    """Two customers with an invoice each, and usage that is open."""
+    """Two customers with one invoice each, and usage in an open period."""
     shop = Shop(database, admin)
     for key in ("acme", "globex"):
         shop.customer(key, "2026-10")
@@ -36,7 +36,7 @@ def problem(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
-def test_it_is_started_executed_in_the_background_and_told(
+def test_verification_is_executed_in_the_background(
     shop: Shop, client: TestClient, database: Database
 ) -> None:
     assert problem(client.get(f"{VERIFICATIONS}/latest")) == (404, "verification_not_found")
@@ -49,12 +49,12 @@ def test_it_is_started_executed_in_the_background_and_told(
         "started_at": "2026-11-15T12:00:00Z", "finished_at": None, "ok": None,
         "fault": None,
         "checked": dict.fromkeys(started["checked"], 0),
-        "awaiting_invoice": [], "difference_count": 0, "differences": [],
+        "awaiting_invoice": [], "discrepancy_count": 0, "discrepancies": [],
     }  # fmt: skip
-    # While it is under way the newest that is finished is still an older one: here none.
+    # The latest is the newest with a result, and there is none yet.
     assert problem(client.get(f"{VERIFICATIONS}/latest")) == (404, "verification_not_found")
     assert client.get(answer.headers["location"]).json() == started
-    go_on_verifying(database)
+    resume_verification(database)
     done = client.get(f"{VERIFICATIONS}/latest").json()
     assert done == client.get(answer.headers["location"]).json()
     assert done == started | {
@@ -69,30 +69,44 @@ def test_it_is_started_executed_in_the_background_and_told(
     }  # fmt: skip
 
 
-def test_differences_are_told(
+def test_discrepancies_have_code_facts_and_sentence(
     shop: Shop, client: TestClient, database: Database, owner: psycopg.Connection
 ) -> None:
     owner.execute("ALTER TABLE usage_event DISABLE TRIGGER USER")
     owner.execute("DELETE FROM usage_event WHERE idempotency_key = 'oct' AND customer_id = 1")
     client.post(VERIFICATIONS)
-    go_on_verifying(database)
+    resume_verification(database)
     found = client.get(f"{VERIFICATIONS}/latest").json()
     assert not found["ok"]
-    assert found["difference_count"] == len(found["differences"]) > 0
-    assert any(each.startswith("ACME-0001: ") for each in found["differences"])
+    assert found["discrepancy_count"] == len(found["discrepancies"]) > 0
+    customer = {"id": "cus_1", "key": "acme", "name": "acme Inc."}
+    assert {
+        "customer": customer,
+        "invoice": "ACME-0001",
+        "code": "wrong_line",
+        "facts": {"line": 2, "value": "amount", "found": "6.63", "expected": "0.00"},
+        "detail": "Line 2: the amount is $6.63, but should be $0.00.",
+    } in found["discrepancies"]
+    assert {
+        "customer": customer,
+        "invoice": None,
+        "code": "wrong_charge",
+        "facts": {"period": "2026-10", "found": "6.63", "expected": "0.00"},
+        "detail": "$6.63 was charged for usage in October 2026, but its price is $0.00.",
+    } in found["discrepancies"]
 
 
-def test_a_second_start_answers_with_the_one_under_way(
+def test_second_start_returns_the_running_verification(
     shop: Shop, client: TestClient, client_of: ClientOf, database: Database
 ) -> None:
     first = client.post(VERIFICATIONS)
     second = client_of(Role.BILLING).post(VERIFICATIONS)
     assert (second.status_code, second.json()) == (202, first.json())
-    go_on_verifying(database)
+    resume_verification(database)
     assert client.post(VERIFICATIONS).json()["id"] != first.json()["id"]
 
 
-def test_starts_at_once_get_the_same_one(shop: Shop, client: TestClient) -> None:
+def test_simultaneous_starts_return_the_same_verification(shop: Shop, client: TestClient) -> None:
     together = Barrier(8)
 
     def start(_: int) -> str:
@@ -103,7 +117,7 @@ def test_starts_at_once_get_the_same_one(shop: Shop, client: TestClient) -> None
         assert len(set(pool.map(start, range(8)))) == 1
 
 
-def test_progress_is_told_while_it_is_under_way(
+def test_running_verification_shows_its_counts_so_far(
     shop: Shop, client: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recomputation, "PROGRESS_EVERY", 1)
@@ -114,12 +128,12 @@ def test_progress_is_told_while_it_is_under_way(
         now = client.get(place).json()
         seen.append((now["status"], now["ok"], now["checked"]["customers"]))
 
-    go_on_verifying(database, look)
+    resume_verification(database, look)
     assert seen == [("running", None, 1), ("running", None, 2)]
     assert client.get(place).json()["status"] == "done"
 
 
-def test_one_that_was_left_is_executed_again_from_the_start(
+def test_interrupted_verification_starts_over(
     shop: Shop, client: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recomputation, "PROGRESS_EVERY", 1)
@@ -129,30 +143,30 @@ def test_one_that_was_left_is_executed_again_from_the_start(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        go_on_verifying(database, die)
+        resume_verification(database, die)
     left = client.get(place).json()
     assert (left["status"], left["checked"]["customers"]) == ("running", 1)
-    # The command takes it up as well: its own and the one that was left are the same.
-    assert verify(database, SYSTEM).customers == 2
+    # The command resumes it too, instead of starting another.
+    assert verify(database, SYSTEM).checked.customers == 2
     done = client.get(place).json()
     assert (done["status"], done["ok"], done["checked"]["customers"]) == ("done", True, 2)
-    go_on_verifying(database)
+    resume_verification(database)
     assert client.get(f"{VERIFICATIONS}/latest").json() == done
 
 
-def test_finance_sees_the_last_one_and_starts_none(
+def test_finance_user_reads_verifications_but_cannot_start_one(
     shop: Shop, client: TestClient, client_of: ClientOf, database: Database
 ) -> None:
     finance = client_of(Role.FINANCE)
     assert problem(finance.post(VERIFICATIONS)) == (403, "forbidden")
     started = client.post(VERIFICATIONS).json()
     assert problem(finance.post(VERIFICATIONS)) == (403, "forbidden")
-    go_on_verifying(database)
+    resume_verification(database)
     assert finance.get(f"{VERIFICATIONS}/latest").json()["id"] == started["id"]
     assert finance.get(f"{VERIFICATIONS}/{started['id']}").json()["ok"]
 
 
-def test_what_is_not_there_is_not_found(client: TestClient) -> None:
+def test_unknown_verification_is_not_found(client: TestClient) -> None:
     for verification in ("ver_9", "ver_x", "9", "run_1"):
         answer = client.get(f"{VERIFICATIONS}/{verification}")
         assert problem(answer) == (404, "verification_not_found")

@@ -160,10 +160,11 @@ def test_importing_the_file_again_records_nothing(billed: tuple[str, Database, s
 def test_verify_accounts_for_every_event(billed: tuple[str, Database, str]) -> None:
     _, database, _ = billed
     report = verify(database, SYSTEM)
-    assert report.ok, report.differences
-    assert (report.events, report.events_billed_once, report.events_open) == (EVENTS, EVENTS - 85, 85)
-    assert (report.events_billed_twice, report.events_missing) == (0, 0)
-    assert (report.invoices, report.usage_months) == (192, 192)
+    assert report.ok, report.discrepancies
+    checked = report.checked
+    assert (checked.events, checked.events_billed_once, checked.events_open) == (EVENTS, EVENTS - 85, 85)
+    assert (checked.events_billed_twice, checked.events_missing) == (0, 0)
+    assert (checked.invoices, checked.usage_months) == (192, 192)
 
 
 def test_verify_names_an_invoice_whose_line_was_changed(billed: tuple[str, Database, str]) -> None:
@@ -181,6 +182,6 @@ def test_verify_names_an_invoice_whose_line_was_changed(billed: tuple[str, Datab
         owner.execute(change, {"by": -1})
         owner.execute("ALTER TABLE invoice_line ENABLE TRIGGER USER")
     assert not report.ok
-    assert report.differences
-    assert all(difference.startswith("UA-0005: ") for difference in report.differences)
+    assert report.discrepancies
+    assert all(each.subject.invoice == "UA-0005" for each in report.discrepancies)
     assert verify(database, SYSTEM).ok

@@ -13,6 +13,7 @@ from billing_app.jobs.verification import verify
 from billing_app.services.invoices.filters import STATUSES, InvoiceFilter
 from billing_app.services.invoices.invoices import list_invoices
 from billing_app.services.payments.payments import record_payment, reverse_payment
+from billing_app.wording.discrepancies import subject_name
 from tests.billing.shop import Shop
 
 PAID_ON = date(2026, 11, 2)
@@ -77,4 +78,6 @@ def test_verify_tells_when_the_list_is_wrong(
 ) -> None:
     owner.execute(change)  # type: ignore[arg-type]
     report = verify(shop.database, SYSTEM)
-    assert report.differences == ["acme: 2026-10 is not listed by what is paid of it"]
+    (discrepancy,) = report.discrepancies
+    assert (subject_name(discrepancy), discrepancy.code) == ("acme", "wrong_open_invoice")
+    assert discrepancy.facts == {"period": date(2026, 10, 1)}

@@ -1,4 +1,4 @@
-"""A month's invoices for everyone: what is made, there, passed over, failed; killed and resumed."""
+"""Invoice runs: every outcome is counted, one customer never fails the others, and an interruption loses nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from billing_app.domain.actor import SYSTEM, Actor
 from billing_app.errors import Conflict, Forbidden
 from billing_app.jobs import invoice_runs
 from billing_app.jobs.invoice_runs import run_invoices
-from billing_app.services.invoices.runs import finish_run, get_run, start_run
+from billing_app.services.invoices.run_progress import finish_run
+from billing_app.services.invoices.runs import cancel_run, get_run, start_run
 from billing_app.services.usage.recording import UsageReport
 from tests.billing.shop import Shop
 from tests.conftest import Clock
@@ -42,17 +43,19 @@ def test_every_outcome_is_counted(shop: Shop, database: Database, admin: Actor, 
     shop.invoice("left", "2026-09")
     shop.set_plan("left", None, "2026-10")
     run = run_invoices(database, admin, OCTOBER)
-    assert (run.total, run.made, run.existing, run.passed, run.failed) == (5, 1, 1, 2, 1)
-    assert [(each.customer_key, each.code) for each in run.failures] == [("behind", "earlier_period_open")]
+    assert (run.total, run.created, run.existing, run.skipped, run.failed) == (5, 1, 1, 2, 1)
+    assert [(each.customer_key, each.reason.code) for each in run.failures] == [
+        ("behind", "earlier_period_open")
+    ]
     assert run.status == "done"
     for month in (8, 9):
         run_invoices(database, admin, date(2026, month, 1))
     again = run_invoices(database, admin, OCTOBER)
-    assert (again.made, again.existing, again.passed, again.failed) == (1, 2, 2, 0)
+    assert (again.created, again.existing, again.skipped, again.failed) == (1, 2, 2, 0)
     assert again.run_id != run.run_id
 
 
-def test_passing_over_closes_the_month_too(
+def test_skipping_a_customer_closes_the_month(
     shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection
 ) -> None:
     shop.customer("left", "2026-08")
@@ -64,13 +67,13 @@ def test_passing_over_closes_the_month_too(
     assert shop.use("left", "late", 1, "2026-08-31T00:00:00Z").event.billing_period == date(2026, 11, 1)
 
 
-def test_the_current_month_is_refused(shop: Shop, database: Database, admin: Actor) -> None:
+def test_current_month_cannot_be_run(shop: Shop, database: Database, admin: Actor) -> None:
     with pytest.raises(Conflict) as refused:
         run_invoices(database, admin, date(2026, 11, 1))
     assert refused.value.code == "period_open"
 
 
-def test_finance_may_not_run_one_and_may_look(
+def test_finance_user_cannot_start_a_run_but_can_read_it(
     shop: Shop, database: Database, admin: Actor, finance: Actor
 ) -> None:
     with pytest.raises(Forbidden):
@@ -80,7 +83,7 @@ def test_finance_may_not_run_one_and_may_look(
         assert get_run(session, finance, run.public_id).status == "done"
 
 
-def test_who_may_not_start_a_run_may_not_go_on_with_one_either(
+def test_finance_user_cannot_execute_a_run(
     shop: Shop, database: Database, admin: Actor, finance: Actor, owner: psycopg.Connection
 ) -> None:
     shop.customer("acme", "2026-10")
@@ -91,32 +94,30 @@ def test_who_may_not_start_a_run_may_not_go_on_with_one_either(
     assert owner.execute("SELECT count(*) FROM invoice").fetchone() == (0,)
 
 
-def test_a_customer_that_was_in_the_way_and_is_invoiced_meanwhile_counts_once(
+def test_blocked_customer_that_is_invoiced_during_the_run_is_counted_once(
     shop: Shop, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.customer("acme", "2026-09")
-    for_all = invoice_runs.invoice_period
+    invoice_all = invoice_runs.invoice_period
 
     def later(*arguments: Any, **options: Any) -> Any:
         shop.invoice("acme", "2026-09")
         shop.invoice("acme", "2026-10")
-        return for_all(*arguments, **options)
+        return invoice_all(*arguments, **options)
 
     monkeypatch.setattr(invoice_runs, "invoice_period", later)
     run = run_invoices(database, admin, OCTOBER)
-    assert (run.total, run.made, run.existing, run.passed, run.failed) == (1, 0, 1, 0, 0)
+    assert (run.total, run.created, run.existing, run.skipped, run.failed) == (1, 0, 1, 0, 0)
 
 
-def test_starting_again_while_one_is_under_way_answers_with_the_first(
-    shop: Shop, database: Database, admin: Actor
-) -> None:
+def test_starting_a_running_run_again_returns_it(shop: Shop, database: Database, admin: Actor) -> None:
     with database.transaction(admin) as session:
         first = start_run(session, admin, OCTOBER)
     with database.transaction(admin) as session:
         assert start_run(session, admin, OCTOBER).run_id == first.run_id
 
 
-def test_a_cancelled_run_stops_before_the_next_chunk(
+def test_cancelled_run_stops_before_the_next_chunk(
     shop: Shop, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = shop.plan()
@@ -129,12 +130,12 @@ def test_a_cancelled_run_stops_before_the_next_chunk(
             finish_run(session, admin, run.public_id, "cancelled")
 
     run = run_invoices(database, admin, OCTOBER, cancel)
-    assert (run.status, run.made) == ("cancelled", 2)
+    assert (run.status, run.created) == ("cancelled", 2)
     rest = run_invoices(database, admin, OCTOBER)
-    assert (rest.status, rest.made, rest.existing) == ("done", 4, 2)
+    assert (rest.status, rest.created, rest.existing) == ("done", 4, 2)
 
 
-def test_somebody_who_locks_customers_of_both_halves_does_not_stop_a_run(
+def test_run_survives_locks_on_customers_of_both_lanes(
     shop: Shop, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = shop.plan()
@@ -158,51 +159,126 @@ def test_somebody_who_locks_customers_of_both_halves_does_not_stop_a_run(
     monkeypatch.setattr(invoice_runs, "invoice_period", slowly)
     with ThreadPoolExecutor(2) as pool:
         run = pool.submit(run_invoices, database, admin, OCTOBER)
-        # The run has closed the month: what follows are the invoices.
-        while not closed_for_all(database):
+        # Once the run has closed the month, it creates invoices.
+        while not is_closed_for_all(database):
             assert not run.done()
         other = pool.submit(database.run, admin, lock_both)
-        assert (run.result(30).made, run.result().status) == (4, "done")
+        assert (run.result(30).created, run.result().status) == (4, "done")
         other.result(30)
 
 
-def closed_for_all(database: Database) -> bool:
+def is_closed_for_all(database: Database) -> bool:
     with database.transaction(SYSTEM) as session:
         earliest = session.scalar(text("SELECT min(closed_through) FROM customer_billing"))
     return bool(earliest == OCTOBER)
 
 
-def test_of_a_chunk_whose_first_half_fails_the_second_is_undone_too(
+def test_interrupted_lane_is_finished_by_the_next_run(
     shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = shop.plan()
     ids = [shop.customer(f"c{number}", "2026-10", plan) for number in range(4)]
     invoice = invoice_runs.invoice_period
 
-    def fail_for_the_first(session: Session, actor: Actor, **options: Any) -> Any:
+    def lose_the_connection(session: Session, actor: Actor, **options: Any) -> Any:
         if ids[0] in options["customer_ids"]:
-            raise RuntimeError("the first half")
+            raise psycopg.OperationalError("the connection is lost")
         return invoice(session, actor, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(invoice_runs, "invoice_period", fail_for_the_first)
-        with pytest.raises(RuntimeError, match="the first half"):
+        patched.setattr(invoice_runs, "invoice_period", lose_the_connection)
+        with pytest.raises(psycopg.OperationalError, match="the connection is lost"):
             run_invoices(database, admin, OCTOBER)
-    assert owner.execute("SELECT count(*) FROM invoice").fetchone() == (0,)
+    assert owner.execute("SELECT count(*) FROM invoice").fetchone() == (2,)
     run = run_invoices(database, admin, OCTOBER)
-    assert (run.total, run.made, run.existing, run.status) == (4, 4, 0, "done")
+    assert (run.total, run.created, run.existing, run.status) == (4, 4, 0, "done")
+
+
+SABOTAGE = {
+    "a broken CHECK": "ALTER TABLE invoice ADD CONSTRAINT ck_broken CHECK (customer_key <> 'c2')",
+    "a number that overflows": (
+        "UPDATE customer_billing SET last_number = 2147483647, last_sha256 = repeat('0', 64)"
+        " WHERE customer_id = {c2}"
+    ),
+    "an event in a month without a plan": (
+        "ALTER TABLE usage_event DISABLE TRIGGER USER;"
+        "INSERT INTO usage_event (customer_id, idempotency_key, occurred_at, recorded_at, billing_period,"
+        " quantity, recorded_by) VALUES ({c2}, 'k', '2025-01-05Z', now(), '2026-10-01', 1, 'x')"
+    ),
+    "a trigger on closing": (
+        "CREATE FUNCTION sabotage() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'sabotaged'; END $$;"
+        "CREATE TRIGGER sabotage BEFORE UPDATE OF closed_through ON customer_billing FOR EACH ROW"
+        " WHEN (NEW.customer_id = {c2}) EXECUTE FUNCTION sabotage()"
+    ),
+    "a constraint checked at the commit": (
+        "CREATE FUNCTION sabotage() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'sabotaged'; END $$;"
+        "CREATE CONSTRAINT TRIGGER sabotage AFTER INSERT ON invoice DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
+        " WHEN (NEW.customer_key = 'c2') EXECUTE FUNCTION sabotage()"
+    ),
+}
+
+
+@pytest.mark.parametrize("sabotage", SABOTAGE)
+def test_customer_that_cannot_be_invoiced_does_not_fail_the_others(
+    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection, sabotage: str
+) -> None:
+    plan = shop.plan()
+    ids = {f"c{number}": shop.customer(f"c{number}", "2026-10", plan) for number in range(9)}
+    owner.execute(SABOTAGE[sabotage].format(**ids))  # type: ignore[arg-type]
+    run = run_invoices(database, admin, OCTOBER)
+    assert (run.status, run.created, run.existing, run.skipped, run.failed) == ("done", 8, 0, 0, 1)
+    (failure,) = run.failures
+    assert failure.customer_key == "c2"
+    assert failure.reason.code in ("database_refused", "unexpected_error")
+    assert count_rows(owner, "invoice WHERE customer_key = 'c2'") == 0
+
+
+CANCELLATIONS = 20
+
+
+def test_nothing_is_created_after_a_cancellation_is_answered(
+    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancel in the middle of chunks, again and again, each time at another moment."""
+    monkeypatch.setattr(invoice_runs, "CHUNK_CUSTOMERS", 40)
+    insert_customers(shop, owner, 200)
+    answers = []
+    with ThreadPoolExecutor(1) as pool:
+        for attempt in range(CANCELLATIONS):
+            created_before = count_rows(owner, "invoice")
+            run = database.call(admin, start_run, OCTOBER)
+            running = pool.submit(invoice_runs.execute_run, database, admin, run)
+            time.sleep(attempt * 0.004)
+            answer = database.call(admin, cancel_run, run.public_id)
+            invoices = count_rows(owner, "invoice")
+            closed = count_rows(owner, "customer_billing WHERE closed_through > settled_through")
+            final = running.result(60)
+            answers.append(answer)
+            assert count_rows(owner, "invoice") == invoices
+            assert created_before + answer.created == invoices
+            assert closed == 0
+            assert final == answer
+    assert any(each.created > 0 and each.status == "cancelled" for each in answers)
+
+
+def count_rows(owner: psycopg.Connection, of: str) -> int:
+    found = owner.execute(f"SELECT count(*) FROM {of}").fetchone()  # type: ignore[arg-type]
+    assert found
+    return int(found[0])
 
 
 CUSTOMERS = 5_000
 
 
-def many_customers(shop: Shop, owner: psycopg.Connection) -> None:
-    """5,000 customers with usage, straight into the tables: only the run is under test."""
+def insert_customers(shop: Shop, owner: psycopg.Connection, count: int) -> None:
+    """Insert customers with usage straight into the tables, since only the run is under test."""
     plan = shop.plan()
     owner.execute(
         "INSERT INTO customer (key, name, email, email_key, billing_address, currency, created_at, version)"
         " SELECT 'c' || n, 'Customer ' || n, n || '@example.com', n || '@example.com', '', 'USD', now(), 1"
-        " FROM generate_series(1, %s) n", [CUSTOMERS],
+        " FROM generate_series(1, %s) n", [count],
     )  # fmt: skip
     owner.execute(
         "INSERT INTO customer_billing SELECT customer_id, '2026-09-01', '2026-09-01', 0, NULL FROM customer;"
@@ -210,7 +286,7 @@ def many_customers(shop: Shop, owner: psycopg.Connection) -> None:
     owner.execute(
         "INSERT INTO subscription SELECT customer_id, '2026-10-01', %s, 'USD' FROM customer", [plan]
     )
-    shop.use_many([UsageReport(f"c{n}", "k", n, "2026-10-05T00:00:00Z") for n in range(1, CUSTOMERS + 1)])
+    shop.use_many([UsageReport(f"c{n}", "k", n, "2026-10-05T00:00:00Z") for n in range(1, count + 1)])
 
 
 def start_cli(urls: Urls) -> subprocess.Popen[bytes]:
@@ -221,19 +297,19 @@ def start_cli(urls: Urls) -> subprocess.Popen[bytes]:
     )
 
 
-# The command itself, with chunks small enough to be killed between and within them.
+# The command itself, with chunks so small that it is killed between or within them.
 SLOW_RUN = """
-from billing_app.jobs import invoice_run
-invoice_run.CHUNK_CUSTOMERS = 100
+from billing_app.jobs import invoice_runs
+invoice_runs.CHUNK_CUSTOMERS = 100
 from billing_app.cli.app import main
 main()
 """
 
 
-def test_killed_halfway_and_started_again(
+def test_killed_run_is_resumed_when_started_again(
     shop: Shop, urls: Urls, owner: psycopg.Connection, server: cluster.Server
 ) -> None:
-    many_customers(shop, owner)
+    insert_customers(shop, owner, CUSTOMERS)
     process = start_cli(urls)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -249,6 +325,6 @@ def test_killed_halfway_and_started_again(
     assert owner.execute(
         "SELECT count(*), count(DISTINCT customer_id), min(sequence), max(sequence) FROM invoice"
     ).fetchone() == (CUSTOMERS, CUSTOMERS, 1, 1)
-    assert owner.execute("SELECT status, total, made, existing, failed FROM invoice_run").fetchall() == [
+    assert owner.execute("SELECT status, total, created, existing, failed FROM invoice_run").fetchall() == [
         ("done", CUSTOMERS, CUSTOMERS, 0, 0)
     ]

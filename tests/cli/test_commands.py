@@ -17,15 +17,15 @@ def test_invoice_run_and_verify(shop: Shop, urls: Urls, owner: psycopg.Connectio
     shop.customer("behind", "2025-08")
     done = run_billing(urls, "invoice-run", "2025-09", "--json")
     facts = json.loads(done.stdout)
-    assert (done.returncode, facts["made"], facts["failed"]) == (1, 1, 1)
-    assert facts["failures"][0]["customer_key"] == "behind"
+    assert (done.returncode, facts["created"], facts["failed"]) == (1, 1, 1)
+    assert facts["failures"][0]["customer"] == "behind"
     assert run_billing(urls, "invoice-run", "2025-08").returncode == 0
     again = run_billing(urls, "invoice-run", "2025-09")
     assert again.returncode == 0
-    assert "1 made, 1 already there, 0 passed over, 0 failed" in again.stdout
+    assert "1 created, 1 existing, 0 skipped, 0 failed" in again.stdout
 
     verified = run_billing(urls, "verify", "--json")
-    assert (verified.returncode, json.loads(verified.stdout)["invoices"]) == (0, 3)
+    assert (verified.returncode, json.loads(verified.stdout)["checked"]["invoices"]) == (0, 3)
     owner.execute("ALTER TABLE invoice_line DISABLE TRIGGER USER")
     owner.execute(
         "UPDATE invoice_line SET description = 'something else' WHERE customer_id = 1 AND line_number = 1"
@@ -33,7 +33,9 @@ def test_invoice_run_and_verify(shop: Shop, urls: Urls, owner: psycopg.Connectio
     owner.execute("ALTER TABLE invoice_line ENABLE TRIGGER USER")
     tampered = run_billing(urls, "verify")
     assert tampered.returncode == 1
-    assert "DIFFERENCE  ACME-0001: " in tampered.stdout
+    assert (
+        "Discrepancy  ACME-0001: Line 1: the description is something else, but should be " in tampered.stdout
+    )
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ def test_a_run_that_was_given_up_says_why_and_is_run_again(signed_in: Page, site
     with site.database.transaction(SYSTEM) as session:
         run = runs.start_run(session, SYSTEM, date(2023, 1, 1)).public_id
         for _ in range(faults.ATTEMPTS_MAX):
-            runs.note_failed_attempt(session, SYSTEM, run, "the paper is out")
+            runs.count_failed_attempt(session, SYSTEM, run, "the paper is out")
     page = signed_in
     page.goto(f"/invoices?run={run}")
     shown = page.get_by_role("region", name="Invoice run")

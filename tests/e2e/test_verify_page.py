@@ -60,7 +60,7 @@ def test_one_that_was_given_up_says_why_and_another_is_started(signed_in: Page, 
     with job._alone(own, SYSTEM, ALONE), own.transaction(SYSTEM) as session:
         row = verifications.start_verification(session, SYSTEM)
         for _ in range(faults.ATTEMPTS_MAX):
-            verifications.note_failed_attempt(session, SYSTEM, row.public_id, "the paper is out")
+            verifications.count_failed_attempt(session, SYSTEM, row.public_id, "the paper is out")
     page = signed_in
     page.goto("/verify")
     given_up = page.get_by_role("region", name="A verification that was given up")

@@ -1,4 +1,4 @@
-"""The background of a serving process: it finds what is to be done, and nothing makes it give up."""
+"""Background work of a server: it finds what there is to do, and nothing makes it stop."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from billing_app.database import locks
 from billing_app.database.embedded import cluster
 from billing_app.database.session import Database
 from billing_app.domain.actor import Actor
-from billing_app.jobs import invoice_runs
+from billing_app.jobs import invoice_runs, retries
 from billing_app.jobs.background import Background, Worker
-from billing_app.jobs.invoice_runs import execute_run, go_on_invoicing
+from billing_app.jobs.invoice_runs import execute_run, resume_invoice_runs
 from billing_app.services.dashboard.dashboard import get_dashboard
-from billing_app.services.invoices.runs import RunRow, get_run, note_failed_attempt, start_run
-from billing_app.services.shared import faults
+from billing_app.services.invoices.run_progress import count_failed_attempt
+from billing_app.services.invoices.runs import RunRow, get_run, start_run
+from billing_app.services.shared.reasons import Reason
 from billing_app.services.verification import recomputation
 from billing_app.services.verification.verifications import (
     VerificationRow,
-    find_given_up,
+    find_failed,
     get_verification,
     start_verification,
 )
@@ -38,7 +39,7 @@ CUSTOMERS = 6
 
 @pytest.fixture
 def shop(database: Database, admin: Actor) -> Shop:
-    """Six customers to be invoiced for October, two a chunk."""
+    """Six customers to invoice for October, two per chunk."""
     shop = Shop(database, admin)
     plan = shop.plan()
     for number in range(CUSTOMERS):
@@ -62,7 +63,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def until(condition: Callable[[], Any]) -> None:
-    """Returns as soon as the condition holds; it fails only when that never comes."""
+    """Wait until the condition holds, and fail after a minute."""
     deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
@@ -88,7 +89,7 @@ def invoices(owner: psycopg.Connection) -> tuple[int, int]:
 
 
 def waiting(owner: psycopg.Connection) -> int:
-    """How many wait for a lock; unlike pg_stat_activity this is no snapshot of a transaction's begin."""
+    """Return how many locks are waited for. Unlike pg_stat_activity, pg_locks is always current."""
     found = owner.execute(
         "SELECT count(*) FROM pg_locks WHERE NOT granted"
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -97,7 +98,7 @@ def waiting(owner: psycopg.Connection) -> int:
     return int(found[0])
 
 
-def test_what_was_left_is_taken_up_at_the_start(
+def test_interrupted_work_is_resumed_at_the_start(
     shop: Shop,
     database: Database,
     admin: Actor,
@@ -118,7 +119,7 @@ def test_what_was_left_is_taken_up_at_the_start(
     assert actors.fetchall() == [(run.public_id, admin.id)]
 
 
-def test_who_starts_something_wakes_it(
+def test_waking_starts_new_work_at_once(
     shop: Shop, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch, background: Background
 ) -> None:
     monkeypatch.setattr(jobs.background, "LOOK_EVERY_SECONDS", NEVER_BY_ITSELF)
@@ -130,7 +131,7 @@ def test_who_starts_something_wakes_it(
     until(lambda: verification_now(database, admin, verification).status == "done")
 
 
-def test_what_another_process_started_is_found_without_waking(
+def test_work_started_by_another_process_is_found_without_waking(
     shop: Shop, database: Database, admin: Actor, background: Background
 ) -> None:
     background.start()
@@ -138,11 +139,11 @@ def test_what_another_process_started_is_found_without_waking(
     until(lambda: run_now(database, admin, run).status == "done")
 
 
-def test_of_several_one_executes(
+def test_one_of_several_workers_executes_a_run(
     shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection
 ) -> None:
     run = started_run(database, admin)
-    workers = [Worker("invoicing", database, go_on_invoicing) for _ in range(4)]
+    workers = [Worker("invoicing", database, resume_invoice_runs) for _ in range(4)]
     for worker in workers:
         worker.start()
     until(lambda: run_now(database, admin, run).status == "done")
@@ -150,14 +151,14 @@ def test_of_several_one_executes(
         worker.stop()
         worker.join()
     done = run_now(database, admin, run)
-    assert (done.made, done.existing, invoices(owner)) == (CUSTOMERS, 0, (CUSTOMERS, CUSTOMERS))
+    assert (done.created, done.existing, invoices(owner)) == (CUSTOMERS, 0, (CUSTOMERS, CUSTOMERS))
     chunks = owner.execute(
         "SELECT count(*) FROM audit_entry WHERE action = 'invoice_run.chunk_invoiced'"
     ).fetchone()
     assert chunks == (CUSTOMERS,)
 
 
-def test_a_chunk_that_the_database_refuses_is_tried_again(
+def test_failed_chunk_is_retried(
     shop: Shop,
     database: Database,
     admin: Actor,
@@ -166,60 +167,61 @@ def test_a_chunk_that_the_database_refuses_is_tried_again(
     monkeypatch: pytest.MonkeyPatch,
     background: Background,
 ) -> None:
-    monkeypatch.setattr(faults, "ATTEMPTS_MAX", 1_000_000)
-    owner.execute("ALTER TABLE invoice ADD CONSTRAINT ck_broken CHECK (customer_key <> 'c3')")
+    monkeypatch.setattr(retries, "ATTEMPTS_MAX", 1_000_000)
+    fill_the_disk(owner, "invoice", "NEW.customer_key = 'c3'")
     run = started_run(database, admin)
     background.start()
-    until(lambda: "failed and is tried again" in caplog.text)
+    until(lambda: "failed and will be retried" in caplog.text)
     assert run_now(database, admin, run).status == "running"
-    owner.execute("ALTER TABLE invoice DROP CONSTRAINT ck_broken")
+    owner.execute("DROP TRIGGER fill_the_disk ON invoice")
     until(lambda: run_now(database, admin, run).status == "done")
     done = run_now(database, admin, run)
-    assert (done.made, done.existing, invoices(owner)) == (CUSTOMERS, 0, (CUSTOMERS, CUSTOMERS))
+    assert (done.created, done.existing, invoices(owner)) == (CUSTOMERS, 0, (CUSTOMERS, CUSTOMERS))
 
 
-def refuse(owner: psycopg.Connection, table: str, when: str) -> None:
-    """Has the database raise at an insert."""
+def fill_the_disk(owner: psycopg.Connection, table: str, when: str) -> None:
+    """Make some inserts fail as on a full disk, which is no fault of the rows."""
     owner.execute(
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN RAISE EXCEPTION 'the paper is out'; END $$"
+        "CREATE FUNCTION fill_the_disk() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$"
     )
     owner.execute(
-        f"CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW WHEN ({when})"  # type: ignore[arg-type]
-        " EXECUTE FUNCTION refuse()"
+        f"CREATE TRIGGER fill_the_disk BEFORE INSERT ON {table} FOR EACH ROW WHEN ({when})"  # type: ignore[arg-type]
+        " EXECUTE FUNCTION fill_the_disk()"
     )
 
 
-OUT = "the database refused it (P0001); the server's log says why"
+DISK_FULL = Reason("database_refused", facts={"sqlstate": "53100"})
 
 
-def test_a_run_that_keeps_failing_is_given_up_and_can_be_run_again(
+def test_run_that_keeps_failing_is_given_up_and_can_be_run_again(
     shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection, background: Background
 ) -> None:
-    refuse(owner, "invoice", "NEW.customer_key = 'c3'")
+    fill_the_disk(owner, "invoice", "NEW.customer_key = 'c5'")
     run = started_run(database, admin)
     later = database.call(admin, start_run, OCTOBER)
     assert later.public_id == run.public_id
     background.start()
     until(lambda: run_now(database, admin, run).status == "failed")
     failed = run_now(database, admin, run)
-    assert (failed.fault, failed.made, invoices(owner)) == (OUT, 3, (3, 3))
+    # The other lane is finished, and of this one all customers before the last.
+    assert (failed.fault, failed.created, invoices(owner)) == (DISK_FULL, 5, (5, 5))
     assert failed.finished_at
-    told = owner.execute(
+    recorded = owner.execute(
         "SELECT details->>'fault' FROM audit_entry WHERE action = 'invoice_run.failed' AND subject = %s",
         [run.public_id],
     ).fetchall()
-    assert told == [(OUT,)]
-    owner.execute("DROP TRIGGER refuse ON invoice")
+    assert recorded == [(DISK_FULL.code,)]
+    owner.execute("DROP TRIGGER fill_the_disk ON invoice")
     again = started_run(database, admin)
     background.wake()
     until(lambda: run_now(database, admin, again).status == "done")
     done = run_now(database, admin, again)
-    assert (done.made, done.existing, done.fault) == (CUSTOMERS - 3, 3, None)
+    assert (done.created, done.existing, done.fault) == (CUSTOMERS - 5, 5, None)
     assert invoices(owner) == (CUSTOMERS, CUSTOMERS)
 
 
-def test_a_run_that_is_given_up_holds_up_no_later_month(
+def test_given_up_run_does_not_hold_up_a_later_month(
     shop: Shop,
     database: Database,
     admin: Actor,
@@ -228,7 +230,7 @@ def test_a_run_that_is_given_up_holds_up_no_later_month(
     background: Background,
 ) -> None:
     clock.set(2026, 12, 2)
-    refuse(owner, "invoice", "NEW.period_start = '2026-10-01'")
+    fill_the_disk(owner, "invoice", "NEW.period_start = '2026-10-01'")
     run = started_run(database, admin)
     later = database.call(admin, start_run, date(2026, 11, 1))
     background.start()
@@ -237,21 +239,21 @@ def test_a_run_that_is_given_up_holds_up_no_later_month(
     assert run_now(database, admin, later).failed == CUSTOMERS
 
 
-def test_getting_further_makes_up_for_an_attempt_that_failed(
+def test_progress_resets_the_failed_attempts(
     shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection
 ) -> None:
     run = started_run(database, admin)
     attempts = "SELECT attempts FROM invoice_run"
-    for _ in range(faults.ATTEMPTS_MAX - 1):
-        assert not database.call(admin, note_failed_attempt, run.public_id, "x")
-    assert owner.execute(attempts).fetchone() == (faults.ATTEMPTS_MAX - 1,)
+    for _ in range(2):
+        assert not database.call(admin, count_failed_attempt, run.public_id, DISK_FULL, attempts_max=3)
+    assert owner.execute(attempts).fetchone() == (2,)
     assert execute_run(database, admin, run).status == "done"
     assert owner.execute(attempts).fetchone() == (0,)
-    assert not database.call(admin, note_failed_attempt, run.public_id, "x")
+    assert not database.call(admin, count_failed_attempt, run.public_id, DISK_FULL, attempts_max=1)
     assert run_now(database, admin, run).status == "done"
 
 
-def test_a_verification_that_keeps_failing_is_given_up_and_can_be_started_again(
+def test_verification_that_keeps_failing_is_given_up_and_can_be_started_again(
     shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection, background: Background
 ) -> None:
     owner.execute("ALTER TABLE payment RENAME TO payment_away")
@@ -259,15 +261,18 @@ def test_a_verification_that_keeps_failing_is_given_up_and_can_be_started_again(
     background.start()
     until(lambda: verification_now(database, admin, row).status == "failed")
     failed = verification_now(database, admin, row)
-    assert (failed.ok, failed.fault) == (None, OUT.replace("P0001", "42P01"))
+    assert (failed.ok, failed.fault) == (
+        None,
+        Reason("database_refused", facts={"sqlstate": "42P01"}),
+    )
     owner.execute("ALTER TABLE payment_away RENAME TO payment")
-    given_up = database.call(admin, find_given_up)
-    assert given_up
-    assert given_up.public_id == row.public_id
+    last_failed = database.call(admin, find_failed)
+    assert last_failed
+    assert last_failed.public_id == row.public_id
     again = database.call(admin, start_verification)
     background.wake()
     until(lambda: verification_now(database, admin, again).status == "done")
-    assert database.call(admin, find_given_up) is None
+    assert database.call(admin, find_failed) is None
 
 
 def test_lost_connections_are_survived(
@@ -280,7 +285,7 @@ def test_lost_connections_are_survived(
 ) -> None:
     run = started_run(database, admin)
     verification = database.call(admin, start_verification)
-    # Keeps the run before its first closing and the verification before its payments.
+    # The run waits before its first closing, and the verification before it reads payments.
     with owner.transaction():
         owner.execute("SELECT pg_advisory_xact_lock(%s)", [locks.GATE])
         owner.execute("LOCK TABLE payment IN ACCESS EXCLUSIVE MODE")
@@ -298,11 +303,11 @@ def test_lost_connections_are_survived(
     assert verification_now(database, admin, verification).ok
 
 
-def test_stopping_ends_it_at_the_next_chunk_and_leaves_the_rest(
+def test_stopped_worker_ends_after_its_chunk_and_leaves_the_rest(
     shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection
 ) -> None:
     run = started_run(database, admin)
-    worker = Worker("invoicing", database, go_on_invoicing)
+    worker = Worker("invoicing", database, resume_invoice_runs)
     with owner.transaction():
         owner.execute("SELECT pg_advisory_xact_lock(%s)", [locks.GATE])
         worker.start()
@@ -311,9 +316,9 @@ def test_stopping_ends_it_at_the_next_chunk_and_leaves_the_rest(
     worker.join(60)
     assert not worker.is_alive()
     left = run_now(database, admin, run)
-    assert (left.status, left.made) == ("running", 2)
-    go_on_invoicing(database)
-    assert (run_now(database, admin, run).made, invoices(owner)) == (CUSTOMERS, (CUSTOMERS, CUSTOMERS))
+    assert (left.status, left.created) == ("running", 2)
+    resume_invoice_runs(database)
+    assert (run_now(database, admin, run).created, invoices(owner)) == (CUSTOMERS, (CUSTOMERS, CUSTOMERS))
 
 
 def test_figures_are_counted_at_the_start(shop: Shop, background: Background) -> None:
@@ -324,6 +329,6 @@ def test_figures_are_counted_at_the_start(shop: Shop, background: Background) ->
     assert dashboard.active == CUSTOMERS
 
 
-def test_nothing_runs_unless_it_is_started(background: Background) -> None:
+def test_waking_starts_no_workers(background: Background) -> None:
     background.wake()
     assert background._workers == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-from datetime import date
 from http import HTTPStatus
 from typing import Any
 
@@ -15,9 +14,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from billing_app.api.wire.codes import CODES, OF_STATUS
+from billing_app.api.wire.values import wire_facts
 from billing_app.database.session import is_read_only, is_unavailable
-from billing_app.domain.money import Amount, major_text
-from billing_app.domain.periods import label
 from billing_app.domain.rules import BrokenRule
 from billing_app.errors import BillingError, FieldError
 from billing_app.wording.refusals import refusal_sentence
@@ -66,16 +64,10 @@ def of_refusal(error: BillingError) -> Problem:
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
-    members = {name: _on_the_wire(value) for name, value in error.facts.items() if name != "reason"}
+    members = wire_facts({name: value for name, value in error.facts.items() if name != "reason"})
     if error.errors:
         members["errors"] = [{"field": each.field, "message": rule_text(each)} for each in error.errors]
     return Problem(error.status, error.code, refusal_sentence(error), headers=headers, **members)
-
-
-def _on_the_wire(value: object) -> object:
-    if isinstance(value, Amount):
-        return major_text(*value)
-    return label(value) if isinstance(value, date) else value
 
 
 def of_payload(error: RequestValidationError) -> Problem:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, Strict, WithJsonSchema
 
-from billing_app.domain.money import plain
+from billing_app.domain.money import Amount, major_text, plain
 from billing_app.domain.periods import label, parse_date, parse_period
 
 
@@ -90,3 +91,14 @@ Version = Annotated[
     ),
 ]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+def wire_facts(facts: Mapping[str, object]) -> dict[str, object]:
+    """Return the facts of a refusal or discrepancy as members of a JSON object."""
+    return {name: _wire_fact(value) for name, value in facts.items()}
+
+
+def _wire_fact(value: object) -> object:
+    if isinstance(value, Amount):
+        return major_text(*value)
+    return label(value) if isinstance(value, date) else value

@@ -1,8 +1,7 @@
-"""Counting what can't be counted while somebody waits: for sorting lists, and for the dashboard.
+"""Count the figures by which lists are sorted and that the dashboard shows. Unguarded, for `jobs.figures`.
 
-Nothing is carried over from the count before: each reads the events, invoices and payments
-themselves, all in the caller's one snapshot. So an event is in the first count that begins after
-its commit, however long before it was recorded.
+Nothing is carried over from the previous count: each count reads the events, invoices and payments
+in the caller's one snapshot. So an event whose transaction committed late is in the next count.
 """
 
 from __future__ import annotations
@@ -27,10 +26,8 @@ from billing_app.services.plans.plan_in_effect import plans_in_effect
 MONTHS_OF_REVENUE = 12
 LARGEST = 10
 
-Row = tuple[Any, ...]
-
-# Each customer's figures and, out of the same pass over the invoices, how many of a period are in
-# which state.
+# One pass over the invoices gives each customer's figures and the number of invoices by period, payment
+# status (as in `domain.invoice.payment_status`) and days past due.
 _INVOICES = f"""
     WITH paid AS (
         SELECT customer_id, period_start, sum(amount_minor) AS paid_minor
@@ -55,7 +52,7 @@ _INVOICES = f"""
                coalesce(o.overdue_minor, 0) AS overdue_minor, coalesce(o.invoiced_minor, 0) AS invoiced_minor
           FROM customer c LEFT JOIN used u USING (customer_id) LEFT JOIN owing o USING (customer_id)
     ), kept AS (
-        -- Compared before: ON CONFLICT would lock, and so write, every row that stays as it is.
+        -- Unchanged rows are left out first, because ON CONFLICT would lock, and so write, each of them.
         INSERT INTO customer_figures AS f
             (customer_id, month, usage_quantity, outstanding_minor, overdue_minor, invoiced_minor)
         SELECT n.* FROM counted n LEFT JOIN customer_figures f USING (customer_id)
@@ -86,7 +83,7 @@ _REVENUE = """
      WHERE l.period_start >= %(first)s GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 
-# Customers by the plan of this month (none: without) and by whether usage is refused.
+# Customers by whether they have a plan this month, and whether they are suspended.
 _CUSTOMERS = f"""
     SELECT c.currency, s.plan_id IS NOT NULL AS subscribed, x.customer_id IS NOT NULL AS suspended,
            count(*), coalesce(sum(p.monthly_price_minor), 0)
@@ -97,8 +94,8 @@ _CUSTOMERS = f"""
      GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 
-# In the month that it was used in, wherever it is billed; `so_far` stops as long after the month's
-# first moment as it is now after this month's.
+# Usage by the day on which it occurred, wherever it is billed. The last column counts last month only up to
+# the same time of the month as now.
 _USAGE = """
     SELECT (occurred_at AT TIME ZONE 'UTC')::date, sum(quantity), count(*),
            coalesce(sum(quantity) FILTER (WHERE occurred_at < %(last_start)s + %(elapsed)s), 0)
@@ -115,17 +112,16 @@ _KEEP = """
 """
 
 
-def count_figures(session: Session, on_progress: Callable[[object], None] = lambda step: None) -> datetime:
-    """Counts everything anew, as of the transaction's moment, which is answered.
+def count_figures(session: Session, on_progress: Callable[[str], None] = lambda step: None) -> datetime:
+    """Count everything as of the transaction's time, and return that time.
 
-    The transaction must be one snapshot (REPEATABLE READ), and nobody else may count meanwhile:
-    for `jobs.figures`, which sees to both and acts for nobody.
+    The transaction must be one snapshot (REPEATABLE READ), and no other process may be counting.
     """
-    began, as_of = time.monotonic(), now(session)
+    started, as_of = time.monotonic(), now(session)
     values = _parameters(as_of)
     document: dict[str, Any] = {"month": values["month"].isoformat()}
     with driver_cursor(session) as db:
-        # The month's groups fit; with the default they go to disk.
+        # Holds a month's groups in memory. With the default they spill to disk.
         db.execute("SET LOCAL work_mem = '32MB'")
         for name, query in (
             ("invoices", _INVOICES),
@@ -136,7 +132,7 @@ def count_figures(session: Session, on_progress: Callable[[object], None] = lamb
         ):
             document[name] = _rows(db.execute(query, values))
             on_progress(name)
-        seconds = time.monotonic() - began
+        seconds = time.monotonic() - started
         db.execute(_KEEP, {"as_of": as_of, "seconds": seconds, "document": Jsonb(document)})
     return as_of
 
@@ -158,7 +154,7 @@ def _parameters(as_of: datetime) -> dict[str, Any]:
 
 
 def months_of_revenue(month: date) -> list[date]:
-    """The twelve months before the given one, the oldest first."""
+    """Return the twelve months before the given one, oldest first."""
     months = [previous_period(month)]
     while len(months) < MONTHS_OF_REVENUE:
         months.insert(0, previous_period(months[0]))
@@ -166,11 +162,11 @@ def months_of_revenue(month: date) -> list[date]:
 
 
 def _rows(found: Cursor[Any]) -> list[list[Any]]:
-    """Rows as they can be kept: exact numbers as strings, days as ISO 8601."""
-    return [[_kept(value) for value in row] for row in found]
+    """Return the rows as JSON can hold them: exact numbers as strings, dates as ISO 8601."""
+    return [[_as_json(value) for value in row] for row in found]
 
 
-def _kept(value: Any) -> Any:
+def _as_json(value: Decimal | date | str | int | bool) -> str | int | bool:
     if isinstance(value, Decimal):
         return plain(value)
     return value.isoformat() if isinstance(value, date) else value

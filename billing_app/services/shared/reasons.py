@@ -34,15 +34,22 @@ class Reason:
 
     def as_json(self) -> dict[str, Any]:
         """Return what a JSONB column holds; `from_json` reads it."""
-        return dataclasses.asdict(self) | {
-            "facts": {name: _to_json(value) for name, value in self.facts.items()}
-        }
+        return dataclasses.asdict(self) | {"facts": facts_to_json(self.facts)}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Reason:
         """Read what `as_json` wrote."""
-        facts = {name: _from_json(value) for name, value in stored["facts"].items()}
-        return cls(stored["code"], stored["field"], stored["rule"], facts)
+        return cls(stored["code"], stored["field"], stored["rule"], facts_from_json(stored["facts"]))
+
+
+def facts_to_json(facts: Mapping[str, object]) -> dict[str, Any]:
+    """Return the facts as JSON holds them; `facts_from_json` reads them."""
+    return {name: _to_json(value) for name, value in facts.items()}
+
+
+def facts_from_json(stored: Mapping[str, Any]) -> dict[str, object]:
+    """Read what `facts_to_json` wrote."""
+    return {name: _from_json(value) for name, value in stored.items()}
 
 
 def _to_json(value: object) -> object:

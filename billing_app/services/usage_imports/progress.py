@@ -18,7 +18,6 @@ from sqlmodel import Session, col
 from billing_app.database.session import now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.models import UsageImport, UsageImportRejectedRow
-from billing_app.services.shared import faults
 from billing_app.services.shared.permissions import require
 from billing_app.services.shared.reasons import Reason
 from billing_app.services.usage_imports import rows as limits
@@ -141,8 +140,10 @@ def finish_import(
         end(session, actor, import_id, ("importing",), "failed", fault=stored)
 
 
-def note_failed_attempt(session: Session, actor: Actor, usage_import: str, reason: Reason) -> bool:
-    """Count an attempt that failed without progress; fail the import for the reason after too many.
+def count_failed_attempt(
+    session: Session, actor: Actor, usage_import: str, reason: Reason, *, attempts_max: int
+) -> bool:
+    """Count an attempt that failed without progress; fail the import for the reason after `attempts_max`.
 
     Events recorded so far stay. Returns whether the import has failed for good.
     """
@@ -153,7 +154,7 @@ def note_failed_attempt(session: Session, actor: Actor, usage_import: str, reaso
         .values(attempts=UsageImport.attempts + 1)
         .returning(col(UsageImport.attempts))
     )
-    if attempts is None or attempts < faults.ATTEMPTS_MAX:
+    if attempts is None or attempts < attempts_max:
         return False
     finish_import(session, actor, import_id, "failed", reason)
     return True

@@ -1,7 +1,7 @@
-"""All that is stored about billing, customer by customer, for a verification.
+"""Everything that is stored about billing, customer by customer.
 
-A stream for each kind of row in the order of customers, merged: memory is bounded by what one
-customer has, however many there are.
+Each kind of row is streamed in the order of customers, and the streams are merged. So memory is
+bounded by what one customer has, however many customers there are.
 """
 
 from __future__ import annotations
@@ -22,17 +22,35 @@ from billing_app.domain.invoice import InvoiceContent
 from billing_app.domain.periods import next_period
 from billing_app.domain.rating import Plan
 from billing_app.domain.subscription import in_effect
-from billing_app.services.invoices import queries
-from billing_app.services.invoices.queries import INVOICE_COLUMNS, LINE_COLUMNS, line_of
+from billing_app.services.invoices.queries import INVOICE_COLUMNS, LINE_COLUMNS, StoredInvoice, line_of
 from billing_app.services.payments.queries import STANDING_PAYMENTS
 from billing_app.services.plans.plan_in_effect import read_plans
+from billing_app.services.verification.report import CustomerRef
 
 STREAM_ROWS = 5_000
 _numbers = count()
 
 
+class BilledAccount(NamedTuple):
+    """A customer with its billing row."""
+
+    customer_id: int
+    key: str
+    name: str
+    currency: str
+    closed_through: date
+    settled_through: date
+    last_number: int
+    last_sha256: str | None
+
+    @property
+    def ref(self) -> CustomerRef:
+        """The customer as a report names it."""
+        return CustomerRef(self.customer_id, self.key, self.name)
+
+
 class UsageSum(NamedTuple):
-    """The events of a customer that are used in one month and billed in one period, summed."""
+    """The sum of a customer's events that occurred in one month and are billed in one period."""
 
     customer_id: int
     billing_period: date
@@ -42,14 +60,14 @@ class UsageSum(NamedTuple):
 
 
 class PlanFrom(NamedTuple):
-    """The plan from a month on; None after a cancellation."""
+    """The plan of a customer from a month on; None after a cancellation."""
 
     effective_from: date
     plan: Plan | None
 
 
-class StoredInvoice(NamedTuple):
-    """An invoice as it is stored."""
+class InvoiceRecord(NamedTuple):
+    """A stored invoice: what it says, and what is stored about it."""
 
     sequence: int
     line_count: int
@@ -59,95 +77,106 @@ class StoredInvoice(NamedTuple):
 
 @dataclass(slots=True)
 class Account:
-    """All that is stored about one customer's billing."""
+    """Everything that is stored about one customer's billing.
 
-    customer: Any
+    `paid` has the sum of payments by period. `unsettled` has the same sums for invoices that are not
+    paid in full, as the table of open invoices keeps them.
+    """
+
+    customer: BilledAccount
     subscriptions: list[PlanFrom]
     usage: list[UsageSum]
-    invoices: list[StoredInvoice]
+    invoices: list[InvoiceRecord]
     paid: dict[date, Decimal]
-    # What is kept as paid of each invoice that is not paid in full.
     unsettled: dict[date, Decimal]
 
     @property
-    def first(self) -> date:
-        """The first month with a plan; the month after all that is settled when there is none."""
+    def first_month(self) -> date:
+        """The first month with a plan; without one, the month after the last settled month."""
         if self.subscriptions:
             return self.subscriptions[0].effective_from
         return next_period(self.customer.settled_through)
 
-    def plan_of(self, month: date) -> Plan | None:
-        """Return the plan in effect in a month; None without one."""
+    def plan_in(self, month: date) -> Plan | None:
+        """Return the plan in effect in the month; None without one."""
         row = in_effect(self.subscriptions, month)
         return row.plan if row else None
 
 
-def read_accounts(session: Session, on_stray: Callable[[str], None]) -> Iterator[Account]:
-    """Every customer with all that is stored, one at a time; `on_stray` is told of rows of none."""
-    with driver_cursor(session) as db:
-        plans = read_plans(db)
-    streams = {
-        "subscriptions": _Stream(
-            session, "SELECT customer_id, effective_from, plan_id FROM subscription ORDER BY 1, 2"
-        ),
-        "usage": _Stream(session, _USAGE),
-        "lines": _Stream(
-            session,
-            f"SELECT l.customer_id, l.period_start, {LINE_COLUMNS} FROM invoice_line l"
-            " ORDER BY l.customer_id, l.period_start, l.line_number",
-        ),
-        "invoices": _Stream(
-            session, f"SELECT {INVOICE_COLUMNS} FROM invoice i ORDER BY i.customer_id, i.period_start"
-        ),
-        "paid": _Stream(session, _PAID),
-        "open invoices": _Stream(
-            session, "SELECT customer_id, period_start, paid_minor FROM open_invoice ORDER BY 1, 2"
-        ),
-    }
-    customers = _stream(
-        session,
-        "SELECT c.customer_id, c.key, c.currency, b.closed_through, b.settled_through,"
-        " b.last_number, b.last_sha256"
-        " FROM customer c JOIN customer_billing b USING (customer_id) ORDER BY c.customer_id",
-    )
-    for customer in customers:
-        own = {name: stream.take(customer.customer_id) for name, stream in streams.items()}
-        lines = {
-            period: tuple(line_of(tuple(row[2:])) for row in rows)
-            for period, rows in groupby(own["lines"], itemgetter(1))
-        }
-        yield Account(
-            customer,
-            [PlanFrom(row.effective_from, plans.get(row.plan_id)) for row in own["subscriptions"]],
-            [UsageSum(*row) for row in own["usage"]],
-            [
-                StoredInvoice(row.sequence, row.line_count, row.content_sha256,
-                        queries.StoredInvoice(*row).content(lines.get(row.period_start, ())))
-                for row in own["invoices"]
-            ],
-            {row.period_start: row.paid_minor for row in own["paid"]},
-            {row.period_start: row.paid_minor for row in own["open invoices"]},
-        )  # fmt: skip
-    for name, stream in streams.items():
-        if not stream.ended:
-            on_stray(name)
-
-
+_CUSTOMERS = """
+    SELECT c.customer_id, c.key, c.name, c.currency, b.closed_through, b.settled_through,
+           b.last_number, b.last_sha256
+    FROM customer c JOIN customer_billing b USING (customer_id) ORDER BY c.customer_id
+"""
+_SUBSCRIPTIONS = "SELECT customer_id, effective_from, plan_id FROM subscription ORDER BY 1, 2"
 _USAGE = """
     SELECT customer_id, billing_period,
            date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date AS usage_period,
            sum(quantity) AS quantity, count(*) AS events
     FROM usage_event GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
-
+_LINES = f"""
+    SELECT l.customer_id, l.period_start, {LINE_COLUMNS} FROM invoice_line l
+    ORDER BY l.customer_id, l.period_start, l.line_number
+"""
+_INVOICES = f"SELECT {INVOICE_COLUMNS} FROM invoice i ORDER BY i.customer_id, i.period_start"
 _PAID = f"""
     SELECT customer_id, period_start, sum(amount_minor) AS paid_minor
     FROM {STANDING_PAYMENTS} standing GROUP BY 1, 2 ORDER BY 1, 2
 """
+_OPEN_INVOICES = "SELECT customer_id, period_start, paid_minor FROM open_invoice ORDER BY 1, 2"
+
+# By the name that a report has for the rows.
+_QUERIES = {
+    "subscriptions": _SUBSCRIPTIONS,
+    "usage events": _USAGE,
+    "invoice lines": _LINES,
+    "invoices": _INVOICES,
+    "payments": _PAID,
+    "open invoices": _OPEN_INVOICES,
+}
+
+
+def read_accounts(session: Session, on_rows_without_customer: Callable[[str], None]) -> Iterator[Account]:
+    """Yield the account of every customer, in the order of their ids.
+
+    After the last one, calls `on_rows_without_customer` with the name of each kind of rows that has some.
+    """
+    with driver_cursor(session) as db:
+        plans = read_plans(db)
+    streams = {name: _CustomerStream(session, query) for name, query in _QUERIES.items()}
+    for row in _stream(session, _CUSTOMERS):
+        customer = BilledAccount(*row)
+        own = {name: stream.take(customer.customer_id) for name, stream in streams.items()}
+        lines = {
+            period: tuple(line_of(tuple(line[2:])) for line in rows)
+            for period, rows in groupby(own["invoice lines"], itemgetter(1))
+        }
+        yield Account(
+            customer=customer,
+            subscriptions=[
+                PlanFrom(each.effective_from, plans.get(each.plan_id)) for each in own["subscriptions"]
+            ],
+            usage=[UsageSum(*each) for each in own["usage events"]],
+            invoices=[
+                InvoiceRecord(
+                    sequence=each.sequence,
+                    line_count=each.line_count,
+                    sha256=each.content_sha256,
+                    content=StoredInvoice(*each).content(lines.get(each.period_start, ())),
+                )
+                for each in own["invoices"]
+            ],
+            paid={each.period_start: each.paid_minor for each in own["payments"]},
+            unsettled={each.period_start: each.paid_minor for each in own["open invoices"]},
+        )
+    for name, stream in streams.items():
+        if not stream.is_exhausted:
+            on_rows_without_customer(name)
 
 
 def _stream(session: Session, query: str) -> Iterator[Any]:
-    """The rows through a server-side cursor, a few thousand at a time."""
+    """Yield the rows through a server-side cursor, a few thousand at a time."""
     with driver_cursor(session) as plain:
         connection = plain.connection
     with connection.cursor(f"stream_{next(_numbers)}", row_factory=namedtuple_row) as rows:
@@ -155,7 +184,7 @@ def _stream(session: Session, query: str) -> Iterator[Any]:
         yield from rows.execute(query)
 
 
-class _Stream:
+class _CustomerStream:
     """Rows in the order of customers, taken customer by customer."""
 
     def __init__(self, session: Session, query: str) -> None:
@@ -163,12 +192,12 @@ class _Stream:
         self._next = next(self._rows, None)
 
     @property
-    def ended(self) -> bool:
+    def is_exhausted(self) -> bool:
         """Whether all rows were taken."""
         return self._next is None
 
     def take(self, customer_id: int) -> list[Any]:
-        """The rows of this customer, which come next if there are any."""
+        """Return the rows of this customer, which are next if there are any."""
         taken = []
         while self._next is not None and self._next.customer_id == customer_id:
             taken.append(self._next)

@@ -1,4 +1,4 @@
-"""The proof: everything recomputed from events, plans and payments, and compared.
+"""Recompute every invoice from events, plans and payments, and compare.
 
 Nothing here trusts what an invoice says about itself: quantities come from the events, terms from
 plans and subscriptions.
@@ -7,271 +7,223 @@ plans and subscriptions.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
+from typing import NamedTuple
 
 from sqlmodel import Session
 
-from billing_app.database import locks
-from billing_app.database.session import driver_cursor
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.invoice import content_sha256, due_date, invoice_number
-from billing_app.domain.money import EXACT, exact_sum
-from billing_app.domain.periods import label, next_period, parse_period, periods_between
+from billing_app.domain.money import EXACT, Amount, exact_sum, plain
+from billing_app.domain.periods import next_period, periods_between
 from billing_app.domain.rating import ZERO, LateUsage, Line, invoice_lines, rate
 from billing_app.services.shared.permissions import require
-from billing_app.services.verification.accounts import Account, StoredInvoice, UsageSum, read_accounts
+from billing_app.services.verification.accounts import Account, InvoiceRecord, UsageSum, read_accounts
+from billing_app.services.verification.report import AwaitingInvoice, Report, Subject
 
 PROGRESS_EVERY = 5_000
-DIFFERENCES_MAX = 1_000
+
+OnProgress = Callable[[Report], None]
 
 
-@dataclass(frozen=True, slots=True)
-class AwaitingInvoice:
-    """A month that is closed, has something to invoice, and no invoice."""
+def recompute(session: Session, actor: Actor, on_progress: OnProgress = lambda report: None) -> Report:
+    """Recompute everything that is stored and report every discrepancy; change nothing.
 
-    customer_id: int
-    customer_key: str
-    period: str
-
-
-@dataclass(slots=True)
-class Report:
-    """What was checked, how many of each, and every difference (the first 1,000 in words)."""
-
-    customers: int = 0
-    events: int = 0
-    events_billed_once: int = 0
-    events_billed_twice: int = 0
-    events_missing: int = 0
-    events_open: int = 0
-    invoices: int = 0
-    lines: int = 0
-    usage_months: int = 0
-    paid_invoices: int = 0
-    # Differences only when nobody is about to invoice them: see `still_awaiting`.
-    awaiting_invoice: list[AwaitingInvoice] = field(default_factory=list)
-    difference_count: int = 0
-    differences: list[str] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything agrees."""
-        return self.difference_count == 0
-
-    def differs(self, what: str) -> None:
-        """Notes a difference."""
-        self.difference_count += 1
-        if len(self.differences) < DIFFERENCES_MAX:
-            self.differences.append(what)
-
-
-def recompute(
-    session: Session, actor: Actor, on_progress: Callable[[Report], None] = lambda report: None
-) -> Report:
-    """Recomputes all that is stored and answers every difference; changes nothing.
-
-    Meant for a REPEATABLE READ transaction, so that all of it is of one moment.
+    In a REPEATABLE READ transaction, all of it is as of one moment.
     """
     require(actor, Permission.VERIFY)
     report = Report()
-    accounts = read_accounts(session, lambda kind: report.differs(f"{kind}: there are rows of no customer"))
+    accounts = read_accounts(session, lambda rows: report.add(Subject(), "rows_without_customer", rows=rows))
     for account in accounts:
-        _check_account(account, report)
-        report.customers += 1
-        if report.customers % PROGRESS_EVERY == 0:
+        _Check(account, report).run()
+        report.checked.customers += 1
+        if report.checked.customers % PROGRESS_EVERY == 0:
             on_progress(report)
     return report
 
 
-def still_awaiting(
-    session: Session, actor: Actor, awaiting: Sequence[AwaitingInvoice]
-) -> list[AwaitingInvoice]:
-    """Those that have no invoice now either, and no run that is being executed for their month.
+class _Check(NamedTuple):
+    """The check of one customer's account, which adds to the report."""
 
-    A run counts while somebody holds its lock: one that was killed and left is no excuse.
-    """
-    require(actor, Permission.VERIFY)
-    with driver_cursor(session) as db:
-        db.execute(
-            """
-            SELECT a.position
-            FROM unnest(%(ids)s::bigint[], %(periods)s::date[]) WITH ORDINALITY
-                 AS a(customer_id, period, position)
-            JOIN customer_billing b ON b.customer_id = a.customer_id AND b.settled_through < a.period
-            WHERE NOT EXISTS (
-                SELECT FROM invoice_run r
-                JOIN pg_locks l ON l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
-                    AND l.classid::bigint = %(kind)s AND l.objid::bigint = r.run_id
-                JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
-                WHERE r.status = 'running' AND r.period_start = a.period
+    account: Account
+    report: Report
+
+    def run(self) -> None:
+        """Check everything that is stored about the customer."""
+        self._check_events()
+        self._check_settled_months()
+        previous_sha256: str | None = None
+        for position, stored in enumerate(self.account.invoices, 1):
+            self._check_invoice(stored, position, previous_sha256)
+            previous_sha256 = stored.sha256
+        self._check_head()
+        self._check_charges()
+        self._check_payments()
+
+    def _add(self, code: str, invoice: str | None = None, **facts: object) -> None:
+        self.report.add(Subject(self.account.customer.ref, invoice), code, **facts)
+
+    def _add_events(self, code: str, usage: UsageSum) -> None:
+        self._add(code, events=usage.events, usage_period=usage.usage_period, period=usage.billing_period)
+
+    def _check_events(self) -> None:
+        """Check that every event is on exactly one invoice or in a period that is still open."""
+        account, checked = self.account, self.report.checked
+        invoiced: dict[date, int] = defaultdict(int)
+        for stored in account.invoices:
+            invoiced[stored.content.period_start] += 1
+        awaiting = self._months_awaiting_invoice()
+        oldest_open = next_period(account.customer.closed_through)
+        for usage in account.usage:
+            checked.events += usage.events
+            if usage.billing_period > max(usage.usage_period, oldest_open):
+                self._add_events("events_billed_too_late", usage)
+            if usage.billing_period >= oldest_open or usage.billing_period in awaiting:
+                checked.events_open += usage.events
+            elif invoiced[usage.billing_period] == 1:
+                checked.events_billed_once += usage.events
+            elif invoiced[usage.billing_period] > 1:
+                checked.events_billed_twice += usage.events
+                self._add_events("events_billed_twice", usage)
+            else:
+                checked.events_missing += usage.events
+                self._add_events("events_not_invoiced", usage)
+
+    def _months_awaiting_invoice(self) -> set[date]:
+        """Report the months that are closed, not settled, and have something to invoice."""
+        account = self.account
+        months = {
+            month
+            for month in periods_between(
+                next_period(account.customer.settled_through), next_period(account.customer.closed_through)
             )
-            ORDER BY a.position
-            """,
-            {
-                "ids": [each.customer_id for each in awaiting],
-                "periods": [parse_period(each.period) for each in awaiting],
-                "kind": locks.RUN,
-            },
-        )
-        return [awaiting[position - 1] for (position,) in db]
+            if account.plan_in(month) or any(usage.billing_period == month for usage in account.usage)
+        }
+        self.report.awaiting_invoice += [
+            AwaitingInvoice(account.customer.ref, month) for month in sorted(months)
+        ]
+        return months
 
+    def _check_settled_months(self) -> None:
+        """Check that no settled month with a plan was left out."""
+        account = self.account
+        invoiced = {stored.content.period_start for stored in account.invoices}
+        for month in periods_between(account.first_month, next_period(account.customer.settled_through)):
+            if account.plan_in(month) and month not in invoiced:
+                self._add("settled_without_invoice", period=month)
 
-def _check_account(account: Account, report: Report) -> None:
-    _check_events(account, report)
-    previous: str | None = None
-    for position, stored in enumerate(account.invoices, 1):
-        report.invoices += 1
-        report.lines += len(stored.content.lines)
-        for fault in _invoice_faults(account, stored, position, previous):
-            report.differs(f"{stored.content.number}: {fault}")
-        previous = stored.sha256
-    _check_head(account, report)
-    _check_charged(account, report)
-    _check_payments(account, report)
+    def _check_invoice(self, stored: InvoiceRecord, position: int, previous_sha256: str | None) -> None:
+        """Check an invoice against everything that determines it."""
+        customer, content = self.account.customer, stored.content
+        number = content.number
+        self.report.checked.invoices += 1
+        self.report.checked.lines += len(content.lines)
+        if stored.sequence != position:
+            self._add("wrong_sequence", number, found=stored.sequence, expected=position)
+        if number != invoice_number(customer.key, stored.sequence):
+            self._add("foreign_number", number)
+        if content.period_start > customer.closed_through:
+            self._add("period_still_open", number, period=content.period_start)
+        if content.currency != customer.currency:
+            self._add("wrong_currency", number, found=content.currency, expected=customer.currency)
+        if content.due_on != due_date(content.issued_at):
+            self._add("wrong_due_date", number)
+        self._check_lines(number, _expected_lines(self.account, content.period_start), content.lines)
+        if stored.line_count != len(content.lines):
+            self._add("wrong_line_count", number, stated=stored.line_count, found=len(content.lines))
+        if content.total_minor != sum(line.amount_minor for line in content.lines):
+            self._add("wrong_total", number)
+        if content.previous_sha256 != previous_sha256:
+            self._add("broken_chain", number)
+        if stored.sha256 != content_sha256(content):
+            self._add("content_changed", number)
 
+    def _check_lines(self, number: str, expected: tuple[Line, ...], found: tuple[Line, ...]) -> None:
+        """Check every value of every line."""
+        if len(expected) != len(found):
+            self._add("missing_or_extra_lines", number, found=len(found), expected=len(expected))
+        for line_number, (right, line) in enumerate(zip(expected, found, strict=False), 1):
+            for name, expected_value, found_value in zip(Line._fields, right, line, strict=True):
+                if expected_value != found_value:
+                    self._add(
+                        "wrong_line", number, line=line_number, value=name.removesuffix("_minor"),
+                        found=self._fact(found_value, name), expected=self._fact(expected_value, name),
+                    )  # fmt: skip
 
-def _check_events(account: Account, report: Report) -> None:
-    """Every event on exactly one invoice, or in a period that is still open; no month left out."""
-    invoiced: dict[date, int] = defaultdict(int)
-    for stored in account.invoices:
-        invoiced[stored.content.period_start] += 1
-    awaiting = {
-        month
-        for month in periods_between(
-            next_period(account.customer.settled_through), next_period(account.customer.closed_through)
-        )
-        if account.plan_of(month) or any(each.billing_period == month for each in account.usage)
-    }
-    report.awaiting_invoice += [
-        AwaitingInvoice(account.customer.customer_id, account.customer.key, label(month))
-        for month in sorted(awaiting)
-    ]
-    for month in periods_between(account.first, next_period(account.customer.settled_through)):
-        if account.plan_of(month) and not invoiced[month]:
-            report.differs(f"{account.customer.key}: {label(month)} is settled, has a plan and no invoice")
-    oldest_open = next_period(account.customer.closed_through)
-    for each in account.usage:
-        report.events += each.events
-        if each.billing_period > max(each.usage_period, oldest_open):
-            report.differs(f"{_of(account, each)}: {each.events} events billed later than they can be")
-        if each.billing_period > account.customer.closed_through or each.billing_period in awaiting:
-            report.events_open += each.events
-        elif invoiced[each.billing_period] == 1:
-            report.events_billed_once += each.events
-        elif invoiced[each.billing_period] > 1:
-            report.events_billed_twice += each.events
-            report.differs(f"{_of(account, each)}: {each.events} events on more than one invoice")
-        else:
-            report.events_missing += each.events
-            report.differs(f"{_of(account, each)}: {each.events} events on no invoice")
+    def _fact(self, value: object, name: str) -> object:
+        """Return the value of a line's field as a fact."""
+        if name.endswith("_minor") and isinstance(value, int):
+            return Amount(value, self.account.customer.currency)
+        return plain(value) if isinstance(value, Decimal) else value
 
+    def _check_head(self) -> None:
+        """Check that the customer's billing row continues from the last invoice."""
+        customer = self.account.customer
+        last = self.account.invoices[-1] if self.account.invoices else None
+        sequence = last.sequence if last else 0
+        if customer.last_number != sequence:
+            self._add("wrong_last_number", found=customer.last_number, expected=sequence)
+        if customer.last_sha256 != (last.sha256 if last else None):
+            self._add("wrong_last_hash")
+        if last and last.content.period_start > customer.settled_through:
+            self._add("invoice_of_unsettled_month", last.content.number, period=last.content.period_start)
 
-def _of(account: Account, usage: UsageSum) -> str:
-    return f"{account.customer.key}, {label(usage.usage_period)} billed in {label(usage.billing_period)}"
+    def _check_charges(self) -> None:
+        """Check that all charges for a usage month add up to the price of its total, in any order of arrival."""
+        account = self.account
+        charged: dict[date, int] = defaultdict(int)
+        for stored in account.invoices:
+            for line in stored.content.lines:
+                if line.usage_period:
+                    charged[line.usage_period] += line.amount_minor
+        invoiced = {stored.content.period_start for stored in account.invoices}
+        billed: dict[date, Decimal] = defaultdict(lambda: ZERO)
+        for usage in account.usage:
+            if usage.billing_period in invoiced:
+                billed[usage.usage_period] = EXACT.add(billed[usage.usage_period], usage.quantity)
+        for month in sorted(charged.keys() | billed.keys()):
+            self.report.checked.usage_months += 1
+            plan = account.plan_in(month)
+            expected = rate(plan, billed[month]).amount_minor if plan else 0
+            if charged[month] != expected:
+                currency = account.customer.currency
+                self._add(
+                    "wrong_charge", period=month,
+                    found=Amount(charged[month], currency), expected=Amount(expected, currency),
+                )  # fmt: skip
 
-
-def _invoice_faults(
-    account: Account, stored: StoredInvoice, position: int, previous: str | None
-) -> Iterator[str]:
-    content = stored.content
-    if stored.sequence != position:
-        yield f"is number {stored.sequence} where {position} follows"
-    if content.number != invoice_number(account.customer.key, stored.sequence):
-        yield "does not have its customer's key in its number"
-    if content.period_start > account.customer.closed_through:
-        yield "is for a period that is still open"
-    if content.currency != account.customer.currency:
-        yield "is not in the customer's currency"
-    if content.due_on != due_date(content.issued_at):
-        yield "is not due 30 days after its issue"
-    expected = _expected_lines(account, content.period_start)
-    yield from _line_faults(expected, content.lines)
-    if stored.line_count != len(content.lines):
-        yield f"says {stored.line_count} lines and has {len(content.lines)}"
-    if content.total_minor != sum(line.amount_minor for line in content.lines):
-        yield "has a total that is not the sum of its lines"
-    if content.previous_sha256 != previous:
-        yield "does not include the hash of the previous invoice"
-    if stored.sha256 != content_sha256(content):
-        yield "has content that does not match its hash"
+    def _check_payments(self) -> None:
+        """Check that no invoice is overpaid, and that the list of open invoices is right."""
+        account = self.account
+        totals = {stored.content.period_start: stored.content.total_minor for stored in account.invoices}
+        for period_start, paid_minor in account.paid.items():
+            self.report.checked.paid_invoices += 1
+            if paid_minor > totals.get(period_start, 0):
+                self._add("overpaid", period=period_start)
+        unsettled = {
+            period_start: account.paid.get(period_start, Decimal(0))
+            for period_start, total_minor in totals.items()
+            if account.paid.get(period_start, 0) < total_minor
+        }
+        for period_start in sorted({period for period, _ in unsettled.items() ^ account.unsettled.items()}):
+            self._add("wrong_open_invoice", period=period_start)
 
 
 def _expected_lines(account: Account, period_start: date) -> tuple[Line, ...]:
-    """The lines by the events and plans alone."""
+    """Compute an invoice's lines from events and plans alone."""
     own, late = ZERO, []
-    for each in account.usage:
-        if each.billing_period != period_start:
+    for usage in account.usage:
+        if usage.billing_period != period_start:
             continue
-        if each.usage_period == period_start:
-            own = each.quantity
-        elif plan := account.plan_of(each.usage_period):
+        if usage.usage_period == period_start:
+            own = usage.quantity
+        elif plan := account.plan_in(usage.usage_period):
             before = exact_sum(
                 other.quantity
                 for other in account.usage
-                if other.usage_period == each.usage_period and other.billing_period < period_start
+                if other.usage_period == usage.usage_period and other.billing_period < period_start
             )
-            late.append(LateUsage(each.usage_period, plan, before, EXACT.add(before, each.quantity)))
-    return invoice_lines(account.plan_of(period_start), period_start, own, late)
-
-
-def _line_faults(expected: tuple[Line, ...], found: tuple[Line, ...]) -> Iterator[str]:
-    if len(expected) != len(found):
-        yield f"has {len(found)} lines where {len(expected)} come out"
-    for number, (wanted, line) in enumerate(zip(expected, found, strict=False), 1):
-        for name, right, wrong in zip(Line._fields, wanted, line, strict=True):
-            if right != wrong:
-                yield f"line {number} has {name} {wrong} where {right} comes out"
-
-
-def _check_head(account: Account, report: Report) -> None:
-    """The billing row agrees with the invoices: no number lost, none ahead."""
-    customer, last = account.customer, account.invoices[-1] if account.invoices else None
-    if customer.last_number != (last.sequence if last else 0):
-        report.differs(
-            f"{customer.key}: the last number is {customer.last_number}, not that of the last invoice"
-        )
-    if customer.last_sha256 != (last.sha256 if last else None):
-        report.differs(f"{customer.key}: the chain's head is not the last invoice's hash")
-    if last and last.content.period_start > customer.settled_through:
-        report.differs(f"{last.content.number}: is beyond the months that are settled")
-
-
-def _check_charged(account: Account, report: Report) -> None:
-    """Arrival-order independence: charged for a month = rate(all of it that is billed so far)."""
-    charged: dict[date, int] = defaultdict(int)
-    for stored in account.invoices:
-        for line in stored.content.lines:
-            if line.usage_period:
-                charged[line.usage_period] += line.amount_minor
-    invoiced = {stored.content.period_start for stored in account.invoices}
-    billed: dict[date, Decimal] = defaultdict(lambda: ZERO)
-    for each in account.usage:
-        if each.billing_period in invoiced:
-            billed[each.usage_period] = EXACT.add(billed[each.usage_period], each.quantity)
-    for month in sorted(charged.keys() | billed.keys()):
-        report.usage_months += 1
-        plan = account.plan_of(month)
-        right = rate(plan, billed[month]).amount_minor if plan else 0
-        if charged[month] != right:
-            report.differs(
-                f"{account.customer.key}: charged {charged[month]} minor units for {label(month)},"
-                f" where its total rates to {right}"
-            )
-
-
-def _check_payments(account: Account, report: Report) -> None:
-    totals = {stored.content.period_start: stored.content.total_minor for stored in account.invoices}
-    for period_start, paid_minor in account.paid.items():
-        report.paid_invoices += 1
-        if paid_minor > totals.get(period_start, 0):
-            report.differs(f"{account.customer.key}: {label(period_start)} is paid beyond its total")
-    owed = {
-        period_start: account.paid.get(period_start, Decimal(0))
-        for period_start, total_minor in totals.items()
-        if account.paid.get(period_start, 0) < total_minor
-    }
-    for period_start in sorted({period for period, _ in owed.items() ^ account.unsettled.items()}):
-        report.differs(f"{account.customer.key}: {label(period_start)} is not listed by what is paid of it")
+            late.append(LateUsage(usage.usage_period, plan, before, EXACT.add(before, usage.quantity)))
+    return invoice_lines(account.plan_in(period_start), period_start, own, late)

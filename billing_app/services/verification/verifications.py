@@ -1,45 +1,48 @@
-"""The records of verifications: at most one under way, and what each found."""
+"""The records of verifications: at most one is running, and each keeps what it found."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Literal
 
-from sqlalchemy import select, text, true, update
+from sqlalchemy import ColumnElement, Update, select, text, true, update
 from sqlmodel import Session, col
 
 from billing_app.database.session import now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.errors import NotFound
 from billing_app.models import Verification
-from billing_app.services.shared import audit, faults
+from billing_app.services.shared import audit
 from billing_app.services.shared.ids import get_number, public_id
 from billing_app.services.shared.permissions import require
 from billing_app.services.shared.reasons import Reason
+from billing_app.services.verification.report import Report
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationRow:
-    """One verification: `report` holds the counts and differences by name, those so far while it is
-    under way; it is empty before the first of them. `fault`: why it was given up."""
+    """A verification. While it is running, `report` has the counts so far and `ok` is None.
+
+    `fault` says why a failed verification was given up.
+    """
 
     verification_id: int
     started_by: str
     started_at: datetime
     finished_at: datetime | None
     ok: bool | None
-    report: dict[str, Any]
+    report: Report
     fault: Reason | None
 
     @property
     def public_id(self) -> str:
-        """`ver_3`."""
+        """Return the id, such as `ver_3`."""
         return public_id("ver", self.verification_id)
 
     @property
-    def status(self) -> str:
-        """`running`, `done` or `failed`."""
+    def status(self) -> Literal["running", "done", "failed"]:
+        """Return whether it is running, has a result, or was given up."""
         if self.fault:
             return "failed"
         return "done" if self.finished_at else "running"
@@ -53,9 +56,9 @@ _RUNNING = col(Verification.finished_at).is_(None)
 
 
 def start_verification(session: Session, actor: Actor) -> VerificationRow:
-    """The one verification under way: a new one, or the one that is there.
+    """Return the one running verification, after starting it if there is none.
 
-    Two starts at once get the same one (a partial unique index).
+    Two starts at once return the same verification, by a partial unique index.
     """
     require(actor, Permission.VERIFY)
     while True:
@@ -64,17 +67,17 @@ def start_verification(session: Session, actor: Actor) -> VerificationRow:
             audit.record(session, actor, "verification.started", public_id("ver", started))
         if found := _find(session, _RUNNING):
             return found
-        # The one that was in the way has just ended.
+        # The verification that this start conflicted with ended before it could be read.
 
 
 def find_running(session: Session, actor: Actor) -> VerificationRow | None:
-    """The verification under way, whoever executes it or left it."""
+    """Return the running verification, whether or not a process is working on it."""
     require(actor, Permission.READ)
     return _find(session, _RUNNING)
 
 
 def get_verification(session: Session, actor: Actor, verification: str) -> VerificationRow:
-    """A verification by its id, `ver_3`. Raises NotFound (`verification_not_found`)."""
+    """Return the verification with this id, `ver_3`. Raises NotFound (`verification_not_found`)."""
     require(actor, Permission.READ)
     number = get_number("ver", verification, "verification")
     found = _find(session, col(Verification.verification_id) == number)
@@ -84,7 +87,7 @@ def get_verification(session: Session, actor: Actor, verification: str) -> Verif
 
 
 def get_latest(session: Session, actor: Actor) -> VerificationRow:
-    """The newest that has judged. Raises NotFound (`verification_not_found`) before the first."""
+    """Return the newest verification with a result. Raises NotFound (`verification_not_found`)."""
     require(actor, Permission.READ)
     found = _find(session, col(Verification.ok).is_not(None))
     if found is None:
@@ -92,56 +95,59 @@ def get_latest(session: Session, actor: Actor) -> VerificationRow:
     return found
 
 
-def find_given_up(session: Session, actor: Actor) -> VerificationRow | None:
-    """The newest verification of all, when it was given up."""
+def find_failed(session: Session, actor: Actor) -> VerificationRow | None:
+    """Return the newest verification of all if it was given up, otherwise None."""
     require(actor, Permission.READ)
     newest = _find(session, true())
     return newest if newest and newest.fault else None
 
 
-def note_failed_attempt(session: Session, actor: Actor, verification: str, reason: Reason) -> bool:
-    """Counts that it failed; too often, and it is given up for the reason. Answers whether it is."""
+def count_failed_attempt(
+    session: Session, actor: Actor, verification: str, reason: Reason, *, attempts_max: int
+) -> bool:
+    """Count that the verification failed, and give it up after `attempts_max` of those.
+
+    Returns whether it is given up.
+    """
     require(actor, Permission.VERIFY)
     attempts = session.scalar(
-        _running(verification)
+        _update_running(verification)
         .values(attempts=Verification.attempts + 1)
         .returning(col(Verification.attempts))
     )
-    if attempts is None or attempts < faults.ATTEMPTS_MAX:
+    if attempts is None or attempts < attempts_max:
         return False
-    session.execute(_running(verification).values(finished_at=now(session), fault=reason.as_json()))
+    session.execute(_update_running(verification).values(finished_at=now(session), fault=reason.as_json()))
     audit.record(session, actor, "verification.failed", verification, fault=reason.code)
     return True
 
 
-def note_progress(session: Session, actor: Actor, verification: str, report: dict[str, Any]) -> None:
-    """Keeps what is counted so far, for those who look; a finished one stays as it is."""
+def keep_progress(session: Session, actor: Actor, verification: str, report: Report) -> None:
+    """Keep what was counted so far; a verification that has ended stays as it is."""
     require(actor, Permission.VERIFY)
-    session.execute(_running(verification).values(report=report))
+    session.execute(_update_running(verification).values(report=report.as_json()))
 
 
-def finish_verification(
-    session: Session, actor: Actor, verification: str, *, ok: bool, report: dict[str, Any]
-) -> None:
-    """Ends the one under way with what it found, for good; a finished one stays as it is."""
+def finish_verification(session: Session, actor: Actor, verification: str, report: Report) -> None:
+    """End a running verification with what it found; one that has ended stays as it is."""
     require(actor, Permission.VERIFY)
     ended = session.scalar(
-        _running(verification)
-        .values(finished_at=now(session), ok=ok, report=report)
+        _update_running(verification)
+        .values(finished_at=now(session), ok=report.ok, report=report.as_json())
         .returning(col(Verification.verification_id))
     )
     if ended is not None:
-        audit.record(session, actor, "verification.finished", verification, ok=ok)
+        audit.record(session, actor, "verification.finished", verification, ok=report.ok)
 
 
-def _running(verification: str) -> Any:
+def _update_running(verification: str) -> Update:
     return update(Verification).where(
         col(Verification.verification_id) == get_number("ver", verification, "verification"), _RUNNING
     )
 
 
-def _find(session: Session, condition: Any) -> VerificationRow | None:
-    """The newest of those that the condition selects."""
+def _find(session: Session, condition: ColumnElement[bool]) -> VerificationRow | None:
+    """Return the newest verification that meets the condition."""
     found = session.scalar(
         select(Verification)
         .where(condition)
@@ -153,11 +159,11 @@ def _find(session: Session, condition: Any) -> VerificationRow | None:
         return None
     assert found.verification_id is not None
     return VerificationRow(
-        found.verification_id,
-        found.started_by,
-        found.started_at,
-        found.finished_at,
-        found.ok,
-        found.report or {},
-        Reason.from_json(found.fault) if found.fault else None,
+        verification_id=found.verification_id,
+        started_by=found.started_by,
+        started_at=found.started_at,
+        finished_at=found.finished_at,
+        ok=found.ok,
+        report=Report.from_json(found.report) if found.report else Report(),
+        fault=Reason.from_json(found.fault) if found.fault else None,
     )

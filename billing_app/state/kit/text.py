@@ -10,10 +10,11 @@ from babel.dates import format_date, format_datetime
 from babel.numbers import get_currency_symbol
 
 from billing_app.domain.invoice import Age
-from billing_app.wording.values import LOCALE, day, exact_money, money, month, plan, quantity
+from billing_app.wording.values import LOCALE, counted, day, exact_money, money, month, plan, quantity
 
 __all__ = [
     "age",
+    "counted",
     "currency_symbol",
     "day",
     "day_of_month",

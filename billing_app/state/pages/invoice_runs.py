@@ -1,37 +1,36 @@
-"""A month's invoices for everyone: started, watched, cancelled, and what came of it."""
+"""Invoice runs on the page of invoices: start, follow and cancel one, and see the recent ones."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import reflex as rx
 
-from billing_app.errors import BillingError
+from billing_app.domain.actor import Actor
+from billing_app.errors import NotFound
 from billing_app.runtime import current
 from billing_app.services.audit.names import Named, find_names
 from billing_app.services.customers import customers
 from billing_app.services.invoices import runs
-from billing_app.services.invoices.runs import RunFailure, RunRow, RunSummary
+from billing_app.services.invoices.runs import RunRow, RunSummary
 from billing_app.state.kit import address, text
 from billing_app.state.kit.errors import LOADING, READY, loading
 from billing_app.state.kit.forms import Form, open_dialog, read_period, read_text, submitting
 from billing_app.state.kit.lists import Option, parse_listing
 from billing_app.state.kit.live import poll_while_open
-from billing_app.state.kit.session import call, viewer_zone
+from billing_app.state.kit.session import Session, call, viewer_zone
 from billing_app.state.pages.invoices import FILTERS, InvoicesState, list_ended_months
-from billing_app.state.presenters.audit_entries import describe_actor_id
-from billing_app.state.presenters.runs import FailureItem, RunItem
-from billing_app.wording.refusals import reason_sentence
+from billing_app.state.presenters.runs import FailureItem, RunItem, failure_item, run_item
 
 RUN, CANCEL = "run-month", "cancel-run"
-LAST_RUNS = 6
-FAILURES = 50
+RECENT_RUNS = 6
+FAILURES_SHOWN = 50
 RUNNING = "running"
 
 
 class InvoiceRunsState(rx.State):
-    """The run that is shown, with its first failures, and the last ones."""
+    """The run that is shown with its first failures, and the recent runs."""
 
     phase: str = LOADING
     problem: str = ""
@@ -47,127 +46,102 @@ class InvoiceRunsState(rx.State):
 
     @rx.event
     async def load(self) -> Any:
-        """Show the run that the address names, or the one under way; go on watching it."""
+        """Show the run that the address names, or the running one, and follow its progress."""
         self.close_href = parse_listing(self, "/invoices", *FILTERS, "sort").href()
         async with loading(self):
-            shown, last, names = await call(self, _read, address.query_parameter(self, "run"))
-            _show(self, shown, names)
-            self.runs = [_item(self, run, names) for run in last]
+            _show(self, await call(self, _read, address.query_parameter(self, "run")))
         return InvoiceRunsState.watch if self.run.status == RUNNING and self.phase == READY else None
 
     @rx.event
     async def open_run(self) -> Any:
-        """Open the dialog that asks which month; it says how many customers there are."""
-        self.months, count = await call(self, _before_run)
-        self.customers = f"{count:,} {'customer' if count == 1 else 'customers'}"
-        return open_dialog(self, RUN, "Run a month for everyone", start={"period": self.months[0].value})
+        """Open the dialog that asks for the month and says how many customers there are."""
+        self.months, count = await call(self, _read_months_and_customers)
+        self.customers = text.counted(count, "customer")
+        return open_dialog(self, RUN, "Run invoices for a month", start={"period": self.months[0].value})
 
     @rx.event
     async def start(self, form: dict[str, Any]) -> Any:
-        """Start the month's run, or find the one that is under way."""
+        """Start the month's run, or show the one that is already running."""
         async with submitting(self, form) as submission:
             run = await call(self, runs.start_run, read_period(form, "period"))
             current().background.wake()
             submission.succeed(
-                f"{text.month(run.period_start)} is being invoiced",
+                f"Invoice run for {text.month(run.period_start)} started",
                 rx.redirect(address.link("/invoices", run=run.public_id)),
             )
         return submission.events
 
     @rx.event
     async def start_again(self) -> Any:
-        """Run the month of a run that was given up again."""
-        given_up = await call(self, runs.get_run, self.run.run)
-        run = await call(self, runs.start_run, given_up.period_start)
+        """Run the month of the shown run again."""
+        shown = await call(self, runs.get_run, self.run.run)
+        run = await call(self, runs.start_run, shown.period_start)
         current().background.wake()
         return rx.redirect(address.link("/invoices", run=run.public_id))
 
     @rx.event(background=True)
     async def watch(self) -> AsyncIterator[Any]:
-        """Show how far the run is until it ends or the page is left."""
+        """Show the run's progress until it ends or the page is left."""
         shown = self.run.run
         if not shown:
             return
         async for _ in poll_while_open(self):
-            run, last, names = await call(self, _read, shown)
+            found = await call(self, _read, shown)
             async with self:
-                _show(self, run, names)
-                self.runs = [_item(self, each, names) for each in last]
-            if run is None or run.status != RUNNING:
+                _show(self, found)
+            if found.shown is None or found.shown.status != RUNNING:
                 yield InvoicesState.load
                 break
 
     @rx.event
     async def open_cancel(self) -> Any:
-        """Ask before a run is stopped."""
+        """Ask for confirmation before a run is cancelled."""
         run = await call(self, runs.get_run, self.run.run)
-        title = f"Stop invoicing {text.month(run.period_start)}?"
+        title = f"Cancel the invoice run for {text.month(run.period_start)}?"
         return open_dialog(self, CANCEL, title, hidden={"run": run.public_id})
 
     @rx.event
     async def cancel(self, form: dict[str, Any]) -> Any:
-        """Stop a run before its next customers."""
+        """Cancel a run. Its counts are final when the dialog closes."""
         async with submitting(self, form) as submission:
             run = await call(self, runs.cancel_run, read_text(form, "run"))
-            ended = "had ended already" if run.status == "done" else "is stopped"
-            submission.succeed(f"The run of {text.month(run.period_start)} {ended}")
+            outcome = "cancelled" if run.status == "cancelled" else "had already ended"
+            submission.succeed(f"Invoice run for {text.month(run.period_start)} {outcome}")
         return submission.events
 
 
-def _read(session: Any, actor: Any, named: str) -> Any:
-    last = runs.list_runs(session, actor, limit=LAST_RUNS).items
-    shown = _find(session, actor, named)
-    return shown, last, find_names(session, actor, {run.started_by for run in (*last, shown) if run})
+class _Found(NamedTuple):
+    shown: RunRow | None
+    recent: tuple[RunSummary, ...]
+    names: dict[str, Named]
 
 
-def _find(session: Any, actor: Any, named: str) -> RunRow | None:
-    """The run of that id; without one, the one under way."""
-    if named:
+def _read(session: Session, actor: Actor, run: str) -> _Found:
+    recent = tuple(runs.list_runs(session, actor, limit=RECENT_RUNS).items)
+    shown = _find(session, actor, run)
+    starters = {each.started_by for each in (*recent, shown) if each}
+    return _Found(shown, recent, find_names(session, actor, starters))
+
+
+def _find(session: Session, actor: Actor, run: str) -> RunRow | None:
+    """Return the run with this id, or the running one if no id is given."""
+    if run:
         try:
-            return runs.get_run(session, actor, named)
-        except BillingError:
+            return runs.get_run(session, actor, run)
+        except NotFound:
             return None
     running = runs.find_running(session, actor)
     return runs.get_run(session, actor, running.public_id) if running else None
 
 
-def _before_run(session: Any, actor: Any) -> Any:
+def _read_months_and_customers(session: Session, actor: Actor) -> tuple[list[Option], int]:
     return list_ended_months(session, actor), customers.count_customers(session, actor)
 
 
-def _show(state: InvoiceRunsState, run: RunRow | None, names: dict[str, Named]) -> None:
-    state.run = _item(state, run, names) if run else RunItem()
-    state.failures = [_failure(each) for each in run.failures[:FAILURES]] if run else []
-    further = (run.failed if run else 0) - len(state.failures)
-    state.more_failures = f"and {further:,} more" if further > 0 else ""
-
-
-def _item(state: InvoiceRunsState, run: RunSummary, names: dict[str, Named]) -> RunItem:
-    dealt = run.made + run.existing + run.passed + run.failed
-    return RunItem(
-        run=run.public_id,
-        href=address.link("/invoices", run=run.public_id),
-        period=text.month(run.period_start),
-        status=run.status,
-        dealt=dealt,
-        # A customer that came after the start is dealt with as well.
-        total=max(run.total, dealt, 1),
-        caption=f"{dealt:,} of {max(run.total, dealt):,} customers",
-        made=f"{run.made:,}",
-        existing=f"{run.existing:,}",
-        passed=f"{run.passed:,}",
-        failed=f"{run.failed:,}",
-        has_failed=run.failed > 0,
-        fault=f"It was given up: {reason_sentence(run.fault)}" if run.fault else "",
-        started=text.timestamp(run.started_at, viewer_zone(state)),
-        started_utc=text.timestamp_utc(run.started_at),
-        started_by=describe_actor_id(run.started_by, run.started_by, names).name,
-    )
-
-
-def _failure(failure: RunFailure) -> FailureItem:
-    return FailureItem(
-        customer=failure.customer_key,
-        customer_href=address.link(f"/customers/{failure.customer_key}"),
-        reason=reason_sentence(failure.reason),
-    )
+def _show(state: InvoiceRunsState, found: _Found) -> None:
+    zone, shown = viewer_zone(state), found.shown
+    state.run = run_item(shown, found.names, zone) if shown else RunItem()
+    state.failures = [failure_item(each) for each in shown.failures[:FAILURES_SHOWN]] if shown else []
+    more = (shown.failed if shown else 0) - len(state.failures)
+    state.more_failures = f"and {more:,} more" if more > 0 else ""
+    state.runs = [run_item(each, found.names, zone) for each in found.recent]

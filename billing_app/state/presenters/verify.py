@@ -1,13 +1,23 @@
-"""What a verification found, in words."""
+"""What a verification found, as its page shows it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from billing_app.services.audit.names import Named
+from billing_app.services.verification.report import AwaitingInvoice, Discrepancy, Report
+from billing_app.services.verification.verifications import VerificationRow
+from billing_app.state.kit import address, text
+from billing_app.state.presenters.audit_entries import describe_actor_id
+from billing_app.wording.discrepancies import discrepancy_sentence, subject_name
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The last verification: `outcome` is `agrees`, `differs` or `` (none yet)."""
+    """The result of the last verification. `outcome` is `good`, `bad`, or empty before the first one."""
 
     outcome: str = ""
     title: str = ""
@@ -19,8 +29,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was checked: how many, and what came out. `mark` is `good`, `bad`, or empty where
-    the differences have to tell."""
+    """One thing that was checked, how many there are, and what was found.
+
+    `mark` is `good`, `bad`, or empty when only the discrepancies say which.
+    """
 
     title: str = ""
     count: str = ""
@@ -30,16 +42,16 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """One difference; `href` leads to the invoice or the customer that it is of, if to any."""
+class DiscrepancyItem:
+    """One discrepancy. `href` leads to its invoice or customer, if it has one."""
 
     subject: str = ""
     href: str = ""
-    what: str = ""
+    sentence: str = ""
 
 
 @dataclass(frozen=True)
-class Awaiting:
+class AwaitingItem:
     """A closed month of a customer that has no invoice yet."""
 
     customer: str = ""
@@ -48,10 +60,119 @@ class Awaiting:
 
 
 @dataclass(frozen=True)
-class Running:
-    """The verification under way: `done` of `total`, as numbers for the bar and as words."""
+class Progress:
+    """The running verification: its progress as numbers for the bar and as words."""
 
     done: int = 0
     total: int = 1
     caption: str = ""
     by: str = ""
+
+
+def verdict_of(row: VerificationRow, names: Mapping[str, Named], zone: ZoneInfo) -> Verdict:
+    """Build the verdict of a finished verification."""
+    assert row.finished_at
+    found = f"{count_discrepancies(row.report)} found"
+    return Verdict(
+        outcome="good" if row.ok else "bad",
+        title="No discrepancies" if row.ok else found,
+        by=_starter(row, names),
+        at=text.timestamp(row.started_at, zone),
+        at_utc=text.timestamp_utc(row.started_at),
+        took=_duration(row.finished_at - row.started_at),
+    )
+
+
+def progress_of(row: VerificationRow, customers: int, names: Mapping[str, Named]) -> Progress:
+    """Build the progress of a running verification, out of so many customers."""
+    done, total = row.report.checked.customers, max(1, customers)
+    return Progress(
+        done=min(done, total),
+        total=total,
+        caption=f"{done:,} of {text.counted(customers, 'customer')}",
+        by=f"Started by {_starter(row, names)}.",
+    )
+
+
+def count_discrepancies(report: Report) -> str:
+    """Write the number of discrepancies: `1 discrepancy`, `60 discrepancies`."""
+    return text.counted(report.discrepancy_count, "discrepancy", "discrepancies")
+
+
+def list_checks(report: Report) -> list[Check]:
+    """List what was checked, how many of each, and what was found."""
+    checked = report.checked
+    mark = "good" if report.ok else ""
+    events_wrong = checked.events_missing + checked.events_billed_twice
+    events_outcome = (
+        f"{checked.events_missing:,} on no invoice, {checked.events_billed_twice:,} on more than one"
+        if events_wrong
+        else f"{checked.events_billed_once:,} on one invoice, {checked.events_open:,} in open periods"
+    )
+    return [
+        Check(
+            title="Usage events",
+            count=f"{checked.events:,}",
+            explanation="Each event is on exactly one invoice, or its period is still open.",
+            outcome=events_outcome,
+            mark="bad" if events_wrong else mark,
+        ),
+        Check(
+            title="Invoices",
+            count=f"{checked.invoices:,}",
+            explanation="Lines, totals, numbers and the hash chain match the events and plans.",
+            outcome=f"{text.counted(checked.lines, 'line')} recomputed",
+            mark=mark,
+        ),
+        Check(
+            title="Usage months",
+            count=f"{checked.usage_months:,}",
+            explanation="All charges for a month add up to its price, in whatever order events arrived.",
+            outcome="Each customer's months",
+            mark=mark,
+        ),
+        Check(
+            title="Payments",
+            count=f"{checked.paid_invoices:,}",
+            explanation="No invoice is overpaid.",
+            outcome="Invoices with payments",
+            mark=mark,
+        ),
+        Check(
+            title="Customers",
+            count=f"{checked.customers:,}",
+            explanation="No month and no invoice number is missing.",
+            outcome="All customers",
+            mark=mark,
+        ),
+    ]
+
+
+def discrepancy_item(discrepancy: Discrepancy) -> DiscrepancyItem:
+    """Build the row of a discrepancy."""
+    invoice, customer = discrepancy.subject.invoice, discrepancy.subject.customer
+    href = ""
+    if invoice:
+        href = address.link(f"/invoices/{invoice}")
+    elif customer:
+        href = address.link(f"/customers/{customer.key}")
+    return DiscrepancyItem(subject_name(discrepancy), href, discrepancy_sentence(discrepancy))
+
+
+def awaiting_item(month: AwaitingInvoice) -> AwaitingItem:
+    """Build the row of a closed month without an invoice."""
+    key = month.customer.key
+    return AwaitingItem(key, address.link(f"/customers/{key}"), text.month(month.period_start))
+
+
+def _starter(row: VerificationRow, names: Mapping[str, Named]) -> str:
+    actor = describe_actor_id(row.started_by, row.started_by, names)
+    return f"{actor.name}, {actor.note}" if actor.note else actor.name
+
+
+def _duration(time: timedelta) -> str:
+    seconds = time.total_seconds()
+    if seconds < 1:
+        return "less than a second"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -18,6 +18,7 @@ def form_dialog(
     on_submit: Any,
     *content: rx.Component,
     submit: Text = "Save",
+    dismiss: Text = "Cancel",
     explanation: Text | rx.Component = "",
     danger: bool = False,
 ) -> rx.Component:
@@ -55,7 +56,7 @@ def form_dialog(
             _problem(form),
             _hidden(form),
             rx.el.div(
-                button("Cancel", custom_attrs={"data-action": "close-dialog", "data-cancel": ""}),
+                button(dismiss, custom_attrs={"data-action": "close-dialog", "data-cancel": ""}),
                 rx.cond(is_open, submit_button(submit, look="danger" if danger else "primary")),
                 class_name="sticky bottom-0 flex justify-end gap-2 border-t border-line bg-sunken px-5 py-3",
             ),
@@ -73,10 +74,13 @@ def confirm_dialog(
     explanation: Text | rx.Component,
     *content: rx.Component,
     submit: Text,
+    dismiss: Text = "Cancel",
     danger: bool = True,
 ) -> rx.Component:
     """Asks before something that can't be undone; its button says what it does."""
-    return form_dialog(at, on_submit, *content, submit=submit, explanation=explanation, danger=danger)
+    return form_dialog(
+        at, on_submit, *content, submit=submit, dismiss=dismiss, explanation=explanation, danger=danger
+    )
 
 
 def form_in_place(

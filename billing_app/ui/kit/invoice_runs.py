@@ -1,4 +1,4 @@
-"""A month's run for everyone: how far it is, what came of it, and the last ones."""
+"""Invoice runs on the page of invoices: the progress of one, its counts and failures, and the recent ones."""
 
 from __future__ import annotations
 
@@ -16,40 +16,30 @@ from billing_app.ui.kit.tables import column, number_column, row_link, table
 
 
 def shown_run() -> rx.Component:
-    """The run under way, or the one that the address names; nothing otherwise."""
+    """The run that the address names, or the running one. Nothing otherwise."""
     run = InvoiceRunsState.run
     return rx.cond(
         run.run != "",
         rx.el.section(
             rx.el.div(
                 rx.el.div(
-                    progress(_title(run), run.dealt, run.total, run.caption),
+                    progress(_title(run), run.processed, run.total, run.caption),
                     class_name="min-w-0 flex-1",
                 ),
-                rx.cond(
-                    run.status == "running",
-                    writers_only(button("Stop", "square", on_click=InvoiceRunsState.open_cancel)),
-                    link(
-                        icon("x"),
-                        InvoiceRunsState.close_href,
-                        classes.BUTTON_ICON,
-                        aria_label="Close this run",
-                        title="Close this run",
-                    ),
-                ),
+                _way_out(run),
                 class_name="flex items-center gap-4",
             ),
             rx.el.dl(
-                _count("Made", run.made),
-                _count("Already there", run.existing),
-                _count("Passed over", run.passed),
+                _count("Created", run.created),
+                _count("Existing", run.existing),
+                _count("Skipped", run.skipped),
                 _count("Failed", run.failed),
                 class_name="mt-3 grid grid-cols-2 gap-x-8 gap-y-2 sm:flex",
             ),
             rx.cond(
-                run.passed != "0",
+                run.has_skipped,
                 rx.el.p(
-                    "Passed over: who has nothing to be invoiced in that month.",
+                    "Skipped customers have nothing to invoice in this month.",
                     class_name=f"{classes.CAPTION} mt-2",
                 ),
             ),
@@ -61,13 +51,28 @@ def shown_run() -> rx.Component:
     )
 
 
+def _way_out(run: rx.Var[RunItem]) -> rx.Component:
+    """Cancel a running run, or close one that has ended."""
+    return rx.cond(
+        run.status == "running",
+        writers_only(button("Cancel run", "square", on_click=InvoiceRunsState.open_cancel)),
+        link(
+            icon("x"),
+            InvoiceRunsState.close_href,
+            classes.BUTTON_ICON,
+            aria_label="Close invoice run",
+            title="Close invoice run",
+        ),
+    )
+
+
 def _title(run: rx.Var[RunItem]) -> rx.Var[str]:
     return rx.match(
         run.status,
-        ("running", f"Invoicing {run.period} for everyone"),
-        ("cancelled", f"Invoicing {run.period} was stopped"),
-        ("failed", f"Invoicing {run.period} failed"),
-        f"{run.period} is invoiced",
+        ("running", f"Invoice run for {run.period} is running"),
+        ("cancelled", f"Invoice run for {run.period} was cancelled"),
+        ("failed", f"Invoice run for {run.period} failed"),
+        f"Invoice run for {run.period} is done",
     )
 
 
@@ -80,25 +85,25 @@ def _count(name: str, count: rx.Var[str]) -> rx.Component:
 
 
 def _fault(run: rx.Var[RunItem]) -> rx.Component:
-    """Why it was given up, and the way on."""
+    """Why the run failed, and a button that runs the month again."""
     return rx.el.div(
         rx.el.p(
             run.fault,
-            " What was made stays; run again, the month gets what is missing.",
+            " Invoices that were created are kept. Run the month again to create the missing ones.",
             class_name="min-w-0 flex-1 basis-64 text-sm text-bad [overflow-wrap:anywhere]",
         ),
-        writers_only(button("Run it again", "rotate-ccw", on_click=InvoiceRunsState.start_again)),
+        writers_only(button("Run again", "rotate-ccw", on_click=InvoiceRunsState.start_again)),
         class_name="mt-4 flex flex-wrap items-center gap-3 border-t border-line pt-3",
     )
 
 
 def _failures() -> rx.Component:
     return rx.el.div(
-        rx.el.h3("Could not be invoiced", class_name="text-xs font-medium text-ink"),
+        rx.el.h3("Failed customers", class_name="text-xs font-medium text-ink"),
         rx.el.ul(
             rx.foreach(InvoiceRunsState.failures, _failure),
             tab_index=0,
-            aria_label="Customers that could not be invoiced",
+            aria_label="Failed customers",
             class_name="mt-1 max-h-56 divide-y divide-line overflow-y-auto text-sm",
         ),
         rx.el.p(InvoiceRunsState.more_failures, class_name=f"{classes.CAPTION} mt-1 empty:hidden"),
@@ -114,23 +119,23 @@ def _failure(failure: rx.Var[FailureItem]) -> rx.Component:
     )
 
 
-def last_runs() -> rx.Component:
-    """The runs started last, each leading to what came of it."""
+def recent_runs() -> rx.Component:
+    """A table of the recent runs. Each row opens its run."""
     return rx.cond(
         InvoiceRunsState.runs.length() > 0,
         rx.el.section(
-            rx.el.h2("Last runs", class_name="mb-3 text-sm font-semibold"),
+            rx.el.h2("Recent invoice runs", class_name="mb-3 text-sm font-semibold"),
             table(
-                "Last runs",
+                "Recent invoice runs",
                 [
                     column("Month"),
                     column("Status"),
-                    number_column("Made", wide_only=True),
-                    number_column("Already there", wide_only=True),
-                    number_column("Passed over", wide_only=True),
+                    number_column("Created", wide_only=True),
+                    number_column("Existing", wide_only=True),
+                    number_column("Skipped", wide_only=True),
                     number_column("Failed"),
                     column("Started", wide_only=True),
-                    column("By", wide_only=True),
+                    column("Started by", wide_only=True),
                 ],
                 rx.foreach(InvoiceRunsState.runs, _row),
             ),
@@ -150,16 +155,16 @@ def _row(run: rx.Var[RunItem]) -> rx.Component:
         rx.el.td(
             rx.match(
                 run.status,
-                ("running", rx.el.span("Under way", class_name=classes.BADGE_QUIET)),
-                ("cancelled", rx.el.span("Stopped", class_name=classes.BADGE_HOLD)),
+                ("running", rx.el.span("Running", class_name=classes.BADGE_QUIET)),
+                ("cancelled", rx.el.span("Cancelled", class_name=classes.BADGE_HOLD)),
                 ("failed", rx.el.span("Failed", class_name=classes.BADGE_BAD)),
                 rx.el.span("Done", class_name=classes.BADGE_GOOD),
             ),
             class_name=classes.TD,
         ),
-        rx.el.td(run.made, class_name=number),
+        rx.el.td(run.created, class_name=number),
         rx.el.td(run.existing, class_name=number),
-        rx.el.td(run.passed, class_name=number),
+        rx.el.td(run.skipped, class_name=number),
         rx.el.td(
             run.failed,
             class_name=rx.cond(run.has_failed, f"{classes.TD_AMOUNT} !text-bad", classes.TD_NOTHING),
@@ -171,25 +176,25 @@ def _row(run: rx.Var[RunItem]) -> rx.Component:
 
 
 def run_dialogs() -> rx.Component:
-    """Which month to invoice for everyone; and whether to stop."""
+    """The dialogs that start and cancel a run."""
     at = DialogForm(RUN, InvoiceRunsState.form)
     return rx.fragment(
         form_dialog(
             at,
             InvoiceRunsState.start,
             select_field(at, "period", "Month", InvoiceRunsState.months),
-            submit="Make the invoices",
+            submit="Run invoices",
             explanation=rx.fragment(
-                "All ",
+                "Creates the invoices that are missing for the month, for all ",
                 rx.el.strong(InvoiceRunsState.customers, class_name="font-semibold text-ink"),
-                " are gone through: who has something to be invoiced in that month gets an invoice, who has one"
-                " keeps it. It goes on when this page is closed.",
+                ". Existing invoices don't change. The run continues if you close this page.",
             ),
         ),
         confirm_dialog(
             DialogForm(CANCEL, InvoiceRunsState.form),
             InvoiceRunsState.cancel,
-            "What was made stays. Running the month again makes what is missing, and nothing twice.",
-            submit="Stop the run",
+            "Invoices that were created are kept. To create the missing ones later, run the month again.",
+            submit="Cancel run",
+            dismiss="Keep running",
         ),
     )

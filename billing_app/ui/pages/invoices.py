@@ -14,7 +14,7 @@ from billing_app.ui.kit.customer_field import customer_field
 from billing_app.ui.kit.dialogs import form_dialog
 from billing_app.ui.kit.fields import DialogForm, select_field
 from billing_app.ui.kit.filters import filters, search_filter, select_filter
-from billing_app.ui.kit.invoice_runs import last_runs, run_dialogs, shown_run
+from billing_app.ui.kit.invoice_runs import recent_runs, run_dialogs, shown_run
 from billing_app.ui.kit.layout import page
 from billing_app.ui.kit.tables import (
     column,
@@ -62,7 +62,7 @@ def invoices() -> rx.Component:
             missing=_no_customer(),
             ready=rx.cond(InvoicesState.rows.length() > 0, rx.fragment(_totals(), _table()), _empty()),
         ),
-        last_runs(),
+        recent_runs(),
         _generate_dialog(),
         run_dialogs(),
     )
@@ -85,7 +85,12 @@ def _actions() -> rx.Component:
         ),
         writers_only(
             button("Generate one", "file-plus-2", on_click=InvoicesState.open_generate),
-            button("Run a month", "calendar-check", look="primary", on_click=InvoiceRunsState.open_run),
+            button(
+                "Run invoices for a month",
+                "calendar-check",
+                look="primary",
+                on_click=InvoiceRunsState.open_run,
+            ),
         ),
         class_name="mb-4 flex shrink-0 flex-wrap gap-2",
     )
@@ -257,7 +262,9 @@ def _empty() -> rx.Component:
                 "receipt-text",
                 "No invoices yet",
                 "A month can be invoiced once it has ended: for everyone at once, or for one customer.",
-                writers_only(button("Run a month", "calendar-check", on_click=InvoiceRunsState.open_run)),
+                writers_only(
+                    button("Run invoices for a month", "calendar-check", on_click=InvoiceRunsState.open_run)
+                ),
             ),
         ),
         class_name=classes.PANEL,

@@ -1,11 +1,11 @@
-"""The proof that the invoices are what events and plans come to: the last one, and another one now."""
+"""Verification: the result of the last one, and a button that starts another."""
 
 from __future__ import annotations
 
 import reflex as rx
 
 from billing_app.state.pages.verify import VerifyState
-from billing_app.state.presenters.verify import Awaiting, Check, Difference
+from billing_app.state.presenters.verify import AwaitingItem, Check, DiscrepancyItem
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import Text, by_phase, icon, link, notice, skeleton
 from billing_app.ui.kit.buttons import button, writers_only
@@ -18,9 +18,9 @@ _WRAP = f"{classes.TD} !h-auto !whitespace-normal py-2.5 align-top"
 
 
 def verify() -> rx.Component:
-    """The verdict, what it is made of, and what differs."""
+    """The verdict, the discrepancies, and what was checked."""
     return page(
-        "Verify",
+        "Verification",
         "Verify",
         by_phase(
             VerifyState.phase,
@@ -28,12 +28,12 @@ def verify() -> rx.Component:
             loading=_bones(),
             missing=rx.fragment(),
             ready=rx.el.div(
-                rx.cond(VerifyState.is_running, _under_way()),
-                rx.cond(VerifyState.fault != "", _given_up()),
+                rx.cond(VerifyState.is_running, _running()),
+                rx.cond(VerifyState.fault != "", _failed()),
                 rx.cond(
                     VerifyState.verdict.outcome != "",
-                    _last(),
-                    rx.cond(~VerifyState.is_running, _never()),
+                    _result(),
+                    rx.cond(~VerifyState.is_running, _empty()),
                 ),
                 class_name="flex flex-col gap-4",
             ),
@@ -44,7 +44,7 @@ def verify() -> rx.Component:
 def _start() -> rx.Component:
     return writers_only(
         button(
-            "Verify now",
+            "Start verification",
             "shield-check",
             look="primary",
             on_click=VerifyState.start,
@@ -53,37 +53,35 @@ def _start() -> rx.Component:
     )
 
 
-def _under_way() -> rx.Component:
-    running = VerifyState.running
+def _running() -> rx.Component:
+    running = VerifyState.progress
     return rx.el.section(
         progress("Verifying", running.done, running.total, running.caption),
         rx.el.p(
             running.by,
-            rx.cond(running.by != "", ". ", ""),
-            "It goes on when this page is closed, and nobody has to wait for it.",
+            " Verification continues if you close this page.",
             class_name="mt-2 text-xs text-faint",
         ),
         class_name=f"{classes.PANEL} px-5 py-4",
     )
 
 
-def _given_up() -> rx.Component:
+def _failed() -> rx.Component:
     return rx.el.section(
         rx.el.div(icon("circle-alert", 20), class_name=f"{_MARK} bg-bad-soft text-bad"),
         rx.el.p(
-            f"The last verification was given up: {VerifyState.fault}. Whether everything agrees is not known"
-            " from it.",
+            f"Verification failed: {VerifyState.fault} Start another verification to get a result.",
             class_name="min-w-0 flex-1 basis-56 text-sm text-soft [overflow-wrap:anywhere]",
         ),
         class_name=f"{classes.PANEL} flex flex-wrap items-center gap-4 px-5 py-4",
-        aria_label="A verification that was given up",
+        aria_label="Failed verification",
     )
 
 
-def _last() -> rx.Component:
+def _result() -> rx.Component:
     return rx.fragment(
         _verdict(),
-        rx.cond(VerifyState.differences.length() > 0, _differences()),
+        rx.cond(VerifyState.discrepancies.length() > 0, _discrepancies()),
         rx.cond(VerifyState.awaiting.length() > 0, _awaiting()),
         _checks(),
     )
@@ -93,7 +91,7 @@ def _verdict() -> rx.Component:
     found = VerifyState.verdict
     return rx.el.section(
         rx.cond(
-            found.outcome == "agrees",
+            found.outcome == "good",
             rx.el.div(icon("shield-check", 20), class_name=f"{_MARK} bg-good-soft text-good"),
             rx.el.div(icon("shield-alert", 20), class_name=f"{_MARK} bg-bad-soft text-bad"),
         ),
@@ -102,9 +100,9 @@ def _verdict() -> rx.Component:
             rx.el.p(
                 "As of ",
                 rx.el.time(found.at, title=found.at_utc, class_name="tabular-nums"),
-                ", by ",
+                ", started by ",
                 found.by,
-                ", in ",
+                ", took ",
                 found.took,
                 class_name="text-sm text-soft",
             ),
@@ -120,8 +118,8 @@ def _checks() -> rx.Component:
     return card(
         "What was checked",
         rx.el.p(
-            "Every invoice is computed again from usage events, plans and payments, all of one moment, and"
-            " compared with what is stored.",
+            "Everything is recomputed from usage events, plans and payments as of one moment, and compared with"
+            " what is stored.",
             class_name="max-w-prose text-sm text-soft",
         ),
         rx.el.ul(rx.foreach(VerifyState.checks, _check), class_name="mt-3"),
@@ -150,13 +148,13 @@ def _check(check: rx.Var[Check]) -> rx.Component:
     )
 
 
-def _differences() -> rx.Component:
+def _discrepancies() -> rx.Component:
     return rx.el.section(
-        _heading("Differences", VerifyState.differences_count),
+        _heading("Discrepancies", VerifyState.discrepancies_count),
         table(
-            "Differences",
-            [column("Of"), column("What differs")],
-            rx.foreach(VerifyState.differences, _difference),
+            "Discrepancies",
+            [column("Invoice or customer"), column("Discrepancy")],
+            rx.foreach(VerifyState.discrepancies, _discrepancy),
         ),
         page_links(VerifyState.pages),
     )
@@ -170,24 +168,24 @@ def _heading(title: str, count: Text) -> rx.Component:
     )
 
 
-def _difference(difference: rx.Var[Difference]) -> rx.Component:
+def _discrepancy(discrepancy: rx.Var[DiscrepancyItem]) -> rx.Component:
     return rx.el.tr(
         rx.el.td(
             rx.cond(
-                difference.href != "",
-                link(difference.subject, difference.href),
-                difference.subject,
+                discrepancy.href != "",
+                link(discrepancy.subject, discrepancy.href),
+                discrepancy.subject,
             ),
             class_name=f"{_WRAP} w-28 font-medium [overflow-wrap:anywhere] sm:w-56",
         ),
-        rx.el.td(difference.what, class_name=f"{_WRAP} text-ink [overflow-wrap:anywhere]"),
+        rx.el.td(discrepancy.sentence, class_name=f"{_WRAP} text-ink [overflow-wrap:anywhere]"),
         class_name=classes.TR,
     )
 
 
 def _awaiting() -> rx.Component:
     return rx.el.section(
-        _heading("Closed and awaiting an invoice", VerifyState.awaiting_count),
+        _heading("Closed months without an invoice", VerifyState.awaiting_count),
         table(
             "Closed months without an invoice",
             [column("Customer"), column("Month")],
@@ -195,14 +193,13 @@ def _awaiting() -> rx.Component:
         ),
         rx.el.p(
             VerifyState.awaiting_more,
-            rx.cond(VerifyState.awaiting_more != "", ". ", ""),
-            "Generating a customer's due invoice, or the next run of a month, makes them.",
+            "To create these invoices, run invoices for the month.",
             class_name="mt-2 text-xs text-faint",
         ),
     )
 
 
-def _month(each: rx.Var[Awaiting]) -> rx.Component:
+def _month(each: rx.Var[AwaitingItem]) -> rx.Component:
     return rx.el.tr(
         rx.el.td(link(each.customer, each.href), class_name=f"{classes.TD} w-28 font-medium sm:w-56"),
         rx.el.td(each.month, class_name=classes.TD),
@@ -210,13 +207,13 @@ def _month(each: rx.Var[Awaiting]) -> rx.Component:
     )
 
 
-def _never() -> rx.Component:
+def _empty() -> rx.Component:
     return rx.el.div(
         notice(
             "shield-check",
-            "Nothing was verified yet",
-            "A verification computes every invoice again from usage events, plans and payments, and names"
-            " whatever differs.",
+            "No verification yet",
+            "A verification recomputes every invoice from usage events, plans and payments, and lists every"
+            " discrepancy.",
             _start(),
         ),
         class_name=classes.PANEL,

@@ -1,0 +1,127 @@
+"""What a verification reports: counts, and each discrepancy as a code and facts.
+
+Reports are stored as JSON. `billing_app.wording.discrepancies` has the sentences.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, NamedTuple
+
+from billing_app.domain.periods import label, parse_period
+from billing_app.services.shared.reasons import facts_from_json, facts_to_json
+
+# The first ones are kept; all are counted.
+DISCREPANCIES_MAX = 1_000
+
+
+class CustomerRef(NamedTuple):
+    """The customer that a discrepancy or a month belongs to."""
+
+    customer_id: int
+    key: str
+    name: str
+
+
+class Subject(NamedTuple):
+    """What a discrepancy is about: an invoice of a customer, a customer, or neither."""
+
+    customer: CustomerRef | None = None
+    invoice: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Discrepancy:
+    """A stored value that contradicts the events, plans and payments: a stable code with its facts."""
+
+    subject: Subject
+    code: str
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+class AwaitingInvoice(NamedTuple):
+    """A month of a customer that is closed, has something to invoice, and has no invoice."""
+
+    customer: CustomerRef
+    period_start: date
+
+
+@dataclass(slots=True)
+class Counts:
+    """How many of each were checked."""
+
+    customers: int = 0
+    events: int = 0
+    events_billed_once: int = 0
+    events_billed_twice: int = 0
+    events_missing: int = 0
+    events_open: int = 0
+    invoices: int = 0
+    lines: int = 0
+    usage_months: int = 0
+    paid_invoices: int = 0
+
+
+@dataclass(slots=True)
+class Report:
+    """What was checked, and the discrepancies: all are counted, the first 1,000 are kept."""
+
+    checked: Counts = field(default_factory=Counts)
+    # Discrepancies only if no invoice is about to be created: see `awaiting.select_still_awaiting`.
+    awaiting_invoice: list[AwaitingInvoice] = field(default_factory=list)
+    discrepancy_count: int = 0
+    discrepancies: list[Discrepancy] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no discrepancy."""
+        return self.discrepancy_count == 0
+
+    def add(self, subject: Subject, code: str, **facts: object) -> None:
+        """Count a discrepancy, and keep it if it is among the first."""
+        self.discrepancy_count += 1
+        if len(self.discrepancies) < DISCREPANCIES_MAX:
+            self.discrepancies.append(Discrepancy(subject, code, facts))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a JSONB column holds; `from_json` reads it."""
+        return {
+            "checked": dataclasses.asdict(self.checked),
+            "awaiting_invoice": [
+                {"customer": list(each.customer), "period": label(each.period_start)}
+                for each in self.awaiting_invoice
+            ],
+            "discrepancy_count": self.discrepancy_count,
+            "discrepancies": [
+                {
+                    "customer": list(each.subject.customer) if each.subject.customer else None,
+                    "invoice": each.subject.invoice,
+                    "code": each.code,
+                    "facts": facts_to_json(each.facts),
+                }
+                for each in self.discrepancies
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Report:
+        """Read what `as_json` wrote."""
+        return cls(
+            checked=Counts(**stored["checked"]),
+            awaiting_invoice=[
+                AwaitingInvoice(CustomerRef(*each["customer"]), parse_period(each["period"]))
+                for each in stored["awaiting_invoice"]
+            ],
+            discrepancy_count=stored["discrepancy_count"],
+            discrepancies=[
+                Discrepancy(
+                    Subject(CustomerRef(*each["customer"]) if each["customer"] else None, each["invoice"]),
+                    each["code"],
+                    facts_from_json(each["facts"]),
+                )
+                for each in stored["discrepancies"]
+            ],
+        )

@@ -1,0 +1,85 @@
+"""The sentence for each discrepancy that a verification can report, by its code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from billing_app.services.verification.report import Discrepancy
+from billing_app.wording.sentences import Template, capitalized, fill
+
+_LINE_VALUES = {
+    "kind": "kind",
+    "description": "description",
+    "usage_period": "usage month",
+    "plan_name": "plan name",
+    "plan_version": "plan version",
+    "quantity": "quantity",
+    "quantity_before": "quantity billed before",
+    "quantity_after": "total quantity",
+    "included_quantity": "included units",
+    "overage_quantity": "overage",
+    "unit_price": "overage price",
+    "exact_amount": "exact amount",
+    "rated": "rated amount",
+    "exact_amount_before": "exact amount billed before",
+    "already_charged": "amount already charged",
+    "amount": "amount",
+}
+
+
+def _wrong_line(facts: Mapping[str, Any]) -> str:
+    found, expected = ("missing" if facts[name] is None else f"{{{name}}}" for name in ("found", "expected"))
+    return f"Line {{line}}: the {_LINE_VALUES[facts['value']]} is {found}, but should be {expected}."
+
+
+def _of_events(rest: str, rest_of_one: str) -> Template:
+    """Return a template that begins with the number of events and where they should be billed."""
+
+    def choose(facts: Mapping[str, Any]) -> str:
+        is_one = facts["events"] == 1
+        events = "1 event" if is_one else "{events} events"
+        return f"{events} of {{usage_period}} to be billed in {{period}} {rest_of_one if is_one else rest}."
+
+    return choose
+
+
+SENTENCES: dict[str, Template] = {
+    # Usage events.
+    "events_billed_too_late": _of_events("should be billed earlier", "should be billed earlier"),
+    "events_billed_twice": _of_events("are on more than one invoice", "is on more than one invoice"),
+    "events_not_invoiced": _of_events("are on no invoice", "is on no invoice"),
+    "rows_without_customer": "Some {rows} belong to no customer.",
+    # Invoices.
+    "wrong_sequence": "The invoice has sequence number {found}, but should have {expected}.",
+    "foreign_number": "The invoice number does not match the customer's key and the sequence number.",
+    "period_still_open": "The invoice is for {period}, which is still open.",
+    "wrong_currency": "The invoice is in {found}, but the customer is billed in {expected}.",
+    "wrong_due_date": "The due date is not 30 days after the issue date.",
+    "wrong_line": _wrong_line,
+    "missing_or_extra_lines": "The invoice has {found} lines, but should have {expected}.",
+    "wrong_line_count": "The invoice states {stated} lines, but has {found}.",
+    "wrong_total": "The total is not the sum of the lines.",
+    "broken_chain": "The invoice does not contain the hash of the previous invoice.",
+    "content_changed": "The content does not match the hash.",
+    "invoice_of_unsettled_month": "The invoice is for {period}, which is not marked as invoiced.",
+    # Customers.
+    "settled_without_invoice": "{period} is marked as invoiced and has a plan, but has no invoice.",
+    "closed_without_invoice": "{period} is closed, but has no invoice.",
+    "wrong_last_number": "The last sequence number is stored as {found}, but is {expected}.",
+    "wrong_last_hash": "The stored hash of the last invoice is not the hash of the last invoice.",
+    "wrong_charge": "{found} was charged for usage in {period}, but its price is {expected}.",
+    "overpaid": "More than the total was paid for {period}.",
+    "wrong_open_invoice": "The outstanding balance of {period} is not listed correctly.",
+}
+
+
+def discrepancy_sentence(discrepancy: Discrepancy) -> str:
+    """Write what is wrong with the discrepancy's subject, without naming the subject."""
+    return capitalized(fill(SENTENCES[discrepancy.code], discrepancy.facts))
+
+
+def subject_name(discrepancy: Discrepancy) -> str:
+    """Name what a discrepancy is about: an invoice by its number, a customer by its key."""
+    subject = discrepancy.subject
+    return subject.invoice or (subject.customer.key if subject.customer else "")
