@@ -32,14 +32,20 @@ MANY = "application/cloudevents-batch+json"
 EITHER = "application/json"
 _ATTRIBUTE = "ce-"
 
+_CONTROL = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
 _EVENT_SCHEMA = {
     "type": "object",
     "title": "CloudEvent",
     "required": ["specversion", "id", "source", "type", "subject", "data"],
     "properties": {
         "specversion": {"const": "1.0"},
-        "id": {"type": "string", "minLength": 1, "examples": ["42"]},
-        "source": {"type": "string", "minLength": 1, "pattern": "^[^ ]+$", "examples": ["meter-7"]},
+        "id": {"type": "string", "minLength": 1, "pattern": f"^[^{_CONTROL}]+$", "examples": ["42"]},
+        "source": {
+            "type": "string",
+            "minLength": 1,
+            "pattern": f"^[^ {_CONTROL}]+$",
+            "examples": ["meter-7"],
+        },
         "type": {"type": "string", "minLength": 1, "examples": ["api-calls"]},
         "subject": {"type": "string", "description": "The customer's key or ID.", "examples": ["acme"]},
         "time": {"type": ["string", "null"], "format": "date-time", "examples": ["2026-10-31T23:00:00Z"]},

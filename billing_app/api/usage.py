@@ -35,9 +35,10 @@ IdempotencyKey = Annotated[
     WithJsonSchema(
         {"type": "string", "minLength": 1, "maxLength": 255, "examples": ["2026-10-31/meter-7/42"]}
         | {
+            "pattern": r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]+$",
             "description": "Your own name for the event, unique per customer. If you send the event again"
             " with the same key, it is counted once. Control characters, such as tabs and line breaks, are"
-            " not allowed."
+            " not allowed.",
         }
     ),
 ]

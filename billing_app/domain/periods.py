@@ -101,7 +101,7 @@ def parse_timestamp(value: object) -> datetime:
         try:
             moment = datetime.fromisoformat(match[0].upper())
         except ValueError:
-            raise BrokenRule("no_such_moment") from None
+            raise BrokenRule("no_such_time") from None
     if moment.tzinfo is None:
         raise BrokenRule("no_offset")
     years = range(FIRST_YEAR, LAST_YEAR + 1)

@@ -53,7 +53,7 @@ RULES: dict[str, Template] = {
     "not_a_first_day": "must be the first day of a month",
     "not_a_date_and_time": "must be a date and a time",
     "not_a_timestamp": "must be an RFC 3339 timestamp with an offset, such as 2026-10-31T23:00:00Z",
-    "no_such_moment": "must be a date and time that exist",
+    "no_such_time": "must be a date and time that exist",
     "no_offset": "must have an offset, such as Z",
     "out_of_years": lambda facts: f"must be between the years {facts['first']} and {facts['last']}",
     "in_the_future": "must not be after today",

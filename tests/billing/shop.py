@@ -1,4 +1,4 @@
-"""A small business to test billing on: what a test does to it reads as what happens."""
+"""A small business for tests of billing, with short methods for what its users do."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from billing_app.services.usage.recording import (
 
 @dataclass
 class Shop:
-    """A database, somebody who runs it, and a plan: 29.00 USD, 1000 included, 0.0125 beyond."""
+    """A database and the actor that works in it. Plans cost 29.00 USD with 1000 included units by default."""
 
     database: Database
     actor: Actor
@@ -73,7 +73,7 @@ class Shop:
 
 
 def amounts(invoice: InvoiceDetail) -> dict[tuple[str, str | None], str]:
-    """Each line's kind and usage month with its amount in major units."""
+    """Return the amount of each line in major units, by kind and usage month."""
     return {
         (line.kind, month_of(line.usage_period)): major_text(line.amount_minor, invoice.currency)
         for line in invoice.lines

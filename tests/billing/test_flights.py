@@ -1,6 +1,6 @@
-"""A year of real usage, 328,521 flights of 16 airlines: the invoices that must come out.
+"""The invoices for a year of real usage: 328,521 flights of 16 airlines.
 
-Public domain data (see tests/data); the invoices were computed independently, with exact decimals.
+The data is in the public domain (see tests/data). The invoices were computed independently, with exact decimals.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ MONTHS = [date(2013, month, 1) for month in range(1, 13)]
 
 @pytest.fixture(scope="module", params=["on_time", "late"])
 def billed(request: pytest.FixtureRequest, server: cluster.Server) -> Iterator[tuple[str, Database, str]]:
-    """The year, imported and invoiced in one of the two scenarios: its name, database, owner's URL."""
+    """Import and invoice the year in one of two scenarios. Return its name, its database and its owner's URL."""
     with new_database(server) as urls:
         database = Database(urls.application, clock=Clock(datetime(2014, 2, 1, tzinfo=UTC)))
         open_accounts(database)
@@ -88,7 +88,7 @@ def invoice(database: Database, months: list[date]) -> None:
 
 
 def invoice_with_late_events(database: Database, folder: Path) -> None:
-    """Some events of January to June arrive after June was invoiced and before July is."""
+    """Import some events of January to June after June was invoiced and before July is."""
     in_time, late = folder / "in_time.csv", folder / "late.csv"
     with gzip.open(FLIGHTS, "rt") as source, in_time.open("w") as first, late.open("w") as second:
         header = next(source)
@@ -105,7 +105,7 @@ def invoice_with_late_events(database: Database, folder: Path) -> None:
 
 
 def stored_invoices(database: Database) -> dict[str, list[dict[str, Any]]]:
-    """All invoices in the form of the golden file."""
+    """Return all invoices in the form of the golden file."""
     found: dict[str, list[dict[str, Any]]] = {}
     with database.transaction(SYSTEM) as session:
         for customer in GOLDEN["customers"]:
@@ -139,7 +139,7 @@ def line_order(line: dict[str, Any]) -> tuple[str, str]:
     return line["usage_period"] or "", line["kind"]
 
 
-def test_every_line_and_total_is_the_expected_one(billed: tuple[str, Database, str]) -> None:
+def test_every_line_and_total_is_as_expected(billed: tuple[str, Database, str]) -> None:
     scenario, database, _ = billed
     expected = {
         key: [{**each, "lines": sorted(each["lines"], key=line_order)} for each in invoices]
@@ -157,7 +157,7 @@ def test_importing_the_file_again_records_nothing(billed: tuple[str, Database, s
     assert (summary.rows, summary.recorded, summary.duplicates) == (EVENTS, 0, EVENTS)
 
 
-def test_verify_accounts_for_every_event(billed: tuple[str, Database, str]) -> None:
+def test_verification_accounts_for_every_event(billed: tuple[str, Database, str]) -> None:
     _, database, _ = billed
     report = verify(database, SYSTEM)
     assert report.ok, report.discrepancies
@@ -167,9 +167,9 @@ def test_verify_accounts_for_every_event(billed: tuple[str, Database, str]) -> N
     assert (checked.invoices, checked.usage_months) == (192, 192)
 
 
-def test_verify_names_an_invoice_whose_line_was_changed(billed: tuple[str, Database, str]) -> None:
+def test_verification_finds_an_invoice_whose_line_was_changed(billed: tuple[str, Database, str]) -> None:
     _, database, owner_url = billed
-    # The checks on the line's arithmetic hold without triggers too: it must be changed consistently.
+    # The constraints hold without triggers too, so the line must be changed consistently.
     change = (
         "UPDATE invoice_line SET rated_minor = rated_minor + %(by)s, amount_minor = amount_minor + %(by)s,"
         " exact_amount = exact_amount + %(by)s / 100.0 WHERE period_start = '2013-05-01' AND kind = 'base'"

@@ -1,4 +1,4 @@
-"""The worked examples of the domain's contract, through the services."""
+"""The worked examples of the domain, through the services."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.billing.shop import Shop, amounts, total
 from tests.conftest import Clock
 
 
-def test_usage_beyond_the_included_units(shop: Shop, clock: Clock) -> None:
+def test_usage_over_the_included_units_is_charged(shop: Shop, clock: Clock) -> None:
     shop.customer("acme", "2026-10")
     shop.use("acme", "a", "1530", "2026-10-15T10:00:00Z")
     invoice = shop.invoice("acme", "2026-10")
@@ -19,13 +19,13 @@ def test_usage_beyond_the_included_units(shop: Shop, clock: Clock) -> None:
     assert str(invoice.lines[1].exact_amount.normalize()) == "6.625"
 
 
-def test_no_usage_at_all(shop: Shop) -> None:
+def test_month_without_usage_is_charged_the_base_price(shop: Shop) -> None:
     shop.customer("acme", "2026-10")
     invoice = shop.invoice("acme", "2026-10")
     assert amounts(invoice) == {("base", None): "29.00", ("overage", "2026-10"): "0.00"}
 
 
-def test_late_usage_takes_the_allowance_that_was_left(shop: Shop, clock: Clock) -> None:
+def test_late_usage_uses_up_the_included_units_first(shop: Shop, clock: Clock) -> None:
     shop.customer("acme", "2026-10")
     clock.set(2026, 11, 15)
     shop.use("acme", "a", "900", "2026-10-15T10:00:00Z")
@@ -44,7 +44,7 @@ def test_late_usage_takes_the_allowance_that_was_left(shop: Shop, clock: Clock) 
     assert (late.quantity_before, late.quantity, late.quantity_after) == (900, 300, 1200)
 
 
-def test_late_usage_is_charged_what_rounding_left_over(shop: Shop, clock: Clock) -> None:
+def test_late_usage_is_charged_the_difference_of_the_rounded_amounts(shop: Shop, clock: Clock) -> None:
     shop.customer("acme", "2026-10")
     shop.use("acme", "a", "1001", "2026-10-15T10:00:00Z")
     assert total(shop.invoice("acme", "2026-10")) == "29.01"
@@ -54,7 +54,7 @@ def test_late_usage_is_charged_what_rounding_left_over(shop: Shop, clock: Clock)
     assert (late.rated_minor, late.already_charged_minor, late.amount_minor) == (3, 1, 2)
 
 
-def test_same_key_with_another_quantity_is_a_conflict(shop: Shop) -> None:
+def test_same_key_with_a_different_quantity_is_a_conflict(shop: Shop) -> None:
     shop.customer("acme", "2026-10")
     shop.use("acme", "a", 10)
     with pytest.raises(Conflict) as refused:

@@ -1,4 +1,4 @@
-"""The log of usage as people read it, and one event recorded by hand."""
+"""The usage log page, and recording one event in its dialog."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.e2e.test_look import found_by_axe
 
 
 def make_customer(site: Site, key: str, name: str) -> None:
-    """Somebody whose usage of October 2026 and later can be recorded."""
+    """Create a customer that has a plan from October 2026 on."""
     with site.database.transaction(SYSTEM) as session:
         plan = next(each for each in plans.list_plans(session, SYSTEM).items if each.name == "Growth")
         customers.create_customer(
@@ -50,10 +50,10 @@ def fill(page: Page, **values: str) -> None:
         dialog(page).get_by_label(label.replace("_", " ")).fill(value)
 
 
-def test_each_event_tells_where_it_is_billed(signed_in: Page) -> None:
+def test_event_shows_the_period_and_invoice_that_bill_it(signed_in: Page) -> None:
     page = signed_in
     page.get_by_role("link", name="Usage", exact=True).click()
-    page.get_by_label("Whose usage").fill("acme")
+    page.get_by_role("searchbox", name="Customer", exact=True).fill("acme")
     late_only = page.get_by_role("link", name="Late only")
     expect(late_only).to_have_attribute("href", "/usage?customer=acme&late=true")
     late_only.click()
@@ -69,12 +69,12 @@ def test_each_event_tells_where_it_is_billed(signed_in: Page) -> None:
     ):
         expect(late).to_contain_text(words)
     expect(late.get_by_text("Sep 11, 2026, 10:00:00")).to_have_attribute("title", "2026-09-11 08:00:00 UTC")
-    expect(late.get_by_title("September 2026 was closed when it was reported")).to_be_visible()
+    expect(late.get_by_title("September 2026 was already closed when this was reported")).to_be_visible()
     late.get_by_role("link", name=ACME_OCTOBER).click()
     page.wait_for_url(f"**/invoices/{ACME_OCTOBER}")
 
 
-def test_what_is_shown_is_in_the_address_and_back_works(signed_in: Page) -> None:
+def test_filters_are_in_the_address_and_going_back_works(signed_in: Page) -> None:
     page = signed_in
     page.goto("/usage?customer=acme")
     page.get_by_label("Usage month").select_option("October 2026")
@@ -94,28 +94,28 @@ def test_what_is_shown_is_in_the_address_and_back_works(signed_in: Page) -> None
     expect(page.get_by_label("Billed in")).to_have_value("2026-10")
 
 
-def test_a_customer_is_found_by_a_part_of_its_name(signed_in: Page) -> None:
+def test_customer_is_found_by_part_of_its_name(signed_in: Page) -> None:
     page = signed_in
     page.goto("/usage")
-    wanted = page.get_by_label("Whose usage")
-    wanted.fill("industrial")
+    search = page.get_by_role("searchbox", name="Customer", exact=True)
+    search.fill("industrial")
     page.wait_for_url("**/usage?customer=industrial")
     expect(rows(page).first).to_contain_text("Acme Industrial Supply")
-    wanted.fill("branch")
+    search.fill("branch")
     expect(page.get_by_role("heading", name="Which customer?")).to_be_visible()
     page.get_by_role("link", name="Branch 03 (branch-03)").click()
     page.wait_for_url("**/usage?customer=branch-03")
     expect(page.get_by_role("heading", name="No usage matches")).to_be_visible()
-    page.get_by_label("Whose usage").fill("nobody at all")
+    page.get_by_role("searchbox", name="Customer", exact=True).fill("nobody at all")
     expect(page.get_by_role("heading", name="No customer matches")).to_be_visible()
 
 
-def test_a_month_that_is_none_is_refused_and_says_so(signed_in: Page) -> None:
+def test_invalid_month_in_the_address_shows_an_error(signed_in: Page) -> None:
     signed_in.goto("/usage?period=October")
     expect(signed_in.get_by_role("heading", name="This could not be loaded")).to_be_visible()
 
 
-def test_what_is_shown_is_exported(signed_in: Page, tmp_path: Path) -> None:
+def test_export_uses_the_filters(signed_in: Page, tmp_path: Path) -> None:
     page = signed_in
     page.goto("/usage?customer=industrial&late=true")
     with page.expect_download() as download:
@@ -127,7 +127,7 @@ def test_what_is_shown_is_exported(signed_in: Page, tmp_path: Path) -> None:
         assert "sep-late" in [row["idempotency_key"] for row in csv.DictReader(lines)]
 
 
-def test_one_event_is_recorded_and_never_twice(signed_in: Page, site: Site) -> None:
+def test_event_is_recorded_once(signed_in: Page, site: Site) -> None:
     make_customer(site, "meterworks", "Meterworks Ltd")
     page = signed_in
     page.goto("/usage?customer=meterworks")
@@ -138,34 +138,36 @@ def test_one_event_is_recorded_and_never_twice(signed_in: Page, site: Site) -> N
     key = dialog(page).get_by_label("Idempotency key").input_value()
     assert key.startswith("page-")
     assert found_by_axe(page) == []
-    moment = "2026-10-31T23:30:15"
-    fill(page, Quantity="12.5", Used_at=moment)
-    dialog(page).get_by_role("button", name="Record").click()
-    expect(
-        page.get_by_text("12.5 for Meterworks Ltd is recorded, to be billed in October 2026")
-    ).to_be_visible()
+    time = "2026-10-31T23:30:15"
+    fill(page, Quantity="12.5", Time=time)
+    dialog(page).get_by_role("button", name="Record usage").click()
+    expect(page.get_by_text("12.5 units recorded for Meterworks Ltd, billed in October 2026")).to_be_visible()
     expect(rows(page)).to_have_count(1)
     expect(rows(page)).to_contain_text("Oct 31, 2026, 23:30:15")
     expect(page.get_by_title("2026-10-31 22:30:15 UTC")).to_have_count(1)
 
     record.click()
     expect(dialog(page).get_by_label("Idempotency key")).not_to_have_value(key)
-    fill(page, Customer="meterworks LTD", Quantity="12.50", Used_at=moment, Idempotency_key=key)
-    dialog(page).get_by_role("button", name="Record").click()
-    expect(page.get_by_text("was recorded before under this key: nothing is recorded twice")).to_be_visible()
+    fill(page, Customer="meterworks LTD", Quantity="12.50", Time=time, Idempotency_key=key)
+    dialog(page).get_by_role("button", name="Record usage").click()
+    expect(
+        page.get_by_text("Already recorded: 12.5 units for Meterworks Ltd, billed in October 2026")
+    ).to_be_visible()
 
     record.click()
-    fill(page, Quantity="13", Used_at=moment, Idempotency_key=key)
-    dialog(page).get_by_role("button", name="Record").click()
+    fill(page, Quantity="13", Time=time, Idempotency_key=key)
+    dialog(page).get_by_role("button", name="Record usage").click()
     field = dialog(page).get_by_label("Idempotency key")
     expect(field).to_have_accessible_description(
-        "Was used before for Meterworks Ltd, with another quantity or moment; that one stands."
+        "Was already used for Meterworks Ltd with a different quantity or time. That event is unchanged."
     )
     expect(dialog(page).get_by_label("Quantity")).to_have_value("13")
     assert quantities(site, "meterworks") == ["12.5"]
 
 
-def test_without_a_moment_it_is_now_and_one_sending_counts_once(signed_in: Page, site: Site) -> None:
+def test_event_without_a_time_occurs_now_and_a_double_click_records_it_once(
+    signed_in: Page, site: Site
+) -> None:
     make_customer(site, "nowworks", "Nowworks")
     page = signed_in
     page.goto("/usage")
@@ -173,35 +175,35 @@ def test_without_a_moment_it_is_now_and_one_sending_counts_once(signed_in: Page,
     dialog(page).get_by_label("Customer").press_sequentially("Nowwo")
     expect(page.locator("datalist option")).to_have_attribute("value", "nowworks")
     fill(page, Customer="nowworks", Quantity="3")
-    dialog(page).get_by_role("button", name="Record").evaluate("it => { it.click(); it.click() }")
-    expect(page.get_by_text("3 for Nowworks is recorded")).to_be_visible()
+    dialog(page).get_by_role("button", name="Record usage").evaluate("it => { it.click(); it.click() }")
+    expect(page.get_by_text("3 units recorded for Nowworks")).to_be_visible()
     assert quantities(site, "nowworks") == ["3"]
 
 
 @pytest.mark.parametrize(
-    ("label", "value", "said"),
+    ("label", "value", "message"),
     [
-        ("Customer", "nobody of this name", "No customer has this key or name."),
+        ("Customer", "nobody of this name", "Is not the name or key of a customer."),
         ("Quantity", "-1", "Must be zero or more."),
-        ("Used at (optional)", "2026-07-01T00:00", "Must be in a month in which the customer has a plan."),
-        ("Idempotency key", "", "Must be text of 1 to 255 characters."),
+        ("Quantity", "\N{FULLWIDTH DIGIT THREE}", "Must be a decimal number."),
+        ("Time (optional)", "2026-07-01T00:00", "Must be in a month in which the customer has a plan."),
+        ("Idempotency key", "", "Must be 1 to 255 characters."),
+        ("Idempotency key", "a\tb", "Must not contain control characters such as tabs or line breaks."),
     ],
 )
-def test_what_is_wrong_with_an_event_is_said_in_place(
-    signed_in: Page, label: str, value: str, said: str
-) -> None:
+def test_invalid_field_shows_its_error(signed_in: Page, label: str, value: str, message: str) -> None:
     page = signed_in
     page.goto("/usage?customer=quiet")
     page.get_by_role("button", name="Record usage").first.click()
     fill(page, Quantity="1")
     field = dialog(page).get_by_label(label, exact=True)
     field.fill(value)
-    dialog(page).get_by_role("button", name="Record").click()
-    expect(field).to_have_accessible_description(said)
+    dialog(page).get_by_role("button", name="Record usage").click()
+    expect(field).to_have_accessible_description(message)
     expect(field).to_have_value(re.compile(f"^{re.escape(value)}"))
 
 
-def test_finance_reads_usage_and_is_offered_no_change(page: Page, sign_in: Callable[..., None]) -> None:
+def test_finance_user_sees_usage_without_actions(page: Page, sign_in: Callable[..., None]) -> None:
     sign_in(FINANCE, at="/login?next=/usage?customer=acme")
     expect(rows(page).first).to_contain_text("Acme Industrial Supply")
     expect(page.get_by_text("Read-only")).to_be_visible()

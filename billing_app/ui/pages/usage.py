@@ -1,4 +1,4 @@
-"""The log of usage, one event a row, each with where it is billed."""
+"""The usage log: one event per row, with the period and invoice that bill it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from billing_app.ui.kit.tables import column, number_column, page_links, table, 
 
 
 def usage() -> rx.Component:
-    """What was used, found by customer and month."""
+    """Build the usage log with its filters and the dialog that records an event."""
     return page(
         "Usage",
         "Usage",
@@ -41,7 +41,7 @@ def usage() -> rx.Component:
         ),
         writers_only(
             rx.el.div(
-                rx.foreach(UsageState.open_imports, _waiting),
+                rx.foreach(UsageState.open_imports, _open_import),
                 class_name="mb-4 flex flex-col gap-2 empty:hidden",
             )
         ),
@@ -57,10 +57,12 @@ def usage() -> rx.Component:
     )
 
 
-def usage_views(here: str) -> rx.Component:
-    """The two things that there are of usage: its events, and the files that some came in."""
+def usage_views(current: str) -> rx.Component:
+    """Build the links between the events and the imported files."""
     return segments(
-        "Usage", ("Events", "/usage", here == "events"), ("Imports", "/usage/imports", here == "imports")
+        "Usage",
+        ("Events", "/usage", current == "events"),
+        ("Imports", "/usage/imports", current == "imports"),
     )
 
 
@@ -68,8 +70,8 @@ def _record_button(look: str) -> rx.Component:
     return button("Record usage", "plus", look=look, on_click=UsageState.open_record)
 
 
-def _waiting(item: rx.Var[ImportItem]) -> rx.Component:
-    """An import that goes on, or that waits for somebody to say so."""
+def _open_import(item: rx.Var[ImportItem]) -> rx.Component:
+    """Build the link to an import that is in progress or waits to be started."""
     return rx.el.div(
         icon("file-text", 16, "shrink-0 text-faint"),
         link(item.file_name, item.href, f"{classes.ROW_LINK} max-w-72 truncate font-medium after:rounded-lg"),
@@ -82,11 +84,11 @@ def _waiting(item: rx.Var[ImportItem]) -> rx.Component:
 
 def _filters() -> rx.Component:
     return filters(
-        search_filter("Whose usage", "Customer’s key or name", name="customer"),
-        select_filter("Usage month", "period", UsageState.months, everything="Used in any month"),
-        select_filter("Billed in", "billing_period", UsageState.months, everything="Billed in any month"),
+        search_filter("Customer", "Customer key or name", name="customer"),
+        select_filter("Usage month", "period", UsageState.months, everything="All usage months"),
+        select_filter("Billed in", "billing_period", UsageState.months, everything="All billing periods"),
         segments(
-            "Which usage",
+            "Late usage",
             ("All usage", UsageState.all_href, ~UsageState.is_late_only),
             ("Late only", UsageState.late_href, UsageState.is_late_only),
         ),
@@ -98,7 +100,7 @@ def _table() -> rx.Component:
         rx.el.div(
             rx.el.span(UsageState.count, class_name="text-sm font-medium tabular-nums", role="status"),
             rx.el.span(
-                "Times in ", UsageState.zone, "; months in UTC", class_name=f"{classes.CAPTION} max-sm:hidden"
+                "Times in ", UsageState.zone, ", months in UTC", class_name=f"{classes.CAPTION} max-sm:hidden"
             ),
             file_link("Export CSV", UsageState.csv_href, f"{classes.BUTTON_QUIET} ml-auto"),
             class_name="mb-1.5 flex items-center gap-3",
@@ -106,7 +108,7 @@ def _table() -> rx.Component:
         table(
             "Usage events",
             [
-                column("Used at"),
+                column("Time"),
                 column("Customer", wide_only=True),
                 number_column("Quantity"),
                 column("Billed in", wide_only=True),
@@ -122,17 +124,7 @@ def _row(event: rx.Var[UsageItem]) -> rx.Component:
     return rx.el.tr(
         rx.el.td(
             rx.el.span(event.occurred, title=event.occurred_utc, class_name="whitespace-nowrap"),
-            rx.el.div(
-                link(event.customer, event.customer_href, "hover:underline"),
-                class_name=f"{classes.NARROW_CAPTION} max-w-40",
-            ),
-            rx.el.div(
-                event.billed_in,
-                rx.cond(event.invoice != "", link(event.invoice, event.invoice_href, classes.LINK)),
-                rx.cond(event.is_late, late_badge("Late")),
-                class_name="flex flex-wrap items-center gap-x-2 text-xs font-normal leading-4 text-faint"
-                " md:hidden",
-            ),
+            _narrow_details(event),
             class_name=f"{classes.TD_MAIN} tabular-nums max-md:py-1.5",
         ),
         rx.el.td(
@@ -148,10 +140,7 @@ def _row(event: rx.Var[UsageItem]) -> rx.Component:
         rx.el.td(
             rx.el.div(
                 event.billed_in,
-                rx.cond(
-                    event.invoice != "",
-                    link(event.invoice, event.invoice_href),
-                ),
+                rx.cond(event.invoice != "", link(event.invoice, event.invoice_href)),
                 rx.cond(event.is_late, rx.el.span(late_badge("Late"), title=event.late_reason)),
                 class_name="flex flex-wrap items-center gap-x-2.5 gap-y-0.5",
             ),
@@ -165,6 +154,22 @@ def _row(event: rx.Var[UsageItem]) -> rx.Component:
     )
 
 
+def _narrow_details(event: rx.Var[UsageItem]) -> rx.Component:
+    """Build what narrow screens show under the time instead of in columns of their own."""
+    return rx.fragment(
+        rx.el.div(
+            link(event.customer, event.customer_href, "hover:underline"),
+            class_name=f"{classes.NARROW_CAPTION} max-w-40",
+        ),
+        rx.el.div(
+            event.billed_in,
+            rx.cond(event.invoice != "", link(event.invoice, event.invoice_href, classes.LINK)),
+            rx.cond(event.is_late, late_badge("Late")),
+            class_name="flex flex-wrap items-center gap-x-2 text-xs font-normal leading-4 text-faint md:hidden",
+        ),
+    )
+
+
 def _record_dialog() -> rx.Component:
     at = DialogForm(RECORD, UsageState.form)
     return form_dialog(
@@ -173,34 +178,33 @@ def _record_dialog() -> rx.Component:
         customer_field(at),
         text_field(at, "quantity", "Quantity", input_mode="decimal", placeholder="1530.5", max_length=60),
         text_field(
-            at, "occurred_at", "Used at (optional)", kind="datetime-local", step="1",
-            help_text=f"In {UsageState.zone}. Left empty, it is now",
+            at, "occurred_at", "Time (optional)", kind="datetime-local", step="1",
+            help_text=f"In {UsageState.zone}. Leave empty for the current time.",
         ),
         text_field(
             at, "idempotency_key", "Idempotency key", max_length=255,
-            help_text="The event’s own name: sent again under it, it counts once",
+            help_text="Identifies the event. The same key is never counted twice.",
         ),
-        submit="Record",
+        submit="Record usage",
     )  # fmt: skip
 
 
 def _empty() -> rx.Component:
-    everything = link("Show all usage", "/usage", classes.BUTTON)
+    show_all = link("Show all usage", "/usage", classes.BUTTON)
     return rx.el.div(
         rx.cond(
             UsageState.candidates.length() > 0,
             which_one("Which customer?", UsageState.candidates),
             rx.cond(
                 UsageState.is_unknown_customer,
-                notice("search-x", "No customer matches", "Nobody has this key or name.", everything),
+                notice("search-x", "No customer matches", "No customer has this key or name.", show_all),
                 rx.cond(
                     UsageState.is_filtered,
-                    notice("search-x", "No usage matches", "Nothing was used as chosen above.", everything),
+                    notice("search-x", "No usage matches", "No usage event matches these filters.", show_all),
                     notice(
                         "activity",
                         "No usage yet",
-                        "Meters report it over the API, in batches or one by one; by hand it is recorded here,"
-                        " or imported from a CSV file.",
+                        "Events that your systems report, or that you import or record, will appear here.",
                         writers_only(_record_button("plain")),
                     ),
                 ),
