@@ -32,7 +32,7 @@ def problem(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
-def test_a_payment_is_recorded_listed_and_reversed(client: TestClient, path: str) -> None:
+def test_payment_is_recorded_listed_and_reversed(client: TestClient, path: str) -> None:
     made = client.post(path, json=OCTOBER_INVOICE | {"method": "bank transfer", "reference": "R-1"})
     assert made.status_code == 201, made.text
     payment = made.json()
@@ -57,7 +57,7 @@ def test_a_payment_is_recorded_listed_and_reversed(client: TestClient, path: str
     assert client.get(path).json() == {"items": [undone.json()], "next_cursor": None}
 
 
-def test_the_same_key_again_answers_the_first(client: TestClient, path: str) -> None:
+def test_same_key_again_returns_the_first_payment(client: TestClient, path: str) -> None:
     first = client.post(path, json=OCTOBER_INVOICE)
     again = client.post(path, json=OCTOBER_INVOICE | {"amount": 29})
     assert (again.status_code, again.json()) == (200, first.json())
@@ -65,7 +65,7 @@ def test_the_same_key_again_answers_the_first(client: TestClient, path: str) -> 
     assert (problem(other), other.json()["payment"]) == ((409, "idempotency_conflict"), first.json()["id"])
 
 
-def test_a_key_is_kept_exactly_as_it_came(client: TestClient, path: str) -> None:
+def test_key_is_kept_exactly_as_sent(client: TestClient, path: str) -> None:
     part = OCTOBER_INVOICE | {"amount": "1.00"}
     for key in ("a", " a", "a ", "A", " ", "a\n", "ä"):
         assert client.post(path, json=part | {"idempotency_key": key}).status_code == 201, repr(key)
@@ -81,7 +81,7 @@ def test_a_key_is_kept_exactly_as_it_came(client: TestClient, path: str) -> None
     assert problem(refused) == (422, "invalid")
 
 
-def test_no_more_is_taken_than_is_owed_however_many_try(client: TestClient, path: str) -> None:
+def test_concurrent_requests_cannot_overpay(client: TestClient, path: str) -> None:
     refused = client.post(path, json=OCTOBER_INVOICE | {"amount": "29.01"})
     assert problem(refused) == (409, "overpayment")
     assert (refused.json()["balance"], refused.json()["currency"]) == ("29.00", "USD")
@@ -95,7 +95,7 @@ def test_no_more_is_taken_than_is_owed_however_many_try(client: TestClient, path
     assert invoice(client, path)["balance"] == "4.00"
 
 
-def test_amounts_are_read_exactly_and_with_the_currencys_decimals(
+def test_amounts_are_read_exactly_with_the_decimals_of_their_currency(
     client: TestClient, database: Database, path: str
 ) -> None:
     for amount in ("1.001", "-1", "0", "NaN", True, None, [], "1e400"):
@@ -115,7 +115,7 @@ def test_amounts_are_read_exactly_and_with_the_currencys_decimals(
     assert client.post(path, json=OCTOBER_INVOICE | {"amount": "2900"}).json()["amount"] == "2900"
 
 
-def test_wrong_fields_and_places_are_named(client: TestClient, path: str) -> None:
+def test_invalid_fields_and_unknown_ids_are_named(client: TestClient, path: str) -> None:
     for change, field in (
         ({"received_on": "2026-11-16"}, "received_on"),
         ({"received_on": "2026-11-15T00:00:00Z"}, "received_on"),
@@ -133,7 +133,7 @@ def test_wrong_fields_and_places_are_named(client: TestClient, path: str) -> Non
         assert problem(refused) == (404, "payment_not_found")
 
 
-def test_finance_and_who_reads_record_and_reverse_nothing(
+def test_finance_user_and_reading_token_cannot_record_or_reverse(
     client: TestClient, client_of: ClientOf, path: str
 ) -> None:
     payment = client.post(path, json=OCTOBER_INVOICE).json()["id"]

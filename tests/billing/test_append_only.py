@@ -42,7 +42,7 @@ def attacks_on(table: str) -> list[str]:
 
 
 @pytest.mark.parametrize("table", APPEND_ONLY)
-def test_nothing_is_changed_or_removed(
+def test_rows_can_be_neither_changed_nor_deleted(
     billed: Shop, table: str, application: psycopg.Connection, owner: psycopg.Connection
 ) -> None:
     before = owner.execute(f"SELECT count(*) FROM {table}").fetchone()
@@ -64,7 +64,7 @@ LINE = (
 )
 
 
-def test_a_line_added_to_an_old_invoice(
+def test_line_cannot_be_added_to_an_existing_invoice(
     billed: Shop, application: psycopg.Connection, owner: psycopg.Connection
 ) -> None:
     for connection in (application, owner):
@@ -81,13 +81,13 @@ INVOICE = (
 )
 
 
-def test_an_invoice_without_its_lines(billed: Shop, owner: psycopg.Connection) -> None:
+def test_invoice_without_its_lines_is_refused(billed: Shop, owner: psycopg.Connection) -> None:
     owner.execute("UPDATE customer_billing SET closed_through = '2026-10-01'")
     with pytest.raises(errors.ForeignKeyViolation, match="fk_invoice_last_line"):
         owner.execute(INVOICE.format(months=1))
 
 
-def test_a_second_invoice_for_a_month_and_one_for_an_open_month(
+def test_second_invoice_for_a_month_and_one_for_an_open_month_are_refused(
     billed: Shop, owner: psycopg.Connection
 ) -> None:
     with pytest.raises(errors.UniqueViolation):
@@ -114,7 +114,7 @@ EVENT = (
         ("'2026-10-01'", "100000000000000", errors.CheckViolation),
     ],
 )
-def test_events_that_the_table_refuses(
+def test_table_refuses_invalid_events(
     shop: Shop, application: psycopg.Connection, period: str, quantity: str, refusal: type[Exception]
 ) -> None:
     shop.customer("acme", "2026-09")
@@ -122,7 +122,7 @@ def test_events_that_the_table_refuses(
         application.execute(EVENT.format(period=period, quantity=quantity))
 
 
-def test_an_event_into_a_closed_month(billed: Shop, application: psycopg.Connection) -> None:
+def test_event_billed_in_a_closed_month_is_refused(billed: Shop, application: psycopg.Connection) -> None:
     with pytest.raises(errors.RestrictViolation, match="open period"):
         application.execute(
             EVENT.format(period="'2026-09-01'", quantity="1").replace("2026-10-05", "2026-09-05")
@@ -140,7 +140,7 @@ def test_an_event_into_a_closed_month(billed: Shop, application: psycopg.Connect
         "DELETE FROM plan",
     ],
 )
-def test_marks_terms_and_past_subscriptions_stay(
+def test_marks_terms_and_past_subscriptions_cannot_change(
     billed: Shop, application: psycopg.Connection, owner: psycopg.Connection, attack: str
 ) -> None:
     with pytest.raises((errors.RestrictViolation, errors.InsufficientPrivilege)):
@@ -158,7 +158,7 @@ def test_marks_terms_and_past_subscriptions_stay(
         "CREATE TABLE public.mine (number integer)",
     ],
 )
-def test_what_the_application_has_no_use_for(
+def test_application_has_no_unneeded_privileges(
     billed: Shop, application: psycopg.Connection, owner: psycopg.Connection, urls: Urls, attack: str
 ) -> None:
     owner.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")  # as in databases from before PostgreSQL 15
@@ -167,7 +167,7 @@ def test_what_the_application_has_no_use_for(
         application.execute(attack)
 
 
-def test_the_application_has_exactly_the_declared_privileges(owner: psycopg.Connection) -> None:
+def test_application_has_exactly_the_declared_privileges(owner: psycopg.Connection) -> None:
     tables = {row[0] for row in owner.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
     assert tables == PRIVILEGES.keys()
     granted: dict[str, set[str]] = {}

@@ -37,9 +37,7 @@ def test_recording_does_not_wait_for_a_payment_that_closing_waits_for(
     assert recording in recorded
 
 
-def test_the_oldest_month_with_something_to_invoice_is_due(
-    shop: Shop, database: Database, finance: Actor
-) -> None:
+def test_oldest_month_with_charges_is_due(shop: Shop, database: Database, finance: Actor) -> None:
     shop.customer("acme", "2026-09")
 
     def due() -> date | None:

@@ -74,7 +74,7 @@ def test_search_finds_numbers_keys_and_names(owing: Shop) -> None:
         listed(shop, search="a\0")
 
 
-def test_the_oldest_period_first_if_asked(owing: Shop) -> None:
+def test_list_sorts_oldest_period_first(owing: Shop) -> None:
     assert listed(owing, sort="period") == listed(owing)[::-1]
     assert listed(owing, sort="period", status="paid") == ["ACME-0001"]
     with refused("invalid", field="sort"):
@@ -103,7 +103,7 @@ OF_SOME: list[dict[str, Any]] = [
 ]
 
 
-def test_totals_are_those_of_what_is_listed(owing: Shop, clock: Clock, subtests: pytest.Subtests) -> None:
+def test_totals_match_the_listed_invoices(owing: Shop, clock: Clock, subtests: pytest.Subtests) -> None:
     for selection in [*SELECTIONS, *OF_SOME]:
         with subtests.test(**selection):
             found = totals(owing, **selection)
@@ -116,7 +116,7 @@ def test_totals_are_those_of_what_is_listed(owing: Shop, clock: Clock, subtests:
         totals(owing, customer="nobody")
 
 
-def test_beyond_what_can_be_summed_the_figures_tell(
+def test_large_selections_are_answered_from_the_background_count(
     owing: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
 ) -> None:
     monkeypatch.setattr(invoice_totals, "SUMMED_MAX", 1)

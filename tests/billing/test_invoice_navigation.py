@@ -13,7 +13,7 @@ from tests.billing.shop import Shop
 from tests.refusals import refused
 
 
-def test_the_months_that_have_invoices(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_periods_with_invoices_are_listed_newest_first(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     with shop.database.transaction(SYSTEM) as session:
         assert list_periods(session, SYSTEM) == ()
     shop.customer("a", "2026-07")
@@ -26,7 +26,7 @@ def test_the_months_that_have_invoices(shop: Shop, monkeypatch: pytest.MonkeyPat
         assert list_periods(session, SYSTEM) == tuple(date(2026, month, 1) for month in (10, 8))
 
 
-def test_the_invoices_around_one(shop: Shop) -> None:
+def test_neighbours_are_the_customers_previous_and_next_invoice(shop: Shop) -> None:
     shop.customer("a", "2026-08")
     for period in ("2026-08", "2026-09", "2026-10"):
         shop.invoice("a", period)

@@ -49,7 +49,7 @@ def statuses(shop: Shop) -> list[str]:
         ]
 
 
-def test_an_invoice_is_open_until_it_is_paid_and_again_when_a_payment_is_undone(
+def test_invoice_is_open_until_paid_and_again_after_a_reversal(
     shop: Shop, invoiced: str, owner: psycopg.Connection
 ) -> None:
     assert (still_open(owner), statuses(shop)) == (["0"], ["unpaid"])
@@ -63,7 +63,7 @@ def test_an_invoice_is_open_until_it_is_paid_and_again_when_a_payment_is_undone(
     assert verify(shop.database, SYSTEM).ok
 
 
-def test_nothing_is_owed_of_an_invoice_over_zero(shop: Shop, owner: psycopg.Connection) -> None:
+def test_invoice_of_zero_is_never_open(shop: Shop, owner: psycopg.Connection) -> None:
     shop.customer("acme", start="2026-10", plan_id=shop.plan("Free", price="0.00"))
     shop.invoice("acme", "2026-10")
     assert (still_open(owner), statuses(shop)) == ([], ["paid"])
@@ -73,7 +73,7 @@ def test_nothing_is_owed_of_an_invoice_over_zero(shop: Shop, owner: psycopg.Conn
     "change",
     ["DELETE FROM open_invoice", "UPDATE open_invoice SET paid_minor = 1"],
 )
-def test_verify_tells_when_the_list_is_wrong(
+def test_verification_detects_a_wrong_open_invoice(
     shop: Shop, invoiced: str, owner: psycopg.Connection, change: str
 ) -> None:
     owner.execute(change)  # type: ignore[arg-type]

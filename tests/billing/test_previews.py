@@ -21,7 +21,7 @@ def preview(shop: Shop, actor: Actor, period_start: date | None = None) -> Invoi
         return preview_invoice(session, actor, "acme", period_start)
 
 
-def test_the_preview_of_an_ended_month_is_the_invoice(
+def test_preview_of_an_ended_month_equals_the_invoice(
     shop: Shop, finance: Actor, clock: Clock, owner: psycopg.Connection
 ) -> None:
     shop.customer("acme", "2026-09")
@@ -38,7 +38,7 @@ def test_the_preview_of_an_ended_month_is_the_invoice(
     assert refusal.value.facts["number"] == "ACME-0002"
 
 
-def test_the_current_month_by_default_also_behind_a_month_not_yet_invoiced(
+def test_preview_defaults_to_the_current_month_even_after_an_uninvoiced_one(
     shop: Shop, finance: Actor
 ) -> None:
     shop.customer("acme", "2026-10")

@@ -28,11 +28,11 @@ def plan(included: str = "1000", price: str = "0.0125", currency: str = "USD") -
         ("1000.5", "1,000.5 used − 1,000 included = 0.5 × $0.0125 = $0.00625 → $0.01"),
     ],
 )
-def test_usage_in_one_sentence(used: str, sentence: str) -> None:
+def test_overage_is_one_sentence(used: str, sentence: str) -> None:
     assert sentences(overage_line(plan(), OCTOBER, Decimal(used)), "USD") == [sentence]
 
 
-def test_late_usage_says_before_now_and_what_was_charged() -> None:
+def test_late_usage_shows_before_now_and_already_charged() -> None:
     late = LateUsage(OCTOBER, plan(), Decimal(1001), Decimal(1002))
     assert sentences(late_usage_line(late), "USD") == [
         "Before: 1,001 used − 1,000 included = 1 × $0.0125 = $0.0125 → $0.01",
@@ -41,11 +41,11 @@ def test_late_usage_says_before_now_and_what_was_charged() -> None:
     ]
 
 
-def test_a_monthly_price_needs_no_arithmetic() -> None:
+def test_monthly_price_has_no_arithmetic() -> None:
     assert sentences(base_line(plan()), "USD") == []
 
 
-def test_a_title_names_the_month_of_the_usage() -> None:
+def test_title_names_the_usage_month() -> None:
     late = LateUsage(OCTOBER, plan(), Decimal(1001), Decimal(1002))
     assert title(base_line(plan())) == "Monthly price"
     assert title(overage_line(plan(), OCTOBER, Decimal(1))) == "Usage in October 2026"

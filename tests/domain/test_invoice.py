@@ -47,12 +47,12 @@ def content(**changes: Any) -> InvoiceContent:
     return made._replace(**changes)
 
 
-def test_the_hash_of_an_invoice_stays_what_it_was() -> None:
+def test_hash_of_an_invoice_is_stable() -> None:
     """Written down once: when this changes, every invoice already made fails its verification."""
     assert content_sha256(content()) == ("6a27d84716b296d2317a43a6864292b5a8aa514af9db901544f0aeb9e5206e27")
 
 
-def test_the_hash_can_be_made_by_anybody_from_what_is_shown() -> None:
+def test_hash_can_be_reproduced_from_the_fields() -> None:
     document = json.loads(canonical_content(content()))
     assert document["total"] == "38.13"
     assert [line["amount"] for line in document["lines"]] == ["29.00", "6.63", "2.50"]
@@ -76,7 +76,7 @@ def test_spelling_and_offset_do_not_change_the_hash() -> None:
     assert content_sha256(content(lines=lines, issued_at=elsewhere)) == content_sha256(content())
 
 
-def test_everything_an_invoice_says_is_in_its_hash() -> None:
+def test_hash_covers_every_field() -> None:
     original = content()
     changed = {
         "number": "ACME-0003", "period_start": OCTOBER, "currency": "EUR", "due_on": DUE, "total_minor": 1,
@@ -97,7 +97,7 @@ def test_everything_an_invoice_says_is_in_its_hash() -> None:
 
 
 @given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", fullmatch=True), st.integers(1, 999_999_999))
-def test_a_number_names_its_customer_and_place(key: str, sequence: int) -> None:
+def test_number_names_its_customer_and_sequence(key: str, sequence: int) -> None:
     number = invoice_number(key, sequence)
     assert number == number.upper()
     assert split_invoice_number(number) == (key.lower(), sequence)
@@ -107,7 +107,7 @@ def test_a_number_names_its_customer_and_place(key: str, sequence: int) -> None:
 @pytest.mark.parametrize(
     "number", ["", "-", "ACME", "ACME-", "ACME-1", "ACME-0000", "ACME-00001", "-0001", "ACME-00x1", "ACME-٠٠٠١", "ACME-1234567890"]
 )  # fmt: skip
-def test_what_is_no_number_is_none(number: str) -> None:
+def test_malformed_number_is_none(number: str) -> None:
     assert split_invoice_number(number) is None
 
 
@@ -127,12 +127,12 @@ def test_numbers_grow_past_four_digits() -> None:
         (0, 0, DUE + timedelta(days=1), "paid"),
     ],
 )
-def test_the_payment_status(total: int, paid: int, today: date, status: str) -> None:
+def test_payment_status(total: int, paid: int, today: date, status: str) -> None:
     assert payment_status(total, paid, DUE, today) == status
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.dates(), st.dates())
-def test_the_status_says_whether_money_is_owed_and_late(
+def test_status_says_whether_a_balance_is_outstanding_and_late(
     total: int, paid: int, due: date, today: date
 ) -> None:
     status = payment_status(total, paid, due, today)
@@ -150,5 +150,5 @@ def test_the_status_says_whether_money_is_owed_and_late(
         ("2026-01-30T12:00:00+00:00", date(2026, 3, 1)),
     ],
 )
-def test_an_invoice_is_due_thirty_utc_days_after_its_issue(issued_at: str, due: date) -> None:
+def test_invoice_is_due_thirty_utc_days_after_issue(issued_at: str, due: date) -> None:
     assert due_date(datetime.fromisoformat(issued_at)) == due

@@ -32,12 +32,12 @@ def late(before: int, after: int, plan: Plan = STANDARD) -> LateUsage:
     ("quantity", "minor"),
     [("0", 0), ("1000", 0), ("1000.000001", 0), ("1000.4", 1), ("1001", 1), ("1530", 663)],
 )
-def test_what_is_beyond_the_included_units_is_charged(quantity: str, minor: int) -> None:
+def test_overage_is_charged(quantity: str, minor: int) -> None:
     assert rate(STANDARD, Decimal(quantity)).amount_minor == minor
 
 
 @given(plans(), quantities)
-def test_rating_is_exact_until_the_one_rounding(plan: Plan, quantity: Decimal) -> None:
+def test_rating_is_exact_until_it_is_rounded_once(plan: Plan, quantity: Decimal) -> None:
     rated = rate(plan, quantity)
     beyond = max(Fraction(0), Fraction(quantity) - Fraction(plan.included_units))
     exact = beyond * Fraction(plan.overage_unit_price)
@@ -46,7 +46,7 @@ def test_rating_is_exact_until_the_one_rounding(plan: Plan, quantity: Decimal) -
     assert rated.amount_minor == (exact * 10 ** exponent(plan.currency) + Fraction(1, 2)).__floor__()
 
 
-def test_the_largest_month_there_is_loses_no_digit() -> None:
+def test_largest_possible_month_loses_no_digit() -> None:
     """A million events of the largest quantity, at the highest price."""
     dearest = Plan(1, "Dear", 1, "USD", 0, ZERO, Decimal("99999999.999999999999"))
     quantity = Decimal("99999999999999.999999") * 1_000_000
@@ -62,9 +62,7 @@ def test_more_usage_never_costs_less(plan: Plan, one: Decimal, other: Decimal) -
 
 
 @given(plans(), st.lists(quantities, min_size=1, max_size=12), st.randoms())
-def test_what_is_charged_for_a_month_does_not_depend_on_when_its_events_arrive(
-    plan: Plan, events: list[Decimal], random: object
-) -> None:
+def test_charges_do_not_depend_on_arrival_order(plan: Plan, events: list[Decimal], random: object) -> None:
     """The month's own invoice and each later one bill what has arrived by then, in any order."""
     random.shuffle(events)  # type: ignore[attr-defined]
     cuts = sorted(random.choices(range(len(events) + 1), k=4))  # type: ignore[attr-defined]
@@ -81,7 +79,7 @@ def test_what_is_charged_for_a_month_does_not_depend_on_when_its_events_arrive(
 
 
 @given(plans(), quantities, st.lists(st.tuples(plans(), quantities, quantities), max_size=3))
-def test_every_line_holds_the_arithmetic_that_explains_it(
+def test_every_line_carries_its_arithmetic(
     plan: Plan, quantity: Decimal, earlier: list[tuple[Plan, Decimal, Decimal]]
 ) -> None:
     late_usage = [LateUsage(OCTOBER, each, *sorted((one, other))) for each, one, other in earlier]
@@ -100,7 +98,7 @@ def test_every_line_holds_the_arithmetic_that_explains_it(
         assert line.amount_minor == line.rated_minor - line.already_charged_minor >= 0
 
 
-def test_the_worked_examples() -> None:
+def test_worked_examples() -> None:
     assert amounts(invoice_lines(STANDARD, OCTOBER, Decimal(1530), ())) == [("base", 2900), ("overage", 663)]
     assert amounts(invoice_lines(STANDARD, OCTOBER, ZERO, ())) == [("base", 2900), ("overage", 0)]
     assert amounts(invoice_lines(STANDARD, NOVEMBER, Decimal(1200), [late(900, 1200)])) == [
@@ -121,7 +119,7 @@ def test_the_worked_examples() -> None:
         ("KWD", "0.0005", 3, 2),
     ],
 )
-def test_a_late_half_is_charged_once(currency: str, price: str, quantity: int, minor: int) -> None:
+def test_late_half_unit_is_charged_once(currency: str, price: str, quantity: int, minor: int) -> None:
     plan = Plan(1, "Cents", 1, currency, 0, ZERO, Decimal(price))
     one_by_one = [
         invoice_lines(None, NOVEMBER, ZERO, [late(before, before + 1, plan)])[0].amount_minor
@@ -130,12 +128,12 @@ def test_a_late_half_is_charged_once(currency: str, price: str, quantity: int, m
     assert sum(one_by_one) == minor == rate(plan, Decimal(quantity)).amount_minor
 
 
-def test_a_month_without_a_plan_charges_late_usage_only() -> None:
+def test_month_without_a_plan_charges_late_usage_only() -> None:
     assert invoice_lines(None, NOVEMBER, ZERO, ()) == ()
     assert amounts(invoice_lines(None, NOVEMBER, ZERO, [late(0, 1530)])) == [("late_usage", 663)]
 
 
-def test_late_usage_is_priced_by_the_plan_of_its_own_month() -> None:
+def test_late_usage_has_the_price_of_its_own_month() -> None:
     dear = Plan(2, "Dear", 3, "USD", 9900, ZERO, Decimal(1))
     line = invoice_lines(dear, NOVEMBER, ZERO, [late(1000, 1100)])[-1]
     assert (line.plan_name, line.plan_version, line.amount_minor) == ("Standard", 1, 125)

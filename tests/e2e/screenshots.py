@@ -31,8 +31,8 @@ DIALOGS = [
     ("/customers/clover", "Edit"),
     ("/plans", "New plan"),
     ("/usage", "Record usage"),
-    ("/invoices", "Run a month"),
-    ("/invoices", "Generate one"),
+    ("/invoices", "Run invoices for a month"),
+    ("/invoices", "Generate invoice"),
     ("/settings/tokens", "New token"),
     ("/users", "Invite somebody"),
 ]

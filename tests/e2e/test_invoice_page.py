@@ -54,7 +54,7 @@ def send(page: Page) -> None:
     page.get_by_role("dialog").get_by_role("button", name="Record payment").click()
 
 
-def test_paid_by_keyboard_alone(signed_in: Page, site: Site, number: str) -> None:
+def test_payment_is_recorded_by_keyboard_alone(signed_in: Page, site: Site, number: str) -> None:
     page, press = signed_in, signed_in.keyboard.press
     page.goto(f"/invoices/{number}")
     opener = page.get_by_role("button", name="Record payment")
@@ -76,8 +76,8 @@ def test_paid_by_keyboard_alone(signed_in: Page, site: Site, number: str) -> Non
     press("Tab")
     page.keyboard.type("R-77")
     press("Enter")
-    expect(page.get_by_text(f"$29.00 is recorded for {number}")).to_be_visible()
-    expect(page.get_by_text("Nothing is owed")).to_be_visible()
+    expect(page.get_by_text(f"Payment of $29.00 recorded on {number}")).to_be_visible()
+    expect(page.get_by_text("Nothing due")).to_be_visible()
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page.locator("#content")).to_be_focused()
     row = page.get_by_role("table", name="Payments").locator("tbody tr")
@@ -86,32 +86,32 @@ def test_paid_by_keyboard_alone(signed_in: Page, site: Site, number: str) -> Non
     assert received(site, number) == [2900]
 
 
-def test_a_part_of_it_and_then_the_rest(signed_in: Page, site: Site, number: str) -> None:
+def test_invoice_is_paid_in_two_payments(signed_in: Page, site: Site, number: str) -> None:
     page = signed_in
     page.goto(f"/invoices/{number}")
     expect(status(page)).to_contain_text("Unpaid")
     open_payment(page, number)
     page.get_by_label("Amount in USD").fill("10")
     send(page)
-    expect(status(page)).to_contain_text("Partly paid")
-    expect(status(page)).to_contain_text("$19.00 due on Dec 1, 2026")
+    expect(status(page)).to_contain_text("Partially paid")
+    expect(status(page)).to_contain_text("$19.00 due by Dec 1, 2026")
     page.get_by_role("button", name="Record payment").click()
     expect(page.get_by_label("Amount in USD")).to_have_value("19.00")
     send(page)
     expect(status(page)).to_contain_text("Paid")
-    expect(status(page)).to_contain_text("Nothing is owed")
+    expect(status(page)).to_contain_text("Nothing due")
     expect(page.get_by_role("button", name="Record payment")).to_have_count(0)
     expect(sheet(page)).to_contain_text("−$10.00")
     assert received(site, number) == [1900, 1000]
 
 
-def test_more_than_is_owed_is_refused_in_words(signed_in: Page, site: Site, number: str) -> None:
+def test_invalid_payment_is_explained_next_to_its_field(signed_in: Page, site: Site, number: str) -> None:
     page = signed_in
     open_payment(page, number)
     amount = page.get_by_label("Amount in USD")
     for typed, said in (
-        ("2900", "Is more than the $29.00 that is not paid yet."),
-        ("0", "Must be above zero."),
+        ("2900", "Must be at most the outstanding $29.00."),
+        ("0", "Must be greater than zero."),
         ("1.005", "Must have at most 2 decimals."),
     ):
         amount.fill(typed)
@@ -122,13 +122,11 @@ def test_more_than_is_owed_is_refused_in_words(signed_in: Page, site: Site, numb
     page.get_by_label("Received on").fill("2099-01-01")
     amount.fill("1")
     send(page)
-    expect(page.get_by_label("Received on")).to_have_accessible_description(
-        "Must not be ahead of today (UTC)."
-    )
+    expect(page.get_by_label("Received on")).to_have_accessible_description("Must not be after today.")
     assert received(site, number) == []
 
 
-def test_two_tabs_at_once_record_one_payment(
+def test_second_tab_is_told_about_the_changed_balance(
     signed_in: Page, context: BrowserContext, site: Site, number: str
 ) -> None:
     other = context.new_page()
@@ -136,21 +134,21 @@ def test_two_tabs_at_once_record_one_payment(
         open_payment(page, number)
         page.get_by_label("Amount in USD").fill("12")
     send(signed_in)
-    expect(signed_in.get_by_text(f"$12.00 is recorded for {number}")).to_be_visible()
+    expect(signed_in.get_by_text(f"Payment of $12.00 recorded on {number}")).to_be_visible()
     send(other)
     alert = other.get_by_role("dialog").get_by_role("alert")
     expect(alert).to_contain_text(
-        "Somebody else recorded or reversed a payment meanwhile: $17.00 is not paid now"
+        "Someone else recorded or reversed a payment since you opened this. $17.00 is outstanding now."
     )
     expect(other.get_by_role("dialog")).to_contain_text("Now: 17.00")
     expect(other.get_by_label("Amount in USD")).to_have_value("12")
     assert received(site, number) == [1200]
     send(other)
-    expect(other.get_by_text(f"$12.00 is recorded for {number}")).to_be_visible()
+    expect(other.get_by_text(f"Payment of $12.00 recorded on {number}")).to_be_visible()
     assert received(site, number) == [1200, 1200]
 
 
-def test_sent_in_a_hurry_it_is_one_payment(signed_in: Page, site: Site, number: str) -> None:
+def test_repeated_clicks_record_one_payment(signed_in: Page, site: Site, number: str) -> None:
     open_payment(signed_in, number)
     signed_in.get_by_label("Amount in USD").fill("5")
     signed_in.get_by_role("dialog").get_by_role("button", name="Record payment").evaluate(
@@ -160,7 +158,7 @@ def test_sent_in_a_hurry_it_is_one_payment(signed_in: Page, site: Site, number: 
     assert received(site, number) == [500]
 
 
-def test_a_payment_is_reversed_with_a_reason(signed_in: Page, site: Site, number: str) -> None:
+def test_payment_is_reversed_with_a_reason(signed_in: Page, site: Site, number: str) -> None:
     page = signed_in
     open_payment(page, number)
     send(page)
@@ -173,7 +171,7 @@ def test_a_payment_is_reversed_with_a_reason(signed_in: Page, site: Site, number
     expect(reason).to_have_accessible_description("Must not be empty.")
     reason.fill("It bounced")
     undo.click()
-    expect(page.get_by_text("The payment of $29.00 is reversed")).to_be_visible()
+    expect(page.get_by_text(f"Payment of $29.00 on {number} reversed")).to_be_visible()
     expect(status(page)).to_contain_text("Unpaid")
     row = page.get_by_role("table", name="Payments").locator("tbody tr")
     expect(row).to_contain_text("by Ada Lovelace: It bounced")
@@ -181,7 +179,7 @@ def test_a_payment_is_reversed_with_a_reason(signed_in: Page, site: Site, number
     expect(page.get_by_role("button", name="Record payment")).to_be_visible()
 
 
-def test_finance_reads_an_invoice_and_is_offered_no_change(page: Page, sign_in: Callable[..., None]) -> None:
+def test_finance_user_sees_an_invoice_without_actions(page: Page, sign_in: Callable[..., None]) -> None:
     sign_in(FINANCE, at=f"/login?next=/invoices/{ACME_OCTOBER}")
     expect(page.get_by_role("table", name="Payments")).to_contain_text("$15.00")
     expect(page.get_by_role("link", name="PDF")).to_be_visible()
@@ -189,7 +187,7 @@ def test_finance_reads_an_invoice_and_is_offered_no_change(page: Page, sign_in: 
         expect(page.get_by_role("button", name=name)).to_have_count(0)
 
 
-def test_from_one_invoice_of_a_customer_to_the_next(signed_in: Page) -> None:
+def test_links_lead_to_the_customers_other_invoices(signed_in: Page) -> None:
     page = signed_in
     page.goto("/invoices/ACME-0001")
     page.get_by_role("link", name="Next invoice of this customer, ACME-0002").click()
@@ -203,7 +201,7 @@ def test_from_one_invoice_of_a_customer_to_the_next(signed_in: Page) -> None:
     page.wait_for_url("**/customers/acme")
 
 
-def test_the_days_turn_over_to_their_numbers(signed_in: Page) -> None:
+def test_daily_usage_can_be_shown_as_a_table(signed_in: Page) -> None:
     page = signed_in
     page.goto(f"/invoices/{ACME_OCTOBER}?line=2")
     figure = page.get_by_role("figure")
@@ -214,7 +212,7 @@ def test_the_days_turn_over_to_their_numbers(signed_in: Page) -> None:
     expect(figure.get_by_role("row", name="Oct 1 0")).to_be_visible()
 
 
-def test_the_pdf_and_what_is_printed(signed_in: Page) -> None:
+def test_pdf_link_and_print_layout(signed_in: Page) -> None:
     page = signed_in
     page.goto(f"/invoices/{ACME_OCTOBER}")
     pdf = page.get_by_role("link", name="PDF")
@@ -234,8 +232,8 @@ def test_the_pdf_and_what_is_printed(signed_in: Page) -> None:
         expect(hidden).to_have_count(0)
 
 
-def test_the_seal_is_explained(signed_in: Page) -> None:
+def test_integrity_is_explained(signed_in: Page) -> None:
     signed_in.goto("/invoices/ACME-0001")
-    seal = signed_in.get_by_role("region", name="Seal")
-    expect(seal).to_contain_text("Unchanged since it was issued; the first of its chain")
-    expect(seal).to_contain_text("the previous invoice’s hash included")
+    seal = signed_in.get_by_role("region", name="Integrity")
+    expect(seal).to_contain_text("Unchanged since it was issued. This is the customer’s first invoice.")
+    expect(seal).to_contain_text("including every line and the previous invoice’s hash")

@@ -60,13 +60,13 @@ def choose_month(page: Page, opener: str, month: str) -> None:
 
 
 def run_month(page: Page, month: str) -> Locator:
-    choose_month(page, "Run a month", month)
+    choose_month(page, "Run invoices for a month", month)
     page.get_by_role("button", name="Make the invoices").click()
     page.wait_for_url("**/invoices?run=run_*")
     return page.get_by_role("region", name="Invoice run")
 
 
-def test_what_is_looked_for_is_in_the_address(signed_in: Page, site: Site) -> None:
+def test_filters_are_in_the_address(signed_in: Page, site: Site) -> None:
     customer(site, "lantern", APRIL)
     invoiced(site, "lantern", APRIL, MAY)
     page = signed_in
@@ -85,12 +85,12 @@ def test_what_is_looked_for_is_in_the_address(signed_in: Page, site: Site) -> No
     expect(page.get_by_label("Period")).to_have_value("2026-04")
     expect(rows(page)).to_contain_text(["LANTERN-0001"])
     page.get_by_label("Status").select_option("paid")
-    expect(page.get_by_text("No invoice matches")).to_be_visible()
+    expect(page.get_by_text("No invoices match")).to_be_visible()
     page.go_back()
     expect(rows(page)).to_contain_text(["LANTERN-0001"])
 
 
-def test_the_periods_are_sorted_either_way(signed_in: Page, site: Site) -> None:
+def test_periods_sort_either_way(signed_in: Page, site: Site) -> None:
     customer(site, "either", APRIL)
     invoiced(site, "either", APRIL, MAY, JUNE)
     page = signed_in
@@ -104,23 +104,23 @@ def test_the_periods_are_sorted_either_way(signed_in: Page, site: Site) -> None:
     expect(page).to_have_url(re.compile(r"search=either&sort=period$"))
 
 
-def test_the_selection_is_summed_for_each_currency(signed_in: Page, site: Site) -> None:
+def test_listed_invoices_are_totalled_by_currency(signed_in: Page, site: Site) -> None:
     customer(site, "sums-home", APRIL)
     customer(site, "sums-abroad", APRIL, currency="JPY", monthly_price="3000")
     invoiced(site, "sums-home", APRIL, MAY)
     invoiced(site, "sums-abroad", APRIL)
     signed_in.goto("/invoices?search=sums-")
     totals = signed_in.get_by_role("region", name="Totals of these invoices")
-    expect(totals).to_contain_text(re.compile(r"JPY\s*1 invoice\s*Invoiced\s*¥3,000\s*Not paid yet\s*¥3,000"))
+    expect(totals).to_contain_text(re.compile(r"JPY\s*1 invoice\s*Invoiced\s*¥3,000\s*Outstanding\s*¥3,000"))
     expect(totals).to_contain_text(
-        re.compile(r"USD\s*2 invoices\s*Invoiced\s*\$58\.00\s*Not paid yet\s*\$58\.00")
+        re.compile(r"USD\s*2 invoices\s*Invoiced\s*\$58\.00\s*Outstanding\s*\$58\.00")
     )
     expect(totals).not_to_contain_text("As of")
     signed_in.get_by_label("Period").select_option("2026-05")
     expect(totals).not_to_contain_text("JPY")
 
 
-def test_the_file_has_what_the_list_shows(signed_in: Page, site: Site) -> None:
+def test_csv_file_contains_the_listed_invoices(signed_in: Page, site: Site) -> None:
     customer(site, "filed", APRIL)
     invoiced(site, "filed", APRIL, MAY)
     signed_in.goto("/invoices?search=filed&period=2026-05")
@@ -131,17 +131,17 @@ def test_the_file_has_what_the_list_shows(signed_in: Page, site: Site) -> None:
     assert [line["number"] for line in lines] == ["FILED-0002"]
 
 
-def test_one_customers_invoices_and_back_to_everybodys(signed_in: Page) -> None:
+def test_customer_filter_can_be_cleared(signed_in: Page) -> None:
     page = signed_in
     page.goto("/invoices?customer=acme&status=paid")
     expect(rows(page)).to_contain_text(["ACME-0002", "ACME-0001"])
-    page.get_by_role("link", name="Invoices of all customers").click()
+    page.get_by_role("link", name="Show invoices of all customers").click()
     expect(page).to_have_url(re.compile(r"/invoices\?status=paid$"))
     page.goto("/invoices?customer=nobody")
-    expect(page.get_by_role("heading", name="There is no such customer")).to_be_visible()
+    expect(page.get_by_role("heading", name="Customer not found")).to_be_visible()
 
 
-def test_a_long_list_comes_in_pages(signed_in: Page, site: Site) -> None:
+def test_long_list_is_paged(signed_in: Page, site: Site) -> None:
     customer(site, "archive", date(2024, 1, 1))
     invoiced(site, "archive", *periods_between(date(2024, 1, 1), MAY))
     page = signed_in
@@ -153,64 +153,62 @@ def test_a_long_list_comes_in_pages(signed_in: Page, site: Site) -> None:
     expect(rows(page)).to_have_count(25)
 
 
-def test_somebody_generates_one_by_the_customers_name(signed_in: Page, site: Site) -> None:
+def test_invoice_is_generated_by_customer_name(signed_in: Page, site: Site) -> None:
     customer(site, "hand-made", JUNE)
     page = signed_in
     page.goto("/invoices")
-    page.get_by_role("button", name="Generate one").click()
+    page.get_by_role("button", name="Generate invoice").click()
     field = page.get_by_label("Customer", exact=True)
     expect(field).to_be_focused()
     page.keyboard.type("hand m")
     expect(page.locator("datalist option[value=hand-made]")).to_have_count(1)
     month_field(page).select_option("2026-07")
-    generate = page.get_by_role("button", name="Generate invoice")
+    generate = page.get_by_role("dialog").get_by_role("button", name="Generate invoice")
     generate.click()
-    # What never changes is made for nobody who is only guessed.
+    # An invoice can't be undone, so a customer is never guessed.
     expect(field).to_have_accessible_description(
-        "Is only a part of a customer's key or name; choose one: hand-made."
+        "Is only part of a customer's name or key. Did you mean hand-made?"
     )
     field.fill("Hand Made")
     generate.click()
-    expect(page.get_by_role("alert")).to_contain_text(
-        "June 2026 of hand-made has no invoice yet and comes first"
-    )
+    expect(page.get_by_role("alert")).to_contain_text("Invoice June 2026 of hand-made first.")
     expect(field).to_have_value("Hand Made")
     assert found_by_axe(page) == []
     page.get_by_role("button", name="Generate June 2026 first").click()
-    expect(page.get_by_text("HAND-MADE-0001 for June 2026 is made")).to_be_visible()
+    expect(page.get_by_text("Invoice HAND-MADE-0001 for June 2026 created")).to_be_visible()
     expect(page.get_by_role("dialog").get_by_role("alert")).to_have_text("")
     expect(month_field(page)).to_have_value("2026-07")
     generate.click()
     page.wait_for_url("**/invoices/HAND-MADE-0002")
-    expect(page.get_by_text("HAND-MADE-0002 for July 2026 is made")).to_be_visible()
+    expect(page.get_by_text("Invoice HAND-MADE-0002 for July 2026 created")).to_be_visible()
     expect(page.get_by_role("article")).to_contain_text("$29.00")
 
 
-def test_what_is_invoiced_already_is_a_click_away(signed_in: Page) -> None:
+def test_existing_invoice_is_linked_from_the_refusal(signed_in: Page) -> None:
     page = signed_in
     page.goto("/invoices")
-    choose_month(page, "Generate one", "2026-10")
+    choose_month(page, "Generate invoice", "2026-10")
     page.keyboard.type("acme")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text(f"October 2026 is already invoiced: {ACME_OCTOBER}")
+    expect(page.get_by_role("alert")).to_contain_text(f"October 2026 is already invoiced ({ACME_OCTOBER}).")
     expect(page.get_by_role("link", name=f"Open {ACME_OCTOBER}")).to_be_focused()
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/invoices/{ACME_OCTOBER}")
     expect(page.get_by_role("article")).to_be_visible()
 
 
-def test_a_customer_that_is_not_meant_clearly_is_asked_for_again(signed_in: Page) -> None:
+def test_ambiguous_customer_is_asked_for_again(signed_in: Page) -> None:
     page = signed_in
     page.goto("/invoices")
-    page.get_by_role("button", name="Generate one").click()
+    page.get_by_role("button", name="Generate invoice").click()
     field = page.get_by_label("Customer", exact=True)
     for wanted, said in (
         ("", "Must not be empty."),
-        ("branch", re.compile("^Is only a part of a customer's key or name; choose one: .*branch")),
-        ("no one of that name", "No customer has this key or name."),
+        ("branch", re.compile(r"^Is only part of a customer's name or key\. Did you mean .*branch")),
+        ("no one of that name", "Is not the name or key of a customer."),
     ):
         field.fill(wanted)
-        page.get_by_role("button", name="Generate invoice").click()
+        page.get_by_role("dialog").get_by_role("button", name="Generate invoice").click()
         expect(field).to_have_accessible_description(said)
 
 
@@ -238,7 +236,7 @@ def test_a_month_is_run_for_everyone(signed_in: Page, site: Site) -> None:
     customer(site, "run-behind", APRIL)
     page = signed_in
     page.goto("/invoices")
-    page.get_by_role("button", name="Run a month").click()
+    page.get_by_role("button", name="Run invoices for a month").click()
     expect(page.get_by_role("dialog")).to_contain_text(re.compile("All [0-9]+ customers are gone through"))
     expect(month_field(page)).to_have_value("2026-10")
     page.keyboard.press("Escape")
@@ -299,9 +297,9 @@ def test_a_run_is_stopped_after_asking(signed_in: Page, site: Site) -> None:
     expect(last).to_contain_text("Stopped")
 
 
-def test_finance_reads_invoices_and_is_offered_no_change(page: Page, sign_in: Callable[..., None]) -> None:
+def test_finance_user_sees_invoices_without_actions(page: Page, sign_in: Callable[..., None]) -> None:
     sign_in(FINANCE, at="/login?next=/invoices?search=acme")
     expect(page.get_by_role("link", name=ACME_OCTOBER)).to_be_visible()
     expect(page.get_by_role("link", name="CSV")).to_be_visible()
-    for name in ("Generate one", "Run a month", "Stop"):
+    for name in ("Generate invoice", "Run invoices for a month", "Stop"):
         expect(page.get_by_role("button", name=name)).to_have_count(0)

@@ -46,7 +46,7 @@ def test_the_invoice_says_what_was_paid_and_that_it_is_unchanged(signed_in: Page
     sheet = signed_in.get_by_role("article")
     expect(sheet).to_contain_text("Tallybook Ltd")
     expect(sheet).to_contain_text(re.compile(r"Total\s*\$38\.13"))
-    expect(sheet).to_contain_text(re.compile(r"Balance due\s*\$23\.13"))
+    expect(sheet).to_contain_text(re.compile(r"Amount due\s*\$23\.13"))
     expect(sheet).to_contain_text("−$15.00")
     expect(signed_in.get_by_text("Unchanged since it was issued, and chained")).to_be_visible()
 

@@ -70,29 +70,29 @@ def open_issuer(page: Page) -> Locator:
     return name
 
 
-def test_an_admin_changes_the_issuer_in_place(signed_in: Page, site: Site, restored: None) -> None:
+def test_admin_edits_company_details_in_place(signed_in: Page, site: Site, restored: None) -> None:
     page = signed_in
     page.get_by_role("link", name="Settings").click()
     expect(page.get_by_label("Name")).to_have_value("Tallybook Ltd")
     page.get_by_label("Address").fill("2 Ledger Lane\nLondon")
-    page.get_by_role("button", name="Save issuer").click()
-    expect(page.get_by_text("The issuer is saved")).to_be_visible()
+    page.get_by_role("button", name="Save company details").click()
+    expect(page.get_by_text("Company details saved")).to_be_visible()
     assert read_issuer(site).address == "2 Ledger Lane\nLondon"
     page.get_by_label("Email").fill("money@tallybook.test")
-    page.get_by_role("button", name="Save issuer").click()
-    expect(page.get_by_role("button", name="Save issuer")).not_to_have_attribute("aria-busy", "true")
+    page.get_by_role("button", name="Save company details").click()
+    expect(page.get_by_role("button", name="Save company details")).not_to_have_attribute("aria-busy", "true")
     expect(page.get_by_label("Email")).to_have_value("money@tallybook.test")
     page.reload()
     expect(page.get_by_label("Email")).to_have_value("money@tallybook.test")
     expect(page.get_by_label("Address")).to_have_value("2 Ledger Lane\nLondon")
 
 
-def test_what_is_wrong_with_the_issuer_is_said_in_place(signed_in: Page, site: Site) -> None:
+def test_invalid_company_details_are_explained_in_place(signed_in: Page, site: Site) -> None:
     page = signed_in
     name = open_issuer(page)
     name.fill("")
     page.get_by_label("Address").fill("Typed, and kept")
-    page.get_by_role("button", name="Save issuer").click()
+    page.get_by_role("button", name="Save company details").click()
     expect(name).to_have_accessible_description("Must not be empty.")
     expect(name).to_be_focused()
     expect(page.get_by_label("Address")).to_have_value("Typed, and kept")
@@ -100,7 +100,7 @@ def test_what_is_wrong_with_the_issuer_is_said_in_place(signed_in: Page, site: S
     assert read_issuer(site).name == "Tallybook Ltd"
 
 
-def test_two_admins_at_once_see_each_others_issuer(signed_in: Page, site: Site, restored: None) -> None:
+def test_concurrent_edits_of_company_details_are_shown(signed_in: Page, site: Site, restored: None) -> None:
     page = signed_in
     name = open_issuer(page)
     was = read_issuer(site)
@@ -114,22 +114,22 @@ def test_two_admins_at_once_see_each_others_issuer(signed_in: Page, site: Site, 
             payment_instructions=was.payment_instructions,
         )
     name.fill("Tallybook GmbH")
-    save = page.get_by_role("button", name="Save issuer")
+    save = page.get_by_role("button", name="Save company details")
     save.click()
     expect(page.get_by_text("Somebody else changed this meanwhile")).to_be_visible()
     expect(page.get_by_text("Now: Tallybook plc")).to_be_visible()
     expect(name).to_have_value("Tallybook GmbH")
     assert read_issuer(site).name == "Tallybook plc"
     save.click()
-    expect(page.get_by_text("The issuer is saved")).to_be_visible()
+    expect(page.get_by_text("Company details saved")).to_be_visible()
     assert read_issuer(site).name == "Tallybook GmbH"
 
 
 @pytest.mark.parametrize("email", [BILLING, FINANCE])
-def test_who_is_no_admin_reads_the_issuer(page: Page, sign_in: SignIn, email: str) -> None:
+def test_other_users_can_only_read_company_details(page: Page, sign_in: SignIn, email: str) -> None:
     sign_in(email, at="/login?next=/settings")
     expect(page.get_by_text("1 Ledger Lane")).to_be_visible()
-    expect(page.get_by_role("button", name="Save issuer")).to_have_count(0)
+    expect(page.get_by_role("button", name="Save company details")).to_have_count(0)
     expect(page.get_by_role("textbox", name="Name")).to_have_count(0)
     expect(page.get_by_role("link", name="API tokens")).to_have_count(0)
     page.goto("/settings/tokens")

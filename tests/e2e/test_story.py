@@ -100,7 +100,7 @@ def there_is_nothing_yet_and_each_page_says_what_to_do(page: Page) -> None:
     go(page, "Plans")
     expect(page.get_by_role("heading", name="No plans yet")).to_be_visible()
     go(page, "Settings")
-    expect(page.get_by_text("Nothing is filled in yet")).to_be_visible()
+    expect(page.get_by_text("Add your company’s name and address")).to_be_visible()
     page.get_by_role("link", name="API tokens").click()
     expect(page.get_by_role("heading", name="No API tokens yet")).to_be_visible()
 
@@ -111,9 +111,9 @@ def the_issuer_is_filled_in(page: Page) -> None:
     page.get_by_label("Email").fill("billing@harbour.test")
     page.get_by_label("Address").fill("1 Quay Street\nBristol")
     page.get_by_label("Payment instructions").fill("By bank transfer")
-    page.get_by_role("button", name="Save issuer").click()
-    expect(page.get_by_text("The issuer is saved")).to_be_visible()
-    expect(page.get_by_text("Nothing is filled in yet")).to_have_count(0)
+    page.get_by_role("button", name="Save company details").click()
+    expect(page.get_by_text("Company details saved")).to_be_visible()
+    expect(page.get_by_text("Add your company’s name and address")).to_have_count(0)
 
 
 def a_plan_is_made(page: Page) -> None:
@@ -188,7 +188,7 @@ def what_last_month_costs_is_shown_before_it_is_invoiced(page: Page) -> None:
 
 def last_month_is_run_for_everyone(page: Page) -> None:
     go(page, "Invoices")
-    page.get_by_role("button", name="Run a month").first.click()
+    page.get_by_role("button", name="Run invoices for a month").first.click()
     expect(dialog(page)).to_contain_text("All 3 customers are gone through")
     expect(dialog(page).get_by_label("Month")).to_have_value(f"{LAST:%Y-%m}")
     dialog(page).get_by_role("button", name="Make the invoices").click()
@@ -200,7 +200,7 @@ def last_month_is_run_for_everyone(page: Page) -> None:
     # 250.5 units beyond: $3.13125.
     expect(rows(page, "Invoices").filter(has_text="BOROUGH-BAKERS-0001")).to_contain_text("$32.13")
     expect(page.get_by_role("region", name="Totals of these invoices")).to_contain_text(
-        re.compile(r"2 invoices\s*Invoiced\s*\$67\.76\s*Not paid yet\s*\$67\.76")
+        re.compile(r"2 invoices\s*Invoiced\s*\$67\.76\s*Outstanding\s*\$67\.76")
     )
 
 
@@ -236,15 +236,15 @@ def pay(page: Page, suggested: str, amount: str) -> None:
 def a_part_is_paid_and_then_the_rest(page: Page) -> None:
     pay(page, "35.63", "20.00")
     main = page.get_by_role("main")
-    expect(main).to_contain_text("Partly paid")
+    expect(main).to_contain_text("Partially paid")
     expect(main).to_contain_text("$15.63 due on")
     pay(page, "15.63", "15.63")
-    expect(main).to_contain_text("Nothing is owed")
+    expect(main).to_contain_text("Nothing due")
     expect(page.get_by_role("button", name="Record payment")).to_have_count(0)
     go(page, "Invoices")
     expect(rows(page, "Invoices").filter(has_text="ACME-SUPPLY-0001")).to_contain_text("Paid")
     expect(page.get_by_role("region", name="Totals of these invoices")).to_contain_text(
-        re.compile(r"Invoiced\s*\$67\.76\s*Not paid yet\s*\$32\.13")
+        re.compile(r"Invoiced\s*\$67\.76\s*Outstanding\s*\$32\.13")
     )
 
 

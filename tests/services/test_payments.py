@@ -51,7 +51,7 @@ def status(database: Database, number: str) -> tuple[str, int]:
     return invoice.payment_status, invoice.balance_minor
 
 
-def test_a_payment_is_kept_as_told(database: Database, number: str, clock: Clock) -> None:
+def test_payment_is_recorded_as_given(database: Database, number: str, clock: Clock) -> None:
     recorded = pay(database, number.lower(), "10.50", method=" transfer ", reference="R-1")
     assert recorded.created
     assert recorded.payment == payments.PaymentRow(
@@ -61,7 +61,7 @@ def test_a_payment_is_kept_as_told(database: Database, number: str, clock: Clock
     )  # fmt: skip
 
 
-def test_the_status_follows_payments_and_reversals(database: Database, number: str, clock: Clock) -> None:
+def test_status_follows_payments_and_reversals(database: Database, number: str, clock: Clock) -> None:
     assert status(database, number) == ("unpaid", 2900)
     first = pay(database, number, "9.00", "a").payment
     assert status(database, number) == ("partially_paid", 2000)
@@ -75,7 +75,7 @@ def test_the_status_follows_payments_and_reversals(database: Database, number: s
     assert status(database, number) == ("paid", 0)
 
 
-def test_no_more_is_taken_than_is_owed(database: Database, number: str) -> None:
+def test_payment_above_the_balance_is_refused(database: Database, number: str) -> None:
     with refused("overpayment") as caught:
         pay(database, number, "29.01")
     assert (caught.value.facts["balance"], caught.value.facts["currency"]) == ("29.00", "USD")
@@ -85,20 +85,20 @@ def test_no_more_is_taken_than_is_owed(database: Database, number: str) -> None:
     assert "0.01 USD" in caught.value.detail
 
 
-def test_two_payments_at_once_cannot_overpay(database: Database, number: str) -> None:
+def test_concurrent_payments_cannot_overpay(database: Database, number: str) -> None:
     outcome = overlap(database, paying(number, "20.00", "a"), paying(number, "20.00", "b"))
     assert outcome.second_waited
     assert codes([outcome.second]) == ["overpayment"]
     assert status(database, number) == ("partially_paid", 900)
 
 
-def test_many_payments_at_once_pay_exactly_what_is_owed(database: Database, number: str) -> None:
+def test_many_concurrent_payments_pay_exactly_the_balance(database: Database, number: str) -> None:
     outcomes = at_once(database, [paying(number, "5.00", f"key-{each}") for each in range(12)])
     assert codes(outcomes) == ["overpayment"] * 7
     assert status(database, number) == ("partially_paid", 400)
 
 
-def test_the_same_key_is_one_payment(database: Database, number: str, clock: Clock) -> None:
+def test_same_key_records_one_payment(database: Database, number: str, clock: Clock) -> None:
     first = pay(database, number, "29.00", reference="R-1")
     clock.moment += timedelta(days=3)
     again = pay(database, number, "29", reference=" R-1 ")
@@ -107,14 +107,14 @@ def test_the_same_key_is_one_payment(database: Database, number: str, clock: Clo
     assert pay(database, number, "29", reference="R-1") == payments.Recorded(reversed_payment, created=False)
 
 
-def test_the_same_key_at_once_is_one_payment(database: Database, number: str) -> None:
+def test_concurrent_calls_with_the_same_key_record_one_payment(database: Database, number: str) -> None:
     outcomes = at_once(database, [paying(number, "5.00")] * 8)
     assert codes(outcomes) == []
     assert sorted(outcome.created for outcome in outcomes) == [False] * 7 + [True]
     assert status(database, number) == ("partially_paid", 2400)
 
 
-def test_the_same_key_with_other_content_is_a_conflict(
+def test_same_key_with_other_content_is_a_conflict(
     database: Database, number: str, subtests: pytest.Subtests
 ) -> None:
     first = pay(database, number, "29.00")
@@ -127,14 +127,12 @@ def test_the_same_key_with_other_content_is_a_conflict(
         assert caught.value.facts["payment"] == first.payment.public_id
 
 
-def test_a_key_is_one_customers_own(database: Database, number: str) -> None:
+def test_key_belongs_to_one_customer(database: Database, number: str) -> None:
     pay(database, number)
     assert pay(database, make_invoice(database).number).created
 
 
-def test_a_key_used_for_another_invoice_of_the_customer_is_a_conflict(
-    database: Database, clock: Clock
-) -> None:
+def test_key_used_for_another_invoice_of_the_customer_is_a_conflict(database: Database, clock: Clock) -> None:
     customer = make_customer(database, start_period=date(2026, 9, 1))
     first = make_invoice(database, customer, date(2026, 9, 1))
     second = make_invoice(database, customer, date(2026, 10, 1))
@@ -143,7 +141,7 @@ def test_a_key_used_for_another_invoice_of_the_customer_is_a_conflict(
         pay(database, second.number)
 
 
-def test_a_wrong_field_is_named(database: Database, number: str, subtests: pytest.Subtests) -> None:
+def test_invalid_field_is_named(database: Database, number: str, subtests: pytest.Subtests) -> None:
     for details, field in [
         ({"amount": "0"}, "amount"),
         ({"amount": "-1"}, "amount"),
@@ -174,7 +172,7 @@ def test_amounts_have_the_decimals_of_their_currency(database: Database, clock: 
         assert status(database, number) == ("paid", 0)
 
 
-def test_a_payment_is_reversed_once_with_a_reason(database: Database, number: str, clock: Clock) -> None:
+def test_payment_is_reversed_once_with_a_reason(database: Database, number: str, clock: Clock) -> None:
     payment = pay(database, number).payment
     for reason in ("", "  ", None, "a\0"):
         with refused("invalid", field="reason"):
@@ -186,7 +184,7 @@ def test_a_payment_is_reversed_once_with_a_reason(database: Database, number: st
         reverse(database, number, payment.payment_id)
 
 
-def test_two_reversals_at_once_make_one(database: Database, number: str) -> None:
+def test_concurrent_reversals_create_one(database: Database, number: str) -> None:
     payment = pay(database, number).payment
     undo = reversing(number, payment.payment_id)
     outcome = overlap(database, undo, undo)
@@ -194,7 +192,7 @@ def test_two_reversals_at_once_make_one(database: Database, number: str) -> None
     assert codes([outcome.second]) == ["already_reversed"]
 
 
-def test_what_is_not_there_is_not_found(database: Database, number: str) -> None:
+def test_unknown_invoice_or_payment_is_not_found(database: Database, number: str) -> None:
     other = pay(database, make_invoice(database).number).payment
     for wrong in ("NOBODY-0001", "x", "", f"{number}0", "a\0-0001", "\ud800-0001", None, number[:-1] + "2"):
         with refused("invoice_not_found"):
@@ -204,7 +202,7 @@ def test_what_is_not_there_is_not_found(database: Database, number: str) -> None
             reverse(database, number, payment_id)
 
 
-def test_payments_are_listed_the_last_recorded_first(database: Database, number: str, clock: Clock) -> None:
+def test_payments_are_listed_last_recorded_first(database: Database, number: str, clock: Clock) -> None:
     for amount in (1, 2, 3, 4, 5):
         pay(database, number, amount, f"key-{amount}")
         clock.moment += timedelta(minutes=amount % 2)
@@ -219,7 +217,7 @@ def test_payments_are_listed_the_last_recorded_first(database: Database, number:
     assert found == [5, 4, 3, 2, 1]
 
 
-def test_the_database_itself_keeps_payments(
+def test_database_itself_protects_payments(
     database: Database, number: str, owner: psycopg.Connection
 ) -> None:
     payment = pay(database, number).payment
@@ -234,7 +232,7 @@ def test_the_database_itself_keeps_payments(
                 owner.execute(statement)
 
 
-def test_a_payment_on_an_old_balance_is_refused(database: Database, number: str) -> None:
+def test_payment_based_on_an_old_balance_is_refused(database: Database, number: str) -> None:
     pay(database, number, "9.00", "first", expected_balance="29.00")
     with refused("stale") as caught:
         pay(database, number, "9.00", "second", expected_balance="29.00")

@@ -151,14 +151,16 @@ def show_refusal(form: Form, error: Exception) -> Form:
     shown = {each.field: rule_sentence(each) for each in error.errors if each.field in form.start}
     if shown and len(shown) == len(error.errors):
         return replace(form, errors=shown)
+    href, link = _way_out(error)
+    return replace(form, errors=shown, problem=error_sentence(error), problem_href=href, problem_link=link)
+
+
+def _way_out(error: BillingError) -> tuple[str, str]:
+    """Return the page that helps with a refusal and what its link says; empty if there is none."""
+    if error.code == "issuer_incomplete":
+        return address.link("/settings"), "Open company details"
     number = error.facts.get("number")
-    return replace(
-        form,
-        errors=shown,
-        problem=error_sentence(error),
-        problem_href=address.link(f"/invoices/{number}") if number else "",
-        problem_link=f"Open {number}" if number else "",
-    )
+    return (address.link(f"/invoices/{number}"), f"Open {number}") if number else ("", "")
 
 
 def _show_newer(form: Form, error: BillingError) -> Form:

@@ -30,11 +30,13 @@ from billing_app.state.kit.lists import Listing, Option, Pages, Sorting, parse_l
 from billing_app.state.kit.naming import customer_meant
 from billing_app.state.kit.session import Session, call, perform, viewer_zone
 from billing_app.state.presenters.invoices import InvoiceItem, TotalItem, invoice_item, total_item
+from billing_app.wording.values import PAYMENT_STATUSES
 
 ROWS = 25
 MONTHS = 36
 GENERATE = "generate-invoice"
 FILTERS = ("search", "customer", "period", "status", "age", "currency")
+STATUS_OPTIONS = [("outstanding", "Outstanding"), *PAYMENT_STATUSES.items()]
 AGE_OPTIONS = [(age.name, text.age(age)) for age in AGES]
 
 

@@ -1,4 +1,4 @@
-"""The lines of an invoice: each with its arithmetic, opening to the days and events behind it."""
+"""The lines of an invoice: each with its arithmetic, and opening to its usage per day and its events."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ _UNITS = [Series("units", "Units")]
 _HEAD = "pb-2 text-left text-xs font-medium leading-4 text-faint"
 _HEAD_NUMBER = "pb-2 text-right text-xs font-medium leading-4 text-faint"
 _CELL_NUMBER = "pt-3 pl-4 text-right align-top tabular-nums"
+_LONG_NUMBER = 16
 
 
-def lines(rows: Any = InvoiceState.lines, *, opening: bool = True) -> rx.Component:
-    """All lines as one table; those of a preview do not open to their usage."""
+def lines(rows: Any = InvoiceState.lines, *, opens: bool = True) -> rx.Component:
+    """Render all lines as one table. Lines of a preview don't open to their usage."""
     return rx.el.table(
         rx.el.thead(
             rx.el.tr(
@@ -29,13 +30,13 @@ def lines(rows: Any = InvoiceState.lines, *, opening: bool = True) -> rx.Compone
                 rx.el.th("Amount", scope="col", class_name=f"{_HEAD_NUMBER} pl-4"),
             ),
         ),
-        rx.foreach(rows, lambda line: _line(line, opening)),
-        class_name="mt-8 w-full border-collapse" if opening else "w-full border-collapse",
+        rx.foreach(rows, lambda line: _line(line, opens)),
+        class_name="mt-8 w-full border-collapse" if opens else "w-full border-collapse",
     )
 
 
-def _line(line: rx.Var[LineItem], opening: bool) -> rx.Component:
-    opened = InvoiceState.open_line == line.number
+def _line(line: rx.Var[LineItem], opens: bool) -> rx.Component:
+    is_open = InvoiceState.open_line == line.number
     return rx.el.tbody(
         rx.el.tr(
             rx.el.td(
@@ -45,47 +46,59 @@ def _line(line: rx.Var[LineItem], opening: bool) -> rx.Component:
                     class_name="flex flex-wrap items-center gap-x-2 gap-y-1",
                 ),
                 rx.el.div(line.plan, class_name=classes.CAPTION),
-                class_name="pt-3 align-top",
+                class_name="pt-3 align-top [overflow-wrap:anywhere]",
             ),
-            rx.el.td(line.quantity, class_name=f"{_CELL_NUMBER} text-soft max-sm:hidden"),
-            rx.el.td(line.unit_price, class_name=f"{_CELL_NUMBER} text-soft max-sm:hidden"),
-            rx.el.td(line.amount, class_name=f"{_CELL_NUMBER} font-medium text-ink"),
+            _number_cell(line.quantity, "text-soft max-sm:hidden"),
+            _number_cell(line.unit_price, "text-soft max-sm:hidden"),
+            _number_cell(line.amount, "font-medium text-ink"),
         ),
-        # Under all columns, so that a sentence with large numbers stays on one line.
+        # Across all columns, so that arithmetic with large numbers stays on one line.
         rx.el.tr(
             rx.el.td(
                 rx.cond(line.arithmetic.length() > 0, _arithmetic(line)),
-                rx.cond(line.has_usage, _opener(line, opened)) if opening else rx.fragment(),
+                rx.cond(line.has_usage, _opener(line, is_open)) if opens else rx.fragment(),
                 col_span=4,
                 class_name="pb-3",
             ),
         ),
         rx.cond(
-            opened,
+            is_open,
             rx.el.tr(rx.el.td(_usage(), col_span=4, class_name="pb-4"), class_name="print:hidden"),
         )
-        if opening
+        if opens
         else rx.fragment(),
         class_name="border-t border-line last:border-b break-inside-avoid",
+    )
+
+
+def _number_cell(number: rx.Var[str], look: str) -> rx.Component:
+    """Render a number on one line, unless it is so long that it has to wrap to fit its page."""
+    return rx.el.td(
+        number,
+        class_name=rx.cond(
+            number.length() > _LONG_NUMBER,
+            f"{_CELL_NUMBER} [overflow-wrap:anywhere] {look}",
+            f"{_CELL_NUMBER} whitespace-nowrap {look}",
+        ),
     )
 
 
 def _arithmetic(line: rx.Var[LineItem]) -> rx.Component:
     return rx.el.div(
         rx.foreach(line.arithmetic, lambda sentence: rx.el.p(sentence)),
-        class_name="mt-1 text-pretty text-[13px] leading-5 tabular-nums text-soft",
+        class_name="mt-1 text-pretty text-[13px] leading-5 tabular-nums text-soft [overflow-wrap:anywhere]",
         custom_attrs={"data-arithmetic": ""},
     )
 
 
-def _opener(line: rx.Var[LineItem], opened: rx.Var[bool]) -> rx.Component:
+def _opener(line: rx.Var[LineItem], is_open: rx.Var[bool]) -> rx.Component:
     return rx.el.button(
         icon("chevron-right", 14, "shrink-0 transition-transform duration-100 group-aria-expanded:rotate-90"),
-        rx.cond(opened, "Hide usage", "Show usage"),
-        rx.el.span(f" of {line.title}", class_name=classes.SCREEN_READER),
+        rx.cond(is_open, "Hide usage", "Show usage"),
+        rx.el.span(f" for {line.title}", class_name=classes.SCREEN_READER),
         type="button",
         on_click=InvoiceState.toggle(line.number),
-        custom_attrs={"aria-expanded": rx.cond(opened, "true", "false")},
+        custom_attrs={"aria-expanded": rx.cond(is_open, "true", "false")},
         class_name="group -ml-1 mt-1 inline-flex h-6 items-center gap-1 rounded px-1 text-xs font-medium"
         " text-accent hover:bg-hover print:hidden",
     )
@@ -107,7 +120,7 @@ def _usage() -> rx.Component:
         ),
         rx.el.h3("Events", class_name="border-t border-line px-4 pb-1 pt-3 text-xs font-medium text-ink"),
         _events(),
-        # No width of its own: its table scrolls inside it and does not widen the sheet.
+        # It has no width of its own: its table scrolls inside it and does not widen the invoice.
         class_name="w-0 min-w-full overflow-hidden rounded-md border border-line bg-sunken",
     )
 
@@ -133,9 +146,9 @@ def _events() -> rx.Component:
         rx.cond(
             InvoiceState.has_next | InvoiceState.has_previous,
             rx.el.nav(
-                _turn("Previous", InvoiceState.previous_events, InvoiceState.has_previous),
-                _turn("Next", InvoiceState.next_events, InvoiceState.has_next),
-                aria_label="Pages of events",
+                _page_button("Previous", InvoiceState.previous_events, InvoiceState.has_previous),
+                _page_button("Next", InvoiceState.next_events, InvoiceState.has_next),
+                aria_label="Event pages",
                 class_name="flex justify-end gap-2 border-t border-line px-3 py-2",
             ),
         ),
@@ -157,7 +170,7 @@ def _event(event: rx.Var[EventItem]) -> rx.Component:
     )
 
 
-def _turn(label: str, on_click: rx.EventHandler, possible: rx.Var[bool]) -> rx.Component:
+def _page_button(label: str, on_click: rx.EventHandler, is_enabled: rx.Var[bool]) -> rx.Component:
     return rx.el.button(
-        label, type="button", on_click=on_click, disabled=~possible, class_name=classes.BUTTON
+        label, type="button", on_click=on_click, disabled=~is_enabled, class_name=classes.BUTTON
     )

@@ -1,4 +1,4 @@
-"""The payments of an invoice: received, recorded by whom, undone and why; and the dialogs for both."""
+"""The payments of an invoice and their reversals, with the dialogs that record and reverse one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _METHODS = [(each, each) for each in ("Bank transfer", "Card", "Direct debit", "
 
 
 def record_button() -> rx.Component:
-    """Offered while something is owed, to who may record it."""
+    """Render the button that records a payment, for users who may, while something is outstanding."""
     return rx.cond(
         InvoiceState.invoice.status != "paid",
         writers_only(button("Record payment", "plus", look="primary", on_click=PaymentsState.open_record)),
@@ -26,7 +26,7 @@ def record_button() -> rx.Component:
 
 
 def payments() -> rx.Component:
-    """What was received, the last recorded last, and reversals beside what they undo."""
+    """Render the payments, last recorded last, each with its reversal."""
     return rx.el.section(
         rx.el.h2("Payments", class_name="mb-3 text-sm font-semibold"),
         rx.cond(
@@ -48,11 +48,11 @@ def payments() -> rx.Component:
             rx.el.div(
                 rx.match(
                     InvoiceState.invoice.status,
-                    ("paid", notice("circle-check", "Nothing to pay", "This invoice comes to nothing.")),
+                    ("paid", notice("circle-check", "Nothing to pay", "This invoice’s total is zero.")),
                     notice(
                         "banknote",
                         "No payments yet",
-                        f"{InvoiceState.invoice.balance} is to be paid until {InvoiceState.invoice.due}.",
+                        f"{InvoiceState.invoice.balance} due by {InvoiceState.invoice.due}.",
                     ),
                 ),
                 class_name=f"{classes.PANEL} [&>div]:py-8",
@@ -64,17 +64,17 @@ def payments() -> rx.Component:
 
 
 def _row(payment: rx.Var[PaymentItem]) -> rx.Component:
-    undone = payment.reversed_because != ""
+    is_reversed = payment.reversal_reason != ""
     return rx.el.tr(
         rx.el.td(
             rx.el.div(payment.received, class_name="whitespace-nowrap tabular-nums"),
             rx.el.div(payment.method, class_name=f"{classes.NARROW_CAPTION} max-w-40"),
             rx.cond(
-                undone,
+                is_reversed,
                 rx.el.div(
                     "Reversed ",
                     rx.el.span(payment.reversed, title=payment.reversed_utc),
-                    f" by {payment.reversed_by}: {payment.reversed_because}",
+                    f" by {payment.reversed_by}: {payment.reversal_reason}",
                     class_name="text-xs font-normal leading-4 text-bad [overflow-wrap:anywhere]",
                 ),
             ),
@@ -93,12 +93,14 @@ def _row(payment: rx.Var[PaymentItem]) -> rx.Component:
             class_name=f"{classes.TD} {classes.WIDE_ONLY}",
         ),
         rx.el.td(
-            rx.cond(undone, rx.el.s(payment.amount, class_name="font-normal text-faint"), payment.amount),
+            rx.cond(
+                is_reversed, rx.el.s(payment.amount, class_name="font-normal text-faint"), payment.amount
+            ),
             class_name=classes.TD_AMOUNT,
         ),
         rx.el.td(
             rx.cond(
-                undone,
+                is_reversed,
                 rx.el.span("Reversed", class_name=classes.BADGE_BAD),
                 writers_only(
                     button(
@@ -116,34 +118,41 @@ def _row(payment: rx.Var[PaymentItem]) -> rx.Component:
 
 
 def payment_dialogs() -> rx.Component:
-    """Money that came in; and why it did not."""
-    at, undone = DialogForm(RECORD, PaymentsState.form), DialogForm(REVERSE, PaymentsState.form)
+    """Render the dialogs that record and reverse a payment."""
+    record_form = DialogForm(RECORD, PaymentsState.form)
+    reverse_form = DialogForm(REVERSE, PaymentsState.form)
     return rx.fragment(
         form_dialog(
-            at,
+            record_form,
             PaymentsState.record,
             rx.el.div(
                 text_field(
-                    at,
+                    record_form,
                     "amount",
                     f"Amount in {InvoiceState.invoice.currency}",
                     input_mode="decimal",
                     max_length=60,
                 ),
-                text_field(at, "received_on", "Received on", kind="date"),
+                text_field(record_form, "received_on", "Received on", kind="date"),
                 class_name="grid grid-cols-1 gap-4 sm:grid-cols-2 sm:gap-3",
             ),
-            suggest_field(at, "method", "Method", _METHODS, max_length=200),
-            text_field(at, "reference", "Reference", help_text="As on the bank statement", max_length=200),
+            suggest_field(record_form, "method", "Method", _METHODS, max_length=200),
+            text_field(
+                record_form,
+                "reference",
+                "Reference",
+                help_text="As shown on the bank statement",
+                max_length=200,
+            ),
             submit="Record payment",
             explanation=PaymentsState.explanation,
         ),
         confirm_dialog(
-            undone,
+            reverse_form,
             PaymentsState.reverse,
-            "It stays on record, no longer counts, and the invoice is owed again. A reversal can’t be taken back.",
+            "The payment stays on record but no longer counts, and its amount becomes outstanding again. A reversal can’t be undone.",
             text_field(
-                undone, "reason", "Reason", placeholder="Booked on the wrong invoice", max_length=1000
+                reverse_form, "reason", "Reason", placeholder="Recorded on the wrong invoice", max_length=1000
             ),
             submit="Reverse payment",
         ),

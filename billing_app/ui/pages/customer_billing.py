@@ -83,7 +83,7 @@ def coming_invoice() -> rx.Component:
             rx.cond(
                 CustomerState.lines.length() > 0,
                 rx.fragment(
-                    rx.el.div(lines(CustomerState.lines, opening=False), class_name="mt-3"),
+                    rx.el.div(lines(CustomerState.lines, opens=False), class_name="mt-3"),
                     rx.el.div(
                         rx.el.span(
                             rx.el.span("Total so far", class_name="text-sm font-medium text-ink"),

@@ -1,4 +1,4 @@
-"""One invoice, as it is sent and printed, with everything that explains it."""
+"""One invoice, as it is printed, with its payments and everything that explains its amounts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from billing_app.ui.kit.payments import payment_dialogs, payments, record_button
 
 
 def invoice() -> rx.Component:
-    """The sheet, centred; the number leads in the top bar."""
+    """Render one invoice."""
     return page(
         rx.fragment(rx.el.span("Invoice ", class_name="md:sr-only"), InvoiceState.number),
         "Invoices",
@@ -31,9 +31,9 @@ def invoice() -> rx.Component:
             by_phase(
                 InvoiceState.phase,
                 InvoiceState.problem,
-                loading=_bones(),
+                loading=_skeleton(),
                 missing=_missing(),
-                ready=rx.fragment(_actions(), _sheet(), payments(), _seal()),
+                ready=rx.fragment(_actions(), _sheet(), payments(), _integrity()),
             ),
             class_name="mx-auto max-w-3xl print:max-w-none",
         ),
@@ -70,7 +70,7 @@ def _actions() -> rx.Component:
 
 
 def _neighbour(which: str, icon_name: str, number: rx.Var[str], href: rx.Var[str]) -> rx.Component:
-    """The customer's invoice before or after this one."""
+    """Link to the customer's invoice before or after this one."""
     return rx.cond(
         number != "",
         link(
@@ -88,9 +88,9 @@ def _due_sentence() -> rx.Var[str]:
     sheet = InvoiceState.invoice
     return rx.match(
         sheet.status,
-        ("paid", "Nothing is owed"),
-        ("overdue", f"{sheet.balance} was due on {sheet.due}"),
-        f"{sheet.balance} due on {sheet.due}",
+        ("paid", "Nothing due"),
+        ("overdue", f"{sheet.balance} was due by {sheet.due}"),
+        f"{sheet.balance} due by {sheet.due}",
     )
 
 
@@ -99,24 +99,30 @@ def _sheet() -> rx.Component:
     return rx.el.article(
         rx.el.div(
             rx.el.div(
-                rx.el.div(sheet.issuer_name, class_name="text-base font-semibold leading-6"),
+                rx.el.div(
+                    sheet.issuer_name,
+                    class_name="text-base font-semibold leading-6 [overflow-wrap:anywhere]",
+                ),
                 _lines_of_text(sheet.issuer_address),
-                rx.el.div(sheet.issuer_email, class_name="text-soft"),
+                rx.el.div(sheet.issuer_email, class_name="text-soft [overflow-wrap:anywhere]"),
                 class_name="min-w-0",
             ),
             rx.el.div(
                 rx.el.div("Invoice", class_name=classes.EYEBROW),
-                rx.el.div(sheet.number, class_name="text-base font-semibold leading-6 tabular-nums"),
-                class_name="sm:text-right",
+                rx.el.div(
+                    sheet.number,
+                    class_name="text-base font-semibold leading-6 tabular-nums [overflow-wrap:anywhere]",
+                ),
+                class_name="min-w-0 sm:text-right",
             ),
             class_name="flex flex-col justify-between gap-4 sm:flex-row",
         ),
         rx.el.div(
             rx.el.div(
-                rx.el.div("Billed to", class_name=classes.EYEBROW),
+                rx.el.div("Bill to", class_name=classes.EYEBROW),
                 rx.el.div(
                     link(sheet.customer_name, sheet.customer_href, "font-medium text-ink hover:underline"),
-                    class_name="mt-1",
+                    class_name="mt-1 [overflow-wrap:anywhere]",
                 ),
                 _lines_of_text(sheet.customer_address),
                 rx.el.div(sheet.customer_email, class_name="text-soft [overflow-wrap:anywhere]"),
@@ -136,7 +142,10 @@ def _sheet() -> rx.Component:
             sheet.payment_instructions != "",
             rx.el.div(
                 rx.el.div("How to pay", class_name=classes.EYEBROW),
-                rx.el.p(sheet.payment_instructions, class_name="mt-1 whitespace-pre-line text-soft"),
+                rx.el.p(
+                    sheet.payment_instructions,
+                    class_name="mt-1 whitespace-pre-line text-soft [overflow-wrap:anywhere]",
+                ),
                 class_name="mt-8",
             ),
         ),
@@ -145,7 +154,7 @@ def _sheet() -> rx.Component:
 
 
 def _lines_of_text(text: rx.Var[str]) -> rx.Component:
-    return rx.el.div(text, class_name="whitespace-pre-line text-soft empty:hidden")
+    return rx.el.div(text, class_name="whitespace-pre-line text-soft [overflow-wrap:anywhere] empty:hidden")
 
 
 def _fact(name: str, value: Text) -> rx.Component:
@@ -160,11 +169,11 @@ def _totals() -> rx.Component:
     return rx.el.dl(
         _total("Total", sheet.total, "font-semibold text-ink"),
         rx.cond(
-            InvoiceState.all_payments,
+            InvoiceState.has_all_payments,
             rx.foreach(InvoiceState.payments, _payment),
             _total("Paid", sheet.paid, "text-soft"),
         ),
-        _total("Balance due", sheet.balance, "border-t border-line pt-2 text-base font-semibold text-ink"),
+        _total("Amount due", sheet.balance, "border-t border-line pt-2 text-base font-semibold text-ink"),
         class_name="ml-auto mt-4 flex w-full flex-col gap-2 sm:max-w-sm",
     )
 
@@ -172,20 +181,20 @@ def _totals() -> rx.Component:
 def _payment(payment: rx.Var[PaymentItem]) -> rx.Component:
     return _total(
         rx.el.span(
-            rx.cond(payment.reversed_because != "", "Payment of ", "Paid on "),
+            rx.cond(payment.reversal_reason != "", "Payment of ", "Paid on "),
             payment.received,
             rx.cond(payment.method != "", f", {payment.method}", ""),
             rx.cond(payment.reference != "", f" ({payment.reference})", ""),
             rx.cond(
-                payment.reversed_because != "",
+                payment.reversal_reason != "",
                 rx.el.span(
-                    f"Reversed: {payment.reversed_because}",
+                    f"Reversed: {payment.reversal_reason}",
                     class_name="block text-xs leading-4 text-bad",
                 ),
             ),
         ),
         rx.cond(
-            payment.reversed_because != "",
+            payment.reversal_reason != "",
             rx.el.s(payment.amount),
             rx.fragment("\N{MINUS SIGN}", payment.amount),
         ),
@@ -195,13 +204,14 @@ def _payment(payment: rx.Var[PaymentItem]) -> rx.Component:
 
 def _total(name: Text | rx.Component, amount: Text | rx.Component, class_name: str) -> rx.Component:
     return rx.el.div(
-        rx.el.dt(name, class_name="min-w-0"),
-        rx.el.dd(amount, class_name="whitespace-nowrap tabular-nums"),
+        rx.el.dt(name, class_name="min-w-16 [overflow-wrap:anywhere]"),
+        # The largest sums wrap rather than widen the sheet.
+        rx.el.dd(amount, class_name="min-w-0 text-right tabular-nums [overflow-wrap:anywhere]"),
         class_name=f"flex justify-between gap-6 {class_name}",
     )
 
 
-def _seal() -> rx.Component:
+def _integrity() -> rx.Component:
     sheet = InvoiceState.invoice
     return rx.el.section(
         rx.el.div(
@@ -211,14 +221,14 @@ def _seal() -> rx.Component:
                     icon("shield-check", 16, "shrink-0 text-good"),
                     rx.cond(
                         sheet.previous_sha256 != "",
-                        "Unchanged since it was issued, and chained to the invoice before it",
-                        "Unchanged since it was issued; the first of its chain",
+                        "Unchanged since it was issued, and linked to the previous invoice",
+                        "Unchanged since it was issued. This is the customer’s first invoice.",
                     ),
                 ),
                 rx.fragment(
                     icon("shield-alert", 16, "shrink-0 text-bad"),
                     rx.el.span(
-                        "The content no longer matches its hash or the invoice before it",
+                        "The content no longer matches its hash or the previous invoice",
                         class_name="font-medium text-bad",
                     ),
                 ),
@@ -231,12 +241,12 @@ def _seal() -> rx.Component:
             class_name="mt-2 flex flex-col gap-1 pl-6",
         ),
         rx.el.p(
-            "The hash is of everything that the invoice says, each line and the previous invoice’s hash"
-            " included: whoever changed one of them, or took one out, would have to change every hash after"
-            " it. It was computed anew just now. Payments are no part of it.",
+            "The hash covers the whole invoice, including every line and the previous invoice’s hash, so that"
+            " changing or removing an invoice would break every later hash. It was recomputed when this page"
+            " loaded. Payments are not part of it.",
             class_name="mt-2 max-w-prose text-pretty pl-6 text-faint print:hidden",
         ),
-        aria_label="Seal",
+        aria_label="Integrity",
         class_name="mt-8 px-1 text-xs leading-4",
     )
 
@@ -253,7 +263,7 @@ def _missing() -> rx.Component:
     return rx.el.div(
         notice(
             "file-x",
-            "There is no such invoice",
+            "Invoice not found",
             rx.fragment("No invoice has the number “", InvoiceState.number, "”."),
             link("All invoices", "/invoices", classes.BUTTON),
         ),
@@ -261,7 +271,7 @@ def _missing() -> rx.Component:
     )
 
 
-def _bones() -> rx.Component:
+def _skeleton() -> rx.Component:
     return rx.el.div(
         skeleton("h-5 w-40"),
         skeleton("mt-2 h-4 w-56"),

@@ -1,11 +1,12 @@
-"""All invoices: found, summed, made one by one or for everyone."""
+"""The list of invoices with its totals, and generating one invoice or a whole month."""
 
 from __future__ import annotations
 
 import reflex as rx
 
+from billing_app.state.kit.session import SessionState
 from billing_app.state.pages.invoice_runs import InvoiceRunsState
-from billing_app.state.pages.invoices import AGE_OPTIONS, GENERATE, InvoicesState
+from billing_app.state.pages.invoices import AGE_OPTIONS, GENERATE, STATUS_OPTIONS, InvoicesState
 from billing_app.state.presenters.invoices import InvoiceItem, TotalItem
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import by_phase, file_link, icon, link, notice, payment_badge
@@ -26,29 +27,24 @@ from billing_app.ui.kit.tables import (
     table_skeleton,
 )
 
-STATUSES = [
-    ("outstanding", "Outstanding"),
-    ("unpaid", "Unpaid"),
-    ("partially_paid", "Partly paid"),
-    ("paid", "Paid"),
-    ("overdue", "Overdue"),
-]
-_SUM = "whitespace-nowrap font-semibold text-ink"
-_NO_SUM = "whitespace-nowrap font-semibold text-faint"
+# The largest sums wrap rather than widen the page.
+_SUM = "min-w-0 font-semibold text-ink [overflow-wrap:anywhere] sm:text-right"
+_ZERO_SUM = "min-w-0 font-semibold text-faint [overflow-wrap:anywhere] sm:text-right"
 
 
 def invoices() -> rx.Component:
-    """The list under its filters and totals; the runs around it."""
+    """Render the list of invoices with its filters, totals and invoice runs."""
     return page(
         "Invoices",
         "Invoices",
         shown_run(),
+        _issuer_needed(),
         rx.el.div(
             filters(
                 search_filter("Search invoices", "Number or customer"),
                 select_filter("Period", "period", InvoicesState.periods, everything="All periods"),
-                select_filter("Status", "status", STATUSES, everything="All statuses"),
-                select_filter("Age", "age", AGE_OPTIONS, everything="Of any age"),
+                select_filter("Status", "status", STATUS_OPTIONS, everything="Any status"),
+                select_filter("Age", "age", AGE_OPTIONS, everything="Any age"),
                 _currency_filter(),
                 _customer_chip(),
             ),
@@ -68,8 +64,30 @@ def invoices() -> rx.Component:
     )
 
 
+def _issuer_needed() -> rx.Component:
+    """Explain that company details are required before the first invoice, where they are missing."""
+    return rx.cond(
+        InvoicesState.needs_issuer,
+        rx.el.div(
+            rx.el.p(
+                "Invoices need your company’s name and address. ",
+                rx.cond(
+                    SessionState.may_administer,
+                    "Add them before you generate the first invoice.",
+                    "Ask an admin to add them in Settings.",
+                ),
+            ),
+            rx.cond(
+                SessionState.may_administer,
+                link("Add company details", "/settings", f"{classes.BUTTON} ml-auto"),
+            ),
+            class_name="mb-4 flex flex-wrap items-center gap-x-4 gap-y-2 rounded-lg bg-warn-soft px-4 py-3 text-sm text-warn",
+        ),
+    )
+
+
 def _currency_filter() -> rx.Component:
-    """Of use where there are several."""
+    """Render the currency filter where there are several currencies."""
     return rx.el.div(
         select_filter("Currency", "currency", InvoicesState.currencies, everything="All currencies"),
         class_name=rx.cond(InvoicesState.currencies.length() > 1, "contents", "hidden"),
@@ -81,10 +99,10 @@ def _actions() -> rx.Component:
         file_link(
             rx.el.span("CSV", class_name="max-sm:sr-only"),
             InvoicesState.csv_href,
-            title="These invoices as a CSV file",
+            title="Export these invoices as CSV",
         ),
         writers_only(
-            button("Generate one", "file-plus-2", on_click=InvoicesState.open_generate),
+            button("Generate invoice", "file-plus-2", on_click=InvoicesState.open_generate),
             button(
                 "Run invoices for a month",
                 "calendar-check",
@@ -97,7 +115,7 @@ def _actions() -> rx.Component:
 
 
 def _customer_chip() -> rx.Component:
-    """The one customer whose invoices are shown, and the way to everybody's."""
+    """Render the customer whose invoices are listed, with a link that lists all customers'."""
     return rx.cond(
         InvoicesState.customer != "",
         rx.el.span(
@@ -106,8 +124,8 @@ def _customer_chip() -> rx.Component:
                 icon("x", 14),
                 InvoicesState.all_customers_href,
                 "inline-flex size-6 items-center justify-center rounded hover:bg-hover hover:text-ink",
-                aria_label="Invoices of all customers",
-                title="Invoices of all customers",
+                aria_label="Show invoices of all customers",
+                title="Show invoices of all customers",
             ),
             class_name="inline-flex h-8 items-center gap-1 rounded-md border border-line-strong bg-sunken pl-2.5"
             " pr-1 text-sm text-ink",
@@ -142,7 +160,7 @@ def _total(total: rx.Var[TotalItem]) -> rx.Component:
             class_name="flex max-sm:col-span-2",
         ),
         _amount("Invoiced", total.total, _SUM),
-        _amount("Not paid yet", total.outstanding, rx.cond(total.owes, _SUM, _NO_SUM)),
+        _amount("Outstanding", total.outstanding, rx.cond(total.is_outstanding, _SUM, _ZERO_SUM)),
         class_name="grid grid-cols-2 gap-x-6 gap-y-1 px-4 py-2.5 text-sm tabular-nums"
         " sm:grid-cols-[1fr_14rem_14rem]",
     )
@@ -165,8 +183,8 @@ def _table() -> rx.Component:
                 column("Customer", wide_only=True),
                 sort_column("Period", InvoicesState.by_period, wide_only=True),
                 column("Status", wide_only=True),
-                column("Due on", wide_only=True),
-                number_column("Balance due", wide_only=True),
+                column("Due date", wide_only=True),
+                number_column("Balance", wide_only=True),
                 number_column("Total"),
             ],
             rx.foreach(InvoicesState.rows, _row),
@@ -179,7 +197,7 @@ def _row(invoice: rx.Var[InvoiceItem]) -> rx.Component:
     cell = f"{classes.TD} {classes.WIDE_ONLY}"
     return rx.el.tr(
         rx.el.td(
-            # Never cut short: what tells one customer's invoices apart stands at the end.
+            # Never truncated: invoices of one customer differ only at the end of the number.
             rx.el.div(
                 row_link(invoice.number, invoice.href),
                 class_name="max-w-48 tabular-nums [overflow-wrap:anywhere]",
@@ -214,12 +232,12 @@ def _row(invoice: rx.Var[InvoiceItem]) -> rx.Component:
 
 
 def _generate_dialog() -> rx.Component:
-    at = DialogForm(GENERATE, InvoicesState.form)
+    form = DialogForm(GENERATE, InvoicesState.form)
     return form_dialog(
-        at,
+        form,
         InvoicesState.generate,
-        customer_field(at),
-        select_field(at, "period", "Month", InvoicesState.months),
+        customer_field(form),
+        select_field(form, "period", "Month", InvoicesState.months),
         rx.cond(
             InvoicesState.earlier != "",
             rx.el.div(
@@ -231,17 +249,17 @@ def _generate_dialog() -> rx.Component:
             ),
         ),
         submit="Generate invoice",
-        explanation="An invoice never changes once it is made. Usage of the month that is reported later is"
-        " billed in the next one.",
-    )  # fmt: skip
+        explanation="An invoice can’t be changed once it is created. Usage reported later for the month is"
+        " billed on the next invoice.",
+    )
 
 
 def _no_customer() -> rx.Component:
     return rx.el.div(
         notice(
             "search-x",
-            "There is no such customer",
-            "Nobody has the key that the address names.",
+            "Customer not found",
+            "No customer has the key in this page’s address.",
             link("Show all invoices", "/invoices", classes.BUTTON),
         ),
         class_name=classes.PANEL,
@@ -254,14 +272,14 @@ def _empty() -> rx.Component:
             InvoicesState.is_filtered,
             notice(
                 "search-x",
-                "No invoice matches",
-                "None is found by what is searched for and chosen above.",
+                "No invoices match",
+                "Change or clear the search and the filters above.",
                 link("Show all invoices", "/invoices", classes.BUTTON),
             ),
             notice(
                 "receipt-text",
                 "No invoices yet",
-                "A month can be invoiced once it has ended: for everyone at once, or for one customer.",
+                "Once a month has ended, run its invoices for all customers, or generate one.",
                 writers_only(
                     button("Run invoices for a month", "calendar-check", on_click=InvoiceRunsState.open_run)
                 ),

@@ -1,4 +1,4 @@
-"""The settings: the issuer that invoices carry, and the way to one's own account and to API tokens."""
+"""Settings: the company details that invoices show, with links to the account and to API tokens."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from billing_app.ui.kit.fields import DialogForm, text_area, text_field
 from billing_app.ui.kit.filters import segments
 from billing_app.ui.kit.layout import page
 
-ISSUER, ACCOUNT, TOKENS = "Issuer", "Your account", "API tokens"
-_EVERYBODYS = ((ISSUER, "/settings"), (ACCOUNT, "/settings/account"))
-_ADMINS = (*_EVERYBODYS, (TOKENS, "/settings/tokens"))
+ISSUER, ACCOUNT, TOKENS = "Company details", "Your account", "API tokens"
+_ALL_USERS = ((ISSUER, "/settings"), (ACCOUNT, "/settings/account"))
+_ADMINS = (*_ALL_USERS, (TOKENS, "/settings/tokens"))
 _NOT_GIVEN = "Not given"
 
 
 def settings_page(here: str, *content: rx.Component) -> rx.Component:
-    """A page of the settings, with the ways to the others."""
+    """Render a page of the settings, with links to the others."""
 
-    def ways(pages: tuple[tuple[str, str], ...]) -> rx.Component:
+    def links(pages: tuple[tuple[str, str], ...]) -> rx.Component:
         return segments("Settings", *[(title, path, title == here) for title, path in pages])
 
     return page(
         "Settings",
         "Settings",
-        rx.el.div(rx.cond(SessionState.may_administer, ways(_ADMINS), ways(_EVERYBODYS)), class_name="mb-6"),
+        rx.el.div(rx.cond(SessionState.may_administer, links(_ADMINS), links(_ALL_USERS)), class_name="mb-6"),
         *content,
     )
 
 
 def part(title: str, explanation: Text, *content: rx.Component) -> rx.Component:
-    """A part of the settings: what it is about, and beside it, where there is room, what it holds."""
+    """Render a part of the settings: its explanation and, next to it on wide screens, its content."""
     return rx.el.section(
         rx.el.div(
             rx.el.h2(title, class_name="text-sm font-semibold leading-5"),
@@ -47,7 +47,7 @@ def part(title: str, explanation: Text, *content: rx.Component) -> rx.Component:
 
 
 def facts(*pairs: tuple[str, Text]) -> rx.Component:
-    """What is only read here: names and their values."""
+    """Render names and values that can only be read here."""
     return rx.el.dl(
         *[
             rx.el.div(
@@ -67,17 +67,17 @@ def facts(*pairs: tuple[str, Text]) -> rx.Component:
 
 
 def settings() -> rx.Component:
-    """The issuer: a form for admins, to be read by everybody else."""
+    """Render the company details: a form for admins, plain text for other users."""
     issuer = IssuerState.issuer
     return settings_page(
         ISSUER,
         part(
-            "Issuer",
-            "Who bills. Every invoice carries a copy of it; invoices that exist keep what they say.",
+            "Company details",
+            "Shown on every new invoice. Existing invoices keep the details they were created with.",
             by_phase(
                 IssuerState.phase,
                 IssuerState.problem,
-                loading=_bones(),
+                loading=_skeleton(),
                 missing=rx.fragment(),
                 ready=rx.cond(
                     SessionState.may_administer,
@@ -95,31 +95,31 @@ def settings() -> rx.Component:
 
 
 def _form() -> rx.Component:
-    at = DialogForm("issuer", IssuerState.form)
+    form = DialogForm("issuer", IssuerState.form)
     return form_in_place(
-        at,
+        form,
         IssuerState.save,
         rx.cond(
-            IssuerState.issuer.name == "",
+            ~IssuerState.issuer.is_complete,
             rx.el.p(
-                "Nothing is filled in yet: invoices made now name nobody who bills.",
+                "Add your company’s name and address before you generate the first invoice.",
                 class_name="rounded-md bg-warn-soft px-3 py-2 text-sm text-warn",
             ),
         ),
-        text_field(at, "name", "Name", placeholder="Example Ltd", max_length=200),
+        text_field(form, "name", "Name", placeholder="Example Ltd", max_length=200),
         text_field(
-            at, "email", "Email", kind="email", placeholder="billing@example.com", max_length=254,
-            help_text="Where customers ask about an invoice",
+            form, "email", "Email", kind="email", placeholder="billing@example.com", max_length=254,
+            help_text="Where customers can ask about an invoice",
         ),
-        text_area(at, "address", "Address", rows=4, max_length=1000),
+        text_area(form, "address", "Address", rows=4, max_length=1000),
         text_area(
-            at, "payment_instructions", "Payment instructions", rows=4, max_length=1000,
-            help_text="Stands below the total: the bank account, and what to name as reference",
+            form, "payment_instructions", "Payment instructions", rows=4, max_length=1000,
+            help_text="Shown below the total, for example your bank account and the reference to give",
         ),
-        submit="Save issuer",
+        submit="Save company details",
     )  # fmt: skip
 
 
-def _bones() -> rx.Component:
+def _skeleton() -> rx.Component:
     line = rx.el.div(skeleton("h-3.5 w-24"), skeleton("mt-2 h-9 w-full"))
     return rx.el.div(*[line for _ in range(4)], class_name=f"{classes.PANEL} flex flex-col gap-5 px-5 py-5")
