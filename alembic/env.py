@@ -13,7 +13,7 @@ from sqlmodel import SQLModel
 
 import billing_app.models  # noqa: F401  (fills the metadata)
 from billing_app.database import locks
-from billing_app.database.migrations import target_of
+from billing_app.database.migrations import provide_target
 from billing_app.database.privileges import grant_application_role
 
 
@@ -37,5 +37,5 @@ def run(owner_url: str, application_role: str) -> None:
             grant_application_role(connection, application_role)
 
 
-with target_of(context.config) as target:
+with provide_target(context.config) as target:
     run(target.owner_url, target.application_role)

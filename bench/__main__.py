@@ -21,7 +21,7 @@ from bench.others import import_rate, single_rate, verify_seconds
 from bench.pages import FIRST_LOAD, page_times
 from bench.report import show
 from bench.runs import Reference, RunMeasured, product_run
-from billing_app.server.garbage import spare_what_is_loaded
+from billing_app.server.garbage import freeze_loaded_objects
 from tests.browser import NoBrowser, find_browser
 
 
@@ -178,7 +178,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small numbers, not held to the targets")
     quick = parser.parse_args().quick
-    spare_what_is_loaded()  # as every process of the product does
+    freeze_loaded_objects()  # as every process of the product does
     try:
         find_browser()  # before anything is measured in vain
         measured, postgresql = measure(QUICK if quick else FULL)

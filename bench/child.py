@@ -17,14 +17,14 @@ from billing_app.database.session import Database
 from billing_app.domain.actor import system
 from billing_app.domain.periods import parse_period
 from billing_app.jobs.invoice_runs import run_invoices
-from billing_app.server.garbage import spare_what_is_loaded
+from billing_app.server.garbage import freeze_loaded_objects
 
 
 def main() -> None:
     """Runs it and prints the answer; fails when a customer did."""
     url, period = sys.argv[1:]
     database = Database(url, clock=lambda: NOW)
-    spare_what_is_loaded()
+    freeze_loaded_objects()
     rows = []
     taken = seconds(lambda: rows.append(run_invoices(database, system("bench"), parse_period(period))))
     database.close()

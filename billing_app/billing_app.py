@@ -1,4 +1,4 @@
-"""The composition root: the pages, who may see them, the API before them, the guard around all."""
+"""The composition root: the pages with their states, the API, and the runtime of a serving process."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from typing import Any
 import reflex as rx
 from reflex.app import default_error_boundary
 from reflex.utils.prerequisites import get_web_dir
+from starlette.types import ASGIApp
 
 from billing_app import runtime
-from billing_app.api.app import before_pages, create_api
-from billing_app.database.provision import provisioned
+from billing_app.api.app import create_api
+from billing_app.database.provision import provide_database
 from billing_app.database.session import Database
-from billing_app.server.garbage import spare_what_is_loaded
-from billing_app.server.middleware.headers import SafeHeaders
-from billing_app.server.middleware.limits import BodyLimits, ClientLimits
-from billing_app.server.middleware.page_files import ASGIApp, PageFiles
-from billing_app.server.middleware.socket_guard import SocketGuard
+from billing_app.server.garbage import freeze_loaded_objects
+from billing_app.server.middleware.stack import ApiBeforePages, wrap_pages, wrap_server
 from billing_app.server.reflex_patches import DEV_BACKEND
 from billing_app.server.serving import end_with_parent
 from billing_app.settings import Settings
@@ -63,8 +61,8 @@ from billing_app.ui.pages.users import users
 from billing_app.ui.pages.verify import verify
 
 ENTER = SessionState.enter
-# Compiled pages are public: nothing that only some may see is in them, and each handler asks who
-# is there. What runs first here only leads people to the sign-in page.
+# Compiled pages are public, so there is nothing private in them, and every handler checks its caller.
+# The first handler of a page only redirects visitors to the sign-in page.
 PAGES: tuple[tuple[str, Callable[[], rx.Component], str, Any], ...] = (
     ("/", dashboard, "Dashboard · Tallybook", [ENTER, DashboardState.load]),
     ("/login", login, "Sign in · Tallybook", LoginState.load),
@@ -86,19 +84,14 @@ PAGES: tuple[tuple[str, Callable[[], rx.Component], str, Any], ...] = (
     ("404", not_found, "Not found · Tallybook", None),
 )
 if DEV_BACKEND in os.environ:
-    # `make dev`: every part of the pages on one, for who works on them.
+    # Under `make dev`, one page shows every component to those who work on them.
     from billing_app.ui.pages.design import design
 
     PAGES = (*PAGES, ("/design", design, "Design · Tallybook", ENTER))
 
 
-def page_files(pages: ASGIApp) -> ASGIApp:
-    """The pages as files, each page without parameters under its one address."""
-    return PageFiles(pages, frozenset(route for route, *_ in PAGES if "[" not in route and len(route) > 1))
-
-
 def head() -> list[rx.Component]:
-    """What every page loads before anything else, all of it from here."""
+    """Return what every page loads first, all of it from this server."""
     return [
         rx.el.script(src="/app.js"),
         rx.el.link(rel="icon", href="/favicon.svg", type="image/svg+xml"),
@@ -111,15 +104,26 @@ def head() -> list[rx.Component]:
     ]
 
 
-with_api = before_pages(BodyLimits(create_api()))
+def with_pages(pages: ASGIApp) -> ASGIApp:
+    """Wrap Reflex's application as the pages."""
+    routes = frozenset(route for route, *_ in PAGES if "[" not in route and len(route) > 1)
+    return wrap_pages(pages, routes)
+
+
+def with_api(pages: ASGIApp) -> ASGIApp:
+    """Put the API before the pages."""
+    return ApiBeforePages(API, pages)
+
+
+API = create_api()
 
 app = rx.App(
-    api_transformer=[page_files, SocketGuard, with_api],
+    api_transformer=[with_pages, with_api],
     backend_exception_handler=on_page_error,
     stylesheets=["/app.css"],
     head_components=head(),
     toaster=toaster(),
-    # Without Reflex's own connection toast: the frame says it, and names no address.
+    # Without Reflex's own connection toast, which names an address: the page's frame shows the state.
     app_wraps={(55, "ErrorBoundary"): lambda stateful: default_error_boundary()},
     html_lang="en",
 )
@@ -127,11 +131,11 @@ app = rx.App(
 
 @asynccontextmanager
 async def running() -> AsyncIterator[None]:
-    """Give this process its runtime, and work in the background while it serves."""
-    with ExitStack() as opened:
+    """Give this process its runtime, and do work in the background while it serves."""
+    with ExitStack() as stack:
         if not runtime.is_installed():
             settings = Settings()
-            urls = opened.enter_context(provisioned(settings))
+            urls = stack.enter_context(provide_database(settings))
             runtime.install(runtime.Runtime(Database(urls.application), settings))
         background = runtime.current().background
         background.start()
@@ -147,13 +151,9 @@ for _route, _page, _title, _on_load in PAGES:
 
 
 def create_asgi() -> ASGIApp:
-    """Build the application of a serving process, whose pages are already compiled.
-
-    A request meets the middleware in this order: headers, limits of clients, and then either the
-    API with its limits of bodies, or the websocket's guard and the pages.
-    """
+    """Build the application of a serving process, whose pages are already compiled."""
     end_with_parent()
-    # The API again before all of Reflex's own layers, which take a quarter of a request's time.
-    application = SafeHeaders(ClientLimits(with_api(app())), get_web_dir() / "build" / "client")
-    spare_what_is_loaded()
+    # The API comes before all of Reflex's own layers, which would take a quarter of a request's time.
+    application = wrap_server(with_api(app()), get_web_dir() / "build" / "client")
+    freeze_loaded_objects()
     return application

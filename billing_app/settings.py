@@ -1,4 +1,4 @@
-"""The settings: the only reader of the environment."""
+"""The settings, read here and nowhere else from the environment."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ import secrets
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SECRET_BYTES_MIN = 32
+# A server on all addresses answers there too.
+_SHOWN_AS_LOCALHOST = {"127.0.0.1", "0.0.0.0", "::"}
 
 
 class Settings(BaseSettings):
-    """What can be set from outside, checked once at the start; see README for the meanings.
+    """What an operator can set, checked once at the start; the README describes each setting.
 
-    Raises ValueError (pydantic's ValidationError) for a weak secret and for a demo that is not
-    on loopback.
+    Raises:
+        ValidationError: A value is malformed, or the combination is unsafe or contradictory.
     """
 
     model_config = SettingsConfigDict(env_prefix="BILLING_", extra="ignore", frozen=True)
 
     database_url: str | None = Field(None, validation_alias="DATABASE_URL")
     database_owner_url: str | None = Field(None, validation_alias="DATABASE_OWNER_URL")
-    data_dir: Path = Path(".data")
+    data_dir: Path = Field(default_factory=lambda: _default_data_dir())
     host: str = "127.0.0.1"
     port: int = Field(3000, ge=1, le=65535)
     public_url: str | None = None
@@ -34,26 +36,46 @@ class Settings(BaseSettings):
     admin_email: str | None = None
     admin_password: SecretStr | None = None
 
+    @field_validator("host")
+    @classmethod
+    def _normalize_host(cls, host: str) -> str:
+        """Take an IPv6 address with or without its brackets."""
+        host = host.strip().removeprefix("[").removesuffix("]")
+        if not host:
+            raise ValueError("must be an IP address or a name, such as 127.0.0.1")
+        return host
+
     @model_validator(mode="after")
-    def _refuse_what_is_unsafe(self) -> Self:
+    def _refuse_unsafe_settings(self) -> Self:
         if self.jwt_secret and len(self.jwt_secret.get_secret_value().encode()) < SECRET_BYTES_MIN:
-            raise ValueError(f"BILLING_JWT_SECRET must have at least {SECRET_BYTES_MIN} bytes")
+            raise ValueError(f"BILLING_JWT_SECRET must have at least {SECRET_BYTES_MIN} bytes.")
         if self.demo and not _is_loopback(self.host):
             raise ValueError(
-                "BILLING_DEMO=1 has public passwords and runs on loopback only: "
-                "set BILLING_HOST=127.0.0.1 or BILLING_DEMO=0"
+                "The demo accounts have public passwords, so BILLING_DEMO=1 works on loopback only. "
+                "Set BILLING_HOST=127.0.0.1 or BILLING_DEMO=0."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_contradictions(self) -> Self:
+        if bool(self.admin_email) != bool(self.admin_password):
+            raise ValueError("Set both BILLING_ADMIN_EMAIL and BILLING_ADMIN_PASSWORD, or neither.")
+        if self.demo and self.admin_email:
+            raise ValueError(
+                "The demo has an admin of its own, so BILLING_DEMO=1 can't be combined with "
+                "BILLING_ADMIN_EMAIL and BILLING_ADMIN_PASSWORD. Set one or the other."
             )
         return self
 
     def url(self) -> str:
-        """Where people find the pages."""
-        host = "localhost" if _is_loopback(self.host) else self.host
-        return self.public_url or f"http://{host}:{self.port}"
+        """Return the address of the pages as a person types it."""
+        host = "localhost" if self.host in _SHOWN_AS_LOCALHOST else self.host
+        return self.public_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     def signing_secret(self) -> str:
-        """The JWT secret: the one set, else the one made once and kept in the data directory.
+        """Return the JWT secret: the one set, otherwise the one created once and kept in the data directory.
 
-        Several processes may ask for the first time at once: the first link wins, for all.
+        Several processes may ask for the first time at once; all get the secret of the first.
         """
         if self.jwt_secret:
             return self.jwt_secret.get_secret_value()
@@ -77,3 +99,14 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _default_data_dir() -> Path:
+    """Return `.data` in the working directory, or a place in the user's home when that is read-only."""
+    usual = Path(".data")
+    if os.access(usual if usual.exists() else ".", os.W_OK):
+        return usual
+    try:
+        return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "tallybook"
+    except RuntimeError:  # This user has no home.
+        return usual

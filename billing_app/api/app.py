@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import HTMLResponse, JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy.exc import SQLAlchemyError
 
 from billing_app.api import (
@@ -28,11 +27,9 @@ from billing_app.api import (
 )
 from billing_app.api.wire import docs, openapi, problems
 from billing_app.api.wire.routing import ExactRoute
-from billing_app.database.migrations import is_current
-from billing_app.runtime import current
-
-Scope = MutableMapping[str, Any]
-ASGIApp = Callable[[Scope, Callable[..., Awaitable[Any]], Callable[..., Awaitable[None]]], Awaitable[None]]
+from billing_app.database.migrations import SchemaState, schema_state
+from billing_app.database.outages import Outage, diagnose_outage
+from billing_app.runtime import Runtime, current
 
 # Requests are matched in this order, so the busiest resources come first.
 ROUTERS = (
@@ -90,47 +87,42 @@ def create_api() -> FastAPI:
     return api
 
 
-def before_pages(api: ASGIApp) -> Callable[[ASGIApp], ASGIApp]:
-    """Send every request under /api to `api`, and the rest to the pages.
-
-    This is not a Starlette mount: unknown API paths would fall through to the pages, and a
-    catch-all route would answer 404 where 405 is right.
-    """
-
-    def transform(pages: ASGIApp) -> ASGIApp:
-        async def dispatch(scope: Scope, receive: Any, send: Any) -> None:
-            path = scope.get("path", "")
-            is_api = scope["type"] == "http" and (path == "/api" or path.startswith("/api/"))
-            await (api if is_api else pages)(scope, receive, send)
-
-        return dispatch
-
-    return transform
-
-
 class Health(BaseModel):
-    """The state of the server."""
+    """Whether the server can work."""
 
     status: Literal["ok", "failing"]
     database: Literal["ok", "unreachable"]
-    migrations: Literal["ok", "behind", "unknown"]
+    migrations: Literal["ok", "behind", "ahead", "unknown"] = Field(
+        description="`behind`: the schema is older than the server. `ahead`: the schema is newer."
+    )
+    detail: str | None = Field(description="What is wrong, or null when the status is `ok`.")
+
+
+_OUTAGES = {
+    Outage.STARTING: "The database server is starting or recovering.",
+    Outage.DISK_FULL: "The database server is not running because its disk is full.",
+    Outage.NOT_RUNNING: "The database server is not running or can't be reached.",
+    Outage.REFUSING: "The database server refuses the connection.",
+}
+_SCHEMAS = {
+    SchemaState.BEHIND: "The database's schema is older than this server. Run `billing migrate`.",
+    SchemaState.UNKNOWN_REVISION: "The database's schema is newer than this server. Upgrade the server.",
+}
 
 
 def health(response: Response) -> Health:
-    """Check the server's health.
-
-    Answers 200 if the database responds and its schema is up to date, and 503 otherwise.
-    """
-    found = _health()
+    """Check that the database answers and its schema is the newest: 200, or 503 with what is wrong."""
+    found = _check_health(current())
     response.status_code = 200 if found.status == "ok" else 503
     return found
 
 
-def _health() -> Health:
+def _check_health(runtime: Runtime) -> Health:
     try:
-        with current().database.engine.connect() as connection:
-            if is_current(connection):
-                return Health(status="ok", database="ok", migrations="ok")
-            return Health(status="failing", database="ok", migrations="behind")
+        with runtime.database.engine.connect() as connection:
+            schema = schema_state(connection)
     except (SQLAlchemyError, OSError):
-        return Health(status="failing", database="unreachable", migrations="unknown")
+        detail = _OUTAGES[diagnose_outage(runtime.database.url, runtime.settings.data_dir)]
+        return Health(status="failing", database="unreachable", migrations="unknown", detail=detail)
+    status: Literal["ok", "failing"] = "ok" if schema is SchemaState.CURRENT else "failing"
+    return Health(status=status, database="ok", migrations=schema.value, detail=_SCHEMAS.get(schema))

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import getpass
+import os
+import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from billing_app.database.migrations import is_current, migrate
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from billing_app.cli.failures import explain_failures
+from billing_app.database.errors import DatabaseUnusable
+from billing_app.database.migrations import SchemaState, migrate, refuse_unknown_revision, schema_state
 from billing_app.database.privileges import refuse_unsafe_role
-from billing_app.database.provision import Urls, provisioned
+from billing_app.database.provision import Urls, provide_database
+from billing_app.database.requirements import refuse_unsuitable_text
 from billing_app.database.session import Database
 from billing_app.domain.actor import Actor, system
 from billing_app.settings import Settings
@@ -16,7 +23,12 @@ from billing_app.settings import Settings
 
 def operator() -> Actor:
     """Return the system as an actor that names the operating system's user."""
-    return system(f"cli:{getpass.getuser()}")
+    user = os.getuid()
+    try:
+        name = pwd.getpwuid(user).pw_name
+    except KeyError:  # A container may run as any number.
+        name = str(user)
+    return system(f"cli:{name}")
 
 
 @contextmanager
@@ -27,28 +39,49 @@ def open_database(settings: Settings | None = None) -> Iterator[Database]:
     DATABASE_OWNER_URL is set.
 
     Raises:
-        RuntimeError: The schema is behind and the owner's access is not known.
-        PermissionError: The application's role could change append-only tables.
+        DatabaseUnusable: It can't be reached, or must not be used as it is; the message says why.
     """
     settings = settings or Settings()
-    with provisioned(settings) as urls:
+    with explain_failures(settings), provide_database(settings) as urls:
         database = Database(urls.application)
         try:
-            _bring_up_to_date(settings, urls, database)
-            with database.engine.connect() as connection:
-                refuse_unsafe_role(connection)
+            _prepare(settings, urls, database)
             yield database
         finally:
             database.close()
 
 
-def _bring_up_to_date(settings: Settings, urls: Urls, database: Database) -> None:
+def migrate_database(settings: Settings) -> None:
+    """Bring the schema up to date as the owner.
+
+    Raises:
+        DatabaseUnusable: As `open_database` does.
+    """
+    with explain_failures(settings, as_owner=True), provide_database(settings) as urls:
+        _migrate(urls)
+
+
+def _prepare(settings: Settings, urls: Urls, database: Database) -> None:
+    """Check that the database can be used safely, and migrate it if its schema is behind."""
     with database.engine.connect() as connection:
-        if is_current(connection):
-            return
-    if settings.database_url and not settings.database_owner_url:
-        raise RuntimeError(
-            "the database is not at this version's schema: run `billing migrate` with "
-            "DATABASE_OWNER_URL set to the owner of its tables"
-        )
+        refuse_unsuitable_text(connection)
+        refuse_unknown_revision(connection)
+        is_behind = schema_state(connection) is SchemaState.BEHIND
+    if is_behind:
+        if settings.database_url and not settings.database_owner_url:
+            raise DatabaseUnusable(
+                "The database's schema is older than this version of Tallybook. Run `billing migrate` with "
+                "DATABASE_OWNER_URL set to the owner of its tables."
+            )
+        with explain_failures(settings, as_owner=True):
+            _migrate(urls)
+    with database.engine.connect() as connection:
+        refuse_unsafe_role(connection)
+
+
+def _migrate(urls: Urls) -> None:
+    engine = create_engine(urls.owner, poolclass=NullPool)
+    with engine.connect() as connection:
+        refuse_unsuitable_text(connection)
+        refuse_unknown_revision(connection)
     migrate(urls)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import signal
 import sys
 
-import psycopg
 import typer
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from sqlalchemy.exc import OperationalError
 
 from billing_app.cli import database, invoices, serve, usage, users
 from billing_app.cli.console import fail
-from billing_app.database.embedded.accounts import EmbeddedPostgresError
+from billing_app.database.errors import DatabaseUnusable
 from billing_app.errors import BillingError
-from billing_app.server.garbage import spare_what_is_loaded
+from billing_app.server.garbage import freeze_loaded_objects
 from billing_app.wording.refusals import refusal_sentence
 
 app = typer.Typer(
@@ -32,20 +30,18 @@ def main() -> None:
     """Run the command line; a known failure is one line on standard error and exit code 1."""
     # A termination signal unwinds the stack too, so that the embedded database is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    spare_what_is_loaded()
+    freeze_loaded_objects()
     try:
         app()
     except BillingError as error:
         fail(f"{refusal_sentence(error)} [{error.code}]")
     except ValidationError as error:
         fail("; ".join(_setting_sentence(each) for each in error.errors()))
-    except (OperationalError, psycopg.OperationalError) as error:
-        reason = getattr(error, "orig", error)
-        fail(f"the database can't be reached: {str(reason).splitlines()[0]}")
-    except (EmbeddedPostgresError, PermissionError, RuntimeError) as error:
+    except (DatabaseUnusable, PermissionError, RuntimeError) as error:
         fail(str(error))
 
 
 def _setting_sentence(error: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in error["loc"])
-    return f"{where}: {error['msg']}" if where else error["msg"].removeprefix("Value error, ")
+    setting = ".".join(str(part) for part in error["loc"])
+    problem = error["msg"].removeprefix("Value error, ")
+    return f"{setting}: {problem}" if setting else problem

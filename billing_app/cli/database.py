@@ -5,11 +5,10 @@ from __future__ import annotations
 import typer
 from rich.table import Table
 
-from billing_app.cli.access import open_database
+from billing_app.cli.access import migrate_database, open_database, operator
 from billing_app.cli.console import err, fail, out
-from billing_app.database.migrations import migrate
-from billing_app.database.provision import provisioned
 from billing_app.database.session import Database
+from billing_app.services.audit.log import list_audit_entries
 from billing_app.services.identity.demo_accounts import DEMO_USERS
 from billing_app.settings import Settings
 
@@ -19,8 +18,7 @@ commands = typer.Typer()
 @commands.command("migrate")
 def migrate_command() -> None:
     """Bring the database schema up to date, as the owner of its tables."""
-    with provisioned(Settings()) as urls:
-        migrate(urls)
+    migrate_database(Settings())
     out.print("The schema is up to date.")
 
 
@@ -30,7 +28,7 @@ def demo_command() -> None:
     with open_database() as database:
         is_loaded = load_demo_with_status(database)
     if not is_loaded:
-        fail("the database is not empty: the demo is only loaded into an empty one")
+        fail("The database is not empty, and the demo is only loaded into an empty one.")
     print_demo_accounts()
 
 
@@ -40,6 +38,14 @@ def load_demo_with_status(database: Database) -> bool:
 
     with err.status("Loading the demo: twelve months of a business ..."):
         return load_demo(database) is not None
+
+
+def ensure_demo(database: Database) -> bool:
+    """Load the demo if the database is empty; return whether it has the demo now."""
+    load_demo_with_status(database)
+    actor = operator()
+    with database.transaction(actor, read_only=True) as session:
+        return bool(list_audit_entries(session, actor, subject="demo", limit=1).items)
 
 
 def print_demo_accounts() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from billing_app.cli.access import open_database, operator
-from billing_app.cli.console import out
-from billing_app.cli.database import load_demo_with_status, print_demo_accounts
+from billing_app.cli.console import err, out
+from billing_app.cli.database import ensure_demo, print_demo_accounts
 from billing_app.database.session import Database
 from billing_app.services.identity.users import make_first_admin
 from billing_app.settings import Settings
@@ -27,11 +28,12 @@ def serve_command(
     settings = Settings()
     with open_database(settings) as database:
         _create_first_admin(settings, database)
-        if settings.demo:
-            load_demo_with_status(database)
+        if settings.demo and not ensure_demo(database):
+            err.print("The database was not empty, so the demo was not loaded and has no accounts here.")
+            settings = settings.model_copy(update={"demo": False})
 
         def announce() -> None:
-            out.print(f"\nTallybook is at [bold]{settings.url()}[/bold]   (Ctrl-C stops it)")
+            out.print(f"\nTallybook is at [bold]{escape(settings.url())}[/bold]   (Ctrl-C stops it)")
             if settings.demo:
                 print_demo_accounts()
 

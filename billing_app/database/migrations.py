@@ -1,10 +1,11 @@
-"""Bringing a database's schema up to date, and telling whether it is."""
+"""Bringing a database's schema up to date, and comparing it with what this code expects."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from alembic import command
@@ -13,27 +14,43 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, make_url
 
-from billing_app.database.provision import Urls, provisioned
+from billing_app.database.errors import DatabaseUnusable
+from billing_app.database.provision import Urls, provide_database
 from billing_app.settings import Settings
 
 _PROJECT = Path(__file__).resolve().parents[2]
 
 
+class SchemaState(StrEnum):
+    """How a database's schema compares with the newest revision that this code has."""
+
+    CURRENT = "ok"
+    BEHIND = "behind"
+    UNKNOWN_REVISION = "ahead"
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is migrated: the database as its owner, for the role the application works as."""
+    """What is migrated: the database as its owner, and the role that the application connects as."""
 
     owner_url: str
     application_role: str
 
 
 def migrate(urls: Urls, revision: str = "head") -> None:
-    """Upgrades to `revision` as the owner; the application's role gets its privileges."""
-    command.upgrade(alembic_config(urls), revision)
+    """Upgrade to `revision` as the owner, and give the application's role its privileges.
+
+    Raises:
+        DatabaseUnusable: The server lacks something that a migration needs.
+    """
+    try:
+        command.upgrade(alembic_config(urls), revision)
+    except RuntimeError as error:
+        raise DatabaseUnusable(str(error)) from error
 
 
 def alembic_config(urls: Urls) -> Config:
-    """An alembic configuration that is bound to these URLs and not to the environment."""
+    """Return an alembic configuration that is bound to these URLs and not to the environment."""
     config = Config(_PROJECT / "alembic.ini")
     role = make_url(urls.application).username
     config.attributes["target"] = Target(urls.owner, role or "")
@@ -41,17 +58,34 @@ def alembic_config(urls: Urls) -> Config:
 
 
 @contextmanager
-def target_of(config: Config) -> Iterator[Target]:
-    """The target that `config` is bound to, else the one that the settings name."""
+def provide_target(config: Config) -> Iterator[Target]:
+    """Yield the target that `config` is bound to, otherwise the one that the settings name."""
     bound = config.attributes.get("target")
     if bound:
         yield bound
         return
-    with provisioned(Settings()) as urls:
+    with provide_database(Settings()) as urls:
         yield alembic_config(urls).attributes["target"]
 
 
-def is_current(connection: Connection) -> bool:
-    """Whether the database is at the newest revision that this code has."""
-    heads = ScriptDirectory.from_config(Config(_PROJECT / "alembic.ini")).get_heads()
-    return set(MigrationContext.configure(connection).get_current_heads()) == set(heads)
+def schema_state(connection: Connection) -> SchemaState:
+    """Compare the database's revision with the revisions that this code has."""
+    scripts = ScriptDirectory.from_config(Config(_PROJECT / "alembic.ini"))
+    known = {script.revision for script in scripts.walk_revisions()}
+    revisions = set(MigrationContext.configure(connection).get_current_heads())
+    if not revisions <= known:
+        return SchemaState.UNKNOWN_REVISION
+    return SchemaState.CURRENT if revisions == set(scripts.get_heads()) else SchemaState.BEHIND
+
+
+def refuse_unknown_revision(connection: Connection) -> None:
+    """Refuse a database that a newer version migrated, or that belongs to another application.
+
+    Raises:
+        DatabaseUnusable: Its revision is not one of this code's.
+    """
+    if schema_state(connection) is SchemaState.UNKNOWN_REVISION:
+        raise DatabaseUnusable(
+            "The database's schema is newer than this version of Tallybook, or belongs to another "
+            "application. Run the version that migrated it, or set DATABASE_URL to another database."
+        )

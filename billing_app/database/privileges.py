@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
+from billing_app.database.errors import DatabaseUnusable
+
 _READ_AND_ADD = ("SELECT", "INSERT")
 _READ_ADD_CHANGE = ("SELECT", "INSERT", "UPDATE")
 
@@ -105,15 +107,15 @@ _DANGEROUS = text("""
 
 
 def refuse_unsafe_role(connection: Connection) -> None:
-    """Raises PermissionError when the connected role owns, or may change, an append-only table.
+    """Refuse a role that owns an append-only table or has a privilege to change one; a superuser has all.
 
-    A superuser counts as both. The server calls this before it serves.
+    Raises:
+        DatabaseUnusable: The connected role is such a one.
     """
     tables = list(connection.scalars(_DANGEROUS, {"tables": list(APPEND_ONLY)}))
     if tables:
         role = connection.scalar(text("SELECT current_user"))
-        raise PermissionError(
-            f"the database role {role!r} of DATABASE_URL could change what must never change "
-            f"({', '.join(tables)}): use a role that does not own these tables, and give the "
-            "owner's in DATABASE_OWNER_URL"
+        raise DatabaseUnusable(
+            f"The role {role!r} of DATABASE_URL could change append-only tables ({', '.join(tables)}). Use a "
+            "role that does not own them, and set DATABASE_OWNER_URL to their owner."
         )

@@ -1,4 +1,4 @@
-"""The database: one engine, and `transaction`, the only place in the product that commits."""
+"""Transactions on the database. `Database.transaction` is the only place in the product that commits."""
 
 from __future__ import annotations
 
@@ -12,23 +12,30 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import psycopg
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
+from billing_app.database.outages import OutageLog
 from billing_app.domain.actor import Actor
 
 Clock = Callable[[], datetime]
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
-# Serialization failure and deadlock: the database undid the transaction and asks for another try.
-# So it did when it says that it ended the connection, as at its restart: not so one that just broke.
+# Serialization failure and deadlock: the database undid the transaction, and asks for another try.
+# So it did when it says that it ended the connection, as a restart does. When a connection merely
+# breaks, it may have committed.
 _RETRYABLE = {"40001", "40P01", "57P01"}
+# Connection failures, a lack of disk, memory or connections, shutdown, crash, start, and I/O errors.
+_UNAVAILABLE = ("08", "53", "57P01", "57P02", "57P03", "58030")
 _TRIES_MAX = 8
-# How long after its last use a connection is taken for good without asking.
+# How long after its last use a connection is used again without checking it.
 _TRUSTED_SECONDS = 1.0
-# An acknowledged event is on disk whatever the server's default; dates are UTC whatever its zone,
-# and written as the driver can read them; a temporary table never hides one of ours.
-# A filter that fits everything wants another plan than a rare one: none is kept for all values.
+_CONNECT_SECONDS_MAX = 10
+# An acknowledged event is on disk whatever the server's default. Dates are in UTC whatever its time
+# zone, and in the form that the driver reads. A temporary table never hides one of ours. A filter that
+# matches everything needs another plan than a selective one, so no plan is kept for all values.
 _SESSION_OPTIONS = (
     "-c synchronous_commit=on -c timezone=UTC -c datestyle=ISO -c search_path=public,pg_temp"
     " -c plan_cache_mode=force_custom_plan"
@@ -37,33 +44,38 @@ _SESSION_OPTIONS = (
 
 
 def utc_now() -> datetime:
-    """The present moment, aware, in UTC."""
+    """Return the current time, aware, in UTC."""
     return datetime.now(UTC)
 
 
 class Database:
-    """A pool of connections to one database, with the clock that its transactions tell time by."""
+    """A pool of connections to one database, and the clock that sets the time of its transactions."""
 
     def __init__(self, url: str, *, clock: Clock = utc_now, pool_size: int = 10) -> None:
         self.url = url
         self.clock = clock
+        self.outages = OutageLog()
         self.engine: Engine = create_engine(
             url,
             pool_size=pool_size,
             max_overflow=pool_size,
-            connect_args={"options": _SESSION_OPTIONS, "prepare_threshold": 3},
+            connect_args={
+                "options": _SESSION_OPTIONS,
+                "prepare_threshold": 3,
+                "connect_timeout": _CONNECT_SECONDS_MAX,
+            },
         )
         event.listen(self.engine, "checkin", _note_use)
-        event.listen(self.engine, "checkout", _refuse_lost)
+        event.listen(self.engine, "checkout", _check_idle_connection)
 
     @contextmanager
     def transaction(
         self, actor: Actor, *, isolation: str = "READ COMMITTED", read_only: bool = False
     ) -> Iterator[Session]:
-        """One transaction of one actor: committed when the block ends, undone when it raises.
+        """Run one transaction of one actor: committed when the block ends, undone when it raises.
 
-        READ ONLY for an actor that may only read, so that a forgotten check still can't write, and
-        when asked for. `now(session)` is one moment for all of it.
+        It is READ ONLY for an actor with read permission only, so that a service that forgets its
+        check still can't write, and when `read_only` is set. `now(session)` stays the same throughout.
         """
         connection = self.engine.connect().execution_options(
             isolation_level=isolation, postgresql_readonly=read_only or actor.read_only
@@ -74,7 +86,7 @@ class Database:
             session.commit()
 
     def run(self, actor: Actor, work: Callable[[Session], Result]) -> Result:
-        """Do the work in a transaction of its own, again from the start when the database asks for it."""
+        """Call `work` in a transaction of its own, and again when the database asks for another try."""
 
         def in_transaction() -> Result:
             with self.transaction(actor) as session:
@@ -83,7 +95,7 @@ class Database:
         return self.retry(in_transaction)
 
     def retry(self, work: Callable[[], Result]) -> Result:
-        """Do work that opens its own transactions, again from the start when the database asks for it."""
+        """Call `work`, which opens its own transactions, and again when the database asks for another try."""
         for attempt in range(1, _TRIES_MAX + 1):
             try:
                 return work()
@@ -101,22 +113,24 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Result:
-        """One service call as the actor, by `run`."""
+        """Call a service as the actor, by `run`."""
         return self.run(actor, lambda session: service(session, actor, *args, **kwargs))
 
     def close(self) -> None:
-        """Closes the pooled connections."""
+        """Close the pooled connections."""
         self.engine.dispose()
 
 
-def _note_use(_connection: Any, record: Any) -> None:
+def _note_use(_connection: object, record: ConnectionPoolEntry) -> None:
     record.info["used"] = time.monotonic()
 
 
-def _refuse_lost(connection: psycopg.Connection[Any], record: Any, _proxy: Any) -> None:
-    """Has the pool replace a connection that the database has closed; asked only after a rest.
+def _check_idle_connection(
+    connection: psycopg.Connection[Any], record: ConnectionPoolEntry, _proxy: object
+) -> None:
+    """Have the pool replace a connection that the database has closed; checked only after a pause.
 
-    SQLAlchemy's own pool_pre_ping asks each time: a round trip with every request.
+    SQLAlchemy's own pool_pre_ping checks every time, at the cost of a round trip per request.
     """
     if time.monotonic() - record.info.get("used", 0.0) < _TRUSTED_SECONDS:
         return
@@ -128,33 +142,38 @@ def _refuse_lost(connection: psycopg.Connection[Any], record: Any, _proxy: Any) 
 
 
 def is_retryable(error: Exception) -> bool:
-    """Whether the database undid the transaction for no fault of its own, and it may be tried again."""
+    """Return whether the database undid the transaction because of others, so that it can be retried."""
     return sqlstate_of(error) in _RETRYABLE
 
 
 def is_unavailable(error: Exception) -> bool:
-    """Whether the database could not be reached, as against having refused something."""
-    return isinstance(error, (OperationalError, psycopg.OperationalError)) and not sqlstate_of(error)
+    """Return whether the database could not do any work, as opposed to having refused something."""
+    if isinstance(error, PoolTimeout):
+        return True
+    sqlstate = sqlstate_of(error)
+    return isinstance(error, (OperationalError, psycopg.OperationalError)) and (
+        not sqlstate or sqlstate.startswith(_UNAVAILABLE)
+    )
 
 
 def is_read_only(error: Exception) -> bool:
-    """Whether the database refused to write in a READ ONLY transaction."""
+    """Return whether the database refused to write in a READ ONLY transaction."""
     return sqlstate_of(error) == "25006"
 
 
 def sqlstate_of(error: Exception) -> str | None:
-    """The database's code of an error, whether it came through SQLAlchemy or a driver's cursor."""
+    """Return the database's code of an error, from SQLAlchemy or from a driver's cursor."""
     return getattr(getattr(error, "orig", error), "sqlstate", None)
 
 
 def now(session: Session) -> datetime:
-    """The moment of this transaction, the same for all that it does."""
+    """Return the time of this transaction, the same throughout."""
     moment: datetime = session.info["now"]
     return moment
 
 
 def driver_cursor(session: Session) -> psycopg.Cursor[Any]:
-    """A driver cursor within the session's transaction, for COPY and streams."""
+    """Return a driver's cursor within the session's transaction, for COPY and streams."""
     session.flush()
     raw = session.connection().connection.driver_connection
     assert isinstance(raw, psycopg.Connection)

@@ -16,7 +16,7 @@ from typing import TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
-from billing_app.database.session import Database
+from billing_app.database.session import Database, is_unavailable
 from billing_app.domain.actor import SYSTEM, Actor
 from billing_app.errors import Forbidden, Invalid, Unauthenticated
 from billing_app.jobs.gathering import Gatherer
@@ -151,6 +151,9 @@ def _mark_used(database: Database, actor: Actor) -> None:
     try:
         with database.transaction(SYSTEM) as session:
             api_tokens.mark_used(session, SYSTEM, actor.id)
-    except SQLAlchemyError:
-        # What the token was used for is worth more than the note that it was.
-        logger.warning("the use of %s could not be noted", actor.id, exc_info=True)
+    except SQLAlchemyError as error:
+        # The request matters more than the note of when its token was used.
+        if is_unavailable(error):
+            database.outages.report("noting the use of an API token", error)
+        else:
+            logger.warning("The use of %s could not be noted.", actor.id, exc_info=True)

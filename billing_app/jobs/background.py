@@ -82,7 +82,7 @@ class Worker(Thread):
 
     def _log(self, error: Exception) -> None:
         if is_unavailable(error):
-            logger.warning("Background work (%s) is waiting for the database.", self._kind)
+            self._database.outages.report(f"background work ({self._kind})", error)
         else:
             logger.error("Background work (%s) failed and will be retried.", self._kind, exc_info=error)
 

@@ -1,7 +1,8 @@
-"""Building the pages, once for what they are made from, with the JavaScript runtime of a wheel."""
+"""Building the pages, once per version of their sources, with a JavaScript runtime from a wheel."""
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import hashlib
 import json
@@ -14,17 +15,17 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILDS = ROOT / "build" / "pages"
-WORK = ROOT / ".web"
-PACKAGES = ROOT / "reflex.lock" / "package.json"
+WORK = Path(".web")
+BUILDS = Path("build/pages")
+LOCK = Path("reflex.lock")
 
-# What the compiled pages are made from. Services and tables are not among them.
+# What the compiled pages are made from. Services and tables are not part of it.
 SOURCES = (
     "rxconfig.py",
     "bunfig.toml",
@@ -41,56 +42,82 @@ BUILDS_KEPT = 4
 
 
 class BuildFailed(RuntimeError):
-    """The pages could not be built; the message holds what the build printed."""
+    """The pages could not be built. The message holds what the build printed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A finished build. `seconds` is zero when it was already there."""
+    """A finished build. `seconds` is zero when it existed already.
+
+    `work_dir` is a directory for Reflex's own files, which this user can write to.
+    """
 
     path: Path
+    work_dir: Path
     seconds: float
     first_page_bytes: int
     first_page_gzip_bytes: int
 
 
-def ensure_built(say: Callable[[str], None] = lambda line: None) -> Build:
-    """The pages built from the sources as they are now, built only when there are none.
+def ensure_built(say: Callable[[str], None] = lambda line: None, *, own_dir: Path | None = None) -> Build:
+    """Return the pages built from the sources as they are now, building them only if needed.
 
-    A build is a directory named after the hash of what it was made from, and is renamed into
-    place when complete: whoever finds it finds all of it, and a server goes on with the one
-    that it started with. Several processes may call at once; one builds, the others wait.
-    Raises BuildFailed.
+    A build is a directory named after the hash of its sources, and is renamed into place when it is
+    complete: a server keeps using the one that it started with. Several processes may call at once;
+    one builds, and the others wait. A user who can't write to the checkout uses the checkout's build,
+    or builds a copy of the sources in `own_dir`.
+
+    Raises:
+        BuildFailed: The build failed, or has no place.
     """
-    if (done := BUILDS / sources_hash()).is_dir():
-        done.touch()
-        return _measured(done, 0.0)
-    with _locked(BUILDS / ".lock"):
-        if (done := BUILDS / sources_hash()).is_dir():
-            return _measured(done, 0.0)
-        say("Building the pages (once; a minute on a slow machine)")
-        began = time.monotonic()
-        before = sources_hash(locks=False)
-        with _spelling_kept(PACKAGES):
-            _run_build()
-        if before != sources_hash(locks=False):
-            raise BuildFailed("the sources changed while the pages were being built: start again")
-        done = _put_into_place(BUILDS / sources_hash())
-        build = _measured(done, time.monotonic() - began)
+    checkout = ROOT if _can_build_in(ROOT) else None
+    place = checkout or (own_dir.resolve() / "pages" if own_dir else ROOT)
+    for root in (ROOT, place):
+        if (existing := root / BUILDS / sources_hash()).is_dir():
+            with suppress(PermissionError):  # It only tells which builds are old.
+                existing.touch()
+            return _measure(existing, place, 0.0)
+    if not checkout and not own_dir:
+        raise BuildFailed(f"The pages are not built, and user ID {os.geteuid()} can't write to {ROOT}.")
+    with _lock(place / BUILDS / ".lock"):
+        if (existing := place / BUILDS / sources_hash()).is_dir():
+            return _measure(existing, place, 0.0)
+        return _build_in(place, say)
+
+
+def _can_build_in(root: Path) -> bool:
+    """Return whether this user can write to all that a build changes."""
+    changed = (root, root / "build", root / BUILDS, root / WORK, root / LOCK)
+    return all(os.access(path, os.W_OK) for path in changed if path.exists())
+
+
+def _build_in(place: Path, say: Callable[[str], None]) -> Build:
+    say("Building the pages. This happens once and takes a minute on a slow machine.")
+    started_at = time.monotonic()
+    before = sources_hash(with_lock=False)
+    if place != ROOT:
+        _copy_sources(place)
+    with _spelling_kept(place / LOCK / "package.json"):
+        _run_build(place)
+    if before != sources_hash(with_lock=False):
+        raise BuildFailed("The sources changed while the pages were being built. Start again.")
+    # A build that resolves new packages writes them down, so the checkout's name may have changed.
+    path = _put_into_place(place, sources_hash())
+    build = _measure(path, place, time.monotonic() - started_at)
     say(
-        f"Built in {build.seconds:.1f} s; the first page loads {build.first_page_bytes / 1e3:.0f}"
-        f" kB of JavaScript, {build.first_page_gzip_bytes / 1e3:.0f} kB compressed"
+        f"Built in {build.seconds:.1f} s. The first page loads {build.first_page_bytes / 1e3:.0f} kB of "
+        f"JavaScript, {build.first_page_gzip_bytes / 1e3:.0f} kB compressed."
     )
     return build
 
 
-def sources_hash(*, locks: bool = True) -> str:
-    """A name for what the pages are made from: same files and same Reflex, same name.
+def sources_hash(*, with_lock: bool = True) -> str:
+    """Return a name for the pages' sources: the same files and the same Reflex have the same name.
 
-    With `locks` the npm packages count too; a build that resolves new ones writes them down.
+    With `with_lock` it covers the versions of the npm packages too.
     """
     digest = hashlib.sha256(version("reflex").encode())
-    names = (*SOURCES, "reflex.lock") if locks else SOURCES
+    names = (*SOURCES, str(LOCK)) if with_lock else SOURCES
     for path in sorted(file for name in names for file in _files(ROOT / name)):
         digest.update(f"\0{path.relative_to(ROOT)}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -106,10 +133,22 @@ def _files(path: Path) -> Iterator[Path]:
                 yield from _files(child)
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    import fcntl
+def _copy_sources(place: Path) -> None:
+    """Copy what a build reads from the checkout, which is read-only for this user."""
+    without_caches = shutil.ignore_patterns("__pycache__")
+    for name in ("rxconfig.py", "bunfig.toml", ".npmrc", "assets", "billing_app", str(LOCK)):
+        source, copy = ROOT / name, place / name
+        shutil.rmtree(copy, ignore_errors=True)
+        if source.is_dir():
+            shutil.copytree(source, copy, ignore=without_caches)
+        elif source.exists():
+            shutil.copyfile(source, copy)
+    for path in (place / LOCK).iterdir():
+        path.chmod(0o644)
 
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -118,9 +157,9 @@ def _locked(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _spelling_kept(path: Path) -> Iterator[None]:
-    """Puts a JSON file back as it was spelt when it still says the same afterwards.
+    """Restore a JSON file's formatting if its contents are the same afterwards.
 
-    A build spells it in one line or in many, by turns, and every spelling is another hash.
+    A build writes it on one line or on many, and every formatting would have another hash.
     """
     before = path.read_text()
     yield
@@ -128,27 +167,29 @@ def _spelling_kept(path: Path) -> Iterator[None]:
         path.write_text(before)
 
 
-def reflex_environment(work: Path) -> dict[str, str]:
-    """The environment that keeps Reflex to this checkout, to bun from the wheel, and quiet."""
+def reflex_environment(web_dir: Path, work_dir: Path) -> dict[str, str]:
+    """Return the environment that keeps Reflex to these directories, to bun from the wheel, and quiet."""
     scripts = sysconfig.get_path("scripts")
     return {
         "PATH": os.pathsep.join((scripts, os.environ.get("PATH", os.defpath))),
         "REFLEX_USE_SYSTEM_BUN": "1",
         "REFLEX_CHECK_LATEST_VERSION": "0",
         "REFLEX_TELEMETRY_ENABLED": "0",
-        "REFLEX_DIR": str(ROOT / "build" / "reflex"),
-        "REFLEX_STATES_WORKDIR": str(ROOT / "build" / "states"),
-        "REFLEX_WEB_WORKDIR": str(work),
+        "REFLEX_DIR": str(work_dir / "build" / "reflex"),
+        "REFLEX_STATES_WORKDIR": str(work_dir / "build" / "states"),
+        "REFLEX_WEB_WORKDIR": str(web_dir),
     }
 
 
-def _run_build() -> None:
-    # Relative, because Reflex joins it to the working directory here and there.
-    environment = {**os.environ, **reflex_environment(Path(WORK.name))}
+def _run_build(place: Path) -> None:
+    # `.web` is relative, because Reflex joins it to the working directory in some places.
+    environment = {**os.environ, **reflex_environment(WORK, place)}
+    # The copy of the sources precedes the checkout that is installed.
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(place), os.environ.get("PYTHONPATH"))))
     command = [sys.executable, "-m", "reflex", "export", "--frontend-only", "--no-zip"]
     done = subprocess.run(
         command,
-        cwd=ROOT,
+        cwd=place,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -158,43 +199,45 @@ def _run_build() -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise BuildFailed(f"the pages could not be built:\n{done.stdout[-4000:]}")
+        raise BuildFailed(f"The pages could not be built:\n{done.stdout[-4000:]}")
 
 
-def _put_into_place(target: Path) -> Path:
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=BUILDS))
+def _put_into_place(place: Path, name: str) -> Path:
+    builds = place / BUILDS
+    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=builds))
     try:
-        for name in PRODUCTS:
-            source, copy = WORK / name, draft / name
+        for product in PRODUCTS:
+            source, copy = place / WORK / product, draft / product
             copy.parent.mkdir(parents=True, exist_ok=True)
             if source.is_dir():
                 shutil.copytree(source, copy)
             elif source.exists():
                 shutil.copy2(source, copy)
         draft.chmod(0o755)
-        # It is there already when the build wrote down the very packages of an earlier one.
-        if not target.is_dir():
-            draft.rename(target)
+        # It exists already if the build wrote down exactly the packages of an earlier one.
+        if not (builds / name).is_dir():
+            draft.rename(builds / name)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    _drop_old_builds()
-    return target
+    _remove_old_builds(builds)
+    return builds / name
 
 
-def _drop_old_builds() -> None:
-    builds = [path for path in BUILDS.iterdir() if path.is_dir() and path.name[0] != "."]
-    builds.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in builds[BUILDS_KEPT:]:
+def _remove_old_builds(builds: Path) -> None:
+    found = [path for path in builds.iterdir() if path.is_dir() and path.name[0] != "."]
+    found.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in found[BUILDS_KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _measured(path: Path, seconds: float) -> Build:
+def _measure(path: Path, work_dir: Path, seconds: float) -> Build:
     client = path / "build" / "client"
     page = (client / "index.html").read_text()
     scripts = {client / name for name in re.findall(r'"/(assets/[^"]+\.js)"', page)}
     contents = [script.read_bytes() for script in scripts]
     return Build(
         path,
+        work_dir,
         seconds,
         sum(map(len, contents)),
         sum(len(gzip.compress(content)) for content in contents),

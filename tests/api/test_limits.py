@@ -115,8 +115,23 @@ async def test_a_body_that_comes_in_pieces_is_read(api: FastAPI) -> None:
     assert (asked.status, asked.body) == (200, b"2")
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, identity", "x-" + "y" * 90])
 @in_a_loop
-async def test_a_body_that_stops_halfway_is_given_up(api: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_content_encoding_is_refused_by_name(api: FastAPI, encoding: str) -> None:
+    asked = await Asked().ask(api, pieces(b"\x1f\x8b"), JSON, CHUNKED, ("content-encoding", encoding))
+    assert (asked.status, asked.code) == (415, "unsupported_media_type")
+    assert f"Content-Encoding {encoding[:40]} is not accepted" in json.loads(asked.body)["detail"]
+    assert asked.headers["accept-encoding"] == "identity"
+
+
+@in_a_loop
+async def test_identity_is_no_encoding(api: FastAPI) -> None:
+    asked = await Asked().ask(api, pieces(b"[1]"), JSON, CHUNKED, ("content-encoding", "identity"))
+    assert (asked.status, asked.body) == (200, b"1")
+
+
+@in_a_loop
+async def test_body_that_stops_halfway_times_out(api: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PIECE_SECONDS_MAX", 0.02)
     for framing in (CHUNKED, ("content-length", "6")):
         asked = await Asked().ask(api, pieces(b"[1,", ends=False), JSON, framing)
@@ -169,7 +184,7 @@ async def test_a_refused_body_is_answered_before_it_is_read_and_then_let_by(
     api: FastAPI, monkeypatch: pytest.MonkeyPatch, status: int, header: tuple[str, str]
 ) -> None:
     monkeypatch.setattr(limits, "BODY_BYTES_MAX", 10)
-    monkeypatch.setattr(limits, "PASSED_BYTES_MAX", 100)
+    monkeypatch.setattr(limits, "DROPPED_BYTES_MAX", 100)
     asked = await Asked().ask(api, endless(b"1234567"), header, ("content-length", "1000"))
     assert (asked.status, asked.read_before_answer, asked.ended) == (status, 0, True)
     assert 100 < asked.read <= 107

@@ -47,7 +47,7 @@ def test_invoice_run_and_verify(shop: Shop, urls: Urls, owner: psycopg.Connectio
             ("user", "add", "nobody", "--name", "N", "--role", "admin"),
             "email must be an email address, such as ada@example.com.",
         ),
-        (("demo",), "the database is not empty"),
+        (("demo",), "The database is not empty, and the demo is only loaded into an empty one."),
     ],
 )
 def test_refusals_are_one_line(shop: Shop, urls: Urls, arguments: tuple[str, ...], reason: str) -> None:
@@ -70,9 +70,19 @@ def test_a_user_is_added_with_a_password_for_once(urls: Urls) -> None:
     ("environment", "reason"),
     [
         ({"BILLING_JWT_SECRET": "short"}, "BILLING_JWT_SECRET must have at least 32 bytes"),
-        ({"BILLING_DEMO": "1", "BILLING_HOST": "0.0.0.0"}, "BILLING_DEMO=1 has public passwords"),
+        ({"BILLING_DEMO": "1", "BILLING_HOST": "0.0.0.0"}, "The demo accounts have public passwords"),
         ({"BILLING_PORT": "seventy"}, "port: Input should be a valid integer"),
-        ({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}, "the database can't be reached"),
+        (
+            {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"},
+            "The database can't be reached: connection",
+        ),
+        ({"BILLING_DEMO": "1", "BILLING_ADMIN_EMAIL": "a@b.test"}, "Set both BILLING_ADMIN_EMAIL and"),
+        (
+            {"BILLING_DEMO": "1", "BILLING_ADMIN_EMAIL": "a@b.test", "BILLING_ADMIN_PASSWORD": "x"},
+            "The demo has an admin of its own",
+        ),
+        ({"BILLING_ADMIN_PASSWORD": "x"}, "Set both BILLING_ADMIN_EMAIL and BILLING_ADMIN_PASSWORD"),
+        ({"BILLING_HOST": " "}, "host: must be an IP address or a name, such as 127.0.0.1"),
     ],
 )
 def test_settings_that_are_refused(urls: Urls, environment: dict[str, str], reason: str) -> None:
@@ -84,7 +94,7 @@ def test_settings_that_are_refused(urls: Urls, environment: dict[str, str], reas
 def test_a_role_that_could_change_what_must_not_change_is_refused(urls: Urls) -> None:
     done = run_billing(urls, "verify", DATABASE_URL=urls.owner)
     assert done.returncode == 1
-    assert f"the database role '{OWNER_ROLE}' of DATABASE_URL could change" in done.stderr
+    assert f"The role '{OWNER_ROLE}' of DATABASE_URL could change" in done.stderr
 
 
 def test_a_database_that_is_behind_is_not_touched_without_its_owner(
@@ -93,4 +103,4 @@ def test_a_database_that_is_behind_is_not_touched_without_its_owner(
     owner.execute("DELETE FROM alembic_version")
     done = run_billing(urls, "verify", DATABASE_OWNER_URL="")
     assert done.returncode == 1
-    assert "run `billing migrate`" in done.stderr
+    assert "Run `billing migrate`" in done.stderr

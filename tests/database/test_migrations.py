@@ -14,7 +14,8 @@ from alembic import command
 from sqlalchemy import create_engine
 
 from billing_app.database.embedded import cluster
-from billing_app.database.migrations import alembic_config, is_current, migrate
+from billing_app.database.errors import DatabaseUnusable
+from billing_app.database.migrations import SchemaState, alembic_config, migrate, schema_state
 from billing_app.database.provision import OWNER_ROLE, Urls, create_database, urls_of
 
 PROJECT = Path(__file__).parent.parent.parent
@@ -33,7 +34,7 @@ def empty(server: cluster.Server) -> Iterator[Urls]:
 def current(urls: Urls) -> bool:
     engine = create_engine(urls.application)
     with engine.connect() as connection:
-        found = is_current(connection)
+        found = schema_state(connection) is SchemaState.CURRENT
     engine.dispose()
     return found
 
@@ -50,7 +51,7 @@ def test_an_owner_of_tables_alone_is_told_what_it_needs(empty: Urls, server: clu
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute("ALTER DATABASE empty OWNER TO CURRENT_USER")
         connection.execute(f"GRANT CREATE ON SCHEMA public TO {OWNER_ROLE}")  # type: ignore[arg-type]
-        with pytest.raises(RuntimeError, match="grant it CREATE on the database"):
+        with pytest.raises(DatabaseUnusable, match="grant it CREATE on the database"):
             migrate(empty)
         connection.execute("CREATE EXTENSION pg_trgm")
     migrate(empty)
@@ -81,6 +82,7 @@ def test_downgrade_to_base_removes_every_table_and_function(empty: Urls) -> None
 
 def test_two_that_migrate_at_once_take_turns(empty: Urls) -> None:
     script = f"""
+from billing_app.database.errors import DatabaseUnusable
 from billing_app.database.migrations import migrate
 from billing_app.database.provision import Urls
 migrate(Urls({empty.application!r}, {empty.owner!r}))

@@ -12,12 +12,14 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from billing_app.api.wire.codes import CODES, OF_STATUS
 from billing_app.api.wire.values import wire_facts
 from billing_app.database.session import is_read_only, is_unavailable
 from billing_app.domain.rules import BrokenRule
 from billing_app.errors import BillingError, FieldError
+from billing_app.runtime import current
 from billing_app.wording.refusals import refusal_sentence
 from billing_app.wording.rules import rule_text
 
@@ -51,10 +53,10 @@ def document(status: int, code: str, detail: str, **members: Any) -> dict[str, A
     }
 
 
-def of_status(status: int, headers: dict[str, str] | None = None) -> Problem:
+def of_status(status: int, headers: dict[str, str] | None = None, *, detail: str | None = None) -> Problem:
     """The problem for a plain HTTP refusal such as 404 or 405."""
     code = OF_STATUS.get(status, "bad_request")
-    return Problem(status, code, CODES[code][1], headers=headers)
+    return Problem(status, code, detail or CODES[code][1], headers=headers)
 
 
 def of_refusal(error: BillingError) -> Problem:
@@ -145,23 +147,26 @@ class Bugs:
     and the server would print the stack a second time.
     """
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        started = False
+        is_started = False
 
-        async def watched(message: Any) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
+        async def send_and_note(message: Message) -> None:
+            nonlocal is_started
+            is_started = is_started or message["type"] == "http.response.start"
             await send(message)
 
         try:
-            await self.app(scope, receive, watched)
+            await self.app(scope, receive, send_and_note)
         except Exception as error:
-            logger.exception("unexpected error at %s %s", scope.get("method"), scope.get("path"))
-            if started:
+            if is_unavailable(error):
+                current().database.outages.report("a request", error)
+            else:
+                logger.exception("unexpected error at %s %s", scope.get("method"), scope.get("path"))
+            if is_started:
                 # Half an answer can't be taken back: the connection breaks, and the client knows.
                 raise
             await of_bug(error)(scope, receive, send)

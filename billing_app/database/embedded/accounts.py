@@ -9,8 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from billing_app.database.errors import DatabaseUnusable
 
-class EmbeddedPostgresError(Exception):
+
+class EmbeddedPostgresError(DatabaseUnusable):
     """The embedded PostgreSQL can't be used. The message says why and what to do."""
 
 

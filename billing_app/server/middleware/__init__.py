@@ -1,1 +1,1 @@
-"""ASGI middleware, in the order that a request meets it: see `billing_app.create_asgi`."""
+"""ASGI middleware. `stack` puts it together in the order that a request meets it."""

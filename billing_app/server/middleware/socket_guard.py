@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from typing import Any
 
 from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from billing_app.database.session import is_unavailable
 from billing_app.errors import Unauthenticated
 from billing_app.runtime import current
 from billing_app.web import is_own_origin, session_token
@@ -16,6 +17,7 @@ SOCKET_PATH = "/_event"
 NOBODY = ""
 TOKENS_MAX = 100_000
 POLICY_VIOLATION = 1008
+TRY_AGAIN_LATER = 1013
 
 
 class SocketGuard:
@@ -27,18 +29,26 @@ class SocketGuard:
     this process, as the states themselves are.
     """
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self._owners: OrderedDict[str, str] = OrderedDict()
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything on but a handshake that is not allowed."""
         is_handshake = scope["type"] == "websocket" and scope["path"].startswith(SOCKET_PATH)
-        if is_handshake and not await self._is_allowed(HTTPConnection(scope)):
+        try:
+            refusal = POLICY_VIOLATION
+            is_allowed = not is_handshake or await self._is_allowed(HTTPConnection(scope))
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            current().database.outages.report("opening a page's websocket", error)
+            refusal, is_allowed = TRY_AGAIN_LATER, False
+        if is_allowed:
+            await self.app(scope, receive, send)
+        else:
             await receive()
-            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
-            return
-        await self.app(scope, receive, send)
+            await send({"type": "websocket.close", "code": refusal})
 
     async def _is_allowed(self, connection: HTTPConnection) -> bool:
         client_token = connection.query_params.get("token", "")

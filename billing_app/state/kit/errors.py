@@ -12,6 +12,7 @@ from reflex.event import EventSpec
 
 from billing_app.database.session import is_unavailable
 from billing_app.errors import BillingError, Forbidden, NotFound, Unauthenticated
+from billing_app.runtime import current
 from billing_app.state.kit.browser import run_in_browser
 from billing_app.wording.refusals import refusal_sentence
 
@@ -34,6 +35,7 @@ def error_sentence(error: Exception) -> str:
     if isinstance(error, BillingError):
         return refusal_sentence(error)
     if is_unavailable(error):
+        current().database.outages.report("a page", error)
         return _DATABASE
     logger.error("unexpected error in a page", exc_info=error)
     return _OURS

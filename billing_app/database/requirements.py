@@ -1,0 +1,53 @@
+"""What a database must be like for Tallybook to work on it, checked by every command."""
+
+from __future__ import annotations
+
+import string
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+from billing_app.database.errors import DatabaseUnusable
+
+_CREATE = (
+    "CREATE DATABASE tallybook TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER builtin "
+    "BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'"
+)
+_TEXT_RULES = text("""
+    SELECT current_setting('server_encoding'), lower(:upper), upper(:lower)
+""")
+
+
+class TextRules(NamedTuple):
+    """A database's encoding, and what it makes of the ASCII letters in lower and in upper case."""
+
+    encoding: str
+    lowered: str
+    uppered: str
+
+
+def refuse_unsuitable_text(connection: Connection) -> None:
+    """Refuse a database that can't store every text, or whose locale has a rule of its own for ASCII case.
+
+    Keys, email addresses and names are compared in lower case, in the database and in Python. With a
+    Turkish locale the two disagree about the letter I, so a customer would not be found.
+
+    Raises:
+        DatabaseUnusable: The encoding is not UTF8, or the locale is such a one.
+    """
+    letters = {"upper": string.ascii_uppercase, "lower": string.ascii_lowercase}
+    check_text_rules(TextRules(*connection.execute(_TEXT_RULES, letters).one()))
+
+
+def check_text_rules(rules: TextRules) -> None:
+    """Raise DatabaseUnusable unless the encoding is UTF8 and ASCII letters keep to ASCII case."""
+    if rules.encoding != "UTF8":
+        raise DatabaseUnusable(
+            f"The database's encoding is {rules.encoding}, which can't store every name. Create one with "
+            f"UTF8 and use that: {_CREATE}"
+        )
+    if (rules.lowered, rules.uppered) != (string.ascii_lowercase, string.ascii_uppercase):
+        raise DatabaseUnusable(
+            "The database's locale has its own rule for upper and lower case (as Turkish does for the letter "
+            f"I), so keys would not be found. Create one with another locale and use that: {_CREATE}"
+        )

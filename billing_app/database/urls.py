@@ -1,0 +1,52 @@
+"""Reading database URLs, and naming what is wrong with one."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from billing_app.database.errors import DatabaseUnusable
+
+_DRIVER = "postgresql+psycopg"
+_SCHEMES = ("postgresql", "postgres", _DRIVER)
+_FORM = "Write it as postgresql://user:password@host:5432/database."
+
+
+def parse_database_url(url: str, setting: str) -> str:
+    """Return the URL with the installed driver and UTF-8; `setting` is its name in messages.
+
+    Raises:
+        DatabaseUnusable: It is not a URL of a PostgreSQL database, names no user or no database, or
+            has an option that PostgreSQL's client library does not know.
+    """
+    parsed = _parse(url, setting)
+    if parsed.drivername not in _SCHEMES:
+        raise DatabaseUnusable(
+            f"{setting} starts with {parsed.drivername}://, but only PostgreSQL is supported. {_FORM}"
+        )
+    if not parsed.username:
+        raise DatabaseUnusable(f"{setting} names no user. {_FORM}")
+    if not parsed.database:
+        raise DatabaseUnusable(f"{setting} names no database. {_FORM}")
+    try:
+        conninfo_to_dict(plain_url(parsed))
+    except psycopg.ProgrammingError as error:
+        reason = str(error).strip().replace('"', "")
+        raise DatabaseUnusable(f"{setting} can't be used: {reason}. {_FORM}") from None
+    # Whatever the server's encoding and the environment say, text is exchanged as UTF-8.
+    complete = parsed.set(drivername=_DRIVER).update_query_dict({"client_encoding": "utf8"})
+    return complete.render_as_string(hide_password=False)
+
+
+def _parse(url: str, setting: str) -> URL:
+    try:
+        return make_url(url.strip())
+    except (ArgumentError, ValueError):
+        raise DatabaseUnusable(f"{setting} is not a database URL. {_FORM}") from None
+
+
+def plain_url(url: URL | str) -> str:
+    """Return the URL as PostgreSQL's own tools read it, without SQLAlchemy's driver."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)

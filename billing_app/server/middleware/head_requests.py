@@ -1,0 +1,34 @@
+"""HEAD for everything that answers GET."""
+
+from __future__ import annotations
+
+import anyio
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class HeadAsGet:
+    """ASGI middleware that answers HEAD with the status and headers of GET, and without the body.
+
+    The application sees a GET. It is cancelled once it has produced the first part of a longer body,
+    so that the HEAD of a large export costs no more than its beginning.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; everything but HEAD passes through."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+        with anyio.CancelScope() as answering:
+
+            async def send_without_body(message: Message) -> None:
+                if message["type"] != "http.response.body":
+                    await send(message)
+                    return
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                if message.get("more_body"):
+                    answering.cancel()
+
+            await self.app({**scope, "method": "GET"}, receive, send_without_body)
