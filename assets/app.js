@@ -30,6 +30,11 @@
     document.cookie = `tallybook_zone=${zone}; path=/; max-age=31536000; samesite=lax`;
   }
 
+  // Forms read numbers as this browser writes them. Digits stay ASCII.
+  const parts = new Intl.NumberFormat(navigator.language, { numberingSystem: "latn" }).formatToParts(1234567.5);
+  const marks = ["decimal", "group"].map((type) => parts.find((part) => part.type === type)?.value ?? "");
+  document.cookie = `tallybook_numbers=${encodeURIComponent(marks.join(""))}; path=/; max-age=31536000; samesite=lax`;
+
   const localPath = (path) => {
     try {
       const target = new URL(path ?? "/", location.origin);

@@ -36,6 +36,7 @@ RULES: dict[str, Template] = {
     "repeated": "must name each value once",
     # Numbers.
     "not_a_number": "must be a decimal number",
+    "not_a_local_number": "must be a number written like {example}",
     "not_a_whole_number": "must be a whole number",
     "not_finite": "must be a finite number",
     "negative": "must be zero or more",

@@ -1,99 +1,106 @@
-"""What can be chosen in dialogs: months, and plans that can be sold."""
+"""Months and plans to select from, and resolving the plan that a person typed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from datetime import date
-from typing import Any
 
+from billing_app.domain.actor import Actor
 from billing_app.domain.periods import label, next_period, previous_period
 from billing_app.errors import Invalid
 from billing_app.services.plans import plans
 from billing_app.services.plans.rows import PlanRow
 from billing_app.state.kit import text
 from billing_app.state.kit.lists import TEXT_MAX, Option
+from billing_app.state.kit.session import Session
 
-# Of as many as there may be, the first are offered; typing leads to the others.
-PLANS = 50
-_VERSION = re.compile(r"(.+), version ([0-9]{1,9})")
-_ID = re.compile(r"plan_[0-9]+")
+# Suggestions stop here. Typing more of the name leads to the others.
+SUGGESTIONS_MAX = 50
+_PLAN_AND_VERSION = re.compile(r"(.+), version ([0-9]{1,9})")
+_PLAN_ID = re.compile(r"plan_[0-9]+")
 
 
 def months_around(month: date, back: int, ahead: int) -> list[Option]:
-    """So many months before and after a month, the oldest first."""
-    found = [month]
+    """Return a month with so many months before and after it, in order."""
+    months = [month]
     for _ in range(back):
-        found.insert(0, previous_period(found[0]))
+        months.insert(0, previous_period(months[0]))
     for _ in range(ahead):
-        found.append(next_period(found[-1]))
-    return [Option(label(each), text.month(each)) for each in found]
+        months.append(next_period(months[-1]))
+    return [Option(label(each), text.month(each)) for each in months]
 
 
-def plan_options(
-    session: Any, actor: Any, begun: object = "", *, currency: str | None = None
+def suggest_plans(
+    session: Session, actor: Actor, typed: object = "", *, currency: str | None = None
 ) -> list[Option]:
-    """The first plans that can be sold and that somebody who types may mean, with their prices."""
-    wanted = _name_of(begun.strip()[:TEXT_MAX]) if isinstance(begun, str) else ""
-    found = plans.find_plans(session, actor, search=wanted, archived=False, currency=currency, limit=PLANS)
-    return [Option(text.plan(plan.name, plan.version), _with_price(plan)) for plan in found]
+    """Return the first plans with the typed text in their name that customers can be assigned to."""
+    search = _without_version(typed.strip()[:TEXT_MAX]) if isinstance(typed, str) else ""
+    found = plans.find_plans(
+        session, actor, search=search, archived=False, currency=currency, limit=SUGGESTIONS_MAX
+    )
+    return [_option(plan) for plan in found]
 
 
-def _with_price(plan: PlanRow) -> str:
-    price = text.money(plan.monthly_price_minor, plan.currency)
-    return f"{text.plan(plan.name, plan.version)}: {price} a month"
+def suggest_any_plans(session: Session, actor: Actor, typed: str) -> list[Option]:
+    """Return the first plans with the typed text in their name, archived ones included."""
+    found = plans.find_plans(session, actor, search=_without_version(typed), limit=SUGGESTIONS_MAX)
+    return [_option(plan) for plan in found]
 
 
-def only_one(options: Sequence[Option]) -> str:
-    """What a field starts with: the option, when there is no other."""
+def _option(plan: PlanRow) -> Option:
+    named = text.plan(plan.name, plan.version)
+    return Option(named, f"{named}: {text.money(plan.monthly_price_minor, plan.currency)} a month")
+
+
+def select_if_only(options: Sequence[Option]) -> str:
+    """Return the initial value of a field: the only option, or nothing when there are several."""
     return options[0].value if len(options) == 1 else ""
 
 
-def plan_meant(session: Any, actor: Any, named: str, *, currency: str | None = None) -> PlanRow:
-    """The plan of `Team, version 2`; of `Team` the newest version that is sold, in this currency if any.
+def resolve_plan(session: Session, actor: Actor, typed: str, *, currency: str | None = None) -> PlanRow:
+    """Return the plan version that a person typed.
 
-    Whether it can be sold, the service judges. Raises Invalid (`plan`).
+    `Team, version 2` is that version; `Team` is the newest version that is not archived, in the given
+    currency if there is one. The service decides whether a customer can be assigned to it.
+
+    Raises Invalid (`plan`).
     """
-    named = named.strip()
-    if not named:
+    typed = typed.strip()
+    if not typed:
         raise Invalid("plan", "no_plan_chosen")
-    found = plans_named(session, actor, named)
-    if not found:
+    versions = _find_named(session, actor, typed)
+    if not versions:
         raise Invalid("plan", "no_such_plan")
-    return min(found, key=lambda plan: (plan.archived_at is not None, currency not in (None, plan.currency)))
+    return min(versions, key=lambda plan: (plan.is_archived, currency not in (None, plan.currency)))
 
 
-def plans_named(session: Any, actor: Any, named: str) -> tuple[PlanRow, ...]:
-    """The one plan of `Team, version 2`, or the versions of `Team`, the newest first."""
-    if found := plans.find_plans(session, actor, name=named, limit=PLANS):
-        return found
-    version = _VERSION.fullmatch(named)
-    return plans.find_plans(session, actor, name=version[1], version=int(version[2])) if version else ()
+def resolve_plan_filter(session: Session, actor: Actor, typed: str) -> tuple[str, list[Option]]:
+    """Return the plan that a filter names as services take it: an id, or a name for all versions.
 
-
-def _name_of(begun: str) -> str:
-    """`Team, version 2` leads to all versions of Team."""
-    version = _VERSION.fullmatch(begun)
-    return version[1] if version else begun
-
-
-def plan_filter(session: Any, actor: Any, wanted: str) -> tuple[str, list[Option]]:
-    """Which plan a filter means, as services take it: an id, or the name of all versions.
-
-    None, and what may be meant, when that is no plan or several.
+    Empty when nothing or several plans match; the second value then has the plans to select from.
     """
-    found = plans_named(session, actor, wanted)
-    if found:
-        return (found[0].public_id if found[0].name.lower() != wanted.lower() else found[0].name), []
-    if _ID.fullmatch(wanted):
-        return wanted, []
-    near = plans.find_plans(session, actor, search=wanted, limit=PLANS)
-    if len({plan.name.lower() for plan in near}) == 1:
-        return near[0].name, []
-    return "", [Option(text.plan(plan.name, plan.version), _with_price(plan)) for plan in near]
+    versions = _find_named(session, actor, typed)
+    if versions:
+        is_whole_name = versions[0].name.lower() == typed.lower()
+        return (versions[0].name if is_whole_name else versions[0].public_id), []
+    if _PLAN_ID.fullmatch(typed):
+        return typed, []
+    similar = plans.find_plans(session, actor, search=typed, limit=SUGGESTIONS_MAX)
+    if len({plan.name.lower() for plan in similar}) == 1:
+        return similar[0].name, []
+    return "", [_option(plan) for plan in similar]
 
 
-def plan_names(session: Any, actor: Any, begun: str) -> list[Option]:
-    """The first plans, archived ones too, whose customers can be looked for."""
-    found = plans.find_plans(session, actor, search=_name_of(begun), limit=PLANS)
-    return [Option(text.plan(plan.name, plan.version), _with_price(plan)) for plan in found]
+def _find_named(session: Session, actor: Actor, typed: str) -> tuple[PlanRow, ...]:
+    """Return the one plan of `Team, version 2`, or the versions of `Team`, the newest first."""
+    if versions := plans.find_plans(session, actor, name=typed, limit=SUGGESTIONS_MAX):
+        return versions
+    parts = _PLAN_AND_VERSION.fullmatch(typed)
+    return plans.find_plans(session, actor, name=parts[1], version=int(parts[2])) if parts else ()
+
+
+def _without_version(typed: str) -> str:
+    """Return the name in `Team, version 2`, so that all of its versions are found."""
+    parts = _PLAN_AND_VERSION.fullmatch(typed)
+    return parts[1] if parts else typed

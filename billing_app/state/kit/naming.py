@@ -1,58 +1,61 @@
-"""Naming a customer in a dialog: suggestions while somebody types, and who is meant by what was typed."""
+"""The customer field of a dialog: suggestions while a person types, and the customer that was typed."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import reflex as rx
 
+from billing_app.domain.actor import Actor
 from billing_app.errors import Invalid, NotFound
 from billing_app.services.customers import customers
 from billing_app.services.customers.rows import CustomerFilter, CustomerRow
 from billing_app.services.shared import validation
 from billing_app.state.kit.lists import TEXT_MAX, Option
-from billing_app.state.kit.session import call
+from billing_app.state.kit.session import Session, call
 
-SUGGESTED = 8
+SUGGESTIONS_MAX = 8
 
 
 class NamingState(rx.State):
-    """The customers that somebody may mean who types."""
+    """Customers that match what is being typed."""
 
     suggestions: rx.Field[list[Option]] = rx.field(default_factory=list)
 
     @rx.event
-    async def suggest(self, begun: str) -> None:
-        """Offer the customers that what is typed fits."""
-        wanted = begun.strip()[:TEXT_MAX] if isinstance(begun, str) else ""
-        found = await call(self, customers_fitting, wanted) if wanted else ()
+    async def suggest(self, typed: str) -> None:
+        """Suggest customers with the typed text in their name, email or key."""
+        search = typed.strip()[:TEXT_MAX] if isinstance(typed, str) else ""
+        found = await call(self, search_customers, search) if search else ()
         self.suggestions = [Option(each.key, each.name) for each in found]
 
 
-def customers_fitting(session: Any, actor: Any, wanted: str) -> tuple[CustomerRow, ...]:
-    """The first of those with the text in their name, email or key."""
-    return customers.list_customers(session, actor, CustomerFilter(search=wanted), limit=SUGGESTED).items
+def search_customers(session: Session, actor: Actor, search: str) -> tuple[CustomerRow, ...]:
+    """Return the first customers with the text in their name, email or key."""
+    return customers.list_customers(
+        session, actor, CustomerFilter(search=search), limit=SUGGESTIONS_MAX
+    ).items
 
 
-def customer_meant(session: Any, actor: Any, named: str) -> CustomerRow:
-    """The customer of this key, id or full name: what is made for it can't be unmade, so none is guessed.
+def resolve_customer(session: Session, actor: Actor, typed: str) -> CustomerRow:
+    """Return the customer with this key, id or full name.
 
-    Raises Invalid (`customer`), with the keys of those that may be meant.
+    Part of a name is not enough: what is recorded for a customer can't be undone, so none is guessed.
+
+    Raises Invalid (`customer`) with the keys of the customers that may have been meant.
     """
-    named = validation.line("customer", named, at_most=validation.NAME_MAX)
+    typed = validation.line("customer", typed, at_most=validation.NAME_MAX)
     try:
-        return customers.get_customer(session, actor, named)
+        return customers.get_customer(session, actor, typed)
     except NotFound:
-        exactly = customers.list_named(session, actor, named, limit=SUGGESTED)
-    if len(exactly) > 1:
-        raise Invalid("customer", "ambiguous_customer", keys=_keys(exactly))
-    if exactly:
-        return exactly[0]
-    near = customers_fitting(session, actor, named)
-    if near:
-        raise Invalid("customer", "part_of_a_customer", keys=_keys(near))
+        same_name = customers.list_named(session, actor, typed, limit=SUGGESTIONS_MAX)
+    if len(same_name) > 1:
+        raise Invalid("customer", "ambiguous_customer", keys=_list_keys(same_name))
+    if same_name:
+        return same_name[0]
+    similar = search_customers(session, actor, typed)
+    if similar:
+        raise Invalid("customer", "part_of_a_customer", keys=_list_keys(similar))
     raise Invalid("customer", "no_such_customer")
 
 
-def _keys(found: tuple[CustomerRow, ...]) -> str:
+def _list_keys(found: tuple[CustomerRow, ...]) -> str:
     return ", ".join(each.key for each in found)

@@ -17,7 +17,7 @@ from billing_app.services.invoices import closing, previews
 from billing_app.services.usage import recording
 from billing_app.services.usage.recording import UsageReport
 from billing_app.state.kit import address, text
-from billing_app.state.kit.choices import months_around, only_one, plan_meant, plan_options
+from billing_app.state.kit.choices import months_around, resolve_plan, select_if_only, suggest_plans
 from billing_app.state.kit.forms import (
     Form,
     Submission,
@@ -30,6 +30,7 @@ from billing_app.state.kit.forms import (
     submitting,
 )
 from billing_app.state.kit.lists import Option
+from billing_app.state.kit.numbers import read_decimal
 from billing_app.state.kit.session import call, perform, viewer_zone
 from billing_app.state.pages.customer import CustomerState
 
@@ -110,7 +111,7 @@ class CustomerActions(rx.State):
         self.note = (
             f"Now on {text.plan(it.plan_name, it.plan_version)}." if it.plan_id else "Without a plan now."
         )
-        start = {"plan": only_one(offered), "effective_from": label(next_period(this_month))}
+        start = {"plan": select_if_only(offered), "effective_from": label(next_period(this_month))}
         hidden = {"key": it.key, "version": it.version}
         return open_dialog(self, PLAN, f"Change the plan of {it.name}", start=start, hidden=hidden)
 
@@ -166,7 +167,7 @@ class CustomerActions(rx.State):
             report = UsageReport(
                 read_text(form, "key"),
                 read_text(form, "idempotency_key"),
-                read_text(form, "quantity").strip(),
+                read_decimal(self, form, "quantity"),
                 read_timestamp(form, "occurred_at", viewer_zone(self)),
             )
             done = await call(self, recording.record_usage, report)
@@ -228,17 +229,17 @@ def _read_again(submission: Submission, state: CustomerActions) -> list[Any]:
 
 def _offer(session: Any, actor: Any, key: str) -> tuple[CustomerRow, list[Option], date]:
     it = customers.get_customer(session, actor, key)
-    return it, plan_options(session, actor, currency=it.currency), period_of(now(session))
+    return it, suggest_plans(session, actor, currency=it.currency), period_of(now(session))
 
 
 def _fitting(session: Any, actor: Any, key: str, begun: object) -> list[Option]:
     it = customers.get_customer(session, actor, key)
-    return plan_options(session, actor, begun, currency=it.currency)
+    return suggest_plans(session, actor, begun, currency=it.currency)
 
 
 def _plan_of(session: Any, actor: Any, key: str, named: str) -> int:
     it = customers.get_customer(session, actor, key)
-    return plan_meant(session, actor, named, currency=it.currency).plan_id
+    return resolve_plan(session, actor, named, currency=it.currency).plan_id
 
 
 def _foresee(session: Any, actor: Any, key: str) -> tuple[CustomerRow, previews.InvoicePreview | None]:

@@ -19,11 +19,11 @@ from billing_app.services.shared.pagination import Page
 from billing_app.state.kit import address, text
 from billing_app.state.kit.choices import (
     months_around,
-    only_one,
-    plan_filter,
-    plan_meant,
-    plan_names,
-    plan_options,
+    resolve_plan,
+    resolve_plan_filter,
+    select_if_only,
+    suggest_any_plans,
+    suggest_plans,
 )
 from billing_app.state.kit.errors import LOADING, loading
 from billing_app.state.kit.forms import Form, open_dialog, read_period, read_text, submitting
@@ -87,7 +87,7 @@ class CustomersState(rx.State):
         start = {
             "name": "",
             "email": "",
-            "plan": only_one(self.offered),
+            "plan": select_if_only(self.offered),
             "start_period": label(this_month),
             "key": "",
             "billing_address": "",
@@ -103,13 +103,13 @@ class CustomersState(rx.State):
     @rx.event
     async def suggest_plan(self, begun: str) -> None:
         """Offer the plans that what is typed fits."""
-        self.offered = await call(self, plan_options, begun)
+        self.offered = await call(self, suggest_plans, begun)
 
     @rx.event
     async def create(self, form: dict[str, Any]) -> Any:
         """Make a customer, and go to it."""
         async with submitting(self, form) as submission:
-            plan = await call(self, plan_meant, read_text(form, "plan"))
+            plan = await call(self, resolve_plan, read_text(form, "plan"))
             made = await call(
                 self,
                 customers.create_customer,
@@ -137,13 +137,13 @@ class _Read(NamedTuple):
 
 def _read(session: Any, actor: Any, listing: Listing) -> _Read:
     wanted = listing.filters["plan"]
-    plan, meant = plan_filter(session, actor, wanted) if wanted else ("", [])
+    plan, meant = resolve_plan_filter(session, actor, wanted) if wanted else ("", [])
     page, found = _page(session, actor, listing, plan) if plan or not wanted else (Page((), None), 0)
     return _Read(
         page,
         found,
         dashboard.figures_as_of(session, actor),
-        plan_names(session, actor, wanted),
+        suggest_any_plans(session, actor, wanted),
         meant,
         bool(plans.find_plans(session, actor, archived=False, limit=1)),
     )
@@ -166,7 +166,7 @@ def _page(session: Any, actor: Any, listing: Listing, plan: str) -> tuple[Page[C
 
 
 def _offer(session: Any, actor: Any) -> tuple[list[Option], date]:
-    return plan_options(session, actor), period_of(now(session))
+    return suggest_plans(session, actor), period_of(now(session))
 
 
 def _row(customer: CustomerRow, zone: ZoneInfo) -> CustomerItem:

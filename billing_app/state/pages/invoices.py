@@ -27,7 +27,7 @@ from billing_app.state.kit import address, text
 from billing_app.state.kit.errors import LOADING, loading
 from billing_app.state.kit.forms import Form, open_dialog, read_period, read_text, submitting
 from billing_app.state.kit.lists import Listing, Option, Pages, Sorting, parse_listing
-from billing_app.state.kit.naming import customer_meant
+from billing_app.state.kit.naming import resolve_customer
 from billing_app.state.kit.session import Session, call, perform, viewer_zone
 from billing_app.state.presenters.invoices import InvoiceItem, TotalItem, invoice_item, total_item
 from billing_app.wording.values import PAYMENT_STATUSES
@@ -97,7 +97,7 @@ class InvoicesState(rx.State):
         async with submitting(self, form) as submission:
             self.earlier = ""
             period = read_period(form, "period")
-            customer = await call(self, customer_meant, read_text(form, "customer"))
+            customer = await call(self, resolve_customer, read_text(form, "customer"))
             invoice = await _generate(self, customer.key, period)
             submission.succeed(_created(invoice), rx.redirect(address.link(f"/invoices/{invoice.number}")))
         return submission.events

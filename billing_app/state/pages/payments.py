@@ -26,6 +26,7 @@ from billing_app.state.kit.forms import (
     read_text,
     submitting,
 )
+from billing_app.state.kit.numbers import read_decimal, viewer_notation
 from billing_app.state.kit.session import Session, call, viewer_zone
 from billing_app.state.pages.invoice import InvoiceState
 from billing_app.wording.refusals import BALANCE_CHANGED
@@ -57,7 +58,7 @@ class PaymentsState(rx.State):
             RECORD,
             "Record a payment",
             start={
-                "amount": balance,
+                "amount": viewer_notation(self).write(balance),
                 "received_on": read.today.isoformat(),
                 "method": "",
                 "reference": "",
@@ -73,7 +74,7 @@ class PaymentsState(rx.State):
                 self,
                 _record,
                 read_text(form, "number"),
-                amount=read_text(form, "amount").strip(),
+                amount=read_decimal(self, form, "amount"),
                 received_on=read_date(form, "received_on"),
                 method=read_text(form, "method"),
                 reference=read_text(form, "reference"),

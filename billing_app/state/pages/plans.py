@@ -17,6 +17,7 @@ from billing_app.state.kit.charts import Curve, curve, point
 from billing_app.state.kit.errors import LOADING, loading
 from billing_app.state.kit.forms import Form, open_dialog, read_number, read_text, submitting
 from billing_app.state.kit.lists import Pages, parse_listing
+from billing_app.state.kit.numbers import read_decimal, viewer_notation
 from billing_app.state.kit.session import call
 from billing_app.state.presenters.plans import PlanItem, VersionItem
 
@@ -58,18 +59,19 @@ class PlansState(rx.State):
     @rx.event
     async def open_new(self) -> Any:
         """Open the dialog for a plan with a name of its own."""
-        terms = {"monthly_price": "", "currency": "USD", "included_units": "0", "overage_unit_price": ""}
+        terms = {"monthly_price": "", "currency": "USD", "included_units": "", "overage_unit_price": ""}
         return open_dialog(self, PLAN, "New plan", start={"name": "", **terms})
 
     @rx.event
     async def open_version(self, plan_id: int) -> Any:
         """Open it for the next version of a plan, with the terms of this one."""
         plan = await call(self, plans.get_plan, plan_id)
+        notation = viewer_notation(self)
         terms = {
-            "monthly_price": major_text(plan.monthly_price_minor, plan.currency),
+            "monthly_price": notation.write(major_text(plan.monthly_price_minor, plan.currency)),
             "currency": plan.currency,
-            "included_units": plain(plan.included_units),
-            "overage_unit_price": plain(plan.overage_unit_price),
+            "included_units": notation.write(plain(plan.included_units)),
+            "overage_unit_price": notation.write(plain(plan.overage_unit_price)),
         }
         return open_dialog(self, PLAN, f"New version of {plan.name}", start=terms, hidden={"name": plan.name})
 
@@ -82,9 +84,9 @@ class PlansState(rx.State):
                 plans.create_plan,
                 name=read_text(form, "name"),
                 currency=read_text(form, "currency"),
-                monthly_price=read_text(form, "monthly_price"),
-                included_units=read_text(form, "included_units"),
-                overage_unit_price=read_text(form, "overage_unit_price"),
+                monthly_price=read_decimal(self, form, "monthly_price"),
+                included_units=read_decimal(self, form, "included_units"),
+                overage_unit_price=read_decimal(self, form, "overage_unit_price"),
             )
             submission.succeed(f"{text.plan(made.name, made.version)}, can be sold now", PlansState.load)
         return submission.events

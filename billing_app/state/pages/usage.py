@@ -35,7 +35,8 @@ from billing_app.state.kit.forms import (
     submitting,
 )
 from billing_app.state.kit.lists import Listing, Option, Pages, parse_listing
-from billing_app.state.kit.naming import customer_meant, customers_fitting
+from billing_app.state.kit.naming import resolve_customer, search_customers
+from billing_app.state.kit.numbers import read_decimal
 from billing_app.state.kit.session import Session, call, viewer_zone
 from billing_app.state.presenters.usage import UsageItem
 from billing_app.state.presenters.usage_imports import OPEN_STATUSES, ImportItem, import_item
@@ -113,7 +114,7 @@ class UsageState(rx.State):
         """Record one event. Sending the form again does not record it twice."""
         async with submitting(self, form) as submission:
             occurred_at = read_timestamp(form, "occurred_at", viewer_zone(self))
-            key, quantity = read_text(form, "idempotency_key"), read_text(form, "quantity").strip()
+            key, quantity = read_text(form, "idempotency_key"), read_decimal(self, form, "quantity")
             customer = read_text(form, "customer").strip()
             outcome = await call(self, _record, customer, key, quantity, occurred_at)
             submission.succeed(_toast(outcome), UsageState.load)
@@ -163,14 +164,14 @@ def _find_customer(session: Session, actor: Actor, search: str | None) -> tuple[
     try:
         return customers.get_customer(session, actor, search).key, ()
     except NotFound:
-        found = customers_fitting(session, actor, search)
+        found = search_customers(session, actor, search)
         return (found[0].key, ()) if len(found) == 1 else ("", found)
 
 
 def _record(
     session: Session, actor: Actor, named: str, key: str, quantity: str, occurred_at: datetime | None
 ) -> RecordedUsage:
-    customer = customer_meant(session, actor, named)
+    customer = resolve_customer(session, actor, named)
     try:
         return record_usage(session, actor, UsageReport(customer.key, key, quantity, occurred_at))
     except Conflict as refusal:

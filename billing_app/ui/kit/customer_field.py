@@ -9,7 +9,7 @@ from billing_app.ui.kit.fields import DialogForm, suggest_field
 
 
 def customer_field(at: DialogForm) -> rx.Component:
-    """`customer`, with suggestions; `state.naming.customer_meant` tells who is meant."""
+    """`customer`, with suggestions; `state.naming.resolve_customer` tells who is meant."""
     return suggest_field(
         at, "customer", "Customer", NamingState.suggestions, on_type=NamingState.suggest,
         help_text="Its key or its full name", placeholder="acme", max_length=200,

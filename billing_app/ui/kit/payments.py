@@ -12,6 +12,7 @@ from billing_app.ui.kit.basics import notice
 from billing_app.ui.kit.buttons import button, writers_only
 from billing_app.ui.kit.dialogs import confirm_dialog, form_dialog
 from billing_app.ui.kit.fields import DialogForm, suggest_field, text_field
+from billing_app.ui.kit.number_field import number_field
 from billing_app.ui.kit.tables import column, number_column, page_links, table
 
 _METHODS = [(each, each) for each in ("Bank transfer", "Card", "Direct debit", "Cheque", "Cash")]
@@ -126,12 +127,12 @@ def payment_dialogs() -> rx.Component:
             record_form,
             PaymentsState.record,
             rx.el.div(
-                text_field(
+                number_field(
                     record_form,
                     "amount",
                     f"Amount in {InvoiceState.invoice.currency}",
-                    input_mode="decimal",
-                    max_length=60,
+                    "amount",
+                    currency=InvoiceState.invoice.currency,
                 ),
                 text_field(record_form, "received_on", "Received on", kind="date"),
                 class_name="grid grid-cols-1 gap-4 sm:grid-cols-2 sm:gap-3",

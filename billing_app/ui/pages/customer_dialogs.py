@@ -18,6 +18,7 @@ from billing_app.ui.kit import classes
 from billing_app.ui.kit.buttons import button
 from billing_app.ui.kit.dialogs import confirm_dialog, form_dialog
 from billing_app.ui.kit.fields import DialogForm, select_field, suggest_field, text_area, text_field
+from billing_app.ui.kit.number_field import number_field
 
 
 def dialogs() -> rx.Component:
@@ -111,7 +112,7 @@ def _usage() -> rx.Component:
     return form_dialog(
         at,
         CustomerActions.record,
-        text_field(at, "quantity", "Quantity", input_mode="decimal", placeholder="1", max_length=60),
+        number_field(at, "quantity", "Quantity", "quantity", placeholder="1530"),
         text_field(
             at, "occurred_at", "Used at (optional)", kind="datetime-local", step="1",
             help_text=f"In {CustomerActions.zone}. Left empty, it is now",

@@ -15,6 +15,7 @@ from billing_app.ui.kit.fields import DialogForm, text_field
 from billing_app.ui.kit.filters import segments
 from billing_app.ui.kit.layout import page
 from billing_app.ui.kit.menus import menu, menu_item
+from billing_app.ui.kit.number_field import currency_field, number_field
 from billing_app.ui.kit.tables import page_links
 
 _COST = [Series("cost", "Cost of a month")]
@@ -168,19 +169,20 @@ def _plan_dialog() -> rx.Component:
             text_field(at, "name", "Name", placeholder="Growth", max_length=200),
         ),
         rx.el.div(
-            text_field(
-                at, "monthly_price", "Monthly price", input_mode="decimal", placeholder="29.00", max_length=60
+            number_field(
+                at, "monthly_price", "Monthly price", "monthly_price", currency=at.form.start["currency"],
+                placeholder="29",
             ),
-            text_field(at, "currency", "Currency", max_length=3, help_text="Such as USD or JPY"),
+            currency_field(at, "currency", "Currency", help_text="ISO code, such as USD"),
             class_name="grid grid-cols-[2fr_1fr] gap-3",
         ),
-        text_field(
-            at, "included_units", "Included units", input_mode="decimal", max_length=60,
-            help_text="A month, at no further price",
+        number_field(
+            at, "included_units", "Included units", "included", placeholder="1000",
+            help_text="Units per month covered by the monthly price. Enter 0 for none.",
         ),
-        text_field(
-            at, "overage_unit_price", "Price of a unit beyond", input_mode="decimal", placeholder="0.0125",
-            max_length=60, help_text="Up to 12 decimals; only the sum of a month is rounded",
+        number_field(
+            at, "overage_unit_price", "Overage price", "unit_price", currency=at.form.start["currency"],
+            help_text="Per unit above the included units, with up to 12 decimals. Only the month’s total is rounded.",
         ),
         submit=rx.cond(at.form.hidden["name"], "Save version", "Save plan"),
         explanation=rx.cond(

@@ -16,6 +16,7 @@ from billing_app.ui.kit.fields import DialogForm, text_field
 from billing_app.ui.kit.filters import filters, search_filter, segments, select_filter, which_one
 from billing_app.ui.kit.imports import import_badge
 from billing_app.ui.kit.layout import page
+from billing_app.ui.kit.number_field import number_field
 from billing_app.ui.kit.tables import column, number_column, page_links, table, table_skeleton
 
 
@@ -176,7 +177,7 @@ def _record_dialog() -> rx.Component:
         at,
         UsageState.record,
         customer_field(at),
-        text_field(at, "quantity", "Quantity", input_mode="decimal", placeholder="1530.5", max_length=60),
+        number_field(at, "quantity", "Quantity", "quantity", placeholder="1530"),
         text_field(
             at, "occurred_at", "Time (optional)", kind="datetime-local", step="1",
             help_text=f"In {UsageState.zone}. Leave empty for the current time.",

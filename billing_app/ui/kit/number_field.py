@@ -1,0 +1,56 @@
+"""A field for a number: typed as the viewer writes numbers, and explained before it is saved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import reflex as rx
+
+from billing_app.state.kit.numbers import TYPED_MAX, NumbersState
+from billing_app.ui.kit import classes
+from billing_app.ui.kit.basics import Text
+from billing_app.ui.kit.fields import DialogForm, text_field
+
+_TYPING_PAUSE = 100
+
+
+def number_field(
+    at: DialogForm, name: str, label: Text, kind: str, *, currency: Text = "", **props: Any
+) -> rx.Component:
+    """Build a field that `state.kit.numbers.read_decimal` reads.
+
+    `kind` says what is shown under it: `included`, `quantity`, `monthly_price`, `unit_price` or `amount`.
+    A field for a price needs the form's currency.
+    """
+
+    def read(value: rx.Var[str]) -> Any:
+        return NumbersState.read(at.form.opened, name, kind, currency, value).debounce(_TYPING_PAUSE)
+
+    field = text_field(at, name, label, input_mode="decimal", max_length=TYPED_MAX, on_change=read, **props)
+    return rx.el.div(field, _explanation(at, name), class_name="flex min-w-0 flex-col gap-1")
+
+
+def _explanation(at: DialogForm, name: str) -> rx.Component:
+    understood: Any = NumbersState.understood
+    problems: Any = NumbersState.problems
+    is_current = (NumbersState.opened == at.form.opened) & ~at.form.errors[name].bool()
+    return rx.el.p(
+        rx.cond(
+            is_current,
+            rx.fragment(
+                rx.cond(understood[name], f"= {understood[name]}"),
+                rx.cond(problems[name], rx.el.span(problems[name], class_name="text-warn")),
+            ),
+        ),
+        class_name=f"{classes.CAPTION} font-medium tabular-nums text-soft empty:hidden",
+        role="status",
+    )
+
+
+def currency_field(at: DialogForm, name: str, label: Text, **props: Any) -> rx.Component:
+    """Build the field of the currency in which the form's prices are explained."""
+
+    def read(value: rx.Var[str]) -> Any:
+        return NumbersState.read_currency(at.form.opened, value).debounce(_TYPING_PAUSE)
+
+    return text_field(at, name, label, max_length=3, on_change=read, **props)
