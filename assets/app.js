@@ -306,7 +306,8 @@
     print: () => window.print(),
     reload: () => location.reload(),
     copy: async (button) => {
-      await copySecret(button.closest("dialog").querySelector("[data-secret]"));
+      const frame = button.closest("[data-copyable], dialog");
+      await copySecret(frame.querySelector("[data-copied], [data-secret]"));
       button.dataset.done = "true";
       setTimeout(() => delete button.dataset.done, 1500);
     },

@@ -28,6 +28,7 @@ from billing_app.state.pages.audit import AuditState
 from billing_app.state.pages.customer import CustomerState
 from billing_app.state.pages.customers import CustomersState
 from billing_app.state.pages.dashboard import DashboardState
+from billing_app.state.pages.getting_started import GettingStartedState
 from billing_app.state.pages.invoice import InvoiceState
 from billing_app.state.pages.invoice_runs import InvoiceRunsState
 from billing_app.state.pages.invoices import InvoicesState
@@ -64,7 +65,7 @@ ENTER = SessionState.enter
 # Compiled pages are public, so there is nothing private in them, and every handler checks its caller.
 # The first handler of a page only redirects visitors to the sign-in page.
 PAGES: tuple[tuple[str, Callable[[], rx.Component], str, Any], ...] = (
-    ("/", dashboard, "Dashboard · Tallybook", [ENTER, DashboardState.load]),
+    ("/", dashboard, "Dashboard · Tallybook", [ENTER, GettingStartedState.load, DashboardState.load]),
     ("/login", login, "Sign in · Tallybook", LoginState.load),
     ("/password", password, "Password · Tallybook", PasswordState.load),
     ("/customers", customers, "Customers · Tallybook", [ENTER, CustomersState.load]),

@@ -45,6 +45,7 @@ def upgrade() -> None:
     _create_audit_entry_table()
     _create_figures_tables()
     _create_idempotent_request_table()
+    _create_getting_started_table()
 
     _create_customer_indexes()
     _create_plan_and_subscription_indexes()
@@ -100,6 +101,7 @@ TABLES = (
     "customer_figures",
     "dashboard_figures",
     "idempotent_request",
+    "getting_started_dismissal",
 )
 
 TIMESTAMP = sa.DateTime(timezone=True)
@@ -830,6 +832,19 @@ def _create_idempotent_request_table() -> None:
         sa.PrimaryKeyConstraint("actor_id", "idempotency_key", name=op.f("pk_idempotent_request")),
         sa.CheckConstraint(
             "fingerprint ~ '^[0-9a-f]{64}$'", name=op.f("ck_idempotent_request_fingerprint_form")
+        ),
+    )
+
+
+def _create_getting_started_table() -> None:
+    """Create the users who have closed the guide for a new installation."""
+    op.create_table(
+        "getting_started_dismissal",
+        sa.Column("user_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("dismissed_at", TIMESTAMP, nullable=False),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_getting_started_dismissal")),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["user_account.user_id"], name=op.f("fk_getting_started_dismissal_user_account")
         ),
     )
 

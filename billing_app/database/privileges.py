@@ -31,6 +31,7 @@ PRIVILEGES: dict[str, tuple[str, ...]] = {
     "customer_billing": _READ_ADD_CHANGE,
     "customer_figures": _READ_ADD_CHANGE,
     "dashboard_figures": _READ_ADD_CHANGE,
+    "getting_started_dismissal": _READ_AND_ADD,
     # Expired answers are locked, which needs UPDATE, and deleted.
     "idempotent_request": (*_READ_AND_ADD, "UPDATE", "DELETE"),
     "invoice_run": _READ_ADD_CHANGE,

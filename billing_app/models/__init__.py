@@ -7,6 +7,7 @@ Privileges and triggers, the two locks of append-only, are in the migrations.
 
 from billing_app.models.customer import Customer, CustomerBilling, Subscription, Suspension
 from billing_app.models.figures import CustomerFigures, DashboardFigures
+from billing_app.models.getting_started import GettingStartedDismissal
 from billing_app.models.idempotency import IdempotentRequest
 from billing_app.models.identity import ApiToken, SignInAttempt, UserAccount, UserSession
 from billing_app.models.imports import UsageImport, UsageImportPart, UsageImportRejectedRow
@@ -22,6 +23,7 @@ __all__ = [
     "CustomerBilling",
     "CustomerFigures",
     "DashboardFigures",
+    "GettingStartedDismissal",
     "IdempotentRequest",
     "Invoice",
     "InvoiceLine",

@@ -12,6 +12,7 @@ SHARED = {
     "audit_entry",
     "customer",
     "dashboard_figures",
+    "getting_started_dismissal",
     "idempotent_request",
     "invoice_run",
     "invoice_run_failure",

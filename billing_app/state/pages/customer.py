@@ -1,19 +1,20 @@
-"""One customer: what it uses, what its next invoice says, and what was invoiced."""
+"""One customer: its usage, upcoming invoice, invoices, plans and audit entries."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import reflex as rx
 
 from billing_app.database.session import now
+from billing_app.domain.actor import Actor
 from billing_app.domain.money import EXACT
 from billing_app.domain.periods import next_period, period_of
+from billing_app.domain.subscription import in_effect
 from billing_app.errors import Conflict
 from billing_app.services.audit import log as audit_log
 from billing_app.services.audit import names as audit_names
@@ -33,25 +34,27 @@ from billing_app.services.usage.rows import UsageEventRow
 from billing_app.state.kit import address, text
 from billing_app.state.kit.charts import point
 from billing_app.state.kit.errors import LOADING, loading
-from billing_app.state.kit.session import call, viewer_zone
+from billing_app.state.kit.session import Session, call, viewer_zone
 from billing_app.state.presenters import audit_entries
 from billing_app.state.presenters.customers import (
+    AuditItem,
     CustomerHeader,
-    DeedItem,
     PlanFromItem,
     Preview,
     UsageMonth,
     UsedItem,
 )
 from billing_app.state.presenters.invoices import InvoiceItem, LineItem, invoice_item, line_item
+from billing_app.wording.values import counted
 
 ROWS = 12
 EVENTS = 8
-DEEDS = 8
+AUDIT_ENTRIES = 8
+PLANS_MAX = 50
 
 
 class CustomerState(rx.State):
-    """A customer, with a page of its invoices and the newest of its usage, plans and audit."""
+    """A customer with one page of its invoices and its latest usage, plans and audit entries."""
 
     phase: str = LOADING
     problem: str = ""
@@ -66,15 +69,15 @@ class CustomerState(rx.State):
     previous_href: str = ""
     events: rx.Field[list[UsedItem]] = rx.field(default_factory=list)
     history: rx.Field[list[PlanFromItem]] = rx.field(default_factory=list)
-    deeds: rx.Field[list[DeedItem]] = rx.field(default_factory=list)
+    audit: rx.Field[list[AuditItem]] = rx.field(default_factory=list)
     zone: str = ""
 
     @rx.event
     async def load(self) -> AsyncIterator[None]:
-        """Show the customer and the page of invoices that the address names."""
+        """Show the customer and the page of invoices that are in the address."""
         key, trail = address.path_segment(self, 1), address.query_parameter(self, "page")
         if key != self.key:
-            # Never one customer's figures under another's address.
+            # The figures of one customer must never appear at the address of another.
             self.key, self.phase, self.rows, self.customer = key, LOADING, [], CustomerHeader()
             yield
         async with loading(self):
@@ -86,43 +89,47 @@ class CustomerState(rx.State):
             self.previous_href = address.link(path, page=address.previous_trail(trail)) if trail else ""
 
 
-@dataclass(frozen=True)
-class _Read:
+class _Read(NamedTuple):
+    """What the page shows, read in one transaction."""
+
     customer: CustomerRow
     plan: PlanRow | None
     today: date
     invoices: Page[InvoiceRow]
     due: date | None
-    used: usage_days.MonthlyUsage
+    usage: usage_days.MonthlyUsage
     preview: previews.InvoicePreview | None
     events: tuple[UsageEventRow, ...]
     history: tuple[SubscriptionRow, ...]
-    deeds: tuple[audit_log.AuditRow, ...]
+    audit_entries: tuple[audit_log.AuditRow, ...]
     names: dict[str, Named]
 
 
-def _read(session: Any, actor: Any, key: str, cursor: str | None) -> _Read:
-    """All of it at one moment."""
+def _read(session: Session, actor: Actor, key: str, cursor: str | None) -> _Read:
     customer = customers.get_customer(session, actor, key)
     key = customer.key
-    done = audit_log.list_audit_entries(session, actor, subject=customer.public_id, limit=DEEDS).items
+    entries = audit_log.list_audit_entries(
+        session, actor, subject=customer.public_id, limit=AUDIT_ENTRIES
+    ).items
     return _Read(
-        customer,
-        plans.get_plan(session, actor, customer.plan_id) if customer.plan_id else None,
-        now(session).date(),
-        invoices.list_invoices(session, actor, InvoiceFilter(customer=key), limit=ROWS, cursor=cursor),
-        closing.find_due_period(session, actor, key),
-        usage_days.get_monthly_usage(session, actor, key),
-        _preview(session, actor, key),
-        usage_log.list_usage(session, actor, UsageFilter(customer=key), limit=EVENTS).items,
-        subscriptions.list_subscriptions(session, actor, key),
-        done,
-        audit_names.find_names(session, actor, audit_entries.find_ids(done)),
+        customer=customer,
+        plan=plans.get_plan(session, actor, customer.plan_id) if customer.plan_id else None,
+        today=now(session).date(),
+        invoices=invoices.list_invoices(
+            session, actor, InvoiceFilter(customer=key), limit=ROWS, cursor=cursor
+        ),
+        due=closing.find_due_period(session, actor, key),
+        usage=usage_days.get_monthly_usage(session, actor, key),
+        preview=_preview(session, actor, key),
+        events=usage_log.list_usage(session, actor, UsageFilter(customer=key), limit=EVENTS).items,
+        history=subscriptions.list_subscriptions(session, actor, key),
+        audit_entries=entries,
+        names=audit_names.find_names(session, actor, audit_entries.find_ids(entries)),
     )
 
 
-def _preview(session: Any, actor: Any, key: str) -> previews.InvoicePreview | None:
-    """None when the month is invoiced already, as it may be behind a clock that was set back."""
+def _preview(session: Session, actor: Actor, key: str) -> previews.InvoicePreview | None:
+    """Return the upcoming invoice; None when the month is already invoiced, as after a clock was set back."""
     try:
         return previews.preview_invoice(session, actor, key)
     except Conflict:
@@ -132,17 +139,17 @@ def _preview(session: Any, actor: Any, key: str) -> previews.InvoicePreview | No
 def _show(state: CustomerState, read: _Read, zone: ZoneInfo) -> None:
     state.zone = str(zone)
     state.customer = _header(read, zone)
-    state.usage = _usage(read.used, read.today)
-    state.preview, state.lines = _coming(read.preview, zone)
+    state.usage = _usage(read.usage, read.today)
+    state.preview, state.lines = _upcoming(read.preview, zone)
     state.due = text.month(read.due) if read.due else ""
     state.rows = [invoice_item(invoice) for invoice in read.invoices.items]
     state.events = [_event(event, zone) for event in read.events]
-    state.history = _history(read.history, read.used.period_start)
-    state.deeds = [_deed(each, read.names, zone) for each in read.deeds]
+    state.history = _history(read.history, read.usage.period_start)
+    state.audit = [_audit_entry(each, read.names, zone) for each in read.audit_entries]
 
 
-def _deed(row: audit_log.AuditRow, names: dict[str, Named], zone: ZoneInfo) -> DeedItem:
-    return DeedItem(
+def _audit_entry(row: audit_log.AuditRow, names: dict[str, Named], zone: ZoneInfo) -> AuditItem:
+    return AuditItem(
         at=text.timestamp(row.at, zone),
         at_utc=text.timestamp_utc(row.at),
         who=audit_entries.describe_actor(row, names).name,
@@ -160,7 +167,9 @@ def _header(read: _Read, zone: ZoneInfo) -> CustomerHeader:
         key=customer.key,
         email=customer.email,
         address=customer.billing_address,
-        plan=text.plan(customer.plan_name, customer.plan_version) if customer.plan_id else "None this month",
+        plan=text.plan(customer.plan_name, customer.plan_version)
+        if customer.plan_id
+        else "No plan this month",
         terms=_terms(read.plan) if read.plan else "",
         status=customer.status,
         currency=customer.currency,
@@ -175,7 +184,7 @@ def _header(read: _Read, zone: ZoneInfo) -> CustomerHeader:
 def _terms(plan: PlanRow) -> str:
     price = text.money(plan.monthly_price_minor, plan.currency)
     unit = text.exact_money(plan.overage_unit_price, plan.currency)
-    return f"{price} a month, {text.quantity(plan.included_units)} included, {unit} beyond"
+    return f"{price} a month, {counted(plan.included_units, 'included unit')}, {unit} per unit of overage"
 
 
 def _usage(used: usage_days.MonthlyUsage, today: date) -> UsageMonth:
@@ -193,19 +202,19 @@ def _usage(used: usage_days.MonthlyUsage, today: date) -> UsageMonth:
 
 def _share(used: Decimal, included: Decimal | None) -> str:
     if included is None:
-        return "Without a plan this month"
+        return "No plan this month"
     if used > included:
-        beyond = text.quantity(EXACT.subtract(used, included))
-        return f"of {text.quantity(included)} included: {beyond} beyond"
-    return f"of {text.quantity(included)} included: {text.quantity(EXACT.subtract(included, used))} left"
+        overage = text.quantity(EXACT.subtract(used, included))
+        return f"of {counted(included, 'included unit')} ({overage} overage)"
+    return f"of {counted(included, 'included unit')} ({text.quantity(EXACT.subtract(included, used))} left)"
 
 
 def _points(used: usage_days.MonthlyUsage, today: date) -> Iterable[dict[str, Any]]:
-    """Each day of the month; those to come have no values yet."""
+    """Return a point for each day of the month. Future days have no values."""
     quantities = {each.day: each.quantity for each in used.days}
     day, total = used.period_start, Decimal(0)
     while day < next_period(used.period_start):
-        # An event may be a few minutes ahead, on a day that has not begun.
+        # An event may be a few minutes in the future and so on a day that has not started.
         if day <= today or day in quantities:
             quantity = quantities.get(day, Decimal(0))
             total = EXACT.add(total, quantity)
@@ -219,7 +228,7 @@ def _points(used: usage_days.MonthlyUsage, today: date) -> Iterable[dict[str, An
         day += timedelta(days=1)
 
 
-def _coming(preview: previews.InvoicePreview | None, zone: ZoneInfo) -> tuple[Preview, list[LineItem]]:
+def _upcoming(preview: previews.InvoicePreview | None, zone: ZoneInfo) -> tuple[Preview, list[LineItem]]:
     if preview is None:
         return Preview(), []
     shown = Preview(
@@ -243,14 +252,14 @@ def _event(event: UsageEventRow, zone: ZoneInfo) -> UsedItem:
 
 
 def _history(rows: Iterable[SubscriptionRow], month: date) -> list[PlanFromItem]:
-    """The newest first, the present one marked."""
+    """Return the newest first, marking the plan in effect."""
     newest_first = sorted(rows, key=lambda row: row.effective_from, reverse=True)
-    present = next((row for row in newest_first if row.effective_from <= month), None)
+    current = in_effect(newest_first, month)
     return [
         PlanFromItem(
             since=text.month(row.effective_from),
             plan=text.plan(row.plan_name, row.plan_version) if row.plan_id else "Cancelled",
-            when="now" if row is present else "planned" if row.effective_from > month else "",
+            when="now" if row is current else "planned" if row.effective_from > month else "",
         )
         for row in newest_first
-    ][:50]
+    ][:PLANS_MAX]

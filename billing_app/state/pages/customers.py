@@ -1,8 +1,8 @@
-"""The list of customers, and the dialog that makes one."""
+"""The list of customers, and the dialog that creates one."""
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import reflex as rx
 
 from billing_app.database.session import now
+from billing_app.domain.actor import Actor
 from billing_app.domain.periods import label, period_of
 from billing_app.services.customers import customers
 from billing_app.services.customers.rows import CustomerFilter, CustomerRow
@@ -28,8 +29,9 @@ from billing_app.state.kit.choices import (
 from billing_app.state.kit.errors import LOADING, loading
 from billing_app.state.kit.forms import Form, open_dialog, read_period, read_text, submitting
 from billing_app.state.kit.lists import Listing, Option, Pages, Sorting, parse_listing
-from billing_app.state.kit.session import call, viewer_zone
+from billing_app.state.kit.session import Session, call, viewer_zone
 from billing_app.state.presenters.customers import CustomerItem
+from billing_app.wording.values import counted
 
 ROWS = 25
 NEW = "new-customer"
@@ -39,7 +41,7 @@ _SUBSCRIBED = {"true": True, "false": False}
 
 
 class CustomersState(rx.State):
-    """A page of customers, found by name, email or key, by status and by plan."""
+    """A page of customers, filtered by search, status, plan and subscription."""
 
     phase: str = LOADING
     problem: str = ""
@@ -51,27 +53,29 @@ class CustomersState(rx.State):
     as_of: str = ""
     as_of_utc: str = ""
     plans: rx.Field[list[Option]] = rx.field(default_factory=list)
-    # When what is typed names no plan, those that it may mean.
-    meant: rx.Field[list[Option]] = rx.field(default_factory=list)
-    can_sell: bool = False
+    # Plans to select from when the typed plan is ambiguous.
+    similar_plans: rx.Field[list[Option]] = rx.field(default_factory=list)
+    has_plans: bool = False
 
     form: Form = Form()
-    offered: rx.Field[list[Option]] = rx.field(default_factory=list)
+    plan_options: rx.Field[list[Option]] = rx.field(default_factory=list)
     months: rx.Field[list[Option]] = rx.field(default_factory=list)
     proposed_key: str = ""
 
     @rx.event
     async def load(self) -> None:
-        """Show the page that the address names."""
+        """Show the page that is in the address."""
         listing = parse_listing(self, "/customers", "search", "status", "plan", "subscribed", "sort")
         self.is_filtered = listing.is_filtered
         async with loading(self):
             read = await call(self, _read, listing)
             zone = viewer_zone(self)
-            self.plans, self.can_sell = read.plans, read.can_sell
-            self.meant = [Option(listing.href(plan=each.value), each.text) for each in read.meant]
+            self.plans, self.has_plans = read.plans, read.has_plans
+            self.similar_plans = [
+                Option(listing.href(plan=each.value), each.text) for each in read.similar_plans
+            ]
             self.rows = [_row(customer, zone) for customer in read.page.items]
-            self.count = f"{read.found:,} {'customer' if read.found == 1 else 'customers'}"
+            self.count = counted(read.total, "customer")
             self.as_of = text.timestamp(read.as_of, zone) if read.as_of else ""
             self.as_of_utc = text.timestamp_utc(read.as_of) if read.as_of else ""
             self.pages = listing.pages(read.page.next_cursor)
@@ -80,14 +84,14 @@ class CustomersState(rx.State):
 
     @rx.event
     async def open_new(self) -> Any:
-        """Open the dialog for a customer, on a plan that can be sold."""
-        self.offered, this_month = await call(self, _offer)
+        """Open the dialog for a new customer."""
+        self.plan_options, this_month = await call(self, _read_options)
         self.months = months_around(this_month, MONTHS_BACK, MONTHS_AHEAD)
         self.proposed_key = ""
         start = {
             "name": "",
             "email": "",
-            "plan": select_if_only(self.offered),
+            "plan": select_if_only(self.plan_options),
             "start_period": label(this_month),
             "key": "",
             "billing_address": "",
@@ -96,21 +100,21 @@ class CustomersState(rx.State):
 
     @rx.event
     async def propose_key(self, name: str) -> None:
-        """Tell what the key would be, made from the name as it is typed."""
+        """Show the key that would be generated from the name typed so far."""
         named = name.strip()[:NAME_MAX] if isinstance(name, str) else ""
         self.proposed_key = await call(self, customers.propose_key, named) if named else ""
 
     @rx.event
-    async def suggest_plan(self, begun: str) -> None:
-        """Offer the plans that what is typed fits."""
-        self.offered = await call(self, suggest_plans, begun)
+    async def suggest_plan(self, typed: str) -> None:
+        """Suggest plans with the typed text in their name."""
+        self.plan_options = await call(self, suggest_plans, typed)
 
     @rx.event
     async def create(self, form: dict[str, Any]) -> Any:
-        """Make a customer, and go to it."""
+        """Create a customer and open its page."""
         async with submitting(self, form) as submission:
             plan = await call(self, resolve_plan, read_text(form, "plan"))
-            made = await call(
+            created = await call(
                 self,
                 customers.create_customer,
                 name=read_text(form, "name"),
@@ -121,36 +125,39 @@ class CustomersState(rx.State):
                 billing_address=read_text(form, "billing_address"),
             )
             submission.succeed(
-                f"{made.name} is a customer", rx.redirect(address.link(f"/customers/{made.key}"))
+                f"Customer {created.name} created", rx.redirect(address.link(f"/customers/{created.key}"))
             )
         return submission.events
 
 
 class _Read(NamedTuple):
+    """What the page shows, read in one transaction."""
+
     page: Page[CustomerRow]
-    found: int
-    as_of: Any
+    total: int
+    as_of: datetime | None
     plans: list[Option]
-    meant: list[Option]
-    can_sell: bool
+    similar_plans: list[Option]
+    has_plans: bool
 
 
-def _read(session: Any, actor: Any, listing: Listing) -> _Read:
-    wanted = listing.filters["plan"]
-    plan, meant = resolve_plan_filter(session, actor, wanted) if wanted else ("", [])
-    page, found = _page(session, actor, listing, plan) if plan or not wanted else (Page((), None), 0)
+def _read(session: Session, actor: Actor, listing: Listing) -> _Read:
+    typed_plan = listing.filters["plan"]
+    plan, similar = resolve_plan_filter(session, actor, typed_plan) if typed_plan else ("", [])
+    is_unclear = bool(typed_plan and not plan)
+    page, total = (Page[CustomerRow]((), None), 0) if is_unclear else _page(session, actor, listing, plan)
     return _Read(
-        page,
-        found,
-        dashboard.figures_as_of(session, actor),
-        suggest_any_plans(session, actor, wanted),
-        meant,
-        bool(plans.find_plans(session, actor, archived=False, limit=1)),
+        page=page,
+        total=total,
+        as_of=dashboard.figures_as_of(session, actor),
+        plans=suggest_any_plans(session, actor, typed_plan),
+        similar_plans=similar,
+        has_plans=bool(plans.find_plans(session, actor, archived=False, limit=1)),
     )
 
 
-def _page(session: Any, actor: Any, listing: Listing, plan: str) -> tuple[Page[CustomerRow], int]:
-    """The page that is asked for, and how many there are on all pages."""
+def _page(session: Session, actor: Actor, listing: Listing, plan: str) -> tuple[Page[CustomerRow], int]:
+    """Return the page that is in the address, and the number of customers on all pages."""
     chosen = CustomerFilter(
         search=listing.get("search"),
         status=listing.get("status"),
@@ -165,13 +172,13 @@ def _page(session: Any, actor: Any, listing: Listing, plan: str) -> tuple[Page[C
     return page, customers.count_customers(session, actor, chosen)
 
 
-def _offer(session: Any, actor: Any) -> tuple[list[Option], date]:
+def _read_options(session: Session, actor: Actor) -> tuple[list[Option], date]:
     return suggest_plans(session, actor), period_of(now(session))
 
 
 def _row(customer: CustomerRow, zone: ZoneInfo) -> CustomerItem:
     used, included = customer.usage_quantity, customer.included_units
-    within, beyond = _bar(used or Decimal(0), included or Decimal(0))
+    within, overage = _bar(used or Decimal(0), included or Decimal(0))
     return CustomerItem(
         href=address.link(f"/customers/{customer.key}"),
         name=customer.name,
@@ -182,7 +189,7 @@ def _row(customer: CustomerRow, zone: ZoneInfo) -> CustomerItem:
         usage="\N{EM DASH}" if used is None else text.quantity(used),
         included="" if included is None else text.quantity(included),
         within=within,
-        beyond=beyond,
+        overage=overage,
         outstanding=text.money(customer.outstanding_minor, customer.currency),
         owes=bool(customer.outstanding_minor),
         created=text.day(customer.created_at.astimezone(zone).date()),
@@ -190,7 +197,7 @@ def _row(customer: CustomerRow, zone: ZoneInfo) -> CustomerItem:
 
 
 def _bar(used: Decimal, included: Decimal) -> tuple[str, str]:
-    """The widths of what is used within and beyond the included units, of the longer of both."""
+    """Return the widths of usage within the included units and of overage, as parts of the longer of both."""
     whole = max(used, included)
     if not whole:
         return "0%", "0%"

@@ -1,4 +1,4 @@
-"""How the business is: the figures that were counted in the background, as of their moment."""
+"""The dashboard: figures that are counted in the background, shown with the time they were counted."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from billing_app.state.kit.errors import LOADING, READY, loading
 from billing_app.state.kit.live import poll_while_open
 from billing_app.state.kit.session import call, viewer_zone
 from billing_app.state.presenters.dashboard import AgeItem, Choice, Figure, LargestItem
+from billing_app.wording.values import counted
 
-# What money is shown as before there is any.
-_NONE = "\N{EM DASH}"
-_APART = " · "
+# Stands for an amount before there is a currency.
+_NO_AMOUNT = "\N{EM DASH}"
+_SEPARATOR = " · "
+# Characters that fit a card in the usual size.
+_LONG_FIGURE = 16
 
 
 class DashboardState(rx.State):
-    """The figures; money of each currency apart, the charts in the one that the address names."""
+    """The figures. Currencies are never added up; the charts show the one in the address."""
 
     phase: str = LOADING
     problem: str = ""
@@ -52,77 +55,78 @@ class DashboardState(rx.State):
 
     @rx.event
     async def load(self) -> Any:
-        """Show the newest figures; without any, wait for the first."""
+        """Show the newest figures, or wait for the first ones."""
         async with loading(self):
             _show(self, await call(self, get_dashboard))
         return None if self.is_counted or self.phase != READY else DashboardState.watch
 
     @rx.event(background=True)
     async def watch(self) -> None:
-        """Show the first figures as soon as they are counted."""
+        """Show the first figures as soon as they have been counted."""
         async for _ in poll_while_open(self):
-            found = await call(self, get_dashboard)
-            if found:
+            dashboard = await call(self, get_dashboard)
+            if dashboard:
                 async with self:
-                    _show(self, found)
+                    _show(self, dashboard)
                 break
 
 
-def _show(state: DashboardState, found: Dashboard | None) -> None:
-    state.is_counted = found is not None
-    if found is None:
+def _show(state: DashboardState, dashboard: Dashboard | None) -> None:
+    state.is_counted = dashboard is not None
+    if dashboard is None:
         return
-    state.has_customers = found.customers > 0
-    state.as_of = text.timestamp(found.as_of, viewer_zone(state))
-    state.as_of_utc = text.timestamp_utc(found.as_of)
-    state.month, state.last_month = text.month(found.month), text.month(found.last_month)
-    ordered = _ordered(found, address.query_parameter(state, "currency"))
-    _show_figures(state, found, ordered)
-    state.days = _days(found)
+    state.has_customers = dashboard.customers > 0
+    state.as_of = text.timestamp(dashboard.as_of, viewer_zone(state))
+    state.as_of_utc = text.timestamp_utc(dashboard.as_of)
+    state.month, state.last_month = text.month(dashboard.month), text.month(dashboard.last_month)
+    ordered = _order_currencies(dashboard, address.query_parameter(state, "currency"))
+    _show_figures(state, dashboard, ordered)
+    state.days = _days(dashboard)
     state.choices = [
         Choice(each.currency, address.link("/", currency=each.currency), each is ordered[0])
-        for each in found.currencies
+        for each in dashboard.currencies
     ]
     if ordered:
         _show_money(state, ordered[0])
 
 
-def _show_figures(state: DashboardState, found: Dashboard, ordered: list[CurrencyFigures]) -> None:
-    """The numbers of the cards: each leads to the list that it counts."""
+def _show_figures(state: DashboardState, dashboard: Dashboard, ordered: list[CurrencyFigures]) -> None:
+    """Fill the cards. Each links to the list that it counts."""
     subscriptions = sum(each.subscriptions for each in ordered)
     state.mrr = _money(
         ordered,
         "mrr_minor",
-        _counted(subscriptions, "subscription"),
+        counted(subscriptions, "subscription"),
         address.link("/customers", subscribed="true"),
     )
     state.active = Figure(
-        lead=f"{found.customers - found.suspended:,}",
-        caption=_of_them(found),
+        lead=f"{dashboard.customers - dashboard.suspended:,}",
+        caption=_describe_customers(dashboard),
         href=address.link("/customers", status="active"),
     )
     state.usage = Figure(
-        lead=text.quantity(found.usage),
-        caption=_compared(found.usage, found.usage_last_month_so_far, found.last_month),
-        href=address.link("/usage", period=label(found.month)),
+        lead=(used := text.quantity(dashboard.usage)),
+        is_long=len(used) > _LONG_FIGURE,
+        caption=_compare(dashboard.usage, dashboard.usage_last_month_so_far, dashboard.last_month),
+        href=address.link("/usage", period=label(dashboard.month)),
     )
     state.invoiced = _money(
-        ordered, "invoiced_minor", _invoices(sum(each.invoices for each in ordered)),
-        address.link("/invoices", period=label(found.last_month)),
+        ordered, "invoiced_minor", counted(sum(each.invoices for each in ordered), "invoice"),
+        address.link("/invoices", period=label(dashboard.last_month)),
     )  # fmt: skip
     state.outstanding = _money(
-        ordered, "outstanding_minor", _invoices(sum(each.outstanding_invoices for each in ordered)),
+        ordered, "outstanding_minor", counted(sum(each.outstanding_invoices for each in ordered), "invoice"),
         address.link("/invoices", status="outstanding"),
     )  # fmt: skip
     overdue = sum(each.overdue_invoices for each in ordered)
     state.overdue = _money(
-        ordered, "overdue_minor", _invoices(overdue), address.link("/invoices", status="overdue"),
+        ordered, "overdue_minor", counted(overdue, "invoice"), address.link("/invoices", status="overdue"),
         is_alarming=overdue > 0,
     )  # fmt: skip
 
 
 def _show_money(state: DashboardState, figures: CurrencyFigures) -> None:
-    """The charts and lists of one currency."""
+    """Fill the charts and lists of one currency."""
     state.currency = figures.currency
     among_others = figures.currency if len(state.choices) > 1 else ""
     state.outstanding_href = address.link("/invoices", status="outstanding", currency=among_others)
@@ -130,99 +134,101 @@ def _show_money(state: DashboardState, figures: CurrencyFigures) -> None:
     state.revenue = [
         point(
             text.month(each.period_start),
-            base=_drawn(each.base_minor, figures.currency),
-            overage=_drawn(each.overage_minor, figures.currency),
-            late=_drawn(each.late_usage_minor, figures.currency),
+            base=_bar_value(each.base_minor, figures.currency),
+            overage=_bar_value(each.overage_minor, figures.currency),
+            late=_bar_value(each.late_usage_minor, figures.currency),
         )
         for each in figures.revenue
     ]
-    most_owed = max((each.outstanding_minor for each in figures.receivables), default=0)
+    largest_amount = max((each.outstanding_minor for each in figures.receivables), default=0)
     state.ages = [
         AgeItem(
             label=text.age(each.age),
             href=address.link("/invoices", age=each.age.name, currency=among_others),
             amount=text.money(each.outstanding_minor, figures.currency),
-            invoices=_invoices(each.invoices),
-            share=_share(each.outstanding_minor, most_owed),
+            invoices=counted(each.invoices, "invoice"),
+            share=_share(each.outstanding_minor, largest_amount),
             is_overdue=each.age.days_from > 0,
         )
         for each in figures.receivables
     ]
-    most = max((each.invoiced_minor for each in figures.largest), default=0)
+    largest_amount = max((each.invoiced_minor for each in figures.largest), default=0)
     state.largest = [
         LargestItem(
             place=str(place),
             name=each.name,
             href=address.link(f"/customers/{each.key}"),
             amount=text.money(each.invoiced_minor, figures.currency),
-            share=_share(each.invoiced_minor, most),
+            share=_share(each.invoiced_minor, largest_amount),
         )
         for place, each in enumerate(figures.largest, 1)
     ]
 
 
-def _ordered(found: Dashboard, wanted: str) -> list[CurrencyFigures]:
-    """The currencies, first the one asked for; else the one with the most subscriptions.
+def _order_currencies(dashboard: Dashboard, wanted: str) -> list[CurrencyFigures]:
+    """Return the currencies, starting with the wanted one, else with the one with the most subscriptions.
 
-    What amounts of different currencies are worth to each other is nobody's business here.
+    There are no exchange rates, so amounts can't decide.
     """
 
     def place(each: CurrencyFigures) -> tuple[bool, int, str]:
         return each.currency != wanted, -each.subscriptions, each.currency
 
-    return sorted(found.currencies, key=place)
+    return sorted(dashboard.currencies, key=place)
 
 
 def _money(
     ordered: list[CurrencyFigures], name: str, caption: str, href: str, *, is_alarming: bool = False
 ) -> Figure:
     amounts = [text.money(getattr(each, name), each.currency) for each in ordered]
+    lead = amounts[0] if amounts else _NO_AMOUNT
     return Figure(
-        lead=amounts[0] if amounts else _NONE,
-        others=_APART.join(amounts[1:]),
+        lead=lead,
+        is_long=len(lead) > _LONG_FIGURE,
+        others=_SEPARATOR.join(amounts[1:]),
         caption=caption,
         href=href,
         is_alarming=is_alarming,
     )
 
 
-def _drawn(amount_minor: int, currency: str) -> tuple[Decimal, str]:
+def _bar_value(amount_minor: int, currency: str) -> tuple[Decimal, str]:
     return to_major(amount_minor, currency), text.money(amount_minor, currency)
 
 
-def _of_them(found: Dashboard) -> str:
-    """What the number of customers that are active, which is not suspended, does not say."""
-    idle = found.customers - found.suspended - found.active
+def _describe_customers(dashboard: Dashboard) -> str:
+    """Describe the customers in addition to the number of active ones, which are those not suspended."""
+    idle = dashboard.customers - dashboard.suspended - dashboard.active
     parts = (
-        idle and f"{idle:,} of them without a plan",
-        found.suspended and f"{found.suspended:,} suspended",
+        idle and f"{idle:,} without a plan",
+        dashboard.suspended and f"{dashboard.suspended:,} suspended",
     )
-    return _APART.join(part for part in parts if part) or f"of {_counted(found.customers, 'customer')}"
+    return _SEPARATOR.join(part for part in parts if part) or f"of {counted(dashboard.customers, 'customer')}"
 
 
-def _compared(now: Decimal, then: Decimal, month: date) -> str:
-    """This month against as much of the last: in hundredths, and with the number itself."""
+def _compare(now: Decimal, then: Decimal, month: date) -> str:
+    """Compare this month with the same part of last month, in percent."""
     name = text.month(month).split()[0]
     if not then:
-        return f"Nothing by this time in {name}"
+        return f"No usage by this time in {name}"
     change = round((now - then) * 100 / then)
-    how = f"{abs(change):,}% {'more' if change > 0 else 'less'} than" if change else "As much as"
+    how = f"{abs(change):,}% {'more' if change > 0 else 'less'} than" if change else "Same as"
     return f"{how} by this time in {name} ({text.quantity(then)})"
 
 
-def _days(found: Dashboard) -> list[dict[str, Any]]:
-    """Each day of the month, up to now, with the same day of the last one; days without usage are zero."""
-    today = found.as_of.date()
-    this = {each.day.day: each.quantity for each in found.days}
-    last = {each.day.day: each.quantity for each in found.days_last_month}
-    lasts = (next_period(found.month) - found.month).days
-    lasted = (found.month - previous_period(found.month)).days
+def _days(dashboard: Dashboard) -> list[dict[str, Any]]:
+    """Return each day of this month so far and the same day of last month. Days without usage are zero."""
+    today = dashboard.as_of.date()
+    this = {each.day.day: each.quantity for each in dashboard.days}
+    last = {each.day.day: each.quantity for each in dashboard.days_last_month}
+    length = (next_period(dashboard.month) - dashboard.month).days
+    last_length = (dashboard.month - previous_period(dashboard.month)).days
     points = []
-    for day in range(1, max(lasts, lasted) + 1):
+    for day in range(1, max(length, last_length) + 1):
         series = {}
-        if day <= lasted:
+        if day <= last_length:
             series["last"] = _units(last.get(day, Decimal(0)))
-        if day <= lasts and found.month.replace(day=min(day, lasts)) <= today:
+        if day <= length and dashboard.month.replace(day=min(day, length)) <= today:
             series["this"] = _units(this.get(day, Decimal(0)))
         points.append(point(str(day), **series))
     return points
@@ -233,13 +239,5 @@ def _units(quantity: Decimal) -> tuple[Decimal, str]:
 
 
 def _share(amount: int, most: int) -> int:
-    """A bar's length in hundredths; whatever is more than nothing is seen."""
+    """Return the length of a bar in percent. Any positive amount is visible."""
     return max(1, amount * 100 // most) if amount > 0 and most > 0 else 0
-
-
-def _invoices(count: int) -> str:
-    return _counted(count, "invoice")
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count:,} {word if count == 1 else f'{word}s'}"

@@ -1,4 +1,4 @@
-"""The plans: what is sold, in versions whose terms never change."""
+"""The plans, each with its versions, and the dialogs that create and archive them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from billing_app.state.kit.lists import Pages, parse_listing
 from billing_app.state.kit.numbers import read_decimal, viewer_notation
 from billing_app.state.kit.session import call
 from billing_app.state.presenters.plans import PlanItem, VersionItem
+from billing_app.wording.values import counted
 
 ROWS = 50
 PLAN, ARCHIVE = "plan", "archive-plan"
 ARCHIVED = {"": False, "archived": True, "all": None}
-# Where the curve has its points, in multiples of the included units; without any, of these.
+# The curve has points at these multiples of the included units, or of a thousand units without any.
 _STEPS = (0, 1, 2, 3)
-_UNITS_WITHOUT_ALLOWANCE = Decimal(1000)
+_UNITS_WITHOUT_INCLUDED = Decimal(1000)
 
 
 class PlansState(rx.State):
@@ -41,7 +42,7 @@ class PlansState(rx.State):
 
     @rx.event
     async def load(self) -> None:
-        """Show the plans that the address asks for."""
+        """Show the plans that are in the address."""
         listing = parse_listing(self, "/plans", "show")
         self.show = listing.filters["show"]
         async with loading(self):
@@ -58,13 +59,13 @@ class PlansState(rx.State):
 
     @rx.event
     async def open_new(self) -> Any:
-        """Open the dialog for a plan with a name of its own."""
+        """Open the dialog for a new plan."""
         terms = {"monthly_price": "", "currency": "USD", "included_units": "", "overage_unit_price": ""}
         return open_dialog(self, PLAN, "New plan", start={"name": "", **terms})
 
     @rx.event
     async def open_version(self, plan_id: int) -> Any:
-        """Open it for the next version of a plan, with the terms of this one."""
+        """Open the dialog for the next version of a plan, with the terms of the given version."""
         plan = await call(self, plans.get_plan, plan_id)
         notation = viewer_notation(self)
         terms = {
@@ -77,9 +78,9 @@ class PlansState(rx.State):
 
     @rx.event
     async def save(self, form: dict[str, Any]) -> Any:
-        """Save terms for good: a new plan, or the next version of one."""
+        """Create a plan, or the next version of one."""
         async with submitting(self, form) as submission:
-            made = await call(
+            plan = await call(
                 self,
                 plans.create_plan,
                 name=read_text(form, "name"),
@@ -88,7 +89,9 @@ class PlansState(rx.State):
                 included_units=read_decimal(self, form, "included_units"),
                 overage_unit_price=read_decimal(self, form, "overage_unit_price"),
             )
-            submission.succeed(f"{text.plan(made.name, made.version)}, can be sold now", PlansState.load)
+            named = text.plan(plan.name, plan.version)
+            message = f"{named} created" if plan.is_new else f"{named} already has these terms"
+            submission.succeed(message, PlansState.load)
         return submission.events
 
     @rx.event
@@ -100,15 +103,14 @@ class PlansState(rx.State):
 
     @rx.event
     async def archive(self, form: dict[str, Any]) -> Any:
-        """Keep everybody new off a version."""
+        """Stop new customers from being assigned to a version."""
         async with submitting(self, form) as submission:
             plan = await call(self, plans.archive_plan, read_number(form, "plan_id"))
-            submission.succeed(f"{text.plan(plan.name, plan.version)}, is archived", PlansState.load)
+            submission.succeed(f"{text.plan(plan.name, plan.version)} archived", PlansState.load)
         return submission.events
 
 
 def _item(newest: PlanRow, *earlier: PlanRow) -> PlanItem:
-    count = len(earlier)
     return PlanItem(
         plan_id=newest.plan_id,
         name=newest.name,
@@ -122,7 +124,7 @@ def _item(newest: PlanRow, *earlier: PlanRow) -> PlanItem:
         symbol=text.currency_symbol(newest.currency),
         curve=_curve(newest),
         earlier=[_version(plan) for plan in earlier],
-        earlier_count=f"{count} earlier {'version' if count == 1 else 'versions'}" if count else "",
+        earlier_count=counted(len(earlier), "earlier version") if earlier else "",
     )
 
 
@@ -132,25 +134,23 @@ def _version(plan: PlanRow) -> VersionItem:
     return VersionItem(
         plan_id=plan.plan_id,
         title=f"Version {plan.version}",
-        terms=f"{price}, {text.quantity(plan.included_units)} included, {overage} beyond",
+        terms=f"{price} a month, {counted(plan.included_units, 'included unit')}, {overage} per unit of overage",
         customers=_customers(plan),
         is_archived=plan.archived_at is not None,
     )
 
 
 def _customers(plan: PlanRow) -> str:
-    count = plan.customers or 0
-    return f"{count:,} {'customer' if count == 1 else 'customers'}"
+    return counted(plan.customers or 0, "customer")
 
 
 def _curve(plan: PlanRow) -> Curve:
-    """What a month costs, for units up to three times what is included."""
-    terms = plan.terms
-    scale = plan.included_units or _UNITS_WITHOUT_ALLOWANCE
+    """Return the monthly cost for up to three times the included units."""
+    scale = plan.included_units or _UNITS_WITHOUT_INCLUDED
     points = []
     for step in _STEPS:
         units = scale * step
-        cost_minor = plan.monthly_price_minor + rate(terms, units).amount_minor
+        cost_minor = plan.monthly_price_minor + rate(plan.terms, units).amount_minor
         cost = to_major(cost_minor, plan.currency)
         points.append(point(text.quantity(units), units, cost=(cost, text.money(cost_minor, plan.currency))))
     return curve("cost", points)

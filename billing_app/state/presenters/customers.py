@@ -1,4 +1,4 @@
-"""Rows of customers, and what is shown of one."""
+"""Customers as lists show them, and the parts of one customer's page."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 class CustomerItem:
     """A row of the list of customers.
 
-    `within` and `beyond` are the parts of the usage bar, as CSS: of what is included, or of what
-    was used when that is more.
+    `within` and `overage` are the widths of the two parts of the usage bar, as CSS. The whole bar is the
+    included units, or the usage when that is more.
     """
 
     href: str = ""
@@ -23,7 +23,7 @@ class CustomerItem:
     usage: str = ""
     included: str = ""
     within: str = ""
-    beyond: str = ""
+    overage: str = ""
     outstanding: str = ""
     owes: bool = False
     created: str = ""
@@ -31,7 +31,7 @@ class CustomerItem:
 
 @dataclass(frozen=True)
 class CustomerHeader:
-    """Who a customer is."""
+    """The details of a customer."""
 
     name: str = ""
     key: str = ""
@@ -50,7 +50,7 @@ class CustomerHeader:
 
 @dataclass(frozen=True)
 class UsageMonth:
-    """What was used this month so far: `points` add up day by day, `included` is the line across."""
+    """Usage of this month. `points` are daily running totals, `included` is the horizontal line."""
 
     period: str = ""
     used: str = ""
@@ -63,7 +63,7 @@ class UsageMonth:
 
 @dataclass(frozen=True)
 class Preview:
-    """The invoice that this month would have now."""
+    """The upcoming invoice as of now."""
 
     period: str = ""
     total: str = ""
@@ -73,7 +73,7 @@ class Preview:
 
 @dataclass(frozen=True)
 class UsedItem:
-    """A usage event, and the invoice period that it is billed in."""
+    """A usage event with the period that it is billed in."""
 
     occurred: str = ""
     occurred_utc: str = ""
@@ -85,7 +85,7 @@ class UsedItem:
 
 @dataclass(frozen=True)
 class PlanFromItem:
-    """The plan from a month on; without one the subscription ended there."""
+    """The plan from a month on. `when` is `now`, `planned` or empty."""
 
     since: str = ""
     plan: str = ""
@@ -93,8 +93,8 @@ class PlanFromItem:
 
 
 @dataclass(frozen=True)
-class DeedItem:
-    """Who did what to the customer, and when."""
+class AuditItem:
+    """An audit entry about the customer."""
 
     at: str = ""
     at_utc: str = ""

@@ -1,4 +1,4 @@
-"""What the dashboard shows, in words."""
+"""Figures, ages and customers as the dashboard shows them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """A number: `lead` is large, `others` are those of the other currencies."""
+    """A figure. `lead` is shown large, `others` has the amounts in other currencies.
+
+    `is_long` sets a figure of many digits smaller, so that it fits its card.
+    """
 
     lead: str = ""
     others: str = ""
     caption: str = ""
     href: str = ""
     is_alarming: bool = False
+    is_long: bool = False
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A currency that the dashboard can be read in."""
+    """A currency that the dashboard can be shown in."""
 
     text: str = ""
     href: str = ""
@@ -27,7 +31,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class AgeItem:
-    """What is owed of one age; `share` is the length of its bar, in hundredths of the longest."""
+    """Outstanding invoices of one age. `share` is the length of the bar, in percent of the longest one."""
 
     label: str = ""
     href: str = ""
@@ -39,7 +43,7 @@ class AgeItem:
 
 @dataclass(frozen=True)
 class LargestItem:
-    """A customer by what was invoiced to it; `share` as of an age."""
+    """A customer with its invoiced amount. `share` is the length of the bar, in percent of the longest one."""
 
     place: str = ""
     name: str = ""

@@ -1,4 +1,4 @@
-"""Rows of plans."""
+"""Plans as the page shows them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from billing_app.state.kit.charts import Curve
 
 @dataclass(frozen=True)
 class VersionItem:
-    """One version of a plan, as it is listed under its newest one."""
+    """An earlier version of a plan."""
 
     plan_id: int = 0
     title: str = ""
@@ -20,7 +20,7 @@ class VersionItem:
 
 @dataclass(frozen=True)
 class PlanItem:
-    """A plan by its newest version. `curve` has the monthly cost against units, for the chart."""
+    """A plan with the terms of its newest version. `curve` is its monthly cost by units."""
 
     plan_id: int = 0
     name: str = ""

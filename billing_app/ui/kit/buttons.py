@@ -52,7 +52,7 @@ def icon_button(label: str, icon_name: str, **props: Any) -> rx.Component:
 
 
 def copy_button(label: str = "Copy") -> rx.Component:
-    """Copies what is shown once in its dialog, and says that it did."""
+    """Copy the secret of the dialog, or the `data-copied` text of the `data-copyable` frame around the button."""
     return rx.el.button(
         rx.el.span(icon("copy"), label, class_name="inline-flex items-center gap-1.5 group-data-done:hidden"),
         rx.el.span(

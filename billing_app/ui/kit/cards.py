@@ -34,7 +34,7 @@ def stat(label: Text, figure: Text, caption: Any = "", href: Text = "") -> rx.Co
             else rx.fragment(),
             class_name="flex items-center justify-between gap-2 text-xs font-medium leading-4 text-faint",
         ),
-        rx.el.div(figure, class_name=f"mt-1 truncate {classes.FIGURE}"),
+        rx.el.div(figure, class_name=f"mt-1 {classes.FIGURE} {classes.WRAPPED}"),
         rx.el.div(caption, class_name=f"mt-0.5 {classes.CAPTION} min-h-4 tabular-nums"),
         class_name=f"{classes.PANEL} group relative min-w-0 px-5 py-4"
         + (" transition-colors duration-100 hover:border-line-strong" if leads else ""),

@@ -83,5 +83,7 @@ BADGE_HOLD = f"{BADGE} bg-hold-soft text-hold"
 BADGE_LATE = f"{BADGE} bg-late-soft text-late"
 
 BONE = "animate-pulse rounded bg-bone"
+# A long amount wraps rather than being cut off.
+WRAPPED = "[overflow-wrap:anywhere]"
 SCREEN_READER = "sr-only"
 NOT_PRINTED = "print:hidden"

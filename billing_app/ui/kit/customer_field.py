@@ -1,4 +1,4 @@
-"""The field of a dialog in which a customer is named."""
+"""The field of a dialog that selects a customer."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from billing_app.ui.kit.fields import DialogForm, suggest_field
 
 
 def customer_field(at: DialogForm) -> rx.Component:
-    """`customer`, with suggestions; `state.naming.resolve_customer` tells who is meant."""
+    """Build the field `customer` with suggestions; `state.kit.naming.resolve_customer` reads it."""
     return suggest_field(
         at, "customer", "Customer", NamingState.suggestions, on_type=NamingState.suggest,
-        help_text="Its key or its full name", placeholder="acme", max_length=200,
+        help_text="Key or full name", placeholder="acme", max_length=200,
     )  # fmt: skip

@@ -38,7 +38,7 @@ def _explanation(at: DialogForm, name: str) -> rx.Component:
         rx.cond(
             is_current,
             rx.fragment(
-                rx.cond(understood[name], f"= {understood[name]}"),
+                rx.cond(understood[name], f"= {understood[name]}", ""),
                 rx.cond(problems[name], rx.el.span(problems[name], class_name="text-warn")),
             ),
         ),

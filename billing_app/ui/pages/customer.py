@@ -1,4 +1,4 @@
-"""One customer: what it uses and owes, and what can be done with it."""
+"""The page of one customer: usage, upcoming invoice, invoices, details and actions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import reflex as rx
 
 from billing_app.state.pages.customer import CustomerState
 from billing_app.state.pages.customer_actions import CustomerActions
-from billing_app.state.presenters.customers import DeedItem, PlanFromItem
+from billing_app.state.presenters.customers import AuditItem, PlanFromItem
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import (
     Text,
@@ -21,21 +21,21 @@ from billing_app.ui.kit.buttons import button, writers_only
 from billing_app.ui.kit.layout import page
 from billing_app.ui.kit.menus import menu, menu_item
 from billing_app.ui.kit.tables import table_skeleton
-from billing_app.ui.pages.customer_billing import coming_invoice, due_month, events, invoices, usage_chart
+from billing_app.ui.pages.customer_billing import due_month, events, invoices, upcoming_invoice, usage_chart
 from billing_app.ui.pages.customer_dialogs import dialogs
 
 _ASIDE_TITLE = "text-sm font-semibold leading-5"
 
 
 def customer() -> rx.Component:
-    """Figures in the wide column, who it is and what was done beside them."""
+    """Build the page: figures in the wide column; details, plans and audit entries next to it."""
     return page(
         rx.cond(CustomerState.customer.name != "", CustomerState.customer.name, CustomerState.key),
         "Customers",
         by_phase(
             CustomerState.phase,
             CustomerState.problem,
-            loading=_bones(),
+            loading=_skeleton(),
             missing=_missing(),
             ready=rx.fragment(_bar(), _columns()),
         ),
@@ -48,12 +48,12 @@ def customer() -> rx.Component:
 
 
 def _columns() -> rx.Component:
-    """Two columns; on a narrow screen one, in which the details come after the coming invoice."""
+    """Two columns, or one on a narrow screen, with the details below the upcoming invoice."""
     return rx.el.div(
         rx.el.div(
             due_month(),
             usage_chart(),
-            coming_invoice(),
+            upcoming_invoice(),
             rx.el.div(invoices(), class_name="order-2 min-w-0 xl:order-none"),
             rx.el.div(events(), class_name="order-2 min-w-0 xl:order-none"),
             class_name="contents min-w-0 flex-1 flex-col gap-6 xl:flex",
@@ -106,7 +106,10 @@ def _details() -> rx.Component:
         rx.el.h2("Details", class_name=_ASIDE_TITLE),
         rx.el.dl(
             _fact(
-                "Outstanding", rx.el.span(who.outstanding, class_name="text-base font-semibold tabular-nums")
+                "Outstanding",
+                rx.el.span(
+                    who.outstanding, class_name=f"text-base font-semibold tabular-nums {classes.WRAPPED}"
+                ),
             ),
             _fact(
                 "Plan",
@@ -174,22 +177,22 @@ def _audit() -> rx.Component:
             link("All entries", CustomerState.customer.audit_href, f"{classes.LINK} text-xs"),
             class_name="flex items-baseline justify-between gap-3",
         ),
-        rx.el.ol(rx.foreach(CustomerState.deeds, _deed), class_name="mt-3 flex flex-col gap-3"),
+        rx.el.ol(rx.foreach(CustomerState.audit, _audit_entry), class_name="mt-3 flex flex-col gap-3"),
         class_name=f"{classes.PANEL} px-5 py-4",
     )
 
 
-def _deed(deed: rx.Var[DeedItem]) -> rx.Component:
+def _audit_entry(entry: rx.Var[AuditItem]) -> rx.Component:
     return rx.el.li(
-        rx.el.div(deed.what, class_name="text-sm text-ink"),
+        rx.el.div(entry.what, class_name="text-sm text-ink"),
         rx.cond(
-            deed.details != "",
-            rx.el.div(deed.details, class_name="text-xs leading-4 text-soft [overflow-wrap:anywhere]"),
+            entry.details != "",
+            rx.el.div(entry.details, class_name="text-xs leading-4 text-soft [overflow-wrap:anywhere]"),
         ),
         rx.el.div(
-            deed.who,
+            entry.who,
             " · ",
-            rx.el.span(deed.at, title=deed.at_utc),
+            rx.el.span(entry.at, title=entry.at_utc),
             class_name=f"{classes.CAPTION} tabular-nums [overflow-wrap:anywhere]",
         ),
         class_name="flex flex-col gap-0.5",
@@ -200,15 +203,15 @@ def _missing() -> rx.Component:
     return rx.el.div(
         notice(
             "user-x",
-            "There is no such customer",
-            rx.fragment("No customer has the key or id “", CustomerState.key, "”."),
+            "Customer not found",
+            rx.fragment("No customer has the key or ID “", CustomerState.key, "”."),
             link("All customers", "/customers", classes.BUTTON),
         ),
         class_name=classes.PANEL,
     )
 
 
-def _bones() -> rx.Component:
+def _skeleton() -> rx.Component:
     return rx.fragment(
         skeleton("mb-5 h-8 w-64"),
         rx.el.div(

@@ -1,4 +1,4 @@
-"""The figures of a customer: usage, the coming invoice, invoices, usage events."""
+"""The figures of a customer: usage, upcoming invoice, invoices and usage events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TITLE = "mb-3 text-sm font-semibold"
 
 
 def due_month() -> rx.Component:
-    """The month that has ended and is not invoiced, with the button that does it."""
+    """The oldest month without an invoice, with the button that generates it."""
     return rx.cond(
         CustomerState.due != "",
         rx.el.div(
@@ -30,7 +30,7 @@ def due_month() -> rx.Component:
                 icon("file-clock", 16, "mt-0.5 shrink-0"),
                 rx.el.span(
                     rx.el.span(CustomerState.due, class_name="font-medium"),
-                    " has ended and is not invoiced yet.",
+                    " has ended and isn’t invoiced yet.",
                 ),
                 class_name="flex min-w-0 gap-2 text-sm",
             ),
@@ -43,7 +43,7 @@ def due_month() -> rx.Component:
 
 
 def usage_chart() -> rx.Component:
-    """This month's usage adding up, against the line of what is included."""
+    """Chart the running total of this month's usage against the included units."""
     used = CustomerState.usage
     drawn = [_DRAWN, used.points]
     return rx.el.section(
@@ -73,13 +73,13 @@ def usage_chart() -> rx.Component:
     )
 
 
-def coming_invoice() -> rx.Component:
-    """The lines that this month's invoice has so far."""
-    coming = CustomerState.preview
+def upcoming_invoice() -> rx.Component:
+    """The lines of this month's invoice as of now."""
+    preview = CustomerState.preview
     return rx.cond(
-        coming.period != "",
+        preview.period != "",
         card(
-            "Coming invoice",
+            "Upcoming invoice",
             rx.cond(
                 CustomerState.lines.length() > 0,
                 rx.fragment(
@@ -89,28 +89,31 @@ def coming_invoice() -> rx.Component:
                             rx.el.span("Total so far", class_name="text-sm font-medium text-ink"),
                             rx.el.span(
                                 "as of ",
-                                coming.as_of,
-                                title=coming.as_of_utc,
+                                preview.as_of,
+                                title=preview.as_of_utc,
                                 class_name=f"{classes.CAPTION} tabular-nums",
                             ),
                             class_name="flex flex-wrap items-baseline gap-x-2",
                         ),
-                        rx.el.span(coming.total, class_name="text-base font-semibold tabular-nums"),
+                        rx.el.span(
+                            preview.total,
+                            class_name=f"text-right text-base font-semibold tabular-nums {classes.WRAPPED}",
+                        ),
                         class_name="flex items-baseline justify-between gap-4 pt-3",
                     ),
                 ),
                 rx.el.p(
-                    "Nothing will be invoiced: there is no plan in this month, and no late usage.",
+                    "Nothing to invoice. There is no plan this month and no late usage.",
                     class_name="py-4 text-sm text-soft",
                 ),
             ),
-            actions=rx.el.span(coming.period, class_name="shrink-0 text-sm tabular-nums text-soft"),
+            actions=rx.el.span(preview.period, class_name="shrink-0 text-sm tabular-nums text-soft"),
         ),
     )
 
 
 def invoices() -> rx.Component:
-    """Each invoice with its period and its payment status."""
+    """The invoices with period and payment status."""
     return rx.el.section(
         rx.el.h2("Invoices", class_name=_TITLE),
         rx.cond(
@@ -134,7 +137,7 @@ def invoices() -> rx.Component:
                 notice(
                     "file-text",
                     "No invoices yet",
-                    "A month is invoiced after it has ended. The first invoice appears here then.",
+                    "The first invoice appears here after its month has ended and been invoiced.",
                 ),
                 class_name=classes.PANEL,
             ),
@@ -159,7 +162,7 @@ def _invoice(invoice: rx.Var[InvoiceItem]) -> rx.Component:
 
 
 def events() -> rx.Component:
-    """The newest usage events, each with the month that it is billed in."""
+    """The latest usage events with the period that each is billed in."""
     return rx.el.section(
         rx.el.div(
             rx.el.h2("Latest usage", class_name="text-sm font-semibold"),
@@ -179,7 +182,7 @@ def events() -> rx.Component:
                 rx.foreach(CustomerState.events, _event),
             ),
             rx.el.div(
-                notice("activity", "No usage yet", "Events appear here as soon as they are recorded."),
+                notice("activity", "No usage yet", "Usage events appear here as soon as they are recorded."),
                 class_name=classes.PANEL,
             ),
         ),

@@ -22,7 +22,7 @@ from billing_app.ui.kit.number_field import number_field
 
 
 def dialogs() -> rx.Component:
-    """All of them, closed."""
+    """Build every dialog of the page."""
     return rx.fragment(_edit(), _suspend(), _reactivate(), _plan(), _cancel(), _usage(), _invoice())
 
 
@@ -38,7 +38,7 @@ def _edit() -> rx.Component:
         text_field(at, "name", "Name", max_length=200),
         text_field(at, "email", "Email", kind="email", max_length=254),
         text_area(at, "billing_address", "Billing address", max_length=1000),
-        explanation="Invoices that are already there keep what they say.",
+        explanation="Existing invoices keep the details they were issued with.",
     )
 
 
@@ -46,21 +46,21 @@ def _suspend() -> rx.Component:
     return confirm_dialog(
         _at(SUSPEND),
         CustomerActions.suspend,
-        "Usage is refused from now on, and stays refused for as long as the suspension lasts.",
+        "While suspended, the customer’s usage is rejected. You can reactivate the customer at any time.",
         rx.el.div(
-            rx.el.p("The subscription goes on, and invoices with it: each month at its monthly price."),
-            rx.el.p("To end them, cancel the subscription instead.", class_name="mt-1"),
+            rx.el.p("The subscription continues, and each month is still invoiced at its monthly price."),
+            rx.el.p("To stop that, cancel the subscription instead.", class_name="mt-1"),
             button(
-                "Cancel the subscription instead",
+                "Cancel subscription instead",
                 "calendar-x",
                 on_click=CustomerActions.open_cancel,
-                # The next one in place of this one, which would be drawn with its title.
+                # Close this dialog first: both show the title of the same form.
                 custom_attrs={"data-action": "close-dialog"},
             ),
             class_name="flex flex-col items-start gap-2 rounded-md border border-line bg-sunken px-3 py-3 text-sm"
             " text-soft",
         ),
-        submit="Suspend",
+        submit="Suspend customer",
     )
 
 
@@ -68,8 +68,8 @@ def _reactivate() -> rx.Component:
     return confirm_dialog(
         _at(REACTIVATE),
         CustomerActions.reactivate,
-        "Usage is taken again from now on. What happened during the suspension stays refused.",
-        submit="Reactivate",
+        "Usage is recorded again from now on. Usage from the time of the suspension is still rejected.",
+        submit="Reactivate customer",
         danger=False,
     )
 
@@ -80,19 +80,19 @@ def _plan() -> rx.Component:
         at,
         CustomerActions.change_plan,
         rx.cond(
-            CustomerActions.can_move,
+            CustomerActions.can_change,
             rx.fragment(),
-            rx.el.p("There is no plan in this currency that can be sold.", class_name="text-sm text-warn"),
+            rx.el.p("There is no active plan in this customer’s currency.", class_name="text-sm text-warn"),
         ),
         suggest_field(
-            at, "plan", "Plan", CustomerActions.offered, on_type=CustomerActions.suggest_plan, max_length=200
+            at, "plan", "Plan", CustomerActions.plan_options, on_type=CustomerActions.suggest_plan, max_length=200
         ),
         select_field(
             at, "effective_from", "From", CustomerActions.months,
-            help_text="All usage of a month is priced by the plan of that month",
+            help_text="All usage in a month is priced by that month’s plan.",
         ),
         submit="Change plan",
-        explanation=rx.fragment(CustomerActions.note, " Whatever was planned for later is replaced."),
+        explanation=rx.fragment(CustomerActions.note, " Changes already planned for later are replaced."),
     )  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def _cancel() -> rx.Component:
     return confirm_dialog(
         at,
         CustomerActions.cancel,
-        "From that month on nothing is charged, and usage is refused. The months before are invoiced as ever.",
+        "From that month on, nothing is charged and usage is rejected. Earlier months are still invoiced.",
         select_field(at, "effective_from", "From", CustomerActions.months),
         submit="Cancel subscription",
     )
@@ -114,11 +114,11 @@ def _usage() -> rx.Component:
         CustomerActions.record,
         number_field(at, "quantity", "Quantity", "quantity", placeholder="1530"),
         text_field(
-            at, "occurred_at", "Used at (optional)", kind="datetime-local", step="1",
-            help_text=f"In {CustomerActions.zone}. Left empty, it is now",
+            at, "occurred_at", "Time (optional)", kind="datetime-local", step="1",
+            help_text=f"In {CustomerActions.zone}. If empty, the current time is used.",
         ),
         submit="Record usage",
-        explanation="Recorded usage stays: it can’t be changed or taken back.",
+        explanation="Recorded usage can’t be changed or deleted.",
     )  # fmt: skip
 
 
@@ -128,8 +128,8 @@ def _invoice() -> rx.Component:
         CustomerActions.generate,
         rx.el.span(CustomerActions.note, class_name="tabular-nums"),
         rx.el.p(
-            "The month is closed by it: usage of that month that arrives later is billed in the next one. An"
-            " invoice never changes once it is there.",
+            "This closes the month. Usage that arrives later is billed in the next invoice. An invoice can’t be"
+            " changed once it is generated.",
             class_name=f"{classes.CAPTION} text-pretty",
         ),
         submit="Generate invoice",

@@ -1,4 +1,4 @@
-"""The list of customers: the way in."""
+"""The list of customers, and the dialog that creates one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from billing_app.ui.kit.tables import column, page_links, row_link, sort_column,
 
 
 def customers() -> rx.Component:
-    """A page of customers, found by name or email, and the dialog that makes one."""
+    """Build the page: filters, one page of customers, and the dialog for a new one."""
     return page(
         "Customers",
         "Customers",
@@ -57,7 +57,7 @@ def _filters() -> rx.Component:
 
 def _new_button(look: str) -> rx.Component:
     return rx.cond(
-        CustomersState.can_sell, button("New customer", "plus", look=look, on_click=CustomersState.open_new)
+        CustomersState.has_plans, button("New customer", "plus", look=look, on_click=CustomersState.open_new)
     )
 
 
@@ -129,7 +129,7 @@ def _row(customer: rx.Var[CustomerItem]) -> rx.Component:
 
 
 def _usage(customer: rx.Var[CustomerItem]) -> rx.Component:
-    """The numbers, and under them a bar of what is included; the part beyond has another colour."""
+    """The usage, above a bar of the included units in which overage has its own colour."""
     return rx.el.div(
         rx.el.div(
             rx.el.span(customer.usage, class_name="text-ink"),
@@ -140,7 +140,7 @@ def _usage(customer: rx.Var[CustomerItem]) -> rx.Component:
             customer.included != "",
             rx.el.div(
                 rx.el.div(style={"width": customer.within}, class_name="bg-bar"),
-                rx.el.div(style={"width": customer.beyond}, class_name="bg-beyond"),
+                rx.el.div(style={"width": customer.overage}, class_name="bg-beyond"),
                 class_name="mt-1 flex h-1 overflow-hidden rounded-full bg-bone",
                 aria_hidden=True,
             ),
@@ -159,10 +159,10 @@ def _new_dialog() -> rx.Component:
             on_change=CustomersState.propose_key.debounce(200),
         ),
         text_field(at, "email", "Email", kind="email", placeholder="billing@acme.example", max_length=254,
-                   help_text="Where its bills go; nobody else’s"),
+                   help_text="Unique to this customer. Invoices show it."),
         rx.el.div(
             suggest_field(
-                at, "plan", "Plan", CustomersState.offered,
+                at, "plan", "Plan", CustomersState.plan_options,
                 on_type=CustomersState.suggest_plan, max_length=200,
             ),
             select_field(at, "start_period", "First month", CustomersState.months),
@@ -172,48 +172,48 @@ def _new_dialog() -> rx.Component:
             at, "key", "Key (optional)", max_length=63, placeholder=CustomersState.proposed_key,
             help_text=rx.cond(
                 CustomersState.proposed_key != "",
-                f"Your own id for it, for good. Left empty, it will be {CustomersState.proposed_key}",
-                "Your own id for it, for good. Left empty, it is made from the name",
+                f"Your own ID for this customer. It can’t be changed later. If empty, {CustomersState.proposed_key} is used.",
+                "Your own ID for this customer. It can’t be changed later. If empty, it is generated from the name.",
             ),
         ),
         text_area(at, "billing_address", "Billing address (optional)", max_length=1000),
-        submit="Make customer",
+        submit="Create customer",
     )  # fmt: skip
 
 
 def _empty() -> rx.Component:
     return rx.el.div(
         rx.cond(
-            CustomersState.meant.length() > 0,
-            which_one("Which plan?", CustomersState.meant),
-            _nobody(),
+            CustomersState.similar_plans.length() > 0,
+            which_one("Which plan?", CustomersState.similar_plans),
+            _no_rows(),
         ),
         class_name=classes.PANEL,
     )
 
 
-def _nobody() -> rx.Component:
+def _no_rows() -> rx.Component:
     return rx.fragment(
         rx.cond(
             CustomersState.is_filtered,
             notice(
                 "search-x",
                 "No customer matches",
-                "Nobody is found by what is searched for and chosen above.",
+                "Try another search or fewer filters.",
                 link("Show all customers", "/customers", classes.BUTTON),
             ),
             rx.cond(
-                CustomersState.can_sell,
+                CustomersState.has_plans,
                 notice(
                     "users",
                     "No customers yet",
-                    "A customer is on a plan from its first month on, and is invoiced for each month that ends.",
+                    "Customers appear here with their plan, usage and outstanding balance.",
                     writers_only(_new_button("primary")),
                 ),
                 notice(
                     "layers",
-                    "Make a plan first",
-                    "Every customer is on a plan: a monthly price, included units, and a price for each beyond.",
+                    "Create a plan first",
+                    "Every customer is on a plan, which sets the monthly price, included units and overage price.",
                     link("Go to plans", "/plans", classes.BUTTON_PRIMARY),
                 ),
             ),

@@ -1,10 +1,11 @@
-"""How the business is: numbers that lead to the lists they count, and what they do over time."""
+"""The dashboard: figures that link to the lists they count, and charts of usage and revenue."""
 
 from __future__ import annotations
 
 import reflex as rx
 
 from billing_app.state.pages.dashboard import DashboardState
+from billing_app.state.pages.getting_started import GettingStartedState
 from billing_app.state.presenters.dashboard import AgeItem, Choice, Figure, LargestItem
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import Text, by_phase, icon, link, notice, skeleton
@@ -12,6 +13,7 @@ from billing_app.ui.kit.buttons import writers_only
 from billing_app.ui.kit.cards import card, stat
 from billing_app.ui.kit.charts import Series, area_chart, bar_chart, chart_frame
 from billing_app.ui.kit.layout import page
+from billing_app.ui.pages.getting_started import getting_started
 
 _USAGE = [
     Series("this", DashboardState.month),
@@ -20,29 +22,39 @@ _USAGE = [
 _REVENUE = [Series("base", "Base"), Series("overage", "Overage"), Series("late", "Late usage")]
 _CARDS = "grid grid-cols-1 gap-4 sm:grid-cols-2 lg:grid-cols-3"
 _HALVES = "mt-4 grid grid-cols-1 gap-4 lg:grid-cols-2"
+# A sum of many digits is set smaller and may wrap, but is never cut off.
+_LONG = "text-base leading-6 tracking-normal [overflow-wrap:anywhere]"
 _BAR = "h-1.5 min-w-px rounded-full"
 
 
 def dashboard() -> rx.Component:
-    """Cards, then charts and lists in one currency."""
+    """Figures as cards, then charts and lists in one currency; above them the guide for a new installation."""
     return page(
         "Dashboard",
         "Dashboard",
         by_phase(
             DashboardState.phase,
             DashboardState.problem,
-            loading=_bones(),
+            loading=_skeleton(),
             missing=rx.fragment(),
-            ready=rx.cond(
-                DashboardState.is_counted,
-                rx.cond(DashboardState.has_customers, _counted(), _empty()),
-                _not_counted(),
+            ready=rx.fragment(
+                getting_started(),
+                rx.cond(
+                    DashboardState.is_counted,
+                    rx.cond(
+                        DashboardState.has_customers,
+                        _figures(),
+                        # The guide says what to do; an empty state below it would say so twice.
+                        rx.cond(GettingStartedState.is_shown, rx.fragment(), _empty()),
+                    ),
+                    _not_counted(),
+                ),
             ),
         ),
     )
 
 
-def _counted() -> rx.Component:
+def _figures() -> rx.Component:
     return rx.fragment(
         rx.el.div(
             rx.cond(DashboardState.choices.length() > 1, _currencies()),
@@ -68,7 +80,7 @@ def _counted() -> rx.Component:
 
 
 def _currencies() -> rx.Component:
-    """Which currency is read first, and in the charts; as `segments`, of as many as there are."""
+    """Select the currency that is shown first and in the charts."""
     return rx.el.nav(
         rx.foreach(DashboardState.choices, _choice), aria_label="Currency", class_name=classes.SEGMENTS
     )
@@ -86,12 +98,18 @@ def _stat(label: Text, figure: rx.Var[Figure]) -> rx.Component:
     return stat(
         label,
         rx.el.span(
-            rx.el.span(figure.lead, class_name=rx.cond(figure.is_alarming, "text-bad", "")),
+            rx.el.span(
+                figure.lead,
+                class_name=f"{rx.cond(figure.is_alarming, 'text-bad', '')} {rx.cond(figure.is_long, _LONG, '')}",
+            ),
             rx.cond(
                 figure.others != "",
-                rx.el.span(figure.others, class_name="text-sm font-medium tracking-normal text-soft"),
+                rx.el.span(
+                    figure.others,
+                    class_name=f"text-sm font-medium tracking-normal text-soft {classes.WRAPPED}",
+                ),
             ),
-            # Others that find no room beside the first go below it.
+            # Amounts in other currencies wrap below the first one when there is no room next to it.
             class_name="flex flex-wrap items-baseline gap-x-2",
         ),
         figure.caption,
@@ -133,11 +151,11 @@ def _receivables() -> rx.Component:
 def _age(age: rx.Var[AgeItem]) -> rx.Component:
     return rx.el.li(
         rx.el.div(
-            link(age.label, age.href, f"text-ink {classes.ROW_LINK} after:rounded-md"),
+            link(age.label, age.href, f"shrink-0 text-ink {classes.ROW_LINK} after:rounded-md"),
             rx.el.span(
                 rx.el.span(age.invoices, class_name="mr-3 text-xs text-faint"),
                 rx.el.span(age.amount, class_name="font-medium text-ink"),
-                class_name="tabular-nums",
+                class_name=f"min-w-0 text-right tabular-nums {classes.WRAPPED}",
             ),
             class_name="flex items-baseline justify-between gap-3 text-sm",
         ),
@@ -147,7 +165,7 @@ def _age(age: rx.Var[AgeItem]) -> rx.Component:
 
 
 def _bar(share: rx.Var[int], class_name: rx.Var[str] | str) -> rx.Component:
-    """How much it is beside the others; the number stands by it."""
+    """Draw the share of the largest amount in the list. The number is next to it."""
     return rx.el.div(
         rx.cond(share > 0, rx.el.div(class_name=class_name, style={"width": f"{share}%"})),
         class_name="mt-1 h-1.5 rounded-full bg-hover",
@@ -162,11 +180,9 @@ def _largest() -> rx.Component:
             DashboardState.largest.length() > 0,
             rx.fragment(
                 rx.el.ol(rx.foreach(DashboardState.largest, _customer), class_name="mt-1"),
-                rx.el.p(
-                    "By what was invoiced for the last twelve months.", class_name=f"mt-3 {classes.CAPTION}"
-                ),
+                rx.el.p("By invoiced amount, last 12 months", class_name=f"mt-3 {classes.CAPTION}"),
             ),
-            rx.el.p("Nothing was invoiced in the last twelve months.", class_name="mt-2 text-sm text-soft"),
+            rx.el.p("No invoices in the last 12 months.", class_name="mt-2 text-sm text-soft"),
         ),
     )
 
@@ -180,8 +196,10 @@ def _customer(each: rx.Var[LargestItem]) -> rx.Component:
             f"min-w-0 flex-1 truncate font-medium text-ink {classes.ROW_LINK} after:rounded-md",
         ),
         rx.el.div(_bar(each.share, f"{_BAR} bg-bar"), class_name="hidden w-24 shrink-0 sm:block [&>*]:mt-0"),
-        rx.el.span(each.amount, class_name="w-28 shrink-0 text-right tabular-nums text-ink"),
-        class_name="relative -mx-2 flex h-8 items-center gap-3 rounded-md px-2 text-sm hover:bg-hover",
+        rx.el.span(
+            each.amount, class_name=f"max-w-[55%] min-w-28 text-right tabular-nums text-ink {classes.WRAPPED}"
+        ),
+        class_name="relative -mx-2 flex min-h-8 items-center gap-3 py-1 rounded-md px-2 text-sm hover:bg-hover",
     )
 
 
@@ -189,9 +207,8 @@ def _not_counted() -> rx.Component:
     return rx.el.div(
         notice(
             "chart-no-axes-column",
-            "Not counted yet",
-            "The figures are counted in the background, for the first time just now. They appear here as soon as"
-            " they are there.",
+            "Calculating your figures",
+            "This runs in the background. The figures appear here as soon as they are ready.",
         ),
         class_name=classes.PANEL,
         role="status",
@@ -199,23 +216,19 @@ def _not_counted() -> rx.Component:
 
 
 def _empty() -> rx.Component:
-    """A new installation: what makes numbers."""
+    """The state of an installation without customers, for viewers who don't see the guide."""
     return rx.el.div(
         notice(
             "layout-dashboard",
-            "Nothing to count yet",
-            "A plan says what a month costs, a customer is on a plan, and usage makes the rest. Then this page"
-            " says how it goes.",
-            writers_only(
-                link(rx.fragment(icon("layers"), "Make a plan"), "/plans", classes.BUTTON_PRIMARY),
-                link(rx.fragment(icon("users"), "Customers"), "/customers", classes.BUTTON),
-            ),
+            "No figures yet",
+            "Revenue, usage and receivables appear here once there are customers.",
+            writers_only(link(rx.fragment(icon("users"), "Go to customers"), "/customers", classes.BUTTON)),
         ),
         class_name=classes.PANEL,
     )
 
 
-def _bones() -> rx.Component:
+def _skeleton() -> rx.Component:
     small = rx.el.div(
         skeleton("h-3 w-24"),
         skeleton("mt-3 h-6 w-32"),

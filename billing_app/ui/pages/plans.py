@@ -1,4 +1,4 @@
-"""The plans: what is sold and at what price. docs/pages.md explains pages by this one."""
+"""The plans page. docs/pages.md explains how pages work with this one as its example."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from billing_app.ui.kit.menus import menu, menu_item
 from billing_app.ui.kit.number_field import currency_field, number_field
 from billing_app.ui.kit.tables import page_links
 
-_COST = [Series("cost", "Cost of a month")]
+_COST = [Series("cost", "Monthly cost")]
 _GRID = "grid grid-cols-1 gap-4 lg:grid-cols-2 2xl:grid-cols-3"
 
 
 def plans() -> rx.Component:
-    """Cards, and the dialogs that open from them."""
+    """Build the page: a card for each plan, and the dialogs that open from them."""
     return page(
         "Plans",
         "Plans",
@@ -33,7 +33,7 @@ def plans() -> rx.Component:
         by_phase(
             PlansState.phase,
             PlansState.problem,
-            loading=_bones(),
+            loading=_skeleton(),
             missing=rx.fragment(),
             ready=rx.cond(
                 PlansState.rows.length() > 0,
@@ -70,25 +70,25 @@ def _card(plan: rx.Var[PlanItem]) -> rx.Component:
             rx.el.span(plan.version, class_name=f"{classes.BADGE_QUIET} tabular-nums"),
             rx.cond(plan.is_archived, rx.el.span("Archived", class_name=classes.BADGE_HOLD)),
             writers_only(rx.el.div(_menu(plan), class_name="-my-1 -mr-2 ml-auto")),
-            class_name="flex items-center gap-2",
+            class_name="flex min-w-0 items-center gap-2",
         ),
         rx.el.div(
-            rx.el.span(plan.price, class_name=classes.FIGURE),
+            rx.el.span(plan.price, class_name=f"min-w-0 {classes.FIGURE} {classes.WRAPPED}"),
             rx.el.span("a month", class_name="text-sm text-soft"),
-            class_name="mt-2 flex items-baseline gap-1.5",
+            class_name="mt-2 flex flex-wrap items-baseline gap-x-1.5",
         ),
         rx.el.dl(
             _term("Included", plan.included, "units"),
-            _term("Beyond", plan.overage, "a unit"),
+            _term("Overage", plan.overage, "per unit"),
             rx.el.div(
-                rx.el.dt("On it this month", class_name=classes.EYEBROW),
+                rx.el.dt("Customers this month", class_name=classes.EYEBROW),
                 rx.el.dd(link(plan.customers, plan.customers_href), class_name="mt-0.5 tabular-nums"),
             ),
-            class_name="mt-4 grid grid-cols-2 gap-x-4 gap-y-3 text-sm sm:grid-cols-3",
+            class_name="mt-4 grid grid-cols-1 gap-x-4 gap-y-3 text-sm min-[400px]:grid-cols-2 sm:grid-cols-3",
         ),
         rx.el.div(
             chart_frame(
-                "Cost against units",
+                "Monthly cost by units",
                 "Units",
                 _COST,
                 plan.curve.points,
@@ -106,7 +106,13 @@ def _card(plan: rx.Var[PlanItem]) -> rx.Component:
 def _term(name: str, value: rx.Var[str], unit: str) -> rx.Component:
     return rx.el.div(
         rx.el.dt(name, class_name=classes.EYEBROW),
-        rx.el.dd(value, " ", rx.el.span(unit, class_name="text-soft"), class_name="mt-0.5 tabular-nums"),
+        rx.el.dd(
+            value,
+            " ",
+            rx.el.span(unit, class_name="text-soft"),
+            class_name=f"mt-0.5 tabular-nums {classes.WRAPPED}",
+        ),
+        class_name="min-w-0",
     )
 
 
@@ -117,7 +123,7 @@ def _menu(plan: rx.Var[PlanItem]) -> rx.Component:
         menu_item("New version", "copy-plus", on_click=PlansState.open_version(plan.plan_id)),
         rx.cond(
             ~plan.is_archived,
-            menu_item("Archive", "archive", danger=True, on_click=PlansState.open_archive(plan.plan_id)),
+            menu_item("Archive plan", "archive", danger=True, on_click=PlansState.open_archive(plan.plan_id)),
         ),
     )
 
@@ -143,7 +149,7 @@ def _version(version: rx.Var[VersionItem]) -> rx.Component:
             rx.el.span(version.title, class_name="font-medium text-ink"),
             rx.cond(version.is_archived, " · Archived", ""),
             rx.el.span(" · ", version.customers),
-            rx.el.div(version.terms),
+            rx.el.div(version.terms, class_name=classes.WRAPPED),
             class_name="min-w-0 text-soft",
         ),
         rx.cond(
@@ -184,11 +190,11 @@ def _plan_dialog() -> rx.Component:
             at, "overage_unit_price", "Overage price", "unit_price", currency=at.form.start["currency"],
             help_text="Per unit above the included units, with up to 12 decimals. Only the month’s total is rounded.",
         ),
-        submit=rx.cond(at.form.hidden["name"], "Save version", "Save plan"),
+        submit=rx.cond(at.form.hidden["name"], "Create version", "Create plan"),
         explanation=rx.cond(
             at.form.hidden["name"],
-            "Customers stay on the version they are on until they are moved to another.",
-            "Terms never change once saved. A new price is a new version of the plan.",
+            "Customers stay on their current version until you move them to the new one.",
+            "Terms can’t be changed later. To change a price, create a new version of the plan.",
         ),
     )  # fmt: skip
 
@@ -197,9 +203,8 @@ def _archive_dialog() -> rx.Component:
     return confirm_dialog(
         DialogForm(ARCHIVE, PlansState.form),
         PlansState.archive,
-        "Customers who are on it stay on it, at its terms. Nobody new can be put on it, and it can't be"
-        " taken back.",
-        submit="Archive",
+        "Customers on this version stay on it. New customers can’t be assigned to it. This can’t be undone.",
+        submit="Archive plan",
     )
 
 
@@ -211,16 +216,15 @@ def _empty() -> rx.Component:
                 "archived",
                 notice(
                     "archive",
-                    "Nothing is archived",
-                    "A plan that nobody new shall be put on is archived from its menu.",
+                    "No archived plans",
+                    "Archived plans appear here. Customers on them keep their terms.",
                     link("Current plans", "/plans", classes.BUTTON),
                 ),
             ),
             notice(
                 "layers",
                 "No plans yet",
-                "A plan says what a month costs, what it includes and what each unit beyond is. Every"
-                " customer is on one.",
+                "A plan sets a monthly price, included units and an overage price. Every customer is on one.",
                 writers_only(_new_button("plain")),
             ),
         ),
@@ -228,7 +232,7 @@ def _empty() -> rx.Component:
     )
 
 
-def _bones() -> rx.Component:
+def _skeleton() -> rx.Component:
     card = rx.el.div(
         skeleton("h-5 w-28"),
         skeleton("mt-3 h-7 w-24"),
