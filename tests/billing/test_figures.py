@@ -1,4 +1,4 @@
-"""The read model: nothing is missed by it, and it says what the events and invoices say."""
+"""Figures counted in the background: they miss nothing and match the events and invoices."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import psycopg
 import pytest
 
 import billing_app
+from billing_app.database import locks
 from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor
 from billing_app.domain.invoice import AGES
 from billing_app.jobs import figures as job
-from billing_app.jobs.figures import keep_figures, refresh_figures
+from billing_app.jobs.figures import keep_figures_current, refresh_figures
+from billing_app.jobs.leadership import lock
 from billing_app.services.dashboard import figures
 from billing_app.services.dashboard.dashboard import CurrencyFigures, Dashboard, figures_as_of, get_dashboard
 from billing_app.services.invoices.filters import InvoiceFilter
@@ -59,14 +61,14 @@ def test_before_the_first_count_there_are_no_figures(database: Database, finance
         assert figures_as_of(session, finance) is None
 
 
-def test_an_event_whose_transaction_committed_late_is_in_the_next_count(
+def test_event_committed_late_is_in_the_next_count(
     shop: Shop, clock: Clock, owner: psycopg.Connection
 ) -> None:
     acme = shop.customer("acme")
     shop.use("acme", "first", 5)
     with shop.database.transaction(SYSTEM) as session:
         record_usage(session, SYSTEM, UsageReport("acme", "late", 7))
-        # Recorded before all of this, and not committed yet.
+        # The event above is recorded, but not committed yet.
         clock.set(2026, 11, 16)
         shop.use("acme", "second", 11)
         assert refreshed(shop.database).usage == 16
@@ -75,7 +77,7 @@ def test_an_event_whose_transaction_committed_late_is_in_the_next_count(
     assert usage_of(owner, acme) == (NOVEMBER, 23)
 
 
-def test_all_of_a_count_is_of_one_moment(shop: Shop, owner: psycopg.Connection) -> None:
+def test_count_is_of_one_moment(shop: Shop, owner: psycopg.Connection) -> None:
     acme = shop.customer("acme")
     shop.use("acme", "first", 5)
     refresh_figures(shop.database, lambda step: shop.use("acme", "meanwhile", 7))
@@ -86,7 +88,7 @@ def test_all_of_a_count_is_of_one_moment(shop: Shop, owner: psycopg.Connection) 
     assert found.usage == 5
 
 
-def test_a_second_count_writes_no_customer(shop: Shop, owner: psycopg.Connection) -> None:
+def test_second_count_writes_no_customer(shop: Shop, owner: psycopg.Connection) -> None:
     for key in ("acme", "globex"):
         shop.customer(key)
         shop.use(key, "e", 3)
@@ -99,7 +101,7 @@ def test_a_second_count_writes_no_customer(shop: Shop, owner: psycopg.Connection
     assert [new == old for new, old in zip(kept(owner), before, strict=True)] == [False, True]
 
 
-def test_customers_that_were_there_before_are_counted(shop: Shop, owner: psycopg.Connection) -> None:
+def test_customers_without_figures_get_them(shop: Shop, owner: psycopg.Connection) -> None:
     acme = shop.customer("acme")
     shop.use("acme", "e", 3)
     owner.execute("DELETE FROM customer_figures")
@@ -107,7 +109,7 @@ def test_customers_that_were_there_before_are_counted(shop: Shop, owner: psycopg
     assert usage_of(owner, acme) == (NOVEMBER, 3)
 
 
-def test_usage_counts_in_the_month_it_was_used_in(
+def test_usage_counts_in_the_month_in_which_it_occurred(
     shop: Shop, clock: Clock, owner: psycopg.Connection
 ) -> None:
     acme = shop.customer("acme", start="2026-09")
@@ -131,7 +133,7 @@ def test_usage_counts_in_the_month_it_was_used_in(
     assert [(each.day, each.quantity) for each in found.days] == [(date(2026, 11, 15), 20)]
 
 
-def test_a_new_month_begins_with_nothing_used(shop: Shop, clock: Clock, owner: psycopg.Connection) -> None:
+def test_new_month_starts_without_usage(shop: Shop, clock: Clock, owner: psycopg.Connection) -> None:
     acme = shop.customer("acme")
     shop.use("acme", "e", 30)
     assert refreshed(shop.database).usage == 30
@@ -142,7 +144,7 @@ def test_a_new_month_begins_with_nothing_used(shop: Shop, clock: Clock, owner: p
     assert found.usage_last_month_so_far == 0
 
 
-def test_customers_by_what_they_are(shop: Shop, clock: Clock) -> None:
+def test_customers_are_counted_by_plan_and_status(shop: Shop, clock: Clock) -> None:
     dear, cheap = shop.plan("Dear", price="100.00"), shop.plan("Cheap", price="1.00")
     yen = shop.plan("Yen", price="700", currency="JPY")
     for key, plan_id in (("a", dear), ("b", cheap), ("c", dear), ("d", cheap), ("e", yen)):
@@ -161,13 +163,13 @@ def test_customers_by_what_they_are(shop: Shop, clock: Clock) -> None:
     assert money(found).mrr_minor == 20100 + 10000
 
 
-def test_money_by_currency_state_and_age(owing: Shop) -> None:
+def test_money_is_summed_by_currency_status_and_age(owing: Shop) -> None:
     found = refreshed(owing.database)
     usd, yen = money(found), money(found, "JPY")
     assert found.last_month == OCTOBER
     assert (usd.invoiced_minor, usd.invoices) == (3563 + 2900, 2)
     assert (yen.invoiced_minor, yen.invoices) == (700, 1)
-    # July's are due on 1 September, August's on 2 October, September's on 1 November.
+    # Invoices for July are due on September 1, for August on October 2, for September on November 1.
     assert [(each.age.days_from, each.age.days_to, each.outstanding_minor, each.invoices) for each in usd.receivables] == [
         (0, 0, 3563 + 2000, 2),
         (1, 30, 3563 + 125 + 2900, 2),
@@ -188,7 +190,7 @@ def test_money_by_currency_state_and_age(owing: Shop) -> None:
     assert [tuple(each) for each in yen.largest] == [("edo", "edo Inc.", 2800)]
 
 
-def test_ages_begin_and_end_with_their_days(shop: Shop, clock: Clock) -> None:
+def test_ages_have_exact_limits(shop: Shop, clock: Clock) -> None:
     shop.customer("acme", start="2026-10")
     due_on = shop.invoice("acme", "2026-10").due_on
     for days, expected in ((0, 0), (1, 1), (30, 1), (31, 31), (60, 31), (61, 61), (90, 61), (91, 91)):
@@ -204,7 +206,7 @@ def test_ages_begin_and_end_with_their_days(shop: Shop, clock: Clock) -> None:
         assert listed == [expected], days
 
 
-def test_the_states_are_those_of_the_lists(owing: Shop, clock: Clock) -> None:
+def test_statuses_are_those_of_the_lists(owing: Shop, clock: Clock) -> None:
     for day in (15, 1, 2, 30):
         clock.set(2026, 11, day)
         found = refreshed(owing.database)
@@ -230,7 +232,7 @@ def test_figures_of_each_customer(owing: Shop, owner: psycopg.Connection) -> Non
     ]
 
 
-def test_two_that_count_at_once_take_turns(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_simultaneous_counts_take_turns(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.customer("acme")
     shop.use("acme", "e", 3)
     counting: list[int] = []
@@ -247,16 +249,16 @@ def test_two_that_count_at_once_take_turns(shop: Shop, monkeypatch: pytest.Monke
     assert done == [datetime(2026, 11, 15, 12, tzinfo=UTC)] * 4
 
 
-def test_who_finds_somebody_counting_leaves_it_to_them(shop: Shop) -> None:
-    with job._alone(shop.database, "SELECT pg_advisory_xact_lock(:counting)"):
-        keep_figures(shop.database)
+def test_nothing_is_counted_while_another_process_counts(shop: Shop) -> None:
+    with lock(shop.database, SYSTEM, locks.COUNTING):
+        keep_figures_current(shop.database)
     with shop.database.transaction(SYSTEM) as session:
         assert get_dashboard(session, SYSTEM) is None
 
 
-def test_how_often_depends_on_how_long_it_takes(shop: Shop, clock: Clock, owner: psycopg.Connection) -> None:
+def test_pause_depends_on_how_long_a_count_takes(shop: Shop, clock: Clock, owner: psycopg.Connection) -> None:
     def as_of() -> int:
-        keep_figures(shop.database)
+        keep_figures_current(shop.database)
         (found,) = owner.execute("SELECT as_of FROM dashboard_figures").fetchone() or (None,)
         return round((found - start).total_seconds())
 
@@ -270,12 +272,21 @@ def test_how_often_depends_on_how_long_it_takes(shop: Shop, clock: Clock, owner:
         assert as_of() == expected
 
 
-def test_nothing_is_billed_by_figures() -> None:
-    # Who may know of them: those that count, those that show, and who begins a customer with nothing.
-    knowing = {
-        path.stem
-        for path in Path(billing_app.__file__).parent.rglob("*.py")
+def test_billing_never_reads_figures() -> None:
+    """Only the modules that count, show or create figures may use them."""
+    root = Path(billing_app.__file__).parent
+    users = {
+        str(path.relative_to(root))
+        for folder in ("services", "jobs", "domain")
+        for path in (root / folder).rglob("*.py")
         for name in ("customer_figures", "CustomerFigures", "DashboardFigures", "count_figures")
-        if name in path.read_text() and path.parent.name in ("services", "jobs", "domain")
+        if name in path.read_text()
     }
-    assert knowing == {"figures", "dashboard", "customer_rows", "customers", "invoice_totals"}
+    assert users == {
+        "jobs/figures.py",
+        "services/customers/customers.py",
+        "services/customers/queries.py",
+        "services/dashboard/dashboard.py",
+        "services/dashboard/figures.py",
+        "services/invoices/totals.py",
+    }

@@ -1,4 +1,4 @@
-"""A real server, killed with SIGKILL in the middle of its background work: it goes on by itself."""
+"""A real server, killed with SIGKILL in the middle of its background work, resumes it by itself."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PERIOD = "2026-10"
 
 @dataclass(frozen=True)
 class Business:
-    """Thousands of customers with usage in October, and somebody to sign in as."""
+    """Thousands of customers with usage in October, and a user who can sign in."""
 
     urls: Urls
     owner: psycopg.Connection
@@ -85,7 +85,7 @@ def business(server: cluster.Server) -> Iterator[Business]:
 
 @contextmanager
 def killed_at_the_end(urls: Urls, data_dir: Path) -> Iterator[str]:
-    """`billing serve` until the block ends, by SIGKILL to all of it; yields its address."""
+    """Run `billing serve` until the block ends, then kill all of its processes. Yields its address."""
     port = free_port()
     environment = {
         **os.environ,
@@ -114,7 +114,7 @@ def answers(url: str) -> bool:
 
 
 def until(condition: Callable[[], Any]) -> None:
-    """Returns as soon as the condition holds; it fails only when that never comes."""
+    """Wait until the condition holds, and fail after three minutes."""
     deadline = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < deadline
@@ -123,7 +123,7 @@ def until(condition: Callable[[], Any]) -> None:
 
 @contextmanager
 def held_halfway(business: Business) -> Iterator[None]:
-    """The second half of the run's one chunk, and any verification, come no further."""
+    """Block one lane of the run's one chunk, and any verification."""
     with psycopg.connect(business.urls.owner.replace("+psycopg", "")) as holder:
         holder.execute(
             "SELECT FROM customer_billing WHERE customer_id = %s FOR UPDATE", [business.last_customer_id]
@@ -139,7 +139,7 @@ def waiting_for_payments(business: Business) -> bool:
 
 
 def start_both(business: Business, client: httpx.Client) -> tuple[str, str]:
-    """A run and a verification, both in the middle of it."""
+    """Start a run and a verification, and wait until both are halfway."""
     run = client.post("/invoice-runs", json={"period": PERIOD})
     until(lambda: business.invoices() == CUSTOMERS // 2)
     verification = client.post("/verifications")
@@ -150,19 +150,19 @@ def start_both(business: Business, client: httpx.Client) -> tuple[str, str]:
 
 def assert_both_end(business: Business, client: httpx.Client, run: str, verification: str) -> None:
     until(lambda: client.get(f"/invoice-runs/{run}").json()["status"] == "done")
-    told = client.get(f"/invoice-runs/{run}").json()
-    assert (told["total"], told["made"], told["existing"], told["failed"]) == (CUSTOMERS, CUSTOMERS, 0, 0)
+    done = client.get(f"/invoice-runs/{run}").json()
+    assert (done["total"], done["created"], done["existing"], done["failed"]) == (CUSTOMERS, CUSTOMERS, 0, 0)
     assert business.owner.execute(
         "SELECT count(*), count(DISTINCT customer_id), min(sequence), max(sequence) FROM invoice"
     ).fetchone() == (CUSTOMERS, CUSTOMERS, 1, 1)
     until(lambda: client.get(f"/verifications/{verification}").json()["status"] == "done")
     report = client.get("/verifications/latest").json()
-    assert (report["id"], report["ok"], report["differences"]) == (verification, True, [])
+    assert (report["id"], report["ok"], report["discrepancies"]) == (verification, True, [])
     assert report["checked"]["customers"] == CUSTOMERS
     assert business.one("SELECT count(*) FROM verification") == 1
 
 
-def test_the_whole_server_killed_and_started_again(business: Business, tmp_path: Path) -> None:
+def test_killed_server_resumes_when_started_again(business: Business, tmp_path: Path) -> None:
     with (
         held_halfway(business),
         killed_at_the_end(business.urls, tmp_path) as url,
@@ -174,18 +174,18 @@ def test_the_whole_server_killed_and_started_again(business: Business, tmp_path:
         assert_both_end(business, client, run, verification)
 
 
-def test_the_serving_process_killed_alone(business: Business, tmp_path: Path) -> None:
+def test_killed_serving_process_is_replaced_and_resumes(business: Business, tmp_path: Path) -> None:
     with serving(business.urls, tmp_path) as url:
         with held_halfway(business), business.sign_in(url) as client:
             run, verification = start_both(business, client)
             serving_process(url).kill()
-        # Its supervisor starts another, which knows what it has to do.
+        # Its supervisor starts another one.
         until(lambda: answers(url))
         with business.sign_in(url) as client:
             assert_both_end(business, client, run, verification)
 
 
-def test_it_stops_in_order_in_the_middle_of_it(business: Business, tmp_path: Path) -> None:
+def test_stopped_server_resumes_when_started_again(business: Business, tmp_path: Path) -> None:
     with (
         held_halfway(business),
         serving(business.urls, tmp_path) as url,

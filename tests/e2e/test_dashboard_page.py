@@ -256,9 +256,9 @@ def test_a_new_installation_says_what_to_do_next(
             expect(page.get_by_text("Nothing to count yet")).to_be_visible()
             assert found_by_axe(page) == []
             page.get_by_role("link", name="Verify").click()
-            expect(page.get_by_text("Nothing was verified yet")).to_be_visible()
-            page.get_by_role("button", name="Verify now").click()
-            expect(page.get_by_role("heading", name="Everything agrees")).to_be_visible()
+            expect(page.get_by_text("No verification yet")).to_be_visible()
+            page.get_by_role("button", name="Start verification").click()
+            expect(page.get_by_role("heading", name="No discrepancies")).to_be_visible()
             page.get_by_role("link", name="Audit").click()
             expect(page.get_by_role("row").filter(has_text="Verification started")).to_contain_text("Ada")
             page.goto(f"{url}/")

@@ -259,7 +259,7 @@ def test_no_page_breaks_its_policy(context: BrowserContext, page: Page, scheme: 
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("link", name="Acme Industrial Supply")).to_be_visible()
     shows("Dashboard", "/")
-    shows("Verify", "/verify")
+    shows("Verification", "/verify")
     shows("Audit", "/audit")
     shows("Customers", "/customers")
     shows("Acme Industrial Supply", "/customers/acme")

@@ -16,7 +16,8 @@ from billing_app.domain.actor import SYSTEM
 from billing_app.domain.periods import periods_between
 from billing_app.jobs.invoicing import generate_invoice
 from billing_app.services.invoices import runs
-from billing_app.services.shared import faults
+from billing_app.services.invoices.run_progress import count_failed_attempt
+from billing_app.services.shared.reasons import Reason
 from tests.e2e.business import ACME_OCTOBER, FINANCE
 from tests.e2e.conftest import Site
 from tests.e2e.test_look import found_by_axe
@@ -42,8 +43,8 @@ def invoiced(site: Site, key: str, *periods: date) -> None:
 
 
 @contextmanager
-def nobody_is_invoiced(site: Site) -> Iterator[None]:
-    """A run comes to its first customers and waits there until the block ends."""
+def blocked_runs(site: Site) -> Iterator[None]:
+    """Block every run at its first customers until the block ends."""
     with psycopg.connect(site.urls.owner.replace("+psycopg", "")) as holder:
         holder.execute("SELECT FROM customer_billing FOR UPDATE")
         yield
@@ -61,7 +62,7 @@ def choose_month(page: Page, opener: str, month: str) -> None:
 
 def run_month(page: Page, month: str) -> Locator:
     choose_month(page, "Run invoices for a month", month)
-    page.get_by_role("button", name="Make the invoices").click()
+    page.get_by_role("button", name="Run invoices", exact=True).click()
     page.wait_for_url("**/invoices?run=run_*")
     return page.get_by_role("region", name="Invoice run")
 
@@ -212,94 +213,94 @@ def test_ambiguous_customer_is_asked_for_again(signed_in: Page) -> None:
         expect(field).to_have_accessible_description(said)
 
 
-def test_a_run_that_was_given_up_says_why_and_is_run_again(signed_in: Page, site: Site) -> None:
+def test_failed_run_says_why_and_is_run_again(signed_in: Page, site: Site) -> None:
     with site.database.transaction(SYSTEM) as session:
         run = runs.start_run(session, SYSTEM, date(2023, 1, 1)).public_id
-        for _ in range(faults.ATTEMPTS_MAX):
-            runs.count_failed_attempt(session, SYSTEM, run, "the paper is out")
+        reason = Reason("database_refused", facts={"sqlstate": "53100"})
+        count_failed_attempt(session, SYSTEM, run, reason, attempts_max=1)
     page = signed_in
     page.goto(f"/invoices?run={run}")
     shown = page.get_by_role("region", name="Invoice run")
-    expect(shown).to_contain_text("Invoicing January 2023 failed")
-    expect(shown).to_contain_text("It was given up: the paper is out.")
+    expect(shown).to_contain_text("Invoice run for January 2023 failed")
+    expect(shown).to_contain_text("The database reported error 53100.")
     assert found_by_axe(page) == []
-    shown.get_by_role("button", name="Run it again").click()
+    shown.get_by_role("button", name="Run again").click()
     expect(page).not_to_have_url(re.compile(f"run={run}$"))
-    expect(shown).to_contain_text("January 2023 is invoiced")
-    last = page.get_by_role("table", name="Last runs").locator("tbody tr")
+    expect(shown).to_contain_text("Invoice run for January 2023 is done")
+    last = page.get_by_role("table", name="Recent invoice runs").locator("tbody tr")
     expect(last.nth(0)).to_contain_text("Done")
     expect(last.nth(1)).to_contain_text("Failed")
 
 
-def test_a_month_is_run_for_everyone(signed_in: Page, site: Site) -> None:
+def test_admin_runs_invoices_for_a_month(signed_in: Page, site: Site) -> None:
     customer(site, "run-fine", MAY)
     customer(site, "run-behind", APRIL)
     page = signed_in
     page.goto("/invoices")
     page.get_by_role("button", name="Run invoices for a month").click()
-    expect(page.get_by_role("dialog")).to_contain_text(re.compile("All [0-9]+ customers are gone through"))
+    expect(page.get_by_role("dialog")).to_contain_text(re.compile("for all [0-9]+ customers"))
     expect(month_field(page)).to_have_value("2026-10")
     page.keyboard.press("Escape")
     run = run_month(page, "2026-05")
-    expect(run).to_contain_text("May 2026 is invoiced")
-    for words in ("Made", "Already there", "Passed over", "Failed"):
+    expect(run).to_contain_text("Invoice run for May 2026 is done")
+    for words in ("Created", "Existing", "Skipped", "Failed"):
         expect(run).to_contain_text(words)
-    failures = run.get_by_role("list", name="Customers that could not be invoiced")
-    expect(failures).to_contain_text("April 2026 of run-behind has no invoice yet and comes first")
+    failures = run.get_by_role("list", name="Failed customers")
+    expect(failures).to_contain_text("Invoice April 2026 of run-behind first.")
     assert found_by_axe(page) == []
     failures.get_by_role("link", name="run-behind").click()
     page.wait_for_url("**/customers/run-behind")
     page.goto("/invoices?search=run-fine")
     expect(rows(page)).to_contain_text(["RUN-FINE-0001"])
-    last = page.get_by_role("table", name="Last runs").locator("tbody tr").first
+    last = page.get_by_role("table", name="Recent invoice runs").locator("tbody tr").first
     expect(last).to_contain_text("May 2026")
     expect(last).to_contain_text("Done")
     expect(last).to_contain_text("Ada Lovelace")
     last.get_by_role("link").click()
-    expect(run).to_contain_text("May 2026 is invoiced")
-    run.get_by_role("link", name="Close this run").click()
+    expect(run).to_contain_text("Invoice run for May 2026 is done")
+    run.get_by_role("link", name="Close invoice run").click()
     expect(run).to_have_count(0)
 
 
-def test_a_run_goes_on_without_its_page_and_is_found_again(
+def test_run_continues_without_its_page_and_is_shown_again(
     signed_in: Page, context: BrowserContext, site: Site
 ) -> None:
     customer(site, "run-alone", JULY)
     signed_in.goto("/invoices")
-    with nobody_is_invoiced(site):
+    with blocked_runs(site):
         run = run_month(signed_in, "2026-07")
-        expect(run).to_contain_text("Invoicing July 2026 for everyone")
+        expect(run).to_contain_text("Invoice run for July 2026 is running")
         expect(run).to_contain_text(re.compile("0 of [0-9]+ customers"))
         signed_in.close()
         again = context.new_page()
         again.goto("/invoices")
         found = again.get_by_role("region", name="Invoice run")
-        expect(found).to_contain_text("Invoicing July 2026 for everyone")
-    expect(found).to_contain_text("July 2026 is invoiced")
+        expect(found).to_contain_text("Invoice run for July 2026 is running")
+    expect(found).to_contain_text("Invoice run for July 2026 is done")
     again.goto("/invoices?search=run-alone")
     expect(rows(again)).to_contain_text(["RUN-ALONE-0001"])
 
 
-def test_a_run_is_stopped_after_asking(signed_in: Page, site: Site) -> None:
+def test_run_is_cancelled_after_confirmation(signed_in: Page, site: Site) -> None:
     customer(site, "run-stopped", JUNE)
     page = signed_in
     page.goto("/invoices")
-    with nobody_is_invoiced(site):
+    with blocked_runs(site):
         run = run_month(page, "2026-06")
-        run.get_by_role("button", name="Stop").click()
-        expect(page.get_by_role("dialog")).to_contain_text("Stop invoicing June 2026?")
-        expect(page.get_by_role("button", name="Cancel")).to_be_focused()
+        run.get_by_role("button", name="Cancel run").click()
+        expect(page.get_by_role("dialog")).to_contain_text("Cancel the invoice run for June 2026?")
+        expect(page.get_by_role("button", name="Keep running")).to_be_focused()
         assert found_by_axe(page) == []
-        page.get_by_role("button", name="Stop the run").click()
-        expect(page.get_by_text("The run of June 2026 is stopped")).to_be_visible()
-        expect(run).to_contain_text("Invoicing June 2026 was stopped")
-    last = page.get_by_role("table", name="Last runs").locator("tbody tr").first
-    expect(last).to_contain_text("Stopped")
+        page.get_by_role("dialog").get_by_role("button", name="Cancel run").click()
+        expect(page.get_by_text("Invoice run for June 2026 cancelled")).to_be_visible()
+        expect(run).to_contain_text("Invoice run for June 2026 was cancelled")
+    last = page.get_by_role("table", name="Recent invoice runs").locator("tbody tr").first
+    expect(last).to_contain_text("Cancelled")
 
 
 def test_finance_user_sees_invoices_without_actions(page: Page, sign_in: Callable[..., None]) -> None:
     sign_in(FINANCE, at="/login?next=/invoices?search=acme")
     expect(page.get_by_role("link", name=ACME_OCTOBER)).to_be_visible()
     expect(page.get_by_role("link", name="CSV")).to_be_visible()
-    for name in ("Generate invoice", "Run invoices for a month", "Stop"):
+    for name in ("Generate invoice", "Run invoices for a month", "Cancel run"):
         expect(page.get_by_role("button", name=name)).to_have_count(0)

@@ -30,7 +30,7 @@ PAGES = {
     "/invoices?age=current&currency=USD": ACME_OCTOBER,
     f"/invoices/{ACME_OCTOBER}?line=2": "oct-000",
     "/invoices/NOBODY-0001": "There is no such invoice",
-    "/verify": "Verify now",
+    "/verify": "Start verification",
     "/audit": "User signed in",
     "/audit?subject=acme": "Customer created",
     "/audit?subject=nobody": "Nothing is noted of that",

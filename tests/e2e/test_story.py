@@ -189,12 +189,12 @@ def what_last_month_costs_is_shown_before_it_is_invoiced(page: Page) -> None:
 def last_month_is_run_for_everyone(page: Page) -> None:
     go(page, "Invoices")
     page.get_by_role("button", name="Run invoices for a month").first.click()
-    expect(dialog(page)).to_contain_text("All 3 customers are gone through")
+    expect(dialog(page)).to_contain_text("for all 3 customers")
     expect(dialog(page).get_by_label("Month")).to_have_value(f"{LAST:%Y-%m}")
-    dialog(page).get_by_role("button", name="Make the invoices").click()
+    dialog(page).get_by_role("button", name="Run invoices", exact=True).click()
     run = page.get_by_role("region", name="Invoice run")
-    expect(run).to_contain_text(f"{text.month(LAST)} is invoiced", timeout=ENDS_WITHIN_MS)
-    expect(run.locator("dl")).to_have_text("Made2Already there0Passed over1Failed0")
+    expect(run).to_contain_text(f"Invoice run for {text.month(LAST)} is done", timeout=ENDS_WITHIN_MS)
+    expect(run.locator("dl")).to_have_text("Created2Existing0Skipped1Failed0")
     expect(rows(page, "Invoices")).to_have_count(2)
     expect(rows(page, "Invoices").filter(has_text="ACME-SUPPLY-0001")).to_contain_text("$35.63")
     # 250.5 units beyond: $3.13125.

@@ -168,36 +168,37 @@ def test_failed_chunk_is_retried(
     background: Background,
 ) -> None:
     monkeypatch.setattr(retries, "ATTEMPTS_MAX", 1_000_000)
-    fill_the_disk(owner, "invoice", "NEW.customer_key = 'c3'")
+    refuse(owner, "invoice", "NEW.customer_key = 'c3'", "disk_full")
     run = started_run(database, admin)
     background.start()
     until(lambda: "failed and will be retried" in caplog.text)
     assert run_now(database, admin, run).status == "running"
-    owner.execute("DROP TRIGGER fill_the_disk ON invoice")
+    owner.execute("DROP TRIGGER refuse ON invoice")
     until(lambda: run_now(database, admin, run).status == "done")
     done = run_now(database, admin, run)
     assert (done.created, done.existing, invoices(owner)) == (CUSTOMERS, 0, (CUSTOMERS, CUSTOMERS))
 
 
-def fill_the_disk(owner: psycopg.Connection, table: str, when: str) -> None:
-    """Make some inserts fail as on a full disk, which is no fault of the rows."""
+def refuse(owner: psycopg.Connection, table: str, when: str, errcode: str = "raise_exception") -> None:
+    """Make some inserts fail with this error."""
     owner.execute(
-        "CREATE FUNCTION fill_the_disk() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$"
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '{errcode}'; END $$"  # type: ignore[arg-type]
     )
     owner.execute(
-        f"CREATE TRIGGER fill_the_disk BEFORE INSERT ON {table} FOR EACH ROW WHEN ({when})"  # type: ignore[arg-type]
-        " EXECUTE FUNCTION fill_the_disk()"
+        f"CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW WHEN ({when})"  # type: ignore[arg-type]
+        " EXECUTE FUNCTION refuse()"
     )
 
 
+# What no row is at fault for.
 DISK_FULL = Reason("database_refused", facts={"sqlstate": "53100"})
 
 
 def test_run_that_keeps_failing_is_given_up_and_can_be_run_again(
     shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection, background: Background
 ) -> None:
-    fill_the_disk(owner, "invoice", "NEW.customer_key = 'c5'")
+    refuse(owner, "invoice", "NEW.customer_key = 'c5'", "disk_full")
     run = started_run(database, admin)
     later = database.call(admin, start_run, OCTOBER)
     assert later.public_id == run.public_id
@@ -212,7 +213,7 @@ def test_run_that_keeps_failing_is_given_up_and_can_be_run_again(
         [run.public_id],
     ).fetchall()
     assert recorded == [(DISK_FULL.code,)]
-    owner.execute("DROP TRIGGER fill_the_disk ON invoice")
+    owner.execute("DROP TRIGGER refuse ON invoice")
     again = started_run(database, admin)
     background.wake()
     until(lambda: run_now(database, admin, again).status == "done")
@@ -230,7 +231,7 @@ def test_given_up_run_does_not_hold_up_a_later_month(
     background: Background,
 ) -> None:
     clock.set(2026, 12, 2)
-    fill_the_disk(owner, "invoice", "NEW.period_start = '2026-10-01'")
+    refuse(owner, "invoice", "NEW.period_start = '2026-10-01'", "disk_full")
     run = started_run(database, admin)
     later = database.call(admin, start_run, date(2026, 11, 1))
     background.start()
