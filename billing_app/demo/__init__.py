@@ -1,6 +1,6 @@
-"""The demo: twelve months of a business that looks like one, made by the services themselves.
+"""The demo: twelve months of a made-up business, created by the services themselves.
 
-Above services and jobs, below the command line.
+It is above services and jobs, and below the command line.
 """
 
 from billing_app.demo.loading import DemoLoaded, load_demo

@@ -1,4 +1,4 @@
-"""The demo's company: Cartolane sells a geocoding and routing API by the request. All invented."""
+"""The demo's company: Cartolane sells a geocoding and routing API and charges per request. All of it is made up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Company(NamedTuple):
-    """Who bills, in the words of `update_issuer`."""
+    """The issuer, with the parameters of `update_issuer`."""
 
     name: str
     address: str
@@ -19,7 +19,7 @@ ISSUER = Company(
     address="86 Lighthouse Row, Suite 4\nPortland, ME 04101\nUnited States",
     email="billing@cartolane.example",
     payment_instructions=(
-        "Please pay within 30 days and name the invoice number.\n"
+        "Pay within 30 days and state the invoice number.\n"
         "USD: ACH or wire to Casco Harbor Bank, routing 000111025, account 8840217736\n"
         "EUR: SEPA to Hafenbank Bremen, IBAN DE00 2905 0000 0884 0217 73"
     ),
@@ -27,7 +27,7 @@ ISSUER = Company(
 
 
 class Terms(NamedTuple):
-    """One version of a plan, in the words of `create_plan`."""
+    """One version of a plan, with the parameters of `create_plan`."""
 
     name: str
     currency: str
@@ -43,8 +43,8 @@ PLANS = (
     Terms("Scale", "USD", "1490.00", 4_000_000, "0.000385"),
     Terms("Growth Europe", "EUR", "239.00", 400_000, "0.00098"),
 )
-# The pilot programme ends: who is on it stays.
+# The pilot program ends. Its customers stay on the plan.
 PILOT_ARCHIVED_IN = 2
-# More included for a higher price; who was on the first version moves when it suits them.
+# More units for a higher price. Customers of the first version move later, or never.
 NEW_GROWTH = Terms("Growth", "USD", "289.00", 450_000, "0.00095")
 NEW_GROWTH_IN = 6

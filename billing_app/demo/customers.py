@@ -1,13 +1,13 @@
-"""The demo's customers and what happens to them. All invented; `.example` domains reach nobody.
+"""The demo's customers and what happens to them. All of it is made up.
 
-Months are counted from the story's first one, 0, to the current one, 12.
+Months are numbered from the demo's first one, 0, to the current one, 12.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-# Units are requests in the first month, growth is a factor from month to month.
+# Units are the requests of the first month. Growth is the factor from month to month.
 _TABLE = """
 key         | name                      | address                                        | plan          | month | units    | growth | use     | pays
 lanternlark | Lantern & Lark            | 9 Spruce Court; Burlington, VT 05401           | Pilot         | 0     | 6500     | 1.02   | office  | prompt
@@ -60,7 +60,7 @@ tramonto    | Tramonto Eventi Srl       | Via dei Portici 17; 40126 Bologna; Ita
 
 
 class DemoCustomer(NamedTuple):
-    """A customer as the story begins for it; `use` and `pays` name a pattern and a habit."""
+    """A customer at its start. `use` names a usage pattern, and `pays` a payment habit."""
 
     key: str
     name: str
@@ -74,7 +74,7 @@ class DemoCustomer(NamedTuple):
 
     @property
     def email(self) -> str:
-        """Where the invoices go."""
+        """Return the address for invoices. `.example` domains never receive mail."""
         return f"accounts@{self.key}.example"
 
 
@@ -88,7 +88,7 @@ CUSTOMERS = tuple(_parse(row) for row in _TABLE.strip().splitlines()[1:])
 
 
 class Move(NamedTuple):
-    """Said in the month before, a customer is on another plan, or on none, from `month` on."""
+    """A change of plan, or a cancellation, from `month` on. It is entered in the month before."""
 
     key: str
     month: int
@@ -108,12 +108,12 @@ MOVES = (
     Move("littlefjord", 13, None),
 )
 
-# Contracts signed in the middle of the month after they began: that month is invoiced at once.
+# Contracts that are entered in the middle of their second month. Their first month is invoiced at once.
 BACKDATED = ("copperkettle", "lumiere", "oakline", "saffron", "vantor", "ninepin")
 
 
 class Pause(NamedTuple):
-    """Suspended on a day of a month, until a day of the same month, or until today without one."""
+    """A suspension from a day of a month to a later day of that month, or until today."""
 
     key: str
     month: int
@@ -125,7 +125,7 @@ PAUSES = (Pause("alpenroute", 7, 8, 15), Pause("ridgeway", 11, 12, None))
 
 
 class Outage(NamedTuple):
-    """The customer's last `days` of a month are reported `delay` days after the month's end."""
+    """The last `days` of a month whose usage arrives `delay` days after the end of the month."""
 
     key: str
     month: int
@@ -147,16 +147,16 @@ OUTAGES = (
     Outage("wayfare", 11, 4, 4),
 )
 
-# From this month's invoice on nothing more is paid.
+# The first month whose invoice is never paid, nor any later one.
 STOPPED_PAYING = {"ridgeway": 6, "urbanquill": 7, "sprocket": 9, "fernhollow": 10, "copperkettle": 11}
-# An invoice that stays unpaid by itself, being disputed.
+# Single invoices that stay unpaid because they are disputed.
 DISPUTED = {
     ("lumiere", 6), ("oakline", 7), ("saffron", 8), ("vantor", 9), ("everline", 9), ("casalimon", 8),
 }  # fmt: skip
 
 
 class Returned(NamedTuple):
-    """The payment of a month's invoice that is undone, and after how many days it comes again."""
+    """A payment of a month's invoice that is reversed, and after how many days it is repeated, if ever."""
 
     key: str
     month: int

@@ -1,29 +1,27 @@
-"""Loading the demo into an empty database, once.
+"""Load the demo into an empty database, once.
 
-It takes hundreds of transactions, so it can be killed between two of them. The first one makes
-the users and notes in the audit log that the demo was started, and for which `today`; the last
-one notes that it was loaded. A demo that was started and not loaded goes on, for the same
-`today`, at the moment of the newest audit entry, since every deed leaves one: what was done
-before that moment is done, and what is done at it again finds what it did before.
+Loading takes hundreds of transactions and can be killed between two of them. The first transaction
+creates the users and records in the audit log that the demo was started, and for which `today`. The
+last one records that it was loaded. A demo that was started but not loaded is resumed for the same
+`today`, from the time of the newest audit entry, since every action leaves one: earlier actions are
+done, and an action of that time that is performed again finds what it created.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import text
 from sqlmodel import Session
 
 from billing_app.database import locks
 from billing_app.database.session import Database
-from billing_app.demo.stage import Stage
-from billing_app.demo.story import Story
+from billing_app.demo.actions import Actions
+from billing_app.demo.timeline import Timeline
 from billing_app.domain.actor import system
 from billing_app.jobs.figures import refresh_figures
+from billing_app.jobs.leadership import lock
 from billing_app.jobs.verification import verify
 from billing_app.services.audit.log import list_audit_entries
 from billing_app.services.customers.customers import list_customers
@@ -37,7 +35,7 @@ _DEMO = system("demo")
 
 @dataclass(frozen=True, slots=True)
 class DemoLoaded:
-    """What is there after the demo was loaded, and whether all of it verified."""
+    """What the loaded demo contains, and whether verification found no discrepancies."""
 
     customers: int
     events: int
@@ -47,25 +45,25 @@ class DemoLoaded:
 
 
 def load_demo(database: Database, *, today: datetime | None = None) -> DemoLoaded | None:
-    """Loads the demo as of `today` (now, unless said), or finishes one that was left half loaded.
+    """Load the demo as of `today`, by default now, or finish one that was interrupted.
 
-    None, and nothing written, when there was a user or a customer before, a loaded demo's
-    included. Of two processes at once one loads; the other waits and answers None. The same
-    `today` makes the same customers, usage, invoices and payments.
+    Returns None and writes nothing if there is already a user or a customer, which includes a loaded
+    demo. If two processes load at once, one waits and returns None. The same `today` always creates
+    the same customers, usage, invoices and payments.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     clock = _Clock(today or database.clock())
     own = Database(database.url, clock=clock, pool_size=4)
     try:
-        with _alone(database):
-            as_of = _begin(own, clock)
-            return None if as_of is None else _tell(own, clock, Story(as_of), began)
+        with lock(database, _DEMO, locks.DEMO):
+            as_of = _start(own, clock)
+            return None if as_of is None else _perform(own, clock, Timeline(as_of), started)
     finally:
         own.close()
 
 
 class _Clock:
-    """The clock of the demo's own transactions: stands still until the story moves it."""
+    """The clock of the demo's transactions, which only moves from step to step."""
 
     def __init__(self, moment: datetime) -> None:
         self.moment = moment
@@ -74,62 +72,54 @@ class _Clock:
         return self.moment
 
 
-@contextmanager
-def _alone(database: Database) -> Iterator[None]:
-    """Waits until no other process loads. The transaction does nothing but hold the lock."""
-    with database.transaction(_DEMO) as session:
-        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": locks.DEMO})
-        yield
-
-
-def _begin(own: Database, clock: _Clock) -> datetime | None:
-    """The `today` of the demo to be told, noted now or by who left it half; None without one."""
-    story = Story(clock.moment)
-    clock.moment = story.opening
+def _start(own: Database, clock: _Clock) -> datetime | None:
+    """Return the `today` of the demo to load, recorded now or when it was interrupted; None if there is none."""
+    timeline = Timeline(clock.moment)
+    clock.moment = timeline.opening
 
     def work(session: Session) -> datetime | None:
-        noted = list_audit_entries(session, _DEMO, subject="demo", limit=1).items
-        if noted:
-            unfinished = noted[0].action == "demo.started"
-            return datetime.fromisoformat(str(noted[0].details["today"])) if unfinished else None
+        recorded = list_audit_entries(session, _DEMO, subject="demo", limit=1).items
+        if recorded:
+            is_unfinished = recorded[0].action == "demo.started"
+            return datetime.fromisoformat(str(recorded[0].details["today"])) if is_unfinished else None
         if list_users(session, _DEMO, limit=1).items or list_customers(session, _DEMO, limit=1).items:
             return None
         for each in DEMO_USERS:
             create_user(
                 session, _DEMO, email=each.email, name=each.name, role=each.role, password=each.password
             )
-        audit.record(session, _DEMO, "demo.started", "demo", today=story.today.isoformat())
-        return story.today
+        audit.record(session, _DEMO, "demo.started", "demo", today=timeline.today.isoformat())
+        return timeline.today
 
     return own.run(_DEMO, work)
 
 
-def _users(session: Session) -> list[UserRow]:
-    """The demo's own."""
+def _demo_users(session: Session) -> list[UserRow]:
+    """Return the demo's users."""
     emails = {user.email for user in DEMO_USERS}
     page = list_users(session, _DEMO)
     return [user for user in page.items if user.email in emails]
 
 
-def _reached(session: Session, story: Story) -> datetime:
-    """The moment of the last deed that is done, at least in part.
+def _find_last_step(session: Session, timeline: Timeline) -> datetime:
+    """Return the time of the last step that was performed, at least in part.
 
-    What others did since a demo was left half loaded, they did after its `today`.
+    Entries after the demo's `today` come from others.
     """
     newest = list_audit_entries(session, _DEMO, limit=LIMIT_MAX).items
-    return next((entry.at for entry in newest if entry.at <= story.today), story.opening)
+    return next((entry.at for entry in newest if entry.at <= timeline.today), timeline.opening)
 
 
-def _tell(own: Database, clock: _Clock, story: Story, began: float) -> DemoLoaded:
-    stage = Stage(own, own.run(_DEMO, _users))
-    reached = own.run(_DEMO, lambda session: _reached(session, story))
-    for deed in story.deeds():
-        if deed.at >= reached:
-            clock.moment = deed.at
-            deed.do(stage)
-    clock.moment = story.today
-    report = verify(own, stage.admin)
-    # The first page that somebody sees has its numbers.
+def _perform(own: Database, clock: _Clock, timeline: Timeline, started: float) -> DemoLoaded:
+    actions = Actions(own, own.run(_DEMO, _demo_users))
+    last_step = own.run(_DEMO, lambda session: _find_last_step(session, timeline))
+    for step in timeline.list_steps():
+        if step.at >= last_step:
+            clock.moment = step.at
+            step.perform(actions)
+    clock.moment = timeline.today
+    report = verify(own, actions.admin)
+    # The dashboard shows figures from the start.
     refresh_figures(own)
     own.run(_DEMO, lambda session: audit.record(session, _DEMO, "demo.loaded", "demo", ok=report.ok))
     return DemoLoaded(
@@ -137,5 +127,5 @@ def _tell(own: Database, clock: _Clock, story: Story, began: float) -> DemoLoade
         events=report.checked.events,
         invoices=report.checked.invoices,
         verified=report.ok,
-        seconds=time.monotonic() - began,
+        seconds=time.monotonic() - started,
     )

@@ -1,4 +1,4 @@
-"""When the demo's customers pay, and how much of an invoice: pure, from their habits."""
+"""When the demo's customers pay, and how much of an invoice, computed from their payment habits."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from billing_app.demo.customers import DISPUTED, RETURNED, STOPPED_PAYING, DemoCustomer
 
-# Bookings are made in the afternoon of these days: Tuesday and Friday.
-_BOOKING_DAYS = (1, 4)
-_BOOKING_TIME = time(15, 20, tzinfo=UTC)
-# Days from the issue to the money, first and last; all is due after 30.
+# Payments are recorded in the afternoon of Tuesdays and Fridays.
+_RECORDING_DAYS = (1, 4)
+_RECORDING_TIME = time(15, 20, tzinfo=UTC)
+# For each part payment: the earliest and latest day after the issue, and the percentage paid by then.
 _HABITS = {
     "prompt": ((4, 13, 100),),
     "monthend": ((21, 29, 100),),
@@ -30,7 +30,7 @@ _METHODS = {
 
 
 class Receipt(NamedTuple):
-    """Money for one invoice: the part of its total from one percentage up to another."""
+    """Money received for one invoice: the part of its total from one percentage to another."""
 
     customer_key: str
     period_start: date
@@ -42,16 +42,16 @@ class Receipt(NamedTuple):
     idempotency_key: str
 
     @property
-    def booked_at(self) -> datetime:
-        """The next booking after the money came."""
+    def recorded_at(self) -> datetime:
+        """Return the next time at which payments are recorded."""
         day = self.received_on
-        while day.weekday() not in _BOOKING_DAYS:
+        while day.weekday() not in _RECORDING_DAYS:
             day += timedelta(days=1)
-        return datetime.combine(day, _BOOKING_TIME)
+        return datetime.combine(day, _RECORDING_TIME)
 
 
-class Undone(NamedTuple):
-    """A receipt that is reversed later, and why."""
+class Reversal(NamedTuple):
+    """The reversal of a receipt, with its reason."""
 
     receipt: Receipt
     at: datetime
@@ -61,7 +61,7 @@ class Undone(NamedTuple):
 def receipts_for(
     customer: DemoCustomer, month: int, period_start: date, issued_on: date
 ) -> Iterator[Receipt]:
-    """What the customer pays, in time or not, for its invoice of a month of the story."""
+    """Yield what the customer pays, on time or late, for its invoice of a month."""
     if month >= STOPPED_PAYING.get(customer.key, month + 1) or (customer.key, month) in DISPUTED:
         return
     dice = random.Random(f"{customer.key} pays {period_start}")
@@ -76,18 +76,19 @@ def receipts_for(
             yield _receipt(customer, period_start, 0, 100, again, dice)
 
 
-def undone_of(customer: DemoCustomer, month: int, receipts: list[Receipt]) -> Iterator[Undone]:
-    """Which of the invoice's receipts come to be reversed."""
+def reversals_for(customer: DemoCustomer, month: int, receipts: list[Receipt]) -> Iterator[Reversal]:
+    """Yield the reversals among the receipts of the customer's invoice of a month."""
     for returned in RETURNED:
         if (returned.key, returned.month) == (customer.key, month):
-            yield Undone(receipts[0], receipts[0].booked_at + timedelta(days=3, hours=-4), returned.reason)
+            reversed_at = receipts[0].recorded_at + timedelta(days=3, hours=-4)
+            yield Reversal(receipts[0], reversed_at, returned.reason)
 
 
 def _receipt(
     customer: DemoCustomer, period_start: date, paid: int, percent: int, day: date, dice: random.Random
 ) -> Receipt:
-    european = customer.plan == "Growth Europe"
-    method = "SEPA transfer" if european else _METHODS[customer.pays]
+    is_european = customer.plan == "Growth Europe"
+    method = "SEPA transfer" if is_european else _METHODS[customer.pays]
     number = f"{dice.randrange(10**8):08d}"
     reference = f"{method.split()[0].upper()} {day:%y%m%d}-{number}"
     return Receipt(

@@ -1,4 +1,4 @@
-"""How much the demo's customers use, day by day: pure, the same for the same customer and day."""
+"""How much the demo's customers use each day: always the same for the same customer and day."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from billing_app.services.usage.recording import UsageReport
 
 
 class _Pattern(NamedTuple):
-    """Factors of a weekday (Monday first) and of a calendar month (January first)."""
+    """Factors by weekday, from Monday, and by calendar month, from January."""
 
     week: tuple[float, ...]
     year: tuple[float, ...]
@@ -37,12 +37,12 @@ _PATTERNS = {
     "steady": _Pattern((1.03, 1.04, 1.03, 1.02, 1.0, 0.95, 0.93), _EVEN),
 }
 _DAYS_OF_MONTH = 30.4
-# How often a customer of a size sends what it counted: hours between two reports.
+# Larger customers report their usage more often.
 _LARGE, _MEDIUM = 1_000_000, 100_000
 
 
 def reports_of_day(customer: DemoCustomer, day: date, month: int) -> Iterator[UsageReport]:
-    """The customer's events of one UTC day in order of time; `month` is the story's."""
+    """Yield the customer's events of one UTC day, in order of time. `month` is the number of the month."""
     dice = random.Random(f"{customer.key} {day}")
     hours = 3 if customer.units >= _LARGE else 6 if customer.units >= _MEDIUM else 12
     whole = _units_of_day(customer, day, month, dice)
@@ -63,5 +63,5 @@ def _units_of_day(customer: DemoCustomer, day: date, month: int, dice: random.Ra
 
 
 def _share_of_hours(hour: float) -> float:
-    """More by day than by night, by American time; the mean over a day is 1."""
+    """Return the factor of an hour: higher during the American day than at night, 1 on average."""
     return 1 + 0.6 * math.cos((hour - 19) / 12 * math.pi)

@@ -285,7 +285,7 @@ def test_billing_never_reads_figures() -> None:
     assert users == {
         "jobs/figures.py",
         "services/customers/customers.py",
-        "services/customers/queries.py",
+        "services/customers/selection.py",
         "services/dashboard/dashboard.py",
         "services/dashboard/figures.py",
         "services/invoices/totals.py",

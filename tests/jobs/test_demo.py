@@ -1,3 +1,5 @@
+"""The demo: a year of a growing business, loaded once, resumed when it was interrupted."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -12,9 +14,9 @@ import pytest
 from billing_app.database.embedded import cluster
 from billing_app.database.session import Database
 from billing_app.demo import DemoLoaded, load_demo
+from billing_app.demo.actions import Actions
 from billing_app.demo.customers import CUSTOMERS, MOVES
-from billing_app.demo.stage import Stage
-from billing_app.demo.story import MONTHS, Story
+from billing_app.demo.timeline import MONTHS, Timeline
 from billing_app.domain.actor import SYSTEM, Role
 from billing_app.domain.invoice import DAYS_TO_PAY
 from billing_app.jobs.verification import verify
@@ -79,27 +81,27 @@ def age_class(row: InvoiceRow) -> str:
     return "current" if days <= 0 else "90+" if days > 90 else f"{(days - 1) // 30 * 30 + 1}"
 
 
-def test_there_is_a_year_of_a_growing_business(demo: Demo) -> None:
+def test_demo_is_a_year_of_a_growing_business(demo: Demo) -> None:
     database, loaded = demo.database, demo.loaded
-    made = Counter(row.period_start for row in invoices(database))
-    assert sorted(made) == [date(2025, 11, 1), date(2025, 12, 1), *(date(2026, m, 1) for m in range(1, 11))]
-    assert made[date(2026, 10, 1)] > 2 * made[date(2025, 11, 1)]
-    assert sum(made.values()) == loaded.invoices
+    created = Counter(row.period_start for row in invoices(database))
+    assert sorted(created) == [date(2025, 11, 1), date(2025, 12, 1), *(date(2026, m, 1) for m in range(1, 11))]
+    assert created[date(2026, 10, 1)] > 2 * created[date(2025, 11, 1)]
+    assert sum(created.values()) == loaded.invoices
     assert 30 <= loaded.customers <= 60
     assert 20_000 <= loaded.events <= 60_000
 
 
-def test_every_figure_in_it_verifies(demo: Demo) -> None:
+def test_demo_has_no_discrepancies(demo: Demo) -> None:
     database, loaded = demo.database, demo.loaded
     report = verify(database, SYSTEM)
-    assert report.differences == []
+    assert report.discrepancies == []
     assert report.awaiting_invoice == []
-    assert report.events == loaded.events
-    assert 0 < report.events_open < loaded.events
+    assert report.checked.events == loaded.events
+    assert 0 < report.checked.events_open < loaded.events
     assert loaded.verified
 
 
-def test_receivables_have_every_age_and_every_status(demo: Demo) -> None:
+def test_demo_has_invoices_of_every_age_and_status(demo: Demo) -> None:
     rows = invoices(demo.database)
     owed = [row for row in rows if row.balance_minor > 0]
     assert {age_class(row) for row in owed} == {"current", "1", "31", "61", "90+"}
@@ -108,7 +110,7 @@ def test_receivables_have_every_age_and_every_status(demo: Demo) -> None:
     assert statuses["paid"] > len(rows) * 0.8
 
 
-def test_usage_came_late_was_beyond_the_included_and_below_it(demo: Demo) -> None:
+def test_demo_has_late_usage_and_months_with_and_without_overage(demo: Demo) -> None:
     database = demo.database
     lines = [line for invoice in whole(database, invoices(database)) for line in invoice.lines]
     late = [line for line in lines if line.kind == "late_usage"]
@@ -117,7 +119,7 @@ def test_usage_came_late_was_beyond_the_included_and_below_it(demo: Demo) -> Non
     assert min(own[True], own[False]) > 100
 
 
-def test_plans_customers_and_payments_have_had_their_changes(demo: Demo) -> None:
+def test_demo_has_changed_plans_customers_and_payments(demo: Demo) -> None:
     database = demo.database
     with database.transaction(SYSTEM) as session:
         plans = list_plans(session, SYSTEM).items
@@ -136,7 +138,7 @@ def test_plans_customers_and_payments_have_had_their_changes(demo: Demo) -> None
     assert any(payment.reversal_reason for payment in payments)
 
 
-def test_its_three_people_can_sign_in(demo: Demo) -> None:
+def test_demo_users_can_sign_in(demo: Demo) -> None:
     database = demo.database
     with database.transaction(SYSTEM) as session:
         assert {user.role for user in list_users(session, SYSTEM).items} == set(Role)
@@ -155,17 +157,17 @@ def test_loading_again_changes_nothing(demo: Demo) -> None:
     assert rows_of_every_table(database) == before
 
 
-def test_killed_halfway_it_is_finished_by_one_of_two_and_the_same(
+def test_interrupted_demo_is_finished_by_one_of_two_processes(
     demo: Demo, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(Stage, "invoice", killed)
+        patch.setattr(Actions, "generate_invoice", killed)
         with pytest.raises(Killed):
             load_demo(database, today=TODAY)
     assert invoices(database)
 
     with ThreadPoolExecutor() as threads:
-        # What "today" is by then does not matter: the demo that was begun is finished.
+        # The interrupted demo is finished as of its own `today`.
         both = list(threads.map(lambda day: load_demo(database, today=day), [TODAY + timedelta(days=9)] * 2))
 
     finished = [loaded for loaded in both if loaded]
@@ -192,7 +194,7 @@ def rows_of_every_table(database: Database) -> dict[str, int]:
     return {table: row[0] for table, row in counts.items() if row}
 
 
-def test_a_database_with_a_user_is_left_alone(database: Database) -> None:
+def test_database_with_a_user_is_not_changed(database: Database) -> None:
     with database.transaction(SYSTEM) as session:
         create_user(session, SYSTEM, email="ada@example.com", name="Ada", role="admin")
     before = rows_of_every_table(database)
@@ -200,7 +202,7 @@ def test_a_database_with_a_user_is_left_alone(database: Database) -> None:
     assert rows_of_every_table(database) == before
 
 
-def test_a_database_with_a_customer_is_left_alone(database: Database) -> None:
+def test_database_with_a_customer_is_not_changed(database: Database) -> None:
     with database.transaction(SYSTEM) as session:
         plan = create_plan(
             session, SYSTEM, name="Solo", monthly_price="1", included_units=0, overage_unit_price="1"
@@ -211,20 +213,20 @@ def test_a_database_with_a_customer_is_left_alone(database: Database) -> None:
 
 
 @pytest.mark.parametrize("offset", range(0, 730, 7))
-def test_whatever_the_day_something_is_owed_at_every_age(offset: int) -> None:
-    """By the story alone, for two years of todays, leap day and short months among them."""
+def test_invoices_of_every_age_are_unpaid_on_any_day(offset: int) -> None:
+    """Check the timeline alone, for two years of days, including a leap day and short months."""
     today = datetime(2027, 3, 1, 9, tzinfo=UTC) + timedelta(days=offset)
     for hours in range(0, 7 * 24, 24):
-        assert ages_of_unpaid(Story(today + timedelta(hours=hours))) == {0, 1, 2, 3, 4}
+        assert ages_of_unpaid(Timeline(today + timedelta(hours=hours))) == {0, 1, 2, 3, 4}
 
 
-def ages_of_unpaid(story: Story) -> set[int]:
-    """0 before the due day, then 1 for each 30 days begun, 4 for all beyond 90."""
-    receipts, undone = story.receipts()
-    reversed_by_now = {each.receipt for each in undone if each.at <= story.today}
+def ages_of_unpaid(timeline: Timeline) -> set[int]:
+    """Return the ages of unpaid invoices: 0 until the due date, then 1 per 30 days, at most 4."""
+    receipts, reversals = timeline.list_receipts()
+    reversed_by_now = {each.receipt for each in reversals if each.at <= timeline.today}
     percent: Counter[tuple[str, date]] = Counter()
     for receipt in receipts:
-        if receipt.booked_at <= story.today and receipt not in reversed_by_now:
+        if receipt.recorded_at <= timeline.today and receipt not in reversed_by_now:
             percent[receipt.customer_key, receipt.period_start] += receipt.to_percent - receipt.from_percent
     assert max(percent.values()) == 100
     return {
@@ -232,10 +234,10 @@ def ages_of_unpaid(story: Story) -> set[int]:
         for customer in CUSTOMERS
         if customer.plan != "Pilot"
         for month in range(customer.month, cancelled_in(customer.key))
-        if percent[customer.key, story.months[month]] < 100
-        for issued in [story.issued_at(customer.key, story.months[month])]
-        if issued <= story.today
-        for days_overdue in [(story.today.date() - issued.date()).days - DAYS_TO_PAY]
+        if percent[customer.key, timeline.months[month]] < 100
+        for issued in [timeline.issued_at(customer.key, timeline.months[month])]
+        if issued <= timeline.today
+        for days_overdue in [(timeline.today.date() - issued.date()).days - DAYS_TO_PAY]
     }
 
 

@@ -1,6 +1,6 @@
-"""Doing the demo's deeds through the services, at the moment that the story sets.
+"""The demo's actions, performed through the services at the time that the demo's clock shows.
 
-Each deed done again changes nothing that matters: it finds what it made before.
+An action that is performed again finds what it created before, and changes nothing that matters.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sqlmodel import Session
 from billing_app.database.session import Database
 from billing_app.demo.company import ISSUER, Terms
 from billing_app.demo.customers import DemoCustomer
-from billing_app.demo.receipts import Receipt, Undone
+from billing_app.demo.receipts import Receipt, Reversal
 from billing_app.domain.actor import Actor, Role, system
 from billing_app.domain.money import major_text
 from billing_app.errors import Conflict
@@ -32,12 +32,12 @@ from billing_app.services.plans.rows import PlanRow
 from billing_app.services.shared.pagination import LIMIT_MAX
 from billing_app.services.usage.recording import UsageReport, record_usage_batch
 
-# The machine that sends what customers used.
+# The machine that reports usage.
 GATEWAY = system("usage-gateway")
 
 
-class Stage:
-    """A database whose clock the story sets, and the people who act on it."""
+class Actions:
+    """The actions on one database, by the demo's users."""
 
     def __init__(self, database: Database, users: Iterable[UserRow]) -> None:
         self.database = database
@@ -45,7 +45,7 @@ class Stage:
         self.admin, self.billing = actors[Role.ADMIN], actors[Role.BILLING]
 
     def set_up(self, plans: Sequence[Terms]) -> None:
-        """Says who bills, and makes the first plans."""
+        """Enter the company details and create the first plans."""
 
         def work(session: Session) -> None:
             update_issuer(
@@ -57,28 +57,28 @@ class Stage:
                 payment_instructions=ISSUER.payment_instructions,
             )
             for terms in plans:
-                self._make_plan(session, terms, version=1)
+                self._ensure_plan(session, terms, version=1)
 
         self.database.run(self.admin, work)
 
     def replace_plan(self, terms: Terms, version: int) -> None:
-        """Makes the next version of a plan, and keeps everybody new off the one before."""
+        """Create the next version of a plan and archive the previous one."""
 
         def work(session: Session) -> None:
-            self._make_plan(session, terms, version)
+            self._ensure_plan(session, terms, version)
             archive_plan(session, self.admin, self._plans(session)[terms.name, version - 1].plan_id)
 
         self.database.run(self.admin, work)
 
     def archive(self, name: str) -> None:
-        """Keeps everybody new off a plan's first version."""
+        """Archive the first version of a plan."""
         self.database.run(
             self.admin,
             lambda session: archive_plan(session, self.admin, self._plans(session)[name, 1].plan_id),
         )
 
-    def join(self, customer: DemoCustomer, start_period: date) -> None:
-        """A new customer, on its plan's newest version."""
+    def add_customer(self, customer: DemoCustomer, start_period: date) -> None:
+        """Create a customer on the newest version of its plan."""
 
         def work(session: Session) -> None:
             if not has_customer(session, self.billing, customer.key):
@@ -89,50 +89,50 @@ class Stage:
                     email=customer.email,
                     key=customer.key,
                     billing_address=customer.billing_address,
-                    plan_id=self._newest(session, customer.plan),
+                    plan_id=self._newest_plan_id(session, customer.plan),
                     start_period=start_period,
                 )
 
         self.database.run(self.billing, work)
 
-    def move(self, key: str, plan: str | None, effective_from: date) -> None:
-        """From a month on the customer is on the newest version of a plan, or on none."""
+    def change_plan(self, key: str, plan: str | None, effective_from: date) -> None:
+        """Move a customer to the newest version of a plan from a month on, or cancel its plan."""
 
         def work(session: Session) -> None:
             rows = list_subscriptions(session, self.billing, key)
             if all(row.effective_from < effective_from for row in rows):
-                plan_id = self._newest(session, plan) if plan else None
+                plan_id = self._newest_plan_id(session, plan) if plan else None
                 set_plan(session, self.billing, key, plan_id=plan_id, effective_from=effective_from)
 
         self.database.run(self.billing, work)
 
     def set_status(self, key: str, status: str) -> None:
-        """Suspends or reactivates."""
+        """Suspend or reactivate a customer."""
         self.database.run(
             self.billing, lambda session: update_customer(session, self.billing, key, status=status)
         )
 
     def record(self, reports: Iterable[UsageReport]) -> None:
-        """One batch of usage. Raises AssertionError when the story contradicts itself."""
+        """Record a batch of usage. Raises AssertionError when an event is not recorded."""
         batch = list(reports)
         if batch:
             done = self.database.run(GATEWAY, lambda session: record_usage_batch(session, GATEWAY, batch))
             assert done.recorded + done.duplicates == len(batch), done.results[:3]
 
-    def invoice_everyone(self, period_start: date) -> None:
-        """The month's run."""
+    def run_invoices(self, period_start: date) -> None:
+        """Run invoices for a month."""
         run_invoices(self.database, self.billing, period_start)
 
-    def invoice(self, key: str, period_start: date) -> None:
-        """One customer's invoice."""
+    def generate_invoice(self, key: str, period_start: date) -> None:
+        """Generate one customer's invoice for a month."""
         try:
             generate_invoice(self.database, self.billing, key, period_start)
         except Conflict as error:
             if error.code != "invoice_exists":
                 raise
 
-    def book(self, receipts: Sequence[Receipt]) -> None:
-        """The payments of one booking day, in one transaction."""
+    def record_payments(self, receipts: Sequence[Receipt]) -> None:
+        """Record the payments of one day, in one transaction."""
 
         def work(session: Session) -> None:
             periods = {receipt.period_start for receipt in receipts}
@@ -142,15 +142,15 @@ class Stage:
 
         self.database.run(self.billing, work)
 
-    def undo(self, undone: Undone) -> None:
-        """Reverses a payment that was booked."""
-        receipt = undone.receipt
+    def reverse(self, reversal: Reversal) -> None:
+        """Reverse a payment."""
+        receipt = reversal.receipt
 
         def work(session: Session) -> None:
             invoice = self._invoices(session, receipt.period_start)[receipt.customer_key]
             payment_id = self._pay(session, receipt, invoice)
             assert payment_id is not None
-            reverse_payment(session, self.billing, invoice.number, payment_id, reason=undone.reason)
+            reverse_payment(session, self.billing, invoice.number, payment_id, reason=reversal.reason)
 
         try:
             self.database.run(self.billing, work)
@@ -159,7 +159,7 @@ class Stage:
                 raise
 
     def _pay(self, session: Session, receipt: Receipt, invoice: InvoiceRow | None) -> int | None:
-        """The id of the receipt's payment, recorded now or before; None where nothing is owed."""
+        """Return the id of the receipt's payment, recorded now or before; None if there is nothing to pay."""
         if invoice is None:
             return None
         before, after = (
@@ -183,11 +183,11 @@ class Stage:
         page = list_invoices(session, self.billing, InvoiceFilter(period=period_start), limit=LIMIT_MAX)
         return {row.customer.key: row for row in page.items}
 
-    def _make_plan(self, session: Session, terms: Terms, version: int) -> None:
+    def _ensure_plan(self, session: Session, terms: Terms, version: int) -> None:
         if (terms.name, version) not in self._plans(session):
             create_plan(session, self.admin, **terms._asdict())
 
-    def _newest(self, session: Session, name: str) -> int:
+    def _newest_plan_id(self, session: Session, name: str) -> int:
         plans = self._plans(session)
         return plans[max(key for key in plans if key[0] == name)].plan_id
 

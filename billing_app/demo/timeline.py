@@ -1,4 +1,4 @@
-"""The demo's story: what happens when, from a little before its first month up to today. Pure."""
+"""The demo's timeline: what happens when, from shortly before its first month until today."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import partial
 from itertools import product
 from typing import NamedTuple
 
+from billing_app.demo.actions import Actions
 from billing_app.demo.company import NEW_GROWTH, NEW_GROWTH_IN, PILOT_ARCHIVED_IN, PLANS
 from billing_app.demo.customers import (
     BACKDATED,
@@ -20,8 +21,7 @@ from billing_app.demo.customers import (
     DemoCustomer,
     Outage,
 )
-from billing_app.demo.receipts import Receipt, Undone, receipts_for, undone_of
-from billing_app.demo.stage import Stage
+from billing_app.demo.receipts import Receipt, Reversal, receipts_for, reversals_for
 from billing_app.demo.usage import reports_of_day
 from billing_app.domain.periods import bounds, next_period, period_of, previous_period
 from billing_app.services.usage.recording import UsageReport
@@ -34,18 +34,17 @@ _COLLECTED_AT = timedelta(minutes=10)
 _LATELY = timedelta(days=10)
 
 
-class Deed(NamedTuple):
-    """Something that is done at a moment."""
+class Step(NamedTuple):
+    """An action and its time."""
 
     at: datetime
-    do: Callable[[Stage], None]
+    perform: Callable[[Actions], None]
 
 
-class Story:
-    """Everything that has happened by `today`; the same for the same `today`.
+class Timeline:
+    """Everything that has happened by `today`. It is always the same for the same `today`.
 
-    Deeds are told in order of time. What happens on a day of the past does not depend on the
-    time of day of `today`.
+    What happened on a past day doesn't depend on the time of day of `today`.
     """
 
     def __init__(self, today: datetime) -> None:
@@ -58,55 +57,57 @@ class Story:
         self.customers = {customer.key: customer for customer in CUSTOMERS}
         self.joined = {customer.key: self._joined_at(customer) for customer in CUSTOMERS}
 
-    def deeds(self) -> list[Deed]:
-        """What has happened, in order of time; at one moment usage comes before its invoices."""
-        deeds = [*self._plans(), *self._customers(), *self._usage(), *self._invoices(), *self._payments()]
-        return sorted((deed for deed in deeds if deed.at <= self.today), key=lambda deed: deed.at)
+    def list_steps(self) -> list[Step]:
+        """Return what has happened, in order of time. At the same time, usage precedes its invoices."""
+        steps = [*self._plans(), *self._customers(), *self._usage(), *self._invoices(), *self._payments()]
+        return sorted((step for step in steps if step.at <= self.today), key=lambda step: step.at)
 
-    def _plans(self) -> Iterator[Deed]:
-        yield Deed(self.opening, partial(Stage.set_up, plans=PLANS))
-        yield Deed(self._moment(PILOT_ARCHIVED_IN, 1, 14), partial(Stage.archive, name="Pilot"))
-        yield Deed(
-            self._moment(NEW_GROWTH_IN, 1, 8), partial(Stage.replace_plan, terms=NEW_GROWTH, version=2)
+    def _plans(self) -> Iterator[Step]:
+        yield Step(self.opening, partial(Actions.set_up, plans=PLANS))
+        yield Step(self._moment(PILOT_ARCHIVED_IN, 1, 14), partial(Actions.archive, name="Pilot"))
+        yield Step(
+            self._moment(NEW_GROWTH_IN, 1, 8), partial(Actions.replace_plan, terms=NEW_GROWTH, version=2)
         )
 
-    def _customers(self) -> Iterator[Deed]:
+    def _customers(self) -> Iterator[Step]:
         for key, customer in self.customers.items():
             start = self.months[customer.month]
-            yield Deed(self.joined[key], partial(Stage.join, customer=customer, start_period=start))
+            yield Step(self.joined[key], partial(Actions.add_customer, customer=customer, start_period=start))
         for move in MOVES:
-            yield Deed(
+            yield Step(
                 self._moment(move.month - 1, 18, 13),
-                partial(Stage.move, key=move.key, plan=move.plan, effective_from=self.months[move.month]),
+                partial(Actions.change_plan, key=move.key, plan=move.plan, effective_from=self.months[move.month]),
             )
         for pause in PAUSES:
-            yield Deed(
+            yield Step(
                 self._moment(pause.month, pause.first_day, 10),
-                partial(Stage.set_status, key=pause.key, status="suspended"),
+                partial(Actions.set_status, key=pause.key, status="suspended"),
             )
             if pause.last_day:
-                yield Deed(
+                yield Step(
                     self._moment(pause.month, pause.last_day, 10),
-                    partial(Stage.set_status, key=pause.key, status="active"),
+                    partial(Actions.set_status, key=pause.key, status="active"),
                 )
 
-    def _usage(self) -> Iterator[Deed]:
-        """What gateways collected; at once what a backdated contract had used; late what was held up."""
+    def _usage(self) -> Iterator[Step]:
+        """Yield usage as it is collected, at once for a backdated contract, and late after an outage."""
         for days in self._collections():
             at = min(_midnight(days[-1] + _DAY) + _COLLECTED_AT, self.today)
-            yield Deed(at, partial(Stage.record, reports=self._collected(days)))
+            yield Step(at, partial(Actions.record, reports=self._collected(days)))
         for key in BACKDATED:
-            yield Deed(
+            yield Step(
                 self.joined[key] + timedelta(minutes=20),
-                partial(Stage.record, reports=self._used_before_joining(self.customers[key])),
+                partial(Actions.record, reports=self._used_before_joining(self.customers[key])),
             )
         for outage in OUTAGES:
             at = bounds(self.months[outage.month])[1] + timedelta(days=outage.delay, hours=9)
-            yield Deed(at, partial(Stage.record, reports=self._held_up(outage)))
+            yield Step(at, partial(Actions.record, reports=self._held_up(outage)))
 
     def _collections(self) -> Iterator[list[date]]:
-        """The days since the first month, by when they are collected: every third night and at a
-        month's end, lately every night. (Every night of a year takes half as long again to load.)"""
+        """Yield days whose usage is collected together: three days, a single day lately.
+
+        Collecting every night of the whole year would make loading the demo half again as slow.
+        """
         days = []
         day = self.months[0]
         while day <= self.today.date():
@@ -118,13 +119,13 @@ class Story:
 
     def _collected(self, days: list[date]) -> Iterator[UsageReport]:
         for day, customer in product(days, CUSTOMERS):
-            if self.joined[customer.key].date() < day + self._counted_from(customer) and not any(
+            if self.joined[customer.key].date() < day + self._collected_from(customer) and not any(
                 outage.key == customer.key and day in self._days_of(outage) for outage in OUTAGES
             ):
                 yield from self._used(customer, day)
 
-    def _counted_from(self, customer: DemoCustomer) -> timedelta:
-        """A backdated contract's day of joining is collected, any other's is not."""
+    def _collected_from(self, customer: DemoCustomer) -> timedelta:
+        """Return how long after joining usage is collected: a backdated contract also uses its first day."""
         return _DAY if customer.key in BACKDATED else timedelta()
 
     def _used_before_joining(self, customer: DemoCustomer) -> Iterator[UsageReport]:
@@ -142,10 +143,10 @@ class Story:
         return [end - _DAY * back for back in range(outage.days, 0, -1)]
 
     def _used(self, customer: DemoCustomer, day: date) -> Iterator[UsageReport]:
-        """The day's events, but none while suspended, after a cancellation or still to come."""
+        """Yield the day's events, without those in a suspension, after a cancellation or after `today`."""
         month = self.months.index(period_of(_midnight(day)))
-        gone = any(move.key == customer.key and not move.plan and month >= move.month for move in MOVES)
-        for report in () if gone else reports_of_day(customer, day, month):
+        has_left = any(move.key == customer.key and not move.plan and month >= move.month for move in MOVES)
+        for report in () if has_left else reports_of_day(customer, day, month):
             assert isinstance(report.occurred_at, datetime)
             if report.occurred_at <= self.today and not self._suspended(customer, report.occurred_at):
                 yield report
@@ -158,42 +159,42 @@ class Story:
             for pause in PAUSES
         )
 
-    def _invoices(self) -> Iterator[Deed]:
+    def _invoices(self) -> Iterator[Step]:
         for key in BACKDATED:
             period = self.months[self.customers[key].month]
-            yield Deed(self.issued_at(key, period), partial(Stage.invoice, key=key, period_start=period))
+            yield Step(self.issued_at(key, period), partial(Actions.generate_invoice, key=key, period_start=period))
         for period in self.months[:MONTHS]:
             at = min(bounds(period)[1] + _RUN_AT, self.today)
-            yield Deed(at, partial(Stage.invoice_everyone, period_start=period))
+            yield Step(at, partial(Actions.run_invoices, period_start=period))
 
     def issued_at(self, key: str, period: date) -> datetime:
-        """When the customer's invoice for the month is made."""
+        """Return when the customer's invoice for the month is created."""
         customer = self.customers[key]
         if key in BACKDATED and period == self.months[customer.month]:
             return self.joined[key] + timedelta(hours=1)
         return bounds(period)[1] + _RUN_AT
 
-    def _payments(self) -> Iterator[Deed]:
-        receipts, undone = self.receipts()
-        booked = defaultdict(list)
+    def _payments(self) -> Iterator[Step]:
+        receipts, reversals = self.list_receipts()
+        by_time = defaultdict(list)
         for receipt in receipts:
-            booked[receipt.booked_at].append(receipt)
-        for at, together in booked.items():
-            yield Deed(at, partial(Stage.book, receipts=together))
-        for each in undone:
-            yield Deed(each.at, partial(Stage.undo, undone=each))
+            by_time[receipt.recorded_at].append(receipt)
+        for at, same_time in by_time.items():
+            yield Step(at, partial(Actions.record_payments, receipts=same_time))
+        for each in reversals:
+            yield Step(each.at, partial(Actions.reverse, reversal=each))
 
-    def receipts(self) -> tuple[list[Receipt], list[Undone]]:
-        """What customers pay, in time or not, and what of it is undone; also what is still to come."""
+    def list_receipts(self) -> tuple[list[Receipt], list[Reversal]]:
+        """Return what customers pay and what of it is reversed, including what happens after `today`."""
         receipts: list[Receipt] = []
-        undone: list[Undone] = []
+        reversals: list[Reversal] = []
         for key, customer in self.customers.items():
             for month in range(customer.month, MONTHS):
                 period = self.months[month]
                 paid = list(receipts_for(customer, month, period, self.issued_at(key, period).date()))
                 receipts += paid
-                undone += undone_of(customer, month, paid)
-        return receipts, undone
+                reversals += reversals_for(customer, month, paid)
+        return receipts, reversals
 
     def _joined_at(self, customer: DemoCustomer) -> datetime:
         dice = random.Random(f"{customer.key} joins")
