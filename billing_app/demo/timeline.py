@@ -76,7 +76,9 @@ class Timeline:
         for move in MOVES:
             yield Step(
                 self._moment(move.month - 1, 18, 13),
-                partial(Actions.change_plan, key=move.key, plan=move.plan, effective_from=self.months[move.month]),
+                partial(
+                    Actions.change_plan, key=move.key, plan=move.plan, effective_from=self.months[move.month]
+                ),
             )
         for pause in PAUSES:
             yield Step(
@@ -162,7 +164,9 @@ class Timeline:
     def _invoices(self) -> Iterator[Step]:
         for key in BACKDATED:
             period = self.months[self.customers[key].month]
-            yield Step(self.issued_at(key, period), partial(Actions.generate_invoice, key=key, period_start=period))
+            yield Step(
+                self.issued_at(key, period), partial(Actions.generate_invoice, key=key, period_start=period)
+            )
         for period in self.months[:MONTHS]:
             at = min(bounds(period)[1] + _RUN_AT, self.today)
             yield Step(at, partial(Actions.run_invoices, period_start=period))

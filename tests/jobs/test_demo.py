@@ -84,7 +84,11 @@ def age_class(row: InvoiceRow) -> str:
 def test_demo_is_a_year_of_a_growing_business(demo: Demo) -> None:
     database, loaded = demo.database, demo.loaded
     created = Counter(row.period_start for row in invoices(database))
-    assert sorted(created) == [date(2025, 11, 1), date(2025, 12, 1), *(date(2026, m, 1) for m in range(1, 11))]
+    assert sorted(created) == [
+        date(2025, 11, 1),
+        date(2025, 12, 1),
+        *(date(2026, m, 1) for m in range(1, 11)),
+    ]
     assert created[date(2026, 10, 1)] > 2 * created[date(2025, 11, 1)]
     assert sum(created.values()) == loaded.invoices
     assert 30 <= loaded.customers <= 60
