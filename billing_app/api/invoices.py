@@ -224,8 +224,8 @@ _COLUMNS = (
 def export_invoices(call: Caller, wanted: Filtered) -> CsvFile:
     """Export invoices as CSV, newest period first.
 
-    Text that a spreadsheet would run as a formula (it begins with `=`, `+`, `-`, `@`, a tab or a
-    carriage return) is preceded by an apostrophe.
+    The file is UTF-8 with a byte order mark. Text that starts with `=`, `+`, `-`, `@` or an
+    apostrophe is preceded by an apostrophe, so that no spreadsheet runs it as a formula.
     """
     period = label(wanted.period) if wanted.period else None
     parts = ["invoices", period, wanted.customer, wanted.status, wanted.age, wanted.currency]

@@ -187,8 +187,10 @@ def list_usage(call: Caller, paged: Paged, wanted: Filtered) -> Page[UsageEvent]
 def export_usage(call: Caller, wanted: Filtered) -> CsvFile:
     """Export usage events as CSV.
 
-    The rows are ordered by billing period, customer and time. A key that a spreadsheet would run as a
-    formula, because it starts with `=`, `+`, `-` or `@`, is preceded by an apostrophe.
+    The rows are ordered by billing period, customer and time. The file is UTF-8 with a byte order
+    mark. A key that starts with `=`, `+`, `-`, `@` or an apostrophe is preceded by an apostrophe, so
+    that no spreadsheet runs it as a formula. An import takes that apostrophe off again: importing
+    the file records nothing new.
     """
     name = "usage"
     name += f"-{wanted.customer}" if wanted.customer else ""

@@ -1,4 +1,4 @@
-"""The part of the story that is about files: one with problems, the same again, one left for later."""
+"""The imports of the story: a file with rejected rows, the same file again, and one that is not started."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
+from billing_app.domain.spreadsheets import unescape_cell
 from tests.e2e.story import ENDS_WITHIN_MS, LAST, THIS, go, rows
 
-# The lines that are refused, and why.
-REFUSED = {
-    "5": "There is no such customer",
+# The rejected lines with their reasons.
+REJECTED = {
+    "5": "Customer does not exist",
     "6": "Quantity must be zero or more",
-    "7": "Moment must be an RFC 3339 timestamp",
+    "7": "Time must be an RFC 3339 timestamp",
 }
 
 
-def a_file_with_problems(folder: Path) -> Path:
+def write_file_with_rejected_rows(folder: Path) -> Path:
     file = folder / "meters.csv"
-    moment = f"{LAST:%Y-%m}-20T08:00:00Z"
+    time = f"{LAST:%Y-%m}-20T08:00:00Z"
     file.write_text(
         "customer,idempotency_key,quantity,occurred_at\n"
-        f"acme-supply,meter-1,480,{moment}\n"
-        f"acme-supply,meter-2,20,{moment}\n"
-        f"borough-bakers,meter-3,1250.5,{moment}\n"
-        f"nobody-here,meter-4,5,{moment}\n"
-        f"acme-supply,meter-5,-5,{moment}\n"
+        f"acme-supply,meter-1,480,{time}\n"
+        f"acme-supply,meter-2,20,{time}\n"
+        f"borough-bakers,meter-3,1250.5,{time}\n"
+        f"nobody-here,meter-4,5,{time}\n"
+        f"acme-supply,meter-5,-5,{time}\n"
         "acme-supply,meter-6,6,20 o'clock\n"
-        f"acme-supply,meter-1,480,{moment}\n"
+        f"acme-supply,meter-1,480,{time}\n"
     )
     return file
 
 
-def send(page: Page, file: Path) -> None:
+def upload(page: Page, file: Path) -> None:
     go(page, "Usage")
     page.get_by_role("link", name="Import CSV").click()
     page.get_by_label("Choose a CSV file").set_input_files(file)
@@ -45,56 +46,56 @@ def outcome(page: Page) -> Locator:
     return page.get_by_role("region", name="Outcome")
 
 
-def the_file_is_checked_and_imported(page: Page, file: Path) -> None:
-    send(page, file)
-    expect(outcome(page).locator("dl")).to_have_text("Rows7To be recorded3There already1Refused3")
-    expect(rows(page, "The first rows")).to_have_count(7)
-    expect(rows(page, "The first rows").last).to_contain_text("There already")
-    expect(rows(page, "Refused rows")).to_have_text(
-        [re.compile(f"^{line}{re.escape(why)}") for line, why in REFUSED.items()]
+def check_and_import_file(page: Page, file: Path) -> None:
+    upload(page, file)
+    expect(outcome(page).locator("dl")).to_have_text("Rows7To record3Duplicates1Conflicts0Rejected3")
+    expect(rows(page, "First rows")).to_have_count(7)
+    expect(rows(page, "First rows").last).to_contain_text("Duplicate")
+    expect(rows(page, "Rejected rows")).to_have_text(
+        [re.compile(f"^{line}{re.escape(reason)}") for line, reason in REJECTED.items()]
     )
     page.get_by_role("button", name="Import 3 rows").click()
     expect(page.get_by_text("Done", exact=True)).to_be_visible(timeout=ENDS_WITHIN_MS)
-    expect(outcome(page).locator("dl")).to_have_text("Rows7Recorded3There already1Refused3")
+    expect(outcome(page).locator("dl")).to_have_text("Rows7Recorded3Duplicates1Conflicts0Rejected3")
 
 
-def what_was_refused_is_downloaded(page: Page, file: Path) -> None:
-    sent = file.read_text().splitlines()
+def download_rejected_rows(page: Page, file: Path) -> None:
+    lines = file.read_text().splitlines()
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download refused rows").click()
-    with download.value.path().open(newline="") as lines:
-        found = list(csv.DictReader(lines))
-    assert [each["line"] for each in found] == list(REFUSED)
-    columns = sent[0].split(",")
-    assert [",".join(each[name] for name in columns) for each in found] == [
-        sent[int(line) - 1] for line in REFUSED
+        page.get_by_role("link", name="Download rejected rows").click()
+    with download.value.path().open(newline="", encoding="utf-8-sig") as rejected:
+        found = list(csv.DictReader(rejected))
+    assert [each["line"] for each in found] == list(REJECTED)
+    columns = lines[0].split(",")
+    assert [",".join(unescape_cell(each[name]) for name in columns) for each in found] == [
+        lines[int(line) - 1] for line in REJECTED
     ]
     assert [(each["code"], each["detail"]) for each in found] == [
-        ("customer_not_found", "customer: there is no such customer"),
-        ("invalid", "quantity: must be zero or more"),
+        ("customer_not_found", "customer does not exist."),
+        ("invalid", "quantity must be zero or more."),
         (
             "invalid",
-            "occurred_at: must be an RFC 3339 timestamp with an offset, such as 2026-10-31T23:00:00Z",
+            "occurred_at must be an RFC 3339 timestamp with an offset, such as 2026-10-31T23:00:00Z.",
         ),
     ]
 
 
-def the_same_file_again_records_nothing_twice(page: Page, file: Path) -> None:
-    send(page, file)
-    expect(page.get_by_text("This very file was imported before, on")).to_be_visible()
-    expect(outcome(page).locator("dl")).to_have_text("Rows7To be recorded0There already4Refused3")
+def import_same_file_again(page: Page, file: Path) -> None:
+    upload(page, file)
+    expect(page.get_by_text("The same file was already imported on")).to_be_visible()
+    expect(outcome(page).locator("dl")).to_have_text("Rows7To record0Duplicates4Conflicts0Rejected3")
     page.get_by_role("button", name="Import again").click()
     expect(outcome(page)).to_contain_text(
-        "Nothing was recorded: 4 rows had been before, and nothing is recorded twice.",
+        "Nothing was recorded. 4 rows were already recorded.",
         timeout=ENDS_WITHIN_MS,
     )
-    page.get_by_role("link", name="See the usage").click()
+    page.get_by_role("link", name="View usage").click()
     expect(page.get_by_text("6 events", exact=True)).to_be_visible()
 
 
-def a_file_is_left_for_later(page: Page, folder: Path) -> None:
+def upload_file_and_leave_it(page: Page, folder: Path) -> None:
     file = folder / "later.csv"
     file.write_text(
         f"customer,idempotency_key,quantity,occurred_at\nclay-daughters,meter-7,7,{THIS:%Y-%m}-01T00:00:00Z\n"
     )
-    send(page, file)
+    upload(page, file)

@@ -35,11 +35,11 @@ from tests.e2e.story import (
     writing,
 )
 from tests.e2e.story_files import (
-    a_file_is_left_for_later,
-    a_file_with_problems,
-    the_file_is_checked_and_imported,
-    the_same_file_again_records_nothing_twice,
-    what_was_refused_is_downloaded,
+    check_and_import_file,
+    download_rejected_rows,
+    import_same_file_again,
+    upload_file_and_leave_it,
+    write_file_with_rejected_rows,
 )
 
 ADMIN, FINANCE = "root@harbour.test", "fay@harbour.test"
@@ -65,10 +65,10 @@ def test_a_business_begins(browser: Browser, url: str, tmp_path: Path) -> None:
     customers_are_made(root)
 
     usage_is_recorded_by_hand(root)
-    file = a_file_with_problems(tmp_path)
-    the_file_is_checked_and_imported(root, file)
-    what_was_refused_is_downloaded(root, file)
-    the_same_file_again_records_nothing_twice(root, file)
+    file = write_file_with_rejected_rows(tmp_path)
+    check_and_import_file(root, file)
+    download_rejected_rows(root, file)
+    import_same_file_again(root, file)
 
     the_coming_invoice_grows_with_what_is_used(root)
     what_last_month_costs_is_shown_before_it_is_invoiced(root)
@@ -79,7 +79,7 @@ def test_a_business_begins(browser: Browser, url: str, tmp_path: Path) -> None:
     a_plan_is_priced_anew(root)
     a_customer_moves_to_the_new_price_from_next_month(root)
     a_customer_is_suspended_and_its_usage_refused(root)
-    a_file_is_left_for_later(root, tmp_path)
+    upload_file_and_leave_it(root, tmp_path)
     everywhere_an_admin_finds_buttons_that_write(root)
 
     one_time = a_finance_person_is_invited(root)

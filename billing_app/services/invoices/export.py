@@ -20,7 +20,7 @@ CHUNK_ROWS = 2_000
 def read_invoices(
     session: Session, actor: Actor, wanted: InvoiceFilter = ALL_INVOICES
 ) -> Iterator[list[InvoiceRow]]:
-    """Read every invoice that `list_invoices` would list, as of one moment, newest period first.
+    """Read every invoice that `list_invoices` would list, from one snapshot, newest period first.
 
     At most one chunk is held at a time. Read the chunks within the session's transaction.
 

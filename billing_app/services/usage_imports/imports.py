@@ -71,8 +71,8 @@ def cancel_import(session: Session, actor: Actor, usage_import: str) -> UsageImp
     require(actor, Permission.RECORD_USAGE)
     import_id = _require_access(session, actor, usage_import)
     # In the order of the statuses, so that an import that is started in between is cancelled too.
-    end(session, actor, import_id, ("checking", "checked"), "cancelled", **NO_ROWS)
-    end(session, actor, import_id, ("importing",), "cancelled")
+    end(session, import_id, ("checking", "checked"), "cancelled", by=actor, **NO_ROWS)
+    end(session, import_id, ("importing",), "cancelled", by=actor)
     return hide_other_imports(get_row(session, import_id), actor)
 
 

@@ -133,11 +133,11 @@ def finish_import(
     """End an import as done, or a check or an import as failed. One that has ended stays as it is."""
     require(actor, Permission.RECORD_USAGE)
     if status == "done":
-        end(session, actor, import_id, ("importing",), "done", bytes_read=UsageImport.size_bytes)
+        end(session, import_id, ("importing",), "done", by=actor, bytes_read=UsageImport.size_bytes)
     else:
         stored = fault.as_json() if fault else None
-        end(session, actor, import_id, ("checking",), "failed", fault=stored, **NO_ROWS)
-        end(session, actor, import_id, ("importing",), "failed", fault=stored)
+        end(session, import_id, ("checking",), "failed", by=actor, fault=stored, **NO_ROWS)
+        end(session, import_id, ("importing",), "failed", by=actor, fault=stored)
 
 
 def count_failed_attempt(
@@ -169,4 +169,4 @@ def cancel_abandoned(session: Session, actor: Actor) -> None:
         )
     )
     for import_id in abandoned.all():
-        end(session, actor, import_id or 0, ("checked",), "cancelled", **NO_ROWS)
+        end(session, import_id or 0, ("checked",), "cancelled", by=actor, **NO_ROWS)

@@ -42,7 +42,7 @@ def restart(session: Session, import_id: int, before: Status, after: Status) -> 
 
 
 def end(
-    session: Session, actor: Actor, import_id: int, before: Sequence[Status], after: Status, **values: object
+    session: Session, import_id: int, before: Sequence[Status], after: Status, *, by: Actor, **values: object
 ) -> None:
     """End an import that has one of these statuses, delete its file, and write the audit entry."""
     ended = session.execute(
@@ -55,4 +55,4 @@ def end(
     ).one_or_none()  # fmt: skip
     if ended:
         session.execute(delete(UsageImportPart).where(col(UsageImportPart.import_id) == import_id))
-        audit.record(session, actor, f"usage_import.{after}", public_id("imp", import_id), **ended._asdict())
+        audit.record(session, by, f"usage_import.{after}", public_id("imp", import_id), **ended._asdict())
