@@ -46,8 +46,8 @@ CODES: dict[str, tuple[int, str]] = {
     "own_password": (409, "One's own password is changed with the present one."),
     "run_ended": (409, "A run of the month has just ended. Start one again."),
     "run_busy": (409, "The run is busy creating invoices. Cancel it again in a moment."),
-    "import_not_checked": (409, "The file is not checked yet, or its import has ended."),
-    "uploads_under_way": (409, "Other files are just coming in; `Retry-After` tells when to try again."),
+    "import_not_checked": (409, "The file is still being checked, or its import was cancelled or failed."),
+    "uploads_under_way": (409, "Four other files are being uploaded. `Retry-After` says when to try again."),
     "too_large": (413, "The body is larger than 16 MiB, or a file of usage larger than 1 GiB."),
     "unsupported_media_type": (
         415,
