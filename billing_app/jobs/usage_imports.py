@@ -65,9 +65,7 @@ def receive_file(database: Database, actor: Actor, file_name: str, pieces: Itera
     """
     require(actor, Permission.RECORD_USAGE)
     if not _uploads.acquire(blocking=False):
-        refusal = Conflict("uploads_under_way")
-        refusal.retry_after_seconds = 5
-        raise refusal
+        raise Conflict("uploads_under_way", retry_after_seconds=5)
     try:
         # `run` would retry, and the pieces can be read only once.
         with database.transaction(actor) as session:

@@ -82,11 +82,15 @@ RULES: dict[str, Template] = {
     # Usage files, their headers and their rows.
     "no_header": "is empty. The first line must name the columns: {columns}",
     "missing_columns": lambda facts: (
-        f"has no column {as_people_write(facts['missing'])}."
-        f" The first line must name the columns: {as_people_write(facts['columns'])}"
+        f"is missing the {'column' if len(facts['missing']) == 1 else 'columns'}"
+        f" {as_people_write(facts['missing'])}. It must name: {as_people_write(facts['columns'])}"
     ),
-    "repeated_columns": "names a column more than once: {repeated}. Remove the extra one",
-    "unknown_columns": "names a column that usage does not have: {unknown}. Remove it. The columns are: {columns}",
+    "repeated_columns": "names a column more than once: {repeated}. Keep one of them",
+    "unknown_columns": lambda facts: (
+        f"has an unknown column: {as_people_write(facts['unknown'])}. Remove or rename it"
+        if len(facts["unknown"]) == 1
+        else f"has unknown columns: {as_people_write(facts['unknown'])}. Remove or rename them"
+    ),
     "unnamed_column": "has no name in column {number}. Remove the empty column",
     "wrong_separator": lambda facts: (
         f"separates columns with {_SEPARATORS[facts['separator']]}."

@@ -117,8 +117,8 @@ def test_row_that_is_not_utf8_is_rejected_alone(importer: Importer) -> None:
     ("content", "reason"),
     [
         (b"", "file is empty"),
-        (b"customer,quantity\nacme,1\n", "header has no column idempotency_key, occurred_at"),
-        (HEADER.strip().encode() + b",extra\n", "header names a column that usage does not have: extra"),
+        (b"customer,quantity\nacme,1\n", "header is missing the columns idempotency_key, occurred_at"),
+        (HEADER.strip().encode() + b",extra\n", "header has an unknown column: extra"),
         (b"\xff\xfe\x00\x00", "file is UTF-16 text"),
         (gzip.compress(HEADER.encode() * 2000)[:-20], "file is damaged after line "),
     ],

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from billing_app.errors import FieldError
 from billing_app.services.shared.reasons import Reason
-from billing_app.services.usage_imports.rows import PreviewRow, RejectedRow, UsageImportRow
+from billing_app.services.usage_imports.rows import COLUMNS, PreviewRow, RejectedRow, UsageImportRow
 from billing_app.state.kit import address, text
 from billing_app.wording.refusals import reason_sentence
 from billing_app.wording.rules import rule_text
@@ -82,7 +82,8 @@ class ImportSheet:
 class FileRow:
     """A row of a file with its outcome.
 
-    `quantity_note` and `time_note` hold what the file says where the page shows how it was understood.
+    `quantity_note` and `time_note` say what is in the file where it reads differently from what is
+    shown. `caption` stands for the columns that a narrow screen has no room for.
     """
 
     line: str = ""
@@ -92,6 +93,7 @@ class FileRow:
     quantity_note: str = ""
     time: str = ""
     time_note: str = ""
+    caption: str = ""
     status: str = ""
     detail: str = ""
 
@@ -185,22 +187,18 @@ def _result(row: UsageImportRow) -> str:
 def preview_row(row: PreviewRow, zone: ZoneInfo) -> FileRow:
     """Build a row of the preview, with quantity and time as they were understood."""
     file_row = _file_row(row.line, row.row, row.status, row.reason)
-    if len(row.row) != 4 or not file_row.customer:
+    if len(row.row) != len(COLUMNS):
         return file_row
-    quantity, quantity_note = _understood(
-        file_row.quantity, None if row.quantity is None else text.quantity(row.quantity)
-    )
+    understood = None if row.quantity is None else text.quantity(row.quantity)
+    quantity, note = _understood_quantity(file_row.quantity, understood)
     time, time_note = _understood_time(file_row.time, row.occurred_at, zone)
-    return FileRow(
-        line=file_row.line,
-        customer=file_row.customer,
-        key=file_row.key,
+    return replace(
+        file_row,
         quantity=quantity,
-        quantity_note=quantity_note,
+        quantity_note=note,
         time=time,
         time_note=time_note,
-        status=file_row.status,
-        detail=file_row.detail,
+        caption=_caption(file_row.customer, file_row.key, f"{quantity} ({note})" if note else quantity),
     )
 
 
@@ -209,11 +207,11 @@ def rejected_row(row: RejectedRow) -> FileRow:
     return _file_row(row.line, row.row, row.status, row.reason)
 
 
-def _understood(cell: str, understood: str | None) -> tuple[str, str]:
-    """Return what to show for a cell, and the cell itself when that reads differently."""
+def _understood_quantity(cell: str, understood: str | None) -> tuple[str, str]:
+    """Return the quantity to show, and a note when the file writes it differently."""
     if understood is None:
         return cell, ""
-    return understood, "" if cell.strip() == understood.replace(",", "") else cell
+    return understood, "" if cell.strip() == understood.replace(",", "") else f"{cell} in the file"
 
 
 def _understood_time(cell: str, occurred_at: datetime | None, zone: ZoneInfo) -> tuple[str, str]:
@@ -226,16 +224,23 @@ def _file_row(line: int, cells: tuple[str, ...], status: str, reason: Reason | N
     # Bytes that are not UTF-8 are surrogates here, which can't be sent to a browser.
     shown = [cell[:_CELL_MAX].encode("utf-8", "surrogateescape").decode("utf-8", "replace") for cell in cells]
     # A row without the right columns is shown in the first one.
-    customer, key, quantity, time = shown if len(shown) == 4 else (", ".join(shown)[:_CELL_MAX], "", "", "")
+    customer, key, quantity, time = (
+        shown if len(shown) == len(COLUMNS) else (", ".join(shown)[:_CELL_MAX], "", "", "")
+    )
     return FileRow(
         line=f"{line:,}",
         customer=customer,
         key=key,
         quantity=quantity,
         time=time,
+        caption=_caption(customer, key, quantity),
         status=status,
         detail=_row_reason(reason),
     )
+
+
+def _caption(*cells: str) -> str:
+    return " · ".join(cell for cell in cells if cell)
 
 
 def _row_reason(reason: Reason | None) -> str:

@@ -176,14 +176,7 @@ def _rejected_row(row: rx.Var[FileRow]) -> rx.Component:
         rx.el.td(row.line, class_name=classes.TD_NUMBER),
         rx.el.td(
             rx.el.div(row.detail, class_name="min-w-48 whitespace-normal py-2 font-normal text-bad"),
-            rx.el.div(
-                row.customer,
-                " · ",
-                row.key,
-                " · ",
-                row.quantity,
-                class_name=f"{classes.NARROW_CAPTION} max-w-64 pb-2",
-            ),
+            rx.el.div(row.caption, class_name=f"{classes.NARROW_CAPTION} max-w-64 pb-2"),
             class_name=classes.TD_MAIN,
         ),
         *_cells(row),
@@ -216,13 +209,7 @@ def _preview_row(row: rx.Var[FileRow]) -> rx.Component:
                 ),
                 class_name="flex flex-wrap items-center gap-x-2.5 gap-y-1 py-2",
             ),
-            rx.el.div(
-                row.customer,
-                " · ",
-                row.quantity,
-                rx.cond(row.quantity_note != "", rx.fragment(" (", row.quantity_note, " in the file)")),
-                class_name=f"{classes.NARROW_CAPTION} pb-2",
-            ),
+            rx.el.div(row.caption, class_name=f"{classes.NARROW_CAPTION} pb-2"),
             class_name=classes.TD,
         ),
         *_cells(row),
@@ -233,18 +220,17 @@ def _preview_row(row: rx.Var[FileRow]) -> rx.Component:
 def _cells(row: rx.Var[FileRow]) -> list[rx.Component]:
     wide = f"{classes.TD} {classes.WIDE_ONLY}"
     return [
-        rx.el.td(rx.el.div(row.customer, class_name="max-w-48 truncate"), class_name=wide),
+        rx.el.td(
+            rx.el.div(row.customer, title=row.customer, class_name="max-w-48 truncate"), class_name=wide
+        ),
         rx.el.td(rx.el.div(row.key, title=row.key, class_name="max-w-56 truncate"), class_name=wide),
         rx.el.td(
-            row.quantity, _in_file(row.quantity_note), class_name=f"{classes.TD_NUMBER} {classes.WIDE_ONLY}"
+            row.quantity,
+            rx.cond(row.quantity_note != "", rx.el.div(row.quantity_note, class_name=classes.CAPTION)),
+            class_name=f"{classes.TD_NUMBER} {classes.WIDE_ONLY}",
         ),
         rx.el.td(row.time, title=row.time_note, class_name=f"{wide} tabular-nums"),
     ]
-
-
-def _in_file(note: rx.Var[str]) -> rx.Component:
-    """Show what the file says beside how it was understood, where the two read differently."""
-    return rx.cond(note != "", rx.el.div(note, " in the file", class_name=classes.CAPTION))
 
 
 def _cancel_dialog() -> rx.Component:
