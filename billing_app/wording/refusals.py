@@ -96,7 +96,9 @@ REFUSALS: dict[str, Template] = {
     "run_ended": "An invoice run of this month has just ended. Try again.",
     "run_busy": "The invoice run is busy. Try to cancel it again in a moment.",
     # Payments.
-    "payment_not_found": "Invoice {number} has no payment {named}.",
+    "payment_not_found": lambda facts: (
+        "Invoice {number} has no payment {named}." if "number" in facts else "Payment {named} does not exist."
+    ),
     "overpayment": lambda facts: (
         "Only {balance} of {number} is outstanding."
         if facts["balance"].amount_minor

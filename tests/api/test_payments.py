@@ -67,10 +67,10 @@ def test_same_key_again_returns_the_first_payment(client: TestClient, path: str)
 
 def test_key_is_kept_exactly_as_sent(client: TestClient, path: str) -> None:
     part = OCTOBER_INVOICE | {"amount": "1.00"}
-    for key in ("a", " a", "a ", "A", " ", "a\n", "ä"):
+    for key in ("a", " a", "a ", "A", "ä"):
         assert client.post(path, json=part | {"idempotency_key": key}).status_code == 201, repr(key)
         assert client.post(path, json=part | {"idempotency_key": key}).status_code == 200, repr(key)
-    for bad in ("", "k" * 256, "a\0", 5, None):
+    for bad in ("", " ", "a\n", "k" * 256, "a\0", 5, None):
         refused = client.post(path, json=part | {"idempotency_key": bad})
         assert (problem(refused), refused.json()["errors"][0]["field"]) == (
             (422, "invalid"),
@@ -117,7 +117,7 @@ def test_amounts_are_read_exactly_with_the_decimals_of_their_currency(
 
 def test_invalid_fields_and_unknown_ids_are_named(client: TestClient, path: str) -> None:
     for change, field in (
-        ({"received_on": "2026-11-16"}, "received_on"),
+        ({"received_on": "2026-11-17"}, "received_on"),
         ({"received_on": "2026-11-15T00:00:00Z"}, "received_on"),
         ({"method": 5}, "method"),
         ({"reference": "x" * 201}, "reference"),

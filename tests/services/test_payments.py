@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -10,8 +10,11 @@ from sqlmodel import Session
 
 from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM
+from billing_app.domain.money import Amount
 from billing_app.services.invoices import invoices
 from billing_app.services.payments import payments
+from billing_app.services.payments.rows import PaymentRow
+from billing_app.wording.refusals import refusal_sentence
 from tests.conftest import Clock
 from tests.factories import make_customer, make_invoice, make_plan
 from tests.races import at_once, codes, overlap
@@ -31,7 +34,7 @@ def paying(number: str, amount: object = "29.00", key: str = "key", **more: Any)
     return lambda session: payments.record_payment(session, SYSTEM, number, **details)
 
 
-def pay(database: Database, number: str, *arguments: Any, **more: Any) -> payments.Recorded:
+def pay(database: Database, number: str, *arguments: Any, **more: Any) -> payments.RecordedPayment:
     with database.transaction(SYSTEM) as session:
         return paying(number, *arguments, **more)(session)  # type: ignore[no-any-return]
 
@@ -40,7 +43,7 @@ def reversing(number: str, payment_id: int, reason: str = "bounced") -> Callable
     return lambda session: payments.reverse_payment(session, SYSTEM, number, payment_id, reason=reason)
 
 
-def reverse(database: Database, number: str, payment_id: int, reason: str = "bounced") -> payments.PaymentRow:
+def reverse(database: Database, number: str, payment_id: int, reason: str = "bounced") -> PaymentRow:
     with database.transaction(SYSTEM) as session:
         return reversing(number, payment_id, reason)(session)  # type: ignore[no-any-return]
 
@@ -54,7 +57,7 @@ def status(database: Database, number: str) -> tuple[str, int]:
 def test_payment_is_recorded_as_given(database: Database, number: str, clock: Clock) -> None:
     recorded = pay(database, number.lower(), "10.50", method=" transfer ", reference="R-1")
     assert recorded.created
-    assert recorded.payment == payments.PaymentRow(
+    assert recorded.payment == PaymentRow(
         payment_id=recorded.payment.payment_id, invoice_number=number, amount_minor=1050, currency="USD",
         received_on=TODAY, method="transfer", reference="R-1", recorded_at=clock.moment,
         recorded_by="system", reversed_at=None, reversed_by=None, reversal_reason=None,
@@ -78,11 +81,11 @@ def test_status_follows_payments_and_reversals(database: Database, number: str, 
 def test_payment_above_the_balance_is_refused(database: Database, number: str) -> None:
     with refused("overpayment") as caught:
         pay(database, number, "29.01")
-    assert (caught.value.facts["balance"], caught.value.facts["currency"]) == ("29.00", "USD")
+    assert caught.value.facts["balance"] == Amount(2900, "USD")
     pay(database, number, "28.99", "a")
     with refused("overpayment") as caught:
         pay(database, number, "0.02", "b")
-    assert "0.01 USD" in caught.value.detail
+    assert refusal_sentence(caught.value) == f"Only $0.01 of {number} is outstanding."
 
 
 def test_concurrent_payments_cannot_overpay(database: Database, number: str) -> None:
@@ -104,7 +107,9 @@ def test_same_key_records_one_payment(database: Database, number: str, clock: Cl
     again = pay(database, number, "29", reference=" R-1 ")
     assert (again.created, again.payment) == (False, first.payment)
     reversed_payment = reverse(database, number, first.payment.payment_id)
-    assert pay(database, number, "29", reference="R-1") == payments.Recorded(reversed_payment, created=False)
+    assert pay(database, number, "29", reference="R-1") == payments.RecordedPayment(
+        reversed_payment, created=False
+    )
 
 
 def test_concurrent_calls_with_the_same_key_record_one_payment(database: Database, number: str) -> None:
@@ -149,7 +154,7 @@ def test_invalid_field_is_named(database: Database, number: str, subtests: pytes
         ({"amount": 1.5}, "amount"),
         ({"amount": None}, "amount"),
         ({"amount": "NaN"}, "amount"),
-        ({"received_on": TODAY + timedelta(days=1)}, "received_on"),
+        ({"received_on": TODAY + timedelta(days=2)}, "received_on"),
         ({"received_on": "2026-11-15"}, "received_on"),
         ({"key": ""}, "idempotency_key"),
         ({"key": "k" * 256}, "idempotency_key"),
@@ -237,12 +242,46 @@ def test_payment_based_on_an_old_balance_is_refused(database: Database, number: 
     with refused("stale") as caught:
         pay(database, number, "9.00", "second", expected_balance="29.00")
     assert caught.value.facts == {
-        "version": "20.00", "newer": {"amount": "20.00"}, "balance": "20.00", "currency": "USD"
+        "version": "20.00", "newer": {"amount": "20.00"}, "balance": Amount(2000, "USD"), "currency": "USD"
     }  # fmt: skip
     assert not pay(database, number, "9.00", "first", expected_balance="29.00").created
     assert pay(database, number, "20.00", "second", expected_balance="20.00").created
     with refused("overpayment") as caught:
         pay(database, number, "0.01", "third")
-    assert caught.value.detail == f"{number} is paid already"
+    assert refusal_sentence(caught.value) == f"{number} is already paid."
     with refused("invalid", field="balance"):
         pay(database, number, "0.01", "third", expected_balance="much")
+
+
+@pytest.mark.parametrize(
+    ("now", "latest"),
+    [
+        # Noon in UTC is already the next day on Kiritimati, at UTC+14.
+        (datetime(2026, 11, 15, 12, tzinfo=UTC), date(2026, 11, 16)),
+        (datetime(2026, 11, 15, 9, 59, tzinfo=UTC), date(2026, 11, 15)),
+        # A morning in Auckland, at UTC+13, is still the evening before in UTC.
+        (datetime(2026, 11, 15, 20, tzinfo=UTC), date(2026, 11, 16)),
+        (datetime(2026, 12, 31, 23, 59, tzinfo=UTC), date(2027, 1, 1)),
+    ],
+)
+def test_payment_can_be_dated_today_anywhere_on_earth(
+    database: Database, number: str, clock: Clock, now: datetime, latest: date
+) -> None:
+    clock.moment = now
+    assert pay(database, number, "1.00", received_on=latest).payment.received_on == latest
+    with refused("invalid", field="received_on"):
+        pay(database, number, "1.00", key="ahead", received_on=latest + timedelta(days=1))
+
+
+def test_database_itself_refuses_a_payment_dated_ahead_everywhere(
+    database: Database, number: str, owner: psycopg.Connection
+) -> None:
+    pay(database, number, "1.00")
+    copy = (
+        "INSERT INTO payment (customer_id, period_start, amount_minor, received_on, method, reference,"
+        " idempotency_key, recorded_at, recorded_by) SELECT customer_id, period_start, amount_minor,"
+        " %s, method, reference, %s, '2026-11-15 12:00Z', recorded_by FROM payment LIMIT 1"
+    )
+    owner.execute(copy, [date(2026, 11, 16), "today in UTC+14"])
+    with pytest.raises(psycopg.errors.CheckViolation, match="not_dated_ahead"):
+        owner.execute(copy, [date(2026, 11, 17), "ahead"])
