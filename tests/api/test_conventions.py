@@ -13,12 +13,12 @@ from fastapi.testclient import TestClient
 from billing_app.api.app import create_api
 from billing_app.database.embedded import cluster
 from billing_app.domain.actor import SYSTEM
-from billing_app.jobs.usage_imports import go_on_checking
+from billing_app.jobs.usage_imports import check_files
 from billing_app.services.identity.api_tokens import create_token
 from billing_app.services.invoices.runs import start_run
 from billing_app.services.payments.payments import record_payment
 from billing_app.services.usage_imports.files import store_file
-from billing_app.services.usage_imports.imports import COLUMNS
+from billing_app.services.usage_imports.rows import COLUMNS
 from tests.api.world import Operation, World, founded, operations
 from tests.factories import make_customer, make_invoice, record
 
@@ -69,7 +69,7 @@ def _add_seconds(made: World) -> dict[str, str]:
         create_token(session, SYSTEM, name="Second", scopes=["read"])
         rows = [",".join(COLUMNS), "unknown,k1,1,2026-10-01T00:00:00Z", "unknown,k2,1,2026-10-01T00:00:00Z"]
         second = store_file(session, SYSTEM, "second.csv", ["\n".join(rows).encode()])
-    go_on_checking(made.database)
+    check_files(made.database)
     return {"customer": "beta", "number": invoice.number, "import": second.public_id}
 
 

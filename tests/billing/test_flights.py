@@ -23,7 +23,7 @@ from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM
 from billing_app.domain.money import major_text
 from billing_app.domain.periods import label, parse_period
-from billing_app.jobs.file_import import ImportSummary, import_usage
+from billing_app.jobs.file_import import ImportSummary, import_usage, open_sound_file
 from billing_app.jobs.invoice_runs import run_invoices
 from billing_app.jobs.verification import verify
 from billing_app.services.customers.customers import create_customer
@@ -75,9 +75,10 @@ def open_accounts(database: Database) -> None:
 
 
 def import_flights(database: Database, path: Path) -> ImportSummary:
-    refused: list[object] = []
-    summary = import_usage(database, SYSTEM, path, on_refused=refused.append)
-    assert refused == []
+    rejected: list[object] = []
+    with open_sound_file(path) as file:
+        summary = import_usage(database, SYSTEM, file, on_rejected=rejected.append)
+    assert rejected == []
     return summary
 
 
