@@ -91,10 +91,14 @@ if DEV_BACKEND in os.environ:
     PAGES = (*PAGES, ("/design", design, "Design · Tallybook", ENTER))
 
 
+# In this order, and before Reflex's: the first one drops a token that belongs to another session.
+SCRIPTS = ("session", "connection", "forms", "dialogs", "navigation", "uploads")
+
+
 def head() -> list[rx.Component]:
     """Return what every page loads first, all of it from this server."""
     return [
-        rx.el.script(src="/app.js"),
+        *[rx.el.script(src=f"/js/{name}.js") for name in SCRIPTS],
         rx.el.link(rel="icon", href="/favicon.svg", type="image/svg+xml"),
         rx.el.link(
             rel="preload",

@@ -108,3 +108,35 @@ class NoEvalPlugin(Plugin):
     def pre_compile(self, **context: Unpack[PreCompileContext]) -> None:
         """Have the compiler rewrite its own copy before it is used."""
         context["add_modify_task"](STATE_SCRIPT, without_eval)
+
+
+# assets/js/connection.js and assets/js/forms.js learn of the websocket, and of each change of a state.
+REPORTED = {
+    "          dispatch[substate](delta[substate]);\n": (
+        "          dispatch[substate](window.tallybook.keepForm(substate, delta[substate]));\n"
+    ),
+    '  socket.current.on("connect", async () => {\n': (
+        '  socket.current.on("connect", async () => {\n    window.tallybook.connected();\n'
+    ),
+    '  socket.current.on("disconnect", (reason, details) => {\n': (
+        '  socket.current.on("disconnect", (reason, details) => {\n    window.tallybook.disconnected();\n'
+    ),
+    "  const retryConnect = (error) => {\n": (
+        "  const retryConnect = (error) => {\n    window.tallybook.connectionFailed();\n"
+    ),
+}
+
+
+def report_to_scripts(script: str) -> str:
+    """Have the script report to our own. Raises ValueError as `follow_the_page` does."""
+    for old, new in REPORTED.items():
+        script = _replaced(script, old, new, STATE_SCRIPT)
+    return script
+
+
+class ReportingPlugin(Plugin):
+    """Forms that are being filled in survive a lost connection and a restart of the server."""
+
+    def pre_compile(self, **context: Unpack[PreCompileContext]) -> None:
+        """Have the compiler rewrite its own copy before it is used."""
+        context["add_modify_task"](STATE_SCRIPT, report_to_scripts)

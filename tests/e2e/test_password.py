@@ -46,7 +46,7 @@ def test_an_invited_person_chooses_a_password_before_anything_else(
     change(page, one_time, "too short")
     expect(page.get_by_role("alert")).to_have_text("The new password must have at least 12 characters.")
     change(page, "not the present one", NEW)
-    expect(page.get_by_role("alert")).to_have_text("That is not your present password.")
+    expect(page.get_by_role("alert")).to_have_text("That isn't your current password.")
     change(page, one_time, NEW)
     expect(page.get_by_role("link", name="Acme Industrial Supply")).to_be_visible()
     page.get_by_role("button", name="Sign out").click()

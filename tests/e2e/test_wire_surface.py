@@ -94,7 +94,7 @@ def test_nobody_reads_or_writes_anything(site: Site, unchanged: None, cookie: st
     heard = call_all(socket)
     socket.close()
     assert [word for word in (*SECRETS, *LEAKS) if word in heard] == []
-    assert "toSignIn" in heard
+    assert "goToSignIn" in heard
 
 
 def test_finance_reads_and_writes_nothing(site: Site, finance_cookie: str, unchanged: None) -> None:

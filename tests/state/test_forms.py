@@ -101,7 +101,7 @@ def test_saved_form_closes_and_refused_form_stays_open() -> None:
     form, events = submitted(Conflict("own_password"))
     assert form.problem == "Change your own password in your account settings."
     assert len(events) == 1
-    assert "answered" in events[0]
+    assert "formAnswered" in events[0]
 
 
 @pytest.mark.parametrize("error", [Unauthenticated("not_signed_in"), Forbidden("password_change_required")])

@@ -1,4 +1,4 @@
-"""What a handler may have the browser do: one call of a function of assets/app.js."""
+"""What a handler can have the browser do: one call of a function of assets/js."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from reflex.event import EventSpec
 
 
 def run_in_browser(function: str, *arguments: Any) -> EventSpec:
-    """The event that calls `tallybook.<function>` with these arguments, as JSON."""
-    called: EventSpec = rx.call_script(f"tallybook.{function}({', '.join(map(json.dumps, arguments))})")
-    return called
+    """Create the event that calls `tallybook.<function>` with these arguments, as JSON."""
+    event: EventSpec = rx.call_script(f"tallybook.{function}({', '.join(map(json.dumps, arguments))})")
+    return event

@@ -46,7 +46,7 @@ def on_page_error(exception: Exception) -> EventSpec:
     if isinstance(exception, Unauthenticated):
         return redirect_to_sign_in(exception)
     if requires_password_change(exception):
-        return run_in_browser("toPassword")
+        return run_in_browser("goToPassword")
     toast: EventSpec = rx.toast.error(error_sentence(exception), close_button=True)
     return toast
 
@@ -59,7 +59,7 @@ def requires_password_change(error: Exception) -> bool:
 def redirect_to_sign_in(error: Unauthenticated) -> EventSpec:
     """Leave for the sign-in page, with the reason, coming back afterwards."""
     reason = refusal_sentence(error) if error.code != "not_signed_in" else ""
-    return run_in_browser("toSignIn", reason)
+    return run_in_browser("goToSignIn", reason)
 
 
 @asynccontextmanager

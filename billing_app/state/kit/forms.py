@@ -64,7 +64,7 @@ class Submission:
     """What the browser does once a form has been answered."""
 
     def __init__(self) -> None:
-        self.events: list[Any] = [run_in_browser("answered")]
+        self.events: list[Any] = [run_in_browser("formAnswered")]
 
     def succeed(self, message: str, *then: Any) -> None:
         """Close the dialog and show a toast; `then` usually reads the page again."""

@@ -37,4 +37,4 @@ class LoginState(rx.State):
             await authenticated(self)
         except Unauthenticated:
             return None
-        return run_in_browser("goOn")
+        return run_in_browser("goToRequestedPage")

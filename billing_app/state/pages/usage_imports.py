@@ -1,6 +1,6 @@
 """The pages of imports: the list, and one import from its check to its outcome.
 
-assets/app.js uploads a file to the API, which stores it and answers with its import. The server works on
+assets/js/uploads.js uploads a file to the API, which stores it and answers with its import. The server works on
 it whether or not a page shows it.
 """
 

@@ -1,4 +1,4 @@
-"""The smallest parts: links, buttons, badges, bones, and the empty, missing and failed states."""
+"""The smallest parts: links, buttons, badges, skeletons, and the empty, missing and failed states."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Flag = bool | rx.Var[bool]
 
 
 def link(text: Any, href: Text, class_name: str = classes.LINK, **props: Any) -> rx.Component:
-    """A link within the pages, without loading them again."""
+    """Create a link to another page, which is shown without loading the app again."""
     return router_link(text, to=href, class_name=class_name, **props)
 
 
@@ -25,7 +25,7 @@ def file_link(
     icon_name: str = "download",
     **props: Any,
 ) -> rx.Component:
-    """A file to be saved. The browser fetches it: the router, which `rx.el.a` is too, would look for a page."""
+    """Create a link that downloads a file. The browser follows it: the router would look for a page."""
     return link(
         rx.fragment(icon(icon_name), label),
         href,
@@ -37,14 +37,14 @@ def file_link(
 
 
 def icon(name: str, size: int = 16, class_name: str = "shrink-0") -> rx.Component:
-    """A lucide icon; decoration only, so hidden from screen readers."""
+    """Create a lucide icon. It is decoration, so screen readers don't see it."""
     return rx.icon(name, size=size, class_name=class_name, custom_attrs={"aria-hidden": "true"})
 
 
 def action_button(
     label: str, action: str, icon_name: str, *, icon_only_when_narrow: bool = False
 ) -> rx.Component:
-    """A button of assets/app.js, working without the websocket."""
+    """Create a button whose `action` is one of assets/js. It works without the websocket."""
     return rx.el.button(
         icon(icon_name),
         rx.el.span(label, class_name="max-sm:sr-only") if icon_only_when_narrow else label,
@@ -57,7 +57,7 @@ def action_button(
 def field(
     label: str, element_id: str, name: str, kind: str, autocomplete: str, *, autofocus: bool = False
 ) -> rx.Component:
-    """A labelled, required input of a form."""
+    """Create a labelled, required input of a form that is not sent over the websocket."""
     return rx.el.div(
         rx.el.label(label, html_for=element_id, class_name=classes.LABEL),
         rx.el.input(
@@ -78,7 +78,7 @@ def _dotted(word: str, class_name: str, dot: str = "size-1.5 rounded-full bg-cur
 
 
 def payment_badge(status: rx.Var[str]) -> rx.Component:
-    """The payment status of an invoice, as a word with its colour."""
+    """Create the badge of an invoice's payment status: a word with its colour."""
     return rx.match(
         status,
         ("paid", _dotted("Paid", classes.BADGE_GOOD)),
@@ -89,7 +89,7 @@ def payment_badge(status: rx.Var[str]) -> rx.Component:
 
 
 def customer_badge(status: rx.Var[str]) -> rx.Component:
-    """Whether a customer is active or suspended."""
+    """Create the badge of a customer's status."""
     return rx.match(
         status,
         ("suspended", _dotted("Suspended", classes.BADGE_HOLD)),
@@ -98,7 +98,7 @@ def customer_badge(status: rx.Var[str]) -> rx.Component:
 
 
 def user_badge(status: rx.Var[str]) -> rx.Component:
-    """Whether somebody may sign in, or has yet to choose a password."""
+    """Create the badge of a user's status."""
     return rx.match(
         status,
         ("disabled", _dotted("Disabled", classes.BADGE_HOLD)),
@@ -108,35 +108,39 @@ def user_badge(status: rx.Var[str]) -> rx.Component:
 
 
 def late_badge(word: str = "Late usage") -> rx.Component:
-    """Marks usage that arrived after its month was closed."""
+    """Create the badge of usage that arrived after its month was closed."""
     return _dotted(word, classes.BADGE_LATE)
 
 
 def skeleton(class_name: str) -> rx.Component:
-    """A grey stand-in for text that is on its way."""
+    """Create a grey placeholder for content that is loading."""
     return rx.el.div(class_name=f"{classes.BONE} {class_name}")
 
 
 def notice(icon_name: str, title: Text, explanation: Any, *actions: rx.Component) -> rx.Component:
-    """A state in place of content: empty, missing or failed; says what to do next."""
+    """Create what is shown instead of content that is empty, missing or failed, with what to do next."""
     return rx.el.div(
         rx.el.div(
             icon(icon_name, 20),
             class_name="flex size-10 items-center justify-center rounded-lg border border-line text-faint",
         ),
         rx.el.h2(title, class_name="mt-4 text-sm font-semibold text-ink"),
-        rx.el.p(explanation, class_name="mt-1 max-w-sm text-pretty text-sm text-soft"),
-        rx.el.div(*actions, class_name="mt-4 flex gap-2") if actions else rx.fragment(),
+        rx.el.p(
+            explanation, class_name="mt-1 max-w-sm text-pretty text-sm text-soft [overflow-wrap:anywhere]"
+        ),
+        rx.el.div(*actions, class_name="mt-4 flex flex-wrap justify-center gap-2")
+        if actions
+        else rx.fragment(),
         class_name="flex flex-col items-center px-6 py-16 text-center",
     )
 
 
 def failed(problem: rx.Var[str]) -> rx.Component:
-    """A load that failed, and a way to try again."""
+    """Create the notice of a load that failed, with a button to try again."""
     return rx.el.div(
         notice(
             "cloud-off",
-            "This could not be loaded",
+            "This page could not be loaded",
             problem,
             action_button("Try again", "reload", "rotate-cw"),
         ),
@@ -146,9 +150,11 @@ def failed(problem: rx.Var[str]) -> rx.Component:
 
 
 def forbidden(problem: Text) -> rx.Component:
-    """A page that is not for the role of who looks at it."""
+    """Create the notice of a page that the viewer's role can't see."""
     return rx.el.div(
-        notice("lock", "Not for your role", rx.fragment(problem, ". An admin of your team may.")),
+        notice(
+            "lock", "You don't have access to this page", rx.fragment(problem, " Ask an admin for access.")
+        ),
         class_name=classes.PANEL,
     )
 
@@ -157,16 +163,47 @@ def by_phase(
     phase: rx.Var[str], problem: rx.Var[str], *, loading: rx.Component, missing: rx.Component,
     ready: rx.Component,
 ) -> rx.Component:  # fmt: skip
-    """One of the states of whatever is loaded."""
+    """Show content by the phase of its loading: the skeleton, the content, or what went wrong."""
     return rx.match(
         phase,
         ("ready", ready),
         ("missing", missing),
         ("forbidden", forbidden(problem)),
         ("failed", failed(problem)),
-        rx.el.div(
-            rx.el.span("Loading", class_name=classes.SCREEN_READER),
-            loading,
-            custom_attrs={"aria-busy": "true"},
+        rx.fragment(
+            rx.el.div(
+                rx.el.span("Loading", class_name=classes.SCREEN_READER),
+                loading,
+                custom_attrs={"aria-busy": "true", "data-skeleton": ""},
+            ),
+            _never_connected(),
         ),
+    )
+
+
+def _never_connected() -> rx.Component:
+    """Create the notice that assets/js/connection.js shows when no websocket could be opened."""
+    return rx.el.div(
+        rx.el.div(
+            notice(
+                "unplug",
+                "This page can't be loaded",
+                "Your browser reaches the server, but can't open a live connection (WebSocket) to it."
+                " A proxy, firewall or browser extension may be blocking WebSockets.",
+                action_button("Try again", "reload", "rotate-cw"),
+            ),
+            custom_attrs={"data-when": "blocked"},
+        ),
+        rx.el.div(
+            notice(
+                "cloud-off",
+                "This page can't be loaded",
+                "The server can't be reached. Check your connection and try again.",
+                action_button("Try again", "reload", "rotate-cw"),
+            ),
+            custom_attrs={"data-when": "unreachable"},
+        ),
+        class_name=classes.PANEL,
+        role="alert",
+        custom_attrs={"data-when": "never-open"},
     )

@@ -1,4 +1,4 @@
-"""The mark: four strokes and one across, a tally of five."""
+"""The logo: four strokes and one across, a tally of five."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import reflex as rx
 
 
 def mark(class_name: str = "size-6") -> rx.Component:
-    """The mark alone, in the accent colour."""
+    """Create the logo alone, in the accent colour."""
     strokes = "M9.5 9v14M14 9v14M18.5 9v14M23 9v14M6.5 20.5 25.5 11.5"
     return rx.el.svg(
         rx.el.svg.rect(width="32", height="32", rx="8", class_name="fill-button"),
@@ -18,7 +18,7 @@ def mark(class_name: str = "size-6") -> rx.Component:
 
 
 def wordmark() -> rx.Component:
-    """The mark and the name."""
+    """Create the logo with the name."""
     return rx.el.span(
         mark(),
         rx.el.span("Tallybook", class_name="text-[15px] font-semibold tracking-tight text-ink"),

@@ -1,4 +1,4 @@
-"""Buttons: what they look like, and what those without a handler do by assets/app.js."""
+"""Buttons in their looks, and content for certain roles only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOOKS = {
 
 
 def button(label: Text, icon_name: str = "", *, look: str = "plain", **props: Any) -> rx.Component:
-    """A button; `on_click` is the state's handler, `disabled` and the like go through."""
+    """Create a button. `on_click`, `disabled` and the like are passed on."""
     return rx.el.button(
         icon(icon_name) if icon_name else rx.fragment(),
         label,
@@ -30,7 +30,7 @@ def button(label: Text, icon_name: str = "", *, look: str = "plain", **props: An
 
 
 def submit_button(label: Text, *, look: str = "primary") -> rx.Component:
-    """Sends its form; shows that it is on its way until the answer comes, and can't be pressed twice."""
+    """Create the button that sends its form. Until the answer it shows a spinner and can't be pressed again."""
     return rx.el.button(
         rx.el.span(class_name="spinner", aria_hidden=True),
         label,
@@ -40,7 +40,7 @@ def submit_button(label: Text, *, look: str = "primary") -> rx.Component:
 
 
 def icon_button(label: str, icon_name: str, **props: Any) -> rx.Component:
-    """A button of an icon alone, with its name for screen readers and on hover."""
+    """Create a button with an icon only. Its label is shown on hover and read by screen readers."""
     return rx.el.button(
         icon(icon_name),
         type="button",
@@ -65,10 +65,10 @@ def copy_button(label: str = "Copy") -> rx.Component:
 
 
 def writers_only(*content: rx.Component) -> rx.Component:
-    """Shown to who may change customers, plans, usage and invoices; the services ask again."""
+    """Show content only to users who can change customers, plans, usage and invoices. Services check again."""
     return rx.cond(SessionState.may_write, rx.fragment(*content))
 
 
 def admins_only(*content: rx.Component) -> rx.Component:
-    """Shown to who may change users, tokens and the issuer; the services ask again."""
+    """Show content only to users who can change users, tokens and the issuer. Services check again."""
     return rx.cond(SessionState.may_administer, rx.fragment(*content))

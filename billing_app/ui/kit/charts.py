@@ -170,7 +170,7 @@ def _stop(each: Series, point: Any) -> rx.Component:
 
 
 def _in_short(number: rx.Var[Any]) -> rx.Var[str]:
-    return rx.Var(f"window.tallybook.short({number!s})", _var_data=number._get_all_var_data())
+    return rx.Var(f"window.tallybook.formatCompactly({number!s})", _var_data=number._get_all_var_data())
 
 
 def level(value: Any, label: Text) -> rx.Component:
@@ -239,7 +239,7 @@ def _short(unit: Text) -> rx.Var[Any]:
     """A tick: `$1.2K`. Exact numbers are in the tooltip and the table."""
     sign = rx.Var.create(unit)
     return rx.Var(
-        f"((number) => {sign!s} + window.tallybook.short(number))",
+        f"((number) => {sign!s} + window.tallybook.formatCompactly(number))",
         _var_data=sign._get_all_var_data(),
     )
 

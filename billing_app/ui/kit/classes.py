@@ -1,4 +1,4 @@
-"""The look as named class strings: literal, so that Tailwind finds them, and each in one place."""
+"""The look as named class strings. They are literal, so that Tailwind finds them."""
 
 _BUTTON = (
     "inline-flex h-8 shrink-0 select-none items-center justify-center gap-1.5 whitespace-nowrap"
@@ -48,14 +48,14 @@ EYEBROW = "text-xs font-medium leading-4 text-faint"
 FIGURE = "text-2xl font-semibold leading-8 tabular-nums tracking-tight"
 
 TABLE_FRAME = "overflow-x-auto rounded-lg border border-line bg-raised"
-# A long table scrolls inside itself, under its head.
+# A long table scrolls by itself, under its head.
 TABLE_FRAME_TALL = f"{TABLE_FRAME} max-h-[70vh] overflow-y-auto [&_th]:sticky [&_th]:top-0 [&_th]:z-10"
 TABLE = "w-full border-separate border-spacing-0 text-sm"
 TH = "h-9 whitespace-nowrap border-b border-line bg-sunken px-3 text-left text-xs font-medium text-faint"
 TH_NUMBER = (
     "h-9 whitespace-nowrap border-b border-line bg-sunken px-3 text-right text-xs font-medium text-faint"
 )
-# The link in the first cell is stretched over the row, so that all of it can be clicked.
+# The link in the first cell covers the row, so that all of it can be clicked.
 TR_LINK = "group relative hover:bg-hover focus-within:bg-hover [&:last-child>td]:border-b-0"
 TR = "[&:last-child>td]:border-b-0"
 TD = "h-10 whitespace-nowrap border-b border-line px-3 text-soft"
@@ -65,13 +65,13 @@ TD_NOTHING = "h-10 whitespace-nowrap border-b border-line px-3 text-right tabula
 TD_AMOUNT = "h-10 whitespace-nowrap border-b border-line px-3 text-right font-medium tabular-nums text-ink"
 ROW_LINK = "outline-none after:absolute after:inset-0 focus-visible:after:outline-2 focus-visible:after:-outline-offset-2 focus-visible:after:outline-accent"
 WIDE_ONLY = "hidden md:table-cell"
-# What the columns that are not shown on a narrow screen would say, under the first one.
+# Takes the place of the columns that a narrow screen hides, under the first one.
 NARROW_CAPTION = "truncate text-xs font-normal leading-4 text-faint md:hidden"
 
 SEGMENTS = "inline-flex gap-0.5 rounded-md bg-hover p-0.5"
 _SEGMENT = "inline-flex h-7 items-center rounded px-2.5 text-sm font-medium transition-colors duration-100"
-SEGMENT_HERE = f"{_SEGMENT} bg-raised text-ink shadow-[0_0_0_1px_var(--line-strong)]"
-SEGMENT_AWAY = f"{_SEGMENT} text-soft hover:text-ink"
+SEGMENT_CURRENT = f"{_SEGMENT} bg-raised text-ink shadow-[0_0_0_1px_var(--line-strong)]"
+SEGMENT_OTHER = f"{_SEGMENT} text-soft hover:text-ink"
 
 BADGE = "inline-flex h-5 items-center gap-1.5 whitespace-nowrap rounded-full px-2 text-xs font-medium"
 BADGE_PLAIN = "inline-flex h-5 items-center gap-1.5 whitespace-nowrap text-sm text-soft"

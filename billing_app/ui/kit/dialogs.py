@@ -14,7 +14,7 @@ from billing_app.ui.kit.fields import DialogForm
 
 
 def form_dialog(
-    at: DialogForm,
+    dialog: DialogForm,
     on_submit: Any,
     *content: rx.Component,
     submit: Text = "Save",
@@ -22,54 +22,40 @@ def form_dialog(
     explanation: Text | rx.Component = "",
     danger: bool = False,
 ) -> rx.Component:
-    """A form of one column. Its handler opens it (`state.forms.opened`) and answers its submit.
-
-    A server that was started again knows nothing of one that is open: it says so.
-    """
-    form, title_id = at.form, f"{at.name}-title"
-    is_open = form.opened != ""
+    """Create a form of one column, which one handler opens (`open_dialog`) and another answers."""
+    form, title_id = dialog.form, f"{dialog.name}-title"
     return rx.el.dialog(
         rx.el.form(
             rx.el.div(
                 rx.el.h2(
-                    rx.cond(is_open, form.title, "Please begin again"),
-                    class_name="min-w-0 text-base font-semibold leading-6",
+                    form.title,
+                    class_name="min-w-0 text-base font-semibold leading-6 [overflow-wrap:anywhere]",
                     custom_attrs={"id": title_id},
                 ),
                 icon_button("Close", "x", custom_attrs={"data-action": "close-dialog"}),
                 class_name="flex items-start justify-between gap-3 pl-5 pr-3.5 pt-4",
             ),
-            rx.cond(
-                is_open,
-                rx.el.div(
-                    rx.el.p(explanation, class_name="text-pretty text-sm text-soft empty:hidden"),
-                    *content,
-                    # Other fields at each opening, so that none keeps what was typed the last time.
-                    key=form.opened,
-                    class_name="flex flex-col gap-4 px-5 pb-5 pt-3",
-                ),
-                rx.el.p(
-                    "The server was started again while this was open. Nothing of it was saved.",
-                    class_name="px-5 pb-5 pt-3 text-pretty text-sm text-soft",
-                ),
+            rx.el.div(
+                rx.el.p(explanation, class_name="text-pretty text-sm text-soft empty:hidden"),
+                *content,
+                # Each opening has fields of its own, so that none keeps what was typed the last time.
+                key=form.opened,
+                class_name="flex flex-col gap-4 px-5 pb-5 pt-3",
             ),
             _problem(form),
+            _status(),
             _hidden(form),
-            rx.el.div(
-                button(dismiss, custom_attrs={"data-action": "close-dialog", "data-cancel": ""}),
-                rx.cond(is_open, submit_button(submit, look="danger" if danger else "primary")),
-                class_name="sticky bottom-0 flex justify-end gap-2 border-t border-line bg-sunken px-5 py-3",
-            ),
+            _buttons(submit, dismiss, danger=danger),
             on_submit=on_submit,
-            custom_attrs={"data-form": "", "noValidate": True},
+            custom_attrs={"data-form": "", "data-opened": form.opened, "noValidate": True},
         ),
         class_name=classes.DIALOG,
-        custom_attrs={"id": at.name, "aria-labelledby": title_id},
+        custom_attrs={"id": dialog.name, "aria-labelledby": title_id},
     )
 
 
 def confirm_dialog(
-    at: DialogForm,
+    dialog: DialogForm,
     on_submit: Any,
     explanation: Text | rx.Component,
     *content: rx.Component,
@@ -77,36 +63,37 @@ def confirm_dialog(
     dismiss: Text = "Cancel",
     danger: bool = True,
 ) -> rx.Component:
-    """Asks before something that can't be undone; its button says what it does."""
+    """Create a dialog that asks before something that can't be undone; its button says what it does."""
     return form_dialog(
-        at, on_submit, *content, submit=submit, dismiss=dismiss, explanation=explanation, danger=danger
+        dialog, on_submit, *content, submit=submit, dismiss=dismiss, explanation=explanation, danger=danger
     )
 
 
 def form_in_place(
-    at: DialogForm, on_submit: Any, *content: rx.Component, submit: Text = "Save"
+    dialog: DialogForm, on_submit: Any, *content: rx.Component, submit: Text = "Save"
 ) -> rx.Component:
-    """A form that is part of its page: `load` starts it (`state.forms.started`), a handler answers it."""
-    form = at.form
+    """Create a form that is part of its page, which `load` starts (`start_form`) and a handler answers."""
+    form = dialog.form
     return rx.el.form(
         rx.el.div(*content, key=form.opened, class_name="flex flex-col gap-4 px-5 py-5"),
         _problem(form),
+        _status(),
         _hidden(form),
         rx.el.div(
             submit_button(submit), class_name="flex justify-end border-t border-line bg-sunken px-5 py-3"
         ),
         on_submit=on_submit,
         class_name=f"{classes.PANEL} overflow-hidden",
-        custom_attrs={"data-form": "", "noValidate": True},
+        custom_attrs={"data-form": "", "data-opened": form.opened, "noValidate": True},
     )
 
 
 def secret_dialog(
     name: str, title: Text | rx.Component, label: Text, explanation: Text | rx.Component
 ) -> rx.Component:
-    """Shows what can be seen this once: `browser("showSecret", name, secret)` opens it.
+    """Create a dialog that shows a secret once; `run_in_browser("showSecret", name, secret)` opens it.
 
-    The secret goes from the handler to the screen: it is in no state, and gone when this is closed.
+    The secret goes from the handler to the screen. It is in no state, and gone when the dialog closes.
     """
     title_id = f"{name}-title"
     return rx.el.dialog(
@@ -124,7 +111,7 @@ def secret_dialog(
             ),
             rx.el.p(
                 icon("triangle-alert", 16, "mt-0.5 shrink-0"),
-                "It is shown this once. When this is closed nobody can see it again, only make another.",
+                "Copy it now. You won't be able to see it again after you close this.",
                 class_name="mt-4 flex gap-2 rounded-md bg-warn-soft px-3 py-2 text-sm text-warn",
             ),
             class_name="px-5 pb-5 pt-4",
@@ -138,6 +125,36 @@ def secret_dialog(
     )
 
 
+def _buttons(submit: Text, dismiss: Text, *, danger: bool) -> rx.Component:
+    """Return the buttons, and the question that assets/js/dialogs.js asks in their place."""
+    return rx.el.div(
+        rx.el.div(
+            button(dismiss, custom_attrs={"data-action": "cancel-dialog", "data-cancel": ""}),
+            submit_button(submit, look="danger" if danger else "primary"),
+            class_name="flex flex-wrap justify-end gap-2",
+            custom_attrs={"data-usual": ""},
+        ),
+        rx.el.div(
+            rx.el.p(class_name="mr-auto text-sm font-medium", custom_attrs={"data-question": ""}),
+            button("Keep editing", custom_attrs={"data-action": "keep-editing"}),
+            button("Discard", look="danger", custom_attrs={"data-action": "discard"}),
+            role="group",
+            class_name="flex flex-wrap items-center justify-end gap-2",
+            custom_attrs={"data-question-group": ""},
+        ),
+        class_name="sticky bottom-0 border-t border-line bg-sunken px-5 py-3",
+    )
+
+
+def _status() -> rx.Component:
+    """Return where assets/js/forms.js says that an answer is missing."""
+    return rx.el.p(
+        role="status",
+        class_name="mx-5 mb-5 rounded-md bg-warn-soft px-3 py-2 text-sm text-warn empty:hidden",
+        custom_attrs={"data-form-status": ""},
+    )
+
+
 def _hidden(form: rx.Var[Any]) -> rx.Component:
     """Return what is sent along unseen: the hidden values, and the form as it was opened."""
     return rx.fragment(
@@ -147,7 +164,7 @@ def _hidden(form: rx.Var[Any]) -> rx.Component:
 
 
 def _problem(form: rx.Var[Any]) -> rx.Component:
-    """What a refusal says of the whole form, with the way to what is in the way."""
+    """Return where a refusal of the whole form is shown, with a link to what it names."""
     return rx.el.div(
         rx.cond(
             form.problem != "",

@@ -1,4 +1,4 @@
-"""Narrowing a list: fields and links whose values live in the address, written there by assets/app.js."""
+"""Filters of a list: fields and links whose values live in the address, where assets/js/navigation.js writes them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from billing_app.ui.kit.fields import option_elements
 
 
 def filters(*fields: rx.Component) -> rx.Component:
-    """The bar above a list. Outside of `by_phase`: it stays while the list is read again."""
+    """Create the bar above a list. It belongs outside `by_phase`, so that it stays while the list reloads."""
     return rx.el.form(
         *fields,
-        # Without one Enter does nothing as soon as there are two fields to type in.
+        # A form with two text fields needs a button for Enter to submit it.
         rx.el.button("Search", type="submit", class_name="hidden"),
         role="search",
         class_name="mb-4 flex flex-wrap items-center gap-2",
@@ -24,7 +24,7 @@ def filters(*fields: rx.Component) -> rx.Component:
 
 
 def search_filter(label: str, placeholder: str, name: str = "search") -> rx.Component:
-    """Searches as somebody types, without a step back for each letter. `/` leads to it."""
+    """Create a field that searches while typing, with one history entry for all letters. `/` focuses it."""
     return rx.el.div(
         icon("search", 16, "pointer-events-none absolute left-2.5 top-2 text-faint"),
         rx.el.input(
@@ -46,7 +46,7 @@ def search_filter(label: str, placeholder: str, name: str = "search") -> rx.Comp
 def select_filter(
     label: str, name: str, options: list[tuple[str, str]] | rx.Var[Any], *, everything: str
 ) -> rx.Component:
-    """One of `options`, or all of them: `everything` is what that is called."""
+    """Create a list of `options` to filter by; `everything` is the label for no filter."""
     return rx.el.select(
         rx.el.option(everything, value=""),
         option_elements(options),
@@ -57,7 +57,7 @@ def select_filter(
 
 
 def suggest_filter(label: str, name: str, options: rx.Var[Any], *, everything: str) -> rx.Component:
-    """One of more than a list can hold: `options` are those that fit what is typed."""
+    """Create a field to filter by one of very many values; `options` are those that match what is typed."""
     listed = f"filter-{name}-options"
     return rx.fragment(
         rx.el.input(
@@ -76,7 +76,7 @@ def suggest_filter(label: str, name: str, options: rx.Var[Any], *, everything: s
 
 
 def which_one(question: str, meant: rx.Var[Any]) -> rx.Component:
-    """What may be meant by a filter that fits several, as links: rows with an address and a text."""
+    """Show the values that an ambiguous filter matches, as links: options with an address and a text."""
     return rx.el.div(
         rx.el.h2(question, class_name="mb-2 text-sm font-semibold"),
         rx.el.ul(
@@ -87,7 +87,7 @@ def which_one(question: str, meant: rx.Var[Any]) -> rx.Component:
 
 
 def shortcut(key: str) -> rx.Component:
-    """The key that leads to the field it stands in."""
+    """Show the key that focuses the surrounding field."""
     return rx.el.kbd(
         key,
         class_name="pointer-events-none absolute right-1.5 top-1.5 hidden h-5 items-center rounded border"
@@ -97,15 +97,15 @@ def shortcut(key: str) -> rx.Component:
 
 
 def segments(label: str, *choices: tuple[str, Text, Flag]) -> rx.Component:
-    """A few alternatives side by side, as links: text, address, and whether it is shown now."""
+    """Create a few alternatives side by side, as links: text, address, and whether it is the current one."""
     return rx.el.nav(
         *[
             rx.cond(
-                here,
-                link(text, href, classes.SEGMENT_HERE, custom_attrs={"aria-current": "page"}),
-                link(text, href, classes.SEGMENT_AWAY),
+                is_current,
+                link(text, href, classes.SEGMENT_CURRENT, custom_attrs={"aria-current": "page"}),
+                link(text, href, classes.SEGMENT_OTHER),
             )
-            for text, href, here in choices
+            for text, href, is_current in choices
         ],
         aria_label=label,
         class_name=classes.SEGMENTS,

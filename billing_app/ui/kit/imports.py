@@ -37,7 +37,7 @@ def row_badge(status: rx.Var[str]) -> rx.Component:
 
 
 def file_drop() -> rx.Component:
-    """Build the drop zone. assets/app.js uploads the file and opens its import."""
+    """Build the drop zone. assets/js/uploads.js uploads the file and opens its import."""
     return rx.el.form(
         rx.el.label(
             rx.el.input(

@@ -1,4 +1,4 @@
-"""The frame of every page for somebody who is signed in: navigation, top bar, content."""
+"""The frame of every page for signed-in users: navigation, top bar and content."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import reflex as rx
 from reflex.style import color_mode, set_color_mode
-from reflex_components_core.core.banner import has_connection_errors
 
 from billing_app.state.kit.session import SessionState
 from billing_app.ui.kit import classes
@@ -19,7 +18,7 @@ DRAWER = "navigation"
 
 
 class Section(NamedTuple):
-    """A place of the navigation: its title, where it leads, a lucide icon, and who sees it."""
+    """An entry of the navigation. Its icon is one of lucide."""
 
     title: str
     path: str
@@ -27,8 +26,6 @@ class Section(NamedTuple):
     admins_only: bool = False
 
 
-# Each page adds its line, in this order: Dashboard, Customers, Plans, Usage, Invoices, Verify,
-# Audit, Settings, Users (for admins).
 SECTIONS = (
     Section("Dashboard", "/", "layout-dashboard"),
     Section("Customers", "/customers", "users"),
@@ -45,31 +42,31 @@ THEMES = (("Light", "light", "sun"), ("Dark", "dark", "moon"), ("System", "syste
 _NAV_LINK = (
     "flex h-8 items-center gap-2.5 rounded-md px-2.5 text-sm font-medium transition-colors duration-100"
 )
-_NAV_HERE = f"{_NAV_LINK} bg-hover text-ink"
-_NAV_AWAY = f"{_NAV_LINK} text-soft hover:bg-hover hover:text-ink"
+_NAV_CURRENT = f"{_NAV_LINK} bg-hover text-ink"
+_NAV_OTHER = f"{_NAV_LINK} text-soft hover:bg-hover hover:text-ink"
 _THEME = "inline-flex size-6 items-center justify-center rounded transition-colors duration-100"
-_THEME_HERE = f"{_THEME} bg-raised text-ink shadow-[0_0_0_1px_var(--line-strong)]"
-_THEME_AWAY = f"{_THEME} text-faint hover:text-ink"
+_THEME_CURRENT = f"{_THEME} bg-raised text-ink shadow-[0_0_0_1px_var(--line-strong)]"
+_THEME_OTHER = f"{_THEME} text-faint hover:text-ink"
 
 
 class Arrivals(rx.Fragment):  # type: ignore[misc]
-    """Tells assets/app.js of every address that the router arrives at, and how to go to another."""
+    """Reports every address that the router arrives at to assets/js/navigation.js, with the way to others."""
 
     def add_imports(self) -> Any:
-        """The router's hooks, and React's."""
+        """Import the router's hooks and React's."""
         return {"react-router": ["useLocation", "useNavigate"], "react": ["useEffect"]}
 
     def add_hooks(self) -> list[str]:
-        """After each arrival."""
+        """Report after each arrival."""
         return [
             "const arrivedAt = useLocation();",
-            "const goTo = useNavigate();",
-            "useEffect(() => { window.tallybook?.arrived(goTo); }, [arrivedAt, goTo]);",
+            "const navigateByRouter = useNavigate();",
+            "useEffect(() => { window.tallybook.arrived(navigateByRouter); }, [arrivedAt, navigateByRouter]);",
         ]
 
 
 def page(title: Text, section: str, *content: rx.Component, above: Any = None) -> rx.Component:
-    """A page of `section`, with its title in the top bar. `above` is the way back up, if any."""
+    """Create a page of a section. `above` is a link to the page above it, shown before the title."""
     return rx.el.div(
         Arrivals.create(),
         rx.el.a(
@@ -98,7 +95,8 @@ def page(title: Text, section: str, *content: rx.Component, above: Any = None) -
 def _sidebar(section: str) -> rx.Component:
     return rx.el.div(
         rx.el.div(
-            link(wordmark(), "/", "rounded-md", aria_label="Tallybook, start"), class_name="px-2.5 pb-5 pt-1"
+            link(wordmark(), "/", "rounded-md", aria_label="Tallybook dashboard"),
+            class_name="px-2.5 pb-5 pt-1",
         ),
         _navigation(section),
         class_name="sticky top-0 hidden h-screen w-56 shrink-0 flex-col border-r border-line bg-sunken"
@@ -108,23 +106,26 @@ def _sidebar(section: str) -> rx.Component:
 
 def _navigation(section: str) -> rx.Component:
     return rx.el.nav(
-        *[admins_only(_way(each, section)) if each.admins_only else _way(each, section) for each in SECTIONS],
+        *[
+            admins_only(_section_link(each, section)) if each.admins_only else _section_link(each, section)
+            for each in SECTIONS
+        ],
         aria_label="Main",
         class_name="flex flex-col gap-0.5",
     )
 
 
-def _way(to: Section, here: str) -> rx.Component:
+def _section_link(section: Section, current: str) -> rx.Component:
     return link(
-        rx.fragment(icon(to.icon), to.title),
-        to.path,
-        _NAV_HERE if to.title == here else _NAV_AWAY,
-        custom_attrs={"aria-current": "page"} if to.title == here else {},
+        rx.fragment(icon(section.icon), section.title),
+        section.path,
+        _NAV_CURRENT if section.title == current else _NAV_OTHER,
+        custom_attrs={"aria-current": "page"} if section.title == current else {},
     )
 
 
 def _search(class_name: str) -> rx.Component:
-    """Finds customers from anywhere; not shown on a page that has a search of its own."""
+    """Create the search for customers. Pages with a search of their own hide it."""
     return rx.el.form(
         icon("search", 16, "pointer-events-none absolute left-2.5 top-2 text-faint"),
         rx.el.input(
@@ -146,7 +147,7 @@ def _search(class_name: str) -> rx.Component:
 
 
 def _drawer(section: str) -> rx.Component:
-    """The navigation below 768 px: a native popover, so Escape and a click beside it close it."""
+    """Create the navigation below 768 px: a native popover, which Escape or a click outside closes."""
     return rx.el.div(
         rx.el.div(
             wordmark(),
@@ -189,10 +190,10 @@ def _top_bar(title: Text, above: Any) -> rx.Component:
             class_name="flex min-w-0 items-center gap-2",
         ),
         rx.el.div(
-            # The page's own search, where it has one, is the one that there is.
+            # A page's own search takes its place.
             _search("hidden w-40 md:block lg:w-56 [:root:has(main_[data-search])_&]:hidden"),
             rx.el.div(_theme_switch(), class_name="hidden md:block"),
-            _person(),
+            _user(),
             rx.el.button(
                 icon("log-out"),
                 rx.el.span("Sign out", class_name="sr-only lg:not-sr-only"),
@@ -208,7 +209,7 @@ def _top_bar(title: Text, above: Any) -> rx.Component:
     )
 
 
-def _person() -> rx.Component:
+def _user() -> rx.Component:
     return rx.el.div(
         rx.cond(
             SessionState.read_only,
@@ -216,7 +217,7 @@ def _person() -> rx.Component:
                 icon("eye", 12),
                 "Read-only",
                 class_name=classes.BADGE_WARN,
-                title="The finance role reads everything and changes nothing",
+                title="The finance role can view everything and change nothing",
             ),
         ),
         rx.el.span(
@@ -241,7 +242,7 @@ def _theme_switch() -> rx.Component:
                 title=f"{name} theme",
                 aria_label=f"{name} theme",
                 custom_attrs={"aria-pressed": rx.cond(color_mode == mode, "true", "false")},
-                class_name=rx.cond(color_mode == mode, _THEME_HERE, _THEME_AWAY),
+                class_name=rx.cond(color_mode == mode, _THEME_CURRENT, _THEME_OTHER),
                 on_click=set_color_mode(mode),
             )
             for name, mode, icon_name in THEMES
@@ -253,24 +254,25 @@ def _theme_switch() -> rx.Component:
 
 
 def toaster() -> rx.Component:
-    """Where toasts appear; their colours are in assets/app.css."""
+    """Create the place where toasts appear. Their colours are in assets/app.css."""
     return rx.toast.provider(rich_colors=False, close_button=False, position="bottom-right", visible_toasts=3)
 
 
 def _connection_lost() -> rx.Component:
-    return rx.cond(
-        has_connection_errors,
+    """Create the banner that assets/js/connection.js shows while a connection that was open is lost."""
+    return rx.el.div(
         rx.el.div(
             icon("wifi-off"),
-            "The connection to the server is lost. What you see may be out of date.",
+            rx.el.span("The connection to the server is lost. This page may be out of date."),
             rx.el.button(
                 "Reload",
                 type="button",
                 class_name="font-medium underline underline-offset-4",
                 custom_attrs={"data-action": "reload"},
             ),
-            role="status",
-            class_name="flex items-center gap-2 border-b border-line bg-warn-soft px-4 py-2 text-sm text-warn"
-            " md:px-8 print:hidden",
+            class_name="flex flex-wrap items-center gap-2 border-b border-line bg-warn-soft px-4 py-2 text-sm"
+            " text-warn md:px-8 print:hidden",
+            custom_attrs={"data-when": "lost"},
         ),
+        role="status",
     )

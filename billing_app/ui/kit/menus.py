@@ -1,4 +1,4 @@
-"""A menu of the actions that are not worth a button each: a native popover, placed by assets/app.js."""
+"""Menus of less common actions: native popovers, placed by assets/js/dialogs.js."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from billing_app.ui.kit.basics import Text, icon, link
 
 
 def menu(menu_id: Text, label: Text, *items: rx.Component, icon_name: str = "ellipsis") -> rx.Component:
-    """`menu_id` is its own on the page: within a list, made from the row's id."""
+    """Create a menu with its button. `menu_id` is unique on the page: in a list, it contains the row's id."""
     return rx.fragment(
         rx.el.button(
             icon(icon_name),
@@ -31,7 +31,7 @@ def menu(menu_id: Text, label: Text, *items: rx.Component, icon_name: str = "ell
 
 
 def menu_item(label: Text, icon_name: str = "", *, danger: bool = False, **props: Any) -> rx.Component:
-    """An action of a menu; choosing it closes the menu."""
+    """Create an action of a menu. Selecting it closes the menu."""
     return rx.el.button(
         icon(icon_name, 16, "shrink-0 opacity-70") if icon_name else rx.fragment(),
         label,
@@ -43,6 +43,6 @@ def menu_item(label: Text, icon_name: str = "", *, danger: bool = False, **props
 
 
 def menu_link(label: Text, href: Text, icon_name: str = "") -> rx.Component:
-    """A way to somewhere else in a menu."""
+    """Create a link of a menu."""
     content = rx.fragment(icon(icon_name, 16, "shrink-0 opacity-70") if icon_name else rx.fragment(), label)
     return link(content, href, classes.MENU_ITEM, role="menuitem")

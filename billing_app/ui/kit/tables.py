@@ -1,4 +1,4 @@
-"""Tables: a frame that scrolls inside itself, rows that are links, and the way to the next page."""
+"""Tables: a frame that scrolls by itself, rows that are links, and links to the pages around."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from billing_app.ui.kit.basics import icon, link, skeleton
 
 
 def table(label: str, head: list[rx.Component], body: Any, *, tall: bool = False) -> rx.Component:
-    """A table in its frame. `label` is what a screen reader calls it.
+    """Create a table in its frame. `label` names it for screen readers.
 
-    A `tall` one scrolls inside itself under its head; on a narrow screen columns that are
-    `wide_only` are left to a caption in the first one.
+    A `tall` table scrolls under its head. Narrow screens hide columns that are `wide_only`; a caption
+    in the first column takes their place.
     """
     return rx.el.div(
         rx.el.table(
@@ -30,14 +30,14 @@ def table(label: str, head: list[rx.Component], body: Any, *, tall: bool = False
 
 
 def column(title: str, *, wide_only: bool = False) -> rx.Component:
-    """The head of a column of words."""
+    """Create the head of a text column."""
     return rx.el.th(
         title, scope="col", class_name=f"{classes.TH} {classes.WIDE_ONLY}" if wide_only else classes.TH
     )
 
 
 def number_column(title: str, *, wide_only: bool = False) -> rx.Component:
-    """The head of a column of numbers, which stand at the right."""
+    """Create the head of a column of numbers, which are right-aligned."""
     return rx.el.th(
         title,
         scope="col",
@@ -48,7 +48,7 @@ def number_column(title: str, *, wide_only: bool = False) -> rx.Component:
 def sort_column(
     title: str, sorting: rx.Var[Sorting], *, number: bool = False, wide_only: bool = False
 ) -> rx.Component:
-    """The head of a column that the list can be sorted by: a link, as the order is in the address."""
+    """Create the head of a sortable column: a link, since the order is in the address."""
     look = classes.TH_NUMBER if number else classes.TH
     return rx.el.th(
         link(
@@ -72,12 +72,12 @@ def sort_column(
 
 
 def row_link(text: rx.Var[str], href: rx.Var[str]) -> rx.Component:
-    """The link of a row: the whole row is its target."""
+    """Create the link of a row. The whole row can be clicked."""
     return link(text, href, classes.ROW_LINK)
 
 
 def table_skeleton(rows: int = 8) -> rx.Component:
-    """A table that is on its way."""
+    """Create the placeholder of a table that is loading."""
     line = rx.el.div(
         skeleton("h-3.5 w-40"),
         skeleton("ml-auto h-3.5 w-20"),
@@ -92,12 +92,12 @@ def table_skeleton(rows: int = 8) -> rx.Component:
 
 
 def page_links(pages: rx.Var[Pages]) -> rx.Component:
-    """The links to the pages before and after a list's page."""
+    """Create the links to the previous and next pages of a list."""
     return pagination(pages.previous_href, pages.next_href)
 
 
 def pagination(previous_href: rx.Var[str], next_href: rx.Var[str]) -> rx.Component:
-    """Links to the pages before and after; nothing when there is one page only."""
+    """Create links to the previous and next pages; nothing when there is only one page."""
     return rx.cond(
         (previous_href != "") | (next_href != ""),
         rx.el.nav(

@@ -1,4 +1,4 @@
-"""Tailwind's names for the colours of assets/app.css; both grounds follow from the variables."""
+"""Tailwind's names for the colours of assets/app.css, whose variables differ in light and dark."""
 
 COLORS = {
     name: f"var(--{name})"

@@ -89,8 +89,8 @@ def _currencies() -> rx.Component:
 def _choice(choice: rx.Var[Choice]) -> rx.Component:
     return rx.cond(
         choice.is_here,
-        link(choice.text, choice.href, classes.SEGMENT_HERE, custom_attrs={"aria-current": "page"}),
-        link(choice.text, choice.href, classes.SEGMENT_AWAY),
+        link(choice.text, choice.href, classes.SEGMENT_CURRENT, custom_attrs={"aria-current": "page"}),
+        link(choice.text, choice.href, classes.SEGMENT_OTHER),
     )
 
 

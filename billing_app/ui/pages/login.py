@@ -1,4 +1,4 @@
-"""Signing in. The form is handled by assets/app.js, which alone can be given the cookie."""
+"""Signing in. The form is handled by assets/js/session.js, which alone can be given the cookie."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choosing a password. The form is handled by assets/app.js, as signing in is."""
+"""Choosing a password. The form is handled by assets/js/session.js, as signing in is."""
 
 from __future__ import annotations
 
