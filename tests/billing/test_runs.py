@@ -29,6 +29,7 @@ from billing_app.services.invoices.runs import cancel_run, get_run, start_run
 from billing_app.services.usage.recording import UsageReport
 from tests.billing.shop import Shop
 from tests.conftest import Clock
+from tests.races import blocked_before_end
 
 OCTOBER = date(2026, 10, 1)
 
@@ -261,6 +262,47 @@ def test_nothing_is_created_after_a_cancellation_is_answered(
             assert closed == 0
             assert final == answer
     assert any(each.created > 0 and each.status == "cancelled" for each in answers)
+
+
+def test_cancellation_waits_for_invoices_that_are_being_created(
+    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = shop.plan()
+    ids = [shop.customer(f"c{number}", "2026-10", plan) for number in range(4)]
+    run = database.call(admin, start_run, OCTOBER)
+    invoice, cancellations = invoice_runs.invoice_period, []
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def cancel_meanwhile(session: Session, actor: Actor, **options: Any) -> Any:
+            if ids[0] in options["customer_ids"]:
+                cancellations.append(pool.submit(database.call, admin, cancel_run, run.public_id))
+                assert blocked_before_end(database, cancellations[0])
+            return invoice(session, actor, **options)
+
+        monkeypatch.setattr(invoice_runs, "invoice_period", cancel_meanwhile)
+        final = invoice_runs.execute_run(database, admin, run)
+        answer = cancellations[0].result(30)
+    assert final == answer
+    assert answer.status == "cancelled"
+    assert count_rows(owner, "invoice") == answer.created >= 2
+    assert count_rows(owner, "customer_billing WHERE closed_through > settled_through") == 0
+
+
+def test_cancellation_of_a_run_that_waits_to_close_is_answered_at_once(
+    shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection
+) -> None:
+    shop.customer("acme", "2026-10")
+    run = database.call(admin, start_run, OCTOBER)
+    with ThreadPoolExecutor(1) as pool:
+        with owner.transaction():
+            owner.execute("SELECT FROM customer_billing FOR UPDATE")
+            running = pool.submit(invoice_runs.execute_run, database, admin, run)
+            assert blocked_before_end(database, running)
+            answer = database.call(admin, cancel_run, run.public_id)
+        assert (answer.status, answer.created) == ("cancelled", 0)
+        assert running.result(30) == answer
+    assert count_rows(owner, "customer_billing WHERE closed_through > settled_through") == 0
 
 
 def count_rows(owner: psycopg.Connection, of: str) -> int:
