@@ -1,4 +1,4 @@
-"""What tests start from, made through the services: one line each, sensible defaults, committed."""
+"""Test data, created through the services with sensible defaults and committed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _numbers = itertools.count(1)
 
 
 def make_plan(database: Database, **terms: Any) -> PlanRow:
-    """The plan of the worked examples, 29.00 USD with 1000 units and 0.0125 beyond, unless said otherwise."""
+    """Create a plan; by default that of the worked examples: 29.00 USD, 1000 units, 0.0125 per unit of overage."""
     defaults = {
         "name": f"Plan {next(_numbers)}",
         "monthly_price": "29.00",
@@ -35,7 +35,7 @@ def make_plan(database: Database, **terms: Any) -> PlanRow:
 
 
 def make_customer(database: Database, plan: PlanRow | None = None, **details: Any) -> CustomerRow:
-    """A customer on the plan, or on a new one, from this month on."""
+    """Create a customer on the plan, or on a new one, starting this month."""
     number = next(_numbers)
     defaults = {
         "name": f"Customer {number}",
@@ -47,7 +47,7 @@ def make_customer(database: Database, plan: PlanRow | None = None, **details: An
 
 
 def make_user(database: Database, role: Role = Role.ADMIN, **details: Any) -> UserRow:
-    """A user whose password is `PASSWORD`."""
+    """Create a user whose password is `PASSWORD`."""
     number = next(_numbers)
     defaults = {"email": f"user{number}@example.com", "name": f"User {number}", "password": PASSWORD}
     with database.transaction(SYSTEM) as session:
@@ -55,12 +55,12 @@ def make_user(database: Database, role: Role = Role.ADMIN, **details: Any) -> Us
 
 
 def actor_of(user: UserRow) -> Actor:
-    """The actor that the user is."""
+    """Return the user's actor."""
     return Actor("user", user.public_id, user.name, user.role)
 
 
 def record(database: Database, customer: CustomerRow, quantity: object, occurred_at: str) -> None:
-    """Records usage under a key of its own."""
+    """Record usage under a new key."""
     report = recording.UsageReport(customer.key, f"key-{next(_numbers)}", quantity, occurred_at)
     with database.transaction(SYSTEM) as session:
         recording.record_usage(session, SYSTEM, report)
@@ -69,6 +69,6 @@ def record(database: Database, customer: CustomerRow, quantity: object, occurred
 def make_invoice(
     database: Database, customer: CustomerRow | None = None, period: date = date(2026, 10, 1)
 ) -> InvoiceDetail:
-    """An invoice for the period, over 29.00 USD for a new customer; the clock must be past it."""
+    """Create an invoice for a period that has ended; over 29.00 USD for a new customer."""
     customer = customer or make_customer(database, start_period=period)
     return generate_invoice(database, SYSTEM, customer.key, period)

@@ -1,4 +1,4 @@
-"""Invoices, their lines and the money received for them, all append-only; and which are not paid yet."""
+"""Tables of invoices, their lines and payments, all append-only, and of the invoices that are open."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from billing_app.models.columns import (
 
 
 def _sha256_check(column: str) -> CheckConstraint:
-    """64 hex digits; said so because the pattern `{64}` takes ten times as long for each row."""
+    """Check for 64 hex digits, ten times as fast per row as the pattern `{64}`."""
     return CheckConstraint(f"length({column}) = 64 AND {column} !~ '[^0-9a-f]'", name=f"{column}_form")
 
 
 class Invoice(SQLModel, table=True):
-    """What a customer owes for one period, with copies of all that it shows.
+    """What a customer owes for one period, with copies of everything it shows.
 
     The deferred foreign key to its own last line, with the trigger on lines that counts and sums
     them, makes an invoice without exactly its lines impossible to commit.
@@ -94,7 +94,7 @@ class Invoice(SQLModel, table=True):
 
 
 class InvoiceLine(SQLModel, table=True):
-    """One priced row; the checks hold its arithmetic, independently of the code that did it."""
+    """One priced line. The checks verify its arithmetic independently of the code that computed it."""
 
     __tablename__ = "invoice_line"
     __table_args__ = (
@@ -124,7 +124,7 @@ class InvoiceLine(SQLModel, table=True):
             "exact_amount_before = greatest(0, quantity_before - included_quantity) * unit_price",
             name="exact_amount_before_rule",
         ),
-        # numeric round() takes halves away from zero, as the domain does.
+        # numeric round() rounds halves away from zero, as the domain does.
         CheckConstraint(
             "rated_minor = round(exact_amount * 10::numeric ^ currency_exponent)"
             " AND already_charged_minor ="
@@ -157,7 +157,7 @@ class InvoiceLine(SQLModel, table=True):
 
 
 class OpenInvoice(SQLModel, table=True):
-    """An invoice that is not paid in full: kept by triggers, to find such invoices by."""
+    """An invoice that is not paid in full. Triggers maintain this index of open invoices."""
 
     __tablename__ = "open_invoice"
     __table_args__ = (
@@ -176,7 +176,7 @@ class OpenInvoice(SQLModel, table=True):
 
 
 class Payment(SQLModel, table=True):
-    """Money received against one invoice."""
+    """A payment received for one invoice."""
 
     __tablename__ = "payment"
     __table_args__ = (
@@ -210,7 +210,7 @@ class Payment(SQLModel, table=True):
 
 
 class PaymentReversal(SQLModel, table=True):
-    """The undoing of a whole payment; its key allows one."""
+    """The reversal of a whole payment. The primary key allows one per payment."""
 
     __tablename__ = "payment_reversal"
     __table_args__ = (

@@ -45,7 +45,7 @@ class Plan(SQLModel, table=True):
 
 
 class Issuer(SQLModel, table=True):
-    """Who bills: one row, copied into every invoice."""
+    """The company details that are copied into every invoice. There is one row."""
 
     __tablename__ = "issuer"
     __table_args__ = (CheckConstraint("issuer_id = 1", name="only_one"),)

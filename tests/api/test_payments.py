@@ -1,4 +1,4 @@
-"""Payments over HTTP: each counts once, never beyond what is owed; a mistake is reversed once."""
+"""Payments over HTTP: recorded once, never above the balance, and reversed once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OCTOBER_INVOICE = {"amount": "29.00", "received_on": "2026-11-15", "idempotency_
 
 @pytest.fixture
 def path(database: Database) -> str:
-    """The payments of an invoice over 29.00 USD."""
+    """Return the path of the payments of an invoice over 29.00 USD."""
     return f"/api/v1/invoices/{make_invoice(database).number}/payments"
 
 

@@ -18,7 +18,7 @@ def shop(database: Database, admin: Actor) -> Shop:
 
 @pytest.fixture
 def owing(shop: Shop, clock: Clock) -> Shop:
-    """Invoices of July to October in all states: due at the start of September to December."""
+    """Create invoices for July to October in every payment status, due in early September to December."""
     yen = shop.plan("Yen", price="700", currency="JPY")
     for key, plan_id in (("acme", None), ("globex", None), ("edo", yen)):
         shop.customer(key, start="2026-07", plan_id=plan_id)

@@ -1,4 +1,4 @@
-"""Append-only, attacked as the application's role and as the owner."""
+"""Append-only tables, attacked as the application's role and as the owner."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def application(urls: Urls) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def billed(shop: Shop) -> Shop:
-    """A row in each append-only table."""
+    """Create a row in each append-only table."""
     shop.customer("acme", "2026-09")
     shop.use("acme", "a", 1500, "2026-09-10T00:00:00Z")
     shop.invoice("acme", "2026-09")
@@ -105,8 +105,8 @@ EVENT = (
 @pytest.mark.parametrize(
     ("period", "quantity", "refusal"),
     [
-        ("'2026-09-01'", "1", errors.CheckViolation),  # billed before it was used
-        ("'2026-10-02'", "1", errors.CheckViolation),  # not a first of a month
+        ("'2026-09-01'", "1", errors.CheckViolation),  # billed before its usage month
+        ("'2026-10-02'", "1", errors.CheckViolation),  # not the first day of a month
         ("'2026-10-01'", "-1", errors.CheckViolation),
         ("'2026-10-01'", "'NaN'", errors.CheckViolation),
         ("'2026-10-01'", "'Infinity'", errors.CheckViolation),

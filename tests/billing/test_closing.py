@@ -1,4 +1,4 @@
-"""Closing holds the gate alone, and so as briefly as can be."""
+"""Closing holds the gate exclusively, and therefore only briefly."""
 
 from __future__ import annotations
 

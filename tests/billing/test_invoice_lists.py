@@ -1,4 +1,4 @@
-"""Invoices found, put in order, and summed."""
+"""Filtering, sorting and totalling invoices."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OCTOBER = date(2026, 10, 1)
 
 
 def listed(shop: Shop, limit: int = 3, sort: str = "-period", **filters: Any) -> list[str]:
-    """The numbers of all invoices, read a small page at a time."""
+    """Return the numbers of all invoices, read in small pages."""
     numbers, cursor = [], None
     while True:
         with shop.database.transaction(SYSTEM) as session:
@@ -42,7 +42,7 @@ def totals(shop: Shop, **filters: Any) -> InvoiceTotals | None:
 
 
 def summed(shop: Shop, **filters: Any) -> list[tuple[str, int, int, int]]:
-    """The totals by hand, out of the rows listed."""
+    """Return the totals computed from the listed rows."""
     with shop.database.transaction(SYSTEM) as session:
         rows = list_invoices(session, SYSTEM, InvoiceFilter(**filters), limit=200).items
     return [

@@ -1,4 +1,4 @@
-"""From month to month and from invoice to invoice."""
+"""Navigation between periods and between a customer's invoices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which invoices are not paid in full: kept by the database, whoever writes."""
+"""The database maintains which invoices are open, whichever way payments are written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAID_ON = date(2026, 11, 2)
 
 @pytest.fixture
 def invoiced(shop: Shop) -> str:
-    """The number of an invoice over 29.00."""
+    """Return the number of an invoice over 29.00."""
     shop.customer("acme", start="2026-10")
     return shop.invoice("acme", "2026-10").number
 
@@ -34,12 +34,12 @@ def pay(shop: Shop, number: str, amount: str) -> int:
 
 
 def still_open(owner: psycopg.Connection) -> list[str]:
-    """What is kept as paid of each open invoice."""
+    """Return the stored paid amount of each open invoice."""
     return [plain(paid) for (paid,) in owner.execute("SELECT paid_minor FROM open_invoice").fetchall()]
 
 
 def statuses(shop: Shop) -> list[str]:
-    """The statuses under which the invoice is listed, by a filter for each."""
+    """Return the statuses whose filter finds the invoice."""
     with shop.database.transaction(SYSTEM) as session:
         return [
             status

@@ -1,4 +1,4 @@
-"""Previews say what the invoice will say, and store nothing; the usage log tells the events."""
+"""Previews equal the later invoice and store nothing; the usage log lists the events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A line in words, exactly as it is printed."""
+"""The arithmetic of a line, exactly as printed."""
 
 from __future__ import annotations
 

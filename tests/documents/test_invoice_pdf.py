@@ -209,7 +209,7 @@ def test_user_text_is_shown_and_never_executed(hostile: str) -> None:
         issuer=Issuer(hostile, hostile, hostile, hostile),
     )
     text = text_of(everywhere)
-    # Issuer and customer three times each, the instructions, and the plan of two lines.
+    # Three times each for issuer and customer, the instructions, and the plan on two lines.
     assert unwrapped(text).count(unwrapped(hostile)) == 9
     assert "root:" not in text
     metadata = read(everywhere).metadata
@@ -269,9 +269,9 @@ def test_page_prints_on_letter_as_on_a4(invoice: InvoiceDetail) -> None:
 def test_endless_words_are_broken_at_the_edge() -> None:
     text = text_of(huge())
     longest = max(text.splitlines(), key=lambda line: line.count("W"))
-    # A W of the smallest size is 2.6 mm wide, and the place of a name 86 mm, of a plan's at most 150.
+    # A W at the smallest size is 2.6 mm wide. A name has 86 mm, a plan at most 150 mm.
     assert 20 < longest.count("W") <= 57
-    # Two names, an address, and the plan at each of three lines: not a letter is lost.
+    # Two names, an address, and the plan on each of three lines: no letter is lost.
     assert text.count("W") == 200 + 200 + 1000 + 3 * 200
     for number in [
         "$100,000,000,000,000,000.00",
@@ -301,7 +301,7 @@ def test_total_is_never_alone_on_a_page() -> None:
         [total] = [page for page in pages if "Total $" in page]
         assert "Usage in" in total
         numbers_of_pages.add(len([page for page in pages if "Amount (USD)" in page]))
-    # The end of a page was passed on the way.
+    # The loop has crossed the end of a page.
     assert numbers_of_pages == {1, 2}
 
 
@@ -362,7 +362,7 @@ def test_long_name_and_address_are_copied_exactly() -> None:
     assert name in text.split()
     assert street in text.splitlines()
     assert "IBAN: IE29AIBK93115212345678" + "9" * 60 in text.splitlines()
-    # One long word leaves everything else as it was.
+    # One long word does not affect the rest.
     assert "accounts@acme.example" in text.split()
     assert "Standard" not in text
     assert "Total $35.63" in text

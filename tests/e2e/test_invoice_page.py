@@ -1,4 +1,4 @@
-"""One invoice: paid in parts, by keyboard, from two tabs at once; undone; printed; read to its seal."""
+"""The page of one invoice: recording and reversing payments, usage, printing and integrity."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OCTOBER = date(2026, 10, 1)
 
 @pytest.fixture
 def number(site: Site, request: pytest.FixtureRequest) -> str:
-    """An invoice of a customer of this test's own, over $29.00."""
+    """Return the number of an invoice over $29.00, of a customer that only this test uses."""
     key = request.node.name.replace("_", "-")[5:55].rstrip("-")
     made = make_customer(site.database, key=key, email=f"{key}@paid.test", start_period=OCTOBER)
     return make_invoice(site.database, made, OCTOBER).number
@@ -36,7 +36,7 @@ def sheet(page: Page) -> Locator:
 
 
 def status(page: Page) -> Locator:
-    """The line above the sheet."""
+    """Return the line above the invoice."""
     return (
         page.locator("main")
         .get_by_text("Invoice")

@@ -116,7 +116,7 @@ def test_concurrent_edits_of_company_details_are_shown(signed_in: Page, site: Si
     name.fill("Tallybook GmbH")
     save = page.get_by_role("button", name="Save company details")
     save.click()
-    expect(page.get_by_text("Somebody else changed this meanwhile")).to_be_visible()
+    expect(page.get_by_text("Someone else changed this in the meantime")).to_be_visible()
     expect(page.get_by_text("Now: Tallybook plc")).to_be_visible()
     expect(name).to_have_value("Tallybook GmbH")
     assert read_issuer(site).name == "Tallybook plc"

@@ -25,7 +25,7 @@ TODAY = date(2026, 11, 15)
 
 @pytest.fixture
 def number(database: Database) -> str:
-    """An invoice over 29.00 USD, of October, made today."""
+    """Return the number of an October invoice over 29.00 USD, created today."""
     return make_invoice(database).number
 
 

@@ -1,1 +1,1 @@
-"""Invoices: closing a period, charging it, and reading what was charged."""
+"""Invoices: closing periods, charging them, and reading the result."""

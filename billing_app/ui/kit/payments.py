@@ -15,7 +15,7 @@ from billing_app.ui.kit.fields import DialogForm, suggest_field, text_field
 from billing_app.ui.kit.number_field import number_field
 from billing_app.ui.kit.tables import column, number_column, page_links, table
 
-_METHODS = [(each, each) for each in ("Bank transfer", "Card", "Direct debit", "Cheque", "Cash")]
+_METHODS = [(method, method) for method in ("Bank transfer", "Card", "Direct debit", "Cheque", "Cash")]
 
 
 def record_button() -> rx.Component:
