@@ -126,9 +126,9 @@ def test_csv_file_contains_the_listed_invoices(signed_in: Page, site: Site) -> N
     invoiced(site, "filed", APRIL, MAY)
     signed_in.goto("/invoices?search=filed&period=2026-05")
     expect(rows(signed_in)).to_have_count(1)
-    with signed_in.expect_download() as started:
+    with signed_in.expect_download() as download:
         signed_in.get_by_role("link", name="CSV").click()
-    lines = list(csv.DictReader(io.StringIO(started.value.path().read_text())))
+    lines = list(csv.DictReader(io.StringIO(download.value.path().read_text("utf-8-sig"))))
     assert [line["number"] for line in lines] == ["FILED-0002"]
 
 
