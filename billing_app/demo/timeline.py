@@ -22,7 +22,7 @@ from billing_app.demo.customers import (
     Outage,
 )
 from billing_app.demo.receipts import Receipt, Reversal, receipts_for, reversals_for
-from billing_app.demo.usage import reports_of_day
+from billing_app.demo.usage import list_reports
 from billing_app.domain.periods import bounds, next_period, period_of, previous_period
 from billing_app.services.usage.recording import UsageReport
 
@@ -148,7 +148,7 @@ class Timeline:
         """Yield the day's events, without those in a suspension, after a cancellation or after `today`."""
         month = self.months.index(period_of(_midnight(day)))
         has_left = any(move.key == customer.key and not move.plan and month >= move.month for move in MOVES)
-        for report in () if has_left else reports_of_day(customer, day, month):
+        for report in () if has_left else list_reports(customer, day, month):
             assert isinstance(report.occurred_at, datetime)
             if report.occurred_at <= self.today and not self._suspended(customer, report.occurred_at):
                 yield report

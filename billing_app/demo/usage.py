@@ -41,27 +41,27 @@ _DAYS_OF_MONTH = 30.4
 _LARGE, _MEDIUM = 1_000_000, 100_000
 
 
-def reports_of_day(customer: DemoCustomer, day: date, month: int) -> Iterator[UsageReport]:
+def list_reports(customer: DemoCustomer, day: date, month: int) -> Iterator[UsageReport]:
     """Yield the customer's events of one UTC day, in order of time. `month` is the number of the month."""
     dice = random.Random(f"{customer.key} {day}")
     hours = 3 if customer.units >= _LARGE else 6 if customer.units >= _MEDIUM else 12
-    whole = _units_of_day(customer, day, month, dice)
+    whole = _count_units(customer, day, month, dice)
     for hour in range(0, 24, hours):
         moment = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(
             hours=hour + hours - 1, minutes=dice.randrange(50, 60), seconds=dice.randrange(60)
         )
-        share = _share_of_hours(hour + hours / 2) * dice.uniform(0.9, 1.1) * hours / 24
+        share = _daytime_factor(hour + hours / 2) * dice.uniform(0.9, 1.1) * hours / 24
         key = f"gw{dice.randrange(1, 5)}-{moment:%Y%m%dT%H%M%S}-{dice.getrandbits(40):010x}"
         yield UsageReport(customer.key, key, round(whole * share), moment)
 
 
-def _units_of_day(customer: DemoCustomer, day: date, month: int, dice: random.Random) -> float:
+def _count_units(customer: DemoCustomer, day: date, month: int, dice: random.Random) -> float:
     pattern = _PATTERNS[customer.use]
     grown = customer.units / _DAYS_OF_MONTH * customer.growth ** (month - customer.month)
     busy = 1.9 if dice.random() < 0.015 else 1.0
     return grown * pattern.week[day.weekday()] * pattern.year[day.month - 1] * busy * dice.uniform(0.86, 1.14)
 
 
-def _share_of_hours(hour: float) -> float:
+def _daytime_factor(hour: float) -> float:
     """Return the factor of an hour: higher during the American day than at night, 1 on average."""
     return 1 + 0.6 * math.cos((hour - 19) / 12 * math.pi)

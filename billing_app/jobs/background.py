@@ -102,7 +102,7 @@ class Background:
             worker.start()
 
     def wake(self) -> None:
-        """Have the workers look for work now. Without workers here, those of another process find it."""
+        """Tell the workers to look for work now. Without workers here, those of another process find it."""
         for worker in self._workers:
             worker.wake()
 

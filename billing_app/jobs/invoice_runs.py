@@ -152,7 +152,7 @@ def _invoice(session: Session, worker: Actor, run: RunSummary, batch: Batch, clo
     not_closed = {each.customer_id for each in closed.failures}
     customer_ids = [each for each in batch.customer_ids if each not in not_closed]
     parts, failures = _isolate_failures(session, customer_ids, invoice)
-    # A blocked customer may have been invoiced by somebody else since.
+    # A blocked customer may have been invoiced by a user since.
     answered = {
         customer_id
         for part in parts

@@ -18,7 +18,7 @@ from billing_app.domain.actor import Actor
 
 @contextmanager
 def lock(database: Database, actor: Actor, *key: int) -> Iterator[None]:
-    """Hold the lock for as long as the block lasts, after waiting for whoever holds it."""
+    """Hold the lock for as long as the block lasts. Waits until it is free."""
     with database.transaction(actor) as session:
         session.execute(select(func.pg_advisory_xact_lock(*key)))
         yield

@@ -71,7 +71,7 @@ def reason_of(error: Exception) -> Reason:
 
 
 def is_caused_by_rows(error: Exception) -> bool:
-    """Return whether the rows at hand made the work fail, so that it may succeed for other rows."""
+    """Return whether the work failed because of the rows it processed and may succeed for others."""
     if sqlstate := sqlstate_of(error):
         return sqlstate[:2] in _CAUSED_BY_ROWS
     if isinstance(error, (DataError, psycopg.DataError)):

@@ -36,7 +36,7 @@ OnProgress = Callable[[Report], None]
 
 
 def verify(database: Database, actor: Actor, on_progress: OnProgress = lambda report: None) -> Report:
-    """Recompute everything as of a moment after this call, also under load, and keep the report.
+    """Recompute everything as of a time after this call, also under load, and keep the report.
 
     Waits for a verification that another process is executing. Executes the running verification if
     no process does, instead of starting another.
@@ -71,9 +71,9 @@ def _execute(database: Database, row: VerificationRow, on_progress: OnProgress) 
 
 
 def _judge_awaiting_invoices(database: Database, worker: Actor, report: Report) -> None:
-    """Report a discrepancy for each closed month without an invoice that nobody is about to create.
+    """Report a discrepancy for each closed month without an invoice, unless it is about to be created.
 
-    An invoice that was between closing and invoicing at the moment of the snapshot gets the time to appear.
+    A month that was closed right before the snapshot gets some time to be invoiced.
     """
     missing = report.awaiting_invoice
     deadline = time.monotonic() + AWAIT_INVOICES_SECONDS

@@ -33,22 +33,22 @@ def _wrong_line(facts: Mapping[str, Any]) -> str:
     return f"Line {{line}}: the {_LINE_VALUES[facts['value']]} is {found}, but should be {expected}."
 
 
-def _of_events(rest: str, rest_of_one: str) -> Template:
-    """Return a template that begins with the number of events and where they should be billed."""
+def _about_events(rest: str, rest_of_one: str) -> Template:
+    """Return a template that starts with the number of events and their periods."""
 
     def choose(facts: Mapping[str, Any]) -> str:
         is_one = facts["events"] == 1
         events = "1 event" if is_one else "{events} events"
-        return f"{events} of {{usage_period}} to be billed in {{period}} {rest_of_one if is_one else rest}."
+        return f"{events} from {{usage_period}} with billing period {{period}} {rest_of_one if is_one else rest}."
 
     return choose
 
 
 SENTENCES: dict[str, Template] = {
     # Usage events.
-    "events_billed_too_late": _of_events("should be billed earlier", "should be billed earlier"),
-    "events_billed_twice": _of_events("are on more than one invoice", "is on more than one invoice"),
-    "events_not_invoiced": _of_events("are on no invoice", "is on no invoice"),
+    "events_billed_too_late": _about_events("should be billed earlier", "should be billed earlier"),
+    "events_billed_twice": _about_events("are on more than one invoice", "is on more than one invoice"),
+    "events_not_invoiced": _about_events("are on no invoice", "is on no invoice"),
     "rows_without_customer": "Some {rows} belong to no customer.",
     # Invoices.
     "wrong_sequence": "The invoice has sequence number {found}, but should have {expected}.",

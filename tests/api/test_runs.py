@@ -66,8 +66,8 @@ def test_run_is_executed_in_the_background(shop: Shop, client: TestClient, datab
         ],
         "finished_at": "2026-11-15T12:00:00Z",
     }
-    made = client.get("/api/v1/invoices?period=2026-10").json()["items"]
-    assert sorted(each["number"] for each in made) == ["A-0001", "B-0001", "C-0001"]
+    invoices = client.get("/api/v1/invoices?period=2026-10").json()["items"]
+    assert sorted(each["number"] for each in invoices) == ["A-0001", "B-0001", "C-0001"]
 
 
 def test_second_start_returns_the_running_run(

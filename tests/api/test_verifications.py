@@ -124,11 +124,11 @@ def test_running_verification_shows_its_counts_so_far(
     place = client.post(VERIFICATIONS).headers["location"]
     seen = []
 
-    def look(_: object) -> None:
+    def read_progress(_: object) -> None:
         now = client.get(place).json()
         seen.append((now["status"], now["ok"], now["checked"]["customers"]))
 
-    resume_verification(database, look)
+    resume_verification(database, read_progress)
     assert seen == [("running", None, 1), ("running", None, 2)]
     assert client.get(place).json()["status"] == "done"
 

@@ -242,7 +242,7 @@ CANCELLATIONS = 20
 def test_nothing_is_created_after_a_cancellation_is_answered(
     shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cancel in the middle of chunks, again and again, each time at another moment."""
+    """Cancel in the middle of chunks, many times, each time a little later."""
     monkeypatch.setattr(invoice_runs, "CHUNK_CUSTOMERS", 40)
     insert_customers(shop, owner, 200)
     answers = []
@@ -274,13 +274,13 @@ def test_cancellation_waits_for_invoices_that_are_being_created(
 
     with ThreadPoolExecutor(1) as pool:
 
-        def cancel_meanwhile(session: Session, actor: Actor, **options: Any) -> Any:
+        def cancel_and_invoice(session: Session, actor: Actor, **options: Any) -> Any:
             if ids[0] in options["customer_ids"]:
                 cancellations.append(pool.submit(database.call, admin, cancel_run, run.public_id))
                 assert blocked_before_end(database, cancellations[0])
             return invoice(session, actor, **options)
 
-        monkeypatch.setattr(invoice_runs, "invoice_period", cancel_meanwhile)
+        monkeypatch.setattr(invoice_runs, "invoice_period", cancel_and_invoice)
         final = invoice_runs.execute_run(database, admin, run)
         answer = cancellations[0].result(30)
     assert final == answer
@@ -355,14 +355,11 @@ def test_killed_run_is_resumed_when_started_again(
     process = start_cli(urls)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        made = owner.execute("SELECT count(*) FROM invoice").fetchone()
-        if made and made[0] >= CUSTOMERS / 3:
+        if count_rows(owner, "invoice") >= CUSTOMERS / 3:
             break
     process.send_signal(signal.SIGKILL)
     process.wait()
-    halfway = owner.execute("SELECT count(*) FROM invoice").fetchone()
-    assert halfway
-    assert 0 < halfway[0] < CUSTOMERS
+    assert 0 < count_rows(owner, "invoice") < CUSTOMERS
     assert start_cli(urls).wait() == 0
     assert owner.execute(
         "SELECT count(*), count(DISTINCT customer_id), min(sequence), max(sequence) FROM invoice"

@@ -167,7 +167,7 @@ def test_events_of_a_removed_invoice_are_missing(
     assert subject_name(missing) == "acme"
     assert missing.facts == {"events": 1, "usage_period": SEPTEMBER, "period": OCTOBER}
     assert discrepancy_sentence(missing) == (
-        "1 event of September 2026 to be billed in October 2026 is on no invoice."
+        "1 event from September 2026 with billing period October 2026 is on no invoice."
     )
 
 

@@ -99,14 +99,14 @@ def killed_at_the_end(urls: Urls, data_dir: Path) -> Iterator[str]:
     with subprocess.Popen(command, env=environment) as process:
         try:
             url = f"http://localhost:{port}"
-            until(lambda: answers(url))
+            until(lambda: is_up(url))
             yield url
         finally:
             for each in [*psutil.Process(process.pid).children(recursive=True), process]:
                 each.send_signal(signal.SIGKILL)
 
 
-def answers(url: str) -> bool:
+def is_up(url: str) -> bool:
     try:
         return httpx.get(f"{url}/api/health").status_code == 200
     except httpx.TransportError:
@@ -180,7 +180,7 @@ def test_killed_serving_process_is_replaced_and_resumes(business: Business, tmp_
             run, verification = start_both(business, client)
             serving_process(url).kill()
         # Its supervisor starts another one.
-        until(lambda: answers(url))
+        until(lambda: is_up(url))
         with business.sign_in(url) as client:
             assert_both_end(business, client, run, verification)
 

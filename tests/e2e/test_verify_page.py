@@ -26,9 +26,9 @@ MANY = 60
 @pytest.fixture
 def own(site: Site) -> Iterator[Database]:
     """The site's database with the same clock as the server."""
-    made = Database(site.urls.application)
-    yield made
-    made.close()
+    database = Database(site.urls.application)
+    yield database
+    database.close()
 
 
 def store_result(database: Database, report: Report) -> None:

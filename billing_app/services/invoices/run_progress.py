@@ -58,7 +58,7 @@ _ADD_PROGRESS = text("""
 def next_batches(session: Session, actor: Actor, run: str, customers: int) -> list[Batch]:
     """Return the next customers of each lane, about this many in all; none when the run has ended.
 
-    Waits for a cancellation under way.
+    Waits for a cancellation that is being committed.
     """
     require(actor, Permission.INVOICE)
     run_id = get_number("run", run, "run")
@@ -79,7 +79,7 @@ def next_batches(session: Session, actor: Actor, run: str, customers: int) -> li
 def hold_off_cancellation(session: Session, actor: Actor, run: str) -> bool:
     """Keep the run from being cancelled until this transaction ends.
 
-    Returns False, without waiting, when it has ended or somebody is waiting to cancel it.
+    Returns False, without waiting, when the run has ended or a cancellation is waiting.
     """
     require(actor, Permission.INVOICE)
     run_id = get_number("run", run, "run")

@@ -1,4 +1,4 @@
-"""Months that are closed and not invoiced yet: which of them nobody is about to invoice."""
+"""Closed months without an invoice: which of them are not about to be invoiced."""
 
 from __future__ import annotations
 

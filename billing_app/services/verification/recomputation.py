@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import NamedTuple
 
 from sqlmodel import Session
 
@@ -31,7 +31,7 @@ OnProgress = Callable[[Report], None]
 def recompute(session: Session, actor: Actor, on_progress: OnProgress = lambda report: None) -> Report:
     """Recompute everything that is stored and report every discrepancy; change nothing.
 
-    In a REPEATABLE READ transaction, all of it is as of one moment.
+    In a REPEATABLE READ transaction, all of it is as of the same time.
     """
     require(actor, Permission.VERIFY)
     report = Report()
@@ -44,7 +44,8 @@ def recompute(session: Session, actor: Actor, on_progress: OnProgress = lambda r
     return report
 
 
-class _Check(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Check:
     """The check of one customer's account, which adds to the report."""
 
     account: Account

@@ -55,7 +55,7 @@ def _way_out(run: rx.Var[RunItem]) -> rx.Component:
     """Cancel a running run, or close one that has ended."""
     return rx.cond(
         run.status == "running",
-        writers_only(button("Cancel run", "square", on_click=InvoiceRunsState.open_cancel)),
+        writers_only(button("Cancel run", "x", on_click=InvoiceRunsState.open_cancel)),
         link(
             icon("x"),
             InvoiceRunsState.close_href,
@@ -115,7 +115,7 @@ def _failure(failure: rx.Var[FailureItem]) -> rx.Component:
     return rx.el.li(
         link(failure.customer, failure.customer_href, f"{classes.LINK} font-medium"),
         rx.el.span(failure.reason, class_name="min-w-0 text-soft [overflow-wrap:anywhere]"),
-        class_name="flex flex-col gap-x-4 py-1.5 sm:flex-row sm:items-baseline [&>a]:sm:w-48 [&>a]:truncate",
+        class_name="flex flex-col gap-x-4 py-1.5 sm:flex-row sm:items-baseline [&>a]:sm:w-48 [&>a]:sm:shrink-0 [&>a]:truncate",
     )
 
 

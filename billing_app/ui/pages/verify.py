@@ -118,8 +118,7 @@ def _checks() -> rx.Component:
     return card(
         "What was checked",
         rx.el.p(
-            "Everything is recomputed from usage events, plans and payments as of one moment, and compared with"
-            " what is stored.",
+            "Everything is recomputed from usage events, plans and payments, and compared with what is stored.",
             class_name="max-w-prose text-sm text-soft",
         ),
         rx.el.ul(rx.foreach(VerifyState.checks, _check), class_name="mt-3"),
