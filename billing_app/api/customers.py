@@ -1,4 +1,4 @@
-"""Customers, and the plan that each is on from which month."""
+"""Endpoints of customers and their subscriptions."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from billing_app.services.shared.ids import get_number, public_id
 router = resource("/customers", "Customers")
 
 
-class PlanOfCustomer(BaseModel):
-    """The plan of the current month."""
+class AssignedPlan(BaseModel):
+    """A plan version that a customer is on."""
 
     id: str = Field(examples=["plan_3"])
     name: str = Field(examples=["Team"])
@@ -30,7 +30,7 @@ class PlanOfCustomer(BaseModel):
 
 
 class Customer(BaseModel):
-    """Who is billed. `plan` is null before the first month and after a cancellation."""
+    """A customer. `plan` is the plan of the current month, and null before the first month or after a cancellation."""
 
     id: str = Field(examples=["cus_12"])
     key: str = Field(examples=["acme"])
@@ -39,28 +39,30 @@ class Customer(BaseModel):
     billing_address: str
     status: Literal["active", "suspended"]
     currency: Currency
-    plan: PlanOfCustomer | None
+    plan: AssignedPlan | None
     created_at: Timestamp
     version: int = Field(examples=[1])
 
 
 class NewCustomer(Body):
-    """A customer to be made. Without a key one is made from the name."""
+    """The customer to create."""
 
     name: str = Field(examples=["Acme Industrial Supply"])
     email: str = Field(examples=["billing@acme.example"])
     plan_id: str = Field(examples=["plan_1"])
     key: str | None = Field(
-        None, examples=["acme"], description="The caller's own id for it; never changes afterwards."
+        None,
+        examples=["acme"],
+        description="Your own ID for the customer. It can't be changed later. If omitted, it is generated from the name.",
     )
     billing_address: str = Field("", examples=["1 Market Street\nSpringfield"])
     start_period: Period | None = Field(
-        None, description="The first month on the plan; the current one if not given."
+        None, description="The customer's first month on the plan. Defaults to the current month."
     )
 
 
 class CustomerChange(Body):
-    """What is to change; the rest stays."""
+    """The fields to change. Omitted fields keep their values."""
 
     name: str | None = Field(None, examples=["Acme Supply"])
     email: str | None = None
@@ -70,22 +72,22 @@ class CustomerChange(Body):
 
 
 class Subscription(BaseModel):
-    """From `effective_from` on the customer is on this plan; null: on none, a cancellation."""
+    """The plan from a month on. A null `plan` cancels the subscription from there."""
 
     effective_from: Period
-    plan: PlanOfCustomer | None
+    plan: AssignedPlan | None
 
 
 class Subscriptions(BaseModel):
-    """All of a customer's plans, the oldest first."""
+    """All plans of a customer's subscription, the oldest first."""
 
     items: list[Subscription]
 
 
 class NewSubscription(Body):
-    """The plan from a month on; null cancels from that month."""
+    """The plan from a month on."""
 
-    plan_id: str | None = Field(examples=["plan_1"])
+    plan_id: str | None = Field(examples=["plan_1"], description="Null cancels the subscription.")
     effective_from: Period
     version: Version | None = None
 
@@ -94,18 +96,22 @@ class NewSubscription(Body):
 def list_customers(
     call: Caller,
     paged: Paged,
-    search: Annotated[str | None, Query(description="Within name, email or key, without case.")] = None,
+    search: Annotated[str | None, Query(description="Part of the name, email or key, ignoring case.")] = None,
     status: Annotated[Literal["active", "suspended"] | None, Query()] = None,
-    plan: Annotated[str | None, Query(description="A plan's id, or its name for all versions.")] = None,
+    plan: Annotated[
+        str | None, Query(description="A plan ID, or a plan name for all of its versions.")
+    ] = None,
     sort: Annotated[
         CustomerSort,
-        Query(description="The order, with a minus the other way round; a cursor is good for its own order."),
+        Query(
+            description="A leading minus sorts in descending order. A cursor continues its own order only."
+        ),
     ] = CustomerSort.NAME,
 ) -> Page[Customer]:
-    """List customers, by name unless asked otherwise.
+    """List customers.
 
-    By `usage` of this month and by `outstanding` they stand as of the last count, which is made in
-    the background every some seconds.
+    Sorting by `usage` (this month's) or `outstanding` uses figures that are recounted in the background
+    every few seconds.
     """
     chosen = CustomerFilter(search=search, status=status, plan=plan)
     found = call.do(customers.list_customers, chosen, sort=sort, **paged)
@@ -141,18 +147,18 @@ def create_customer(once: OnceOnly, body: NewCustomer) -> Customer:
 
 @router.get("/{customer}", responses=refusals("customer_not_found"))
 def get_customer(call: Caller, customer: str) -> Customer:
-    """Get a customer by id or key."""
+    """Get a customer."""
     return customer_of(call.do(customers.get_customer, customer))
 
 
 @router.patch("/{customer}", responses=refusals("customer_not_found", "email_taken", "stale"))
 def update_customer(call: Caller, customer: str, body: CustomerChange) -> Customer:
-    """Change a customer.
+    """Update a customer.
 
-    `suspended` refuses usage from this moment on, until `active` ends the suspension; the
-    subscription goes on, and is invoiced.
+    Setting `status` to `suspended` rejects usage from now on; `active` ends the suspension. A suspended
+    customer's subscription continues and is invoiced.
     """
-    changed = call.do(
+    updated = call.do(
         customers.update_customer,
         customer,
         name=body.name,
@@ -161,12 +167,12 @@ def update_customer(call: Caller, customer: str, body: CustomerChange) -> Custom
         status=body.status,
         version=body.version,
     )
-    return customer_of(changed)
+    return customer_of(updated)
 
 
 @router.get("/{customer}/subscription", responses=refusals("customer_not_found"))
 def list_subscriptions(call: Caller, customer: str) -> Subscriptions:
-    """List the plans that a customer was, is and will be on."""
+    """List a customer's past, current and planned plans."""
     return _subscriptions_of(call.do(subscriptions.list_subscriptions, customer))
 
 
@@ -178,9 +184,9 @@ def list_subscriptions(call: Caller, customer: str) -> Subscriptions:
     ),
 )  # fmt: skip
 def set_plan(call: Caller, customer: str, body: NewSubscription) -> Subscriptions:
-    """Set the plan from a month on, or cancel from it.
+    """Change a customer's plan, or cancel the subscription, from a month on.
 
-    Replaces whatever was set for that month and later. Answers all of the customer's plans.
+    Replaces what was set for that month and later ones. Returns all plans of the subscription.
     """
     plan_id = None if body.plan_id is None else get_number("plan", body.plan_id, "plan")
     rows = call.do(
@@ -194,7 +200,7 @@ def set_plan(call: Caller, customer: str, body: NewSubscription) -> Subscription
 
 
 def customer_of(row: CustomerRow) -> Customer:
-    """The customer as it goes out."""
+    """Build the customer to return."""
     return Customer(
         id=row.public_id,
         key=row.key,
@@ -209,12 +215,12 @@ def customer_of(row: CustomerRow) -> Customer:
     )
 
 
-def _plan_of(row: CustomerRow | SubscriptionRow) -> PlanOfCustomer | None:
+def _plan_of(row: CustomerRow | SubscriptionRow) -> AssignedPlan | None:
     if row.plan_id is None:
         return None
     assert row.plan_name is not None
     assert row.plan_version is not None
-    return PlanOfCustomer(id=public_id("plan", row.plan_id), name=row.plan_name, version=row.plan_version)
+    return AssignedPlan(id=public_id("plan", row.plan_id), name=row.plan_name, version=row.plan_version)
 
 
 def _subscriptions_of(rows: tuple[SubscriptionRow, ...]) -> Subscriptions:

@@ -1,4 +1,4 @@
-"""Plans: prices that never change once saved."""
+"""Endpoints of plans."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ router = resource("/plans", "Plans")
 
 
 class Plan(BaseModel):
-    """One version of a plan. `overage_unit_price` is in major units for one unit."""
+    """One version of a plan. `overage_unit_price` is the price of one unit above the included ones, in major units."""
 
     id: str = Field(examples=["plan_3"])
     name: str = Field(examples=["Team"])
@@ -34,20 +34,23 @@ class Plan(BaseModel):
     overage_unit_price: Quantity = Field(examples=["0.0125"])
     archived: bool
     created_at: Timestamp
-    customers: int | None = Field(description="How many are on it this month; in lists only.", examples=[3])
+    customers: int | None = Field(description="Customers on it this month. Only lists have it.", examples=[3])
 
 
 class NewPlan(Body):
-    """The terms of a plan, for good."""
+    """The terms of a plan version. They can't be changed later."""
 
     name: str = Field(examples=["Team"])
     currency: str = Field("USD", examples=["USD"], description="ISO 4217.")
     monthly_price: ExactNumber = Field(
-        examples=["29.00"], description="In major units, with no more decimals than the currency has."
+        examples=["29.00"], description="In major units, with at most as many decimals as the currency has."
     )
-    included_units: ExactNumber = Field(examples=["1000"])
+    included_units: ExactNumber = Field(
+        examples=["1000"], description="Units per month that the monthly price covers."
+    )
     overage_unit_price: ExactNumber = Field(
-        examples=["0.0125"], description="In major units for one unit, at most 12 decimals."
+        examples=["0.0125"],
+        description="In major units, for each unit above the included ones. At most 12 decimals.",
     )
 
 
@@ -61,9 +64,11 @@ _CREATED_OR_EXISTING: dict[int | str, dict[str, Any]] = {
 def list_plans(
     call: Caller,
     paged: Paged,
-    archived: Annotated[bool | None, Query(description="Only those, or only the others.")] = None,
+    archived: Annotated[
+        bool | None, Query(description="True for archived versions only, false for the others.")
+    ] = None,
 ) -> Page[Plan]:
-    """List plans by name, the newest version of each first."""
+    """List plan versions by name, the newest version of each plan first."""
     return page_of(call.do(plans.list_plans, archived=archived, **paged), plan_of)
 
 
@@ -101,12 +106,15 @@ def get_plan(call: Caller, plan: str) -> Plan:
 
 @router.post("/{plan}/archive", responses=refusals("plan_not_found"))
 def archive_plan(call: Caller, plan: str) -> Plan:
-    """Archive a plan: nobody new can be put on it, who is on it stays."""
+    """Archive a plan version.
+
+    New customers can't be assigned to it. Customers who are on it stay. This can't be undone.
+    """
     return plan_of(call.do(plans.archive_plan, get_number("plan", plan, "plan")))
 
 
 def plan_of(row: PlanRow) -> Plan:
-    """The plan as it goes out."""
+    """Build the plan to return."""
     return Plan(
         id=row.public_id,
         name=row.name,

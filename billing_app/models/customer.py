@@ -1,4 +1,4 @@
-"""Who is billed, on which plan, and how far."""
+"""Customers, their billing progress, subscriptions and suspensions."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ KEY_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 
 
 class Customer(SQLModel, table=True):
-    """The directory of customers: a table of every node, so email and key are unique for all."""
+    """The directory of customers. A reference table when distributed, so email and key are unique everywhere."""
 
     __tablename__ = "customer"
     __table_args__ = (
-        # The target of the foreign key that keeps a customer's plans in one currency.
+        # Foreign keys refer to this pair, which keeps all plans of a customer in one currency.
         UniqueConstraint("customer_id", "currency"),
         CheckConstraint(f"key ~ '{KEY_PATTERN}' AND lower(key) !~ '^cus_'", name="key_form"),
         CheckConstraint("name <> '' AND name = btrim(name)", name="name_trimmed"),
@@ -70,11 +70,11 @@ class Customer(SQLModel, table=True):
 
 
 class CustomerBilling(SQLModel, table=True):
-    """The customer's billing row: two marks and the head of its chain of invoices.
+    """How far a customer's billing has come, and the last invoice of its chain.
 
-    Months up to `closed_through` take no more usage; months up to `settled_through` have their
-    invoice, or were passed over because there was nothing to invoice. Whoever takes the next
-    number or records a payment locks this row. Nothing in it ever moves back (a trigger).
+    Usage of months up to `closed_through` is billed later. Months up to `settled_through` have an
+    invoice, or were skipped because there was nothing to invoice. Taking the next invoice number or
+    recording a payment locks this row. A trigger ensures that its values never decrease.
     """
 
     __tablename__ = "customer_billing"
@@ -95,7 +95,7 @@ class CustomerBilling(SQLModel, table=True):
 
 
 class Subscription(SQLModel, table=True):
-    """The plan from a month on; a row without a plan ends the subscription."""
+    """The plan from a month on. A row without a plan cancels the subscription."""
 
     __tablename__ = "subscription"
     __table_args__ = (
@@ -112,7 +112,7 @@ class Subscription(SQLModel, table=True):
 
 
 class Suspension(SQLModel, table=True):
-    """An interval `[started_at, ended_at)` in which usage is refused; open while suspended."""
+    """An interval `[started_at, ended_at)` during which usage is rejected. It is open while suspended."""
 
     __tablename__ = "suspension"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""One customer: what its page tells, and what people do with it."""
+"""The page of one customer: its figures and its actions."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def more(page: Page, action: str) -> None:
 
 @pytest.fixture
 def colleague(browser: Browser, site: Site) -> Iterator[Page]:
-    """Somebody else, in a browser of their own."""
+    """A billing user in another browser."""
     context = browser.new_context(base_url=site.url, viewport={"width": 1280, "height": 800})
     context.set_default_timeout(10_000)
     page = context.new_page()
@@ -64,14 +64,14 @@ def colleague(browser: Browser, site: Site) -> Iterator[Page]:
     context.close()
 
 
-def test_what_is_used_and_what_it_will_cost(signed_in: Page, site: Site) -> None:
+def test_page_shows_usage_and_the_upcoming_invoice(signed_in: Page, site: Site) -> None:
     key = make(site, "Xenon Works")
     use(site, key, "first-event", "1530")
     page = signed_in
     page.goto(f"/customers/{key}")
     used = page.get_by_role("region", name="Usage this month")
     expect(used).to_contain_text("1,530")
-    expect(used).to_contain_text("of 1,000 included: 530 beyond")
+    expect(used).to_contain_text("of 1,000 included units (530 overage)")
     expect(used.locator(".recharts-area-curve")).to_be_visible()
     expect(used.locator(".recharts-reference-line-line")).to_have_count(1)
     used.get_by_role("button", name="Show as a table").click()
@@ -79,7 +79,7 @@ def test_what_is_used_and_what_it_will_cost(signed_in: Page, site: Site) -> None
     expect(used.get_by_role("row", name=today)).to_have_text(f"{today}1,5301,530")
     expect(used.get_by_role("row")).to_have_count(datetime.now(UTC).day + 1)
     for words in (
-        "Coming invoice",
+        "Upcoming invoice",
         text.month(THIS),
         "1,530 used − 1,000 included = 530 × $0.0125 = $6.625 → $6.63",
         "$35.63",
@@ -93,7 +93,7 @@ def test_what_is_used_and_what_it_will_cost(signed_in: Page, site: Site) -> None
     )
 
 
-def test_two_people_edit_the_same_customer(signed_in: Page, colleague: Page, site: Site) -> None:
+def test_concurrent_edits_show_the_other_persons_values(signed_in: Page, colleague: Page, site: Site) -> None:
     key = make(site, "Xylo Press")
     for page in (signed_in, colleague):
         page.goto(f"/customers/{key}")
@@ -101,13 +101,13 @@ def test_two_people_edit_the_same_customer(signed_in: Page, colleague: Page, sit
         expect(dialog(page).get_by_label("Name", exact=True)).to_have_value("Xylo Press")
     dialog(colleague).get_by_label("Name", exact=True).fill("Xylo Printers")
     colleague.get_by_role("button", name="Save").click()
-    expect(colleague.get_by_text("Xylo Printers is saved")).to_be_visible()
+    expect(colleague.get_by_text("Xylo Printers updated")).to_be_visible()
 
     page = signed_in
     dialog(page).get_by_label("Name", exact=True).fill("Xylo Press GmbH")
     dialog(page).get_by_label("Billing address").fill("1 Press Yard")
     page.get_by_role("button", name="Save").click()
-    expect(dialog(page)).to_contain_text("Somebody else changed this meanwhile")
+    expect(dialog(page)).to_contain_text("Someone else changed this")
     expect(dialog(page)).to_contain_text("Now: Xylo Printers")
     expect(dialog(page).get_by_text(re.compile("^Now: "))).to_have_count(1)
     expect(dialog(page).get_by_label("Name", exact=True)).to_have_value("Xylo Press GmbH")
@@ -118,20 +118,20 @@ def test_two_people_edit_the_same_customer(signed_in: Page, colleague: Page, sit
     expect(page.get_by_role("main")).to_contain_text("1 Press Yard")
 
 
-def test_two_people_generate_the_same_invoice_and_one_gets_it(
+def test_invoice_generated_by_two_people_is_created_once(
     signed_in: Page, colleague: Page, site: Site
 ) -> None:
     key = make(site, "Xact Twins", LAST)
     pages = (signed_in, colleague)
     for page in pages:
         page.goto(f"/customers/{key}")
-        expect(page.get_by_text(f"{text.month(LAST)} has ended and is not invoiced yet")).to_be_visible()
+        expect(page.get_by_text(f"{text.month(LAST)} has ended and isn’t invoiced yet")).to_be_visible()
         page.get_by_role("button", name="Generate invoice").click()
-        expect(dialog(page)).to_contain_text(f"Xact Twins is invoiced $29.00 for {text.month(LAST)}.")
+        expect(dialog(page)).to_contain_text(f"Invoice Xact Twins $29.00 for {text.month(LAST)}.")
     for page in pages:
         # Without waiting for the answer.
         dialog(page).get_by_role("button", name="Generate invoice").evaluate("it => { it.click() }")
-    made = [page.get_by_text("XACT-TWINS-0001 is made: $29.00") for page in pages]
+    made = [page.get_by_text("Invoice XACT-TWINS-0001 over $29.00 created") for page in pages]
     told = [page.get_by_role("link", name="Open XACT-TWINS-0001") for page in pages]
     for mine, said in zip(made, told, strict=True):
         expect(mine.or_(said)).to_be_visible()
@@ -141,19 +141,19 @@ def test_two_people_generate_the_same_invoice_and_one_gets_it(
     ]
     winner, loser = pages if made[0].count() else pages[::-1]
     expect(winner.get_by_role("link", name="XACT-TWINS-0001")).to_be_visible()
-    expect(winner.get_by_text("has ended and is not invoiced yet")).to_have_count(0)
-    expect(dialog(loser)).to_contain_text(f"{text.month(LAST)} is already invoiced: XACT-TWINS-0001")
+    expect(winner.get_by_text("has ended and isn’t invoiced yet")).to_have_count(0)
+    expect(dialog(loser)).to_contain_text(f"{text.month(LAST)} is already invoiced (XACT-TWINS-0001)")
     loser.get_by_role("link", name="Open XACT-TWINS-0001").click()
     loser.wait_for_url("**/invoices/XACT-TWINS-0001")
     expect(loser.get_by_role("article")).to_contain_text("$29.00")
 
 
-def test_months_are_invoiced_the_oldest_first(signed_in: Page, site: Site) -> None:
+def test_oldest_month_is_invoiced_first(signed_in: Page, site: Site) -> None:
     key = make(site, "Xray Two Months", previous_period(LAST))
     page = signed_in
     page.goto(f"/customers/{key}")
     for month, number in ((previous_period(LAST), "0001"), (LAST, "0002")):
-        expect(page.get_by_text(f"{text.month(month)} has ended and is not invoiced yet")).to_be_visible()
+        expect(page.get_by_text(f"{text.month(month)} has ended and isn’t invoiced yet")).to_be_visible()
         page.get_by_role("button", name="Generate invoice").click()
         dialog(page).get_by_role("button", name="Generate invoice").click()
         expect(page.get_by_role("row", name=f"XRAY-TWO-MONTHS-{number}")).to_contain_text(text.month(month))
@@ -165,31 +165,29 @@ def test_suspending_asks_and_offers_to_cancel_instead(signed_in: Page, site: Sit
     page = signed_in
     page.goto(f"/customers/{key}")
     more(page, "Suspend")
-    expect(dialog(page)).to_contain_text("The subscription goes on, and invoices with it")
+    expect(dialog(page)).to_contain_text("The subscription continues")
     assert found_by_axe(page) == []
-    dialog(page).get_by_role("button", name="Cancel the subscription instead").click()
+    dialog(page).get_by_role("button", name="Cancel subscription instead").click()
     expect(dialog(page)).to_have_count(1)
-    expect(dialog(page)).to_contain_text("Cancel the subscription of Xeno Held?")
+    expect(dialog(page)).to_contain_text("Cancel subscription of Xeno Held?")
     page.keyboard.press("Escape")
     more(page, "Suspend")
-    dialog(page).get_by_role("button", name="Suspend", exact=True).click()
-    expect(page.get_by_text("Xeno Held is suspended")).to_be_visible()
+    dialog(page).get_by_role("button", name="Suspend customer", exact=True).click()
+    expect(page.get_by_text("Xeno Held suspended")).to_be_visible()
     expect(page.get_by_role("main").get_by_text("Suspended", exact=True)).to_be_visible()
     page.get_by_role("button", name="Record usage").click()
     dialog(page).get_by_label("Quantity").fill("5")
     dialog(page).get_by_role("button", name="Record usage").click()
-    expect(dialog(page)).to_contain_text("within a suspension of the customer")
+    expect(dialog(page)).to_contain_text("was suspended at that time")
     expect(dialog(page).get_by_label("Quantity")).to_have_value("5")
     page.keyboard.press("Escape")
     more(page, "Reactivate")
-    dialog(page).get_by_role("button", name="Reactivate").click()
-    expect(page.get_by_text("Xeno Held is active again")).to_be_visible()
+    dialog(page).get_by_role("button", name="Reactivate customer").click()
+    expect(page.get_by_text("Xeno Held reactivated")).to_be_visible()
     expect(page.get_by_role("main").get_by_text("Active", exact=True)).to_be_visible()
 
 
-def test_a_plan_is_changed_from_next_month_and_the_subscription_cancelled(
-    signed_in: Page, site: Site
-) -> None:
+def test_plan_changes_next_month_and_the_subscription_is_cancelled(signed_in: Page, site: Site) -> None:
     with site.database.transaction(SYSTEM) as session:
         terms = {"monthly_price": "99", "included_units": "5000", "overage_unit_price": "0.01"}
         plans.create_plan(session, SYSTEM, name="Xplan Scale", **terms)  # type: ignore[arg-type]
@@ -206,7 +204,7 @@ def test_a_plan_is_changed_from_next_month_and_the_subscription_cancelled(
     expect(options).to_have_text(["Xplan Scale, version 1: $99.00 a month"])
     offered.fill("xplan scale")
     dialog(page).get_by_role("button", name="Change plan").click()
-    expect(page.get_by_text(f"The plan is changed from {text.month(NEXT)} on")).to_be_visible()
+    expect(page.get_by_text(f"Plan changes to Xplan Scale, version 1 in {text.month(NEXT)}")).to_be_visible()
     history = page.get_by_role("complementary", name="About the customer").get_by_role("list").first
     expect(history.get_by_role("listitem").first).to_contain_text("Xplan Scale, version 1")
     expect(history.get_by_role("listitem").first).to_contain_text(f"From {text.month(NEXT)}")
@@ -216,7 +214,7 @@ def test_a_plan_is_changed_from_next_month_and_the_subscription_cancelled(
     dialog(page).get_by_label("From").select_option(label(THIS))
     dialog(page).get_by_role("button", name="Cancel subscription").click()
     expect(dialog(page)).to_contain_text(
-        f"Usage of {text.month(THIS)} or later is recorded, which needs a plan"
+        f"Usage in {text.month(THIS)} or later is already recorded and needs a plan"
     )
     dialog(page).get_by_label("From").select_option(label(NEXT))
     dialog(page).get_by_role("button", name="Cancel subscription").click()
@@ -237,48 +235,46 @@ def test_usage_is_recorded_once_however_often_it_is_sent(signed_in: Page, site: 
     record.click()
     expect(dialog(page).get_by_label("Quantity")).to_have_accessible_description("Must be zero or more.")
     dialog(page).get_by_label("Quantity").fill("12.5")
-    dialog(page).get_by_label("Used at (optional)").fill("2199-01-01T10:00")
+    dialog(page).get_by_label("Time (optional)").fill("2199-01-01T10:00")
     record.click()
-    expect(dialog(page).get_by_label("Used at (optional)")).to_have_accessible_description(
-        "Must not be more than 5 minutes ahead."
+    expect(dialog(page).get_by_label("Time (optional)")).to_have_accessible_description(
+        "Must not be more than 5 minutes in the future."
     )
     # Midnight in Berlin is the evening before in UTC.
     moment = datetime.now(UTC).strftime("%Y-%m-%dT00:00")
     if datetime.now(UTC).day > 1:
-        dialog(page).get_by_label("Used at (optional)").fill(moment)
+        dialog(page).get_by_label("Time (optional)").fill(moment)
     else:
-        dialog(page).get_by_label("Used at (optional)").fill("")
+        dialog(page).get_by_label("Time (optional)").fill("")
     record.evaluate("it => { it.click(); it.click(); it.click() }")
-    expect(page.get_by_text(f"12.5 recorded, billed in {text.month(THIS)}")).to_be_visible()
+    expect(page.get_by_text(f"12.5 units recorded, billed in {text.month(THIS)}")).to_be_visible()
     events = page.get_by_role("table", name="Latest usage").locator("tbody tr")
     expect(events).to_have_count(1)
     expect(events).to_contain_text("00:00:00" if datetime.now(UTC).day > 1 else "12.5")
 
 
-def test_finance_reads_a_customer_and_is_offered_no_change(
+def test_finance_user_sees_a_customer_without_actions(
     page: Page, sign_in: Callable[..., None], site: Site
 ) -> None:
     key = make(site, "Xenia Readonly", LAST)
     sign_in(FINANCE, at=f"/login?next=/customers/{key}")
-    expect(page.get_by_text(f"{text.month(LAST)} has ended and is not invoiced yet")).to_be_visible()
+    expect(page.get_by_text(f"{text.month(LAST)} has ended and isn’t invoiced yet")).to_be_visible()
     for name in ("Record usage", "Edit", "More actions", "Generate invoice"):
         expect(page.get_by_role("button", name=name)).to_have_count(0)
 
 
-def test_a_plan_that_somebody_else_changed_meanwhile_is_shown_first(
-    signed_in: Page, colleague: Page, site: Site
-) -> None:
+def test_concurrent_plan_change_is_shown_first(signed_in: Page, colleague: Page, site: Site) -> None:
     key = make(site, "Xi Planners")
     for page in (signed_in, colleague):
         page.goto(f"/customers/{key}")
         more(page, "Cancel subscription")
     dialog(colleague).get_by_label("From").select_option(label(NEXT))
     dialog(colleague).get_by_role("button", name="Cancel subscription").click()
-    expect(colleague.get_by_text(f"The subscription is cancelled from {text.month(NEXT)} on")).to_be_visible()
+    expect(colleague.get_by_text(f"Subscription cancelled from {text.month(NEXT)}")).to_be_visible()
     dialog(signed_in).get_by_label("From").select_option(label(next_period(NEXT)))
     dialog(signed_in).get_by_role("button", name="Cancel subscription").click()
-    expect(dialog(signed_in)).to_contain_text(f"Now: cancelled, from {text.month(NEXT)}")
+    expect(dialog(signed_in)).to_contain_text(f"Now: Cancelled, from {text.month(NEXT)}")
     dialog(signed_in).get_by_role("button", name="Cancel subscription").click()
     expect(
-        signed_in.get_by_text(f"The subscription is cancelled from {text.month(next_period(NEXT))} on")
+        signed_in.get_by_text(f"Subscription cancelled from {text.month(next_period(NEXT))}")
     ).to_be_visible()

@@ -1,4 +1,4 @@
-"""The list of customers: found, filtered, sorted, and added to."""
+"""The list of customers: search, filters, orders and new customers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def dialog(page: Page) -> Locator:
 
 
 def options(field: Locator) -> Locator:
-    """What a field with suggestions offers."""
+    """Return the suggestions of a field."""
     return field.locator("xpath=following-sibling::datalist[1]/option")
 
 
@@ -48,7 +48,7 @@ def growth(site: Site) -> int:
 
 
 def make(site: Site, name: str, used: str = "") -> str:
-    """A customer that was there before somebody came to the page; answers its key."""
+    """Create a customer before the page is opened, and return its key."""
     with site.database.transaction(SYSTEM) as session:
         made = customers.create_customer(
             session, SYSTEM, name=name, email=f"{name.replace(' ', '.')}@made.test", plan_id=growth(site)
@@ -58,13 +58,15 @@ def make(site: Site, name: str, used: str = "") -> str:
     return made.key
 
 
-def test_a_new_customer_is_made_by_keyboard_alone(signed_in: Page, site: Site) -> None:
+def test_customer_is_created_by_keyboard_alone(signed_in: Page, site: Site) -> None:
     page = signed_in
     page.get_by_role("button", name="New customer").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_label("Name", exact=True)).to_be_focused()
     page.keyboard.type("Zephyr & Söhne")
-    expect(page.get_by_label("Key (optional)")).to_have_accessible_description(re.compile("zephyr-sohne$"))
+    expect(page.get_by_label("Key (optional)")).to_have_accessible_description(
+        re.compile("zephyr-sohne is used")
+    )
     assert found_by_axe(page) == []
     page.keyboard.press("Tab")
     page.keyboard.type("zephyr@sohne.test")
@@ -75,10 +77,10 @@ def test_a_new_customer_is_made_by_keyboard_alone(signed_in: Page, site: Site) -
         expect(dialog(page).get_by_label(field)).to_be_focused()
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("button", name="Make customer")).to_be_focused()
+    expect(page.get_by_role("button", name="Create customer")).to_be_focused()
     page.keyboard.press("Enter")
     page.wait_for_url("**/customers/zephyr-sohne")
-    expect(page.get_by_text("Zephyr & Söhne is a customer")).to_be_visible()
+    expect(page.get_by_text("Customer Zephyr & Söhne created")).to_be_visible()
     expect(page.get_by_role("heading", name="Zephyr & Söhne")).to_be_visible()
     expect(page.get_by_role("main")).to_contain_text("Growth, version 1")
     with site.database.transaction(SYSTEM) as session:
@@ -86,10 +88,10 @@ def test_a_new_customer_is_made_by_keyboard_alone(signed_in: Page, site: Site) -
     assert (made.email, made.plan_name) == ("zephyr@sohne.test", "Growth")
 
 
-def test_what_is_wrong_with_a_new_customer_is_said_in_place(signed_in: Page, site: Site) -> None:
+def test_errors_of_a_new_customer_are_shown_at_their_fields(signed_in: Page, site: Site) -> None:
     make(site, "Zack One")
     with site.database.transaction(SYSTEM) as session:
-        # Of several plans none is chosen for anybody.
+        # With several plans, none is preselected.
         plans.create_plan(
             session, SYSTEM, name="Zack Plan", monthly_price="1", included_units="0", overage_unit_price="1"
         )
@@ -97,13 +99,13 @@ def test_what_is_wrong_with_a_new_customer_is_said_in_place(signed_in: Page, sit
     page.get_by_role("button", name="New customer").click()
     dialog(page).get_by_label("Name", exact=True).fill("Zack Two")
     dialog(page).get_by_label("Email").fill("zack.one@MADE.test")
-    save = page.get_by_role("button", name="Make customer")
+    save = page.get_by_role("button", name="Create customer")
     save.click()
     plan = dialog(page).get_by_label("Plan", exact=True)
-    expect(plan).to_have_accessible_description("Must be chosen.")
+    expect(plan).to_have_accessible_description("Is required.")
     plan.fill("Zack Plan, version 2")
     save.click()
-    expect(plan).to_have_accessible_description("No plan is called so.")
+    expect(plan).to_have_accessible_description("Is not the name of a plan.")
     plan.press_sequentially("", delay=0)
     plan.fill("grow")
     expect(options(plan)).to_have_count(1)
@@ -112,20 +114,20 @@ def test_what_is_wrong_with_a_new_customer_is_said_in_place(signed_in: Page, sit
     plan.fill("Growth, version 1")
     save.click()
     expect(dialog(page).get_by_role("alert")).to_contain_text(
-        "Another customer has the email zack.one@MADE.test"
+        "The email zack.one@MADE.test is already in use"
     )
     expect(dialog(page).get_by_label("Name", exact=True)).to_have_value("Zack Two")
     dialog(page).get_by_label("Email").fill("zack.two@made.test")
     dialog(page).get_by_label("Key (optional)").fill("cus_9")
     save.click()
     key = dialog(page).get_by_label("Key (optional)")
-    expect(key).to_have_accessible_description("Must not begin with cus_, as ids do.")
+    expect(key).to_have_accessible_description("Must not start with cus_, because customer IDs do.")
     key.fill("Zack.2")
     save.click()
     page.wait_for_url("**/customers/Zack.2")
 
 
-def test_customers_are_sorted_by_what_they_use_and_the_address_says_so(signed_in: Page, site: Site) -> None:
+def test_order_is_kept_in_the_address(signed_in: Page, site: Site) -> None:
     make(site, "Zulu Small", "10")
     make(site, "Zulu Large", "2500.5")
     make(site, "Zulu None")
@@ -167,7 +169,7 @@ def test_filters_are_kept_in_the_address(signed_in: Page, site: Site) -> None:
     expect(rows(page)).to_have_count(2)
 
 
-def test_customers_are_found_by_their_plan_of_however_many(signed_in: Page, site: Site) -> None:
+def test_customers_are_filtered_by_any_of_many_plans(signed_in: Page, site: Site) -> None:
     with site.database.transaction(SYSTEM) as session:
         terms = {"monthly_price": "5", "included_units": "0", "overage_unit_price": "1"}
         for number in range(60):
@@ -197,20 +199,20 @@ def test_customers_are_found_by_their_plan_of_however_many(signed_in: Page, site
     expect(page).to_have_url(re.compile("subscribed=false$"))
 
 
-def test_finance_is_offered_no_new_customer(page: Page, sign_in: Callable[..., None]) -> None:
+def test_finance_user_sees_no_new_customer_button(page: Page, sign_in: Callable[..., None]) -> None:
     sign_in(FINANCE, at="/login?next=/customers")
     expect(page.get_by_role("link", name="Acme Industrial Supply")).to_be_visible()
     expect(page.get_by_role("button", name="New customer")).to_have_count(0)
 
 
-def test_billing_is_offered_a_new_customer(page: Page, sign_in: Callable[..., None]) -> None:
+def test_billing_user_sees_the_new_customer_button(page: Page, sign_in: Callable[..., None]) -> None:
     sign_in(BILLING, at="/login?next=/customers")
     expect(page.get_by_role("button", name="New customer")).to_be_visible()
 
 
 @pytest.fixture
 def empty_site(server: cluster.Server, tmp_path: Path) -> Iterator[Site]:
-    """A business in which there is an admin and nothing else."""
+    """Serve an installation that has an admin and nothing else."""
     with new_database(server) as urls:
         database = Database(urls.application)
         with database.transaction(SYSTEM) as session:
@@ -222,14 +224,14 @@ def empty_site(server: cluster.Server, tmp_path: Path) -> Iterator[Site]:
         database.close()
 
 
-def test_who_begins_is_led_to_a_plan_and_then_to_a_customer(empty_site: Site, browser: Browser) -> None:
+def test_new_installation_leads_to_a_plan_and_then_to_a_customer(empty_site: Site, browser: Browser) -> None:
     context = browser.new_context(base_url=empty_site.url)
     page = context.new_page()
     page.goto("/login?next=/customers")
     page.get_by_label("Email").fill(ADMIN)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", name="Make a plan first")).to_be_visible()
+    expect(page.get_by_role("heading", name="Create a plan first")).to_be_visible()
     expect(page.get_by_role("button", name="New customer")).to_have_count(0)
     page.get_by_role("link", name="Go to plans").click()
     page.wait_for_url("**/plans")

@@ -220,7 +220,7 @@ def test_before_the_first_count_it_says_so_and_then_shows_the_figures(
     with job._alone(swiss, "SELECT pg_advisory_xact_lock(:counting)"):
         forget_figures(site)
         page.goto("/")
-        expect(page.get_by_text("Not counted yet")).to_be_visible()
+        expect(page.get_by_text("Calculating your figures")).to_be_visible()
         assert found_by_axe(page) == []
     # Whoever counts looks every five seconds.
     expect(card(page, "MRR")).to_contain_text("CHF", timeout=15_000)
@@ -253,7 +253,7 @@ def test_a_new_installation_says_what_to_do_next(
             page.get_by_label("Email").fill(ADMIN)
             page.get_by_label("Password").fill(PASSWORD)
             page.get_by_role("button", name="Sign in").click()
-            expect(page.get_by_text("Nothing to count yet")).to_be_visible()
+            expect(page.get_by_text("Getting started")).to_be_visible()
             assert found_by_axe(page) == []
             page.get_by_role("link", name="Verify").click()
             expect(page.get_by_text("No verification yet")).to_be_visible()

@@ -1,10 +1,11 @@
-"""Plans as people make them, price them anew and archive them on their page."""
+"""The plans page: creating plans and versions, and archiving them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from billing_app.domain.actor import SYSTEM
@@ -23,7 +24,7 @@ def dialog(page: Page) -> Locator:
 
 
 def make(site: Site, name: str, **terms: object) -> int:
-    """A plan that was there before somebody came to the page."""
+    """Create a plan before the page is opened."""
     given = {"monthly_price": "10", "included_units": "100", "overage_unit_price": "0.5", **terms}
     with site.database.transaction(SYSTEM) as session:
         return plans.create_plan(session, SYSTEM, name=name, **given).plan_id  # type: ignore[arg-type]
@@ -45,26 +46,26 @@ def choose(page: Page, plan: str, action: str) -> None:
     expect(dialog(page)).to_be_visible()
 
 
-def test_somebody_makes_a_plan(signed_in: Page) -> None:
+def test_plan_is_created(signed_in: Page) -> None:
     page = signed_in
     page.get_by_role("link", name="Plans").click()
     page.get_by_role("button", name="New plan").click()
     expect(page.get_by_label("Name", exact=True)).to_be_focused()
-    fill(page, Name="Lighthouse", Monthly_price="49.5", Included_units="2000", Price_of_a_unit_beyond="0.003")
+    fill(page, Name="Lighthouse", Monthly_price="49.5", Included_units="2000", Overage_price="0.003")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Lighthouse, version 1, can be sold now")).to_be_visible()
+    expect(page.get_by_text("Lighthouse, version 1 created")).to_be_visible()
     expect(dialog(page)).to_have_count(0)
     made = card(page, "Lighthouse")
-    for words in ("$49.50", "2,000 units", "$0.003 a unit", "0 customers", "Version 1"):
+    for words in ("$49.50", "2,000 units", "$0.003 per unit", "0 customers", "Version 1"):
         expect(made).to_contain_text(words)
 
 
-def test_what_is_wrong_is_said_in_place_and_nothing_typed_is_lost(signed_in: Page, site: Site) -> None:
+def test_error_is_shown_at_its_field_and_typed_text_is_kept(signed_in: Page, site: Site) -> None:
     page = signed_in
     page.goto("/plans")
     page.get_by_role("button", name="New plan").click()
-    fill(page, Name="Mistyped", Monthly_price="29.001", Price_of_a_unit_beyond="free")
-    save = page.get_by_role("button", name="Save plan")
+    fill(page, Name="Mistyped", Monthly_price="29.001", Included_units="0", Overage_price="free")
+    save = page.get_by_role("button", name="Create plan")
     save.click()
     price = page.get_by_label("Monthly price")
     expect(price).to_have_accessible_description("Must have at most 2 decimals.")
@@ -74,8 +75,8 @@ def test_what_is_wrong_is_said_in_place_and_nothing_typed_is_lost(signed_in: Pag
     assert found_by_axe(page) == []
     price.fill("29")
     save.click()
-    expect(page.get_by_label("Price of a unit beyond")).to_have_accessible_description(
-        "Must be a decimal number."
+    expect(page.get_by_label("Overage price")).to_have_accessible_description(
+        "Must be a number written like 1,234.56."
     )
     expect(price).not_to_have_accessible_description("Must have at most 2 decimals.")
     page.get_by_role("button", name="Cancel").click()
@@ -85,7 +86,7 @@ def test_what_is_wrong_is_said_in_place_and_nothing_typed_is_lost(signed_in: Pag
     assert versions(site, "Mistyped") == []
 
 
-def test_a_new_version_starts_from_the_last_and_leaves_it_there(signed_in: Page, site: Site) -> None:
+def test_new_version_starts_with_the_terms_of_the_newest_one(signed_in: Page, site: Site) -> None:
     make(site, "Harbour", currency="JPY", monthly_price="3000")
     page = signed_in
     page.goto("/plans")
@@ -94,41 +95,74 @@ def test_a_new_version_starts_from_the_last_and_leaves_it_there(signed_in: Page,
         ("Monthly price", "3000"),
         ("Currency", "JPY"),
         ("Included units", "100"),
-        ("Price of a unit beyond", "0.5"),
+        ("Overage price", "0.5"),
     ):
         expect(page.get_by_label(label)).to_have_value(value)
     fill(page, Monthly_price="3500")
-    page.get_by_role("button", name="Save version").click()
+    page.get_by_role("button", name="Create version").click()
     changed = card(page, "Harbour")
     expect(changed).to_contain_text("¥3,500")
     expect(changed).to_contain_text("Version 2")
     changed.get_by_text("1 earlier version").click()
-    expect(changed.get_by_text("¥3,000, 100 included, ¥0.5 beyond")).to_be_visible()
+    expect(
+        changed.get_by_text("¥3,000 a month, 100 included units, ¥0.5 per unit of overage")
+    ).to_be_visible()
 
 
-def test_saving_twice_in_a_hurry_saves_once(signed_in: Page, site: Site) -> None:
+def test_same_terms_create_no_version(signed_in: Page, site: Site) -> None:
+    make(site, "Steady")
+    page = signed_in
+    page.goto("/plans")
+    choose(page, "Steady", "New version")
+    page.get_by_role("button", name="Create version").click()
+    expect(page.get_by_text("Steady, version 1 already has these terms")).to_be_visible()
+    assert versions(site, "Steady") == [1]
+
+
+@pytest.mark.parametrize("width", [320, 360, 390, 768, 1024, 1440])
+def test_long_names_and_amounts_fit_every_width(signed_in: Page, site: Site, width: int) -> None:
+    """Nothing scrolls sideways, with a price of 1,234,567.89 and with one of 20 digits."""
+    make(
+        site,
+        "Wide",
+        monthly_price="1234567.89",
+        included_units="12345678901234",
+        overage_unit_price="1234.5678",
+    )
+    make(site, "W" * 60, currency="JPY", monthly_price="123456789012345678")
+    page = signed_in
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto("/plans")
+    expect(card(page, "Wide")).to_contain_text("$1,234,567.89")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    cut = "it => [...it.querySelectorAll('span, dd')].filter(each => each.scrollWidth > each.clientWidth + 1 && getComputedStyle(each).display !== 'inline').map(each => each.innerText)"
+    assert card(page, "Wide").evaluate(cut) == []
+
+
+def test_clicking_save_repeatedly_creates_one_version(signed_in: Page, site: Site) -> None:
     make(site, "Twice")
     page = signed_in
     page.goto("/plans")
     choose(page, "Twice", "New version")
-    page.get_by_role("button", name="Save version").evaluate("it => { it.click(); it.click(); it.click() }")
+    fill(page, Monthly_price="11")
+    page.get_by_role("button", name="Create version").evaluate("it => { it.click(); it.click(); it.click() }")
     expect(card(page, "Twice")).to_contain_text("Version 2")
     assert versions(site, "Twice") == [2, 1]
 
 
-def test_archiving_asks_first(signed_in: Page, site: Site) -> None:
+def test_archiving_asks_for_confirmation(signed_in: Page, site: Site) -> None:
     make(site, "Sunset")
     page = signed_in
     page.goto("/plans")
-    choose(page, "Sunset", "Archive")
+    choose(page, "Sunset", "Archive plan")
     expect(page.get_by_role("button", name="Cancel")).to_be_focused()
     assert found_by_axe(page) == []
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Actions for Sunset")).to_be_focused()
-    choose(page, "Sunset", "Archive")
+    choose(page, "Sunset", "Archive plan")
     expect(dialog(page)).to_contain_text("Archive Sunset, version 1?")
-    page.get_by_role("button", name="Archive", exact=True).click()
-    expect(page.get_by_text("Sunset, version 1, is archived")).to_be_visible()
+    page.get_by_role("button", name="Archive plan", exact=True).click()
+    expect(page.get_by_text("Sunset, version 1 archived")).to_be_visible()
     expect(card(page, "Sunset")).to_have_count(0)
     page.get_by_role("link", name="Archived").click()
     expect(page).to_have_url(re.compile(r"\?show=archived$"))
@@ -141,7 +175,7 @@ def test_archiving_asks_first(signed_in: Page, site: Site) -> None:
     expect(card(page, "Sunset")).to_have_count(0)
 
 
-def test_a_menu_is_walked_by_keyboard(signed_in: Page, site: Site) -> None:
+def test_menu_is_navigated_by_keyboard(signed_in: Page, site: Site) -> None:
     make(site, "Keyboard")
     page = signed_in
     page.goto("/plans")
@@ -156,7 +190,7 @@ def test_a_menu_is_walked_by_keyboard(signed_in: Page, site: Site) -> None:
     expect(dialog(page)).to_contain_text("New version of Keyboard")
 
 
-def test_finance_reads_plans_and_is_offered_no_change(page: Page, sign_in: Callable[..., None]) -> None:
+def test_finance_user_sees_plans_without_actions(page: Page, sign_in: Callable[..., None]) -> None:
     sign_in(FINANCE, at="/login?next=/plans")
     expect(card(page, "Growth")).to_contain_text("$29.00")
     expect(page.get_by_text("Read-only")).to_be_visible()
@@ -164,35 +198,35 @@ def test_finance_reads_plans_and_is_offered_no_change(page: Page, sign_in: Calla
     expect(page.get_by_role("button", name=re.compile("Actions for"))).to_have_count(0)
 
 
-def test_billing_is_offered_the_changes(page: Page, sign_in: Callable[..., None]) -> None:
+def test_billing_user_sees_the_actions(page: Page, sign_in: Callable[..., None]) -> None:
     sign_in(BILLING, at="/login?next=/plans")
     expect(page.get_by_role("button", name="New plan")).to_be_visible()
     expect(page.get_by_role("button", name="Actions for Growth", exact=True)).to_be_visible()
 
 
-def test_the_curve_turns_over_to_its_numbers(signed_in: Page) -> None:
+def test_curve_can_be_shown_as_a_table(signed_in: Page) -> None:
     signed_in.goto("/plans")
     growth = card(signed_in, "Growth")
     expect(growth.locator("[data-drawing] polyline")).to_be_visible()
     expect(growth.get_by_role("table")).to_have_count(0)
     growth.get_by_role("button", name="Show as a table").click()
     expect(growth.get_by_role("row")).to_have_text(
-        ["UnitsCost of a month", "0$29.00", "1,000$29.00", "2,000$41.50", "3,000$54.00"]
+        ["UnitsMonthly cost", "0$29.00", "1,000$29.00", "2,000$41.50", "3,000$54.00"]
     )
     expect(growth.locator("[data-drawing] polyline")).to_be_hidden()
 
 
-def test_pointing_at_the_curve_tells_the_nearest_number(signed_in: Page) -> None:
+def test_hovering_over_the_curve_shows_the_nearest_point(signed_in: Page) -> None:
     signed_in.goto("/plans")
     drawing = card(signed_in, "Growth").locator("[data-drawing]")
-    cost = drawing.get_by_text("Cost of a month : $54.00")
+    cost = drawing.get_by_text("Monthly cost : $54.00")
     expect(drawing).to_contain_text("$30")
     expect(cost).to_be_hidden()
     drawing.get_by_text("3K", exact=True).hover()
     expect(cost).to_be_visible()
 
 
-def test_the_customers_of_a_plan_are_a_click_away(signed_in: Page) -> None:
+def test_card_links_to_the_customers_of_the_plan(signed_in: Page) -> None:
     page = signed_in
     page.goto("/plans")
     card(page, "Growth").get_by_role("link", name=re.compile("[0-9]+ customers")).click()
@@ -201,7 +235,7 @@ def test_the_customers_of_a_plan_are_a_click_away(signed_in: Page) -> None:
     expect(page.get_by_role("link", name="Acme Industrial Supply")).to_be_visible()
 
 
-def test_a_page_that_is_none_says_so_and_offers_to_try_again(signed_in: Page) -> None:
+def test_invalid_page_shows_an_error_with_a_retry_button(signed_in: Page) -> None:
     signed_in.goto("/plans?page=nonsense")
     expect(signed_in.get_by_role("heading", name="This could not be loaded")).to_be_visible()
     expect(signed_in.get_by_role("button", name="Try again")).to_be_visible()

@@ -1,4 +1,4 @@
-"""The dashboard's numbers: read from what was counted in the background, money by currency."""
+"""The dashboard's figures, as counted in the background, with amounts by currency."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from billing_app.services.usage.days import DailyUsage
 
 
 class Receivables(NamedTuple):
-    """What is owed on the invoices of an age."""
+    """The outstanding invoices of an age."""
 
     age: Age
     outstanding_minor: int
@@ -29,7 +29,7 @@ class Receivables(NamedTuple):
 
 
 class MonthRevenue(NamedTuple):
-    """What was invoiced for a billing period, by kind of line."""
+    """The invoiced amounts of a billing period, by kind of line."""
 
     period_start: date
     base_minor: int
@@ -38,7 +38,7 @@ class MonthRevenue(NamedTuple):
 
 
 class LargestCustomer(NamedTuple):
-    """A customer and what was invoiced to it for the last twelve ended months."""
+    """A customer with its invoiced amount for the last twelve ended months."""
 
     key: str
     name: str
@@ -47,11 +47,11 @@ class LargestCustomer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CurrencyFigures:
-    """All money of one currency.
+    """The figures in one currency.
 
-    `subscriptions`: the customers on a plan this month, suspended ones included; `mrr_minor`: the
-    monthly prices of their plans. `invoiced_minor`, `invoices`: of the last ended month. `revenue`: the twelve last
-    ended months, the oldest first, each there. `largest`: at most ten, the largest first.
+    `subscriptions` counts customers on a plan this month, suspended ones included, and `mrr_minor` adds up
+    their monthly prices. `invoiced_minor` and `invoices` are for the last ended month. `revenue` has the
+    last twelve ended months, the oldest first. `largest` has at most ten customers, the largest first.
     """
 
     currency: str
@@ -70,11 +70,11 @@ class CurrencyFigures:
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """Everything as of one moment. Usage is of the month it was used in, wherever it is billed.
+    """All figures as of one moment. Usage counts in the month it occurred in, wherever it is billed.
 
-    `active`: on a plan this month and not suspended; `without_plan`: before the first month or
-    cancelled; `suspended`, with or without a plan. `usage_last_month_so_far` is of as much of last
-    month as has passed of this one. Days without usage are not among the days.
+    `active` customers are on a plan this month and not suspended; `without_plan` ones are before their
+    first month or cancelled; `suspended` ones may or may not have a plan. `usage_last_month_so_far` covers
+    the same part of last month as has passed of this month. Days without usage are absent.
     """
 
     as_of: datetime
@@ -92,24 +92,24 @@ class Dashboard:
 
     @property
     def last_month(self) -> date:
-        """The period that `invoiced_minor` is of."""
+        """The period that `invoiced_minor` is for."""
         return previous_period(self.month)
 
 
 def get_dashboard(session: Session, actor: Actor) -> Dashboard | None:
-    """The newest figures, counted in the background; None before they were ever counted."""
+    """Return the newest figures; None before the first count."""
     require(actor, Permission.READ)
-    kept = session.scalar(select(DashboardFigures))
-    return _dashboard_of(kept.as_of, kept.document) if kept else None
+    stored = session.scalar(select(DashboardFigures))
+    return _build_dashboard(stored.as_of, stored.document) if stored else None
 
 
 def figures_as_of(session: Session, actor: Actor) -> datetime | None:
-    """The moment that the figures in lists are of; None before they were ever counted."""
+    """Return when the figures in lists were counted; None before the first count."""
     require(actor, Permission.READ)
     return session.scalar(select(DashboardFigures.as_of))
 
 
-def _dashboard_of(as_of: datetime, document: dict[str, Any]) -> Dashboard:
+def _build_dashboard(as_of: datetime, document: dict[str, Any]) -> Dashboard:
     month = date.fromisoformat(document["month"])
     counted = [(subscribed, suspended, count) for _, subscribed, suspended, count, _ in document["customers"]]
     days = [
@@ -139,9 +139,9 @@ def _dashboard_of(as_of: datetime, document: dict[str, Any]) -> Dashboard:
 
 def _currency_figures(currency: str, month: date, document: dict[str, Any]) -> CurrencyFigures:
     invoices = [row for row in document["invoices"] if row[1] == currency]
-    invoiced = _states(invoices, lambda period, *_: period == previous_period(month).isoformat())
-    outstanding = _states(invoices, lambda period, status, days_from: status != "paid")
-    overdue = _states(invoices, lambda period, status, days_from: status == "overdue")
+    invoiced = _sum(invoices, lambda period, *_: period == previous_period(month).isoformat())
+    outstanding = _sum(invoices, lambda period, status, days_from: status != "paid")
+    overdue = _sum(invoices, lambda period, status, days_from: status == "overdue")
     return CurrencyFigures(
         currency=currency,
         subscriptions=sum(row[3] for row in document["customers"] if row[0] == currency and row[1]),
@@ -162,26 +162,26 @@ def _currency_figures(currency: str, month: date, document: dict[str, Any]) -> C
     )
 
 
-class _States(NamedTuple):
-    """So many invoices, their totals, and what is left to pay of them."""
+class _Sums(NamedTuple):
+    """A number of invoices with their totals and balances."""
 
     invoices: int
     total_minor: int
     balance_minor: int
 
 
-def _states(invoices: Iterable[list[Any]], chosen: Callable[[str, str, int], bool]) -> _States:
-    """The sums of the invoices whose period, status and age are chosen."""
+def _sum(invoices: Iterable[list[Any]], is_included: Callable[[str, str, int], bool]) -> _Sums:
+    """Add up the invoices that `is_included` accepts by period, status and age."""
     found = [
         (count, int(total), int(balance))
         for period, _, status, days_from, count, total, balance in invoices
-        if chosen(period, status, days_from)
+        if is_included(period, status, days_from)
     ]
-    return _States(sum(row[0] for row in found), sum(row[1] for row in found), sum(row[2] for row in found))
+    return _Sums(sum(row[0] for row in found), sum(row[1] for row in found), sum(row[2] for row in found))
 
 
 def _receivables(invoices: list[list[Any]], age: Age) -> Receivables:
-    found = _states(invoices, lambda _, status, days_from: status != "paid" and days_from == age.days_from)
+    found = _sum(invoices, lambda _, status, days_from: status != "paid" and days_from == age.days_from)
     return Receivables(age, found.balance_minor, found.invoices)
 
 

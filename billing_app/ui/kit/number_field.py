@@ -11,8 +11,6 @@ from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import Text
 from billing_app.ui.kit.fields import DialogForm, text_field
 
-_TYPING_PAUSE = 100
-
 
 def number_field(
     at: DialogForm, name: str, label: Text, kind: str, *, currency: Text = "", **props: Any
@@ -24,7 +22,8 @@ def number_field(
     """
 
     def read(value: rx.Var[str]) -> Any:
-        return NumbersState.read(at.form.opened, name, kind, currency, value).debounce(_TYPING_PAUSE)
+        # Not debounced: that would drop all but the last of several fields that change together.
+        return NumbersState.read(at.form.opened, name, kind, currency, value)
 
     field = text_field(at, name, label, input_mode="decimal", max_length=TYPED_MAX, on_change=read, **props)
     return rx.el.div(field, _explanation(at, name), class_name="flex min-w-0 flex-col gap-1")
@@ -51,6 +50,6 @@ def currency_field(at: DialogForm, name: str, label: Text, **props: Any) -> rx.C
     """Build the field of the currency in which the form's prices are explained."""
 
     def read(value: rx.Var[str]) -> Any:
-        return NumbersState.read_currency(at.form.opened, value).debounce(_TYPING_PAUSE)
+        return NumbersState.read_currency(at.form.opened, value)
 
     return text_field(at, name, label, max_length=3, on_change=read, **props)
