@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -68,12 +67,6 @@ _BODY = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Rejected:
-    index: int
-    reason: Reason
-
-
 @router.post(
     "",
     status_code=204,
@@ -93,17 +86,9 @@ async def record_events(call: Caller, request: Request, body: Annotated[Any, Bod
     the index of each event that is a conflict or rejected, and all other events are recorded.
     """
     events = _read_events(request, body)
-    rejected = await (
-        _record_one(call, events[0]) if len(events) == 1 else run_in_threadpool(_record_batch, call, events)
-    )
-    if not rejected:
-        return Response(status_code=204)
-    errors = [
-        {"index": each.index, "code": each.reason.code, **_field_and_message(each.reason, events[each.index])}
-        for each in rejected
-    ]
-    status, sentence = CODES["events_refused"]
-    return Problem(status, "events_refused", sentence, errors=errors)
+    if len(events) == 1:
+        return await _record_one(call, events[0])
+    return await run_in_threadpool(_record_batch, call, events)
 
 
 def _read_events(request: Request, body: Any) -> list[Any]:
@@ -132,22 +117,30 @@ def _read_headers(request: Request) -> dict[str, Any]:
         raise Invalid("headers", "not_percent_encoded") from None
 
 
-async def _record_one(call: Call, event: object) -> list[_Rejected]:
+async def _record_one(call: Call, event: object) -> Response:
     """Record a single event together with others that arrive at the same time. No thread waits for it."""
     try:
         await asyncio.wrap_future(current().recorder.submit(call.actor, _parse_event(event)))
     except (NotFound, Conflict, Invalid) as refusal:
-        return [_Rejected(0, Reason.of(refusal))]
-    return []
+        return _respond([event], {0: Reason.of(refusal)})
+    return _respond([event], {})
 
 
-def _record_batch(call: Call, events: Sequence[object]) -> list[_Rejected]:
+def _record_batch(call: Call, events: Sequence[object]) -> Response:
     outcome = call.do(recording.record_usage_batch, [_parse_event(event) for event in events])
-    return [
-        _Rejected(row.index, row.reason)
-        for row in outcome.results
-        if row.status in ("conflict", "rejected") and row.reason
+    return _respond(events, {row.index: row.reason for row in outcome.results if row.reason})
+
+
+def _respond(events: Sequence[object], reasons: Mapping[int, Reason]) -> Response:
+    """Build the response. `reasons` says why events are conflicts or rejected, by their index."""
+    if not reasons:
+        return Response(status_code=204)
+    errors = [
+        {"index": index, "code": reason.code, **_field_and_message(reason, events[index])}
+        for index, reason in reasons.items()
     ]
+    status, sentence = CODES["events_refused"]
+    return Problem(status, "events_refused", sentence, errors=errors)
 
 
 def _parse_event(event: object) -> UsageReport | UnreadableReport:
