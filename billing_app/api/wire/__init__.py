@@ -1,1 +1,1 @@
-"""Conventions of the HTTP API: values, errors, pages, and the OpenAPI document."""
+"""Conventions of the HTTP API: values, errors, pagination and the OpenAPI document."""

@@ -1,4 +1,4 @@
-"""The API's own page, made from its OpenAPI document: no script, nothing from another host."""
+"""The documentation page of the API, rendered from its OpenAPI document without any script."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ td:first-child, td.quiet { white-space: nowrap;
 
 
 def render(document: dict[str, Any]) -> str:
-    """The whole page for an OpenAPI document, every text of it escaped."""
+    """Render the page for an OpenAPI document, with every text escaped."""
     groups: dict[str, list[tuple[str, str, dict[str, Any]]]] = {}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             groups.setdefault(operation["tags"][0], []).append((path, method, operation))
-    abouts = {tag["name"]: tag["description"] for tag in document["tags"]}
-    order = [name for name in abouts if name in groups]
+    descriptions = {tag["name"]: tag["description"] for tag in document["tags"]}
+    order = [name for name in descriptions if name in groups]
     nav = "".join(_nav(name, groups[name]) for name in order)
     schemas = document["components"]["schemas"]
-    sections = "".join(_section(name, abouts[name], groups[name], schemas) for name in order)
+    sections = "".join(_section(name, descriptions[name], groups[name], schemas) for name in order)
     title = escape(document["info"]["title"])
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -62,7 +62,7 @@ def render(document: dict[str, Any]) -> str:
         f'<title>{title} API</title><link rel="icon" href="/favicon.svg" type="image/svg+xml">'
         f'<style>{STYLE}</style></head><body><div class="page"><nav aria-label="Endpoints">{nav}</nav>'
         f"<main><h1>{title} API</h1>{_paragraphs(document['info']['description'])}"
-        f'<p>For programs: <a href="/api/openapi.json">openapi.json</a>.</p>{_access(document)}'
+        f'<p>OpenAPI document: <a href="/api/openapi.json">openapi.json</a></p>{_access(document)}'
         f"{sections}</main></div></body></html>"
     )
 
@@ -73,17 +73,17 @@ def _nav(name: str, calls: list[tuple[str, str, dict[str, Any]]]) -> str:
 
 
 def _section(
-    name: str, about: str, calls: list[tuple[str, str, dict[str, Any]]], schemas: dict[str, Any]
+    name: str, description: str, calls: list[tuple[str, str, dict[str, Any]]], schemas: dict[str, Any]
 ) -> str:
     operations = "".join(_operation(*call, schemas) for call in calls)
-    return f'<h2 id="{_slug(name)}">{escape(name)}</h2><p class="quiet">{escape(about)}</p>{operations}'
+    return f'<h2 id="{_slug(name)}">{escape(name)}</h2><p class="quiet">{escape(description)}</p>{operations}'
 
 
 def _access(document: dict[str, Any]) -> str:
     schemes = document["components"]["securitySchemes"].values()
-    said = "".join(f"<p>{_words(scheme['description'])}</p>" for scheme in schemes)
+    descriptions = "".join(f"<p>{_words(scheme['description'])}</p>" for scheme in schemes)
     call = "curl -H 'Authorization: Bearer tbk_…' http://localhost:3000/api/v1/customers"
-    return f"<h2>Who is calling</h2>{said}<pre>{escape(call)}</pre>"
+    return f"<h2>Authentication</h2>{descriptions}<pre>{escape(call)}</pre>"
 
 
 def _operation(path: str, method: str, operation: dict[str, Any], schemas: dict[str, Any]) -> str:
@@ -91,13 +91,15 @@ def _operation(path: str, method: str, operation: dict[str, Any], schemas: dict[
     parts += _parameters(operation.get("parameters", []))
     parts += _fields(operation.get("requestBody", {}), schemas)
     parts += _examples("Request", operation.get("requestBody", {}))
-    refused = []
+    errors = []
     for status, answer in operation["responses"].items():
         if status < "300":
-            parts += _examples(f"Answer {status}", answer) or [f"<h3>Answer {status}</h3><p>No content.</p>"]
+            parts += _examples(f"Response {status}", answer) or [
+                f"<h3>Response {status}</h3><p>No content.</p>"
+            ]
         else:
-            refused.append((status, answer["description"]))
-    parts.append(f"<h3>Refusals</h3><table>{''.join(_refusal(*each) for each in refused)}</table>")
+            errors.append((status, answer["description"]))
+    parts.append(f"<h3>Errors</h3><table>{''.join(_refusal(*each) for each in errors)}</table>")
     return (
         f'<details id="{_anchor((path, method, operation))}"><summary>'
         f'<span class="method {method}">{method.upper()}</span><code>{escape(path)}</code>'
@@ -110,13 +112,13 @@ def _parameters(parameters: list[dict[str, Any]]) -> list[str]:
     rows = ""
     for each in parameters:
         required = ", required" if each.get("required") and each["in"] != "path" else ""
-        about = each.get("description") or each["schema"].get("description", "")
-        rows += _row(each["name"], each["in"] + required, about, each["schema"])
+        description = each.get("description") or each["schema"].get("description", "")
+        rows += _row(each["name"], each["in"] + required, description, each["schema"])
     return [f"<h3>Parameters</h3><table>{rows}</table>"] if rows else []
 
 
 def _fields(body: dict[str, Any], schemas: dict[str, Any]) -> list[str]:
-    """The fields of a body that has a schema of its own."""
+    """Render the fields of a body whose schema has a name."""
     content: dict[str, Any] = next(iter(body.get("content", {}).values()), {})
     schema = schemas.get(content.get("schema", {}).get("$ref", "").rpartition("/")[2], {})
     rows = ""
@@ -126,27 +128,27 @@ def _fields(body: dict[str, Any], schemas: dict[str, Any]) -> list[str]:
     return [f"<h3>Body</h3><table>{rows}</table>"] if rows else []
 
 
-def _row(name: str, kind: str, about: str, schema: dict[str, Any]) -> str:
+def _row(name: str, kind: str, description: str, schema: dict[str, Any]) -> str:
     return (
         f"<tr><td><code>{escape(name)}</code></td><td class='quiet'>{escape(kind)}</td>"
-        f"<td>{_words(about)} {_limits(schema)}</td></tr>"
+        f"<td>{_words(description)} {_limits(schema)}</td></tr>"
     )
 
 
 def _limits(schema: dict[str, Any]) -> str:
     kind = schema | next((each for each in schema.get("anyOf", []) if each.get("type") != "null"), {})
-    said = []
+    limits = []
     if "enum" in kind:
-        said.append("one of " + ", ".join(f"<code>{escape(str(each))}</code>" for each in kind["enum"]))
+        limits.append("one of " + ", ".join(f"<code>{escape(str(each))}</code>" for each in kind["enum"]))
     if "examples" in kind:
-        said.append(f"such as <code>{escape(str(kind['examples'][0]))}</code>")
+        limits.append(f"such as <code>{escape(str(kind['examples'][0]))}</code>")
     if "maximum" in kind:
-        said.append(f"{kind.get('minimum', 0)} to {kind['maximum']}, {schema.get('default')} if not given")
-    return f'<span class="quiet">{"; ".join(said)}</span>'
+        limits.append(f"{kind.get('minimum', 0)} to {kind['maximum']}, default {schema.get('default')}")
+    return f'<span class="quiet">{"; ".join(limits)}</span>'
 
 
 def _examples(title: str, holder: dict[str, Any]) -> list[str]:
-    """The example of each media type."""
+    """Render the example of each media type."""
     shown = []
     for media_type, content in holder.get("content", {}).items():
         kind = "" if media_type == "application/json" else f" · {escape(media_type)}"
@@ -166,7 +168,7 @@ def _paragraphs(text: str) -> str:
 
 
 def _words(text: str) -> str:
-    """Text escaped, what stands between backquotes as code."""
+    """Escape the text, and render what is between backquotes as code."""
     return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text))
 
 

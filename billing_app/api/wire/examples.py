@@ -1,4 +1,4 @@
-"""Examples out of the schemas: each field says its own once, a whole request is put together."""
+"""Builds the example of a whole body from the examples of its fields."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ _OF_TYPE: dict[str, Any] = {"string": "text", "integer": 1, "number": 1, "boolea
 
 
 def example_of(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
-    """A value that the schema allows, of the examples that its fields give; optional fields only with one."""
-    for said in ("examples", "enum"):
-        if schema.get(said):
-            return schema[said][0]
-    for said in ("example", "const", "default"):
-        if schema.get(said) is not None:
-            return schema[said]
+    """Return a value that the schema allows. Optional fields are included if they have an example."""
+    for keyword in ("examples", "enum"):
+        if schema.get(keyword):
+            return schema[keyword][0]
+    for keyword in ("example", "const", "default"):
+        if schema.get(keyword) is not None:
+            return schema[keyword]
     if "$ref" in schema:
         return example_of(schemas[schema["$ref"].rpartition("/")[2]], schemas)
     for choices in ("anyOf", "oneOf", "allOf"):

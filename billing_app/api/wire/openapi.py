@@ -1,4 +1,4 @@
-"""The OpenAPI document: what each endpoint may answer, said once for all of them."""
+"""The OpenAPI document, with the answers that all endpoints have in common."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from billing_app.api.wire.problems import document
 
 _PROBLEM = {
     "type": "object",
-    "description": "RFC 9457. Some codes carry further members, named in their description.",
+    "description": "A problem document (RFC 9457). Some codes add members, which their descriptions name.",
     "required": ["type", "title", "status", "detail", "code"],
     "properties": {
         "type": {"type": "string"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "For people."},
-        "code": {"type": "string", "description": "For programs; stable."},
+        "detail": {"type": "string", "description": "An explanation for people."},
+        "code": {"type": "string", "description": "A stable code for programs."},
         "errors": {
             "type": "array",
             "items": {
@@ -40,44 +40,47 @@ _ANYWHERE = ("invalid", "internal_error", "unavailable")
 _SIGNED_IN = ("invalid_token", "forbidden", "password_change_required")
 _WITH_BODY = ("too_large", "unsupported_media_type", "request_timeout")
 _DESCRIPTION = """
-Usage in, invoices out. Money goes as decimal strings in major units with its currency,
-quantities as decimal strings; neither ever passes through a float. Moments are RFC 3339 with an offset,
-answered in UTC; a billing period is a calendar month in UTC, `2026-10`.
+Record usage, and get invoices. Money is sent as decimal strings in major units with its currency, and
+quantities as decimal strings; both are exact. Timestamps are RFC 3339 with an offset and are returned in UTC.
+A billing period is a calendar month in UTC, such as `2026-10`.
 
-A customer is named by its id (`cus_12`) or its key, alike. Lists are paged by `limit` and `cursor`.
-Every refusal is a problem document (RFC 9457) with a stable `code`, and has changed nothing.
+Wherever you name a customer, you can use its ID (`cus_12`) or its key. Lists are paginated with `limit` and
+`cursor`. Unknown query parameters and unknown fields are rejected.
+
+Every error is a problem document (RFC 9457) with a stable `code`. A request that fails changes nothing, unless
+its documentation says otherwise.
 """
 _TAGS = {
-    "Authentication": "Signing in and out; one's own sessions and password.",
-    "Usage": "Recording what customers used: each event counts once, however often it is sent.",
-    "Customers": "Who is billed, and on which plan from which month.",
-    "Plans": "Prices that never change once saved: a new price is a new version.",
-    "Invoices": "What customers owe, immutable from the moment it exists; payments against it.",
-    "Invoice runs": "A month's invoices for everyone, in the background.",
-    "Verification": "Everything recomputed from events, plans and payments, and compared.",
-    "Issuer": "Who bills.",
-    "Users": "The people who may sign in.",
-    "API tokens": "Credentials of machines.",
-    "Audit": "Who did what, when, to what.",
-    "Health": "",
+    "Authentication": "Sign in and out, and manage your own sessions and password.",
+    "Usage": "Record usage events. Each event is counted once, however often you send it.",
+    "Customers": "The customers you bill, and their plans by month.",
+    "Plans": "Prices. A saved plan never changes; a new price is a new version.",
+    "Invoices": "Immutable invoices, and the payments recorded on them.",
+    "Invoice runs": "Generate the invoices of all customers for a month, in the background.",
+    "Verification": "Recompute everything from events, plans and payments, and compare it with the invoices.",
+    "Issuer": "The company details that invoices carry.",
+    "Users": "The people who can sign in.",
+    "API tokens": "Credentials for programs.",
+    "Audit": "A log of who did what, when, and to what.",
+    "Health": "Whether the server works.",
 }
-# What stands in braces in a path.
+# The path parameters, with an example each.
 _PATHS = {
-    "customer": ("A customer's id or key.", "acme"),
-    "plan": ("The id of one version of a plan.", "plan_1"),
-    "number": ("An invoice's number, without case.", "ACME-0001"),
-    "payment": ("A payment's id.", "pay_1"),
-    "import": ("An import's id.", "imp_1"),
-    "run": ("An invoice run's id.", "run_1"),
-    "verification": ("A verification's id.", "ver_1"),
-    "user": ("A user's id.", "usr_1"),
-    "token": ("An API token's id.", "tok_1"),
-    "session": ("The id of one of the caller's own sessions.", "c2Vzc2lvbg"),
+    "customer": ("The ID or key of a customer.", "acme"),
+    "plan": ("The ID of one version of a plan.", "plan_1"),
+    "number": ("The number of an invoice, in any case.", "ACME-0001"),
+    "payment": ("The ID of a payment.", "pay_1"),
+    "import": ("The ID of an import.", "imp_1"),
+    "run": ("The ID of an invoice run.", "run_1"),
+    "verification": ("The ID of a verification.", "ver_1"),
+    "user": ("The ID of a user.", "usr_1"),
+    "token": ("The ID of an API token.", "tok_1"),
+    "session": ("The ID of one of your own sessions.", "c2Vzc2lvbg"),
 }
 
 
 def refusals(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """For an endpoint's `responses`: what it refuses with, beyond what every endpoint does."""
+    """Return the codes with which an endpoint refuses, for its `responses`, in addition to those of every endpoint."""
     by_status: dict[int | str, list[str]] = {}
     for code in codes:
         by_status.setdefault(CODES[code][0], []).append(code)
@@ -85,14 +88,14 @@ def refusals(*codes: str) -> dict[int | str, dict[str, Any]]:
 
 
 def add_to(api: FastAPI) -> None:
-    """Have `api` answer with the whole document, made once."""
+    """Replace the OpenAPI document of `api` with the completed one, which is created once."""
 
-    def whole() -> dict[str, Any]:
+    def completed() -> dict[str, Any]:
         if api.openapi_schema is None:
             api.openapi_schema = _document(api)
         return api.openapi_schema
 
-    api.openapi = whole  # type: ignore[method-assign]
+    api.openapi = completed  # type: ignore[method-assign]
 
 
 def _document(api: FastAPI) -> dict[str, Any]:
@@ -111,28 +114,28 @@ def _document(api: FastAPI) -> dict[str, Any]:
     for path in made["paths"].values():
         for method, operation in path.items():
             _complete(method, operation)
-            _illustrate(operation, schemas)
-            _name_places(operation)
+            _add_examples(operation, schemas)
+            _describe_path(operation)
     return made
 
 
-def _illustrate(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
-    """Gives each body, in and out, an example."""
+def _add_examples(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Add an example to each request and response body."""
     for holder in (operation.get("requestBody", {}), *operation["responses"].values()):
         for content in holder.get("content", {}).values():
             if "schema" in content and not content.keys() & {"example", "examples"}:
                 content["example"] = example_of(content["schema"], schemas)
 
 
-def _name_places(operation: dict[str, Any]) -> None:
-    """Says what stands in each brace of the path."""
+def _describe_path(operation: dict[str, Any]) -> None:
+    """Describe the path parameters."""
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "path":
             parameter["description"], parameter["example"] = _PATHS[parameter["name"]]
 
 
 def _complete(method: str, operation: dict[str, Any]) -> None:
-    """Adds what follows from how the endpoint is asked: by whom, with a body, with parameters."""
+    """Add the errors that follow from the endpoint's method, authentication and body."""
     codes = [*_ANYWHERE]
     responses: dict[str, Any] = operation["responses"]
     if responses.get("422", {}).get("description") == "Validation Error":
@@ -171,7 +174,7 @@ def _example(code: str) -> dict[str, Any]:
 
 
 def _headers(status: str) -> dict[str, Any]:
-    """The headers that a status always comes with."""
+    """Return the headers that an answer of this status always has."""
     named = {
         "401": ("WWW-Authenticate", {"type": "string", "examples": ["Bearer"]}),
         "429": ("Retry-After", {"type": "integer", "description": "Seconds."}),

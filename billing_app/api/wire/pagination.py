@@ -1,4 +1,4 @@
-"""Lists: a keyset page in, a page of items out."""
+"""Pagination: the parameters of a list, and a page of items as the answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 
 
 class PageQuery(TypedDict):
-    """What a list service takes: how many, and after what."""
+    """The arguments of a list service: how many items, and after which one."""
 
     limit: int
     cursor: str | None
@@ -23,9 +23,9 @@ class PageQuery(TypedDict):
 
 def page_query(
     limit: Annotated[int, Query(ge=1, le=pagination.LIMIT_MAX)] = pagination.LIMIT_DEFAULT,
-    cursor: Annotated[str | None, Query(description="The `next_cursor` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(description="The `next_cursor` of the previous page.")] = None,
 ) -> PageQuery:
-    """The page asked for; `**paged` hands it to a service."""
+    """Return the requested page, which is passed to a service as `**paged`."""
     return {"limit": limit, "cursor": cursor}
 
 
@@ -33,12 +33,14 @@ Paged = Annotated[PageQuery, Depends(page_query)]
 
 
 class Page(BaseModel, Generic[Item]):
-    """A page of a list, in the list's order."""
+    """One page of a list, in the list's order."""
 
     items: list[Item]
-    next_cursor: str | None = Field(description="For the next page; null at the end.", examples=[None])
+    next_cursor: str | None = Field(
+        description="Pass this as `cursor` to get the next page. Null on the last page.", examples=[None]
+    )
 
 
-def page_of(page: pagination.Page[Row], shown: Callable[[Row], Item]) -> Page[Item]:
-    """A service's page as it goes out."""
-    return Page(items=[shown(row) for row in page.items], next_cursor=page.next_cursor)
+def page_of(page: pagination.Page[Row], to_item: Callable[[Row], Item]) -> Page[Item]:
+    """Convert a service's page to the answer."""
+    return Page(items=[to_item(row) for row in page.items], next_cursor=page.next_cursor)

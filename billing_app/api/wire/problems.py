@@ -1,4 +1,4 @@
-"""The one map from errors to answers of the API: RFC 9457 problem documents."""
+"""Maps every error to an answer of the API: a problem document (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class Problem(JSONResponse):
-    """A problem document. Nothing in it comes from an exception that was not meant for callers."""
+    """A problem document. It contains nothing of an exception that was not raised for callers."""
 
     media_type = "application/problem+json"
 
@@ -37,12 +37,12 @@ class Problem(JSONResponse):
         super().__init__(document(status, code, detail, **members), status, headers)
 
     def render(self, content: Any) -> bytes:
-        """As ASCII: what a caller sent, half a surrogate pair even, can be told back."""
+        """Encode as ASCII, so that whatever a caller sent can be quoted, even half a surrogate pair."""
         return json.dumps(content, allow_nan=False).encode()
 
 
 def document(status: int, code: str, detail: str, **members: Any) -> dict[str, Any]:
-    """The members of a problem document (RFC 9457), ours after the standard's."""
+    """Return the members of a problem document, ours after those of the standard."""
     return {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -54,13 +54,13 @@ def document(status: int, code: str, detail: str, **members: Any) -> dict[str, A
 
 
 def of_status(status: int, headers: dict[str, str] | None = None, *, detail: str | None = None) -> Problem:
-    """The problem for a plain HTTP refusal such as 404 or 405."""
+    """Return the problem for a refusal of the HTTP layer, such as 404 or 405."""
     code = OF_STATUS.get(status, "bad_request")
     return Problem(status, code, detail or CODES[code][1], headers=headers)
 
 
 def of_refusal(error: BillingError) -> Problem:
-    """The problem for a refusal in the domain's words, with the facts to go on."""
+    """Return the problem for a refusal of a service, with the facts that a caller may need."""
     headers: dict[str, str] = {}
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
@@ -73,13 +73,13 @@ def of_refusal(error: BillingError) -> Problem:
 
 
 def of_payload(error: RequestValidationError) -> Problem:
-    """The problem for a request of the wrong shape, naming each field and its rule."""
+    """Return the problem for a request of the wrong shape, naming each field and its rule."""
     errors = [{"field": _field(each), "message": _message(each)} for each in error.errors()]
-    return Problem(422, "invalid", "The request is not as it should be.", errors=errors)
+    return Problem(422, "invalid", "The request is invalid. See `errors`.", errors=errors)
 
 
 def _field(fault: Any) -> str:
-    # For a body that is no JSON, the place is a position in its text.
+    # In a body that is not JSON, the location is a position in the text.
     parts = () if fault["type"] == "json_invalid" else fault["loc"][1:]
     return ".".join(str(part) for part in parts) or "body"
 
@@ -95,9 +95,9 @@ def _message(fault: Any) -> str:
 
 
 def of_bug(error: Exception) -> Problem:
-    """The problem for whatever nobody expected; what it was is in the log only.
+    """Return the problem for an unexpected error, whose details are only logged.
 
-    A service that forgot to ask whether the actor may write is one: the database has refused.
+    It is `forbidden` if the database refused the write of an actor who may only read.
     """
     code = "internal_error"
     if is_unavailable(error):
@@ -108,7 +108,7 @@ def of_bug(error: Exception) -> Problem:
 
 
 def add_to(api: FastAPI) -> None:
-    """Have every error of `api` answered through this map."""
+    """Answer every error of `api` with a problem document."""
 
     @api.exception_handler(BillingError)
     def refused(request: Request, error: BillingError) -> Problem:
@@ -122,7 +122,7 @@ def add_to(api: FastAPI) -> None:
     def refused_by_http(request: Request, error: HTTPException) -> Problem:
         headers = dict(error.headers or {})
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            # The router names the methods of the first route that fits, of several at an address.
+            # The router names the methods of only one of the routes at the address.
             headers["Allow"] = ", ".join(_methods_at(api, request.url.path)) or headers["Allow"]
         return of_status(error.status_code, headers)
 
@@ -130,7 +130,7 @@ def add_to(api: FastAPI) -> None:
 
 
 def _methods_at(api: FastAPI, path: str) -> list[str]:
-    """The methods that an address takes."""
+    """Return the methods that an address supports."""
     found = {
         method.upper()
         for template, methods in api.openapi()["paths"].items()
@@ -141,10 +141,10 @@ def _methods_at(api: FastAPI, path: str) -> list[str]:
 
 
 class Bugs:
-    """ASGI middleware: answers what nobody expected.
+    """ASGI middleware that answers and logs unexpected errors.
 
-    A middleware and no handler for Exception: Starlette raises that one again after answering,
-    and the server would print the stack a second time.
+    It is not an exception handler, because Starlette raises the exception again after one has
+    answered, and the server would log it a second time.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -167,6 +167,6 @@ class Bugs:
             else:
                 logger.exception("unexpected error at %s %s", scope.get("method"), scope.get("path"))
             if is_started:
-                # Half an answer can't be taken back: the connection breaks, and the client knows.
+                # The answer is incomplete. Breaking the connection tells the client.
                 raise
             await of_bug(error)(scope, receive, send)
