@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from billing_app.errors import FieldError
-from billing_app.wording.sentences import Template, as_people_write, capitalized, fill
+from billing_app.wording.sentences import Template, capitalized, fill, format_fact
 
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
@@ -83,13 +83,13 @@ RULES: dict[str, Template] = {
     "no_header": "is empty. The first line must name the columns: {columns}",
     "missing_columns": lambda facts: (
         f"is missing the {'column' if len(facts['missing']) == 1 else 'columns'}"
-        f" {as_people_write(facts['missing'])}. It must name: {as_people_write(facts['columns'])}"
+        f" {format_fact(facts['missing'])}. It must name: {format_fact(facts['columns'])}"
     ),
     "repeated_columns": "names a column more than once: {repeated}. Keep one of them",
     "unknown_columns": lambda facts: (
-        f"has an unknown column: {as_people_write(facts['unknown'])}. Remove or rename it"
+        f"has an unknown column: {format_fact(facts['unknown'])}. Remove or rename it"
         if len(facts["unknown"]) == 1
-        else f"has unknown columns: {as_people_write(facts['unknown'])}. Remove or rename them"
+        else f"has unknown columns: {format_fact(facts['unknown'])}. Remove or rename them"
     ),
     "unnamed_column": "has no name in column {number}. Remove the empty column",
     "wrong_separator": lambda facts: (
@@ -134,11 +134,12 @@ RULES: dict[str, Template] = {
 
 
 def rule_text(error: FieldError) -> str:
-    """The rule as the rest of a sentence that starts with the field: `must be zero or more`."""
+    """Write the rule as the rest of a sentence that starts with the field: `must be zero or more`."""
     return fill(RULES[error.rule], error.facts)
 
 
 def rule_sentence(error: FieldError) -> str:
-    """The rule as a sentence of its own, for a form that shows it under the field."""
-    text = capitalized(rule_text(error))
+    """Write the rule as a sentence for a form that shows it under the field: `Must be zero or more.`"""
+    text = rule_text(error)
+    text = capitalized(text if text.startswith("must ") else f"this {text}")
     return text if text.endswith(("?", ".")) else f"{text}."

@@ -15,24 +15,24 @@ Template = str | Callable[[Mapping[str, Any]], str]
 """Text with `{fact}` placeholders, or a function of the facts if one text does not fit all of them."""
 
 
-class _People(string.Formatter):
+class _FactFormatter(string.Formatter):
     """Formats each fact by its type, as people in the United States write it."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
-        return str(super().format_field(as_people_write(value), format_spec))
+        return str(super().format_field(format_fact(value), format_spec))
 
 
-_PEOPLE = _People()
+_FORMATTER = _FactFormatter()
 
 
 def fill(template: Template, facts: Mapping[str, Any]) -> str:
     """Write the facts into the template."""
     if not isinstance(template, str):
         template = template(facts)
-    return _PEOPLE.vformat(template, (), facts)
+    return _FORMATTER.vformat(template, (), facts)
 
 
-def as_people_write(value: object) -> str:
+def format_fact(value: object) -> str:
     """Write one fact: a period as `October 2026`, an amount as `$6.63`, 10000 as `10,000`."""
     if isinstance(value, Amount):
         return values.money(value.amount_minor, value.currency)
@@ -41,7 +41,7 @@ def as_people_write(value: object) -> str:
     if isinstance(value, Decimal) or (isinstance(value, int) and not isinstance(value, bool)):
         return values.quantity(Decimal(value))
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(map(as_people_write, value))
+        return ", ".join(map(format_fact, value))
     return str(value)
 
 

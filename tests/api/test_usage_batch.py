@@ -29,24 +29,27 @@ def keys_of(owner: psycopg.Connection) -> list[str]:
     return [key for [key] in owner.execute("SELECT idempotency_key FROM usage_event ORDER BY 1")]
 
 
+# Rows of every outcome, after the event "old" was recorded.
+MIXED_ROWS = [
+    event("new"),
+    event("old"),
+    event("old", 2),
+    event("x", customer="nobody"),
+    event("x", occurred_at="2026-11-16T00:00:00Z"),
+    event("x", quantity=-1),
+    "acme,1",
+    None,
+    [event("x")],
+    event("x", amount=1),
+    {"customer": "acme", "quantity": 1},
+    {},
+    event("last"),
+]
+
+
 def test_each_row_has_its_own_result(client: TestClient, owner: psycopg.Connection) -> None:
     client.post(PATH, json={"events": [event("old")]})
-    rows = [
-        event("new"),
-        event("old"),
-        event("old", 2),
-        event("x", customer="nobody"),
-        event("x", occurred_at="2026-11-16T00:00:00Z"),
-        event("x", quantity=-1),
-        "acme,1",
-        None,
-        [event("x")],
-        event("x", amount=1),
-        {"customer": "acme", "quantity": 1},
-        {},
-        event("last"),
-    ]
-    answer = client.post(PATH, json={"events": rows})
+    answer = client.post(PATH, json={"events": MIXED_ROWS})
     assert answer.status_code == 200, answer.text
     counts = answer.json()
     results = counts.pop("results")

@@ -117,6 +117,11 @@ def record_while_invoicing(shop: Shop, clock: Clock, database: Database, admin: 
             recorder.result()
     clock.set(2026, 12)
     run_invoices(database, admin, date(2026, 11, 1))
+    return october_charges(database, admin)
+
+
+def october_charges(database: Database, admin: Actor) -> dict[str, int]:
+    """Return what all invoices charge for usage in October, in minor units by customer key."""
     with database.transaction(admin) as session:
         rows = list_invoices(session, admin, limit=200).items
         invoices = [get_invoice(session, admin, row.number) for row in rows]

@@ -168,7 +168,7 @@ def test_invoice_is_generated_by_customer_name(signed_in: Page, site: Site) -> N
     generate.click()
     # An invoice can't be undone, so a customer is never guessed.
     expect(field).to_have_accessible_description(
-        "Is only part of a customer's name or key. Did you mean hand-made?"
+        "This is only part of a customer's name or key. Did you mean hand-made?"
     )
     field.fill("Hand Made")
     generate.click()
@@ -206,7 +206,7 @@ def test_ambiguous_customer_is_asked_for_again(signed_in: Page) -> None:
     for wanted, said in (
         ("", "Must not be empty."),
         ("branch", re.compile(r"^Is only part of a customer's name or key\. Did you mean .*branch")),
-        ("no one of that name", "Is not the name or key of a customer."),
+        ("no one of that name", "This is not the name or key of a customer."),
     ):
         field.fill(wanted)
         page.get_by_role("dialog").get_by_role("button", name="Generate invoice").click()

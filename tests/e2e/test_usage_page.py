@@ -159,7 +159,7 @@ def test_event_is_recorded_once(signed_in: Page, site: Site) -> None:
     dialog(page).get_by_role("button", name="Record usage").click()
     field = dialog(page).get_by_label("Idempotency key")
     expect(field).to_have_accessible_description(
-        "Was already used for Meterworks Ltd with a different quantity or time. That event is unchanged."
+        "This was already used for Meterworks Ltd with a different quantity or time. That event is unchanged."
     )
     expect(dialog(page).get_by_label("Quantity")).to_have_value("13")
     assert quantities(site, "meterworks") == ["12.5"]
@@ -183,7 +183,7 @@ def test_event_without_a_time_occurs_now_and_a_double_click_records_it_once(
 @pytest.mark.parametrize(
     ("label", "value", "message"),
     [
-        ("Customer", "nobody of this name", "Is not the name or key of a customer."),
+        ("Customer", "nobody of this name", "This is not the name or key of a customer."),
         ("Quantity", "-1", "Must be zero or more."),
         ("Quantity", "\N{FULLWIDTH DIGIT THREE}", "Must be a number written like 1,234.56."),
         ("Time (optional)", "2026-07-01T00:00", "Must be in a month in which the customer has a plan."),

@@ -19,6 +19,9 @@ from billing_app.ui.kit.layout import page
 from billing_app.ui.kit.number_field import number_field
 from billing_app.ui.kit.tables import column, number_column, page_links, table, table_skeleton
 
+# Next to the navigation, a medium screen has no room for all columns.
+_FROM_LG, _FROM_XL = "hidden lg:table-cell", "hidden xl:table-cell"
+
 
 def usage() -> rx.Component:
     """Build the usage log with its filters and the dialog that records an event."""
@@ -112,8 +115,8 @@ def _table() -> rx.Component:
                 column("Time"),
                 column("Customer", wide_only=True),
                 number_column("Quantity"),
-                column("Billed in", wide_only=True),
-                column("Key", wide_only=True),
+                rx.el.th("Billed in", scope="col", class_name=f"{classes.TH} {_FROM_LG}"),
+                rx.el.th("Key", scope="col", class_name=f"{classes.TH} {_FROM_XL}"),
             ],
             rx.foreach(UsageState.rows, _row),
         ),
@@ -126,7 +129,7 @@ def _row(event: rx.Var[UsageItem]) -> rx.Component:
         rx.el.td(
             rx.el.span(event.occurred, title=event.occurred_utc, class_name="whitespace-nowrap"),
             _narrow_details(event),
-            class_name=f"{classes.TD_MAIN} tabular-nums max-md:py-1.5",
+            class_name=f"{classes.TD_MAIN} tabular-nums max-lg:py-1.5",
         ),
         rx.el.td(
             rx.el.div(
@@ -145,11 +148,11 @@ def _row(event: rx.Var[UsageItem]) -> rx.Component:
                 rx.cond(event.is_late, rx.el.span(late_badge("Late"), title=event.late_reason)),
                 class_name="flex flex-wrap items-center gap-x-2.5 gap-y-0.5",
             ),
-            class_name=f"{classes.TD} {classes.WIDE_ONLY}",
+            class_name=f"{classes.TD} {_FROM_LG}",
         ),
         rx.el.td(
             rx.el.div(event.key, title=event.details, class_name="max-w-72 truncate"),
-            class_name=f"{classes.TD} {classes.WIDE_ONLY}",
+            class_name=f"{classes.TD} {_FROM_XL}",
         ),
         class_name=f"{classes.TR} hover:bg-hover",
     )
@@ -166,7 +169,7 @@ def _narrow_details(event: rx.Var[UsageItem]) -> rx.Component:
             event.billed_in,
             rx.cond(event.invoice != "", link(event.invoice, event.invoice_href, classes.LINK)),
             rx.cond(event.is_late, late_badge("Late")),
-            class_name="flex flex-wrap items-center gap-x-2 text-xs font-normal leading-4 text-faint md:hidden",
+            class_name="flex flex-wrap items-center gap-x-2 text-xs font-normal leading-4 text-faint lg:hidden",
         ),
     )
 
