@@ -6,11 +6,34 @@ endpoints itself, so both ask for the installed one here; nothing else in the pr
 
 from __future__ import annotations
 
+import time
+from threading import Lock
+
 from billing_app.database.session import Database
 from billing_app.jobs.authentication import Authenticator
 from billing_app.jobs.background import Background
 from billing_app.jobs.recorder import UsageRecorder
 from billing_app.settings import Settings
+
+ORIGIN_REFUSALS_LOGGED_EVERY_SECONDS = 60.0
+
+
+class Throttle:
+    """Allows something once per interval, for log lines that anyone could cause at any rate."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._next_at = 0.0
+        self._lock = Lock()
+
+    def allows(self) -> bool:
+        """Return whether the interval since the last time this was true is over."""
+        moment = time.monotonic()
+        with self._lock:
+            if moment < self._next_at:
+                return False
+            self._next_at = moment + self._seconds
+            return True
 
 
 class Runtime:
@@ -22,6 +45,7 @@ class Runtime:
         self.authenticator = Authenticator(database, settings)
         self.recorder = UsageRecorder(database)
         self.background = Background(database)
+        self.origin_refusals = Throttle(ORIGIN_REFUSALS_LOGGED_EVERY_SECONDS)
 
 
 _installed: Runtime | None = None

@@ -6,14 +6,44 @@ import ipaddress
 import os
 import secrets
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from billing_app.network import LOOPBACK, IPNetwork, parse_network, parse_origin
 
 SECRET_BYTES_MIN = 32
 # A server on all addresses answers there too.
 _SHOWN_AS_LOCALHOST = {"127.0.0.1", "0.0.0.0", "::"}
+
+
+def _parse_public_url(value: object) -> object:
+    """Return the public URL in normal form, or None when it is blank. Raises ValueError."""
+    if not isinstance(value, str) or not value.strip():
+        return None if isinstance(value, str) else value
+    try:
+        return str(parse_origin(value))
+    except ValueError as fault:
+        raise ValueError(
+            f"BILLING_PUBLIC_URL {fault}. Set it to an address such as https://billing.example.com"
+        ) from None
+
+
+def _parse_proxies(value: object) -> object:
+    """Return the networks in a list separated by commas or blanks. Raises ValueError."""
+    if not isinstance(value, str):
+        return value
+    networks = []
+    for entry in value.replace(",", " ").split():
+        try:
+            networks.append(parse_network(entry))
+        except ValueError:
+            raise ValueError(
+                f"BILLING_PROXIES contains {entry!r}. List addresses or networks, such as 10.0.0.7 or"
+                " 10.0.0.0/8"
+            ) from None
+    return tuple(networks)
 
 
 class Settings(BaseSettings):
@@ -30,7 +60,8 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=lambda: _default_data_dir())
     host: str = "127.0.0.1"
     port: int = Field(3000, ge=1, le=65535)
-    public_url: str | None = None
+    public_url: Annotated[str | None, BeforeValidator(_parse_public_url)] = None
+    proxies: Annotated[tuple[IPNetwork, ...] | None, NoDecode, BeforeValidator(_parse_proxies)] = None
     jwt_secret: SecretStr | None = None
     demo: bool = False
     admin_email: str | None = None
@@ -66,6 +97,16 @@ class Settings(BaseSettings):
                 "BILLING_ADMIN_EMAIL and BILLING_ADMIN_PASSWORD. Set one or the other."
             )
         return self
+
+    @property
+    def trusted_proxies(self) -> tuple[IPNetwork, ...]:
+        """The networks of the proxies whose forwarding headers are trusted.
+
+        By default, if there is a public URL, a proxy on this machine.
+        """
+        if self.proxies is not None:
+            return self.proxies
+        return LOOPBACK if self.public_url else ()
 
     def url(self) -> str:
         """Return the address of the pages as a person types it."""

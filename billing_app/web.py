@@ -1,22 +1,32 @@
-"""What HTTP and the websocket have in common: the session cookie, and whose pages are asking."""
+"""What HTTP and the websocket have in common: cookies, whose pages send a request, and from where.
+
+Behind proxies (BILLING_PROXIES) the client's address and scheme come from the proxies' headers. The
+host always comes from BILLING_PUBLIC_URL, if it is set.
+"""
 
 from __future__ import annotations
 
-import ipaddress
+import logging
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import urlsplit
+from itertools import takewhile
+from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
 
+from billing_app.network import IPAddress, Origin, parse_address, parse_origin
 from billing_app.runtime import current
 
+logger = logging.getLogger(__name__)
+
 SESSION_COOKIE = "tallybook_session"
-# Readable by the pages: tells them that another sign-in began, and nothing else.
+# Readable by the pages. It tells them that another sign-in started, and nothing else.
 EPOCH_COOKIE = "tallybook_epoch"
+# Marks a browser that a user signed in with before. It is sent to the authentication endpoints only.
+BROWSER_COOKIE = "tallybook_browser"
 
 
 def cookie_value(cookie_header: str, name: str) -> str:
-    """One cookie out of a Cookie header, empty when it is not there."""
+    """Return the value of one cookie of a Cookie header, or an empty string."""
     try:
         morsel = SimpleCookie(cookie_header).get(name)
     except CookieError:
@@ -25,51 +35,96 @@ def cookie_value(cookie_header: str, name: str) -> str:
 
 
 def session_token(cookie_header: str) -> str:
-    """The session's token out of a Cookie header, empty when there is none."""
+    """Return the session's token of a Cookie header, or an empty string."""
     return cookie_value(cookie_header, SESSION_COOKIE)
 
 
 def is_own_origin(connection: HTTPConnection) -> bool:
-    """Whether the `Origin` header names this server: the public address, or the host asked for.
+    """Return whether the `Origin` header names our own pages, and log it when it does not.
 
-    A request without the header is not ours: a browser sends it with every unsafe request and
-    with every websocket handshake.
+    With BILLING_PUBLIC_URL that is the only origin. Otherwise it is the host that the request was
+    sent to, over http unless the request came over https. A request without the header is not ours,
+    because browsers send it with every unsafe request and every websocket handshake.
     """
-    origin = connection.headers.get("origin", "")
-    if not origin or origin == "null":
-        return False
-    public = current().settings.public_url
-    if public and origin == "{0.scheme}://{0.netloc}".format(urlsplit(public)):
+    header = connection.headers.get("origin", "")
+    expected = _expected_origins(connection)
+    if _origin(header) in expected:
         return True
-    return urlsplit(origin).netloc == connection.headers.get("host")
+    if header and current().origin_refusals.allows():
+        logger.warning(
+            "refused a request from the origin %.200r, expected %s; check BILLING_PUBLIC_URL",
+            header,
+            " or ".join(map(str, expected)),
+        )
+    return False
+
+
+def _expected_origins(connection: HTTPConnection) -> list[Origin]:
+    public_url = current().settings.public_url
+    if public_url:
+        return [parse_origin(public_url)]
+    # A proxy that we know nothing of may speak https with the browser and http with us.
+    schemes = ["https"] if _scheme(connection) == "https" else ["http", "https"]
+    found = (_origin(f"{scheme}://{connection.headers.get('host', '')}") for scheme in schemes)
+    return [origin for origin in found if origin]
+
+
+def _origin(text: str) -> Origin | None:
+    try:
+        return parse_origin(text)
+    except ValueError:
+        return None
 
 
 def is_https(connection: HTTPConnection) -> bool:
-    """Whether people reach this server over https, here or at the proxy before it."""
-    public = current().settings.public_url
-    return connection.url.scheme in ("https", "wss") or bool(public and public.startswith("https:"))
+    """Return whether the browser reaches this server over https, directly or through a proxy."""
+    public_url = current().settings.public_url
+    return bool(public_url and public_url.startswith("https:")) or _scheme(connection) == "https"
+
+
+def _scheme(connection: HTTPConnection) -> str:
+    return "https" if _client(connection).scheme in ("https", "wss") else "http"
 
 
 def client_address(connection: HTTPConnection) -> str:
-    """Where the request comes from: the peer, or whom the proxy before this server says it is.
+    """Return the network address of the client: the peer's, or what a trusted proxy says it is."""
+    return _client(connection).address
 
-    Only a proxy on this machine is believed, where a public address says that there is one, and
-    only what it added itself, the last entry: those before it are the caller's to invent.
+
+class _Client(NamedTuple):
+    address: str
+    scheme: str
+
+
+def _client(connection: HTTPConnection) -> _Client:
+    """Return the client: the rightmost address in X-Forwarded-For that is not one of our proxies.
+
+    Every proxy appends the address that it was called from, so whatever precedes that one was
+    written by the client and could be anything. The scheme is what the proxy that the client called
+    said in X-Forwarded-Proto. Headers from anyone but our proxies are ignored.
     """
     peer = connection.client.host if connection.client else ""
-    forwarded = ",".join(connection.headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
-    if forwarded and current().settings.public_url and _is_loopback(peer) and _is_address(forwarded):
-        return forwarded
-    return peer
+    peer_ip = parse_address(peer)
+    scheme = connection.url.scheme
+    if peer_ip is None or not _is_proxy(peer_ip):
+        return _Client(peer if peer_ip is None else str(peer_ip), scheme)
+    entries = [parse_address(entry) for entry in reversed(_entries(connection, "x-forwarded-for"))]
+    # An entry that is not an address ends what can be trusted.
+    known = list(takewhile(lambda ip: ip is not None, entries))
+    proxies = list(takewhile(_is_proxy, known))
+    # When all of them are proxies, the outermost one made the request itself.
+    hops = known[: len(proxies) + 1]
+    schemes = _entries(connection, "x-forwarded-proto")
+    if schemes:
+        # One entry for each hop, or a single one that all proxies passed on.
+        scheme = schemes[-min(max(len(hops), 1), len(schemes))].lower()
+    return _Client(str(hops[-1] if hops else peer_ip), scheme)
 
 
-def _is_loopback(address: str) -> bool:
-    return _is_address(address) and ipaddress.ip_address(address).is_loopback
+def _entries(connection: HTTPConnection, header: str) -> list[str]:
+    joined = ",".join(connection.headers.getlist(header))
+    return [entry.strip() for entry in joined.split(",")] if joined else []
 
 
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+def _is_proxy(ip: IPAddress | None) -> bool:
+    return ip is not None and any(ip in network for network in current().settings.trusted_proxies)

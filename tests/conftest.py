@@ -106,9 +106,9 @@ def no_issuer(owner: psycopg.Connection) -> None:
 def fast_hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """bcrypt at its lowest cost, for tests about who is let in and not about how long it takes."""
     monkeypatch.setattr(passwords, "COST", 4)
-    passwords.hash_of_nothing.cache_clear()
+    passwords.unmatched_hash.cache_clear()
     yield
-    passwords.hash_of_nothing.cache_clear()
+    passwords.unmatched_hash.cache_clear()
 
 
 @pytest.fixture

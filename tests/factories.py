@@ -12,7 +12,7 @@ from billing_app.jobs.invoicing import generate_invoice
 from billing_app.services.customers import customers
 from billing_app.services.customers.rows import CustomerRow
 from billing_app.services.identity import users
-from billing_app.services.identity.users import UserRow
+from billing_app.services.identity.rows import UserRow
 from billing_app.services.invoices.rows import InvoiceDetail
 from billing_app.services.plans import plans
 from billing_app.services.plans.rows import PlanRow

@@ -36,7 +36,7 @@ def upgrade() -> None:
     _create_open_invoice_table()
     _create_payment_tables()
     _create_user_tables()
-    _create_sign_in_attempt_table()
+    _create_sign_in_attempt_tables()
     _create_api_token_table()
     _create_invoice_run_tables()
     _create_verification_table()
@@ -89,6 +89,7 @@ TABLES = (
     "payment_reversal",
     "user_account",
     "user_session",
+    "known_place",
     "sign_in_attempt",
     "api_token",
     "invoice_run",
@@ -562,22 +563,35 @@ def _create_user_tables() -> None:
     )
 
 
-def _create_sign_in_attempt_table() -> None:
-    """Create the counts of failed sign-ins, kept here so that all server processes share them.
+def _create_sign_in_attempt_tables() -> None:
+    """Create the counts of failed sign-ins and the places users signed in from before.
 
-    `subject` is a hash: nothing that was typed into the sign-in form is stored.
+    Both are stored here so that all server processes share them. Accounts and places are hashes:
+    nothing that was typed into the sign-in form is stored.
     """
     op.create_table(
+        "known_place",
+        sa.Column("user_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("place", sa.Text(), nullable=False),
+        sa.Column("last_used_at", TIMESTAMP, nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "place", name=op.f("pk_known_place")),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["user_account.user_id"], name=op.f("fk_known_place_user_account")
+        ),
+        sa.CheckConstraint("place ~ '^[0-9a-f]{64}$'", name=op.f("ck_known_place_place_hashed")),
+    )
+    op.create_table(
         "sign_in_attempt",
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("place", sa.Text(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("first_at", TIMESTAMP, nullable=False),
         sa.Column("last_at", TIMESTAMP, nullable=False),
         sa.Column("locked_until", TIMESTAMP, nullable=True),
-        sa.PrimaryKeyConstraint("kind", "subject", name=op.f("pk_sign_in_attempt")),
-        sa.CheckConstraint("kind IN ('account', 'address')", name=op.f("ck_sign_in_attempt_kind_known")),
-        sa.CheckConstraint("subject ~ '^[0-9a-f]{64}$'", name=op.f("ck_sign_in_attempt_subject_hashed")),
+        sa.PrimaryKeyConstraint("account", "place", name=op.f("pk_sign_in_attempt")),
+        sa.CheckConstraint("account ~ '^([0-9a-f]{64})?$'", name=op.f("ck_sign_in_attempt_account_hashed")),
+        sa.CheckConstraint("place ~ '^([0-9a-f]{64})?$'", name=op.f("ck_sign_in_attempt_place_hashed")),
+        sa.CheckConstraint("account <> '' OR place <> ''", name=op.f("ck_sign_in_attempt_subject_given")),
         sa.CheckConstraint("failures >= 0", name=op.f("ck_sign_in_attempt_failures_counted")),
         sa.CheckConstraint("last_at >= first_at", name=op.f("ck_sign_in_attempt_first_before_last")),
     )
@@ -967,6 +981,7 @@ def _create_identity_indexes() -> None:
     op.create_index("ix_user_session_user_id", "user_session", ["user_id"])
     op.create_index("uq_api_token_sha256", "api_token", ["token_sha256"], unique=True)
     # Counts that are old enough to be deleted are found by their last attempt.
+    op.create_index("ix_known_place_place", "known_place", ["place"])
     op.create_index("ix_sign_in_attempt_last_at", "sign_in_attempt", ["last_at"])
 
 

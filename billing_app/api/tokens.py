@@ -1,4 +1,4 @@
-"""Credentials of machines."""
+"""API tokens: the credentials of machines."""
 
 from __future__ import annotations
 
@@ -12,25 +12,29 @@ from billing_app.api.wire.routing import resource
 from billing_app.api.wire.values import Body, Timestamp
 from billing_app.domain.actor import Permission, Scope
 from billing_app.services.identity import api_tokens
-from billing_app.services.identity.api_tokens import NewToken, TokenRow
+from billing_app.services.identity.rows import NewToken, TokenRow
 
 router = resource("/tokens", "API tokens")
 
 
 class ApiToken(BaseModel):
-    """A machine's credential, without itself."""
+    """An API token without its secret."""
 
     id: str = Field(examples=["tok_2"])
     name: str = Field(examples=["Meter 7"])
     scopes: list[Scope]
-    created_by: str | None = Field(description="A user; null: the system.", examples=["usr_4"])
+    created_by: str | None = Field(
+        description="The ID of the user who created it; null when the command line did.", examples=["usr_4"]
+    )
     created_at: Timestamp
-    last_used_at: Timestamp | None = Field(description="To the minute; null: never.")
-    revoked_at: Timestamp | None = Field(description="Null while it is good.")
+    last_used_at: Timestamp | None = Field(
+        description="To the minute. Null if the token has never been used."
+    )
+    revoked_at: Timestamp | None = Field(description="Null while the token is valid.")
 
 
-class ApiTokenMade(ApiToken):
-    """The token just made."""
+class ApiTokenWithSecret(ApiToken):
+    """An API token that was just created."""
 
     token: str | None = Field(
         description="Send it as `Authorization: Bearer`. It is shown only once; null in a repeated answer.",
@@ -39,38 +43,39 @@ class ApiTokenMade(ApiToken):
 
 
 class NewApiToken(Body):
-    """A token to be made, for one machine, and what it may do."""
+    """A new API token. Create one for each machine, with the scopes it needs."""
 
     name: str = Field(examples=["Meter 7"])
     scopes: list[Scope] = Field(
         min_length=1,
         max_length=len(Scope),
         json_schema_extra={"uniqueItems": True},
-        description="`usage:write` records usage and does nothing else; `read` reads what finance reads.",
+        description="`usage:write` can record and import usage, and nothing else. `read` can read what the"
+        " finance role can.",
     )
 
 
 @router.get("")
 def list_tokens(call: Caller, paged: Paged) -> Page[ApiToken]:
-    """List tokens, revoked ones too, the newest first."""
-    return page_of(call.do(api_tokens.list_tokens, **paged), token_of)
+    """List API tokens, including revoked ones, newest first."""
+    return page_of(call.do(api_tokens.list_tokens, **paged), _as_token)
 
 
 @router.post("", status_code=201, responses=refusals("invalid", "idempotency_conflict"))
-def create_token(once: OnceOnly, body: NewApiToken) -> ApiTokenMade:
+def create_token(once: OnceOnly, body: NewApiToken) -> ApiTokenWithSecret:
     """Create an API token.
 
     The secret is in this answer and is never stored. A retry with the same `Idempotency-Key` returns the
     token without its secret: revoke it and create another one.
     """
 
-    def describe(created: NewToken) -> Created[ApiTokenMade]:
-        shown = ApiTokenMade(**dict(token_of(created.row)), token=created.token)
+    def describe(created: NewToken) -> Created[ApiTokenWithSecret]:
+        shown = ApiTokenWithSecret(**dict(_as_token(created.row)), token=created.token)
         return Created(shown, secrets=("token",))
 
     return once.create(
         Permission.ADMINISTER,
-        ApiTokenMade,
+        ApiTokenWithSecret,
         describe,
         api_tokens.create_token,
         name=body.name,
@@ -80,12 +85,14 @@ def create_token(once: OnceOnly, body: NewApiToken) -> ApiTokenMade:
 
 @router.delete("/{token}", status_code=204, responses=refusals("token_not_found"))
 def revoke_token(call: Caller, token: str) -> None:
-    """Revoke a token, named by its id, at once and for good; again changes nothing."""
+    """Revoke an API token.
+
+    It is refused from now on, for good. Revoking it again changes nothing.
+    """
     call.do(api_tokens.revoke_token, token)
 
 
-def token_of(row: TokenRow) -> ApiToken:
-    """The token as it goes out."""
+def _as_token(row: TokenRow) -> ApiToken:
     return ApiToken(
         id=row.public_id,
         name=row.name,

@@ -1,4 +1,4 @@
-"""The people who may sign in."""
+"""The users."""
 
 from __future__ import annotations
 
@@ -11,48 +11,56 @@ from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
 from billing_app.api.wire.values import Body, Timestamp, Version
 from billing_app.domain.actor import Permission, Role
-from billing_app.services.identity import users
-from billing_app.services.identity.users import UserRow, UserStatus
+from billing_app.services.identity import rows, users
+from billing_app.services.identity.rows import UserRow, UserStatus
 from billing_app.services.shared.ids import get_number
 
 router = resource("/users", "Users")
 
 
 class User(BaseModel):
-    """A person who may sign in, unless disabled."""
+    """A user. Disabled users can't sign in."""
 
     id: str = Field(examples=["usr_4"])
     email: str = Field(examples=["ada@example.com"])
     name: str = Field(examples=["Ada Admin"])
     role: Role
     status: UserStatus
-    must_change_password: bool = Field(description="Whether the password is still the one-time one.")
+    must_change_password: bool = Field(
+        description="Whether the user still has a one-time password and must choose another one."
+    )
     created_at: Timestamp
-    last_sign_in_at: Timestamp | None
+    last_sign_in_at: Timestamp | None = Field(description="Null if the user has never signed in.")
+    locked_until: Timestamp | None = Field(
+        description="When the longest lock ends that failed sign-ins put on this user. A lock affects only"
+        " the places where the failures came from, or all places that the user has not signed in from"
+        " before. Null without a lock."
+    )
     version: int = Field(examples=[1])
 
 
-class UserMade(User):
-    """The user, and the one-time password if one was just made."""
+class UserWithPassword(User):
+    """A user and their new one-time password."""
 
     one_time_password: str | None = Field(
-        description="Shown only once, and must be changed at the next sign-in. Null when you gave a password, and in a repeated answer."
+        description="Shown only once, and must be changed at the next sign-in. Null when you gave a password,"
+        " and in a repeated answer."
     )
 
 
 class NewUser(Body):
-    """A user to be made. Without a password a one-time password is made."""
+    """A new user. Without a password, a one-time password is created."""
 
     email: str = Field(examples=["ada@example.com"])
     name: str = Field(examples=["Ada Admin"])
     role: Role
     password: str | None = Field(
-        None, description="At least 12 characters, at most 72 bytes, and no likely guess."
+        None, description="At least 12 characters, at most 72 bytes, and not easy to guess."
     )
 
 
 class UserChange(Body):
-    """What is to change; the rest stays."""
+    """The fields to change. The others stay as they are."""
 
     name: str | None = Field(None, examples=["Ada Adams"])
     role: Role | None = None
@@ -63,31 +71,34 @@ class UserChange(Body):
 @router.get("")
 def list_users(call: Caller, paged: Paged) -> Page[User]:
     """List users by name."""
-    return page_of(call.do(users.list_users, **paged), user_of)
+    return page_of(call.do(users.list_users, **paged), _as_user)
 
 
 @router.post(
     "",
     status_code=201,
     responses=refusals(
-        "email_taken", "password_too_short", "password_too_long", "password_too_common",
+        "email_taken",
+        "password_too_short",
+        "password_too_long",
+        "password_too_common",
         "idempotency_conflict",
     ),
-)  # fmt: skip
-def create_user(once: OnceOnly, body: NewUser) -> UserMade:
+)
+def create_user(once: OnceOnly, body: NewUser) -> UserWithPassword:
     """Create a user.
 
-    A retry with the same `Idempotency-Key` returns the user without the one-time password, which is never
-    stored: reset it to get another one.
+    A retry with the same `Idempotency-Key` returns the user without the one-time password, which is
+    never stored. Create another one-time password to get access.
     """
 
-    def describe(created: users.NewUser) -> Created[UserMade]:
+    def describe(created: rows.NewUser) -> Created[UserWithPassword]:
         location = f"/api/v1/users/{created.user.public_id}"
-        return Created(_made(created), location, secrets=("one_time_password",))
+        return Created(_with_password(created), location, secrets=("one_time_password",))
 
     return once.create(
         Permission.ADMINISTER,
-        UserMade,
+        UserWithPassword,
         describe,
         users.create_user,
         email=body.email,
@@ -100,51 +111,59 @@ def create_user(once: OnceOnly, body: NewUser) -> UserMade:
 @router.get("/{user}", responses=refusals("user_not_found"))
 def get_user(call: Caller, user: str) -> User:
     """Get a user."""
-    return user_of(call.do(users.get_user, _number(user)))
+    return _as_user(call.do(users.get_user, _user_number(user)))
 
 
 @router.patch("/{user}", responses=refusals("user_not_found", "last_admin", "stale"))
 def update_user(call: Caller, user: str, body: UserChange) -> User:
     """Change a user.
 
-    A changed role counts at the user's next request. `disabled` ends all of the user's sessions.
+    A new role takes effect at the user's next request. Disabling a user ends all of their sessions.
     """
     changed = call.do(
         users.update_user,
-        _number(user),
+        _user_number(user),
         name=body.name,
         role=body.role,
         status=body.status,
         version=body.version,
     )
-    return user_of(changed)
+    return _as_user(changed)
 
 
 @router.post("/{user}/one-time-password", responses=refusals("user_not_found", "own_password"))
-def reset_password(call: Caller, user: str) -> UserMade:
-    """Give somebody who forgot their password a one-time password.
+def reset_password(call: Caller, user: str) -> UserWithPassword:
+    """Replace a user's password with a one-time password.
 
-    The password that it replaces is no longer good, and all of the user's sessions end.
+    The old password stops working, and all of the user's sessions end.
     """
-    return _made(call.do(users.reset_password, _number(user)))
+    return _with_password(call.do(users.reset_password, _user_number(user)))
+
+
+@router.post("/{user}/unlock", responses=refusals("user_not_found"))
+def unlock_user(call: Caller, user: str) -> User:
+    """Unlock a user.
+
+    Ends every lock that failed sign-ins put on the user, and forgets the failures.
+    """
+    return _as_user(call.do(users.unlock_user, _user_number(user)))
 
 
 @router.delete("/{user}/sessions", status_code=204, responses=refusals("user_not_found"))
 def end_sessions(call: Caller, user: str) -> None:
-    """Sign a user out everywhere, at once."""
-    call.do(users.end_sessions, _number(user))
+    """End all sessions of a user at once."""
+    call.do(users.end_sessions, _user_number(user))
 
 
-def _made(made: users.NewUser) -> UserMade:
-    return UserMade(**dict(user_of(made.user)), one_time_password=made.one_time_password)
-
-
-def _number(user: str) -> int:
+def _user_number(user: str) -> int:
     return get_number("usr", user, "user")
 
 
-def user_of(row: UserRow) -> User:
-    """The user as it goes out."""
+def _with_password(created: rows.NewUser) -> UserWithPassword:
+    return UserWithPassword(**dict(_as_user(created.user)), one_time_password=created.one_time_password)
+
+
+def _as_user(row: UserRow) -> User:
     return User(
         id=row.public_id,
         email=row.email,
@@ -154,5 +173,6 @@ def user_of(row: UserRow) -> User:
         must_change_password=row.must_change_password,
         created_at=row.created_at,
         last_sign_in_at=row.last_sign_in_at,
+        locked_until=row.locked_until,
         version=row.version,
     )

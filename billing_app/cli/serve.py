@@ -11,7 +11,7 @@ from billing_app.cli.access import open_database, operator
 from billing_app.cli.console import err, out
 from billing_app.cli.database import ensure_demo, print_demo_accounts
 from billing_app.database.session import Database
-from billing_app.services.identity.users import make_first_admin
+from billing_app.services.identity.users import create_first_admin
 from billing_app.settings import Settings
 
 commands = typer.Typer()
@@ -46,4 +46,4 @@ def _create_first_admin(settings: Settings, database: Database) -> None:
     if email and password:
         actor = operator()
         with database.transaction(actor) as session:
-            make_first_admin(session, actor, email, password.get_secret_value())
+            create_first_admin(session, actor, email, password.get_secret_value())

@@ -10,7 +10,7 @@ import typer
 from billing_app.cli.access import open_database, operator
 from billing_app.cli.console import AsJson, out
 from billing_app.domain.actor import Role
-from billing_app.services.identity.users import create_user
+from billing_app.services.identity.users import create_user, get_user_by_email, unlock_user
 
 commands = typer.Typer(no_args_is_help=True)
 
@@ -35,3 +35,17 @@ def add_command(
         print(json.dumps(facts))
     else:
         out.print(f"User {created.user.email} ({role}) added. One-time password: {created.one_time_password}")
+
+
+@commands.command("unlock")
+def unlock_command(email: str, as_json: AsJson = False) -> None:
+    """End the locks that failed sign-ins put on a user."""
+    actor = operator()
+    with open_database() as database, database.transaction(actor) as session:
+        user = get_user_by_email(session, actor, email)
+        unlock_user(session, actor, user.user_id)
+    was_locked = user.locked_until is not None
+    if as_json:
+        print(json.dumps({"id": user.public_id, "email": user.email, "was_locked": was_locked}))
+    else:
+        out.print(f"User {user.email} {'unlocked' if was_locked else 'is not locked'}.", markup=False)

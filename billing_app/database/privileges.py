@@ -39,6 +39,7 @@ PRIVILEGES: dict[str, tuple[str, ...]] = {
     # Kept by triggers on what is append-only, which act as who inserts.
     "open_invoice": ("SELECT", "INSERT", "DELETE"),
     "issuer": ("SELECT", "UPDATE"),
+    "known_place": (*_READ_ADD_CHANGE, "DELETE"),
     "plan": (*_READ_AND_ADD, "UPDATE (archived_at)"),
     # Counts of failed sign-ins: a right password clears them, and old ones are forgotten.
     "sign_in_attempt": (*_READ_ADD_CHANGE, "DELETE"),

@@ -21,7 +21,7 @@ from billing_app.jobs.invoice_runs import run_invoices
 from billing_app.jobs.invoicing import generate_invoice
 from billing_app.services.customers.customers import create_customer, has_customer, update_customer
 from billing_app.services.customers.subscriptions import list_subscriptions, set_plan
-from billing_app.services.identity.users import UserRow
+from billing_app.services.identity.rows import UserRow
 from billing_app.services.invoices.filters import InvoiceFilter
 from billing_app.services.invoices.invoices import list_invoices
 from billing_app.services.invoices.issuer import update_issuer

@@ -26,7 +26,8 @@ from billing_app.jobs.verification import verify
 from billing_app.services.audit.log import list_audit_entries
 from billing_app.services.customers.customers import list_customers
 from billing_app.services.identity.demo_accounts import DEMO_USERS
-from billing_app.services.identity.users import UserRow, create_user, list_users
+from billing_app.services.identity.rows import UserRow
+from billing_app.services.identity.users import create_user, list_users
 from billing_app.services.shared import audit
 from billing_app.services.shared.pagination import LIMIT_MAX
 

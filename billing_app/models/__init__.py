@@ -9,7 +9,7 @@ from billing_app.models.customer import Customer, CustomerBilling, Subscription,
 from billing_app.models.figures import CustomerFigures, DashboardFigures
 from billing_app.models.getting_started import GettingStartedDismissal
 from billing_app.models.idempotency import IdempotentRequest
-from billing_app.models.identity import ApiToken, SignInAttempt, UserAccount, UserSession
+from billing_app.models.identity import ApiToken, KnownPlace, SignInAttempt, UserAccount, UserSession
 from billing_app.models.imports import UsageImport, UsageImportPart, UsageImportRejectedRow
 from billing_app.models.invoice import Invoice, InvoiceLine, OpenInvoice, Payment, PaymentReversal
 from billing_app.models.ledger import AuditEntry, InvoiceRun, InvoiceRunFailure, Verification
@@ -30,6 +30,7 @@ __all__ = [
     "InvoiceRun",
     "InvoiceRunFailure",
     "Issuer",
+    "KnownPlace",
     "OpenInvoice",
     "Payment",
     "PaymentReversal",

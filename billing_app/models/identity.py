@@ -1,4 +1,4 @@
-"""Who may sign in: people with sessions, machines with tokens."""
+"""Users with their sessions, API tokens, and what limits failed sign-ins."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from billing_app.models.columns import identity_column, moment_column, text_colu
 
 
 class UserAccount(SQLModel, table=True):
-    """A person, with a role; disabled rather than deleted."""
+    """A user with a role. Users are disabled rather than deleted."""
 
     __tablename__ = "user_account"
     __table_args__ = (
@@ -45,7 +45,7 @@ class UserAccount(SQLModel, table=True):
 
 
 class UserSession(SQLModel, table=True):
-    """One sign-in; a token that names it is good until it expires or is revoked."""
+    """A signed-in session. Its token is valid until the session expires or is revoked."""
 
     __tablename__ = "user_session"
     __table_args__ = (
@@ -64,7 +64,7 @@ class UserSession(SQLModel, table=True):
 
 
 class ApiToken(SQLModel, table=True):
-    """A machine's credential: only its hash is kept."""
+    """The credential of a machine, of which only a hash is stored."""
 
     __tablename__ = "api_token"
     __table_args__ = (
@@ -81,30 +81,47 @@ class ApiToken(SQLModel, table=True):
     name: str = Field(sa_column=text_column())
     scopes: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
     token_sha256: str = Field(sa_column=text_column())
-    # Nobody when the system made it: the command line and the demo have no account.
+    # Empty when the command line or the demo created it, because neither has an account.
     created_by: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
     created_at: datetime = Field(sa_column=moment_column())
     last_used_at: datetime | None = Field(default=None, sa_column=moment_column(nullable=True))
     revoked_at: datetime | None = Field(default=None, sa_column=moment_column(nullable=True))
 
 
-class SignInAttempt(SQLModel, table=True):
-    """How often a password was tried for an account, or from an address, and not found right.
+class KnownPlace(SQLModel, table=True):
+    """A browser or network address that a user signed in from, as a hash."""
 
-    The subject is a hash: nothing that was typed is kept.
+    __tablename__ = "known_place"
+    __table_args__ = (
+        ForeignKeyConstraint(["user_id"], ["user_account.user_id"]),
+        CheckConstraint("place ~ '^[0-9a-f]{64}$'", name="place_hashed"),
+        Index("ix_known_place_place", "place"),
+    )
+
+    user_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    place: str = Field(sa_column=Column(Text, primary_key=True))
+    last_used_at: datetime = Field(sa_column=moment_column())
+
+
+class SignInAttempt(SQLModel, table=True):
+    """The failed attempts at an account's password from a place, at an account, or from an address.
+
+    `place` is empty in the count for a whole account, and `account` in the count for an address.
+    Both are hashes: nothing that was typed into the sign-in form is stored.
     """
 
     __tablename__ = "sign_in_attempt"
     __table_args__ = (
-        CheckConstraint("kind IN ('account', 'address')", name="kind_known"),
-        CheckConstraint("subject ~ '^[0-9a-f]{64}$'", name="subject_hashed"),
+        CheckConstraint("account ~ '^([0-9a-f]{64})?$'", name="account_hashed"),
+        CheckConstraint("place ~ '^([0-9a-f]{64})?$'", name="place_hashed"),
+        CheckConstraint("account <> '' OR place <> ''", name="subject_given"),
         CheckConstraint("failures >= 0", name="failures_counted"),
         CheckConstraint("last_at >= first_at", name="first_before_last"),
         Index("ix_sign_in_attempt_last_at", "last_at"),
     )
 
-    kind: str = Field(sa_column=Column(Text, primary_key=True))
-    subject: str = Field(sa_column=Column(Text, primary_key=True))
+    account: str = Field(sa_column=Column(Text, primary_key=True))
+    place: str = Field(sa_column=Column(Text, primary_key=True))
     failures: int = Field(sa_column=Column(Integer, nullable=False))
     first_at: datetime = Field(sa_column=moment_column())
     last_at: datetime = Field(sa_column=moment_column())

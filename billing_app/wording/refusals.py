@@ -25,7 +25,7 @@ _PERMISSIONS = {
     "identity": "manage sessions",
 }
 _FORBIDDEN = {
-    "not_a_person": "An API token has no account, sessions or password.",
+    "not_a_user": "An API token has no account, sessions or password. Sign in as a user.",
     "not_own_sessions": "You can only see your own sessions.",
 }
 

@@ -14,7 +14,7 @@ from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Role
 from billing_app.services.audit import log as audit_log
 from billing_app.services.identity import api_tokens, sign_in_attempts, users
-from billing_app.services.identity.users import UserRow
+from billing_app.services.identity.rows import UserRow
 from billing_app.web import EPOCH_COOKIE, SESSION_COOKIE
 from tests.conftest import Clock
 from tests.factories import PASSWORD, make_user

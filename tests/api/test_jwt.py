@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Role
 from billing_app.services.identity import api_tokens, users
-from billing_app.services.identity.users import UserRow
+from billing_app.services.identity.rows import UserRow
 from billing_app.web import SESSION_COOKIE
 from tests.conftest import Clock
 from tests.factories import PASSWORD, make_user

@@ -17,6 +17,7 @@ SHARED = {
     "invoice_run",
     "invoice_run_failure",
     "issuer",
+    "known_place",
     "plan",
     "sign_in_attempt",
     "usage_import",

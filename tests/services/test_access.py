@@ -1,4 +1,4 @@
-"""Who may do what: the question each service asks, and the READ ONLY transaction behind it."""
+"""Permissions: the check that each service makes first, and the READ ONLY transaction behind it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor, Permission, Role, Scope
 from billing_app.errors import Forbidden
 from billing_app.services.customers import customers, subscriptions
-from billing_app.services.identity import sessions, users
+from billing_app.services.identity import queries, sessions, users
 from billing_app.services.invoices import issuer
 from billing_app.services.payments import payments
 from billing_app.services.plans import plans
 from billing_app.services.usage import recording
 from tests.factories import PASSWORD, make_customer, make_invoice, make_plan, make_user
 
-NOBODY = Actor("token", "tok_1", "a token without scopes")
+SCOPELESS = Actor("token", "tok_1", "a token without scopes")
 READER = Actor("token", "tok_2", "a reading token", scopes=frozenset({Scope.READ}))
 REPORTER = Actor("token", "tok_3", "a reporting token", scopes=frozenset({Scope.USAGE_WRITE}))
 DECEMBER = date(2026, 12, 1)
@@ -35,15 +35,16 @@ DECEMBER = date(2026, 12, 1)
 Write = Callable[[Session, Actor], Any]
 
 MODULES: list[ModuleType] = [
-    importlib.import_module(f"{services.__name__}.{found.name}")
-    for found in pkgutil.iter_modules(services.__path__)
+    importlib.import_module(found.name)
+    for found in pkgutil.walk_packages(services.__path__, f"{services.__name__}.")
+    if not found.ispkg
 ]
-# Called within the use cases, which have asked: writes the entry of whatever was allowed.
-WITHIN = {"audit.record"}
+# Called by services that have checked the permission of their own use case.
+HELPERS = {"shared.audit.record", "shared.idempotency.store_answer"}
 
 
 def use_cases() -> dict[str, Callable[..., Any]]:
-    """Every public function of a service that takes an actor."""
+    """Return every public function of a service that takes a session and an actor."""
     return {
         name: function
         for module in MODULES
@@ -52,26 +53,31 @@ def use_cases() -> dict[str, Callable[..., Any]]:
         and function.__module__ == module.__name__
         and not function.__name__.startswith("_")
         and list(inspect.signature(function).parameters)[:2] == ["session", "actor"]
-        and (name := f"{module.__name__.rpartition('.')[2]}.{function.__name__}") not in WITHIN
+        and (name := f"{module.__name__.removeprefix(services.__name__)[1:]}.{function.__name__}")
+        not in HELPERS
     }
 
 
-def test_every_use_case_asks_before_anything_else() -> None:
+def test_every_service_checks_the_permission_first() -> None:
     found = use_cases()
-    assert {"users.create_user", "usage.record_usage", "invoices.list_invoices"} <= found.keys()
+    assert {
+        "identity.users.create_user",
+        "usage.recording.record_usage",
+        "invoices.invoices.list_invoices",
+    } <= found.keys()
     for name, function in found.items():
         parameters = list(inspect.signature(function).parameters.values())[2:]
         nothing = {each.name: None for each in parameters if each.default is inspect.Parameter.empty}
-        # Without a session and without arguments: asking is all that it can do.
+        # Without a session and arguments, checking the permission is all that it can do.
         try:
-            function(None, NOBODY, **nothing)
+            function(None, SCOPELESS, **nothing)
         except Forbidden:
             continue
         pytest.fail(f"{name} did not refuse")
 
 
 @pytest.mark.parametrize("role", list(Role))
-def test_the_table_of_roles(role: Role) -> None:
+def test_role_has_its_permissions(role: Role) -> None:
     everything, billing = set(Permission), set(Permission) - {Permission.ADMINISTER, Permission.IDENTITY}
     may = {permission for permission in Permission if Actor("user", "usr_1", "x", role).may(permission)}
     assert (
@@ -84,9 +90,9 @@ def test_the_table_of_roles(role: Role) -> None:
     )
 
 
-def test_a_token_may_what_its_scopes_say() -> None:
+def test_token_has_the_permissions_of_its_scopes() -> None:
     for token, permissions in (
-        (NOBODY, set()),
+        (SCOPELESS, set()),
         (READER, {Permission.READ}),
         (REPORTER, {Permission.RECORD_USAGE}),
     ):
@@ -94,7 +100,7 @@ def test_a_token_may_what_its_scopes_say() -> None:
 
 
 def writes(database: Database) -> dict[str, Write]:
-    """Every write of the services, with arguments that would succeed."""
+    """Return writes of every kind, with arguments that would succeed."""
     plan = make_plan(database)
     customer = make_customer(database, plan, start_period=date(2026, 10, 1))
     number = make_invoice(database, customer).number
@@ -105,7 +111,7 @@ def writes(database: Database) -> dict[str, Write]:
             session, SYSTEM, number, **paid, idempotency_key="a"
         ).payment.payment_id
         token = sessions.sign_in(session, SYSTEM, email=user.email, password=PASSWORD, secret="s" * 32).token
-        signed_in = sessions.authenticate(session, token=token, secret="s" * 32).session_id
+        signed_in = queries.authenticate(session, token=token, secret="s" * 32).session_id
     key = customer.key
     return {
         "create_plan": lambda s, a: plans.create_plan(
@@ -118,7 +124,7 @@ def writes(database: Database) -> dict[str, Write]:
         "set_plan": lambda s, a: subscriptions.set_plan(s, a, key, plan_id=plan.plan_id, effective_from=DECEMBER),
         "cancel": lambda s, a: subscriptions.set_plan(s, a, key, plan_id=None, effective_from=DECEMBER),
         "update_issuer": lambda s, a: issuer.update_issuer(
-            s, a, name="New", address="", email="new@example.com", payment_instructions=""),
+            s, a, name="New", address="1 Street", email="new@example.com", payment_instructions=""),
         "record_payment": lambda s, a: payments.record_payment(s, a, number, **paid, idempotency_key="b"),
         "reverse_payment": lambda s, a: payments.reverse_payment(s, a, number, paid_id, reason="typo"),
         "create_user": lambda s, a: users.create_user(s, a, email="new@example.com", name="New", role="finance"),
@@ -135,7 +141,7 @@ def writes(database: Database) -> dict[str, Write]:
     }  # fmt: skip
 
 
-def test_finance_and_a_reading_token_write_nothing(
+def test_finance_and_a_token_that_reads_cannot_write(
     database: Database, finance: Actor, subtests: pytest.Subtests
 ) -> None:
     for name, write in writes(database).items():
@@ -144,7 +150,7 @@ def test_finance_and_a_reading_token_write_nothing(
                 run(database, actor, write)
 
 
-def test_without_the_question_the_database_still_refuses(
+def test_database_refuses_even_without_the_check(
     database: Database, finance: Actor, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
 ) -> None:
     prepared = writes(database)
@@ -160,14 +166,14 @@ def test_without_the_question_the_database_still_refuses(
                 assert isinstance(refusal, psycopg.errors.ReadOnlySqlTransaction)
 
 
-def test_those_writes_would_have_succeeded(database: Database, subtests: pytest.Subtests) -> None:
+def test_writes_succeed_with_permission(database: Database, subtests: pytest.Subtests) -> None:
     for name, write in writes(database).items():
         with subtests.test(write=name):
             run(database, SYSTEM, write)
 
 
 def run(database: Database, actor: Actor, write: Write) -> None:
-    """Writes and undoes it, so that the next one finds what was prepared."""
+    """Write and undo it, so that the next write finds the same data."""
     with database.transaction(actor) as session:
         write(session, actor)
         session.flush()

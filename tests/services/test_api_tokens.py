@@ -38,7 +38,7 @@ def create(database: Database, actor: Actor = SYSTEM, **details: Any) -> api_tok
 
 
 def identified(token: str) -> Actor:
-    return authenticator().machine_actor(token).result(timeout=30)
+    return authenticator().token_actor(token).result(timeout=30)
 
 
 def listed(database: Database) -> list[api_tokens.TokenRow]:
@@ -110,7 +110,7 @@ def test_who_ask_at_once_are_each_told_apart(database: Database) -> None:
     made = [create(database, name=f"meter {number}") for number in range(20)]
     revoke(database, made[7].row.public_id)
     asked = [made[number % 20].token if number % 3 else "tbk_nobody" for number in range(200)]
-    answers = [authenticator().machine_actor(token) for token in asked]
+    answers = [authenticator().token_actor(token) for token in asked]
     for number, answer in enumerate(answers):
         if number % 3 == 0 or number % 20 == 7:
             with refused("invalid_token"):
@@ -213,7 +213,7 @@ def test_noting_a_use_waits_for_nobody_and_may_fail(
     def fail(*_: Any) -> None:
         raise OperationalError("UPDATE", {}, Exception("the disk is full"))
 
-    monkeypatch.setattr(api_tokens, "mark_used", fail)
+    monkeypatch.setattr(api_tokens, "note_use", fail)
     assert identified(made.token).id == made.row.public_id
 
 

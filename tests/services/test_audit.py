@@ -17,7 +17,7 @@ from billing_app.services.invoices import issuer
 from billing_app.services.payments import payments
 from billing_app.services.plans import plans
 from tests.conftest import Clock
-from tests.factories import PASSWORD, make_customer, make_invoice, make_plan, make_user
+from tests.factories import PASSWORD, actor_of, make_customer, make_invoice, make_plan, make_user
 from tests.refusals import refused
 
 
@@ -67,7 +67,7 @@ def test_every_change_has_one_entry(database: Database, clock: Clock) -> None:
         ("subscription.cancelled", lambda s: subscriptions.set_plan(
             s, SYSTEM, customer.key, plan_id=None, effective_from=date(2026, 12, 1))),
         ("issuer.changed", lambda s: issuer.update_issuer(
-            s, SYSTEM, name="I", address="", email="i@example.com", payment_instructions="")),
+            s, SYSTEM, name="I", address="1 Street", email="i@example.com", payment_instructions="")),
         ("payment.recorded", lambda s: payments.record_payment(
             s, SYSTEM, number, amount=1, received_on=date(2026, 11, 1), idempotency_key="k")),
         ("payment.reversed", lambda s: payments.reverse_payment(s, SYSTEM, number, 1, reason="typo")),
@@ -122,7 +122,8 @@ def test_entries_are_found_by_subject_and_by_actor(database: Database, admin: Ac
         entries(database, subject="a\0")
 
 
-def test_background_work_is_found_by_the_actor_who_started_it(database: Database, admin: Actor) -> None:
+def test_background_work_is_found_by_the_actor_who_started_it(database: Database) -> None:
+    admin = actor_of(make_user(database))
     plan = make_plan(database)
     worker = system("run_5", on_behalf_of=admin.id)
     with database.transaction(worker) as session:

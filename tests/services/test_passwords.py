@@ -33,7 +33,7 @@ EVE = ("evelyn.adams@example.com", "Evelyn Adams")
 )
 def test_what_anybody_would_try_first_is_refused(password: str) -> None:
     with refused("password_too_common", field="new"):
-        passwords.check_rules("new", password, about=EVE)
+        passwords.check_rules("new", password, account_words=EVE)
 
 
 @pytest.mark.parametrize(
@@ -48,12 +48,12 @@ def test_what_anybody_would_try_first_is_refused(password: str) -> None:
     ],
 )
 def test_a_password_of_ones_own_is_taken_as_it_is(password: str) -> None:
-    assert passwords.check_rules("new", password, about=EVE) == password
+    assert passwords.check_rules("new", password, account_words=EVE) == password
 
 
 def test_the_demos_passwords_are_taken_for_their_accounts() -> None:
     for user in DEMO_USERS:
-        passwords.check_rules("password", user.password, about=(user.email, user.name))
+        passwords.check_rules("password", user.password, account_words=(user.email, user.name))
 
 
 def test_the_list_is_there_and_its_licence_is_not_part_of_it() -> None:

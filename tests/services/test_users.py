@@ -7,7 +7,7 @@ import pytest
 
 from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor, Role
-from billing_app.services.identity import sessions, users
+from billing_app.services.identity import queries, sessions, users
 from tests.factories import PASSWORD, actor_of, make_user
 from tests.races import at_once, codes, overlap
 from tests.refusals import refused
@@ -162,7 +162,7 @@ def test_a_disabled_user_is_signed_out_for_good(database: Database) -> None:
     update(database, eve, status="disabled")
     update(database, eve, status="active")
     with refused("invalid_token"), database.transaction(SYSTEM) as session:
-        sessions.authenticate(session, token=token, secret=SECRET)
+        queries.authenticate(session, token=token, secret=SECRET)
 
 
 def reset(database: Database, user_id: Any, actor: Actor = SYSTEM) -> users.NewUser:
@@ -183,7 +183,7 @@ def test_who_forgot_the_password_gets_a_one_time_password(database: Database) ->
     assert made.one_time_password not in repr(made)
     assert made.user.must_change_password
     with refused("invalid_token"), database.transaction(SYSTEM) as session:
-        sessions.authenticate(session, token=token, secret=SECRET)
+        queries.authenticate(session, token=token, secret=SECRET)
     with refused("invalid_credentials"):
         sign_in(database, eve.email)
     assert sign_in(database, eve.email, made.one_time_password).user.must_change_password
@@ -218,7 +218,7 @@ def test_a_sign_in_on_its_way_does_not_outlive_a_new_one_time_password(database:
     )
     assert outcome.second_waited
     with refused("invalid_token"), database.transaction(SYSTEM) as session:
-        sessions.authenticate(session, token=outcome.first.token, secret=SECRET)
+        queries.authenticate(session, token=outcome.first.token, secret=SECRET)
 
 
 def test_users_are_found_by_name_email_role_and_status(database: Database, admin: Actor) -> None:
@@ -290,7 +290,7 @@ def test_users_are_sorted_by_name_role_and_last_sign_in(
 def test_the_first_admin_is_made_on_an_empty_database_only(database: Database) -> None:
     for email in ("first@example.com", "second@example.com"):
         with database.transaction(SYSTEM) as session:
-            users.make_first_admin(session, SYSTEM, email, PASSWORD)
+            users.create_first_admin(session, SYSTEM, email, PASSWORD)
     with database.transaction(SYSTEM) as session:
         page = users.list_users(session, SYSTEM)
     assert [(user.email, user.role) for user in page.items] == [("first@example.com", "admin")]
@@ -299,8 +299,8 @@ def test_the_first_admin_is_made_on_an_empty_database_only(database: Database) -
 def test_two_servers_starting_at_once_make_one_first_admin(database: Database) -> None:
     outcome = overlap(
         database,
-        lambda session: users.make_first_admin(session, SYSTEM, "first@example.com", PASSWORD),
-        lambda session: users.make_first_admin(session, SYSTEM, "second@example.com", PASSWORD),
+        lambda session: users.create_first_admin(session, SYSTEM, "first@example.com", PASSWORD),
+        lambda session: users.create_first_admin(session, SYSTEM, "second@example.com", PASSWORD),
     )
     assert outcome.second_waited
     assert outcome.second is None

@@ -1,4 +1,4 @@
-"""What endpoints ask for: who is calling, and the way from there to a service."""
+"""What endpoints depend on: the caller, and the way from the caller to a service."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyCookie, HTTPBearer
+from sqlmodel import Session
 from starlette.concurrency import run_in_threadpool
 
 from billing_app.domain.actor import Actor
 from billing_app.errors import Forbidden, Unauthenticated
 from billing_app.jobs.authentication import actor_of
 from billing_app.runtime import current
-from billing_app.services.identity import api_tokens, sessions
+from billing_app.services.identity.rows import Authenticated
+from billing_app.services.identity.token_form import PREFIX
 from billing_app.web import SESSION_COOKIE, is_own_origin
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
-_SAFE = {"GET", "HEAD", "OPTIONS"}
+_SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 
-# For the documentation only: `identify` reads them, before the body is read.
+# For the documentation only: `identify` reads both, before the body is read.
 _BEARER = Security(
     HTTPBearer(
         auto_error=False,
@@ -36,60 +38,61 @@ _COOKIE = Security(
         name=SESSION_COOKIE,
         auto_error=False,
         scheme_name="session",
-        description="The cookie of `POST /api/v1/auth/session`; unsafe requests need our own `Origin`.",
+        description="The cookie of `POST /api/v1/auth/session`. Requests that change something must also"
+        " carry the `Origin` of Tallybook's own pages.",
     )
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request's way to the services, as who is calling."""
+    """One request's way to the services, as the caller's actor."""
 
     actor: Actor
 
     def do(
-        self, service: Callable[Concatenate[Any, Actor, P], Result], /, *args: P.args, **kwargs: P.kwargs
+        self, service: Callable[Concatenate[Session, Actor, P], Result], /, *args: P.args, **kwargs: P.kwargs
     ) -> Result:
-        """One service call in a transaction of its own; READ ONLY for who may only read."""
+        """Call one service in a transaction of its own, which is READ ONLY for actors that only read."""
         return current().database.call(self.actor, service, *args, **kwargs)
 
 
-async def identify(request: Request) -> sessions.Authenticated | Actor:
-    """Who is calling, by bearer token or else by the session cookie: a person, or a machine's actor.
+async def identify(request: Request) -> Authenticated | Actor:
+    """Return the caller by bearer token or session cookie: a user, or the actor of an API token.
 
-    Raises Unauthenticated, and Forbidden for an unsafe request that carries the cookie without
-    coming from our own pages: a browser sends a cookie on anybody's behalf.
+    Raises Unauthenticated. Raises Forbidden if a request that changes something carries the cookie
+    but does not come from our own pages, because browsers send cookies on behalf of any page.
     """
-    given = request.headers.getlist("authorization")
-    scheme, _, token = given[0].partition(" ") if given else ("", "", "")
-    if len(given) > 1:
+    headers = request.headers.getlist("authorization")
+    if len(headers) > 1:
         raise Unauthenticated(reason="several_headers")
+    scheme, _, token = headers[0].partition(" ") if headers else ("", "", "")
     if scheme.lower() == "bearer":
         token = token.strip()
-        if token.startswith(api_tokens.PREFIX):
-            return await asyncio.wrap_future(current().authenticator.machine_actor(token))
+        if token.startswith(PREFIX):
+            return await asyncio.wrap_future(current().authenticator.token_actor(token))
         return await run_in_threadpool(current().authenticator.authenticate, token)
     cookie = request.cookies.get(SESSION_COOKIE)
     if not cookie:
         raise Unauthenticated(reason="no_credentials")
-    if request.method not in _SAFE and not is_own_origin(request):
+    if request.method not in _SAFE_METHODS and not is_own_origin(request):
         raise Forbidden("foreign_origin")
     return await run_in_threadpool(current().authenticator.authenticate, cookie)
 
 
-async def caller(request: Request, bearer: Any = _BEARER, cookie: Any = _COOKIE) -> Call:
-    """Whoever calls. Raises Forbidden (`password_change_required`) before that is done."""
-    who = request.state.caller
-    return Call(who if isinstance(who, Actor) else actor_of(who))
+async def get_call(request: Request, bearer: Any = _BEARER, cookie: Any = _COOKIE) -> Call:
+    """Return the caller's way to the services. Raises Forbidden (`password_change_required`)."""
+    caller = request.state.caller
+    return Call(caller if isinstance(caller, Actor) else actor_of(caller))
 
 
-async def person(request: Request, bearer: Any = _BEARER, cookie: Any = _COOKIE) -> sessions.Authenticated:
-    """The person who calls, also one whose password must be changed first; Forbidden for a machine."""
-    who = request.state.caller
-    if isinstance(who, Actor):
-        raise Forbidden(reason="not_a_person")
-    return who  # type: ignore[no-any-return]
+async def get_user(request: Request, bearer: Any = _BEARER, cookie: Any = _COOKIE) -> Authenticated:
+    """Return the signed-in user, even one who must change the password first. Raises Forbidden for a token."""
+    caller = request.state.caller
+    if not isinstance(caller, Authenticated):
+        raise Forbidden(reason="not_a_user")
+    return caller
 
 
-Caller = Annotated[Call, Depends(caller)]
-Person = Annotated[sessions.Authenticated, Depends(person)]
+Caller = Annotated[Call, Depends(get_call)]
+SignedInUser = Annotated[Authenticated, Depends(get_user)]

@@ -1,4 +1,4 @@
-"""Who may open the pages' websocket, and under which client token."""
+"""Who may open the pages' websocket, and with which client token."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from billing_app.runtime import current
 from billing_app.web import is_own_origin, session_token
 
 SOCKET_PATH = "/_event"
-NOBODY = ""
+NOT_SIGNED_IN = ""
 TOKENS_MAX = 100_000
 POLICY_VIOLATION = 1008
 TRY_AGAIN_LATER = 1013
 
 
 class SocketGuard:
-    """ASGI middleware: refuses a handshake that could reach somebody else's state.
+    """ASGI middleware that refuses a websocket handshake which could reach another user's state.
 
-    Reflex gives a state to whoever presents its client token, and the browser picks the token.
-    So a token belongs to the session that first used it (or to nobody signed in), and is refused
-    to every other session, to the same one once it is over, and to a foreign `Origin`. Kept in
-    this process, as the states themselves are.
+    Reflex hands a state to anyone who presents its client token, and the browser chooses the token.
+    So a token belongs to the session that first used it, or to a browser that is not signed in. It is
+    refused to every other session, to the same session once that has ended, and to a foreign
+    `Origin`. The owners are kept in this process, as the states are.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -34,7 +34,7 @@ class SocketGuard:
         self._owners: OrderedDict[str, str] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on but a handshake that is not allowed."""
+        """Pass on everything except a handshake that is not allowed."""
         is_handshake = scope["type"] == "websocket" and scope["path"].startswith(SOCKET_PATH)
         try:
             refusal = POLICY_VIOLATION
@@ -55,16 +55,16 @@ class SocketGuard:
         if not client_token or not is_own_origin(connection):
             return False
         cookie = session_token(connection.headers.get("cookie", ""))
-        owner = await asyncio.to_thread(_session_of, cookie) if cookie else NOBODY
-        known = self._owners.setdefault(client_token, owner)
+        session_id = await asyncio.to_thread(_session_of, cookie) if cookie else NOT_SIGNED_IN
+        owner = self._owners.setdefault(client_token, session_id)
         self._owners.move_to_end(client_token)
         if len(self._owners) > TOKENS_MAX:
             self._owners.popitem(last=False)
-        return known == owner
+        return owner == session_id
 
 
 def _session_of(token: str) -> str:
     try:
         return current().authenticator.authenticate(token).session_id
     except Unauthenticated:
-        return NOBODY
+        return NOT_SIGNED_IN

@@ -1,4 +1,4 @@
-"""The people of the demo. Their passwords are public: they exist only where BILLING_DEMO is 1."""
+"""The users of the demo. Their passwords are public, so they exist only where BILLING_DEMO is 1."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from billing_app.domain.actor import Role
 
 @dataclass(frozen=True, slots=True)
 class DemoUser:
-    """An account that the demo makes and its sign-in page offers."""
+    """A user that the demo creates and the sign-in page of a demo offers."""
 
     email: str
     name: str

@@ -1,4 +1,4 @@
-"""Passwords: what a good one is, and their hashes."""
+"""Passwords: the rules for new ones, and their hashes."""
 
 from __future__ import annotations
 
@@ -13,31 +13,32 @@ import bcrypt
 from billing_app.errors import Invalid
 
 CHARACTERS_MIN = 12
-# bcrypt reads no further.
+# bcrypt ignores every byte after these.
 BYTES_MAX = 72
-# 2^12 rounds: a quarter of a second on the machines of today.
+# 2^12 rounds take about a quarter of a second.
 COST = 12
 
-# What a password must have besides the words that anybody would try for this account.
-_OWN_CHARACTERS_MIN = 8
+# The characters that must remain without the words an attacker would try first for this account.
+_REMAINING_CHARACTERS_MIN = 8
 _SERVICE = "tallybook"
 _WORD_CHARACTERS_MIN = 4
 
 
-def check_rules(field: str, password: object, *, about: Sequence[str] = ()) -> str:
-    """The password itself; raises Invalid unless it is long enough, not too long and no likely guess.
+def check_rules(field: str, password: object, *, account_words: Sequence[str] = ()) -> str:
+    """Return the password if it follows the rules. Raises Invalid.
 
-    As in NIST SP 800-63B 5.1.1.2, no rules about kinds of characters: what is refused is a common
-    password, also with digits and signs around it, and one that is little more than the name of
-    the service or the words in `about`, the email and the name of whose it is.
+    It must be long enough, fit into bcrypt, and not be easy to guess. As NIST SP 800-63B section
+    5.1.1.2 recommends, there are no rules about kinds of characters. Instead, common passwords are
+    refused, also with digits and signs around them, and so is a password that consists mostly of
+    the service's name or of `account_words`, the user's email and name.
     """
     if not isinstance(password, str):
         raise Invalid(field, "not_text")
     if len(password) < CHARACTERS_MIN:
         raise Invalid(field, "password_too_short", code="password_too_short", at_least=CHARACTERS_MIN)
-    if len(_encoded(password)) > BYTES_MAX:
+    if len(_encode(password)) > BYTES_MAX:
         raise Invalid(field, "password_too_long", code="password_too_long", at_most=BYTES_MAX)
-    if _is_common(password) or len(_without(password, about)) < _OWN_CHARACTERS_MIN:
+    if _is_common(password) or len(_remove_words(password, account_words)) < _REMAINING_CHARACTERS_MIN:
         raise Invalid(field, "password_too_common", code="password_too_common")
     return password
 
@@ -45,56 +46,57 @@ def check_rules(field: str, password: object, *, about: Sequence[str] = ()) -> s
 def _is_common(password: str) -> bool:
     folded = password.casefold()
     word = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", folded)
-    return len(set(folded)) < 4 or not common_passwords().isdisjoint({folded, word, _repeated(folded)})
+    return len(set(folded)) < 4 or not common_passwords().isdisjoint({folded, word, _repeated_part(folded)})
 
 
-def _repeated(text: str) -> str:
-    """What the text is a repetition of: `tokyotokyo` -> `tokyo`; itself when it is none."""
+def _repeated_part(text: str) -> str:
+    """Return what the text repeats: `tokyo` for `tokyotokyo`, and the text itself when it repeats nothing."""
     return text[: (text + text).index(text, 1)]
 
 
-def _without(password: str, about: Sequence[str]) -> str:
-    """What is left of the password without the words that belong to the account."""
-    words = {word for each in (_SERVICE, *about) for word in re.split(r"[\W_]+", each.casefold())}
-    left = password.casefold()
+def _remove_words(password: str, account_words: Sequence[str]) -> str:
+    """Return the password without the service's name and the words that belong to the account."""
+    words = {word for each in (_SERVICE, *account_words) for word in re.split(r"[\W_]+", each.casefold())}
+    remaining = password.casefold()
     for word in sorted(words, key=len, reverse=True):
         if len(word) >= _WORD_CHARACTERS_MIN:
-            left = left.replace(word, "")
-    return left
+            remaining = remaining.replace(word, "")
+    return remaining
 
 
 @functools.cache
 def common_passwords() -> frozenset[str]:
-    """The passwords of the list, in lower case."""
+    """Return the list of common passwords, in lower case."""
     lines = Path(__file__).with_name("common_passwords.txt").read_text().splitlines()
     return frozenset(line for line in lines if not line.startswith("#"))
 
 
 def one_time_password() -> str:
-    """A password to be told once and changed at the first sign-in: 96 random bits."""
+    """Return a password with 96 random bits, to be changed at the first sign-in."""
     return secrets.token_urlsafe(12)
 
 
 def hash_password(password: str) -> str:
-    """The bcrypt hash of a password that follows the rules."""
-    return bcrypt.hashpw(_encoded(password), bcrypt.gensalt(COST)).decode()
+    """Return the bcrypt hash of a password that follows the rules."""
+    return bcrypt.hashpw(_encode(password), bcrypt.gensalt(COST)).decode()
 
 
 def matches(password: object, password_hash: str | None) -> bool:
-    """Whether the hash is the password's. Takes the same time for every answer.
+    """Return whether the password belongs to the hash, always in the same time.
 
-    Without a hash, for nobody's account, it is compared with one that nothing matches.
+    Without a hash, because the account does not exist, the password is compared with a hash that
+    nothing matches.
     """
-    encoded = _encoded(password) if isinstance(password, str) else b""
-    same = bcrypt.checkpw(encoded[:BYTES_MAX], (password_hash or hash_of_nothing()).encode())
-    return same and password_hash is not None and len(encoded) <= BYTES_MAX
+    encoded = _encode(password) if isinstance(password, str) else b""
+    is_same = bcrypt.checkpw(encoded[:BYTES_MAX], (password_hash or unmatched_hash()).encode())
+    return is_same and password_hash is not None and len(encoded) <= BYTES_MAX
 
 
-def _encoded(password: str) -> bytes:
+def _encode(password: str) -> bytes:
     return password.encode("utf-8", "surrogatepass")
 
 
 @functools.cache
-def hash_of_nothing() -> str:
-    """What a password for nobody's account is compared with."""
+def unmatched_hash() -> str:
+    """Return the hash that a password for an account that does not exist is compared with."""
     return hash_password(secrets.token_urlsafe())

@@ -1,4 +1,4 @@
-"""The token of a session: a JWT that says whose and which session, and nothing that could go stale."""
+"""The token of a session: a JWT that names the user and the session and contains nothing that can go stale."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from jwt.types import Options
 from billing_app.errors import Unauthenticated
 
 _ALGORITHM = "HS256"
-# What we sign is headed so. A header that asks for anything more (`crit`, `kid`, `jku`) is not ours.
+# The only header we sign. A header with anything more (`crit`, `kid`, `jku`) is not ours.
 _HEADER = {"alg": _ALGORITHM, "typ": "JWT"}
-# Ours take a third of this; nothing longer is parsed, and nothing that base64 would pass over.
+# Our tokens are a third as long. Longer ones are not parsed, nor is text that base64 would tolerate.
 _CHARACTERS_MAX = 1000
 _FORM = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 # How far apart the clocks of two servers may be.
@@ -24,7 +24,7 @@ _OPTIONS: Options = {
     "require": ["sub", "sid", "iat", "exp", "iss", "aud"],
     # One audience, as text.
     "strict_aud": True,
-    # Moments are compared with the transaction's clock, not with PyJWT's.
+    # Times are compared with the transaction's clock rather than PyJWT's.
     "verify_exp": False,
     "verify_iat": False,
     "verify_nbf": False,
@@ -32,7 +32,7 @@ _OPTIONS: Options = {
 
 
 class Claims(NamedTuple):
-    """The user (`usr_4`), the session's id, and when it began and ends."""
+    """The user's ID (`usr_4`), the session's ID, and when the session starts and ends."""
 
     subject: str
     session_id: str
@@ -41,7 +41,7 @@ class Claims(NamedTuple):
 
 
 def encode(claims: Claims, secret: str) -> str:
-    """The signed token."""
+    """Return the signed token."""
     payload = {
         "sub": claims.subject,
         "sid": claims.session_id,
@@ -54,39 +54,34 @@ def encode(claims: Claims, secret: str) -> str:
 
 
 def decode(token: object, secret: str, moment: datetime) -> tuple[str, str]:
-    """The subject and the session id of a token that we signed and that is good at the moment.
+    """Return the user's ID and the session's ID of a token that we signed and that is valid at the moment.
 
-    Raises Unauthenticated (`invalid_token`) for every other one, whatever is wrong with it.
+    Raises Unauthenticated (`invalid_token`), which does not say what is wrong with the token.
     """
     try:
-        payload = _signed_by_us(str(token), secret)
+        payload = _verify_signature(str(token), secret)
     except (jwt.InvalidTokenError, UnicodeError, RecursionError):
-        raise invalid_token() from None
+        raise Unauthenticated("invalid_token") from None
     subject, session_id = payload["sub"], payload["sid"]
-    if not (isinstance(session_id, str) and session_id.isprintable() and _is_good_at(payload, moment)):
-        raise invalid_token()
+    if not (isinstance(session_id, str) and session_id.isprintable() and _is_valid_at(payload, moment)):
+        raise Unauthenticated("invalid_token")
     return subject, session_id
 
 
-def _signed_by_us(token: str, secret: str) -> dict[str, Any]:
+def _verify_signature(token: str, secret: str) -> dict[str, Any]:
     if len(token) > _CHARACTERS_MAX or not _FORM.fullmatch(token):
         raise jwt.DecodeError
-    found = jwt.decode_complete(token, secret, [_ALGORITHM], _OPTIONS, issuer=_ISSUER, audience=_AUDIENCE)
-    if found["header"] != _HEADER:
+    decoded = jwt.decode_complete(token, secret, [_ALGORITHM], _OPTIONS, issuer=_ISSUER, audience=_AUDIENCE)
+    if decoded["header"] != _HEADER:
         raise jwt.DecodeError
-    payload: dict[str, Any] = found["payload"]
+    payload: dict[str, Any] = decoded["payload"]
     return payload
 
 
-def _is_good_at(payload: dict[str, Any], moment: datetime) -> bool:
-    """Whether the moment is between the token's beginning and its end, all told in whole seconds."""
-    begins: list[int] = [payload["iat"], *([payload["nbf"]] if "nbf" in payload else [])]
-    ends: int = payload["exp"]
-    if any(type(each) is not int for each in (*begins, ends)):
+def _is_valid_at(payload: dict[str, Any], moment: datetime) -> bool:
+    """Return whether the token has started and not expired. Its times are whole seconds."""
+    starts: list[int] = [payload["iat"], *([payload["nbf"]] if "nbf" in payload else [])]
+    end: int = payload["exp"]
+    if any(type(each) is not int for each in (*starts, end)):
         return False
-    return max(begins) <= (moment + _LEEWAY).timestamp() and moment.timestamp() < ends
-
-
-def invalid_token() -> Unauthenticated:
-    """The one answer, which does not say why."""
-    return Unauthenticated()
+    return max(starts) <= (moment + _LEEWAY).timestamp() and moment.timestamp() < end

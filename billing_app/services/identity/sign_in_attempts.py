@@ -1,15 +1,33 @@
-"""How often a password may be tried, for an account and from an address, whoever the account is.
+"""How often a password may be tried.
 
-An attempt is counted, and the count committed, before the password is looked at: of any number of
-guesses at once no more than the allowed ones are looked at. OWASP's Authentication Cheat Sheet
-(threshold, observation window, a lock that doubles) and NIST SP 800-63B 5.2.2 (limit consecutive
-failures on one account) are where the policies come from. No lock is for ever: that would let
-anybody lock anybody out.
+Failures are counted in three ways, and each count has its own lock:
+
+1. Per account and place. The fifth failure locks the account's password for this place for a minute,
+   and each further one for twice as long as the one before, an hour at most. The count starts over
+   after a day without a failure, or with the right password.
+2. Per account, over all places that the user has not signed in from before. A hundred failures
+   within a day lock the password for all such places for an hour, and so does each further one.
+3. Per address, over all accounts. Fifty failures within a quarter of an hour lock the address for as
+   long. This slows down an attacker who tries one password on many accounts.
+
+A place is a browser that the user signed in with before, recognized by a cookie, or else a network
+address. A known place, which is either of them from the last 90 days, is exempt from the second
+count, and a known browser from the third one too, so whatever attackers do elsewhere, the user's
+right password works there. Failures at the known place itself still lock that place.
+
+So the guesses at one account are bounded however many addresses they come from: about 125 a day from
+all unknown places together (100, and one an hour), and 35 a day from each of the at most 20 known
+places. One address alone reaches 35 of the 100, so a single attacker can't lock new places either.
+`users.unlock_user` ends the locks of an account early.
+
+An attempt is counted, and the count committed, before the password is checked. Of any number of
+guesses at once, no more than the allowed ones are checked. Accounts that don't exist are counted
+alike. The policies follow OWASP's Authentication Cheat Sheet and NIST SP 800-63B section 5.2.2.
 """
 
 from __future__ import annotations
 
-import ipaddress
+import hashlib
 import math
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,22 +39,22 @@ from sqlmodel import Session
 from billing_app.database.session import now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.errors import TooManyAttempts
+from billing_app.services.identity.known_places import Place, find_place
 from billing_app.services.shared.emails import email_key
 from billing_app.services.shared.permissions import require
 
 _DOUBLINGS_MAX = 16
-# Each attempt adds two rows at most, and takes more than that of the old ones away.
+# Each attempt adds three rows at most and deletes more old ones than that.
 _FORGOTTEN_AT_ONCE = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The failure that fills `allowed` locks for `lock`, each further one for twice as long as before.
+    """When failures lock: the one that reaches `allowed` for `lock`, each further one for twice as long.
 
-    The count begins anew `window` after its last failure, or after its first one.
+    The count starts over `window` after its last failure, or after its first one.
     """
 
-    kind: Literal["account", "address"]
     allowed: int
     lock: timedelta
     lock_max: timedelta
@@ -44,24 +62,29 @@ class Policy:
     since: Literal["first_at", "last_at"]
 
     def lock_after(self, failures: int) -> timedelta | None:
-        """For how long this many failures lock; None while they don't."""
+        """Return for how long this many failures lock, or None when they don't."""
         if failures < self.allowed:
             return None
         doublings = min(failures - self.allowed, _DOUBLINGS_MAX)
         return min(self.lock * (1 << doublings), self.lock_max)
 
 
-ACCOUNT = Policy(
-    kind="account",
+PLACE = Policy(
     allowed=5,
     lock=timedelta(minutes=1),
-    lock_max=timedelta(minutes=15),
-    window=timedelta(hours=1),
+    lock_max=timedelta(hours=1),
+    window=timedelta(days=1),
     since="last_at",
 )
-# An office may share one address: many more, and never for longer than they are counted.
+ACCOUNT = Policy(
+    allowed=100,
+    lock=timedelta(hours=1),
+    lock_max=timedelta(hours=1),
+    window=timedelta(days=1),
+    since="first_at",
+)
+# Many more, because a whole office may share one address.
 ADDRESS = Policy(
-    kind="address",
     allowed=50,
     lock=timedelta(minutes=15),
     lock_max=timedelta(minutes=15),
@@ -72,75 +95,72 @@ ADDRESS = Policy(
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A try at a password that is counted, and whether it locks unless the password is right."""
+    """A counted attempt, and what it locks unless the password turns out to be right."""
 
-    email: str = field(repr=False)
+    email_key: str = field(repr=False)
     address: str
+    place: Place
+    locks_place: bool
     locks_account: bool
     locks_address: bool
 
 
-_SUBJECT = "encode(sha256(convert_to(:subject, 'UTF8')), 'hex')"
-_COUNT = f"""
-    INSERT INTO sign_in_attempt AS a (kind, subject, failures, first_at, last_at)
-    VALUES (:kind, {_SUBJECT}, 1, :now, :now)
-    ON CONFLICT (kind, subject) DO UPDATE SET
-        failures = CASE WHEN a.{{since}} <= :forgotten THEN 1 ELSE a.failures + 1 END,
-        first_at = CASE WHEN a.{{since}} <= :forgotten THEN :now ELSE a.first_at END,
+_COUNT = """
+    INSERT INTO sign_in_attempt AS a (account, place, failures, first_at, last_at)
+    VALUES (:account, :place, 1, :now, :now)
+    ON CONFLICT (account, place) DO UPDATE SET
+        failures = CASE WHEN a.{since} <= :forgotten THEN 1 ELSE a.failures + 1 END,
+        first_at = CASE WHEN a.{since} <= :forgotten THEN :now ELSE a.first_at END,
         last_at = greatest(a.last_at, :now),
         locked_until = NULL
     WHERE a.locked_until IS NULL OR a.locked_until <= :now
     RETURNING failures
 """
-_OF_SUBJECT = f"WHERE kind = :kind AND subject = {_SUBJECT}"
-_LOCK = text(f"UPDATE sign_in_attempt SET locked_until = :until {_OF_SUBJECT}")
-_LOCKED_UNTIL = text(f"SELECT locked_until FROM sign_in_attempt {_OF_SUBJECT}")
-_CLEAR = text(f"DELETE FROM sign_in_attempt {_OF_SUBJECT}")
+_ROW = "WHERE account = :account AND place = :place"
+_LOCK = text(f"UPDATE sign_in_attempt SET locked_until = :until {_ROW}")
+_LOCKED_UNTIL = text(f"SELECT locked_until FROM sign_in_attempt {_ROW}")
+_CLEAR = text(f"DELETE FROM sign_in_attempt {_ROW}")
 _TAKE_BACK = text(f"""
-    UPDATE sign_in_attempt SET failures = greatest(failures - 1, 0), locked_until = NULL {_OF_SUBJECT}
+    UPDATE sign_in_attempt SET failures = greatest(failures - 1, 0), locked_until = NULL {_ROW}
 """)
+_UNLOCK = text("DELETE FROM sign_in_attempt WHERE account = :account RETURNING place")
 _FORGET = text("""
-    DELETE FROM sign_in_attempt WHERE (kind, subject) IN (
-        SELECT kind, subject FROM sign_in_attempt WHERE last_at <= :forgotten
+    DELETE FROM sign_in_attempt WHERE (account, place) IN (
+        SELECT account, place FROM sign_in_attempt WHERE last_at <= :forgotten
         ORDER BY last_at LIMIT :at_most FOR UPDATE SKIP LOCKED)
 """)
 
 
-def count(session: Session, actor: Actor, *, email: object, address: str) -> Attempt:
-    """Counts a try at the account's password, to be committed before the password is looked at.
+def count(session: Session, actor: Actor, *, email: object, address: str, browser_token: str = "") -> Attempt:
+    """Count an attempt to use an account's password. Commit it before checking the password.
 
-    Raises TooManyAttempts while the account or the address is locked, also for who would be right
-    and for an email that nobody has; undone then, so that what was refused does not count.
+    Raises TooManyAttempts while the account, the place or the address is locked, even if the
+    password is right. The refused attempt is then undone and does not count.
     """
     require(actor, Permission.IDENTITY)
-    typed = typed_email(email)
-    locks_address = _count(session, ADDRESS, _network(address))
-    locks_account = _count(session, ACCOUNT, typed)
-    # Last, so that nobody who waits for one of these rows holds one that this waits for.
-    forgotten = now(session) - max(ACCOUNT.window, ADDRESS.window)
+    key = email_key(email) if isinstance(email, str) else ""
+    place = find_place(session, actor, email_key=key, address=address, browser_token=browser_token)
+    account = _hash_account(key)
+    # Always in this order, so that no two attempts can wait for each other.
+    locks_address = not place.is_known_browser and _count(session, ADDRESS, place=place.address)
+    locks_place = _count(session, PLACE, account=account, place=place.place)
+    locks_account = not place.is_known and _count(session, ACCOUNT, account=account)
+    forgotten = now(session) - max(PLACE.window, ACCOUNT.window, ADDRESS.window)
     session.execute(_FORGET, {"forgotten": forgotten, "at_most": _FORGOTTEN_AT_ONCE})
-    return Attempt(typed, address, locks_account, locks_address)
+    return Attempt(
+        email_key=key,
+        address=address,
+        place=place,
+        locks_place=locks_place,
+        locks_account=locks_account,
+        locks_address=locks_address,
+    )
 
 
-def clear(session: Session, actor: Actor, attempt: Attempt) -> None:
-    """After a right password: the account's count begins anew, the address gets this attempt back.
-
-    Not more, or one account of one's own would buy any number of guesses at others'.
-    """
-    require(actor, Permission.IDENTITY)
-    session.execute(_TAKE_BACK, {"kind": ADDRESS.kind, "subject": _network(attempt.address)})
-    session.execute(_CLEAR, {"kind": ACCOUNT.kind, "subject": attempt.email})
-
-
-def typed_email(email: object) -> str:
-    """Return the normal form of a typed address; empty, which no account has, for what can't be one."""
-    return email_key(email) if isinstance(email, str) else ""
-
-
-def _count(session: Session, policy: Policy, subject: str) -> bool:
-    """Whether this attempt, counted, locks. The row is locked from here to the commit."""
+def _count(session: Session, policy: Policy, *, account: str = "", place: str = "") -> bool:
+    """Count one failure and return whether it locks. The row stays locked until the commit."""
     moment = now(session)
-    row = {"kind": policy.kind, "subject": subject}
+    row = {"account": account, "place": place}
     counting = text(_COUNT.format(since=policy.since))
     failures = session.scalar(counting, {**row, "now": moment, "forgotten": moment - policy.window})
     if failures is None:
@@ -152,12 +172,27 @@ def _count(session: Session, policy: Policy, subject: str) -> bool:
     return lock is not None
 
 
-def _network(address: str) -> str:
-    """Who an address stands for: of IPv6 the /64, which one caller has all of."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(ip, ipaddress.IPv4Address):
-        return str(ip)
-    return str(ip.ipv4_mapped or ipaddress.IPv6Address(int(ip) >> 64 << 64))
+def clear(session: Session, actor: Actor, attempt: Attempt) -> None:
+    """Start the place's count over after the right password, and take this attempt back elsewhere.
+
+    Only this one: otherwise an account of one's own would buy any number of guesses at others, and
+    the user's daily sign-in would buy an attacker a hundred more.
+    """
+    require(actor, Permission.IDENTITY)
+    account = _hash_account(attempt.email_key)
+    if not attempt.place.is_known_browser:
+        session.execute(_TAKE_BACK, {"account": "", "place": attempt.place.address})
+    session.execute(_CLEAR, {"account": account, "place": attempt.place.place})
+    if not attempt.place.is_known:
+        session.execute(_TAKE_BACK, {"account": account, "place": ""})
+
+
+def unlock_account(session: Session, actor: Actor, email_key: str) -> bool:
+    """Forget every failure that is counted for the account, and return whether there was one."""
+    require(actor, Permission.ADMINISTER)
+    return bool(session.execute(_UNLOCK, {"account": _hash_account(email_key)}).all())
+
+
+def _hash_account(email_key: str) -> str:
+    """Return the hash that stands for an account. SQL in `users` computes the same."""
+    return hashlib.sha256(email_key.encode()).hexdigest()

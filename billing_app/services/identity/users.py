@@ -1,37 +1,31 @@
-"""The people who may sign in, and their roles."""
+"""The users: inviting, changing, disabling and unlocking them, and replacing lost passwords."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import func, text
-from sqlmodel import Session, col, or_, select, tuple_, update
+from sqlalchemy import ScalarSelect, func, text
+from sqlmodel import Session, col, or_, select, tuple_
 
 from billing_app.database.session import now
 from billing_app.domain.actor import Actor, Permission, Role
 from billing_app.errors import Conflict, NotFound
-from billing_app.models import UserAccount, UserSession
+from billing_app.models import SignInAttempt, UserAccount
 from billing_app.services.identity import passwords
+from billing_app.services.identity.queries import as_account, find_user, revoke_sessions
+from billing_app.services.identity.rows import NewUser, UserRow, UserStatus
+from billing_app.services.identity.sign_in_attempts import unlock_account
 from billing_app.services.shared import audit, validation
 from billing_app.services.shared.constraints import refused_as
 from billing_app.services.shared.emails import email_key
-from billing_app.services.shared.ids import public_id
 from billing_app.services.shared.pagination import LIMIT_DEFAULT, Page, check_limit, decode_sorted, page_of
 from billing_app.services.shared.permissions import require
 
 
-class UserStatus(StrEnum):
-    """A user is disabled rather than deleted."""
-
-    ACTIVE = "active"
-    DISABLED = "disabled"
-
-
 class UserSort(StrEnum):
-    """What users are listed by; with a minus the other way round."""
+    """The orders of the list of users; a minus reverses one."""
 
     NAME = "name"
     NAME_DOWN = "-name"
@@ -42,7 +36,7 @@ class UserSort(StrEnum):
 
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
-# Each order's key, and the type of that in a cursor.
+# Each order's key and its type in a cursor.
 _ORDERS: dict[str, tuple[Any, type[str | datetime]]] = {
     "name": (func.lower(UserAccount.name), str),
     "role": (col(UserAccount.role), str),
@@ -50,73 +44,50 @@ _ORDERS: dict[str, tuple[Any, type[str | datetime]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class UserRow:
-    """A user, without the password's hash."""
-
-    user_id: int
-    email: str
-    name: str
-    role: Role
-    status: UserStatus
-    must_change_password: bool
-    created_at: datetime
-    last_sign_in_at: datetime | None
-    version: int
-
-    @property
-    def public_id(self) -> str:
-        """`usr_4`, also the id of the actor that the user is."""
-        return public_id("usr", self.user_id)
-
-
-@dataclass(frozen=True, slots=True)
-class NewUser:
-    """A user and, if one was just made, the one-time password: it is nowhere else and can't be had again."""
-
-    user: UserRow
-    one_time_password: str | None = field(repr=False)
-
-
 def create_user(
     session: Session, actor: Actor, *, email: str, name: str, role: str, password: str | None = None
 ) -> NewUser:
-    """Makes a user whose email nobody else has, whatever its case (Conflict `email_taken`).
+    """Create a user with an email address that no other user has.
 
-    Without a password a one-time password is made, to be changed at the first sign-in.
+    Without a password, a one-time password is created, to be changed at the first sign-in.
+    Raises Invalid, and Conflict (`email_taken`).
     """
     require(actor, Permission.ADMINISTER)
     email = validation.email("email", email)
     name = validation.line("name", name, at_most=validation.NAME_MAX)
     role = validation.choice("role", role, Role)
     one_time = passwords.one_time_password() if password is None else None
-    chosen = one_time or passwords.check_rules("password", password, about=(email, name))
+    new_password = one_time or passwords.check_rules("password", password, account_words=(email, name))
     user = UserAccount(
         email=email,
         email_key=email_key(email),
         name=name,
         role=role,
-        password_hash=passwords.hash_password(chosen),
+        password_hash=passwords.hash_password(new_password),
         must_change_password=one_time is not None,
         created_at=now(session),
     )
-    taken = Conflict("email_taken", email=user.email)
-    with refused_as(uq_user_account_email=taken):
+    with refused_as(uq_user_account_email=Conflict("email_taken", email=email)):
         session.add(user)
         session.flush()
-    made = as_row(user)
-    audit.record(session, actor, "user.created", made.public_id, email=made.email, role=made.role)
-    return NewUser(made, one_time)
+    created = _read(session, user)
+    audit.record(session, actor, "user.created", created.public_id, email=created.email, role=created.role)
+    return NewUser(created, one_time)
 
 
-def make_first_admin(session: Session, actor: Actor, email: str, password: str) -> UserRow | None:
-    """Makes the first admin when there is no user at all, else nothing; two at once make one."""
+def create_first_admin(session: Session, actor: Actor, email: str, password: str) -> UserRow | None:
+    """Create the first admin if there is no user yet. Two calls at once create one.
+
+    Raises Invalid.
+    """
     require(actor, Permission.ADMINISTER)
     session.execute(text("LOCK TABLE user_account IN SHARE ROW EXCLUSIVE MODE"))
     if session.exec(select(UserAccount.user_id).limit(1)).first() is not None:
         return None
-    made = create_user(session, actor, email=email, name="Administrator", role=Role.ADMIN, password=password)
-    return made.user
+    created = create_user(
+        session, actor, email=email, name="Administrator", role=Role.ADMIN, password=password
+    )
+    return created.user
 
 
 def update_user(
@@ -129,12 +100,13 @@ def update_user(
     status: str | None = None,
     version: int | None = None,
 ) -> UserRow:
-    """Changes a user; there is an active admin at every moment (Conflict `last_admin`).
+    """Change a user. Disabling one ends all of their sessions at once.
 
-    A disabled user's sessions end at once. Raises NotFound `user_not_found`, Conflict `stale`.
+    There is an active admin at every moment (Conflict `last_admin`). Raises Invalid, NotFound
+    (`user_not_found`), and Conflict (`stale`).
     """
     require(actor, Permission.ADMINISTER)
-    user, admins = _lock_with_admins(session, user_id)
+    user, admin_ids = _lock_with_admins(session, user_id)
     validation.refuse_stale(version, user.version, name=user.name, role=user.role, status=user.status)
     changes: dict[str, str] = {}
     if name is not None:
@@ -145,8 +117,8 @@ def update_user(
         changes["status"] = validation.choice("status", status, UserStatus)
     changes = {column: value for column, value in changes.items() if getattr(user, column) != value}
     if not changes:
-        return as_row(user)
-    if admins == {user.user_id} and ("role" in changes or "status" in changes):
+        return _read(session, user)
+    if admin_ids == {user.user_id} and ("role" in changes or "status" in changes):
         raise Conflict("last_admin")
     for column, value in changes.items():
         setattr(user, column, value)
@@ -154,13 +126,12 @@ def update_user(
     session.flush()
     if changes.get("status") == UserStatus.DISABLED:
         revoke_sessions(session, user_id)
-    changed = as_row(user)
-    audit.record(session, actor, "user.changed", changed.public_id, **changes)
-    return changed
+    audit.record(session, actor, "user.changed", as_account(user).public_id, **changes)
+    return _read(session, user)
 
 
 def _lock_with_admins(session: Session, user_id: int) -> tuple[UserAccount, set[int | None]]:
-    """The user, and the ids of the active admins: none of them changes before this ends."""
+    """Lock the user and all active admins, and return the user and the admins' IDs."""
     is_admin = (col(UserAccount.role) == Role.ADMIN) & (col(UserAccount.status) == UserStatus.ACTIVE)
     locked = session.exec(
         select(UserAccount)
@@ -171,21 +142,21 @@ def _lock_with_admins(session: Session, user_id: int) -> tuple[UserAccount, set[
     ).all()
     user = next((each for each in locked if each.user_id == user_id), None)
     if user is None:
-        raise _not_found(user_id)
+        raise NotFound("user_not_found", named=user_id)
     return user, {
         each.user_id for each in locked if each.role == Role.ADMIN and each.status == UserStatus.ACTIVE
     }
 
 
 def reset_password(session: Session, actor: Actor, user_id: int) -> NewUser:
-    """Puts a one-time password in place of somebody else's password, and signs them out everywhere.
+    """Replace another user's password with a one-time password, and end all of their sessions.
 
-    For who has forgotten theirs. Raises NotFound `user_not_found`, and Conflict `own_password`: who
-    is signed in proves the present password to get a new one.
+    Raises NotFound (`user_not_found`), and Conflict (`own_password`), because changing one's own
+    password requires the current one.
     """
     require(actor, Permission.ADMINISTER)
     one_time = passwords.one_time_password()
-    # Hashed before the row is locked: it takes a quarter of a second.
+    # Hashed before the row is locked, because it takes a quarter of a second.
     hashed = passwords.hash_password(one_time)
     user = session.exec(
         select(UserAccount)
@@ -194,42 +165,48 @@ def reset_password(session: Session, actor: Actor, user_id: int) -> NewUser:
         .execution_options(populate_existing=True)
     ).one_or_none()
     if user is None:
-        raise _not_found(user_id)
-    if actor.id == as_row(user).public_id:
+        raise NotFound("user_not_found", named=user_id)
+    user_actor_id = as_account(user).public_id
+    if actor.id == user_actor_id:
         raise Conflict("own_password")
     user.password_hash = hashed
     user.must_change_password = True
     session.flush()
     revoke_sessions(session, user_id)
-    changed = as_row(user)
-    audit.record(session, actor, "user.password_reset", changed.public_id)
-    return NewUser(changed, one_time)
+    audit.record(session, actor, "user.password_reset", user_actor_id)
+    return NewUser(_read(session, user), one_time)
+
+
+def unlock_user(session: Session, actor: Actor, user_id: int) -> UserRow:
+    """End every lock that failed attempts put on the user's password. Raises NotFound (`user_not_found`)."""
+    require(actor, Permission.ADMINISTER)
+    user = _get(session, user_id)
+    if unlock_account(session, actor, user.email_key):
+        audit.record(session, actor, "user.unlocked", as_account(user).public_id)
+    return _read(session, user)
 
 
 def end_sessions(session: Session, actor: Actor, user_id: int) -> None:
-    """Signs the user out everywhere at once. Raises NotFound `user_not_found`."""
-    user = get_user(session, actor, user_id)
+    """End all sessions of the user at once. Raises NotFound (`user_not_found`)."""
+    require(actor, Permission.ADMINISTER)
+    user = _get(session, user_id)
     revoke_sessions(session, user_id)
-    audit.record(session, actor, "user.sessions_ended", user.public_id)
-
-
-def revoke_sessions(session: Session, user_id: int, *, but: str | None = None) -> None:
-    """Revokes all sessions of the user, but the one named. For services that asked for permission."""
-    session.execute(
-        update(UserSession)
-        .where(col(UserSession.user_id) == user_id, col(UserSession.revoked_at).is_(None))
-        .where(col(UserSession.session_id).is_distinct_from(but))
-        .values(revoked_at=now(session))
-    )
+    audit.record(session, actor, "user.sessions_ended", as_account(user).public_id)
 
 
 def get_user(session: Session, actor: Actor, user_id: int) -> UserRow:
-    """One user; raises NotFound `user_not_found`."""
+    """Return one user. Raises NotFound (`user_not_found`)."""
     require(actor, Permission.ADMINISTER)
-    user = session.get(UserAccount, validation.number("user", user_id))
+    return _read(session, _get(session, user_id))
+
+
+def get_user_by_email(session: Session, actor: Actor, email: str) -> UserRow:
+    """Return the user with this email address, in any spelling. Raises NotFound (`user_not_found`)."""
+    require(actor, Permission.ADMINISTER)
+    user = find_user(session, email_key(email))
     if user is None:
-        raise _not_found(user_id)
-    return as_row(user)
+        raise NotFound("user_not_found", named=email)
+    return _read(session, user)
 
 
 def list_users(
@@ -243,16 +220,19 @@ def list_users(
     limit: int = LIMIT_DEFAULT,
     cursor: str | None = None,
 ) -> Page[UserRow]:
-    """The users in an order, a page at a time; `search` is looked for in name and email, whatever its case.
+    """List users. `search` matches part of the name or email, ignoring case.
 
-    Who never signed in comes before all who did. A cursor is good for its own order.
+    Sorted by last sign-in, users who have never signed in precede all others. A cursor is valid only
+    for the order it came from. Raises Invalid.
     """
     require(actor, Permission.ADMINISTER)
     sorting = validation.choice("sort", sort, UserSort)
-    key, kind = _ORDERS[sorting.removeprefix("-")]
-    is_down = sorting.startswith("-")
+    key, key_type = _ORDERS[sorting.removeprefix("-")]
+    is_descending = sorting.startswith("-")
     order = [key, col(UserAccount.user_id)]
-    query = select(UserAccount, key).order_by(*(each.desc() if is_down else each for each in order))
+    query = select(UserAccount, key, _locked_until(session)).order_by(
+        *(each.desc() if is_descending else each for each in order)
+    )
     query = query.limit(check_limit(limit) + 1)
     if search:
         wanted = validation.line("search", search, at_most=validation.NAME_MAX, required=False)
@@ -266,16 +246,40 @@ def list_users(
         query = query.where(col(UserAccount.role) == validation.choice("role", role, Role))
     if status:
         query = query.where(col(UserAccount.status) == validation.choice("status", status, UserStatus))
-    after = decode_sorted(cursor, sorting, kind, int)
+    after = decode_sorted(cursor, sorting, key_type, int)
     if after:
-        query = query.where(tuple_(*order) < tuple_(*after) if is_down else tuple_(*order) > tuple_(*after))
+        query = query.where(
+            tuple_(*order) < tuple_(*after) if is_descending else tuple_(*order) > tuple_(*after)
+        )
     found = session.exec(query).all()
     page = page_of(found, limit, lambda row: (sorting, row[1], row[0].user_id or 0))
-    return Page(tuple(as_row(user) for user, _ in page.items), page.next_cursor)
+    return Page(tuple(_as_row(user, locked) for user, _, locked in page.items), page.next_cursor)
 
 
-def as_row(user: UserAccount) -> UserRow:
-    """What may be shown of the account."""
+def _get(session: Session, user_id: int) -> UserAccount:
+    user = session.get(UserAccount, validation.number("user", user_id))
+    if user is None:
+        raise NotFound("user_not_found", named=user_id)
+    return user
+
+
+def _locked_until(session: Session) -> ScalarSelect[datetime | None]:
+    """Return the SQL expression for the end of the longest lock on the user's password."""
+    account = func.encode(func.sha256(func.convert_to(UserAccount.email_key, "UTF8")), "hex")
+    return (
+        select(func.max(SignInAttempt.locked_until))
+        .where(col(SignInAttempt.account) == account, col(SignInAttempt.locked_until) > now(session))
+        .correlate(UserAccount)
+        .scalar_subquery()
+    )
+
+
+def _read(session: Session, user: UserAccount) -> UserRow:
+    query = select(_locked_until(session)).select_from(UserAccount).where(UserAccount.user_id == user.user_id)
+    return _as_row(user, session.scalar(query))
+
+
+def _as_row(user: UserAccount, locked_until: datetime | None) -> UserRow:
     assert user.user_id is not None
     return UserRow(
         user_id=user.user_id,
@@ -286,9 +290,6 @@ def as_row(user: UserAccount) -> UserRow:
         must_change_password=user.must_change_password,
         created_at=user.created_at,
         last_sign_in_at=user.last_sign_in_at,
+        locked_until=locked_until,
         version=user.version,
     )
-
-
-def _not_found(user_id: object) -> NotFound:
-    return NotFound("user_not_found", named=user_id)

@@ -10,5 +10,5 @@ def require(actor: Actor, permission: Permission) -> None:
     """Check that the actor has the permission. Raises Forbidden."""
     if not actor.may(permission):
         if actor.role:
-            raise Forbidden(reason="no_permission", permission=permission.value, role=actor.role.value)
-        raise Forbidden(reason="no_permission", permission=permission.value, token=actor.name)
+            raise Forbidden(reason="no_permission", permission=str(permission), role=actor.role.value)
+        raise Forbidden(reason="no_permission", permission=str(permission), token=actor.name)

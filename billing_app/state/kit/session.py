@@ -15,7 +15,7 @@ from billing_app.domain.actor import Actor, Permission
 from billing_app.errors import Unauthenticated
 from billing_app.jobs.authentication import actor_of
 from billing_app.runtime import current
-from billing_app.services.identity import sessions
+from billing_app.services.identity.rows import Authenticated
 from billing_app.state.kit.text import find_zone
 from billing_app.web import cookie_value, session_token
 
@@ -51,7 +51,7 @@ class SessionState(rx.State):
         self.may_administer = who.actor.may(Permission.ADMINISTER)
 
 
-async def authenticated(state: rx.State) -> sessions.Authenticated:
+async def authenticated(state: rx.State) -> Authenticated:
     """Who sent this event, asked of the database each time: a revoked session counts at once.
 
     Raises Unauthenticated.
@@ -75,7 +75,7 @@ async def perform(state: rx.State, job: Job[P, Result], /, *args: P.args, **kwar
 
 async def as_person(
     state: rx.State,
-    work: Callable[Concatenate[sessions.Authenticated, P], Result],
+    work: Callable[Concatenate[Authenticated, P], Result],
     /,
     *args: P.args,
     **kwargs: P.kwargs,
@@ -97,7 +97,7 @@ def _token(state: rx.State) -> str:
     return session_token(state.router.headers.cookie)
 
 
-def _authenticate(token: str) -> sessions.Authenticated:
+def _authenticate(token: str) -> Authenticated:
     if not token:
         raise Unauthenticated("not_signed_in")
     return current().authenticator.authenticate(token)

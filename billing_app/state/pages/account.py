@@ -9,6 +9,7 @@ import reflex as rx
 
 from billing_app.runtime import current
 from billing_app.services.identity import sessions
+from billing_app.services.identity.rows import SessionRow
 from billing_app.state.kit import address, text
 from billing_app.state.kit.browser import run_in_browser
 from billing_app.state.kit.devices import device
@@ -81,7 +82,7 @@ class AccountState(rx.State):
         return submission.events
 
 
-def _session(row: sessions.SessionRow, this: str, zone: ZoneInfo) -> SessionItem:
+def _session(row: SessionRow, this: str, zone: ZoneInfo) -> SessionItem:
     return SessionItem(
         session_id=row.session_id,
         device=device(row.user_agent),

@@ -10,7 +10,7 @@ import reflex as rx
 from billing_app.domain.actor import Scope
 from billing_app.services.audit.names import Named, find_names
 from billing_app.services.identity import api_tokens
-from billing_app.services.identity.api_tokens import TokenRow
+from billing_app.services.identity.rows import TokenRow
 from billing_app.state.kit import text
 from billing_app.state.kit.browser import run_in_browser
 from billing_app.state.kit.errors import LOADING, loading

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import reflex as rx
 
 from billing_app.services.identity import users
-from billing_app.services.identity.users import NewUser, UserRow, UserStatus
+from billing_app.services.identity.rows import NewUser, UserRow, UserStatus
 from billing_app.state.kit import text
 from billing_app.state.kit.browser import run_in_browser
 from billing_app.state.kit.errors import LOADING, loading

@@ -1,0 +1,101 @@
+"""Queries about users, sessions and tokens that check no permission, because they establish who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlmodel import Session, col, select, update
+
+from billing_app.database.session import driver_cursor, now
+from billing_app.domain.actor import Actor, Role, Scope
+from billing_app.errors import Unauthenticated
+from billing_app.models import UserAccount, UserSession
+from billing_app.services.identity import session_tokens
+from billing_app.services.identity.rows import Account, Authenticated, TokenActor, UserStatus
+from billing_app.services.identity.token_form import PREFIX, hash_token
+from billing_app.services.shared.ids import find_number, public_id
+
+TOKEN_USE_NOTED_EVERY = timedelta(minutes=1)
+_TOKEN_CHARACTERS_MAX = 100
+
+_FIND_TOKENS = """
+    SELECT token_sha256, token_id, name, scopes, last_used_at FROM api_token
+     WHERE token_sha256 = ANY(%s) AND revoked_at IS NULL
+"""
+
+
+def authenticate(session: Session, *, token: str, secret: str) -> Authenticated:
+    """Return the user that a session's token belongs to. Raises Unauthenticated (`invalid_token`).
+
+    Role and status are read each time, so a change takes effect at the next request. One indexed query.
+    """
+    moment = now(session)
+    subject, session_id = session_tokens.decode(token, secret, moment)
+    found = session.exec(
+        select(UserAccount, UserSession)
+        .join(UserSession, col(UserSession.user_id) == col(UserAccount.user_id))
+        .where(
+            UserSession.session_id == session_id,
+            UserAccount.user_id == find_number("usr", subject),
+            UserAccount.status == UserStatus.ACTIVE,
+            col(UserSession.revoked_at).is_(None),
+            col(UserSession.expires_at) > moment,
+        )
+    ).one_or_none()
+    if found is None:
+        raise Unauthenticated("invalid_token")
+    account = as_account(found[0])
+    return Authenticated(account.actor, account, found[1].session_id, found[1].expires_at)
+
+
+def find_user(session: Session, email_key: str) -> UserAccount | None:
+    """Return the user with this email address, given its normal form, of any status."""
+    return session.exec(select(UserAccount).where(UserAccount.email_key == email_key)).one_or_none()
+
+
+def as_account(user: UserAccount) -> Account:
+    """Return the part of a user that signing in needs."""
+    assert user.user_id is not None
+    return Account(
+        user_id=user.user_id,
+        email=user.email,
+        name=user.name,
+        role=Role(user.role),
+        must_change_password=user.must_change_password,
+    )
+
+
+def revoke_sessions(session: Session, user_id: int, *, keep_session_id: str | None = None) -> None:
+    """Revoke every session of the user except the one to keep."""
+    session.execute(
+        update(UserSession)
+        .where(col(UserSession.user_id) == user_id, col(UserSession.revoked_at).is_(None))
+        .where(col(UserSession.session_id).is_distinct_from(keep_session_id))
+        .values(revoked_at=now(session))
+    )
+
+
+def find_token_actors(session: Session, tokens: Sequence[str]) -> list[TokenActor | Unauthenticated]:
+    """Return each API token's actor, or the refusal (`invalid_token`) of each that is not valid.
+
+    One indexed query for all of them, which only reads.
+    """
+    hashes = [hash_token(token) if _has_token_form(token) else "" for token in tokens]
+    # Straight through the driver: this runs for every request, and the ORM would cost several times as much.
+    with driver_cursor(session) as cursor:
+        rows = cursor.execute(_FIND_TOKENS, [list(set(hashes))]).fetchall()
+    noted_before = now(session) - TOKEN_USE_NOTED_EVERY
+    found = {token_sha256: _token_actor(noted_before, *rest) for token_sha256, *rest in rows}
+    return [found.get(each) or Unauthenticated("invalid_token") for each in hashes]
+
+
+def _has_token_form(token: str) -> bool:
+    return token.startswith(PREFIX) and len(token) <= _TOKEN_CHARACTERS_MAX and token.isascii()
+
+
+def _token_actor(
+    noted_before: datetime, token_id: int, name: str, scopes: list[str], last_used_at: datetime | None
+) -> TokenActor:
+    actor = Actor("token", public_id("tok", token_id), name, scopes=frozenset(map(Scope, scopes)))
+    return TokenActor(actor, is_use_due=last_used_at is None or last_used_at <= noted_before)
