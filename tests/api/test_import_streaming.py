@@ -37,11 +37,11 @@ class TestStreaming:
             CHUNKED,
         )
 
-    async def ask(self, api: FastAPI, receive: Any, head: tuple[tuple[str, str], ...]) -> Asked:
-        async def there(scope: Any, receive: Any, send: Any) -> None:
+    async def post(self, api: FastAPI, receive: Any, head: tuple[tuple[str, str], ...]) -> Asked:
+        async def imports_endpoint(scope: Any, receive: Any, send: Any) -> None:
             await api({**scope, "path": IMPORTS, "raw_path": IMPORTS.encode()}, receive, send)
 
-        return await Asked().ask(there, receive, *head)
+        return await Asked().ask(imports_endpoint, receive, *head)
 
     @in_own_loop
     async def test_file_may_be_larger_than_other_bodies(
@@ -49,8 +49,8 @@ class TestStreaming:
     ) -> None:
         monkeypatch.setattr(limits, "BODY_BYTES_MAX", 1000)
         monkeypatch.setattr(limits, "BODIES_BYTES_MAX", 1000)
-        sent = await self.ask(api, pieces(*[bytes(300_000)] * 10), head)
-        assert (sent.status, count_stored(database)) == (202, (1, 3_000_000))
+        answer = await self.post(api, pieces(*[bytes(300_000)] * 10), head)
+        assert (answer.status, count_stored(database)) == (202, (1, 3_000_000))
 
     @in_own_loop
     async def test_no_more_is_read_than_is_stored(
@@ -73,7 +73,7 @@ class TestStreaming:
             return {"type": "http.request", "body": bytes(300_000), "more_body": received < 9_000_000}
 
         monkeypatch.setattr(usage_import_files, "_split_into_parts", watched)
-        assert (await self.ask(api, counted, head)).status == 202
+        assert (await self.post(api, counted, head)).status == 202
         assert len(ahead) == 9
         assert max(ahead) < PART_BYTES_MAX
 
@@ -82,8 +82,8 @@ class TestStreaming:
         self, api: FastAPI, head: Any, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(limits, "PIECE_SECONDS_MAX", 0.05)
-        sent = await self.ask(api, pieces(bytes(2_000_000), ends=False), head)
-        assert (sent.status, sent.code, count_stored(database)) == (408, "request_timeout", (0, 0))
+        answer = await self.post(api, pieces(bytes(2_000_000), ends=False), head)
+        assert (answer.status, answer.code, count_stored(database)) == (408, "request_timeout", (0, 0))
 
     @in_own_loop
     async def test_client_that_disconnects_leaves_nothing(
@@ -97,8 +97,8 @@ class TestStreaming:
         async def gone() -> dict[str, Any]:
             return messages.pop(0)
 
-        sent = await self.ask(api, gone, head)
-        assert (sent.status, count_stored(database), caplog.records) == (400, (0, 0), [])
+        answer = await self.post(api, gone, head)
+        assert (answer.status, count_stored(database), caplog.records) == (400, (0, 0), [])
         assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
     @in_own_loop
@@ -106,8 +106,8 @@ class TestStreaming:
         self, api: FastAPI, head: Any, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(limits, "FILE_BYTES_MAX", 3_000_000)
-        sent = await self.ask(api, endless(bytes(1_000_000)), head)
-        assert (sent.status, sent.code, sent.read, count_stored(database)) == (
+        answer = await self.post(api, endless(bytes(1_000_000)), head)
+        assert (answer.status, answer.code, answer.read, count_stored(database)) == (
             413,
             "too_large",
             4_000_000,
@@ -118,5 +118,5 @@ class TestStreaming:
     async def test_unauthenticated_upload_is_refused_before_a_byte_is_read(
         self, api: FastAPI, database: Database
     ) -> None:
-        sent = await self.ask(api, endless(b"x"), (("content-type", "text/csv"), CHUNKED))
-        assert (sent.status, sent.read, count_stored(database)) == (401, 0, (0, 0))
+        answer = await self.post(api, endless(b"x"), (("content-type", "text/csv"), CHUNKED))
+        assert (answer.status, answer.read, count_stored(database)) == (401, 0, (0, 0))

@@ -40,11 +40,15 @@ def test_uploaded_file_becomes_events(shop: Shop, client: TestClient, database: 
         content=gzip.compress(f"{HEADER}acme,a,1,{TIME}\nnobody,b,1,{TIME}\n".encode()),
         headers=GZIP,
     )
-    sent = answer.json()
-    assert (answer.status_code, answer.headers["location"]) == (202, f"{IMPORTS}/{sent['id']}")
-    assert (sent["file_name"], sent["status"], sent["bytes_read"]) == ("november.csv", "checking", 0)
+    uploaded = answer.json()
+    assert (answer.status_code, answer.headers["location"]) == (202, f"{IMPORTS}/{uploaded['id']}")
+    assert (uploaded["file_name"], uploaded["status"], uploaded["bytes_read"]) == (
+        "november.csv",
+        "checking",
+        0,
+    )
     check_files(database)
-    checked = get(client, sent)
+    checked = get(client, uploaded)
     assert counts(checked) == ("checked", 2, 1, 0, 0, 1)
     assert checked["preview"] == [
         {"line": 2, "row": ["acme", "a", "1", TIME], "quantity": "1", "occurred_at": TIME,
@@ -53,10 +57,10 @@ def test_uploaded_file_becomes_events(shop: Shop, client: TestClient, database: 
          "status": "rejected", "detail": "customer does not exist."},
     ]  # fmt: skip
     assert client.get("/api/v1/usage").json()["items"] == []
-    started = client.post(f"{IMPORTS}/{sent['id']}/start")
+    started = client.post(f"{IMPORTS}/{uploaded['id']}/start")
     assert (started.status_code, counts(started.json())) == (202, ("importing", 0, 0, 0, 0, 0))
     import_files(database)
-    done = get(client, sent)
+    done = get(client, uploaded)
     assert (counts(done), done["bytes_read"]) == (("done", 2, 1, 0, 0, 1), done["size_bytes"])
     assert [each["idempotency_key"] for each in client.get("/api/v1/usage").json()["items"]] == ["a"]
     assert client.get(IMPORTS).json() == {"items": [done], "next_cursor": None}
@@ -67,18 +71,20 @@ def test_rejected_rows_are_corrected_and_imported_again(
 ) -> None:
     rows = f"=later,=1+1,-5,{TIME}\nacme,short,1\nacme,caf\udce9,1,{TIME}\nacme,a,1,{TIME}\nacme,a,2,\n"
     content = (HEADER + rows).encode("utf-8", "surrogateescape")
-    sent = upload(client, content)
+    uploaded = upload(client, content)
     check_files(database)
-    listed = client.get(f"{IMPORTS}/{sent['id']}/rejected-rows", params={"limit": 3}).json()
+    listed = client.get(f"{IMPORTS}/{uploaded['id']}/rejected-rows", params={"limit": 3}).json()
     assert [each["line"] for each in listed["items"]] == [2, 3, 4]
     assert listed["items"][2]["row"][1] == "caf\ufffd"
     rest = {"limit": 3, "cursor": listed["next_cursor"]}
-    assert client.get(f"{IMPORTS}/{sent['id']}/rejected-rows", params=rest).json()["items"] == [
+    assert client.get(f"{IMPORTS}/{uploaded['id']}/rejected-rows", params=rest).json()["items"] == [
         {"line": 6, "row": ["acme", "a", "2", ""], "status": "conflict", "code": "idempotency_conflict",
          "detail": "idempotency_key was already used with a different quantity or time."},
     ]  # fmt: skip
-    answer = client.get(f"{IMPORTS}/{sent['id']}/rejected-rows.csv")
-    assert answer.headers["content-disposition"] == f'attachment; filename="rejected-rows-{sent["id"]}.csv"'
+    answer = client.get(f"{IMPORTS}/{uploaded['id']}/rejected-rows.csv")
+    assert (
+        answer.headers["content-disposition"] == f'attachment; filename="rejected-rows-{uploaded["id"]}.csv"'
+    )
     rejected_rows = answer.content.removeprefix(BYTE_ORDER_MARK)
     assert rejected_rows != answer.content
     assert rejected_rows.splitlines()[0] == b"line,customer,idempotency_key,quantity,occurred_at,code,detail"
@@ -102,10 +108,10 @@ def test_rejected_rows_are_corrected_and_imported_again(
 
 
 def test_uploads_and_imports_that_are_refused(shop: Shop, client: TestClient, database: Database) -> None:
-    sent = upload(client, HEADER)
-    early = client.post(f"{IMPORTS}/{sent['id']}/start")
+    uploaded = upload(client, HEADER)
+    early = client.post(f"{IMPORTS}/{uploaded['id']}/start")
     assert (early.status_code, early.json()["code"]) == (409, "import_not_checked")
-    assert client.post(f"{IMPORTS}/{sent['id']}/cancel").json()["status"] == "cancelled"
+    assert client.post(f"{IMPORTS}/{uploaded['id']}/cancel").json()["status"] == "cancelled"
     for path in ("", "/rejected-rows", "/rejected-rows.csv"):
         for name in ("imp_999", "nothing"):
             unknown = client.get(f"{IMPORTS}/{name}{path}")
@@ -123,9 +129,9 @@ def test_uploads_and_imports_that_are_refused(shop: Shop, client: TestClient, da
 def test_finance_user_reads_and_token_uploads(
     shop: Shop, client_of: ClientOf, api: FastAPI, database: Database
 ) -> None:
-    sent = upload(client_of(Role.BILLING), HEADER)
+    uploaded = upload(client_of(Role.BILLING), HEADER)
     finance = client_of(Role.FINANCE)
-    assert get(finance, sent)["id"] == sent["id"]
+    assert get(finance, uploaded)["id"] == uploaded["id"]
     assert finance.post(IMPORTS, content=HEADER, headers=CSV).status_code == 403
     meter = TestClient(api)
     with database.transaction(SYSTEM) as session:
@@ -142,13 +148,13 @@ def test_real_flights_are_imported_once(client_of: ClientOf, database: Database,
     open_accounts(database)
     with gzip.open(FLIGHTS) as source:
         flights = gzip.compress(b"".join(itertools.islice(source, 1 + EVENTS)))
-    sent = upload(client, flights)
+    uploaded = upload(client, flights)
     check_files(database)
-    assert counts(get(client, sent)) == ("checked", EVENTS, EVENTS, 0, 0, 0)
-    client.post(f"{IMPORTS}/{sent['id']}/start")
+    assert counts(get(client, uploaded)) == ("checked", EVENTS, EVENTS, 0, 0, 0)
+    client.post(f"{IMPORTS}/{uploaded['id']}/start")
     progress: list[int] = []
-    import_files(database, lambda chunk: progress.append(get(client, sent)["bytes_read"]))
-    done = get(client, sent)
+    import_files(database, lambda chunk: progress.append(get(client, uploaded)["bytes_read"]))
+    done = get(client, uploaded)
     assert counts(done) == ("done", EVENTS, EVENTS, 0, 0, 0)
     assert len(progress) == -(-EVENTS // usage_csv.BATCH_MAX)
     assert progress == sorted(progress)
@@ -156,7 +162,7 @@ def test_real_flights_are_imported_once(client_of: ClientOf, database: Database,
     again = upload(client, flights)
     check_files(database)
     assert counts(get(client, again)) == ("checked", EVENTS, 0, EVENTS, 0, 0)
-    assert get(client, again)["same_as"] == sent["id"]
+    assert get(client, again)["same_as"] == uploaded["id"]
 
 
 def test_rejected_rows_file_has_every_row(
@@ -165,9 +171,9 @@ def test_rejected_rows_file_has_every_row(
     from billing_app.services.usage_imports import rejected_rows
 
     monkeypatch.setattr(rejected_rows, "CHUNK_ROWS", 7)
-    sent = upload(client, HEADER + "".join(f"nobody,k{number},1,\n" for number in range(100)))
+    uploaded = upload(client, HEADER + "".join(f"nobody,k{number},1,\n" for number in range(100)))
     check_files(database)
-    content = client.get(f"{IMPORTS}/{sent['id']}/rejected-rows.csv").content
+    content = client.get(f"{IMPORTS}/{uploaded['id']}/rejected-rows.csv").content
     assert [row["idempotency_key"] for row in csv.DictReader(io.StringIO(content.decode("utf-8-sig")))] == [
         f"k{number}" for number in range(100)
     ]

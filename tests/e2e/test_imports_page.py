@@ -81,7 +81,7 @@ def test_file_is_checked_and_imported_and_rejected_rows_are_corrected(
     page = signed_in
     page.get_by_role("link", name="Usage", exact=True).click()
     page.get_by_role("link", name="Import CSV").click()
-    expect(page.get_by_text("Choose a CSV file")).to_be_visible()
+    expect(page.get_by_text("Choose a CSV file", exact=True)).to_be_visible()
     page.locator("input[type=file]").set_input_files(file)
     page.wait_for_url("**/usage/imports/imp_*")
     expect_status(page, "Ready to import")
@@ -197,7 +197,7 @@ def test_file_that_is_not_usage_fails_with_its_reason(signed_in: Page, tmp_path:
 def test_file_is_dropped_on_the_page(signed_in: Page) -> None:
     page = signed_in
     page.goto("/usage/imports")
-    expect(page.get_by_text("Choose a CSV file")).to_be_visible()
+    expect(page.get_by_text("Choose a CSV file", exact=True)).to_be_visible()
     dropped = page.evaluate_handle(
         "text => { const it = new DataTransfer(); it.items.add(new File([text], 'dropped.csv')); return it }",
         f"{HEADER}\nnobody-here,x,1,{TIME}\n",
@@ -216,7 +216,7 @@ def test_interrupted_upload_says_so_and_can_be_repeated(signed_in: Page, tmp_pat
     page.goto("/usage/imports")
     page.locator("input[type=file]").set_input_files(file)
     expect(page.get_by_role("alert").filter(has_text="The upload was interrupted")).to_be_visible()
-    expect(page.get_by_text("Choose a CSV file")).to_be_visible()
+    expect(page.get_by_text("Choose a CSV file", exact=True)).to_be_visible()
     page.unroute_all()
     page.locator("input[type=file]").set_input_files(file)
     page.wait_for_url("**/usage/imports/imp_*")
@@ -267,14 +267,14 @@ def test_finance_user_sees_imports_and_can_not_start_them(
     answer = httpx.post(
         f"{site.url}/api/v1/auth/token", json={"email": "bea@tallybook.test", "password": PASSWORD}
     )
-    sent = httpx.post(
+    uploaded = httpx.post(
         f"{site.url}/api/v1/usage/imports",
         params={"file_name": "for-finance.csv"},
         content=f"{HEADER}\nacme,from-finance,1,{TIME}\n",
         headers={"Authorization": f"Bearer {answer.json()['access_token']}", "Content-Type": "text/csv"},
     )
-    sign_in(FINANCE, at=f"/login?next=/usage/imports/{sent.json()['id']}")
+    sign_in(FINANCE, at=f"/login?next=/usage/imports/{uploaded.json()['id']}")
     expect_status(page, "Ready to import")
     expect(page.get_by_role("button", name=re.compile("Import|Discard|Cancel"))).to_have_count(0)
     with site.database.transaction(SYSTEM) as session:
-        imports.cancel_import(session, SYSTEM, sent.json()["id"])
+        imports.cancel_import(session, SYSTEM, uploaded.json()["id"])

@@ -14,7 +14,7 @@ from billing_app.jobs.background import Background
 from billing_app.services.usage.recording import UsageReport, dry_run_usage_batch, record_usage_file_batch
 from billing_app.services.usage_imports import queries
 from billing_app.services.usage_imports.imports import list_imports, start_import
-from billing_app.services.usage_imports.rows import UsageImportRow
+from billing_app.services.usage_imports.rows import Phase, UsageImportRow
 from tests.billing.shop import Shop
 from tests.jobs.files import HEADER, Files, counts, good_rows
 from tests.jobs.test_background import until
@@ -24,13 +24,14 @@ LARGE = HEADER + good_rows(40, 1_000)
 
 
 class Held:
-    """Holds every batch of a large file until `release`; small files pass."""
+    """Holds every batch of a large file in one phase until `release`; small files pass."""
 
     def __init__(self) -> None:
+        self.phase: Phase = "checking"
         self.reached, self._released = Event(), Event()
 
-    def wait(self, reports: list[UsageReport]) -> None:
-        if int(str(reports[0].idempotency_key)[1:]) >= 1_000:
+    def wait(self, phase: Phase, reports: list[UsageReport]) -> None:
+        if phase == self.phase and int(str(reports[0].idempotency_key)[1:]) >= 1_000:
             self.reached.set()
             assert self._released.wait(60)
 
@@ -51,11 +52,11 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
     held = Held()
 
     def judge(session: object, actor: object, reports: list[UsageReport]) -> object:
-        held.wait(reports)
+        held.wait("checking", reports)
         return dry_run_usage_batch(session, actor, reports)  # type: ignore[arg-type]
 
     def record(session: object, actor: object, reports: list[UsageReport]) -> object:
-        held.wait(reports)
+        held.wait("importing", reports)
         return record_usage_file_batch(session, actor, reports)  # type: ignore[arg-type]
 
     monkeypatch.setattr(usage_imports, "dry_run_usage_batch", judge)
@@ -98,13 +99,22 @@ def test_small_file_is_checked_and_imported_while_a_large_one_is_checked(
 def test_small_file_is_imported_while_a_large_one_is_imported(
     files: Files, held: Held, background: Background
 ) -> None:
-    small, large = files.upload(SMALL), files.upload(LARGE)
+    held.phase = "importing"
+    large = files.upload(LARGE)
+    background.wake()
+    until(lambda: files.reload(large).status == "checked")
+    files.database.call(files.actor, start_import, large.public_id)
+    background.wake()
+    assert held.reached.wait(60)
+    small = files.upload(SMALL)
     background.wake()
     until(lambda: files.reload(small).status == "checked")
     files.database.call(files.actor, start_import, small.public_id)
     background.wake()
     until(lambda: files.reload(small).status == "done")
-    assert files.reload(large).status == "checking"
+    assert counts(files.reload(large)) == ("importing", 0, 0, 0, 0, 0)
+    held.release()
+    until(lambda: files.reload(large).status == "done")
 
 
 def test_large_file_names_the_large_file_that_it_waits_for(
