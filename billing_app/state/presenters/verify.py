@@ -156,7 +156,8 @@ def discrepancy_item(discrepancy: Discrepancy) -> DiscrepancyItem:
         href = address.link(f"/invoices/{invoice}")
     elif customer:
         href = address.link(f"/customers/{customer.key}")
-    return DiscrepancyItem(subject_name(discrepancy), href, discrepancy_sentence(discrepancy))
+    name = subject_name(discrepancy) or "No customer"
+    return DiscrepancyItem(name, href, discrepancy_sentence(discrepancy))
 
 
 def awaiting_item(month: AwaitingInvoice) -> AwaitingItem:
