@@ -141,7 +141,7 @@ def _check(check: rx.Var[Check]) -> rx.Component:
         rx.el.div(
             rx.el.div(check.count, class_name="font-medium text-ink"),
             rx.el.div(check.outcome, class_name="text-xs text-faint"),
-            class_name="w-24 shrink-0 text-right tabular-nums sm:w-80",
+            class_name="w-24 shrink-0 text-right tabular-nums sm:w-40 lg:w-80",
         ),
         class_name="flex gap-3 border-t border-line py-3 text-sm last:pb-0",
     )
@@ -175,7 +175,7 @@ def _discrepancy(discrepancy: rx.Var[DiscrepancyItem]) -> rx.Component:
                 link(discrepancy.subject, discrepancy.href),
                 discrepancy.subject,
             ),
-            class_name=f"{_WRAP} w-28 font-medium [overflow-wrap:anywhere] sm:w-56",
+            class_name=f"{_WRAP} w-28 font-medium [overflow-wrap:anywhere] lg:w-56",
         ),
         rx.el.td(discrepancy.sentence, class_name=f"{_WRAP} text-ink [overflow-wrap:anywhere]"),
         class_name=classes.TR,
