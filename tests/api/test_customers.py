@@ -74,4 +74,4 @@ def test_bad_bodies_name_the_field_and_the_rule(client: TestClient) -> None:
     answer = client.post(
         "/api/v1/customers", content=b'{"name": NaN}', headers={"content-type": "application/json"}
     )
-    assert answer.json()["errors"] == [{"field": "body", "message": "must be JSON: NaN is no number"}]
+    assert answer.json()["errors"] == [{"field": "body", "message": "must be JSON: NaN is not a number"}]

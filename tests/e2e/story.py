@@ -1,4 +1,4 @@
-"""How the people of the story get about, and what they find on a page to write with."""
+"""How the people in the story navigate, and which controls of a page write something."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from billing_app.domain.periods import next_period, period_of, previous_period
 from billing_app.ui.kit.layout import SECTIONS
 
-# Any button but those that only show something: a new one writes until it is named here.
-WRITES = re.compile(r"^(?!(Show|Hide|Print|Previous|Next)\b)")
-# What the server does on its own, however busy it is.
+# Any button except those that only show something. A new one counts as writing until it is named here.
+WRITES = re.compile(r"^(?!(Show|Hide|Print|Previous|Next|Copy|Close getting started)\b)")
+# The longest that background work takes on a busy machine.
 ENDS_WITHIN_MS = 60_000
 THIS = period_of(datetime.now(UTC))
 NEXT, LAST = next_period(THIS), previous_period(THIS)
 
 
-def somebody(browser: Browser, url: str) -> Page:
-    """A person with a browser of their own, an hour or two ahead of UTC."""
+def open_browser(browser: Browser, url: str) -> Page:
+    """Open a page in a new browser, an hour or two ahead of UTC."""
     context = browser.new_context(
         base_url=url, viewport={"width": 1280, "height": 800}, timezone_id="Europe/Berlin"
     )
@@ -69,17 +69,17 @@ def sign_in(page: Page, email: str, password: str) -> None:
 
 
 def record(page: Page, customer: str, quantity: str, moment: str = "") -> None:
-    """Fills in the log's dialog; without a moment it is now."""
+    """Record usage in the dialog of the usage page; without a time it is now."""
     go(page, "Usage")
     page.get_by_role("button", name="Record usage").first.click()
     dialog(page).get_by_label("Customer").fill(customer)
     dialog(page).get_by_label("Quantity").fill(quantity)
-    dialog(page).get_by_label("Used at").fill(moment)
-    dialog(page).get_by_role("button", name="Record").click()
+    dialog(page).get_by_label("Time").fill(moment)
+    dialog(page).get_by_role("button", name="Record usage").click()
 
 
 def every_page(page: Page) -> Iterator[str]:
-    """Goes from page to page, and says which one is shown."""
+    """Open page after page and yield the name of each."""
     for section in SECTIONS:
         if not section.admins_only:
             go(page, section.title)
@@ -94,7 +94,7 @@ def every_page(page: Page) -> Iterator[str]:
 
 
 def writing(page: Page) -> list[str]:
-    """What can be written with on a page that is there."""
+    """Return the controls of the open page that write something."""
     expect(page.locator("main [aria-busy=true]")).to_have_count(0)
     expect(page.get_by_role("heading", name="This could not be loaded")).to_have_count(0)
     main = page.get_by_role("main")

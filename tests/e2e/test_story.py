@@ -26,10 +26,10 @@ from tests.e2e.story import (
     dialog,
     every_page,
     go,
+    open_browser,
     record,
     rows,
     sign_in,
-    somebody,
     to_customer,
     to_invoice,
     writing,
@@ -56,43 +56,44 @@ def url(server: cluster.Server, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield at
 
 
-def test_a_business_begins(browser: Browser, url: str, tmp_path: Path) -> None:
-    root = somebody(browser, url)
+def test_new_installation_becomes_a_running_business(browser: Browser, url: str, tmp_path: Path) -> None:
+    root = open_browser(browser, url)
     sign_in(root, ADMIN, ADMIN_PASSWORD)
-    there_is_nothing_yet_and_each_page_says_what_to_do(root)
-    the_issuer_is_filled_in(root)
-    a_plan_is_made(root)
-    customers_are_made(root)
+    check_empty_pages(root)
+    fill_in_company_details(root)
+    create_plan(root)
+    create_customers(root)
 
-    usage_is_recorded_by_hand(root)
+    record_usage_by_hand(root)
     file = write_file_with_rejected_rows(tmp_path)
     check_and_import_file(root, file)
     download_rejected_rows(root, file)
     import_same_file_again(root, file)
 
-    the_coming_invoice_grows_with_what_is_used(root)
-    what_last_month_costs_is_shown_before_it_is_invoiced(root)
-    last_month_is_run_for_everyone(root)
-    a_line_is_followed_to_its_events(root)
-    a_part_is_paid_and_then_the_rest(root)
+    check_upcoming_invoice_grows(root)
+    preview_last_month(root)
+    run_last_month(root)
+    follow_line_to_events(root)
+    pay_in_two_parts(root)
 
-    a_plan_is_priced_anew(root)
-    a_customer_moves_to_the_new_price_from_next_month(root)
-    a_customer_is_suspended_and_its_usage_refused(root)
+    create_plan_version(root)
+    change_plan_from_next_month(root)
+    suspend_customer(root)
     upload_file_and_leave_it(root, tmp_path)
-    everywhere_an_admin_finds_buttons_that_write(root)
+    check_admin_can_write(root)
 
-    one_time = a_finance_person_is_invited(root)
-    fay = somebody(browser, url)
+    one_time = invite_finance_user(root)
+    fay = open_browser(browser, url)
     sign_in(fay, FINANCE, one_time)
-    a_password_is_chosen(fay, one_time)
-    finance_sees_everything(fay)
-    finance_finds_no_button_that_writes(fay)
+    choose_password(fay, one_time)
+    check_finance_sees_everything(fay)
+    check_finance_cannot_write(fay)
 
 
-def there_is_nothing_yet_and_each_page_says_what_to_do(page: Page) -> None:
+def check_empty_pages(page: Page) -> None:
+    steps_done(page, 0)
     go(page, "Customers")
-    expect(page.get_by_role("heading", name="Make a plan first")).to_be_visible()
+    expect(page.get_by_role("heading", name="Create a plan first")).to_be_visible()
     go(page, "Usage")
     expect(page.get_by_role("heading", name="No usage yet")).to_be_visible()
     go(page, "Invoices")
@@ -105,7 +106,7 @@ def there_is_nothing_yet_and_each_page_says_what_to_do(page: Page) -> None:
     expect(page.get_by_role("heading", name="No API tokens yet")).to_be_visible()
 
 
-def the_issuer_is_filled_in(page: Page) -> None:
+def fill_in_company_details(page: Page) -> None:
     go(page, "Settings")
     page.get_by_label("Name").fill("Harbour Ltd")
     page.get_by_label("Email").fill("billing@harbour.test")
@@ -114,20 +115,33 @@ def the_issuer_is_filled_in(page: Page) -> None:
     page.get_by_role("button", name="Save company details").click()
     expect(page.get_by_text("Company details saved")).to_be_visible()
     expect(page.get_by_text("Add your company’s name and address")).to_have_count(0)
+    steps_done(page, 1)
 
 
-def a_plan_is_made(page: Page) -> None:
+def steps_done(page: Page, count: int) -> None:
+    """Check the guide on the dashboard, which is gone once all steps are done."""
+    go(page, "Dashboard")
+    guide = page.get_by_role("region", name="Getting started")
+    if count == 5:
+        expect(page.get_by_text("MRR")).to_be_visible(timeout=ENDS_WITHIN_MS)
+        expect(guide).to_have_count(0)
+    else:
+        expect(guide).to_contain_text(f"{count} of 5 done")
+
+
+def create_plan(page: Page) -> None:
     go(page, "Plans")
     page.get_by_role("button", name="New plan").first.click()
     dialog(page).get_by_label("Name").fill("Growth")
     dialog(page).get_by_label("Monthly price").fill("29.00")
     dialog(page).get_by_label("Included units").fill("1000")
-    dialog(page).get_by_label("Price of a unit beyond").fill("0.0125")
-    dialog(page).get_by_role("button", name="Save plan").click()
+    dialog(page).get_by_label("Overage price").fill("0.0125")
+    dialog(page).get_by_role("button", name="Create plan").click()
     expect(page.get_by_role("article", name="Growth")).to_contain_text("$29.00")
+    steps_done(page, 2)
 
 
-def customers_are_made(page: Page) -> None:
+def create_customers(page: Page) -> None:
     """Two since last month, which can be invoiced therefore, and one since this month."""
     for name, email, since in (
         ("Acme Supply", "bills@acme.test", LAST),
@@ -139,54 +153,58 @@ def customers_are_made(page: Page) -> None:
         dialog(page).get_by_label("Name", exact=True).fill(name)
         dialog(page).get_by_label("Email").fill(email)
         dialog(page).get_by_label("First month").select_option(text.month(since))
-        dialog(page).get_by_role("button", name="Make customer").click()
+        dialog(page).get_by_role("button", name="Create customer").click()
         expect(page.get_by_role("heading", level=1, name=name)).to_be_visible()
-        expect(page.get_by_text(f"{text.month(LAST)} has ended and is not invoiced yet")).to_have_count(
+        expect(page.get_by_text(f"{text.month(LAST)} has ended and isn’t invoiced yet")).to_have_count(
             1 if since == LAST else 0
         )
     go(page, "Customers")
     expect(rows(page, "Customers")).to_have_count(3)
+    steps_done(page, 3)
 
 
-def usage_is_recorded_by_hand(page: Page) -> None:
+def record_usage_by_hand(page: Page) -> None:
     record(page, "acme-supply", "1000", f"{LAST:%Y-%m}-15T12:00")
-    expect(page.get_by_text(f"is recorded, to be billed in {text.month(LAST)}")).to_have_count(1)
+    expect(
+        page.get_by_text(f"1,000 units recorded for Acme Supply, billed in {text.month(LAST)}")
+    ).to_have_count(1)
     # Half an hour into this month where it is typed in; the month before by UTC, which is what counts.
     record(page, "acme-supply", "30", f"{THIS:%Y-%m}-01T00:30")
     expect(
-        page.get_by_text(f"30 for Acme Supply is recorded, to be billed in {text.month(LAST)}", exact=True)
+        page.get_by_text(f"30 units recorded for Acme Supply, billed in {text.month(LAST)}", exact=True)
     ).to_be_visible()
     record(page, "acme-supply", "1200")
     expect(
-        page.get_by_text(f"1,200 for Acme Supply is recorded, to be billed in {text.month(THIS)}")
+        page.get_by_text(f"1,200 units recorded for Acme Supply, billed in {text.month(THIS)}")
     ).to_be_visible()
     expect(rows(page, "Usage events")).to_have_count(3)
+    steps_done(page, 4)
 
 
-def coming(page: Page) -> Locator:
-    return page.locator("section").filter(has=page.get_by_role("heading", name="Coming invoice"))
+def upcoming_invoice(page: Page) -> Locator:
+    return page.locator("section").filter(has=page.get_by_role("heading", name="Upcoming invoice"))
 
 
-def the_coming_invoice_grows_with_what_is_used(page: Page) -> None:
+def check_upcoming_invoice_grows(page: Page) -> None:
     to_customer(page, "Acme Supply")
     for words in (text.month(THIS), "1,200 used − 1,000 included = 200 × $0.0125 = $2.50", "$31.50"):
-        expect(coming(page)).to_contain_text(words)
+        expect(upcoming_invoice(page)).to_contain_text(words)
     page.get_by_role("button", name="Record usage").click()
     dialog(page).get_by_label("Quantity").fill("100.5")
     dialog(page).get_by_role("button", name="Record usage").click()
     for words in ("1,300.5 used − 1,000 included = 300.5 × $0.0125 = $3.75625 → $3.76", "$32.76"):
-        expect(coming(page)).to_contain_text(words)
+        expect(upcoming_invoice(page)).to_contain_text(words)
 
 
-def what_last_month_costs_is_shown_before_it_is_invoiced(page: Page) -> None:
+def preview_last_month(page: Page) -> None:
     page.get_by_role("button", name="Generate invoice").click()
-    expect(dialog(page)).to_contain_text(f"Acme Supply is invoiced $35.63 for {text.month(LAST)}.")
+    expect(dialog(page)).to_contain_text(f"Invoice Acme Supply $35.63 for {text.month(LAST)}.")
     dialog(page).get_by_role("button", name="Cancel").click()
     expect(dialog(page)).to_have_count(0)
     expect(page.get_by_role("heading", name="No invoices yet")).to_be_visible()
 
 
-def last_month_is_run_for_everyone(page: Page) -> None:
+def run_last_month(page: Page) -> None:
     go(page, "Invoices")
     page.get_by_role("button", name="Run invoices for a month").first.click()
     expect(dialog(page)).to_contain_text("for all 3 customers")
@@ -197,14 +215,15 @@ def last_month_is_run_for_everyone(page: Page) -> None:
     expect(run.locator("dl")).to_have_text("Created2Existing0Skipped1Failed0")
     expect(rows(page, "Invoices")).to_have_count(2)
     expect(rows(page, "Invoices").filter(has_text="ACME-SUPPLY-0001")).to_contain_text("$35.63")
-    # 250.5 units beyond: $3.13125.
+    # 250.5 units of overage are $3.13125.
     expect(rows(page, "Invoices").filter(has_text="BOROUGH-BAKERS-0001")).to_contain_text("$32.13")
     expect(page.get_by_role("region", name="Totals of these invoices")).to_contain_text(
         re.compile(r"2 invoices\s*Invoiced\s*\$67\.76\s*Outstanding\s*\$67\.76")
     )
+    steps_done(page, 5)
 
 
-def a_line_is_followed_to_its_events(page: Page) -> None:
+def follow_line_to_events(page: Page) -> None:
     to_invoice(page, "ACME-SUPPLY-0001")
     sheet = page.get_by_role("article")
     for words in (
@@ -230,14 +249,14 @@ def pay(page: Page, suggested: str, amount: str) -> None:
     expect(field).to_have_value(suggested)
     field.fill(amount)
     dialog(page).get_by_role("button", name="Record payment").click()
-    expect(page.get_by_text(f"${amount} is recorded for ACME-SUPPLY-0001")).to_be_visible()
+    expect(page.get_by_text(f"Payment of ${amount} recorded on ACME-SUPPLY-0001")).to_be_visible()
 
 
-def a_part_is_paid_and_then_the_rest(page: Page) -> None:
+def pay_in_two_parts(page: Page) -> None:
     pay(page, "35.63", "20.00")
     main = page.get_by_role("main")
     expect(main).to_contain_text("Partially paid")
-    expect(main).to_contain_text("$15.63 due on")
+    expect(main).to_contain_text("$15.63 due by")
     pay(page, "15.63", "15.63")
     expect(main).to_contain_text("Nothing due")
     expect(page.get_by_role("button", name="Record payment")).to_have_count(0)
@@ -248,12 +267,12 @@ def a_part_is_paid_and_then_the_rest(page: Page) -> None:
     )
 
 
-def a_plan_is_priced_anew(page: Page) -> None:
+def create_plan_version(page: Page) -> None:
     go(page, "Plans")
     page.get_by_role("button", name="Actions for Growth").click()
     page.get_by_role("menuitem", name="New version").click()
     dialog(page).get_by_label("Monthly price").fill("35")
-    dialog(page).get_by_role("button", name="Save version").click()
+    dialog(page).get_by_role("button", name="Create version").click()
     expect(page.get_by_role("article", name="Growth")).to_contain_text("$35.00")
 
 
@@ -262,7 +281,7 @@ def choose(page: Page, action: str) -> None:
     page.get_by_role("menuitem", name=action).click()
 
 
-def a_customer_moves_to_the_new_price_from_next_month(page: Page) -> None:
+def change_plan_from_next_month(page: Page) -> None:
     to_customer(page, "Acme Supply")
     choose(page, "Change plan")
     plan = dialog(page).get_by_label("Plan", exact=True)
@@ -272,30 +291,30 @@ def a_customer_moves_to_the_new_price_from_next_month(page: Page) -> None:
     )
     expect(dialog(page).get_by_label("From")).to_have_value(f"{NEXT:%Y-%m}")
     dialog(page).get_by_role("button", name="Change plan").click()
-    expect(page.get_by_text(f"The plan is changed from {text.month(NEXT)} on")).to_be_visible()
+    expect(page.get_by_text(f"Plan changes to Growth, version 2 in {text.month(NEXT)}")).to_be_visible()
     about = page.get_by_role("complementary", name="About the customer")
     expect(about.get_by_role("listitem").filter(has_text="Planned")).to_contain_text(
         f"From {text.month(NEXT)}"
     )
     # This month stays as it was sold.
-    expect(coming(page)).to_contain_text("$32.76")
+    expect(upcoming_invoice(page)).to_contain_text("$32.76")
 
 
-def a_customer_is_suspended_and_its_usage_refused(page: Page) -> None:
+def suspend_customer(page: Page) -> None:
     to_customer(page, "Borough Bakers")
     choose(page, "Suspend")
-    expect(dialog(page)).to_contain_text("The subscription goes on, and invoices with it")
-    dialog(page).get_by_role("button", name="Suspend", exact=True).click()
-    expect(page.get_by_text("Borough Bakers is suspended")).to_be_visible()
+    expect(dialog(page)).to_contain_text("The subscription continues")
+    dialog(page).get_by_role("button", name="Suspend customer", exact=True).click()
+    expect(page.get_by_text("Borough Bakers suspended")).to_be_visible()
     go(page, "Customers")
     expect(rows(page, "Customers").filter(has_text="Borough Bakers")).to_contain_text("Suspended")
     record(page, "borough-bakers", "1")
-    expect(dialog(page)).to_contain_text("within a suspension of the customer")
+    expect(dialog(page)).to_contain_text("was suspended at that time")
     dialog(page).get_by_role("button", name="Cancel").click()
     expect(rows(page, "Usage events")).to_have_count(7)
 
 
-def a_finance_person_is_invited(page: Page) -> str:
+def invite_finance_user(page: Page) -> str:
     """Answers the one-time password, as it is read from the screen."""
     go(page, "Users")
     page.get_by_role("button", name="Invite somebody").click()
@@ -312,7 +331,7 @@ def a_finance_person_is_invited(page: Page) -> str:
     return one_time
 
 
-def a_password_is_chosen(page: Page, one_time: str) -> None:
+def choose_password(page: Page, one_time: str) -> None:
     expect(page.get_by_role("heading", name="Choose your password")).to_be_visible()
     page.get_by_label("Present password").fill(one_time)
     page.get_by_label("New password").fill(FINANCE_PASSWORD)
@@ -320,12 +339,12 @@ def a_password_is_chosen(page: Page, one_time: str) -> None:
     expect(page.get_by_role("navigation", name="Main")).to_be_visible()
 
 
-def everywhere_an_admin_finds_buttons_that_write(page: Page) -> None:
+def check_admin_can_write(page: Page) -> None:
     without = [name for name in every_page(page) if not writing(page)]
     assert without == list(ONLY_READ)
 
 
-def finance_sees_everything(page: Page) -> None:
+def check_finance_sees_everything(page: Page) -> None:
     for section in SECTIONS:
         shown = 0 if section.admins_only else 1
         expect(page.get_by_role("link", name=section.title, exact=True)).to_have_count(shown)
@@ -343,7 +362,7 @@ def finance_sees_everything(page: Page) -> None:
     expect(page.get_by_role("textbox", name="Name")).to_have_count(0)
 
 
-def finance_finds_no_button_that_writes(page: Page) -> None:
+def check_finance_cannot_write(page: Page) -> None:
     for name in every_page(page):
         expect(page.get_by_text("Read-only")).to_be_visible()
         assert (name, writing(page)) == (name, [])
