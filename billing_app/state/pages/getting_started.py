@@ -28,11 +28,11 @@ class GettingStartedState(rx.State):
     @rx.event
     async def load(self) -> None:
         """Show the guide while a step is left, unless the viewer has closed it."""
-        progress = await call(self, _read)
+        progress, is_admin = await call(self, _read)
         self.is_shown = progress is not None and not (progress.is_complete or progress.is_dismissed)
         if progress is None or not self.is_shown:
             return
-        self.steps = list_steps(progress)
+        self.steps = list_steps(progress, is_admin=is_admin)
         self.done = f"{sum(step.is_done for step in self.steps)} of {len(self.steps)} done"
         self.command = usage_command(current().settings.url(), progress.example_customer)
 
@@ -44,5 +44,7 @@ class GettingStartedState(rx.State):
         return rx.toast.success("Getting started closed")
 
 
-def _read(session: Session, actor: Actor) -> GettingStarted | None:
-    return get_getting_started(session, actor) if actor.may(Permission.WRITE_CUSTOMERS) else None
+def _read(session: Session, actor: Actor) -> tuple[GettingStarted | None, bool]:
+    """Return the progress, unless the viewer can't take any step, and whether the viewer is an admin."""
+    progress = get_getting_started(session, actor) if actor.may(Permission.WRITE_CUSTOMERS) else None
+    return progress, actor.may(Permission.ADMINISTER)

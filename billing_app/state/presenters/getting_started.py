@@ -19,7 +19,11 @@ class StepItem:
 
 
 _STEPS = (
-    ("company", "Add your company details", "Every invoice shows your name and address."),
+    (
+        "company",
+        "Add your company details",
+        "Every invoice shows your name and address. An admin adds them in Settings.",
+    ),
     ("plan", "Create a plan", "A plan has a monthly price, included units and an overage price."),
     ("customer", "Add a customer", "Each customer is on a plan and gets an invoice for every month."),
     ("usage", "Record usage", "Send usage from your system, enter it by hand or import a CSV file."),
@@ -31,8 +35,11 @@ _STEPS = (
 )
 
 
-def list_steps(progress: GettingStarted) -> list[StepItem]:
-    """Return the steps in their order, each ticked when it is done."""
+def list_steps(progress: GettingStarted, *, is_admin: bool) -> list[StepItem]:
+    """Return the steps in their order, each ticked when it is done.
+
+    Only admins can change company details, so that step is not the next one of other users.
+    """
     done = {
         "company": progress.has_company_details,
         "plan": progress.has_plan,
@@ -40,7 +47,8 @@ def list_steps(progress: GettingStarted) -> list[StepItem]:
         "usage": progress.has_usage,
         "invoice": progress.has_invoice,
     }
-    following = next((name for name, *_ in _STEPS if not done[name]), "")
+    possible = (name for name, *_ in _STEPS if not done[name] and (is_admin or name != "company"))
+    following = next(possible, "")
     return [StepItem(name, title, text, done[name], name == following) for name, title, text in _STEPS]
 
 

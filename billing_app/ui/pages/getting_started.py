@@ -84,10 +84,7 @@ def _actions(step: rx.Var[StepItem]) -> rx.Component:
         step.name,
         (
             "company",
-            rx.fragment(
-                admins_only(_row(link("Add company details", "/settings", classes.BUTTON_PRIMARY))),
-                rx.el.p("Only admins can change company details.", class_name=classes.CAPTION),
-            ),
+            _row(link("Add company details", "/settings", classes.BUTTON_PRIMARY)),
         ),
         ("plan", _row(link("Create plan", "/plans", classes.BUTTON_PRIMARY))),
         ("customer", _row(link("Add customer", "/customers", classes.BUTTON_PRIMARY))),
@@ -112,12 +109,12 @@ def _usage() -> rx.Component:
         rx.el.div(
             rx.el.pre(
                 rx.el.code(GettingStartedState.command, custom_attrs={"data-copied": ""}),
-                class_name="min-w-0 flex-1 overflow-x-auto py-1 font-mono text-[13px] leading-5 text-ink",
+                class_name="w-full min-w-0 flex-1 overflow-x-auto py-1 font-mono text-[13px] leading-5 text-ink",
                 tab_index=0,
                 custom_attrs={"aria-label": "Command that records a first event"},
             ),
             copy_button(),
-            class_name="flex min-w-0 items-start gap-3 rounded-md border border-line bg-sunken p-2 pl-3",
+            class_name="flex min-w-0 flex-col items-end gap-2 rounded-md border border-line bg-sunken p-2 pl-3 sm:flex-row sm:items-start sm:gap-3",
             custom_attrs={"data-copyable": ""},
         ),
     )
