@@ -58,6 +58,13 @@ def test_refusals_are_one_line(shop: Shop, urls: Urls, arguments: tuple[str, ...
     assert done.stderr.count("\n") == 1
 
 
+def test_invoice_run_without_company_details_is_refused(shop: Shop, urls: Urls, no_issuer: None) -> None:
+    shop.customer("acme", "2025-09")
+    done = run_billing(urls, "invoice-run", "2025-09")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("billing: Invoices need your company's name and address.")
+
+
 def test_a_user_is_added_with_a_password_for_once(urls: Urls) -> None:
     done = run_billing(urls, "user", "add", "ada@example.com", "--name", "Ada", "--role", "finance", "--json")
     assert json.loads(done.stdout)["one_time_password"]
