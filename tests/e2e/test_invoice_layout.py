@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
@@ -85,6 +86,7 @@ def test_payment_form_proposes_the_viewers_date(browser: Browser, site: Site, to
     page.get_by_role("button", name="Sign in").click()
     before = datetime.now(ZoneInfo(zone)).date()
     page.get_by_role("button", name="Record payment").click()
+    expect(page.get_by_label("Received on")).to_have_value(re.compile("^[0-9]{4}-"))
     proposed = page.get_by_label("Received on").input_value()
     assert date.fromisoformat(proposed) in (before, datetime.now(ZoneInfo(zone)).date())
     page.get_by_role("dialog").get_by_role("button", name="Record payment").click()

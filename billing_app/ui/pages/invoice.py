@@ -204,9 +204,9 @@ def _payment(payment: rx.Var[PaymentItem]) -> rx.Component:
 
 def _total(name: Text | rx.Component, amount: Text | rx.Component, class_name: str) -> rx.Component:
     return rx.el.div(
-        rx.el.dt(name, class_name="min-w-16 [overflow-wrap:anywhere]"),
-        # The largest sums wrap rather than widen the sheet.
-        rx.el.dd(amount, class_name="min-w-0 text-right tabular-nums [overflow-wrap:anywhere]"),
+        rx.el.dt(name, class_name="min-w-0 flex-1 [overflow-wrap:anywhere]"),
+        # Only a sum that takes more than its share of the line wraps.
+        rx.el.dd(amount, class_name="max-w-[70%] shrink-0 text-right tabular-nums [overflow-wrap:anywhere]"),
         class_name=f"flex justify-between gap-6 {class_name}",
     )
 

@@ -27,9 +27,11 @@ from billing_app.ui.kit.tables import (
     table_skeleton,
 )
 
+# Columns that a narrower window has no room for beside the navigation.
+_FROM_LARGE, _FROM_LARGEST = "hidden lg:table-cell", "hidden xl:table-cell"
 # The largest sums wrap rather than widen the page.
-_SUM = "min-w-0 font-semibold text-ink [overflow-wrap:anywhere] sm:text-right"
-_ZERO_SUM = "min-w-0 font-semibold text-faint [overflow-wrap:anywhere] sm:text-right"
+_SUM = "min-w-0 font-semibold text-ink [overflow-wrap:anywhere] lg:text-right"
+_ZERO_SUM = "min-w-0 font-semibold text-faint [overflow-wrap:anywhere] lg:text-right"
 
 
 def invoices() -> rx.Component:
@@ -157,12 +159,12 @@ def _total(total: rx.Var[TotalItem]) -> rx.Component:
         rx.el.div(
             rx.el.dt(total.currency, class_name="w-10 font-medium text-ink"),
             rx.el.dd(total.invoices, class_name="whitespace-nowrap text-soft"),
-            class_name="flex max-sm:col-span-2",
+            class_name="flex max-lg:col-span-2",
         ),
         _amount("Invoiced", total.total, _SUM),
         _amount("Outstanding", total.outstanding, rx.cond(total.is_outstanding, _SUM, _ZERO_SUM)),
         class_name="grid grid-cols-2 gap-x-6 gap-y-1 px-4 py-2.5 text-sm tabular-nums"
-        " sm:grid-cols-[1fr_14rem_14rem]",
+        " lg:grid-cols-[minmax(9rem,1fr)_minmax(0,17rem)_minmax(0,17rem)]",
     )
 
 
@@ -170,7 +172,7 @@ def _amount(name: str, amount: rx.Var[str], class_name: str | rx.Var[str]) -> rx
     return rx.el.div(
         rx.el.dt(name, class_name=f"whitespace-nowrap {classes.CAPTION}"),
         rx.el.dd(amount, class_name=class_name),
-        class_name="min-w-0 sm:flex sm:items-baseline sm:justify-end sm:gap-2",
+        class_name="min-w-0 lg:flex lg:items-baseline lg:justify-end lg:gap-2",
     )
 
 
@@ -180,11 +182,11 @@ def _table() -> rx.Component:
             "Invoices",
             [
                 column("Number"),
-                column("Customer", wide_only=True),
+                _head("Customer", f"{classes.TH} {_FROM_LARGE}"),
                 sort_column("Period", InvoicesState.by_period, wide_only=True),
                 column("Status", wide_only=True),
-                column("Due date", wide_only=True),
-                number_column("Balance", wide_only=True),
+                _head("Due date", f"{classes.TH} {_FROM_LARGEST}"),
+                _head("Balance", f"{classes.TH_NUMBER} {_FROM_LARGE}"),
                 number_column("Total"),
             ],
             rx.foreach(InvoicesState.rows, _row),
@@ -193,33 +195,39 @@ def _table() -> rx.Component:
     )
 
 
+def _head(title: str, class_name: str) -> rx.Component:
+    return rx.el.th(title, scope="col", class_name=class_name)
+
+
 def _row(invoice: rx.Var[InvoiceItem]) -> rx.Component:
-    cell = f"{classes.TD} {classes.WIDE_ONLY}"
     return rx.el.tr(
         rx.el.td(
             # Never truncated: invoices of one customer differ only at the end of the number.
             rx.el.div(
                 row_link(invoice.number, invoice.href),
-                class_name="max-w-48 tabular-nums [overflow-wrap:anywhere]",
+                # As wide as the number up to a limit, so that the table can't squeeze it.
+                class_name="w-max max-w-40 tabular-nums [overflow-wrap:anywhere] sm:max-w-48",
             ),
             rx.el.div(
-                invoice.period,
-                " · ",
+                rx.el.span(invoice.period, " · ", class_name="md:hidden"),
                 invoice.customer,
-                class_name=f"{classes.NARROW_CAPTION} max-w-48",
+                class_name="max-w-40 truncate text-xs font-normal leading-4 text-faint sm:max-w-48 lg:hidden",
             ),
             class_name=classes.TD_MAIN,
         ),
-        rx.el.td(rx.el.div(invoice.customer, class_name="max-w-56 truncate"), class_name=cell),
-        rx.el.td(invoice.period, class_name=cell),
-        rx.el.td(payment_badge(invoice.status), class_name=cell),
-        rx.el.td(invoice.due, class_name=f"{cell} tabular-nums"),
+        rx.el.td(
+            rx.el.div(invoice.customer, class_name="max-w-40 truncate xl:max-w-56"),
+            class_name=f"{classes.TD} {_FROM_LARGE}",
+        ),
+        rx.el.td(invoice.period, class_name=f"{classes.TD} {classes.WIDE_ONLY}"),
+        rx.el.td(payment_badge(invoice.status), class_name=f"{classes.TD} {classes.WIDE_ONLY}"),
+        rx.el.td(invoice.due, class_name=f"{classes.TD} tabular-nums {_FROM_LARGEST}"),
         rx.el.td(
             invoice.balance,
             class_name=rx.cond(
                 invoice.status == "paid",
-                f"{classes.TD_NOTHING} {classes.WIDE_ONLY}",
-                f"{classes.TD_NUMBER} {classes.WIDE_ONLY}",
+                f"{classes.TD_NOTHING} {_FROM_LARGE}",
+                f"{classes.TD_NUMBER} {_FROM_LARGE}",
             ),
         ),
         rx.el.td(
