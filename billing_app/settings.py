@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import secrets
@@ -16,6 +17,16 @@ from billing_app.network import LOOPBACK, IPNetwork, parse_network, parse_origin
 SECRET_BYTES_MIN = 32
 # A server on all addresses answers there too.
 _SHOWN_AS_LOCALHOST = {"127.0.0.1", "0.0.0.0", "::"}
+
+
+class DataDirUnusable(RuntimeError):
+    """The data directory can't be written to. The message says what to set."""
+
+    def __init__(self, data_dir: Path, reason: str) -> None:
+        super().__init__(
+            f"The data directory {data_dir} can't be used: {reason}. Set BILLING_DATA_DIR to a directory that "
+            f"user ID {os.geteuid()} can write to."
+        )
 
 
 def _parse_public_url(value: object) -> object:
@@ -113,6 +124,20 @@ class Settings(BaseSettings):
         host = "localhost" if self.host in _SHOWN_AS_LOCALHOST else self.host
         return self.public_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
+    def create_data_dir(self) -> Path:
+        """Create the data directory if it does not exist, and return it.
+
+        Raises:
+            DataDirUnusable: This user can't create it or write to it.
+        """
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataDirUnusable(self.data_dir, error.strerror or str(error)) from error
+        if not os.access(self.data_dir, os.W_OK | os.X_OK):
+            raise DataDirUnusable(self.data_dir, os.strerror(errno.EACCES))
+        return self.data_dir
+
     def signing_secret(self) -> str:
         """Return the JWT secret: the one set, otherwise the one created once and kept in the data directory.
 
@@ -122,7 +147,7 @@ class Settings(BaseSettings):
             return self.jwt_secret.get_secret_value()
         path = self.data_dir / "jwt-secret"
         if not path.exists():
-            self.data_dir.mkdir(parents=True, exist_ok=True)
+            self.create_data_dir()
             draft = path.with_name(f"jwt-secret.{os.getpid()}")
             draft.touch(mode=0o600)
             draft.write_text(secrets.token_urlsafe(SECRET_BYTES_MIN))

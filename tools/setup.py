@@ -1,11 +1,12 @@
-"""Make the environment of this checkout: `.venv`, exactly as `requirements.lock` says.
+"""Create the environment of this checkout: `.venv`, exactly as `requirements.lock` says.
 
     python3 tools/setup.py            the environment
     python3 tools/setup.py --browser  and a browser for the tests
 
-Standard library only, since it runs before anything is installed. It may be run again at
-any time: it does nothing when all is there, starts over what was interrupted, follows a
-changed lock, and a second one at the same time waits for the first.
+It uses the standard library only, because it runs before anything is installed. It can be run again at
+any time: it does nothing when everything is in place, repeats what was interrupted, follows a changed
+lock or project file, and waits for another set-up of the same checkout. A user who can't write to the
+checkout can use an environment that its owner has set up.
 """
 
 import contextlib
@@ -23,27 +24,31 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 LOCK = ROOT / "requirements.lock"
 PROJECT = ROOT / "pyproject.toml"
+PACKAGES_STAMP = VENV / "packages.stamp"
+PROJECT_STAMP = VENV / "project.stamp"
 
 NO_BROWSER = """\
-The page tests need a Chromium, and none could be found or installed. Any one of these helps:
+The page tests need Chromium, and none was found or could be installed. Do one of these:
   - install Chromium or Chrome so that it is on the PATH (Debian: apt-get install chromium)
   - .venv/bin/playwright install --with-deps chromium
-  - run this as root on a system with apt, which then does the first by itself"""
+  - run this as root on a system with apt, which installs Chromium"""
 
 
 class SetupError(Exception):
-    """What is missing on this machine, and how to get it."""
+    """Something is missing on this machine. The message says how to get it."""
 
 
 def main(arguments):
-    """Set up what is missing; answer the exit code."""
+    """Set up what is missing; return the exit code."""
     try:
         check_python()
-        with one_at_a_time():
-            make_environment()
-            install_project()
-            if "--browser" in arguments:
-                install_browser()
+        if not is_set_up():
+            require_write_access()
+            with one_at_a_time():
+                create_environment()
+                install_project()
+        if "--browser" in arguments:
+            install_browser()
     except SetupError as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1
@@ -53,10 +58,10 @@ def main(arguments):
 
 
 def check_python():
-    """Refuse a Python that is too old, naming it."""
+    """Refuse a Python that is too old."""
     if sys.version_info < OLDEST_PYTHON:
         raise SetupError(
-            "Python {}.{} or newer is needed, and `{}` is {}.{}. Name a newer one: make PYTHON=python3.12".format(
+            "Python {}.{} or later is required, and `{}` is {}.{}. Name another one: make PYTHON=python3.12".format(
                 *OLDEST_PYTHON, sys.executable, *sys.version_info
             )
         )
@@ -64,55 +69,84 @@ def check_python():
 
 @contextlib.contextmanager
 def one_at_a_time():
-    """Hold this checkout's set-up lock, which the kernel frees however this process ends."""
+    """Hold the set-up lock of this checkout. The kernel releases it however this process ends."""
     with (ROOT / ".setup.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print("setup: waiting for another set-up of this checkout", flush=True)
+            print("setup: waiting for another set-up of this checkout to end", flush=True)
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def make_environment():
+def is_set_up():
+    """Return whether the environment holds the locked packages and this project, and works."""
+    return (
+        is_stamped(PACKAGES_STAMP, wanted_packages())
+        and is_stamped(PROJECT_STAMP, wanted_project())
+        and environment_works()
+    )
+
+
+def require_write_access():
+    """Refuse to set up a checkout that belongs to another user."""
+    if not os.access(ROOT, os.W_OK):
+        raise SetupError(
+            f"{ROOT} is not set up, and user ID {os.geteuid()} can't write to it. "
+            f"Run `make setup` as its owner, user ID {ROOT.stat().st_uid}, first."
+        )
+
+
+def wanted_packages():
+    """Name the packages that the environment should hold, and its place."""
+    # A virtual environment contains absolute paths, so one that was moved is another one.
+    return fingerprint(LOCK.read_bytes(), bytes(VENV))
+
+
+def wanted_project():
+    """Name the project file whose commands and dependencies should be installed."""
+    return fingerprint(PROJECT.read_bytes())
+
+
+def create_environment():
     """Make `.venv` hold the locked packages and no others.
 
-    It is made anew rather than changed: what a changed lock no longer names must not stay.
+    It is created anew and not updated, so that packages which left the lock do not stay.
     """
-    # A virtual environment has absolute paths in it, so one that was moved is another one.
-    wanted = fingerprint(LOCK.read_bytes(), bytes(VENV))
-    stamp = VENV / "packages.stamp"
-    if is_stamped(stamp, wanted) and environment_works():
+    if is_stamped(PACKAGES_STAMP, wanted_packages()) and environment_works():
         return
     print("setup: installing the packages into .venv (about a minute the first time)", flush=True)
-    stamp.unlink(missing_ok=True)
-    # Without pip: Debian's Python can't put one in, and the pip outside serves as well.
-    run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(VENV)], "making .venv")
+    PACKAGES_STAMP.unlink(missing_ok=True)
+    # Without pip, which Debian's Python can't install there; the pip outside does as well.
+    run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(VENV)], "creating .venv")
     pip_install("--require-hashes", "--only-binary=:all:", "-r", str(LOCK))
-    stamp.write_text(wanted)
+    PACKAGES_STAMP.write_text(wanted_packages())
 
 
 def install_project():
-    """Make `billing_app` importable from this checkout, and `billing` a command."""
-    wanted = fingerprint(PROJECT.read_bytes())
-    stamp = VENV / "project.stamp"
-    if not is_stamped(stamp, wanted):
+    """Make `billing_app` importable from this checkout, and install the `billing` command.
+
+    It is installed again whenever pyproject.toml changes, so the command always has the current entry
+    point.
+    """
+    if not is_stamped(PROJECT_STAMP, wanted_project()):
+        PROJECT_STAMP.unlink(missing_ok=True)
         pip_install("--no-index", "--no-build-isolation", "--editable", str(ROOT))
-        stamp.write_text(wanted)
+        PROJECT_STAMP.write_text(wanted_project())
 
 
 def fingerprint(*parts):
-    """Name these contents."""
+    """Return a name for these contents."""
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
 def is_stamped(stamp, wanted):
-    """Tell whether this step was finished for these contents."""
+    """Return whether this step was completed for these contents."""
     return stamp.is_file() and stamp.read_text() == wanted
 
 
 def environment_works():
-    """Tell whether its Python still starts and finds its packages: a system upgrade takes both away."""
+    """Return whether its Python starts and finds its packages, which a system upgrade can break."""
     if not PYTHON.exists():
         return False
     probe = [str(PYTHON), "-c", "import importlib.util as u, sys; sys.exit(not u.find_spec('reflex'))"]
@@ -120,7 +154,7 @@ def environment_works():
 
 
 def pip_install(*arguments):
-    """Install into `.venv` with the pip of the Python that runs this."""
+    """Install into `.venv` with the pip of the Python that runs this script."""
     if subprocess.run([sys.executable, "-m", "pip", "--version"], stdout=subprocess.DEVNULL).returncode:
         raise SetupError(f"`{sys.executable}` has no pip (Debian: apt-get install python3-pip)")
     pip = [sys.executable, "-m", "pip", "--python", str(PYTHON), "--disable-pip-version-check"]
@@ -128,11 +162,11 @@ def pip_install(*arguments):
 
 
 def install_browser():
-    """Find a browser that the tests can drive, or install one."""
+    """Find a browser that the tests can use, or install one."""
     if browser_works():
         return
     for attempt in browser_sources():
-        print("setup: no browser yet, trying:", *attempt, flush=True)
+        print("setup: no browser found, trying:", *attempt, flush=True)
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         subprocess.run(attempt, stdin=subprocess.DEVNULL, stdout=sys.stderr, env=environment)
         if browser_works():
@@ -141,27 +175,27 @@ def install_browser():
 
 
 def browser_works():
-    """Ask the tests' own search, which starts the browser to be sure."""
+    """Return whether the tests find a browser that starts."""
     search = [str(PYTHON), str(ROOT / "tests" / "browser.py")]
     return subprocess.run(search, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
 
 
 def browser_sources():
-    """Yield the commands that may bring a browser, the least intrusive first."""
+    """Yield the commands that may install a browser, the least intrusive first."""
     playwright = str(VENV / "bin" / "playwright")
     yield [playwright, "install", "chromium"]
     if os.geteuid() == 0 and shutil.which("apt-get"):
         yield ["apt-get", "-q", "update"]
         yield ["apt-get", "-q", "install", "-y", "-o", "DPkg::Lock::Timeout=600", "chromium"]
-        # A browser that Playwright did download may want only the libraries it is linked to.
+        # A browser that Playwright downloaded may lack only the libraries it is linked to.
         yield [playwright, "install-deps", "chromium"]
 
 
 def run(command, doing):
-    """Run a command that must succeed."""
+    """Run a command, and raise SetupError if it fails."""
     code = subprocess.run(command, stdin=subprocess.DEVNULL).returncode
     if code:
-        raise SetupError(f"{doing} failed (exit code {code}); what it said is above")
+        raise SetupError(f"{doing} failed with exit code {code}; its output is above")
 
 
 if __name__ == "__main__":

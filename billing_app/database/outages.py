@@ -69,4 +69,4 @@ class OutageLog:
             count = self._unreported.pop(work, 0)
         reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
         more = f" ({count:,} more since the last report)" if count else ""
-        logger.warning("%s failed because the database can't be reached%s: %s", work, more, reason)
+        logger.warning("The database can't be reached, so %s failed%s: %s", work, more, reason)

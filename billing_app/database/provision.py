@@ -33,13 +33,14 @@ def provide_database(settings: Settings) -> Iterator[Urls]:
 
     Raises:
         DatabaseUnusable: A URL is unusable, or the embedded server can't run.
+        DataDirUnusable: The embedded server has no directory.
     """
     if settings.database_url:
         application = parse_database_url(settings.database_url, "DATABASE_URL")
         owner = settings.database_owner_url
         yield Urls(application, parse_database_url(owner, "DATABASE_OWNER_URL") if owner else application)
         return
-    with cluster.use_server(settings.data_dir / "postgres") as server:
+    with cluster.use_server(settings.create_data_dir() / "postgres") as server:
         create_database(server, DATABASE)
         yield urls_of(server, DATABASE)
 

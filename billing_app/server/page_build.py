@@ -75,7 +75,7 @@ def ensure_built(say: Callable[[str], None] = lambda line: None, *, own_dir: Pat
     for root in (ROOT, place):
         if (existing := root / BUILDS / sources_hash()).is_dir():
             with suppress(PermissionError):  # It only tells which builds are old.
-                existing.touch()
+                os.utime(existing)
             return _measure(existing, place, 0.0)
     if not checkout and not own_dir:
         raise BuildFailed(f"The pages are not built, and user ID {os.geteuid()} can't write to {ROOT}.")

@@ -50,9 +50,10 @@ def serve(settings: Settings, database_url: str, announce: Callable[[], None] = 
     Raises:
         AddressUnusable: The server can't listen there.
         BuildFailed: The pages could not be built.
+        DataDirUnusable: The data directory can't be written to.
     """
     address = find_listen_address(settings.host, settings.port)
-    build = ensure_built(print, own_dir=settings.data_dir)
+    build = ensure_built(print, own_dir=settings.create_data_dir())
     os.environ.update(reflex_environment(build.path, build.work_dir))
     os.environ.update(_COMPILED)
     _pass_on(settings, database_url)

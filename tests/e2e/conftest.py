@@ -55,13 +55,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(urls: Urls, data_dir: Path, **environment: str) -> Iterator[str]:
-    """`billing serve` on a free port until the block ends, by SIGTERM; yields its address."""
+def serving(urls: Urls | None, data_dir: Path, **environment: str) -> Iterator[str]:
+    """Run `billing serve` on a free port until the block ends, by SIGTERM; yield its address.
+
+    Without URLs it runs on the embedded database of the data directory.
+    """
     port = free_port()
     log = data_dir / f"serve-{port}.log"
     settings = {
-        "DATABASE_URL": urls.application,
-        "DATABASE_OWNER_URL": urls.owner,
+        "DATABASE_URL": urls.application if urls else "",
+        "DATABASE_OWNER_URL": urls.owner if urls else "",
         "BILLING_DATA_DIR": str(data_dir),
         "BILLING_PORT": str(port),
         "BILLING_DEMO": "0",

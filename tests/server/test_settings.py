@@ -1,0 +1,96 @@
+"""Settings that contradict each other, and the data directory."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from billing_app.cli import access
+from billing_app.settings import DataDirUnusable, Settings
+
+ADMIN = {"admin_email": "ada@example.com", "admin_password": "a quiet harbour at noon"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"demo": True, **ADMIN}, "The demo has an admin of its own"),
+        ({"admin_email": "ada@example.com"}, "Set both BILLING_ADMIN_EMAIL and BILLING_ADMIN_PASSWORD"),
+        ({"admin_password": "a quiet harbour at noon"}, "Set both BILLING_ADMIN_EMAIL and"),
+        ({"demo": True, "host": "192.0.2.1"}, "works on loopback only"),
+        ({"demo": True, "host": "billing.example"}, "works on loopback only"),
+    ],
+)
+def test_contradiction_is_refused(settings: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        Settings(**settings)
+
+
+def test_admin_without_the_demo_is_accepted() -> None:
+    assert Settings(**ADMIN).admin_email == "ada@example.com"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.0.0.2"])
+def test_demo_on_loopback_is_accepted(host: str) -> None:
+    assert Settings(demo=True, host=host).demo
+
+
+@pytest.fixture
+def as_nobody() -> Callable[[Callable[[], None]], None]:
+    """Run something in a forked process as a user who owns nothing here; under root only that is another."""
+
+    def run(work: Callable[[], None]) -> None:
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                if os.geteuid() == 0:
+                    os.setgroups([])
+                    os.setgid(12345)
+                    os.setuid(12345)
+                work()
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    return run
+
+
+def test_data_directory_moves_home_when_the_working_directory_is_read_only(
+    tmp_path: Path, as_nobody: Callable[[Callable[[], None]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o555)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/home/ada")
+
+    def check() -> None:
+        assert Settings().data_dir == Path("/home/ada/.local/share/tallybook")
+        os.environ["XDG_DATA_HOME"] = "/var/lib/ada"
+        assert Settings().data_dir == Path("/var/lib/ada/tallybook")
+
+    as_nobody(check)
+
+
+def test_unusable_data_directory_is_refused_with_the_setting(
+    as_nobody: Callable[[Callable[[], None]], None],
+) -> None:
+    def check() -> None:
+        for directory in ("/proc/none", "/usr"):
+            with pytest.raises(DataDirUnusable, match="Set BILLING_DATA_DIR to a directory that user ID"):
+                Settings(data_dir=Path(directory)).create_data_dir()
+
+    as_nobody(check)
+
+
+def test_operator_without_an_account_is_named_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert access.operator().id == f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
+    monkeypatch.setattr(os, "getuid", lambda: 3_999_999)
+    assert access.operator().id == "cli:3999999"
