@@ -10,12 +10,13 @@ from zoneinfo import ZoneInfo
 import reflex as rx
 
 from billing_app.database.session import now
-from billing_app.domain.actor import Actor
+from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.periods import label, period_of
 from billing_app.services.customers import customers
 from billing_app.services.customers.rows import CustomerFilter, CustomerRow
 from billing_app.services.dashboard import dashboard
 from billing_app.services.plans import plans
+from billing_app.services.shared.idempotency import Answer, RequestKey, find_answer, store_answer
 from billing_app.services.shared.pagination import Page
 from billing_app.state.kit import address, text
 from billing_app.state.kit.choices import (
@@ -37,6 +38,8 @@ ROWS = 25
 NEW = "new-customer"
 MONTHS_BACK, MONTHS_AHEAD = 12, 3
 NAME_MAX = 200
+# A dialog creates one customer, whatever it says when it is sent again.
+_ANY_CONTENT = "0" * 64
 _SUBSCRIBED = {"true": True, "false": False}
 
 
@@ -116,7 +119,8 @@ class CustomersState(rx.State):
             plan = await call(self, resolve_plan, read_text(form, "plan"))
             created = await call(
                 self,
-                customers.create_customer,
+                _create_once,
+                read_text(form, "idempotency_key"),
                 name=read_text(form, "name"),
                 email=read_text(form, "email"),
                 plan_id=plan.plan_id,
@@ -128,6 +132,24 @@ class CustomersState(rx.State):
                 f"Customer {created.name} created", rx.redirect(address.link(f"/customers/{created.key}"))
             )
         return submission.events
+
+
+class _Created(NamedTuple):
+    """The name and key of a customer that a dialog created."""
+
+    name: str
+    key: str
+
+
+def _create_once(session: Session, actor: Actor, dialog_key: str, /, **details: Any) -> _Created:
+    """Create a customer, or return the one that the same dialog created before its answer was lost."""
+    request = RequestKey(dialog_key, f"dialog {NEW}", _ANY_CONTENT)
+    if first := find_answer(session, actor, request, permission=Permission.WRITE_CUSTOMERS):
+        return _Created(**first.body)
+    customer = customers.create_customer(session, actor, **details)
+    created = _Created(customer.name, customer.key)
+    store_answer(session, actor, request, Answer(status=201, location="", body=created._asdict()))
+    return created
 
 
 class _Read(NamedTuple):
