@@ -184,10 +184,10 @@ def test_money_is_summed_by_currency_status_and_age(owing: Shop) -> None:
     assert [tuple(each)[1:] for each in usd.revenue[-5:]] == [
         (0, 0, 0), (5800, 663, 0), (5800, 663, 0), (5800, 663, 125), (5800, 663, 0),
     ]  # fmt: skip
-    assert [tuple(each) for each in usd.largest] == [
+    assert [(each.key, each.name, each.invoiced_minor) for each in usd.largest] == [
         ("acme", "acme Inc.", 4 * 3563 + 125), ("globex", "globex Inc.", 4 * 2900),
     ]  # fmt: skip
-    assert [tuple(each) for each in yen.largest] == [("edo", "edo Inc.", 2800)]
+    assert [(each.key, each.name, each.invoiced_minor) for each in yen.largest] == [("edo", "edo Inc.", 2800)]
 
 
 def test_ages_have_exact_limits(shop: Shop, clock: Clock) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlmodel import Session, select
 
@@ -15,6 +15,7 @@ from billing_app.domain.invoice import AGES, Age
 from billing_app.domain.money import exact_sum
 from billing_app.domain.periods import next_period, previous_period
 from billing_app.models import DashboardFigures
+from billing_app.services.dashboard.document import FiguresDocument, InvoiceGroup, LargestCustomer
 from billing_app.services.dashboard.figures import months_of_revenue
 from billing_app.services.shared.permissions import require
 from billing_app.services.usage.days import DailyUsage
@@ -35,14 +36,6 @@ class MonthRevenue(NamedTuple):
     base_minor: int
     overage_minor: int
     late_usage_minor: int
-
-
-class LargestCustomer(NamedTuple):
-    """A customer with its invoiced amount for the last twelve ended months."""
-
-    key: str
-    name: str
-    invoiced_minor: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +93,7 @@ def get_dashboard(session: Session, actor: Actor) -> Dashboard | None:
     """Return the newest figures; None before the first count."""
     require(actor, Permission.READ)
     stored = session.scalar(select(DashboardFigures))
-    return _build_dashboard(stored.as_of, stored.document) if stored else None
+    return _build_dashboard(stored.as_of, FiguresDocument.from_json(stored.document)) if stored else None
 
 
 def figures_as_of(session: Session, actor: Actor) -> datetime | None:
@@ -109,43 +102,39 @@ def figures_as_of(session: Session, actor: Actor) -> datetime | None:
     return session.scalar(select(DashboardFigures.as_of))
 
 
-def _build_dashboard(as_of: datetime, document: dict[str, Any]) -> Dashboard:
-    month = date.fromisoformat(document["month"])
-    counted = [(subscribed, suspended, count) for _, subscribed, suspended, count, _ in document["customers"]]
-    days = [
-        (DailyUsage(date.fromisoformat(day), Decimal(quantity), events), Decimal(so_far))
-        for day, quantity, events, so_far in document["usage"]
-    ]
-    this_month = tuple(each for each, _ in days if month <= each.day < next_period(month))
-    last_month = tuple(each for each, _ in days if each.day < month)
+def _build_dashboard(as_of: datetime, document: FiguresDocument) -> Dashboard:
+    month, groups = document.month, document.customers
+    this_month = [each for each in document.usage if month <= each.day < next_period(month)]
+    last_month = [each for each in document.usage if each.day < month]
     return Dashboard(
         as_of=as_of,
         month=month,
-        customers=sum(count for _, _, count in counted),
-        active=sum(count for subscribed, suspended, count in counted if subscribed and not suspended),
-        suspended=sum(count for _, suspended, count in counted if suspended),
-        without_plan=sum(count for subscribed, _, count in counted if not subscribed),
+        customers=sum(each.customers for each in groups),
+        active=sum(each.customers for each in groups if each.has_plan and not each.is_suspended),
+        suspended=sum(each.customers for each in groups if each.is_suspended),
+        without_plan=sum(each.customers for each in groups if not each.has_plan),
         usage=exact_sum(each.quantity for each in this_month),
-        usage_last_month_so_far=exact_sum(so_far for each, so_far in days if each.day < month),
+        usage_last_month_so_far=exact_sum(each.quantity_so_far for each in last_month),
         usage_last_month=exact_sum(each.quantity for each in last_month),
-        days=this_month,
-        days_last_month=last_month,
+        days=tuple(DailyUsage(each.day, each.quantity, each.events) for each in this_month),
+        days_last_month=tuple(DailyUsage(each.day, each.quantity, each.events) for each in last_month),
         currencies=tuple(
-            _currency_figures(currency, month, document)
-            for currency in sorted({row[0] for row in document["customers"]})
+            _currency_figures(currency, document) for currency in sorted({each.currency for each in groups})
         ),
     )
 
 
-def _currency_figures(currency: str, month: date, document: dict[str, Any]) -> CurrencyFigures:
-    invoices = [row for row in document["invoices"] if row[1] == currency]
-    invoiced = _sum(invoices, lambda period, *_: period == previous_period(month).isoformat())
-    outstanding = _sum(invoices, lambda period, status, days_from: status != "paid")
-    overdue = _sum(invoices, lambda period, status, days_from: status == "overdue")
+def _currency_figures(currency: str, document: FiguresDocument) -> CurrencyFigures:
+    invoices = [each for each in document.invoices if each.currency == currency]
+    customers = [each for each in document.customers if each.currency == currency]
+    last_month = previous_period(document.month)
+    invoiced = _sum(each for each in invoices if each.period_start == last_month)
+    outstanding = _sum(each for each in invoices if each.status != "paid")
+    overdue = _sum(each for each in invoices if each.status == "overdue")
     return CurrencyFigures(
         currency=currency,
-        subscriptions=sum(row[3] for row in document["customers"] if row[0] == currency and row[1]),
-        mrr_minor=sum(int(row[4]) for row in document["customers"] if row[0] == currency),
+        subscriptions=sum(each.customers for each in customers if each.has_plan),
+        mrr_minor=sum(each.mrr_minor for each in customers),
         invoiced_minor=invoiced.total_minor,
         invoices=invoiced.invoices,
         outstanding_minor=outstanding.balance_minor,
@@ -153,12 +142,8 @@ def _currency_figures(currency: str, month: date, document: dict[str, Any]) -> C
         overdue_minor=overdue.balance_minor,
         overdue_invoices=overdue.invoices,
         receivables=tuple(_receivables(invoices, age) for age in AGES),
-        revenue=tuple(_revenue(currency, period, document["revenue"]) for period in months_of_revenue(month)),
-        largest=tuple(
-            LargestCustomer(key, name, int(invoiced_minor))
-            for found, key, name, invoiced_minor in document["largest"]
-            if found == currency
-        ),
+        revenue=tuple(_revenue(currency, month, document) for month in months_of_revenue(document.month)),
+        largest=tuple(each for each in document.largest if each.currency == currency),
     )
 
 
@@ -170,27 +155,29 @@ class _Sums(NamedTuple):
     balance_minor: int
 
 
-def _sum(invoices: Iterable[list[Any]], is_included: Callable[[str, str, int], bool]) -> _Sums:
-    """Add up the invoices that `is_included` accepts by period, status and age."""
-    found = [
-        (count, int(total), int(balance))
-        for period, _, status, days_from, count, total, balance in invoices
-        if is_included(period, status, days_from)
-    ]
-    return _Sums(sum(row[0] for row in found), sum(row[1] for row in found), sum(row[2] for row in found))
+def _sum(groups: Iterable[InvoiceGroup]) -> _Sums:
+    found = list(groups)
+    return _Sums(
+        invoices=sum(each.invoices for each in found),
+        total_minor=sum(each.total_minor for each in found),
+        balance_minor=sum(each.balance_minor for each in found),
+    )
 
 
-def _receivables(invoices: list[list[Any]], age: Age) -> Receivables:
-    found = _sum(invoices, lambda _, status, days_from: status != "paid" and days_from == age.days_from)
+def _receivables(invoices: Iterable[InvoiceGroup], age: Age) -> Receivables:
+    found = _sum(each for each in invoices if each.status != "paid" and each.days_from == age.days_from)
     return Receivables(age, found.balance_minor, found.invoices)
 
 
-def _revenue(currency: str, period: date, lines: list[list[Any]]) -> MonthRevenue:
+def _revenue(currency: str, month: date, document: FiguresDocument) -> MonthRevenue:
     amounts = {
-        kind: int(amount)
-        for line_period, line_currency, kind, amount in lines
-        if (line_period, line_currency) == (period.isoformat(), currency)
+        each.kind: each.amount_minor
+        for each in document.revenue
+        if (each.period_start, each.currency) == (month, currency)
     }
     return MonthRevenue(
-        period, amounts.get("base", 0), amounts.get("overage", 0), amounts.get("late_usage", 0)
+        period_start=month,
+        base_minor=amounts.get("base", 0),
+        overage_minor=amounts.get("overage", 0),
+        late_usage_minor=amounts.get("late_usage", 0),
     )

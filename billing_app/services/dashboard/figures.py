@@ -9,16 +9,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Any
 
-from psycopg import Cursor
 from psycopg.types.json import Jsonb
 from sqlmodel import Session
 
 from billing_app.database.session import driver_cursor, now
-from billing_app.domain.money import plain
 from billing_app.domain.periods import bounds, period_of, previous_period
+from billing_app.services.dashboard.document import (
+    CustomerGroup,
+    FiguresDocument,
+    InvoiceGroup,
+    LargestCustomer,
+    RevenueGroup,
+    UsageDay,
+)
 from billing_app.services.invoices.status_sql import age_case, status_case
 from billing_app.services.payments.queries import STANDING_PAYMENTS
 from billing_app.services.plans.plan_in_effect import plans_in_effect
@@ -104,7 +109,7 @@ _USAGE = """
      GROUP BY 1 ORDER BY 1
 """
 
-_KEEP = """
+_STORE = """
     INSERT INTO dashboard_figures (figures_id, as_of, seconds, document)
     VALUES (1, %(as_of)s, %(seconds)s, %(document)s)
     ON CONFLICT (figures_id) DO UPDATE
@@ -119,21 +124,26 @@ def count_figures(session: Session, on_progress: Callable[[str], None] = lambda 
     """
     started, as_of = time.monotonic(), now(session)
     values = _parameters(as_of)
-    document: dict[str, Any] = {"month": values["month"].isoformat()}
     with driver_cursor(session) as db:
+
+        def read(name: str, query: str) -> list[tuple[Any, ...]]:
+            rows = db.execute(query, values).fetchall()
+            on_progress(name)
+            return rows
+
         # Holds a month's groups in memory. With the default they spill to disk.
         db.execute("SET LOCAL work_mem = '32MB'")
-        for name, query in (
-            ("invoices", _INVOICES),
-            ("largest", _LARGEST),
-            ("revenue", _REVENUE),
-            ("customers", _CUSTOMERS),
-            ("usage", _USAGE),
-        ):
-            document[name] = _rows(db.execute(query, values))
-            on_progress(name)
+        document = FiguresDocument(
+            month=values["month"],
+            invoices=tuple(InvoiceGroup(*row) for row in read("invoices", _INVOICES)),
+            # Reads the figures of each customer, which the query above has stored.
+            largest=tuple(LargestCustomer(*row) for row in read("largest", _LARGEST)),
+            revenue=tuple(RevenueGroup(*row) for row in read("revenue", _REVENUE)),
+            customers=tuple(CustomerGroup(*row) for row in read("customers", _CUSTOMERS)),
+            usage=tuple(UsageDay(*row) for row in read("usage", _USAGE)),
+        )
         seconds = time.monotonic() - started
-        db.execute(_KEEP, {"as_of": as_of, "seconds": seconds, "document": Jsonb(document)})
+        db.execute(_STORE, {"as_of": as_of, "seconds": seconds, "document": Jsonb(document.as_json())})
     return as_of
 
 
@@ -159,14 +169,3 @@ def months_of_revenue(month: date) -> list[date]:
     while len(months) < MONTHS_OF_REVENUE:
         months.insert(0, previous_period(months[0]))
     return months
-
-
-def _rows(found: Cursor[Any]) -> list[list[Any]]:
-    """Return the rows as JSON can hold them: exact numbers as strings, dates as ISO 8601."""
-    return [[_as_json(value) for value in row] for row in found]
-
-
-def _as_json(value: Decimal | date | str | int | bool) -> str | int | bool:
-    if isinstance(value, Decimal):
-        return plain(value)
-    return value.isoformat() if isinstance(value, date) else value

@@ -1,0 +1,131 @@
+"""The counted figures as rows, and the JSON document in which they are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from billing_app.domain.invoice import PaymentStatus
+from billing_app.domain.money import plain
+from billing_app.domain.rating import LineKind
+
+
+class InvoiceGroup(NamedTuple):
+    """The invoices of one period, currency, payment status and age. `days_from` is the start of the age."""
+
+    period_start: date
+    currency: str
+    status: PaymentStatus
+    days_from: int
+    invoices: int
+    total_minor: int
+    balance_minor: int
+
+
+class LargestCustomer(NamedTuple):
+    """A customer and what it was invoiced in the last twelve ended months."""
+
+    currency: str
+    key: str
+    name: str
+    invoiced_minor: int
+
+
+class RevenueGroup(NamedTuple):
+    """What was invoiced for one period by one kind of line."""
+
+    period_start: date
+    currency: str
+    kind: LineKind
+    amount_minor: int
+
+
+class CustomerGroup(NamedTuple):
+    """The customers with or without a plan this month, suspended or not. `mrr_minor` sums their monthly prices."""
+
+    currency: str
+    has_plan: bool
+    is_suspended: bool
+    customers: int
+    mrr_minor: int
+
+
+class UsageDay(NamedTuple):
+    """The usage of one day. `quantity_so_far` leaves out last month's usage after the same time of the month."""
+
+    day: date
+    quantity: Decimal
+    events: int
+    quantity_so_far: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class FiguresDocument:
+    """All rows of one count. `month` is the month in which it was taken."""
+
+    month: date
+    invoices: tuple[InvoiceGroup, ...]
+    largest: tuple[LargestCustomer, ...]
+    revenue: tuple[RevenueGroup, ...]
+    customers: tuple[CustomerGroup, ...]
+    usage: tuple[UsageDay, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a JSONB column holds; `from_json` reads it."""
+        return {
+            "month": self.month.isoformat(),
+            "invoices": _rows_as_json(self.invoices),
+            "largest": _rows_as_json(self.largest),
+            "revenue": _rows_as_json(self.revenue),
+            "customers": _rows_as_json(self.customers),
+            "usage": _rows_as_json(self.usage),
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> FiguresDocument:
+        """Read what `as_json` wrote."""
+        return cls(
+            month=date.fromisoformat(stored["month"]),
+            invoices=tuple(
+                InvoiceGroup(
+                    date.fromisoformat(period),
+                    currency,
+                    status,
+                    days_from,
+                    invoices,
+                    int(total),
+                    int(balance),
+                )
+                for period, currency, status, days_from, invoices, total, balance in stored["invoices"]
+            ),
+            largest=tuple(
+                LargestCustomer(currency, key, name, int(invoiced))
+                for currency, key, name, invoiced in stored["largest"]
+            ),
+            revenue=tuple(
+                RevenueGroup(date.fromisoformat(period), currency, kind, int(amount))
+                for period, currency, kind, amount in stored["revenue"]
+            ),
+            customers=tuple(
+                CustomerGroup(currency, has_plan, is_suspended, customers, int(mrr))
+                for currency, has_plan, is_suspended, customers, mrr in stored["customers"]
+            ),
+            usage=tuple(
+                UsageDay(date.fromisoformat(day), Decimal(quantity), events, Decimal(so_far))
+                for day, quantity, events, so_far in stored["usage"]
+            ),
+        )
+
+
+def _rows_as_json(rows: Iterable[tuple[object, ...]]) -> list[list[object]]:
+    """Return rows as JSON can hold them: exact numbers as strings, dates as ISO 8601."""
+    return [[_value_as_json(value) for value in row] for row in rows]
+
+
+def _value_as_json(value: object) -> object:
+    if isinstance(value, Decimal):
+        return plain(value)
+    return value.isoformat() if isinstance(value, date) else value
