@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from threading import BoundedSemaphore
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sqlmodel import Session
 
@@ -48,6 +48,9 @@ from billing_app.services.usage_imports.progress import (
     restart_check,
 )
 from billing_app.services.usage_imports.rows import Chunk, Lane, Overtaken, Phase, PreviewRow, UsageImportRow
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 PREVIEW_ROWS = 20
 PREVIEW_CHARS_MAX = 200
@@ -205,12 +208,13 @@ class _StoredFile(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer)
         if not self._part and self.bytes_read < self._row.size_bytes:
             content = self._database.call(self._actor, read_part, self._row.import_id, self._parts_read)
             self._part, self._parts_read = memoryview(content), self._parts_read + 1
-        size = min(len(buffer), len(self._part))
-        buffer[:size] = self._part[:size]
+        size = min(len(view), len(self._part))
+        view[:size] = self._part[:size]
         self._part = self._part[size:]
         self.bytes_read += size
         return size

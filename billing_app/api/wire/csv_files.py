@@ -10,14 +10,15 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import anyio
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from billing_app.api.wire.calls import Call
 from billing_app.documents.csv_rows import BYTE_ORDER_MARK, Cell, encode_rows
+from billing_app.domain.actor import Actor
 from billing_app.runtime import current
 
 P = ParamSpec("P")
 Row = TypeVar("Row")
-
 
 DESCRIBED: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/csv": {"schema": {"type": "string"}}}, "description": "The file."}
@@ -36,7 +37,7 @@ class CsvFile(StreamingResponse):
         )
         self._opened = opened
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the file, then return its database connection to the pool."""
         try:
             await super().__call__(scope, receive, send)
@@ -51,7 +52,7 @@ def csv_file(
     name: str,
     columns: Sequence[str],
     cells: Callable[[Row], Iterable[Cell]],
-    service: Callable[Concatenate[Any, Any, P], Iterator[Sequence[Row]]],
+    service: Callable[Concatenate[Any, Actor, P], Iterator[Sequence[Row]]],
     /,
     *args: P.args,
     **kwargs: P.kwargs,

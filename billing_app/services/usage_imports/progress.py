@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy import insert, not_, select
 from sqlmodel import Session, col
@@ -68,8 +68,22 @@ def count_chunk(session: Session, actor: Actor, import_id: int, phase: Phase, ch
     That undoes the transaction: of two processes with the same chunk, one records and counts it.
     """
     require(actor, Permission.RECORD_USAGE)
+    count = session.scalar(
+        update_in_status(import_id, phase)
+        .where(col(UsageImport.through_line) == chunk.after_line)
+        .values(**_progress_values(phase, chunk))
+        .returning(col(UsageImport.conflicts) + UsageImport.rejected)
+    )
+    if count is None:
+        raise Overtaken
+    room = limits.REJECTED_ROWS_KEPT_MAX - (count - len(chunk.rejected_rows))
+    _keep_rejected_rows(session, import_id, chunk.rejected_rows[: max(0, room)])
+
+
+def _progress_values(phase: Phase, chunk: Chunk) -> dict[str, object]:
+    """Return what a chunk changes in the columns of its import."""
     outcome = chunk.outcome
-    values: dict[str, Any] = {
+    values: dict[str, object] = {
         "row_count": UsageImport.row_count
         + (outcome.recorded + outcome.duplicates + outcome.conflicts + outcome.rejected),
         "recorded": UsageImport.recorded + outcome.recorded,
@@ -84,16 +98,7 @@ def count_chunk(session: Session, actor: Actor, import_id: int, phase: Phase, ch
         values["attempts"] = 0
     if chunk.preview:
         values["preview"] = [preview_to_json(row) for row in chunk.preview]
-    count = session.scalar(
-        update_in_status(import_id, phase)
-        .where(col(UsageImport.through_line) == chunk.after_line)
-        .values(**values)
-        .returning(col(UsageImport.conflicts) + UsageImport.rejected)
-    )
-    if count is None:
-        raise Overtaken
-    room = limits.REJECTED_ROWS_KEPT_MAX - (count - len(chunk.rejected_rows))
-    _keep_rejected_rows(session, import_id, chunk.rejected_rows[: max(0, room)])
+    return values
 
 
 def _keep_rejected_rows(session: Session, import_id: int, rejected_rows: Sequence[RejectedRow]) -> None:

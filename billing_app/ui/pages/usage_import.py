@@ -63,27 +63,31 @@ def _head() -> rx.Component:
             ),
             class_name="min-w-0",
         ),
-        rx.el.div(
-            writers_only(
-                rx.cond(
-                    _SHEET.is_open,
-                    button(
-                        rx.cond(_SHEET.status == "importing", "Cancel import", "Discard file"),
-                        on_click=UsageImportState.open_cancel,
-                    ),
-                ),
-                rx.cond(
-                    _SHEET.status == "checked",
-                    rx.fragment(
-                        rx.cond(_SHEET.start != "", _start_button(_SHEET.start, "primary")),
-                        rx.cond(_SHEET.start_again != "", _start_button(_SHEET.start_again, "plain")),
-                    ),
+        _actions(),
+        class_name="flex flex-wrap items-start justify-between gap-3",
+    )
+
+
+def _actions() -> rx.Component:
+    return rx.el.div(
+        writers_only(
+            rx.cond(
+                _SHEET.is_open,
+                button(
+                    rx.cond(_SHEET.status == "importing", "Cancel import", "Discard file"),
+                    on_click=UsageImportState.open_cancel,
                 ),
             ),
-            rx.cond(_SHEET.status == "done", link("View usage", "/usage", classes.BUTTON)),
-            class_name="flex shrink-0 gap-2",
+            rx.cond(
+                _SHEET.status == "checked",
+                rx.fragment(
+                    rx.cond(_SHEET.start != "", _start_button(_SHEET.start, "primary")),
+                    rx.cond(_SHEET.start_again != "", _start_button(_SHEET.start_again, "plain")),
+                ),
+            ),
         ),
-        class_name="flex flex-wrap items-start justify-between gap-3",
+        rx.cond(_SHEET.status == "done", link("View usage", "/usage", classes.BUTTON)),
+        class_name="flex shrink-0 gap-2",
     )
 
 
@@ -122,16 +126,20 @@ def _outcome() -> rx.Component:
                 class_name="mt-2 flex items-start gap-2 text-sm text-soft",
             ),
         ),
-        rx.el.dl(
-            _figure("Rows", _SHEET.rows),
-            _figure(rx.cond(_SHEET.is_expected, "To record", "Recorded"), _SHEET.recorded),
-            _figure("Duplicates", _SHEET.duplicates),
-            _figure("Conflicts", _SHEET.conflicts),
-            _figure("Rejected", _SHEET.rejected),
-            class_name="mt-4 grid grid-cols-2 gap-4 border-t border-line pt-4 sm:grid-cols-5",
-        ),
+        _counts(),
         class_name=f"{classes.PANEL} px-5 py-4",
         aria_label="Outcome",
+    )
+
+
+def _counts() -> rx.Component:
+    return rx.el.dl(
+        _figure("Rows", _SHEET.rows),
+        _figure(rx.cond(_SHEET.is_expected, "To record", "Recorded"), _SHEET.recorded),
+        _figure("Duplicates", _SHEET.duplicates),
+        _figure("Conflicts", _SHEET.conflicts),
+        _figure("Rejected", _SHEET.rejected),
+        class_name="mt-4 grid grid-cols-2 gap-4 border-t border-line pt-4 sm:grid-cols-5",
     )
 
 
