@@ -70,14 +70,24 @@ def record_payment(
         period_start=invoice.period_start,
         amount_minor=Decimal(validation.parsed("amount", parse_amount_minor, amount, invoice.currency)),
         received_on=validation.day("received_on", received_on),
-        method=validation.line("method", method, at_most=validation.REFERENCE_MAX, required=False),
-        reference=validation.line("reference", reference, at_most=validation.REFERENCE_MAX, required=False),
+        method=_parse_note("method", method),
+        reference=_parse_note("reference", reference),
         idempotency_key=validation.parsed(
             "idempotency_key", validation.parse_idempotency_key, idempotency_key
         ),
         recorded_at=now(session),
         recorded_by=actor.id,
     )
+    return _record(session, actor, invoice, payment, expected_balance)
+
+
+def _parse_note(field: str, value: object) -> str:
+    return validation.line(field, value, at_most=validation.REFERENCE_MAX, required=False)
+
+
+def _record(
+    session: Session, actor: Actor, invoice: BilledInvoice, payment: Payment, expected_balance: object
+) -> RecordedPayment:
     lock_billing(session, invoice.customer_id)
     existing_id = _find_recorded(session, payment)
     if existing_id is not None:

@@ -67,20 +67,7 @@ def payments() -> rx.Component:
 def _row(payment: rx.Var[PaymentItem]) -> rx.Component:
     is_reversed = payment.reversal_reason != ""
     return rx.el.tr(
-        rx.el.td(
-            rx.el.div(payment.received, class_name="whitespace-nowrap tabular-nums"),
-            rx.el.div(payment.method, class_name=f"{classes.NARROW_CAPTION} max-w-40"),
-            rx.cond(
-                is_reversed,
-                rx.el.div(
-                    "Reversed ",
-                    rx.el.span(payment.reversed, title=payment.reversed_utc),
-                    f" by {payment.reversed_by}: {payment.reversal_reason}",
-                    class_name="text-xs font-normal leading-4 text-bad [overflow-wrap:anywhere]",
-                ),
-            ),
-            class_name=f"{classes.TD_MAIN} py-2",
-        ),
+        _received_cell(payment, is_reversed),
         rx.el.td(
             rx.el.div(payment.method, class_name="max-w-40 truncate"),
             rx.el.div(payment.reference, class_name="max-w-40 truncate text-xs leading-4 text-faint"),
@@ -99,22 +86,43 @@ def _row(payment: rx.Var[PaymentItem]) -> rx.Component:
             ),
             class_name=classes.TD_AMOUNT,
         ),
-        rx.el.td(
-            rx.cond(
-                is_reversed,
-                rx.el.span("Reversed", class_name=classes.BADGE_BAD),
-                writers_only(
-                    button(
-                        "Reverse",
-                        look="quiet",
-                        on_click=PaymentsState.open_reverse(payment.payment_id),
-                        aria_label=f"Reverse the payment of {payment.amount}",
-                    )
-                ),
-            ),
-            class_name=f"{classes.TD} text-right",
-        ),
+        _reverse_cell(payment, is_reversed),
         class_name=classes.TR,
+    )
+
+
+def _received_cell(payment: rx.Var[PaymentItem], is_reversed: rx.Var[bool]) -> rx.Component:
+    return rx.el.td(
+        rx.el.div(payment.received, class_name="whitespace-nowrap tabular-nums"),
+        rx.el.div(payment.method, class_name=f"{classes.NARROW_CAPTION} max-w-40"),
+        rx.cond(
+            is_reversed,
+            rx.el.div(
+                "Reversed ",
+                rx.el.span(payment.reversed, title=payment.reversed_utc),
+                f" by {payment.reversed_by}: {payment.reversal_reason}",
+                class_name="text-xs font-normal leading-4 text-bad [overflow-wrap:anywhere]",
+            ),
+        ),
+        class_name=f"{classes.TD_MAIN} py-2",
+    )
+
+
+def _reverse_cell(payment: rx.Var[PaymentItem], is_reversed: rx.Var[bool]) -> rx.Component:
+    return rx.el.td(
+        rx.cond(
+            is_reversed,
+            rx.el.span("Reversed", class_name=classes.BADGE_BAD),
+            writers_only(
+                button(
+                    "Reverse",
+                    look="quiet",
+                    on_click=PaymentsState.open_reverse(payment.payment_id),
+                    aria_label=f"Reverse the payment of {payment.amount}",
+                )
+            ),
+        ),
+        class_name=f"{classes.TD} text-right",
     )
 
 

@@ -95,61 +95,76 @@ def _due_sentence() -> rx.Var[str]:
 
 
 def _sheet() -> rx.Component:
-    sheet = InvoiceState.invoice
+    """Render what the printed invoice shows."""
     return rx.el.article(
-        rx.el.div(
-            rx.el.div(
-                rx.el.div(
-                    sheet.issuer_name,
-                    class_name="text-base font-semibold leading-6 [overflow-wrap:anywhere]",
-                ),
-                _lines_of_text(sheet.issuer_address),
-                rx.el.div(sheet.issuer_email, class_name="text-soft [overflow-wrap:anywhere]"),
-                class_name="min-w-0",
-            ),
-            rx.el.div(
-                rx.el.div("Invoice", class_name=classes.EYEBROW),
-                rx.el.div(
-                    sheet.number,
-                    class_name="text-base font-semibold leading-6 tabular-nums [overflow-wrap:anywhere]",
-                ),
-                class_name="min-w-0 sm:text-right",
-            ),
-            class_name="flex flex-col justify-between gap-4 sm:flex-row",
-        ),
-        rx.el.div(
-            rx.el.div(
-                rx.el.div("Bill to", class_name=classes.EYEBROW),
-                rx.el.div(
-                    link(sheet.customer_name, sheet.customer_href, "font-medium text-ink hover:underline"),
-                    class_name="mt-1 [overflow-wrap:anywhere]",
-                ),
-                _lines_of_text(sheet.customer_address),
-                rx.el.div(sheet.customer_email, class_name="text-soft [overflow-wrap:anywhere]"),
-                class_name="min-w-0 flex-1",
-            ),
-            rx.el.dl(
-                _fact("Period", sheet.period),
-                _fact("Issued", sheet.issued),
-                _fact("Due", sheet.due),
-                class_name="grid grid-cols-2 gap-x-8 gap-y-3 sm:grid-cols-3 sm:text-right",
-            ),
-            class_name="mt-8 flex flex-col gap-6 sm:flex-row",
-        ),
+        _issuer_and_number(),
+        _customer_and_dates(),
         lines(),
         _totals(),
-        rx.cond(
-            sheet.payment_instructions != "",
-            rx.el.div(
-                rx.el.div("How to pay", class_name=classes.EYEBROW),
-                rx.el.p(
-                    sheet.payment_instructions,
-                    class_name="mt-1 whitespace-pre-line text-soft [overflow-wrap:anywhere]",
-                ),
-                class_name="mt-8",
-            ),
-        ),
+        _payment_instructions(),
         class_name=f"{classes.PANEL} px-5 py-6 text-sm sm:px-8 sm:py-8 print:border-0 print:p-0",
+    )
+
+
+def _issuer_and_number() -> rx.Component:
+    sheet = InvoiceState.invoice
+    return rx.el.div(
+        rx.el.div(
+            rx.el.div(
+                sheet.issuer_name,
+                class_name="text-base font-semibold leading-6 [overflow-wrap:anywhere]",
+            ),
+            _lines_of_text(sheet.issuer_address),
+            rx.el.div(sheet.issuer_email, class_name="text-soft [overflow-wrap:anywhere]"),
+            class_name="min-w-0",
+        ),
+        rx.el.div(
+            rx.el.div("Invoice", class_name=classes.EYEBROW),
+            rx.el.div(
+                sheet.number,
+                class_name="text-base font-semibold leading-6 tabular-nums [overflow-wrap:anywhere]",
+            ),
+            class_name="min-w-0 sm:text-right",
+        ),
+        class_name="flex flex-col justify-between gap-4 sm:flex-row",
+    )
+
+
+def _customer_and_dates() -> rx.Component:
+    sheet = InvoiceState.invoice
+    return rx.el.div(
+        rx.el.div(
+            rx.el.div("Bill to", class_name=classes.EYEBROW),
+            rx.el.div(
+                link(sheet.customer_name, sheet.customer_href, "font-medium text-ink hover:underline"),
+                class_name="mt-1 [overflow-wrap:anywhere]",
+            ),
+            _lines_of_text(sheet.customer_address),
+            rx.el.div(sheet.customer_email, class_name="text-soft [overflow-wrap:anywhere]"),
+            class_name="min-w-0 flex-1",
+        ),
+        rx.el.dl(
+            _fact("Period", sheet.period),
+            _fact("Issued", sheet.issued),
+            _fact("Due", sheet.due),
+            class_name="grid grid-cols-2 gap-x-8 gap-y-3 sm:grid-cols-3 sm:text-right",
+        ),
+        class_name="mt-8 flex flex-col gap-6 sm:flex-row",
+    )
+
+
+def _payment_instructions() -> rx.Component:
+    instructions = InvoiceState.invoice.payment_instructions
+    return rx.cond(
+        instructions != "",
+        rx.el.div(
+            rx.el.div("How to pay", class_name=classes.EYEBROW),
+            rx.el.p(
+                instructions,
+                class_name="mt-1 whitespace-pre-line text-soft [overflow-wrap:anywhere]",
+            ),
+            class_name="mt-8",
+        ),
     )
 
 

@@ -51,7 +51,7 @@ def invoices() -> rx.Component:
                 _customer_chip(),
             ),
             _actions(),
-            class_name="flex flex-col items-start justify-between gap-x-4 lg:flex-row",
+            class_name="flex flex-col items-start justify-between gap-x-4 xl:flex-row",
         ),
         by_phase(
             InvoicesState.phase,
