@@ -1,8 +1,7 @@
-"""Runs the migrations as the owner, then gives the application's role exactly its privileges.
+"""Run the migrations as the owner, then grant the application's role exactly its privileges.
 
-`config.attributes["owner_url"]` and `["application_role"]` are set by `billing_app.database.migrations`;
-the plain `alembic` command takes them from the settings, starting the embedded database if that
-is what they say.
+`billing_app.database.migrations` sets the target in `config.attributes`. The plain `alembic` command
+takes it from the settings, and starts the embedded database if they name no other.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from billing_app.database.migrations import provide_target
 from billing_app.database.privileges import grant_application_role
 
 
-def run(owner_url: str, application_role: str) -> None:
+def run_migrations(owner_url: str, application_role: str) -> None:
+    """Migrate in one transaction, together with the privileges."""
     engine = create_engine(owner_url, poolclass=pool.NullPool)
     with engine.connect() as connection:
         context.configure(
@@ -27,9 +27,9 @@ def run(owner_url: str, application_role: str) -> None:
             compare_server_default=True,
         )
         with context.begin_transaction():
-            # A migration that can't get its lock soon must not make everyone else wait behind it.
+            # Other sessions queue behind a migration that waits for a lock, so it must not wait long.
             connection.execute(text("SET LOCAL lock_timeout = '30s'"))
-            # Two that migrate at once take turns; the second finds nothing to do.
+            # Of two migrations at once, the second waits and then finds nothing to do.
             connection.execute(
                 text("SELECT pg_advisory_xact_lock(:migrating)"), {"migrating": locks.MIGRATING}
             )
@@ -38,4 +38,4 @@ def run(owner_url: str, application_role: str) -> None:
 
 
 with provide_target(context.config) as target:
-    run(target.owner_url, target.application_role)
+    run_migrations(target.owner_url, target.application_role)

@@ -1,7 +1,7 @@
-"""The one object that a process is made of: settings, database, recorder, authentication, background.
+"""The one object that holds what a process works with: settings, database, recorder and so on.
 
-The composition root builds it and installs it. Reflex creates states itself and FastAPI calls
-endpoints itself, so both ask for the installed one here; nothing else in the product is global.
+The composition root builds and installs it. Reflex creates states itself and FastAPI calls endpoints
+itself, so both get it here. Nothing else in the product is global.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Throttle:
 
 
 class Runtime:
-    """What one process works with, over one database."""
+    """Everything that a process needs to serve one database."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self.settings = settings
@@ -58,12 +58,16 @@ def install(runtime: Runtime | None) -> None:
 
 
 def is_installed() -> bool:
-    """Whether this process has a runtime."""
+    """Return whether this process has a runtime."""
     return _installed is not None
 
 
 def current() -> Runtime:
-    """Return the process's runtime. Raises RuntimeError before the composition root installed one."""
+    """Return the process's runtime.
+
+    Raises:
+        RuntimeError: The composition root has not installed one yet.
+    """
     if _installed is None:
         raise RuntimeError("no runtime is installed in this process")
     return _installed

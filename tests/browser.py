@@ -1,6 +1,6 @@
-"""The browser that the page tests drive: searched for in one place, here.
+"""Finds the browser for the page tests.
 
-python tests/browser.py    names it, or tells how to get one and exits 1
+python tests/browser.py    prints its path, or how to get one and exits with code 1
 """
 
 import shutil
@@ -15,32 +15,34 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 
 class NoBrowser(LookupError):
-    """No browser here starts; the message says how to get one."""
+    """No browser on this machine starts. The message says how to get one."""
 
 
 @cache
 def find_browser() -> str | None:
-    """Answer the path of a browser that starts, None meaning Playwright's own.
+    """Return the path of a browser that starts, or None for Playwright's own.
 
-    Use it as `playwright.chromium.launch(executable_path=find_browser())`. It raises
-    NoBrowser when there is none: page tests fail then, they are never skipped.
+    Use it as `playwright.chromium.launch(executable_path=find_browser())`.
+
+    Raises:
+        NoBrowser: There is none. Page tests fail then; they are never skipped.
     """
     with sync_playwright() as playwright:
         for path in _candidates(playwright):
             if _starts(playwright, path):
                 return path
-    raise NoBrowser("no Chromium that starts; get one with: python3 tools/setup.py --browser")
+    raise NoBrowser("No Chromium starts here. Get one with: python3 tools/setup.py --browser")
 
 
 def _candidates(playwright: Playwright) -> Iterator[str | None]:
-    """Yield what might serve: browsers on the PATH first, then Playwright's download."""
+    """Yield possible browsers: those on the PATH first, then Playwright's download."""
     yield from filter(None, map(shutil.which, NAMES))
     if Path(playwright.chromium.executable_path).exists():
         yield None
 
 
 def _starts(playwright: Playwright, path: str | None) -> bool:
-    """Tell whether it opens a page: a name on the PATH may be a stub that only gives advice."""
+    """Return whether it opens a page; a program on the PATH may be a stub that only gives advice."""
     try:
         browser = playwright.chromium.launch(executable_path=path)
         browser.new_page()

@@ -1,4 +1,4 @@
-"""Races with real threads and connections: at once, or in an order that is certain."""
+"""Races with real threads and connections, at once or in a fixed order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BLOCKED = text("""
 
 @dataclass(frozen=True)
 class Overlap:
-    """What came of two transactions that overlapped; a refusal is an answer as well."""
+    """The outcomes of two transactions that overlapped; a refusal is an outcome too."""
 
     first: Any
     second: Any
@@ -33,10 +33,9 @@ class Overlap:
 
 
 def overlap(database: Database, first: Work, second: Work) -> Overlap:
-    """Runs `second` while `first` is done and not yet committed.
+    """Run `second` while `first` has done its work and not committed yet.
 
-    `first` commits when `second` waits for it, or has ended without. So what goes wrong without a
-    lock goes wrong every time.
+    `first` commits when `second` waits for it or has ended. So a missing lock shows every time.
     """
     with ThreadPoolExecutor(1) as pool:
         with database.transaction(SYSTEM) as session:
@@ -48,7 +47,7 @@ def overlap(database: Database, first: Work, second: Work) -> Overlap:
 
 
 def blocked_before_end(database: Database, running: Future[Any]) -> bool:
-    """Whether somebody comes to wait for a lock before `running` ends; returns as soon as it is known."""
+    """Return whether a session waits for a lock before `running` ends, as soon as that is known."""
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as observer:
         while not running.done():
             if observer.scalar(_BLOCKED):
@@ -58,7 +57,7 @@ def blocked_before_end(database: Database, running: Future[Any]) -> bool:
 
 
 def at_once(database: Database, works: Sequence[Work]) -> list[Any]:
-    """Runs every work in a transaction and a thread of its own, begun together."""
+    """Start every work at the same time, each in a transaction and a thread of its own."""
     barrier = Barrier(len(works))
 
     def run(work: Work) -> Any:
@@ -70,7 +69,7 @@ def at_once(database: Database, works: Sequence[Work]) -> list[Any]:
 
 
 def _outcome(database: Database, work: Work) -> Any:
-    """What the committed work answered, or how it was refused."""
+    """Return the result of the committed work, or its refusal."""
     try:
         with database.transaction(SYSTEM) as session:
             return work(session)
@@ -79,5 +78,5 @@ def _outcome(database: Database, work: Work) -> Any:
 
 
 def codes(outcomes: Sequence[Any]) -> list[str]:
-    """The codes of the refusals among the outcomes."""
+    """Return the codes of the refusals among the outcomes."""
     return [outcome.code for outcome in outcomes if isinstance(outcome, BillingError)]

@@ -1,4 +1,4 @@
-"""Refusals as tests expect them: by their code, which is what callers rely on."""
+"""Expecting a refusal by its code, which is what callers rely on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from billing_app.errors import BillingError
 
 @contextmanager
 def refused(code: str, *, field: str | None = None) -> Iterator[pytest.ExceptionInfo[BillingError]]:
-    """The block raises a refusal with this code, about this field."""
+    """Assert that the block raises a refusal with this code and about this field."""
     with pytest.raises(BillingError) as caught:
         yield caught
     assert caught.value.code == code

@@ -1,4 +1,4 @@
-"""The shape of the code: who may import whom, and how long a piece of it may get."""
+"""The shape of the code: which module may import which, and how long files and functions may be."""
 
 import ast
 import subprocess
@@ -63,7 +63,7 @@ def test_guarded_and_unguarded_functions_never_share_a_module(path: Path) -> Non
 
 
 def imported(path: Path) -> set[str]:
-    """The modules that a file imports, wherever in it."""
+    """Return the modules that a file imports anywhere."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -74,13 +74,13 @@ def imported(path: Path) -> set[str]:
 
 
 def package(module: str) -> str:
-    """What a module belongs to: for the project's own its layer, else its topmost package."""
+    """Return a module's layer if it is the project's own, otherwise its topmost package."""
     parts = module.split(".")
     return ".".join(parts[:2]) if parts[0] == "billing_app" else parts[0]
 
 
 @pytest.mark.parametrize("path", CODE, ids=name)
-def test_no_piece_is_too_long_to_read_at_once(path: Path) -> None:
+def test_files_and_functions_are_short_enough_to_read_at_once(path: Path) -> None:
     text = path.read_text()
     assert len(text.splitlines()) <= LINES_OF_FILE
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)

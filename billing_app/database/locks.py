@@ -1,8 +1,8 @@
-"""The keys of our advisory locks, in one place, so that no two purposes share one."""
+"""The keys of all advisory locks, in one place so that no two purposes share one."""
 
 from __future__ import annotations
 
-# One key each, of 64 bits: whatever else locks on the same database chooses others.
+# Keys of 64 bits, unlikely to be used by other applications on the same database.
 PROVISIONING = 0x7A11_B00C_0001
 MIGRATING = 0x7A11_B00C_0002
 GATE = 0x7A11_B00C_0003
@@ -10,7 +10,7 @@ DEMO = 0x7A11_B00C_0004
 VERIFYING = 0x7A11_B00C_0005
 COUNTING = 0x7A11_B00C_0006
 
-# The first of two keys of 32 bits; the second says which plan's name, which run, which import.
+# The first of two keys of 32 bits. The second identifies the plan's name, the run or the import.
 PLAN_NAME = 0x7A11_0001
 RUN = 0x7A11_0002
 IMPORT = 0x7A11_0003

@@ -1,7 +1,7 @@
-"""What the application's role may do: the first lock of append-only, declared in one place.
+"""The privileges of the application's role, which are the first protection of append-only tables.
 
-Applied after every migration. A table that is missing here can't be used by the application, and
-a test says so.
+They are granted after every migration. The application can't use a table that is missing here, and a
+test fails for it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PRIVILEGES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(APPEND_ONLY, _READ_AND_ADD),
     "alembic_version": ("SELECT",),
     "api_token": _READ_ADD_CHANGE,
-    # A customer's key and currency stay what they were.
+    # A customer's key and currency never change.
     "customer": (
         *_READ_AND_ADD,
         "UPDATE (name)",
@@ -36,14 +36,14 @@ PRIVILEGES: dict[str, tuple[str, ...]] = {
     "idempotent_request": (*_READ_AND_ADD, "UPDATE", "DELETE"),
     "invoice_run": _READ_ADD_CHANGE,
     "invoice_run_failure": _READ_AND_ADD,
-    # Kept by triggers on what is append-only, which act as who inserts.
+    # Maintained by triggers on append-only tables, which run as the role that inserts.
     "open_invoice": ("SELECT", "INSERT", "DELETE"),
     "issuer": ("SELECT", "UPDATE"),
     "known_place": (*_READ_ADD_CHANGE, "DELETE"),
     "plan": (*_READ_AND_ADD, "UPDATE (archived_at)"),
-    # Counts of failed sign-ins: a right password clears them, and old ones are forgotten.
+    # Counts of failed sign-ins. The correct password clears them, and old ones are deleted.
     "sign_in_attempt": (*_READ_ADD_CHANGE, "DELETE"),
-    # Setting a plan from a month on replaces the rows from that month on.
+    # Setting a plan from a month on replaces the rows of that month and later ones.
     "subscription": ("SELECT", "INSERT", "DELETE"),
     "suspension": (*_READ_AND_ADD, "UPDATE (ended_at)"),
     "usage_import": _READ_ADD_CHANGE,
@@ -52,7 +52,7 @@ PRIVILEGES: dict[str, tuple[str, ...]] = {
     "usage_import_rejected_row": (*_READ_AND_ADD, "DELETE"),
     "user_account": _READ_ADD_CHANGE,
     "user_session": _READ_ADD_CHANGE,
-    # Who started one, and when, stays.
+    # Who started a verification, and when, never changes.
     "verification": (
         *_READ_AND_ADD,
         "UPDATE (finished_at)",
@@ -65,20 +65,20 @@ PRIVILEGES: dict[str, tuple[str, ...]] = {
 
 
 def grant_application_role(connection: Connection, role: str) -> None:
-    """Gives the role exactly `PRIVILEGES` and nothing else; the owner must be connected."""
+    """Grant the role exactly `PRIVILEGES`, connected as the owner of the tables."""
     quoted = connection.dialect.identifier_preparer.quote(role)
     present = set(connection.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")))
-    # Databases that began before PostgreSQL 15 let everybody make tables here.
+    # A database that was created before PostgreSQL 15 allows every role to create tables here.
     connection.execute(text(f"REVOKE CREATE ON SCHEMA public FROM PUBLIC, {quoted}"))
     connection.execute(text(f"GRANT USAGE ON SCHEMA public TO {quoted}"))
     for table in sorted(present & PRIVILEGES.keys()):
         connection.execute(text(f"REVOKE ALL ON {table} FROM {quoted}, PUBLIC"))
-        granted = ", ".join(_that_can_be_granted(connection, table))
+        granted = ", ".join(_grantable_privileges(connection, table))
         connection.execute(text(f"GRANT {granted} ON {table} TO {quoted}"))
 
 
-def _that_can_be_granted(connection: Connection, table: str) -> list[str]:
-    """The table's privileges; after going back to an older revision without those on columns to come."""
+def _grantable_privileges(connection: Connection, table: str) -> list[str]:
+    """Return the table's privileges, without those on columns that a downgrade has removed."""
     columns = set(
         connection.scalars(
             text(
@@ -88,15 +88,14 @@ def _that_can_be_granted(connection: Connection, table: str) -> list[str]:
             {"table": table},
         )
     )
-    later = {
-        each
-        for each in PRIVILEGES[table]
-        if "(" in each and each.partition("(")[2].rstrip(")") not in columns
-    }
-    return [each for each in PRIVILEGES[table] if each not in later]
+    return [
+        privilege
+        for privilege in PRIVILEGES[table]
+        if "(" not in privilege or privilege.partition("(")[2].rstrip(")") in columns
+    ]
 
 
-_DANGEROUS = text("""
+_CHANGEABLE_TABLES = text("""
     SELECT c.relname AS table_name
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public'
     WHERE c.relname = ANY(:tables)
@@ -114,7 +113,7 @@ def refuse_unsafe_role(connection: Connection) -> None:
     Raises:
         DatabaseUnusable: The connected role is such a one.
     """
-    tables = list(connection.scalars(_DANGEROUS, {"tables": list(APPEND_ONLY)}))
+    tables = list(connection.scalars(_CHANGEABLE_TABLES, {"tables": list(APPEND_ONLY)}))
     if tables:
         role = connection.scalar(text("SELECT current_user"))
         raise DatabaseUnusable(

@@ -1,8 +1,9 @@
 """The tables: columns and named constraints, no behaviour.
 
-`customer_id` comes first in every key of what a customer owns, so that the same schema can be
-distributed by it; `plan`, `customer` and the small shared tables are copied to every node then.
-Privileges and triggers, the two locks of append-only, are in the migrations.
+`customer_id` is the first column of every key of a customer-owned table, so that the same schema can be
+distributed by it. The other tables, such as `plan` and `customer`, are then copied to every node.
+Append-only tables are protected twice: by the privileges in `database/privileges.py`, and by the
+triggers in the migration.
 """
 
 from billing_app.models.customer import Customer, CustomerBilling, Subscription, Suspension

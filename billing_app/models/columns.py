@@ -1,4 +1,4 @@
-"""The column types that repeat, and the naming of constraints."""
+"""Column types that several tables use, and the names of constraints."""
 
 from __future__ import annotations
 
@@ -17,52 +17,56 @@ SQLModel.metadata.naming_convention = {
 
 
 def identity_column() -> Column[int]:
-    """A key that the database gives; never relied on for order."""
+    """Return a key that the database assigns. Nothing relies on its order."""
     return Column(BigInteger, Identity(always=True), primary_key=True)
 
 
 def customer_key_column() -> Column[int]:
-    """The distribution column, first in the primary key."""
+    """Return the distribution column, which is the first column of the primary key."""
     return Column(BigInteger, primary_key=True, autoincrement=False)
 
 
 def text_column(nullable: bool = False, **options: Any) -> Column[str]:
+    """Return a column of text."""
     return Column(Text, nullable=nullable, **options)
 
 
 def moment_column(nullable: bool = False) -> Column[Any]:
+    """Return a column of points in time, which are aware and in UTC."""
     return Column(DateTime(timezone=True), nullable=nullable)
 
 
 def day_column(nullable: bool = False, **options: Any) -> Column[Any]:
+    """Return a column of dates."""
     return Column(Date, nullable=nullable, **options)
 
 
 def minor_column(nullable: bool = False) -> Column[Any]:
-    """Whole minor units that the product computed."""
+    """Return a column of computed amounts in whole minor units."""
     return Column(Numeric(38, 0), nullable=nullable)
 
 
 def summed_column(nullable: bool = False) -> Column[Any]:
+    """Return a column of summed quantities."""
     return Column(Numeric(38, 6), nullable=nullable)
 
 
 def exact_column(nullable: bool = False) -> Column[Any]:
-    """An unrounded amount in major units."""
+    """Return a column of unrounded amounts in major units."""
     return Column(Numeric(60, 18), nullable=nullable)
 
 
 def entered_column(nullable: bool = False) -> Column[Any]:
-    """A number that came from outside, with no scale of its own.
+    """Return a column of numbers that a user entered, without a scale.
 
-    A NUMERIC(p,s) column would round what has too many decimals before any CHECK could see it;
-    `digits_check` refuses it instead.
+    A NUMERIC(p,s) column would round a number with too many decimals before any CHECK could see it.
+    `digits_check` refuses such a number instead.
     """
     return Column(Numeric, nullable=nullable)
 
 
 def digits_check(column: str, integer_digits: int, decimals: int) -> CheckConstraint:
-    """Zero or more, finite, and within NUMERIC(integer_digits + decimals, decimals).
+    """Check that a number is zero or more, finite, and fits these digits.
 
     NaN and infinity sort above every number, so the upper bound refuses both.
     """
@@ -73,4 +77,5 @@ def digits_check(column: str, integer_digits: int, decimals: int) -> CheckConstr
 
 
 def first_of_month_check(column: str) -> CheckConstraint:
+    """Check that a date is the first day of a month."""
     return CheckConstraint(f"extract(day FROM {column}) = 1", name=f"{column}_first_of_month")

@@ -1,4 +1,4 @@
-"""What is changed in the compiled pages: they talk to the origin they came from, and evaluate no text."""
+"""Changes to the compiled pages: they connect to the origin they were loaded from, and never use eval."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from reflex_base.plugins.base import Plugin, PreCompileContext
 
 STATE_SCRIPT = "utils/state.js"
 
-# Reflex bakes ws://localhost:<port of the build>/_event into the pages, and in the browser
-# replaces the host name alone. This line sits where the address has just been parsed.
+# Reflex writes ws://localhost:<port of the build>/_event into the pages, and replaces only the host name
+# in the browser. This line is where the address has just been parsed.
 ANCHOR = "  const endpoint = new URL(url_str);\n"
 FOLLOW_THE_PAGE = (
     ANCHOR
@@ -26,7 +26,7 @@ FOLLOW_THE_PAGE = (
 VITE_CONFIG = "vite.config.js"
 DEV_BACKEND = "TALLYBOOK_DEV_BACKEND"
 SERVER = "  server: {\n"
-PASS_ON = (
+PROXY_TO_BACKEND = (
     SERVER
     + f"""    proxy: process.env.{DEV_BACKEND} && {{
       "/api": {{ target: process.env.{DEV_BACKEND} }},
@@ -37,45 +37,47 @@ PASS_ON = (
 
 
 def follow_the_page(script: str) -> str:
-    """The script with every backend address taken from the page's own location.
+    """Return the script with every backend address derived from the page's location.
 
-    Raises ValueError when Reflex's script is not the one this was written for, so that an
-    upgrade fails at the build and not in the browser.
+    Raises:
+        ValueError: Reflex's script is not the one that this was written for, so that an upgrade
+            fails when the pages are built and not in the browser.
     """
-    return _replaced(script, ANCHOR, FOLLOW_THE_PAGE, STATE_SCRIPT)
+    return _replace_once(script, ANCHOR, FOLLOW_THE_PAGE, STATE_SCRIPT)
 
 
-def pass_on_to_backend(config: str) -> str:
-    """Vite's configuration with the development server passing the API and the websocket on.
+def proxy_to_backend(config: str) -> str:
+    """Return Vite's configuration with the development server passing on the API and the websocket.
 
-    Raises ValueError as `follow_the_page` does.
+    Raises:
+        ValueError: As `follow_the_page` does.
     """
-    return _replaced(config, SERVER, PASS_ON, VITE_CONFIG)
+    return _replace_once(config, SERVER, PROXY_TO_BACKEND, VITE_CONFIG)
 
 
-def _replaced(text: str, old: str, new: str, name: str) -> str:
+def _replace_once(text: str, old: str, new: str, name: str) -> str:
     if new in text:
         return text
     if text.count(old) != 1:
-        raise ValueError(f"Reflex changed {name}: see billing_app/pages_plugin.py")
+        raise ValueError(f"Reflex changed {name}: see billing_app/server/reflex_patches.py")
     return text.replace(old, new)
 
 
 class SameOriginPlugin(Plugin):
-    """One build serves at any host and port, http or https."""
+    """Makes one build work at any host and port, over http or https."""
 
     def pre_compile(self, **context: Unpack[PreCompileContext]) -> None:
-        """Have the compiler rewrite its own copies before they are used."""
+        """Let the compiler rewrite its copies before it uses them."""
         context["add_modify_task"](STATE_SCRIPT, follow_the_page)
-        context["add_modify_task"](VITE_CONFIG, pass_on_to_backend)
+        context["add_modify_task"](VITE_CONFIG, proxy_to_backend)
 
 
 REFS = "export const refs = {};\n"
-# What Reflex's server has a page run is text, in two forms: that of rx.call_script, written as one
-# call of tallybook.*, and that of rx.toast.*. Both are taken apart here: with eval, the pages' policy
-# would have to allow any text to run.
+# Reflex's server sends code to a page as text, in two forms: rx.call_script, which is always one call of
+# tallybook.*, and rx.toast.*. Both are parsed here. With eval, the pages' policy would have to allow any
+# text to run.
 CALL = r"""
-const called = (text) => {
+const callFromServer = (text) => {
   const literal = /"(?:[^"\\]|\\.)*"/.source;
   const [, root, name, given] =
     /^(?:\(\(\) => \()?(tallybook|refs\['__toast'\])(?:\?\.\["|\.)(\w+)(?:"\])?\((.*?)\)(?:\)\))?;?$/s.exec(text) ?? [];
@@ -90,23 +92,27 @@ const called = (text) => {
 """
 EVALUATED = {
     REFS: REFS + CALL,
-    "eval(event.payload.javascript_code)": "called(event.payload.javascript_code)",
-    "eval(event.payload.function)()": "called(event.payload.function)",
+    "eval(event.payload.javascript_code)": "callFromServer(event.payload.javascript_code)",
+    "eval(event.payload.function)()": "callFromServer(event.payload.function)",
 }
 
 
 def without_eval(script: str) -> str:
-    """The script calling instead of evaluating. Raises ValueError as `follow_the_page` does."""
+    """Return the script with parsed calls in place of eval.
+
+    Raises:
+        ValueError: As `follow_the_page` does.
+    """
     for old, new in EVALUATED.items():
-        script = _replaced(script, old, new, STATE_SCRIPT)
+        script = _replace_once(script, old, new, STATE_SCRIPT)
     return script
 
 
 class NoEvalPlugin(Plugin):
-    """The pages evaluate no text, so that their policy can forbid it."""
+    """Makes the pages work without eval, so that their policy can forbid it."""
 
     def pre_compile(self, **context: Unpack[PreCompileContext]) -> None:
-        """Have the compiler rewrite its own copy before it is used."""
+        """Let the compiler rewrite its copy before it uses it."""
         context["add_modify_task"](STATE_SCRIPT, without_eval)
 
 
@@ -130,7 +136,7 @@ REPORTED = {
 def report_to_scripts(script: str) -> str:
     """Have the script report to our own. Raises ValueError as `follow_the_page` does."""
     for old, new in REPORTED.items():
-        script = _replaced(script, old, new, STATE_SCRIPT)
+        script = _replace_once(script, old, new, STATE_SCRIPT)
     return script
 
 
@@ -138,5 +144,5 @@ class ReportingPlugin(Plugin):
     """Forms that are being filled in survive a lost connection and a restart of the server."""
 
     def pre_compile(self, **context: Unpack[PreCompileContext]) -> None:
-        """Have the compiler rewrite its own copy before it is used."""
+        """Let the compiler rewrite its copy before it uses it."""
         context["add_modify_task"](STATE_SCRIPT, report_to_scripts)

@@ -10,7 +10,7 @@ from billing_app.database.provision import Urls
 
 
 def run_billing(urls: Urls, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs it to its end; `environment` adds settings."""
+    """Run the command and wait for it to end; `environment` adds settings."""
     return subprocess.run(
         [sys.executable, "-m", "billing_app.cli", *arguments],
         env={

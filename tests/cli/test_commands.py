@@ -1,4 +1,4 @@
-"""The other commands: what they print, refuse and answer to scripts."""
+"""The commands: their output for people and scripts, and their refusals."""
 
 from __future__ import annotations
 
