@@ -1,4 +1,4 @@
-"""One embedded server for the whole run; each test that asks gets a migrated database of its own."""
+"""Fixtures: one embedded server for the whole run, and a migrated database for each test that needs one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from billing_app.database.session import Database
 from billing_app.domain.actor import Actor, Role
 from billing_app.services.identity import passwords
 
-# In the background a shell has its children ignore Ctrl-C, which some tests send to theirs.
+# A shell makes its background jobs ignore Ctrl-C, which some tests send to their processes.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _TEMPLATE = "template_tallybook"
@@ -27,7 +27,7 @@ _numbers = itertools.count(1)
 
 
 class Clock:
-    """The clock of a test's database: stands still until the test moves it."""
+    """The clock of a test's database, which stands still until the test moves it."""
 
     def __init__(self, moment: datetime) -> None:
         self.moment = moment
@@ -41,7 +41,7 @@ class Clock:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[cluster.Server]:
-    """An embedded server of this run alone, gone with it."""
+    """Run an embedded server for this test run alone."""
     with cluster.use_temporary_server() as running:
         create_database(running, _TEMPLATE)
         migrate(urls_of(running, _TEMPLATE))
@@ -58,7 +58,7 @@ def _set_issuer(server: cluster.Server, database: str) -> None:
 
 @contextmanager
 def new_database(server: cluster.Server) -> Iterator[Urls]:
-    """A copy of the migrated template, dropped afterwards."""
+    """Create a copy of the migrated template, and drop it afterwards."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
     admin = f"host={server.socket_dir} port={server.port} user={server.superuser} dbname=postgres"
     with psycopg.connect(admin, autocommit=True) as connection:
@@ -82,7 +82,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def database(urls: Urls, clock: Clock) -> Iterator[Database]:
-    """The application's view of an empty, migrated database, at a clock that the test sets."""
+    """Return the application's view of an empty, migrated database whose clock the test sets."""
     made = Database(urls.application, clock=clock, pool_size=60)
     yield made
     made.close()
@@ -90,7 +90,7 @@ def database(urls: Urls, clock: Clock) -> Iterator[Database]:
 
 @pytest.fixture
 def owner(urls: Urls) -> Iterator[psycopg.Connection]:
-    """A plain connection as the owner of the tables, for attacks and for breaking things."""
+    """Return a plain connection as the owner of the tables, for tampering."""
     url = urls.owner.replace("postgresql+psycopg://", "postgresql://")
     with psycopg.connect(url, autocommit=True) as connection:
         yield connection
@@ -104,7 +104,7 @@ def no_issuer(owner: psycopg.Connection) -> None:
 
 @pytest.fixture
 def fast_hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """bcrypt at its lowest cost, for tests about who is let in and not about how long it takes."""
+    """Use bcrypt at its lowest cost, for tests about who can sign in and not about how long that takes."""
     monkeypatch.setattr(passwords, "COST", 4)
     passwords.unmatched_hash.cache_clear()
     yield

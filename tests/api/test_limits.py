@@ -1,4 +1,4 @@
-"""Bodies that are too large, too slow or never end; clients that do not take their answer."""
+"""Bodies that are too large, too slow or endless, and clients that do not read their answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHUNKED = ("transfer-encoding", "chunked")
 
 
 def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Runs a test in a loop and a thread of its own: Playwright keeps a loop running in this one."""
+    """Run a test in a new loop and thread, because Playwright keeps a loop running in this one."""
 
     @functools.wraps(test)
     def run(**fixtures: Any) -> None:
@@ -36,8 +36,8 @@ def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., N
     return run
 
 
-class Asked:
-    """One request to an ASGI application: what was sent back, and how much was read before it."""
+class Exchange:
+    """One request to an ASGI application: its answer, and how much of the body was read before it."""
 
     def __init__(self) -> None:
         self.read = 0
@@ -51,7 +51,9 @@ class Asked:
     def code(self) -> str:
         return str(json.loads(self.body)["code"])
 
-    async def ask(self, app: Any, receive: Receive, *headers: tuple[str, str], method: str = "POST") -> Asked:
+    async def ask(
+        self, app: Any, receive: Receive, *headers: tuple[str, str], method: str = "POST"
+    ) -> Exchange:
         async def counted() -> dict[str, Any]:
             message = await receive()
             self.read += len(message.get("body", b""))
@@ -75,7 +77,7 @@ class Asked:
 
 
 def pieces(*given: bytes, ends: bool = True) -> Receive:
-    """A client that sends these; without `ends` it then says nothing, and does not leave."""
+    """Return a client that sends these pieces; without `ends` it then stays connected and silent."""
     waiting = list(given)
 
     async def receive() -> dict[str, Any]:
@@ -97,7 +99,7 @@ def endless(piece: bytes) -> Receive:
 
 @pytest.fixture
 def api() -> FastAPI:
-    """Reads a body as the real one does, and tells its length."""
+    """Return an API that reads a body as the real one does and returns its length."""
     made = FastAPI()
     made.add_middleware(BodyLimits)
     problems.add_to(made)
@@ -110,44 +112,44 @@ def api() -> FastAPI:
 
 
 @in_a_loop
-async def test_a_body_that_comes_in_pieces_is_read(api: FastAPI) -> None:
-    asked = await Asked().ask(api, pieces(b"[1,", b"2]"), JSON, CHUNKED)
-    assert (asked.status, asked.body) == (200, b"2")
+async def test_body_in_pieces_is_read(api: FastAPI) -> None:
+    exchange = await Exchange().ask(api, pieces(b"[1,", b"2]"), JSON, CHUNKED)
+    assert (exchange.status, exchange.body) == (200, b"2")
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, identity", "x-" + "y" * 90])
 @in_a_loop
 async def test_content_encoding_is_refused_by_name(api: FastAPI, encoding: str) -> None:
-    asked = await Asked().ask(api, pieces(b"\x1f\x8b"), JSON, CHUNKED, ("content-encoding", encoding))
-    assert (asked.status, asked.code) == (415, "unsupported_media_type")
-    assert f"Content-Encoding {encoding[:40]} is not accepted" in json.loads(asked.body)["detail"]
-    assert asked.headers["accept-encoding"] == "identity"
+    exchange = await Exchange().ask(api, pieces(b"\x1f\x8b"), JSON, CHUNKED, ("content-encoding", encoding))
+    assert (exchange.status, exchange.code) == (415, "unsupported_media_type")
+    assert f"Content-Encoding {encoding[:40]} is not accepted" in json.loads(exchange.body)["detail"]
+    assert exchange.headers["accept-encoding"] == "identity"
 
 
 @in_a_loop
-async def test_identity_is_no_encoding(api: FastAPI) -> None:
-    asked = await Asked().ask(api, pieces(b"[1]"), JSON, CHUNKED, ("content-encoding", "identity"))
-    assert (asked.status, asked.body) == (200, b"1")
+async def test_identity_is_not_an_encoding(api: FastAPI) -> None:
+    exchange = await Exchange().ask(api, pieces(b"[1]"), JSON, CHUNKED, ("content-encoding", "identity"))
+    assert (exchange.status, exchange.body) == (200, b"1")
 
 
 @in_a_loop
 async def test_body_that_stops_halfway_times_out(api: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PIECE_SECONDS_MAX", 0.02)
     for framing in (CHUNKED, ("content-length", "6")):
-        asked = await Asked().ask(api, pieces(b"[1,", ends=False), JSON, framing)
-        assert (asked.status, asked.code) == (408, "request_timeout")
-        assert asked.headers["connection"] == "close"
+        exchange = await Exchange().ask(api, pieces(b"[1,", ends=False), JSON, framing)
+        assert (exchange.status, exchange.code) == (408, "request_timeout")
+        assert exchange.headers["connection"] == "close"
 
 
 @in_a_loop
-async def test_a_body_that_drips_is_given_up(api: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_dripping_body_times_out(api: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "BODY_SECONDS_MAX", 0.02)
-    asked = await Asked().ask(api, endless(b""), JSON, CHUNKED)
-    assert (asked.status, asked.code) == (408, "request_timeout")
+    exchange = await Exchange().ask(api, endless(b""), JSON, CHUNKED)
+    assert (exchange.status, exchange.code) == (408, "request_timeout")
 
 
 @in_a_loop
-async def test_waiting_for_a_client_to_leave_has_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waiting_for_a_disconnect_has_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PIECE_SECONDS_MAX", 0.01)
     first = pieces(b"[1]")
 
@@ -165,33 +167,33 @@ async def test_waiting_for_a_client_to_leave_has_no_limit(monkeypatch: pytest.Mo
     async def app(scope: Any, receive: Receive, send: Any) -> None:
         seen.extend([(await receive())["type"], (await receive())["type"]])
 
-    await Asked().ask(BodyLimits(app), leaves_later, JSON, CHUNKED)
+    await Exchange().ask(BodyLimits(app), leaves_later, JSON, CHUNKED)
     assert seen == ["http.request", "http.disconnect"]
 
 
 @in_a_loop
-async def test_a_chunked_body_is_counted_as_it_comes(api: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_chunked_body_is_counted_as_it_arrives(api: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "BODY_BYTES_MAX", 10)
-    asked = await Asked().ask(api, endless(b"[[["), JSON, CHUNKED)
-    assert (asked.status, asked.code, asked.read) == (413, "too_large", 12)
+    exchange = await Exchange().ask(api, endless(b"[[["), JSON, CHUNKED)
+    assert (exchange.status, exchange.code, exchange.read) == (413, "too_large", 12)
 
 
 @pytest.mark.parametrize(
     ("status", "header"), [(413, JSON), (415, ("content-type", "text/plain"))], ids=["413", "415"]
 )
 @in_a_loop
-async def test_a_refused_body_is_answered_before_it_is_read_and_then_let_by(
+async def test_refused_body_is_answered_before_it_is_read_and_dropped(
     api: FastAPI, monkeypatch: pytest.MonkeyPatch, status: int, header: tuple[str, str]
 ) -> None:
     monkeypatch.setattr(limits, "BODY_BYTES_MAX", 10)
     monkeypatch.setattr(limits, "DROPPED_BYTES_MAX", 100)
-    asked = await Asked().ask(api, endless(b"1234567"), header, ("content-length", "1000"))
-    assert (asked.status, asked.read_before_answer, asked.ended) == (status, 0, True)
-    assert 100 < asked.read <= 107
+    exchange = await Exchange().ask(api, endless(b"1234567"), header, ("content-length", "1000"))
+    assert (exchange.status, exchange.read_before_answer, exchange.ended) == (status, 0, True)
+    assert 100 < exchange.read <= 107
 
 
 @in_a_loop
-async def test_all_bodies_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_total_size_of_bodies_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "BODIES_BYTES_MAX", 10)
     held, go_on = asyncio.Event(), asyncio.Event()
     inner = FastAPI()
@@ -205,7 +207,7 @@ async def test_all_bodies_together_are_bounded(monkeypatch: pytest.MonkeyPatch) 
         return len(body)
 
     def ask() -> Any:
-        return Asked().ask(inner, pieces(b"[1,2,3]"), JSON, CHUNKED)
+        return Exchange().ask(inner, pieces(b"[1,2,3]"), JSON, CHUNKED)
 
     first = asyncio.create_task(ask())
     await held.wait()
@@ -217,7 +219,7 @@ async def test_all_bodies_together_are_bounded(monkeypatch: pytest.MonkeyPatch) 
 
 
 @in_a_loop
-async def test_an_answer_that_nobody_takes_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_answer_that_the_client_does_not_read_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SEND_SECONDS_MAX", 0.02)
     closed = []
 
@@ -268,6 +270,6 @@ async def ok(scope: Any, receive: Any, send: Any) -> None:
     ],
 )
 @in_a_loop
-async def test_what_no_client_sends_is_refused(status: int, header: tuple[str, str]) -> None:
-    asked = await Asked().ask(ClientLimits(ok), pieces(), header, method="GET")
-    assert asked.status == status
+async def test_malformed_request_is_refused(status: int, header: tuple[str, str]) -> None:
+    exchange = await Exchange().ask(ClientLimits(ok), pieces(), header, method="GET")
+    assert exchange.status == status

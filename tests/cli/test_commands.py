@@ -50,7 +50,7 @@ def test_invoice_run_and_verify(shop: Shop, urls: Urls, owner: psycopg.Connectio
         (("demo",), "The database is not empty, and the demo is only loaded into an empty one."),
     ],
 )
-def test_refusals_are_one_line(shop: Shop, urls: Urls, arguments: tuple[str, ...], reason: str) -> None:
+def test_refusal_is_one_line(shop: Shop, urls: Urls, arguments: tuple[str, ...], reason: str) -> None:
     shop.customer("acme", "2025-09")
     done = run_billing(urls, *arguments)
     assert (done.returncode, done.stdout) == (1, "")
@@ -65,7 +65,7 @@ def test_invoice_run_without_company_details_is_refused(shop: Shop, urls: Urls, 
     assert done.stderr.startswith("billing: Invoices need your company's name and address.")
 
 
-def test_a_user_is_added_with_a_password_for_once(urls: Urls) -> None:
+def test_user_is_added_with_a_one_time_password(urls: Urls) -> None:
     done = run_billing(urls, "user", "add", "ada@example.com", "--name", "Ada", "--role", "finance", "--json")
     assert json.loads(done.stdout)["one_time_password"]
     again = run_billing(urls, "user", "add", "ADA@example.com", "--name", "Ada", "--role", "finance")
@@ -92,21 +92,19 @@ def test_a_user_is_added_with_a_password_for_once(urls: Urls) -> None:
         ({"BILLING_HOST": " "}, "host: must be an IP address or a name, such as 127.0.0.1"),
     ],
 )
-def test_settings_that_are_refused(urls: Urls, environment: dict[str, str], reason: str) -> None:
+def test_unsafe_setting_is_refused(urls: Urls, environment: dict[str, str], reason: str) -> None:
     done = run_billing(urls, "verify", **environment)
     assert done.returncode == 1
     assert done.stderr.startswith(f"billing: {reason}")
 
 
-def test_a_role_that_could_change_what_must_not_change_is_refused(urls: Urls) -> None:
+def test_role_that_could_change_append_only_tables_is_refused(urls: Urls) -> None:
     done = run_billing(urls, "verify", DATABASE_URL=urls.owner)
     assert done.returncode == 1
     assert f"The role '{OWNER_ROLE}' of DATABASE_URL could change" in done.stderr
 
 
-def test_a_database_that_is_behind_is_not_touched_without_its_owner(
-    urls: Urls, owner: psycopg.Connection
-) -> None:
+def test_outdated_schema_is_not_migrated_without_the_owner(urls: Urls, owner: psycopg.Connection) -> None:
     owner.execute("DELETE FROM alembic_version")
     done = run_billing(urls, "verify", DATABASE_OWNER_URL="")
     assert done.returncode == 1

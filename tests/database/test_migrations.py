@@ -23,7 +23,7 @@ PROJECT = Path(__file__).parent.parent.parent
 
 @pytest.fixture
 def empty(server: cluster.Server) -> Iterator[Urls]:
-    """A database with nothing in it."""
+    """Return an empty database."""
     create_database(server, "empty")
     yield urls_of(server, "empty")
     admin = f"host={server.socket_dir} port={server.port} user={server.superuser} dbname=postgres"
@@ -31,7 +31,7 @@ def empty(server: cluster.Server) -> Iterator[Urls]:
         connection.execute("DROP DATABASE empty WITH (FORCE)")
 
 
-def current(urls: Urls) -> bool:
+def is_current(urls: Urls) -> bool:
     engine = create_engine(urls.application)
     with engine.connect() as connection:
         found = schema_state(connection) is SchemaState.CURRENT
@@ -39,14 +39,14 @@ def current(urls: Urls) -> bool:
     return found
 
 
-def test_from_empty_to_the_newest_and_nothing_left_to_do(empty: Urls) -> None:
-    assert not current(empty)
+def test_upgrade_of_an_empty_database_matches_the_models(empty: Urls) -> None:
+    assert not is_current(empty)
     migrate(empty)
-    assert current(empty)
+    assert is_current(empty)
     command.check(alembic_config(empty))
 
 
-def test_an_owner_of_tables_alone_is_told_what_it_needs(empty: Urls, server: cluster.Server) -> None:
+def test_owner_that_cannot_install_the_extension_is_told_how(empty: Urls, server: cluster.Server) -> None:
     admin = f"host={server.socket_dir} port={server.port} user={server.superuser} dbname=empty"
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute("ALTER DATABASE empty OWNER TO CURRENT_USER")
@@ -55,15 +55,15 @@ def test_an_owner_of_tables_alone_is_told_what_it_needs(empty: Urls, server: clu
             migrate(empty)
         connection.execute("CREATE EXTENSION pg_trgm")
     migrate(empty)
-    assert current(empty)
+    assert is_current(empty)
 
 
 def test_last_revision_can_be_downgraded_and_upgraded_again(empty: Urls) -> None:
     migrate(empty)
     command.downgrade(alembic_config(empty), "-1")
-    assert not current(empty)
+    assert not is_current(empty)
     migrate(empty)
-    assert current(empty)
+    assert is_current(empty)
 
 
 def test_downgrade_to_base_removes_every_table_and_function(empty: Urls) -> None:
@@ -80,7 +80,7 @@ def test_downgrade_to_base_removes_every_table_and_function(empty: Urls) -> None
     assert functions == []
 
 
-def test_two_that_migrate_at_once_take_turns(empty: Urls) -> None:
+def test_two_migrations_at_once_take_turns(empty: Urls) -> None:
     script = f"""
 from billing_app.database.errors import DatabaseUnusable
 from billing_app.database.migrations import migrate
@@ -93,4 +93,4 @@ migrate(Urls({empty.application!r}, {empty.owner!r}))
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(run, range(2))) == [0, 0]
-    assert current(empty)
+    assert is_current(empty)

@@ -1,11 +1,11 @@
-"""The schema as the catalogs tell it, held against the rules that let it be distributed."""
+"""The schema in the catalogs follows the rules that allow distributing it."""
 
 from __future__ import annotations
 
 import psycopg
 import pytest
 
-# Copied to every node when the schema is distributed; what is not here is split by customer.
+# Copied to every node when the schema is distributed. The other tables are split by customer.
 SHARED = {
     "alembic_version",
     "api_token",
@@ -59,7 +59,7 @@ FOREIGN_KEYS = """
 """
 
 
-def test_every_table_is_either_shared_or_owned_by_customers(owner: psycopg.Connection) -> None:
+def test_every_table_is_shared_or_customer_owned(owner: psycopg.Connection) -> None:
     tables = {row[0] for row in owner.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
     assert tables == SHARED | CUSTOMER_OWNED
     for table in CUSTOMER_OWNED:
@@ -71,7 +71,9 @@ def test_every_table_is_either_shared_or_owned_by_customers(owner: psycopg.Conne
         assert column == ("bigint", "NO"), table
 
 
-def test_the_customer_comes_first_in_every_key_of_what_it_owns(owner: psycopg.Connection) -> None:
+def test_customer_is_the_first_column_of_every_key_of_a_customer_owned_table(
+    owner: psycopg.Connection,
+) -> None:
     keys = [row for row in owner.execute(KEYS) if row[0] in CUSTOMER_OWNED]
     assert {row[0] for row in keys} == CUSTOMER_OWNED
     for table, name, columns in keys:
@@ -81,19 +83,19 @@ def test_the_customer_comes_first_in_every_key_of_what_it_owns(owner: psycopg.Co
             assert columns[0] == "customer_id", f"{table}.{name}"
 
 
-def test_what_is_shared_refers_to_nothing_that_is_split(owner: psycopg.Connection) -> None:
+def test_shared_tables_do_not_refer_to_customer_owned_ones(owner: psycopg.Connection) -> None:
     for table, referenced, name, _ in owner.execute(FOREIGN_KEYS):
         if table in SHARED:
             assert referenced in SHARED, name
 
 
-def test_the_identities_are_the_primary_keys(owner: psycopg.Connection) -> None:
+def test_usage_events_and_invoices_have_natural_primary_keys(owner: psycopg.Connection) -> None:
     keys = {name: columns for _, name, columns in owner.execute(KEYS)}
     assert keys["pk_usage_event"] == ["customer_id", "idempotency_key"]
     assert keys["pk_invoice"] == ["customer_id", "period_start"]
 
 
-def test_every_constraint_is_named_by_the_convention(owner: psycopg.Connection) -> None:
+def test_every_constraint_follows_the_naming_convention(owner: psycopg.Connection) -> None:
     names = [
         row[0]
         for row in owner.execute(
@@ -114,7 +116,7 @@ def test_every_constraint_is_named_by_the_convention(owner: psycopg.Connection) 
         ("invoice_line", "exact_amount", (60, 18)),
     ],
 )
-def test_computed_numbers_have_their_precision(
+def test_computed_numbers_have_the_documented_precision(
     owner: psycopg.Connection, table: str, column: str, expected: tuple[int, int]
 ) -> None:
     found = owner.execute(

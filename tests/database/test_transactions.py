@@ -1,4 +1,4 @@
-"""Transactions: tried again when the database asks for it, whatever the server's defaults are."""
+"""Transactions are retried when the database asks for it, whatever the server's defaults are."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def through_a_driver_cursor(session: Session, statement: str) -> object:
 
 @pytest.mark.parametrize("ask", [through_the_session, through_a_driver_cursor])
 @pytest.mark.parametrize("sqlstate", ["40001", "40P01"])
-def test_what_failed_only_because_of_others_is_tried_again(
+def test_serialization_failures_and_deadlocks_are_retried(
     database: Database, ask: Ask, sqlstate: str
 ) -> None:
     tries: list[int] = []
@@ -47,7 +47,7 @@ def test_what_failed_only_because_of_others_is_tried_again(
     assert database.run(SYSTEM, work) == 3
 
 
-def test_what_the_database_ended_as_at_its_restart_is_done_again(database: Database) -> None:
+def test_transaction_ended_by_a_restart_is_retried(database: Database) -> None:
     tries: list[int] = []
 
     def work(session: Session) -> int:
@@ -60,7 +60,7 @@ def test_what_the_database_ended_as_at_its_restart_is_done_again(database: Datab
 
 
 @pytest.mark.parametrize("ask", [through_the_session, through_a_driver_cursor])
-def test_anything_else_is_not_tried_again(database: Database, ask: Ask) -> None:
+def test_other_errors_are_not_retried(database: Database, ask: Ask) -> None:
     tries: list[int] = []
 
     def work(session: Session) -> None:
@@ -74,7 +74,7 @@ def test_anything_else_is_not_tried_again(database: Database, ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("ask", [through_the_session, through_a_driver_cursor])
-def test_a_lost_connection_is_told_from_a_refusal(database: Database, ask: Ask) -> None:
+def test_lost_connection_counts_as_unavailable(database: Database, ask: Ask) -> None:
     def lose(session: Session) -> None:
         with driver_cursor(session) as cursor:
             cursor.connection.close()
@@ -85,7 +85,7 @@ def test_a_lost_connection_is_told_from_a_refusal(database: Database, ask: Ask) 
     assert is_unavailable(caught.value)
 
 
-def test_the_servers_defaults_do_not_matter(
+def test_server_defaults_do_not_change_results(
     urls: Urls, owner: psycopg.Connection, clock: Clock, admin: Actor
 ) -> None:
     for default in (
@@ -109,13 +109,13 @@ def test_the_servers_defaults_do_not_matter(
     database.close()
 
 
-def test_a_temporary_table_hides_none_of_ours(database: Database) -> None:
+def test_temporary_table_does_not_hide_a_table(database: Database) -> None:
     with database.transaction(SYSTEM) as session:
         session.execute(text("CREATE TEMPORARY TABLE plan (mine integer) ON COMMIT DROP"))
         session.execute(text("SELECT plan_id FROM plan"))
 
 
-def test_a_connection_that_the_database_closed_is_replaced_before_it_is_used(
+def test_closed_connection_is_replaced_before_it_is_used(
     urls: Urls, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_session, "_TRUSTED_SECONDS", 0.0)

@@ -1,4 +1,4 @@
-"""The built app, served once for all page tests, in a browser of its own for each."""
+"""Fixtures for page tests: the built app, served once, and a browser context for each test."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.conftest import new_database
 from tests.e2e.business import ADMIN, PASSWORD, found_business
 
 START_SECONDS_MAX = 180
-# Headless and off the network: only what the page itself asks for is fetched.
+# Without background traffic, so that only what a page requests is fetched.
 BROWSER_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -41,7 +41,7 @@ BROWSER_FLAGS = [
 
 @dataclass(frozen=True)
 class Site:
-    """A running server: where it is, and the database behind it."""
+    """A running server: its address and its database."""
 
     url: str
     urls: Urls
@@ -85,7 +85,7 @@ def serving(urls: Urls | None, data_dir: Path, **environment: str) -> Iterator[s
 
 
 def serving_process(url: str) -> psutil.Process:
-    """The one of our children that answers, not the one that watches over it."""
+    """Return the child process that answers requests, not the one that supervises it."""
     port = int(url.rpartition(":")[2])
     supervisors = [
         each
@@ -110,7 +110,7 @@ def _when_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> s
 
 @pytest.fixture(scope="session")
 def site(server: cluster.Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The business of `business.py`, served."""
+    """Serve the business of `business.py`."""
     with new_database(server) as urls:
         database = Database(urls.application)
         found_business(database)
@@ -121,7 +121,7 @@ def site(server: cluster.Server, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture
 def today(site: Site) -> Iterator[None]:
-    """What a test does by services is done now, as what the server does; the business was founded before."""
+    """Make the services that a test calls use the current time, as the server does."""
     founded, site.database.clock = site.database.clock, lambda: datetime.now(UTC)
     yield
     site.database.clock = founded
@@ -153,7 +153,7 @@ def page(context: BrowserContext) -> Page:
 
 @pytest.fixture
 def sign_in(page: Page) -> Callable[..., None]:
-    """Signs in on the sign-in page, wherever that leads."""
+    """Return a function that signs in on the sign-in page."""
 
     def work(email: str = ADMIN, password: str = PASSWORD, *, at: str = "/login") -> None:
         page.goto(at)
@@ -166,9 +166,9 @@ def sign_in(page: Page) -> Callable[..., None]:
 
 @pytest.fixture
 def signed_in(page: Page, sign_in: Callable[..., None]) -> Page:
-    """The page of somebody who is signed in as admin, at the list of customers."""
+    """Return a page that is signed in as an admin and shows the customers."""
     sign_in()
-    # The dashboard comes first.
+    # Signing in leads to the dashboard.
     page.wait_for_url("**/")
     page.goto("/customers")
     page.wait_for_url("**/customers")

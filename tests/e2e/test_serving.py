@@ -1,4 +1,4 @@
-"""One build at any address, starting and stopping quickly."""
+"""One build of the pages works at every address, and files have the right headers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.e2e.conftest import Site, serving
 FIRST_PAGE_GZIP_BYTES_MAX = 310_000
 
 
-def test_the_same_build_works_at_another_host_and_port(site: Site, browser: Browser, tmp_path: Path) -> None:
+def test_one_build_works_at_another_host_and_port(site: Site, browser: Browser, tmp_path: Path) -> None:
     built = page_build.ensure_built()
     assert built.seconds == 0
     with serving(site.urls, tmp_path) as url:
@@ -34,7 +34,7 @@ def test_the_same_build_works_at_another_host_and_port(site: Site, browser: Brow
     assert page_build.ensure_built().path == built.path
 
 
-def test_behind_https_the_cookie_is_secure_and_browsers_stay_with_it(site: Site, tmp_path: Path) -> None:
+def test_cookie_is_secure_and_hsts_is_sent_behind_https(site: Site, tmp_path: Path) -> None:
     with serving(site.urls, tmp_path, BILLING_PUBLIC_URL="https://billing.example") as url:
         answer = httpx.post(
             f"{url}/api/v1/auth/session",
@@ -50,13 +50,13 @@ def test_behind_https_the_cookie_is_secure_and_browsers_stay_with_it(site: Site,
 
 
 @pytest.mark.parametrize("path", ["/customers", "/login"])
-def test_a_page_has_one_address(site: Site, path: str) -> None:
+def test_page_has_one_address(site: Site, path: str) -> None:
     assert httpx.get(site.url + path).status_code == 200
     answer = httpx.get(f"{site.url}{path}/?a=b")
     assert (answer.status_code, answer.headers["location"]) == (308, f"{path}?a=b")
 
 
-def test_pages_and_scripts_come_from_here_and_scripts_are_kept(site: Site, page: Page) -> None:
+def test_pages_load_only_from_this_server_and_scripts_are_cached(site: Site, page: Page) -> None:
     loaded: list[str] = []
     page.on("request", lambda request: loaded.append(request.url))
     page.goto("/login")
@@ -67,13 +67,13 @@ def test_pages_and_scripts_come_from_here_and_scripts_are_kept(site: Site, page:
     assert "immutable" in httpx.get(script).headers["cache-control"]
 
 
-def test_nothing_of_the_business_is_in_the_built_files() -> None:
+def test_built_files_contain_no_passwords() -> None:
     build = page_build.ensure_built().path / "build" / "client"
     for file in build.rglob("*.*"):
         assert b"demo-admin" not in file.read_bytes(), file
 
 
-def test_foreign_origins_get_no_cors_and_no_write(site: Site) -> None:
+def test_foreign_origin_gets_no_cors_and_cannot_write(site: Site) -> None:
     answer = httpx.get(f"{site.url}/api/health", headers={"Origin": "https://evil.test"})
     assert "access-control-allow-origin" not in answer.headers
     with httpx.Client(base_url=site.url) as client:
@@ -84,6 +84,6 @@ def test_foreign_origins_get_no_cors_and_no_write(site: Site) -> None:
         assert client.delete("/api/v1/auth/session", headers={"Origin": site.url}).status_code == 204
 
 
-def test_the_first_page_loads_within_its_budget() -> None:
-    # Compressed, with the charts of the dashboard; the build prints it.
+def test_first_page_fits_its_size_budget() -> None:
+    # Compressed, including the charts of the dashboard. The build prints this size.
     assert page_build.ensure_built().first_page_gzip_bytes < FIRST_PAGE_GZIP_BYTES_MAX

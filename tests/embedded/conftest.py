@@ -12,7 +12,7 @@ from tests.embedded.processes import Users, kill, server_processes
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    """A directory for one cluster, which `nobody` can reach, as pytest's own can't be under root."""
+    """Return a directory for one cluster that `nobody` can reach, unlike pytest's own under root."""
     parent = Path(tempfile.mkdtemp(prefix="tb-"))
     parent.chmod(0o711)
     yield parent / "pg"
@@ -21,7 +21,7 @@ def data_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def roots_data_dir() -> Iterator[Path]:
-    """The same in a directory that only root can enter."""
+    """Return one in a directory that only root can enter."""
     if os.geteuid() != 0:
         pytest.skip("only root can have a directory that its PostgreSQL can't reach")
     parent = Path(tempfile.mkdtemp(prefix="tb-"))
@@ -37,14 +37,14 @@ def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def users() -> Iterator[Users]:
-    """A maker of processes that use a server; those still there are killed at the end."""
+    """Return a function that starts processes which use a server; the last of them are killed at the end."""
     users = Users()
     yield users
     users.kill_all()
 
 
 def remove(parent: Path) -> None:
-    """Remove the clusters below a directory, with whatever a failed test left running."""
+    """Remove the clusters below a directory, and kill what a failed test left running."""
     for link in parent.rglob("elsewhere"):
         remove(link.readlink())
     for process in server_processes(parent):

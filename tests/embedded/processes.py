@@ -1,7 +1,7 @@
-"""Real processes for the tests of the embedded PostgreSQL, looked at from the outside.
+"""Real processes for the tests of the embedded PostgreSQL, observed from outside.
 
-Run as a program it is one user of a server: it enters, says `in` and the server's start
-time, and leaves when its standard input ends.
+Run as a program, this is one user of a server: it prints `in` and the server's start time when it uses
+the server, and leaves when its standard input ends.
 """
 
 import os
@@ -33,22 +33,22 @@ def connect(to: Server) -> psycopg.Connection:
 
 
 def started_at(to: Server) -> str:
-    """Tell one server from the one that ran before it."""
+    """Return the server's start time, which tells it from an earlier one."""
     with connect(to) as connection:
         return connection.execute("SELECT pg_postmaster_start_time()::text").fetchone()[0]
 
 
 def wait_until(condition: Callable[[], T]) -> T:
-    """Answer the first true value of the condition; fail at the deadline."""
+    """Return the first true value of the condition; fail at the deadline."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not (value := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.005)
     return value
 
 
 def server_processes(below: Path) -> list[psutil.Process]:
-    """Answer the living processes of the servers whose data is below a directory."""
+    """Return the live processes of the servers whose data is below a directory."""
     return [process for process in psutil.process_iter() if _works_below(process, str(below))]
 
 
@@ -60,7 +60,7 @@ def _works_below(process: psutil.Process, directory: str) -> bool:
 
 
 def postmasters(data_dir: Path) -> list[psutil.Process]:
-    """Answer the living processes of this cluster that are the child of no other of it."""
+    """Return the live processes of this cluster that are not children of another one."""
     home = data_dir / "elsewhere"
     processes = server_processes(home.readlink() if home.is_symlink() else data_dir)
     pids = {process.pid for process in processes}
@@ -79,7 +79,7 @@ def kill(process: psutil.Process) -> None:
 
 
 def crash(data_dir: Path) -> None:
-    """Kill a whole server at once, as a loss of power does; come back when nothing of it is left."""
+    """Kill a whole server at once, as a power loss does, and wait until no process of it is left."""
     for process in server_processes(data_dir):
         kill(process)
     wait_until(lambda: not server_processes(data_dir))
@@ -98,17 +98,17 @@ class User:
             text=True,
             start_new_session=True,
         )
-        # Then it says no more, and nobody waits for it without end.
+        # After that it prints nothing more, so no test waits for it forever.
         self._end = threading.Timer(DEADLINE_SECONDS, self.process.kill)
         self._end.daemon = True
         self._end.start()
 
     def says(self) -> str:
-        """Answer the next line that it says, empty when it has ended."""
+        """Return the next line that it prints, empty when it has ended."""
         return self.process.stdout.readline().strip()
 
     def leave(self) -> int:
-        """Have it leave, and answer its exit code."""
+        """Make it leave, and return its exit code."""
         self.process.stdin.close()
         return self.process.wait(DEADLINE_SECONDS)
 
@@ -120,7 +120,7 @@ class User:
 
 
 def asks_the_server(user: User) -> bool:
-    """Tell whether a user is asking just now how the server is."""
+    """Return whether a user is checking the state of the server right now."""
     for child in psutil.Process(user.process.pid).children():
         with suppress(psutil.NoSuchProcess):
             if child.name() == "pg_isready":
@@ -129,12 +129,12 @@ def asks_the_server(user: User) -> bool:
 
 
 def has_open(user: User, path: Path) -> bool:
-    """Tell whether a user has a file open."""
+    """Return whether a user has a file open."""
     return str(path) in [file.path for file in psutil.Process(user.process.pid).open_files()]
 
 
 class Users:
-    """Makes users, and sees to their end."""
+    """Starts users, and kills them at the end."""
 
     def __init__(self) -> None:
         self._made: list[User] = []
@@ -150,7 +150,7 @@ class Users:
 
 @contextmanager
 def interrupts_answered(to: Server) -> Iterator[None]:
-    """Say, when interrupted, whether the server still answers."""
+    """When interrupted, print whether the server still answers."""
     try:
         yield
     except KeyboardInterrupt:
@@ -158,7 +158,7 @@ def interrupts_answered(to: Server) -> Iterator[None]:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of what this process's children leave behind, and never reap it."""
+    """Become the parent of orphaned descendants, and never reap them."""
     import ctypes
 
     pr_set_child_subreaper = 36
@@ -166,7 +166,7 @@ def adopt_orphans() -> None:
 
 
 def fork_and_unwind() -> None:
-    """Make a child that leaves by the way that this process came in, and wait for its end."""
+    """Fork a child that exits through this process's context managers, and wait for it."""
     if (child := os.fork()) == 0:
         sys.exit()
     os.waitpid(child, 0)

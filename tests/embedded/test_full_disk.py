@@ -1,4 +1,4 @@
-"""A full disk stops the server, and room on it brings the server back, without a restart by hand."""
+"""A full disk stops the server. When there is room again, the server starts by itself."""
 
 import os
 import subprocess

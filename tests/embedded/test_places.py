@@ -1,4 +1,4 @@
-"""Where a server lives: within reach of its account, and of nobody else."""
+"""Where a server keeps its files: its account can reach them, and other users can't."""
 
 import os
 import pwd
@@ -24,7 +24,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
 
 
-def test_only_its_account_and_root_get_in(data_dir: Path) -> None:
+def test_only_its_account_and_root_can_connect(data_dir: Path) -> None:
     with use_server(data_dir) as entered:
         assert mode(entered.socket_dir) == mode(data_dir / "cluster") == 0o700
         assert {mode(path) for path in data_dir.glob("server.*")} == {0o600}
@@ -48,7 +48,7 @@ def test_only_its_account_and_root_get_in(data_dir: Path) -> None:
         ("unix_socket_permissions", "0700"),
     ],
 )
-def test_setting(settings: dict[str, str], setting: str, value: str) -> None:
+def test_server_setting(settings: dict[str, str], setting: str, value: str) -> None:
     assert settings[setting] == value
 
 
@@ -60,12 +60,12 @@ def test_memory_leaves_room_for_the_application(settings: dict[str, str]) -> Non
 
 @pytest.fixture(scope="module")
 def settings() -> dict[str, str]:
-    """The settings of a running server, in their base units."""
+    """Return the settings of a running server, in their base units."""
     with use_temporary_server() as entered, connect(entered) as connection:
         return dict(connection.execute("SELECT name, setting FROM pg_settings").fetchall())
 
 
-def test_a_temporary_server_leaves_nothing_behind() -> None:
+def test_temporary_server_leaves_nothing_behind() -> None:
     with use_temporary_server() as entered:
         assert started_at(entered)
         home = entered.socket_dir.parent
@@ -74,14 +74,14 @@ def test_a_temporary_server_leaves_nothing_behind() -> None:
     assert not server_processes(home.parent)
 
 
-def test_text_is_utf8_and_sorted_the_same_everywhere(data_dir: Path) -> None:
+def test_database_is_utf8_with_the_builtin_locale(data_dir: Path) -> None:
     with use_server(data_dir) as entered, connect(entered) as connection:
         query = "SELECT datlocprovider, datlocale FROM pg_database WHERE datname = 'template1'"
         assert connection.execute(query).fetchone() == ("b", "C.UTF-8")
 
 
 @pytest.mark.parametrize("name", ["x" * 120, "with, comma and 'quote'"])
-def test_a_path_that_no_socket_can_have_gets_a_short_place_that_stays(data_dir: Path, name: str) -> None:
+def test_path_too_long_for_a_socket_gets_a_stable_short_one(data_dir: Path, name: str) -> None:
     difficult = data_dir.parent / name
     with use_server(difficult) as entered:
         place = entered.socket_dir
@@ -95,7 +95,7 @@ def test_a_path_that_no_socket_can_have_gets_a_short_place_that_stays(data_dir: 
         assert again == entered
 
 
-def test_a_place_that_another_made_first_is_refused(data_dir: Path) -> None:
+def test_socket_directory_created_by_someone_else_is_refused(data_dir: Path) -> None:
     difficult = data_dir.parent / ("x" * 120)
     with use_server(difficult) as entered:
         place = entered.socket_dir
@@ -108,7 +108,7 @@ def test_a_place_that_another_made_first_is_refused(data_dir: Path) -> None:
 
 
 @as_root_only
-def test_a_directory_of_another_user_is_refused(data_dir: Path) -> None:
+def test_data_directory_of_another_user_is_refused(data_dir: Path) -> None:
     data_dir.mkdir()
     os.chown(data_dir, pwd.getpwnam("daemon").pw_uid, -1)
     with pytest.raises(EmbeddedPostgresError, match="Run Tallybook as its owner"), use_server(data_dir):
@@ -116,7 +116,7 @@ def test_a_directory_of_another_user_is_refused(data_dir: Path) -> None:
 
 
 @as_root_only
-def test_root_in_a_directory_that_only_root_can_enter(roots_data_dir: Path) -> None:
+def test_root_keeps_the_data_where_nobody_can_reach_it(roots_data_dir: Path) -> None:
     with use_server(roots_data_dir) as entered, connect(entered) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 7 AS value")
         (postmaster,) = postmasters(roots_data_dir)
@@ -133,7 +133,7 @@ def test_root_in_a_directory_that_only_root_can_enter(roots_data_dir: Path) -> N
 
 
 @as_root_only
-def test_root_runs_a_copy_of_its_programs_and_copies_them_once(data_dir: Path) -> None:
+def test_root_copies_the_programs_once_per_version(data_dir: Path) -> None:
     with use_server(data_dir):
         (postmaster,) = postmasters(data_dir)
         copy = Path(postmaster.exe())
@@ -151,7 +151,7 @@ def test_root_runs_a_copy_of_its_programs_and_copies_them_once(data_dir: Path) -
 
 
 @as_root_only
-def test_an_ordinary_user_runs_it_as_itself(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ordinary_user_runs_the_server_as_itself(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     account = pwd.getpwnam("daemon")
     copy = programs.runnable_programs(data_dir.parent)
     data_dir.mkdir()
@@ -177,7 +177,7 @@ def test_an_ordinary_user_runs_it_as_itself(data_dir: Path, monkeypatch: pytest.
 
 
 def in_child(work: Callable[[], None]) -> int:
-    """Do something in a forked process; answer its exit code."""
+    """Do the work in a forked process; return its exit code."""
     child = os.fork()
     if child == 0:
         code = 1

@@ -1,4 +1,4 @@
-"""What a crash leaves behind: no row is lost, and no start is refused or doubled by it."""
+"""After a crash no row is lost, and exactly one server starts."""
 
 import os
 import shutil
@@ -30,14 +30,14 @@ from tests.embedded.processes import (
 
 
 def as_server_account() -> dict[str, object]:
-    """Arguments for subprocess that run a program as the account of the server."""
+    """Return arguments for subprocess that run a program as the server's account."""
     account = server_account()
     return {"user": account.user, "group": account.group, "cwd": "/"} if os.geteuid() == 0 else {}
 
 
 @contextmanager
 def stranger() -> Iterator[subprocess.Popen[bytes]]:
-    """A living process of the server's account that is no server: the worst to mistake for one."""
+    """Run a process of the server's account that is not a server."""
     process = subprocess.Popen(["sleep", "600"], start_new_session=True, **as_server_account())
     yield process
     process.kill()
@@ -45,13 +45,13 @@ def stranger() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def take_over(lock_file: Path, pid: int) -> None:
-    """Make a lock file name another process, as when its process id is used again."""
+    """Make a lock file name another process, as when its process ID is reused."""
     _, rest = lock_file.read_text().split("\n", 1)
     lock_file.write_text(f"{pid}\n{rest}")
 
 
 def named(data_dir: Path, title: str) -> psutil.Process:
-    """Wait for the process of the server with this in its title, and answer it."""
+    """Wait for the server process with this in its title, and return it."""
 
     def find() -> psutil.Process | None:
         for process in server_processes(data_dir):
@@ -64,7 +64,7 @@ def named(data_dir: Path, title: str) -> psutil.Process:
 
 
 @pytest.mark.usefixtures("unwatched")
-def test_every_acknowledged_row_is_there_after_kill_9(data_dir: Path) -> None:
+def test_every_acknowledged_row_survives_kill_9(data_dir: Path) -> None:
     acknowledged: list[int] = []
 
     def write(to: Server) -> None:
@@ -90,7 +90,7 @@ def test_every_acknowledged_row_is_there_after_kill_9(data_dir: Path) -> None:
 
 
 @pytest.mark.usefixtures("unwatched")
-def test_starts_again_after_only_its_postmaster_was_killed(data_dir: Path) -> None:
+def test_next_user_starts_a_server_whose_postmaster_was_killed(data_dir: Path) -> None:
     with use_server(data_dir) as entered:
         before = started_at(entered)
         with connect(entered) as busy:
@@ -106,7 +106,7 @@ def test_starts_again_after_only_its_postmaster_was_killed(data_dir: Path) -> No
 
 @pytest.mark.parametrize("how", ["starts again", "leaves"])
 @pytest.mark.usefixtures("unwatched")
-def test_a_stranger_with_the_old_process_id_is_neither_obeyed_nor_hurt(data_dir: Path, how: str) -> None:
+def test_stranger_with_the_old_process_id_is_ignored_and_not_signalled(data_dir: Path, how: str) -> None:
     with stranger() as living:
         with use_server(data_dir) as entered:
             before = started_at(entered)
@@ -120,7 +120,7 @@ def test_a_stranger_with_the_old_process_id_is_neither_obeyed_nor_hurt(data_dir:
         assert living.poll() is None
 
 
-def test_a_stranger_is_not_hurt_while_a_process_of_the_dead_server_lives(
+def test_stranger_is_not_signalled_while_a_process_of_the_dead_server_lives(
     data_dir: Path, users: Users
 ) -> None:
     user = users(data_dir, "--unwatched")
@@ -142,7 +142,7 @@ def test_a_stranger_is_not_hurt_while_a_process_of_the_dead_server_lives(
 
 @pytest.mark.skipif(not psutil.LINUX, reason="only Linux adopts orphans")
 @pytest.mark.usefixtures("unwatched")
-def test_a_dead_postmaster_that_nobody_reaps_is_dead(data_dir: Path, users: Users) -> None:
+def test_zombie_postmaster_counts_as_dead(data_dir: Path, users: Users) -> None:
     careless_parent = users(data_dir, "--adopt-orphans", "--unwatched")
     before = careless_parent.says()
     (postmaster,) = postmasters(data_dir)
@@ -157,7 +157,7 @@ def test_a_dead_postmaster_that_nobody_reaps_is_dead(data_dir: Path, users: User
 
 @pytest.fixture
 def long_recovery(data_dir: Path, unwatched: None) -> Path:
-    """A crashed cluster with seconds of log to replay."""
+    """Return a crashed cluster with seconds of log to replay."""
     with use_server(data_dir) as entered, connect(entered) as connection:
         connection.execute("CREATE TABLE much (id bigint, text text)")
         connection.execute("CHECKPOINT")
@@ -167,14 +167,14 @@ def long_recovery(data_dir: Path, unwatched: None) -> Path:
 
 
 def recovering(data_dir: Path) -> psutil.Process:
-    """Wait for the process that replays the log, and answer it."""
+    """Wait for the process that replays the log, and return it."""
     return named(data_dir, "startup recovering")
 
 
-def test_a_server_still_recovering_is_waited_for(long_recovery: Path, users: Users) -> None:
+def test_recovering_server_is_waited_for(long_recovery: Path, users: Users) -> None:
     starter = users(long_recovery)
     replaying = recovering(long_recovery)
-    replaying.suspend()  # as long a recovery as this test wants
+    replaying.suspend()  # This recovery takes as long as the test wants.
     starter.kill()
     (postmaster,) = postmasters(long_recovery)
     joiner = users(long_recovery)
@@ -187,7 +187,7 @@ def test_a_server_still_recovering_is_waited_for(long_recovery: Path, users: Use
     assert not postmasters(long_recovery)
 
 
-def test_a_start_that_is_interrupted_leaves_nothing_running(long_recovery: Path, users: Users) -> None:
+def test_interrupted_start_leaves_nothing_running(long_recovery: Path, users: Users) -> None:
     starter = users(long_recovery)
     recovering(long_recovery)
     starter.process.send_signal(signal.SIGINT)
@@ -196,7 +196,7 @@ def test_a_start_that_is_interrupted_leaves_nothing_running(long_recovery: Path,
     assert not server_processes(long_recovery)
 
 
-def test_a_first_start_that_is_interrupted_leaves_nothing_unfinished(data_dir: Path, users: Users) -> None:
+def test_interrupted_first_start_leaves_nothing_unfinished(data_dir: Path, users: Users) -> None:
     starter = users(data_dir)
     unfinished = data_dir / "cluster.new"
     wait_until((unfinished / "global").exists)
@@ -206,7 +206,7 @@ def test_a_first_start_that_is_interrupted_leaves_nothing_unfinished(data_dir: P
     assert not list(unfinished.iterdir())
 
 
-def test_a_first_start_that_was_killed_is_done_over(data_dir: Path) -> None:
+def test_killed_first_start_is_repeated(data_dir: Path) -> None:
     unfinished = data_dir / "cluster.new"
     unfinished.mkdir(parents=True)
     (unfinished / "PG_VERSION").write_text("18\n")
@@ -215,7 +215,7 @@ def test_a_first_start_that_was_killed_is_done_over(data_dir: Path) -> None:
     assert not unfinished.exists()
 
 
-def test_no_second_server_works_on_data_that_somebody_serves_by_hand(data_dir: Path) -> None:
+def test_no_second_server_starts_on_data_that_is_served_by_hand(data_dir: Path) -> None:
     with use_server(data_dir):
         pass
     elsewhere = data_dir.parent / "by-hand"

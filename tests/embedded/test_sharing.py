@@ -1,4 +1,4 @@
-"""Several processes use one server, which lives as long as the last of them."""
+"""Several processes share one server, which runs until the last of them leaves."""
 
 import os
 import signal
@@ -18,21 +18,21 @@ from tests.embedded.processes import (
 )
 
 
-def test_starts_when_entered_and_is_gone_when_left(data_dir: Path) -> None:
+def test_server_runs_while_it_is_used(data_dir: Path) -> None:
     with use_server(data_dir) as entered:
         assert started_at(entered)
         assert len(postmasters(data_dir)) == 1
     assert not postmasters(data_dir)
 
 
-def test_keeps_its_data_from_one_start_to_the_next(data_dir: Path) -> None:
+def test_data_is_kept_between_starts(data_dir: Path) -> None:
     with use_server(data_dir) as entered, connect(entered) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 7 AS value")
     with use_server(data_dir) as entered, connect(entered) as connection:
         assert connection.execute("SELECT value FROM kept").fetchone() == (7,)
 
 
-def test_another_process_joins_it_and_the_last_to_leave_stops_it(data_dir: Path, users: Users) -> None:
+def test_another_process_joins_and_the_last_to_leave_stops_the_server(data_dir: Path, users: Users) -> None:
     with use_server(data_dir) as entered:
         other = users(data_dir)
         assert other.says() == f"in {started_at(entered)}"
@@ -41,7 +41,7 @@ def test_another_process_joins_it_and_the_last_to_leave_stops_it(data_dir: Path,
     assert not postmasters(data_dir)
 
 
-def test_one_process_may_use_it_twice(data_dir: Path) -> None:
+def test_one_process_can_use_the_server_twice(data_dir: Path) -> None:
     with use_server(data_dir) as outer:
         with use_server(data_dir) as inner:
             assert started_at(inner) == started_at(outer)
@@ -49,7 +49,7 @@ def test_one_process_may_use_it_twice(data_dir: Path) -> None:
     assert not postmasters(data_dir)
 
 
-def test_four_at_once_from_nothing_share_one(data_dir: Path, users: Users) -> None:
+def test_four_first_users_at_once_share_one_server(data_dir: Path, users: Users) -> None:
     four = [users(data_dir) for _ in range(4)]
     assert len({user.says() for user in four} - {""}) == 1
     assert len(postmasters(data_dir)) == 1
@@ -57,9 +57,7 @@ def test_four_at_once_from_nothing_share_one(data_dir: Path, users: Users) -> No
     assert not postmasters(data_dir)
 
 
-def test_whoever_comes_while_the_last_leaves_waits_for_a_server_of_its_own(
-    data_dir: Path, users: Users
-) -> None:
+def test_new_user_waits_while_the_last_user_stops_the_server(data_dir: Path, users: Users) -> None:
     leaving = users(data_dir)
     before = leaving.says()
     (postmaster,) = postmasters(data_dir)
@@ -80,7 +78,7 @@ def test_whoever_comes_while_the_last_leaves_waits_for_a_server_of_its_own(
     assert not postmasters(data_dir)
 
 
-def test_a_killed_user_does_not_keep_it(data_dir: Path, users: Users) -> None:
+def test_killed_user_does_not_keep_the_server_running(data_dir: Path, users: Users) -> None:
     killed = users(data_dir)
     first = killed.says()
     killed.kill()
@@ -90,7 +88,7 @@ def test_a_killed_user_does_not_keep_it(data_dir: Path, users: Users) -> None:
     assert not postmasters(data_dir)
 
 
-def test_a_forked_child_that_unwinds_does_not_stop_it(data_dir: Path, users: Users) -> None:
+def test_forked_child_does_not_stop_the_server(data_dir: Path, users: Users) -> None:
     parent = users(data_dir, "--fork")
     assert parent.says().startswith("in ")
     assert postmasters(data_dir)
@@ -98,7 +96,7 @@ def test_a_forked_child_that_unwinds_does_not_stop_it(data_dir: Path, users: Use
     assert not postmasters(data_dir)
 
 
-def test_ctrl_c_reaches_its_user_and_not_the_server(data_dir: Path, users: Users) -> None:
+def test_ctrl_c_reaches_the_user_and_not_the_server(data_dir: Path, users: Users) -> None:
     user = users(data_dir)
     server_started = user.says().removeprefix("in ")
     (postmaster,) = postmasters(data_dir)
@@ -110,7 +108,7 @@ def test_ctrl_c_reaches_its_user_and_not_the_server(data_dir: Path, users: Users
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
-def test_after_a_user_ended_by_a_signal_the_next_to_leave_stops_it(
+def test_next_user_to_leave_stops_the_server_after_a_user_was_killed(
     data_dir: Path, users: Users, sign: signal.Signals
 ) -> None:
     user = users(data_dir)
