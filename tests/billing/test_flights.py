@@ -85,7 +85,7 @@ def import_flights(database: Database, path: Path) -> ImportSummary:
 def invoice(database: Database, months: list[date]) -> None:
     for month in months:
         run = run_invoices(database, SYSTEM, month)
-        assert (run.made, run.failed, run.status) == (16, 0, "done")
+        assert (run.created, run.failed, run.status) == (16, 0, "done")
 
 
 def invoice_with_late_events(database: Database, folder: Path) -> None:

@@ -208,6 +208,6 @@ def test_run_finishes_a_period_that_was_closed_but_not_invoiced(
     if is_interrupted:
         with database.transaction(admin) as session:
             close_period(session, admin, period_start=date(2026, 10, 1), customer_ids=[customer_id])
-    assert run_invoices(database, admin, date(2026, 10, 1)).made == 1
+    assert run_invoices(database, admin, date(2026, 10, 1)).created == 1
     again = run_invoices(database, admin, date(2026, 10, 1))
-    assert (again.made, again.existing) == (0, 1)
+    assert (again.created, again.existing) == (0, 1)

@@ -112,7 +112,7 @@ def test_customer_is_found_by_part_of_its_name(signed_in: Page) -> None:
 
 def test_invalid_month_in_the_address_shows_an_error(signed_in: Page) -> None:
     signed_in.goto("/usage?period=October")
-    expect(signed_in.get_by_role("heading", name="This could not be loaded")).to_be_visible()
+    expect(signed_in.get_by_role("heading", name="This page could not be loaded")).to_be_visible()
 
 
 def test_export_uses_the_filters(signed_in: Page, tmp_path: Path) -> None:
