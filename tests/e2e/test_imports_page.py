@@ -160,7 +160,7 @@ def test_import_continues_when_the_tab_is_closed(
     expect(figures(page)).to_have_text("Rows25,000Recorded25,000Duplicates0Conflicts0Rejected0")
     page.get_by_role("link", name="Imports", exact=True).click()
     row = page.get_by_role("row", name=long_file.name)
-    expect(row).to_contain_text("25,000 recorded, 0 duplicates, 0 conflicts, 0 rejected")
+    expect(row).to_contain_text("25,000 recorded")
 
 
 def test_import_is_cancelled_between_two_chunks(signed_in: Page, site: Site, long_file: Path) -> None:

@@ -12,6 +12,7 @@ from billing_app.services.usage_imports.rows import COLUMNS, PreviewRow, Rejecte
 from billing_app.state.kit import address, text
 from billing_app.wording.refusals import reason_sentence
 from billing_app.wording.rules import rule_text
+from billing_app.wording.values import counted
 
 PATH = "/usage/imports"
 OPEN_STATUSES = ("checking", "checked", "importing")
@@ -127,7 +128,7 @@ def import_sheet(row: UsageImportRow, zone: ZoneInfo) -> ImportSheet:
         finished_utc=text.timestamp_utc(row.finished_at) if row.finished_at else "",
         done_bytes=row.bytes_read,
         all_bytes=max(1, row.size_bytes),
-        caption=f"{_rows(row.rows)}, {_share(row)}",
+        caption=f"{counted(row.rows, 'row')}, {_share(row)}",
         summary=import_summary(row),
         is_expected=row.status in ("checking", "checked"),
         rows=f"{row.rows:,}",
@@ -138,7 +139,7 @@ def import_sheet(row: UsageImportRow, zone: ZoneInfo) -> ImportSheet:
         has_rejected_rows=row.rejected_rows_kept > 0,
         rejected_rows_note=_rejected_rows_note(row, not_recorded),
         rejected_rows_href=f"/api/v1{PATH}/{row.public_id}/rejected-rows.csv",
-        start=f"Import {_rows(row.recorded)}" if row.recorded else "",
+        start=f"Import {counted(row.recorded, 'row')}" if row.recorded else "",
         start_again="Import again" if row.duplicates and not row.recorded else "",
         same_as=text.timestamp(finished_before, zone) if finished_before else "",
         same_as_href=address.link(f"{PATH}/{row.same_as.public_id}") if row.same_as else "",
@@ -170,18 +171,16 @@ def _expectation(row: UsageImportRow) -> str:
         return "Nothing is recorded yet."
     if row.duplicates:
         is_already = "is already" if row.duplicates == 1 else "are already"
-        return (
-            f"{_rows(row.duplicates)} {is_already} recorded. Importing the file again records nothing twice."
-        )
+        return f"{counted(row.duplicates, 'row')} {is_already} recorded. Importing the file again records nothing twice."
     return "No row of this file can be recorded."
 
 
 def _result(row: UsageImportRow) -> str:
     was_already = "was already" if row.duplicates == 1 else "were already"
-    already = f"{_rows(row.duplicates)} {was_already} recorded."
+    already = f"{counted(row.duplicates, 'row')} {was_already} recorded."
     if row.recorded == 0 and row.duplicates:
         return f"{_NOTHING_RECORDED} {already}"
-    return f"{_rows(row.recorded)} recorded." + (f" {already}" if row.duplicates else "")
+    return f"{counted(row.recorded, 'row')} recorded." + (f" {already}" if row.duplicates else "")
 
 
 def preview_row(row: PreviewRow, zone: ZoneInfo) -> FileRow:
@@ -256,24 +255,33 @@ def _row_reason(reason: Reason | None) -> str:
 
 def _outcome(row: UsageImportRow) -> str:
     """Say in a few words what became of the rows, or is expected to."""
-    not_recorded = f"{row.duplicates:,} duplicates, {row.conflicts:,} conflicts, {row.rejected:,} rejected"
     match row.status:
         case "checking" | "importing" if row.waits_for:
             return f"Waiting for {row.waits_for.file_name}"
         case "checking" | "importing":
-            return f"{_share(row)}, {_rows(row.rows)} so far"
+            return f"{_share(row)}, {counted(row.rows, 'row')} so far"
         case "failed":
             return _row_reason(row.fault)
         case "checked":
-            return f"{row.recorded:,} to record, {not_recorded}"
+            return ", ".join([f"{row.recorded:,} to record", *_not_recorded(row)])
         case _:
-            return f"{row.recorded:,} recorded, {not_recorded}"
+            return ", ".join([f"{row.recorded:,} recorded", *_not_recorded(row)])
+
+
+def _not_recorded(row: UsageImportRow) -> list[str]:
+    """Name the counts of the rows that are not recorded, without those that are zero."""
+    names = [
+        (row.duplicates, counted(row.duplicates, "duplicate")),
+        (row.conflicts, counted(row.conflicts, "conflict")),
+        (row.rejected, f"{row.rejected:,} rejected"),
+    ]
+    return [name for count, name in names if count]
 
 
 def _recorded_so_far(row: UsageImportRow) -> str:
     if not row.recorded:
         return _NOTHING_RECORDED
-    return f"{_rows(row.recorded)} recorded before it ended. They stay recorded."
+    return f"{counted(row.recorded, 'row')} recorded before it ended. They stay recorded."
 
 
 def _rejected_rows_note(row: UsageImportRow, not_recorded: int) -> str:
@@ -281,10 +289,6 @@ def _rejected_rows_note(row: UsageImportRow, not_recorded: int) -> str:
     if not_recorded > row.rejected_rows_kept:
         notes.append(f"Only the first {row.rejected_rows_kept:,} are kept.")
     return " ".join(notes)
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} {'row' if count == 1 else 'rows'}"
 
 
 def _share(row: UsageImportRow) -> str:

@@ -69,7 +69,7 @@ def _file_choice() -> rx.Component:
         rx.el.span(
             "Columns ",
             rx.el.code(COLUMNS, class_name="[overflow-wrap:anywhere] font-mono"),
-            ". Up to 1 GiB, plain or gzip. You review the file before anything is recorded.",
+            ". Up to 1\u00a0GiB, plain or gzip. You review the file before anything is recorded.",
             class_name=f"max-w-xl text-pretty text-center {classes.CAPTION}",
         ),
         class_name="upload-choice flex cursor-pointer flex-col items-center gap-2 rounded-lg border"

@@ -212,12 +212,10 @@ def _preview_row(row: rx.Var[FileRow]) -> rx.Component:
         rx.el.td(
             rx.el.div(
                 row_badge(row.status),
-                rx.cond(
-                    row.detail != "", rx.el.span(row.detail, class_name="whitespace-normal text-xs text-soft")
-                ),
-                class_name="flex flex-wrap items-center gap-x-2.5 gap-y-1 py-2",
+                rx.cond(row.detail != "", rx.el.span(row.detail, class_name="ml-2.5 text-xs text-soft")),
+                class_name="min-w-48 whitespace-normal py-2",
             ),
-            rx.el.div(row.caption, class_name=f"{classes.NARROW_CAPTION} pb-2"),
+            rx.el.div(row.caption, class_name=f"{classes.NARROW_CAPTION} max-w-64 pb-2"),
             class_name=classes.TD,
         ),
         *_cells(row),

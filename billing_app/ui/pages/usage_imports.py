@@ -58,7 +58,7 @@ def _row(item: rx.Var[ImportItem]) -> rx.Component:
         ),
         rx.el.td(import_badge(item.status), class_name=classes.TD),
         rx.el.td(
-            rx.el.div(item.outcome, title=item.outcome, class_name="max-w-md truncate tabular-nums"),
+            rx.el.div(item.outcome, title=item.outcome, class_name="max-w-sm truncate tabular-nums"),
             class_name=f"{classes.TD} {classes.WIDE_ONLY}",
         ),
         rx.el.td(item.size, class_name=f"{classes.TD} {classes.WIDE_ONLY} tabular-nums"),
