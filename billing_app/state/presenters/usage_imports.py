@@ -281,7 +281,7 @@ def _not_recorded(row: UsageImportRow) -> list[str]:
 def _recorded_so_far(row: UsageImportRow) -> str:
     if not row.recorded:
         return _NOTHING_RECORDED
-    return f"{counted(row.recorded, 'row')} recorded before it ended. They stay recorded."
+    return f"{counted(row.recorded, 'row')} recorded before the import ended. Recorded events are kept."
 
 
 def _rejected_rows_note(row: UsageImportRow, not_recorded: int) -> str:
