@@ -1,1 +1,1 @@
-"""What the product reaches, measured as ratios to the bare database in the same run."""
+"""Measures the product, as ratios to the bare database in the same run."""

@@ -1,6 +1,6 @@
-"""`python -m bench [--quick]`: measures, prints a table, adds a line to the history.
+"""`python -m bench [--quick]`: measure, print a table, and append a line to the history.
 
-The exit code says whether it could measure, never whether a target was reached.
+The exit code says whether the measurement succeeded, not whether a target was reached.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.browser import NoBrowser, find_browser
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: `events` in each of the three filled months."""
+    """The amounts to measure with. `events` is the number in each of the three filled months."""
 
     customers: int
     events: int
@@ -50,12 +50,12 @@ QUICK = Size(
 )  # fmt: skip
 
 
-# A page opened by its address, with nothing of it in the browser yet.
+# For a page opened by its address with an empty browser cache.
 FIRST_LOAD_MS = 2_000
 
 
 def measure(size: Size) -> tuple[Measured, str]:
-    """All of it, on one server with a database without usage and one that is filled."""
+    """Measure everything on one server, with one database without usage and one that is filled."""
     measured = Measured()
     with bench_server(size.gigabytes) as server:
         empty, full = new_database(server, "empty"), new_database(server, "full")
@@ -74,7 +74,7 @@ def measure(size: Size) -> tuple[Measured, str]:
 
 
 def measure_ingest(measured: Measured, size: Size, empty: Bench, full: Bench) -> None:
-    """Bulk ingest against the bare statements, and with events present against without."""
+    """Compare bulk ingest with the bare statements, with and without existing events."""
 
     def bare() -> float:
         empty_usage(empty)
@@ -95,7 +95,7 @@ def measure_ingest(measured: Measured, size: Size, empty: Bench, full: Bench) ->
 
 
 def measure_http(measured: Measured, size: Size, empty: Bench) -> None:
-    """Batches over HTTP against the bare statements; single events against a POST that does nothing."""
+    """Compare batches over HTTP with the bare statements, and single events with a POST that does nothing."""
     loads: list[Load] = []
 
     def bare() -> float:
@@ -121,7 +121,7 @@ def measure_http(measured: Measured, size: Size, empty: Bench) -> None:
 
 
 def measure_runs(measured: Measured, size: Size, full: Bench) -> None:
-    """The filled months' invoice runs, each followed by its references for the same month."""
+    """Measure the filled months' invoice runs, each followed by its references for the same month."""
     target = Comparison("invoice run / GROUP BY and COPY, same rules", "invoices/s", 1 / 3)
     stripped = Comparison("invoice run / GROUP BY and COPY, no rules", "invoices/s")
     references = [
@@ -145,7 +145,7 @@ def measure_runs(measured: Measured, size: Size, full: Bench) -> None:
 
 
 def measure_reading(measured: Measured, size: Size, full: Bench) -> None:
-    """How long the slowest in twenty of each list and of each page take."""
+    """Measure the 95th percentile of each list and each page."""
     with served(full) as server:
         found = list_p95s(full, server)
         pages = page_times(full, server, size.tours)
@@ -158,7 +158,7 @@ def measure_reading(measured: Measured, size: Size, full: Bench) -> None:
 
 
 def measure_others(measured: Measured, size: Size, empty: Bench, full: Bench) -> None:
-    """What has no reference to be compared with."""
+    """Measure the figures that have no reference."""
     singles = single_rate(empty, make_batches(size.customers, 1)[0][: size.singles])
     say("single events done")
     imported = import_rate(empty, make_batches(size.customers, size.batches))
@@ -174,13 +174,13 @@ def measure_others(measured: Measured, size: Size, empty: Bench, full: Bench) ->
 
 
 def main() -> int:
-    """Measures, shows, remembers."""
+    """Measure, print the table, and append to the history."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small numbers, not held to the targets")
     quick = parser.parse_args().quick
-    freeze_loaded_objects()  # as every process of the product does
+    freeze_loaded_objects()  # As every process of the product does.
     try:
-        find_browser()  # before anything is measured in vain
+        find_browser()  # Fail before measuring anything.
         measured, postgresql = measure(QUICK if quick else FULL)
     except (TooLittleSpace, NoBrowser) as error:
         print(error, file=sys.stderr)

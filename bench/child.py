@@ -21,7 +21,7 @@ from billing_app.server.garbage import freeze_loaded_objects
 
 
 def main() -> None:
-    """Runs it and prints the answer; fails when a customer did."""
+    """Run it and print the result; fail if a customer failed."""
     url, period = sys.argv[1:]
     database = Database(url, clock=lambda: NOW)
     freeze_loaded_objects()
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def peak_mb() -> float:
-    """The most this process ever held. On Linux from /proc: getrusage counts the parent's too."""
+    """Return the peak memory of this process. On Linux from /proc, since getrusage includes the parent's."""
     return memory_mb("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 

@@ -1,4 +1,4 @@
-"""Databases to measure on: an embedded server in a temporary directory, gone afterwards."""
+"""Databases to measure on: an embedded server in a temporary directory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from billing_app.database.migrations import migrate
 from billing_app.database.provision import OWNER_ROLE, create_database, urls_of
 from billing_app.database.session import Database
 
-# The time that the measured transactions tell: the months filled with usage have ended.
+# The clock of the measured transactions: the months filled with usage have ended.
 NOW = datetime(2027, 1, 15, 12, tzinfo=UTC)
 
 
@@ -28,27 +28,27 @@ class TooLittleSpace(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """One migrated database of the bench's server, and the ways in."""
+    """One migrated database of the bench's server, and ways to connect to it."""
 
     server: cluster.Server
     name: str
 
     @property
     def application_url(self) -> str:
-        """For the product: the role it works as."""
+        """Return the URL for the product's role."""
         return urls_of(self.server, self.name).application
 
     def database(self, pool_size: int = 10) -> Database:
-        """The product's own view of it."""
+        """Return the product's own view of it."""
         return Database(self.application_url, clock=lambda: NOW, pool_size=pool_size)
 
     def connect(self, user: str = OWNER_ROLE, **options: Any) -> psycopg.Connection:
-        """A plain connection with the settings that the product's have."""
+        """Return a plain connection with the product's settings."""
         url = self.server.url(self.name, user).replace("+psycopg", "")
         return psycopg.connect(url, options="-c synchronous_commit=on -c timezone=UTC", **options)
 
     def superuser(self) -> psycopg.Connection:
-        """A connection that triggers and foreign keys don't hold up: to fill and to empty tables."""
+        """Return a connection without triggers and foreign keys, to fill and empty tables quickly."""
         connection = self.connect(self.server.superuser, autocommit=True)
         connection.execute("SET session_replication_role = replica")
         return connection
@@ -56,31 +56,32 @@ class Bench:
 
 @contextmanager
 def bench_server(gigabytes: float) -> Iterator[cluster.Server]:
-    """A server of its own, as the product runs it, in a directory that is removed.
+    """Run a server as the product does, in a directory that is removed afterwards.
 
-    Raises TooLittleSpace when the temporary directory's disk has less than `gigabytes` free.
+    Raises:
+        TooLittleSpace: The temporary directory's disk has less than `gigabytes` free.
     """
     place = Path(tempfile.gettempdir())
     free = shutil.disk_usage(place).free / 1e9
     if free < gigabytes:
         raise TooLittleSpace(
-            f"{place} has {free:.1f} GB free and the bench needs {gigabytes:g} GB:"
-            " set TMPDIR to a larger place, or use --quick"
+            f"{place} has {free:.1f} GB free and the bench needs {gigabytes:g} GB."
+            " Set TMPDIR to a larger disk, or use --quick."
         )
     with tempfile.TemporaryDirectory(prefix="tallybook-bench-") as directory:
-        Path(directory).chmod(0o711)  # under root the server is another user's
+        Path(directory).chmod(0o711)  # Under root the server runs as another user.
         with cluster.use_server(Path(directory) / "postgres") as server:
             yield server
 
 
 def new_database(server: cluster.Server, name: str) -> Bench:
-    """A database with the schema that the migrations make."""
+    """Create a database with the schema of the migrations."""
     create_database(server, name)
     migrate(urls_of(server, name))
     return Bench(server, name)
 
 
 def settle(bench: Bench) -> None:
-    """Has everything written out, so that no measurement pays for what came before it."""
+    """Flush everything to disk, so that no measurement pays for earlier work."""
     with bench.superuser() as connection:
         connection.execute("CHECKPOINT")

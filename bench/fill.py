@@ -1,4 +1,4 @@
-"""Customers and months of usage, made inside the database: valid rows, quickly."""
+"""Filling a database with customers and months of usage, with SQL for speed."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from billing_app.domain.periods import bounds, next_period
 
 FIRST_MONTH = date(2026, 10, 1)
 MONTHS = [FIRST_MONTH, date(2026, 11, 1), date(2026, 12, 1)]
-# The filled months' events lie as they arrived, in the order of time, each from another customer:
-# 7919 shares no factor with any number of customers used here.
+# The events of the filled months are stored in order of time, each from another customer than the last.
+# 7919 has no factor in common with any number of customers used here.
 _STRIDE = 7919
-# One event in so many occurred in the month before the one it is billed in.
+# One event in this many occurred in the month before the one it is billed in.
 _LATE_EVERY = 101
 
 
 def add_customers(bench: Bench, customers: int) -> None:
-    """Customers 1..n with the keys `customer-<n>`, on ten plans, open from October 2026 on."""
+    """Add customers 1 to n with the keys `customer-<n>`, on ten plans, with October 2026 as the first open month."""
     with bench.superuser() as db:
         db.execute(
             "INSERT INTO plan (name, version, currency, monthly_price_minor, included_units,"
@@ -50,7 +50,7 @@ def add_customers(bench: Bench, customers: int) -> None:
 
 
 def add_events(bench: Bench, customers: int, a_month: int) -> None:
-    """So many events in each of the months, on two connections at once; then VACUUM, ANALYZE.
+    """Add this many events to each of the months on two connections, then VACUUM and ANALYZE.
 
     After the first month one in a hundred is late: it occurred in the month before.
     """
@@ -68,7 +68,7 @@ def add_events(bench: Bench, customers: int, a_month: int) -> None:
 
 
 def add_audit_entries(bench: Bench, customers: int, entries: int) -> None:
-    """So many entries, one a minute up to the last month's end, of three people and every customer."""
+    """Add audit entries, one a minute up to the last month's end, by three users about every customer."""
     with bench.superuser() as db:
         db.execute(
             "INSERT INTO audit_entry (at, actor_id, actor_name, action, subject, details)"

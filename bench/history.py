@@ -1,4 +1,4 @@
-"""The history of the figures: one line of JSON a run, committed with the code it measured."""
+"""The history of the figures: one line of JSON per run, committed with the measured code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HISTORY = Path(__file__).parent / "history.jsonl"
 
 
 def append(measured: Measured, *, quick: bool, postgresql: str) -> None:
-    """Adds the run's line; `commit` is null when what was measured is in no commit."""
+    """Append the run's line; `commit` is null if the measured code is not committed."""
     line = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
@@ -48,7 +48,7 @@ def _commit() -> str | None:
 
 
 def _git(*arguments: str | Path) -> str | None:
-    """What git says; None without git or outside a repository."""
+    """Return git's output, or None without git or outside a repository."""
     try:
         done = subprocess.run(["git", *arguments], cwd=HISTORY.parent, capture_output=True, text=True)
     except FileNotFoundError:

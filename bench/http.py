@@ -1,4 +1,4 @@
-"""Usage over HTTP, against the product as it is served: `billing serve` in a process of its own."""
+"""Usage over HTTP, against `billing serve` in a process of its own."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from billing_app.database.session import Database
 from billing_app.domain.periods import bounds
 from billing_app.services.identity.api_tokens import create_token
 
-# The server tells the real time: what is recorded through it lies in a month that is over.
+# The server uses the real time, so usage recorded through it is in a month that has ended.
 LATEST = bounds(FIRST_MONTH)[1]
 SENDERS = 64
 _START_SECONDS_MAX = 180
@@ -38,13 +38,13 @@ _JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A running server, and a token that may record usage and read."""
+    """A running server, and a token that can record and read usage."""
 
     port: int
     token: str
 
     def request(self, path: str, body: object) -> bytes:
-        """A whole POST request, ready for the wire."""
+        """Return the bytes of a complete POST request."""
         content = json.dumps(body).encode()
         head = (
             f"POST /api/v1{path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
@@ -56,7 +56,7 @@ class Served:
 
 @contextmanager
 def served(bench: Bench) -> Iterator[Served]:
-    """The product on a free port, over this database, until the block ends."""
+    """Serve this database on a free port until the block ends."""
     database = Database(bench.application_url)
     with database.transaction(ACTOR) as session:
         token = create_token(session, ACTOR, name="bench", scopes=["usage:write", "read"]).token
@@ -104,7 +104,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def batch_rate(bench: Bench, server: Served, customers: int, batches: int) -> float:
-    """Rows a second by `POST /usage/batch`, two connections, 10,000 rows of JSON a request."""
+    """Measure rows per second by `POST /usage/batch`: two connections, 10,000 rows of JSON per request."""
     bodies = [_body(batch) for batch in make_batches(customers, batches, LATEST)]
     headers = {"Authorization": f"Bearer {server.token}", "Content-Type": _JSON}
 
@@ -140,7 +140,7 @@ def _event(row: tuple[int, str, str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What 64 connections got: requests a second, and how long the slowest in a hundred took."""
+    """What 64 connections reached: requests per second, and the 99th percentile of their time."""
 
     rate: float
     p50_ms: float
@@ -148,12 +148,12 @@ class Load:
 
 
 def no_op_load(server: Served, requests: int) -> Load:
-    """POSTs that are authenticated and answered, and touch no table: refused for want of every field."""
+    """Measure POSTs that are authenticated and refused for missing fields, without touching a table."""
     return _load(server, [server.request("/usage", {})] * requests, b"422")
 
 
 def single_load(server: Served, customers: int, requests: int) -> Load:
-    """`POST /usage`, each an event of its own, answered after its commit."""
+    """Measure `POST /usage`, each with one event and answered after its commit."""
     rows = [row for batch in make_batches(customers, -(-requests // 10_000), LATEST) for row in batch]
     return _load(server, [server.request("/usage", _event(row)) for row in rows[:requests]], b"201")
 
@@ -178,7 +178,7 @@ def _load(server: Served, requests: list[bytes], status: bytes) -> Load:
 
 
 class _Sender(asyncio.Protocol):
-    """One connection: the next request when the answer to the one before is there.
+    """One connection, which sends the next request when it has the answer to the last one.
 
     As little as can be, since the client has the server's cores.
     """

@@ -1,4 +1,4 @@
-"""Bulk ingest: the product's batches next to the least that a database client could do."""
+"""Bulk ingest: the product's batches compared with the least that a database client could do."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ CONNECTIONS = 2
 _numbers = count(1)
 
 Batch = list[tuple[int, str, str, str]]
-"""Rows as they come off the wire: the customer's number, then key, quantity and moment as text."""
+"""Rows as they arrive: the customer's number, then key, quantity and time as text."""
 
 
 def make_batches(customers: int, batches: int, latest: datetime = NOW) -> list[Batch]:
-    """Batches of 10,000 with keys never used before, each row another customer's; none is after `latest`."""
+    """Create batches of 10,000 rows with new keys, each of another customer and none later than `latest`."""
     return [[_row(customers, next(_numbers), latest) for _ in range(BATCH_MAX)] for _ in range(batches)]
 
 
@@ -35,7 +35,7 @@ def _row(customers: int, number: int, latest: datetime) -> tuple[int, str, str, 
 
 
 def product_rate(bench: Bench, batches: Sequence[Batch]) -> float:
-    """Rows a second through `record_usage_batch`, two threads, each batch its own transaction.
+    """Measure rows per second by `record_usage_batch`: two threads, one transaction per batch.
 
     In go strings; the customer is named by key. All that the product does is in it: checking each
     row, the gate, judging against customers, plans, suspensions and marks, the audit entry.
@@ -56,7 +56,7 @@ def product_rate(bench: Bench, batches: Sequence[Batch]) -> float:
 
 
 def bare_rate(bench: Bench, batches: Sequence[Batch]) -> float:
-    """Rows a second by COPY into a temporary table and INSERT ... SELECT ON CONFLICT DO NOTHING.
+    """Measure rows per second by COPY to a temporary table and INSERT ... SELECT ON CONFLICT DO NOTHING.
 
     The same number of rows into the same table, so with its indexes, checks, foreign key and
     triggers, as the same role, on two connections, one commit a batch. Nothing is checked, looked
@@ -89,7 +89,7 @@ def bare_rate(bench: Bench, batches: Sequence[Batch]) -> float:
 
 
 def empty_usage(bench: Bench) -> None:
-    """No events, as the migrations leave the table."""
+    """Remove all events."""
     with bench.superuser() as db:
         db.execute("TRUNCATE usage_event")
 

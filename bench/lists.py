@@ -1,4 +1,4 @@
-"""The lists over HTTP, as systems read them and as the pages do by the same services."""
+"""The lists over HTTP, which use the same services as the pages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.measures import say
 from billing_app.jobs.figures import refresh_figures
 
 ASKED = 100
-# Of each list what is asked for, one after the other; where a list goes on, its next page as well.
+# The requests of each list, in this order. A list with more entries is also asked for its next page.
 LISTS: dict[str, list[tuple[str, dict[str, str]]]] = {
     "customers": [
         ("/customers", {"sort": order, **chosen})
@@ -43,7 +43,7 @@ LISTS: dict[str, list[tuple[str, dict[str, str]]]] = {
 
 
 def list_p95s(bench: Bench, server: Served) -> dict[str, float]:
-    """The 95th percentile in ms of each list, one request at a time, after the figures were counted."""
+    """Measure the 95th percentile of each list in ms, one request at a time, with up-to-date figures."""
     database = bench.database()
     refresh_figures(database)
     database.close()

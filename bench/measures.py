@@ -1,4 +1,4 @@
-"""What is measured: rates next to their reference's, and single figures."""
+"""The kinds of measurement: rates compared with a reference, and single figures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from statistics import median
 
 @dataclass(slots=True)
 class Comparison:
-    """Ours against a reference, round by round; all rates, so that more is better.
+    """The product compared with a reference, round by round, in rates: more is better.
 
     A round is one measurement of each, right after one another, so what else the machine does
     meanwhile hits both. The ratio is the median of the rounds' ratios.
@@ -25,21 +25,21 @@ class Comparison:
 
     @property
     def ratios(self) -> list[float]:
-        """Ours over the reference's, of each round."""
+        """The product's rate divided by the reference's, for each round."""
         return [ours / reference for ours, reference in zip(self.ours, self.reference, strict=True)]
 
     @property
     def ratio(self) -> float:
-        """The median round's ratio."""
+        """The median of the ratios."""
         return median(self.ratios)
 
     @property
     def reached(self) -> bool | None:
-        """Whether the target is reached; None without one."""
+        """Whether the target is reached, or None if there is none."""
         return None if self.at_least is None else self.ratio >= self.at_least
 
     def add(self, reference: float, ours: float) -> None:
-        """One round's two rates."""
+        """Add the two rates of one round."""
         self.reference.append(reference)
         self.ours.append(ours)
         say(
@@ -48,7 +48,7 @@ class Comparison:
         )
 
     def measure(self, rounds: int, reference: Callable[[], float], ours: Callable[[], float]) -> None:
-        """Alternates the two, the one that begins as well, so that none always finds a warm cache."""
+        """Alternate the two and their order, so that neither always has the warm cache."""
         for number in range(rounds):
             if number % 2:
                 our_rate, reference_rate = ours(), reference()
@@ -59,7 +59,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured number, with the most it may be if there is such a target."""
+    """One measured number, with its upper limit if it has one."""
 
     what: str
     value: float
@@ -68,25 +68,25 @@ class Figure:
 
     @property
     def reached(self) -> bool | None:
-        """Whether the target is reached; None without one."""
+        """Whether the target is reached, or None if there is none."""
         return None if self.at_most is None else self.value <= self.at_most
 
 
 @dataclass(slots=True)
 class Measured:
-    """All that a run of the bench found."""
+    """All results of one run of the bench."""
 
     comparisons: list[Comparison] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long the work takes, by a clock that only goes forward."""
+    """Return how many seconds the work takes."""
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun
 
 
-def say(what: str) -> None:
-    """Progress, on stderr."""
-    print(f"  {what}", file=sys.stderr, flush=True)
+def say(line: str) -> None:
+    """Print progress on standard error."""
+    print(f"  {line}", file=sys.stderr, flush=True)

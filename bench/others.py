@@ -20,7 +20,7 @@ THREADS = 64
 
 
 def single_rate(bench: Bench, rows: Batch) -> float:
-    """Events a second, each by a `record_usage` of its own, 64 threads with a connection each."""
+    """Measure events per second by single `record_usage` calls: 64 threads, one connection each."""
     database = bench.database(pool_size=THREADS)
 
     def work(share: Sequence[tuple[int, str, str, str]]) -> None:
@@ -38,7 +38,7 @@ def single_rate(bench: Bench, rows: Batch) -> float:
 
 
 def import_rate(bench: Bench, batches: Sequence[Batch]) -> float:
-    """Return the rows a second from a CSV file to the last commit, its check included, on one connection."""
+    """Measure rows per second of a CSV file, from its check to the last commit, on one connection."""
     rows = [row for batch in batches for row in batch]
     database = bench.database()
     with tempfile.TemporaryDirectory() as directory:
@@ -59,7 +59,7 @@ def import_rate(bench: Bench, batches: Sequence[Batch]) -> float:
 
 
 def verify_seconds(bench: Bench) -> float:
-    """How long the verification of all that is stored takes; it must find no difference."""
+    """Measure how long a verification of everything takes; it must find no discrepancy."""
     database = bench.database()
     reports = []
     settle(bench)

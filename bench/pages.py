@@ -1,4 +1,4 @@
-"""The pages as somebody sees them: from a click in a Chromium to the last change on the screen.
+"""The pages as a user sees them: from a click in Chromium to the last change on the screen.
 
 Nothing is waited for by guess: bench/recorder.js notes the input, what goes over the websocket, and
 the frame in which the rows of the answer were drawn.
@@ -34,7 +34,7 @@ _Taken = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """One thing that somebody does: the row it is measured in, how, and what ends it."""
+    """One action of a user: the row it is reported in, how it is done, and what ends it."""
 
     what: str
     do: Callable[[Page], None]
@@ -43,8 +43,8 @@ class Deed:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How long in ms until the answer was on the screen, for half and for 19 in 20; and how long, for
-    half, the browser waited for the server in that time."""
+    """The median and the 95th percentile in ms until the answer was on the screen, and the median of
+    the time in which the browser waited for the server."""
 
     p50_ms: float
     p95_ms: float
@@ -52,30 +52,29 @@ class Times:
 
 
 def section(title: str) -> Callable[[Page], None]:
-    """To a section of the navigation."""
+    """Open a section of the navigation."""
     return lambda page: (
         page.get_by_role("navigation", name="Main").get_by_role("link", name=title, exact=True).click()
     )
 
 
 def link(name: str) -> Callable[[Page], None]:
-    """A link of the page."""
+    """Follow a link on the page."""
     return lambda page: page.locator("main").get_by_role("link", name=name, exact=True).click()
 
 
 def sort(title: str) -> Callable[[Page], None]:
-    """By the head of a column."""
+    """Sort by a column."""
     return lambda page: page.get_by_role("columnheader", name=title).get_by_role("link").click()
 
 
 def choose(label: str, *, nth: int) -> Callable[[Page], None]:
-    """An option of a filter; the first is all."""
+    """Choose an option of a filter."""
     return lambda page: _filters(page).get_by_label(label, exact=True).select_option(index=nth) and None
 
 
 def search(label: str, text: str) -> Callable[[Page], None]:
-    """What was typed into a filter, once it is sent: the pause in which more letters may come is not
-    counted."""
+    """Type into a filter. The pause that waits for more letters does not count."""
     return lambda page: (
         _filters(page)
         .get_by_label(label, exact=True)
@@ -88,22 +87,22 @@ def _filters(page: Page) -> Locator:
 
 
 def first_row(page: Page) -> None:
-    """What the first row of a list is of."""
+    """Open the first row of a list."""
     page.locator("tbody tr a").first.click()
 
 
 def open_record(page: Page) -> None:
-    """The dialog for one event."""
+    """Open the dialog for one event."""
     page.get_by_role("button", name="Record usage").click()
 
 
 def record(page: Page) -> None:
-    """One event, of the customer whose usage is shown."""
+    """Record one event of the customer whose usage is shown."""
     page.get_by_role("dialog").get_by_label("Quantity").fill("12.5")
     page.get_by_role("dialog").get_by_role("button", name="Record").click()
 
 
-# One round, each from where the one before led to.
+# One round. Each action starts where the one before it led to.
 TOUR = [
     Deed("dashboard", section("Dashboard")),
     Deed("customers", section("Customers")),
@@ -150,8 +149,8 @@ TOUR = [
 
 
 def page_times(bench: Bench, server: Served, rounds: int) -> dict[str, Times]:
-    """The times of each deed, as an admin, after a round that loads what the later ones have; then of
-    pages opened by somebody whose browser has nothing of them yet."""
+    """Measure each action as an admin, after one round to warm up, and then pages opened with an empty
+    browser cache."""
     _add_user(bench)
     settle(bench)
     found: defaultdict[str, list[_Taken]] = defaultdict(list)
@@ -218,7 +217,7 @@ def _first_load(context: BrowserContext) -> _Taken:
 
 
 def _taken(page: Page, deed: Deed) -> _Taken:
-    """How long in ms, and how long of that for the server."""
+    """Measure the time in ms, and the part of it spent waiting for the server."""
     page.evaluate("answer => tallybookBench.arm(answer)", deed.answer)
     try:
         deed.do(page)

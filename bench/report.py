@@ -1,4 +1,4 @@
-"""The table at the end."""
+"""Printing the results as a table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _COLOURS = {"ok": "[green]ok[/]", "missed": "[red]missed[/]", "": ""}
 
 
 def show(measured: Measured, *, quick: bool) -> None:
-    """Prints comparisons, then figures; a quick run's are marked and not held to the targets."""
+    """Print comparisons, then figures. Those of a quick run are marked and have no targets."""
     title = "Quick: small numbers, not to be compared with the targets" if quick else None
     table = Table(title=title, title_justify="left")
     for column in ("what", "unit", "reference", "ours", "ratio", "rounds", "target", ""):
@@ -42,7 +42,7 @@ def _comparison(each: Comparison) -> tuple[str, ...]:
 
 
 def verdict(each: Comparison | Figure, *, quick: bool) -> str:
-    """`ok`, `missed`, or nothing: without a target, or when the numbers are too small for it."""
+    """Return `ok`, `missed`, or nothing if there is no target or the numbers are too small for it."""
     if each.reached is None or quick:
         return ""
     return _COLOURS["ok" if each.reached else "missed"]

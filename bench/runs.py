@@ -1,4 +1,4 @@
-"""The month's invoices for everyone, next to the least that a database client could do."""
+"""An invoice run, compared with the least that a database client could do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TABLES = ("invoice", "invoice_line")
 
 @dataclass(frozen=True, slots=True)
 class RunMeasured:
-    """One invoice run: how long, how many, and the most memory that was held at once.
+    """One invoice run: its seconds, its invoices, and its peak memory.
 
     `client_mb` is the process's own peak; `backends_mb` the peak of what its database connections
     held for themselves, the shared buffers left out.
@@ -38,7 +38,7 @@ class RunMeasured:
 
 
 def product_run(bench: Bench, period_start: date) -> RunMeasured:
-    """`run_invoices` for the month in a process of its own, from its first to its last transaction.
+    """Run `run_invoices` for the month in a process of its own, from its first to its last transaction.
 
     The time is taken inside the child, so that starting Python is not in it.
     """
@@ -64,7 +64,7 @@ def _output(stream: IO[str] | None) -> str:
 
 
 def _backends_mb(db: psycopg.Connection, database: str) -> float:
-    """What the application's connections hold as private memory now; 0 where there is no /proc."""
+    """Return the private memory of the application's connections, or 0 without /proc."""
     pids = db.execute(
         "SELECT pid FROM pg_stat_activity WHERE datname = %s AND usename = %s", [database, APPLICATION_ROLE]
     ).fetchall()
@@ -72,7 +72,7 @@ def _backends_mb(db: psycopg.Connection, database: str) -> float:
 
 
 def memory_mb(kind: str, process: str = "self") -> float:
-    """A line of /proc/<process>/status in megabytes; 0 when the process or the file is not there."""
+    """Return a line of /proc/<process>/status in megabytes, or 0 if there is none."""
     try:
         lines = Path("/proc", process, "status").read_text().splitlines()
     except OSError:
@@ -81,7 +81,7 @@ def memory_mb(kind: str, process: str = "self") -> float:
 
 
 class Reference:
-    """GROUP BY over the month and COPY of the month's invoices and lines, in one transaction.
+    """The bare work: GROUP BY over the month and COPY of its invoices and lines, in one transaction.
 
     The rows are those that the product made for the same month, brought into COPY's text form
     beforehand, so no client can be faster. They go into copies of the product's tables in a schema
@@ -101,7 +101,7 @@ class Reference:
                 db.execute(_in_schema(statement, schema))
 
     def seconds(self, period_start: date) -> float:
-        """How long the month takes, read, written and committed."""
+        """Measure how long it takes to read, write and commit the month."""
         with self._bench.superuser() as db:
             rows = {table: _copied_out(db, table, period_start) for table in _TABLES}
         settle(self._bench)
@@ -118,7 +118,7 @@ class Reference:
         db.commit()
 
 
-# What triggers write beside them.
+# What triggers also write to.
 _KEPT = ("open_invoice",)
 _PRIMARY_KEYS = (
     "ALTER TABLE invoice ADD PRIMARY KEY (customer_id, period_start)",
@@ -127,7 +127,7 @@ _PRIMARY_KEYS = (
 
 
 def _rules(db: psycopg.Connection) -> list[str]:
-    """What LIKE leaves out: foreign keys, and triggers with their functions."""
+    """Add what LIKE does not copy: foreign keys, and triggers with their functions."""
     foreign_keys = db.execute(
         "SELECT format('ALTER TABLE %%s ADD CONSTRAINT %%I %%s', conrelid::regclass, conname,"
         " pg_get_constraintdef(oid)) FROM pg_constraint"
@@ -143,7 +143,7 @@ def _rules(db: psycopg.Connection) -> list[str]:
 
 
 def _in_schema(statement: str, schema: str) -> str:
-    """The statement about the copies in the schema, with functions of its own there."""
+    """Return the statement for the copies in the schema, with functions of their own."""
     names = "|".join((*_TABLES, *_KEPT))
     statement = re.sub(rf"\b(public\.)?({names})\b(?=[ (])", rf"{schema}.\2", statement)
     return re.sub(r"\bFUNCTION (public\.)?", f"FUNCTION {schema}.", statement)

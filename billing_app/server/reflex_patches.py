@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Unpack
 
+from reflex_base.constants import Templates
 from reflex_base.plugins.base import Plugin, PreCompileContext
 
 STATE_SCRIPT = "utils/state.js"
@@ -34,6 +36,11 @@ PROXY_TO_BACKEND = (
     }},
 """
 )
+
+
+def restore_template(_script: str) -> str:
+    """Return Reflex's own script, because the working copy may hold an older version of these changes."""
+    return (Path(Templates.Dirs.WEB_TEMPLATE) / STATE_SCRIPT).read_text()
 
 
 def follow_the_page(script: str) -> str:
@@ -68,6 +75,7 @@ class SameOriginPlugin(Plugin):
 
     def pre_compile(self, **context: Unpack[PreCompileContext]) -> None:
         """Let the compiler rewrite its copies before it uses them."""
+        context["add_modify_task"](STATE_SCRIPT, restore_template)
         context["add_modify_task"](STATE_SCRIPT, follow_the_page)
         context["add_modify_task"](VITE_CONFIG, proxy_to_backend)
 
