@@ -1,4 +1,4 @@
-"""Who is looking at the pages, and the one way from a handler to a service."""
+"""The signed-in viewer of a page, and the one way from an event handler to a service."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROLE_LABELS = {"admin": "Admin", "billing": "Billing", "finance": "Finance"}
 
 
 class SessionState(rx.State):
-    """The signed-in person, for the frame of every page. Shown only: no handler trusts it."""
+    """The viewer, for the frame of every page. It is only displayed: no handler trusts it."""
 
     signed_in: bool = False
     name: str = ""
@@ -40,47 +40,47 @@ class SessionState(rx.State):
 
     @rx.event
     async def enter(self) -> None:
-        """Read who is signed in; nobody is sent to the sign-in page."""
-        who = await authenticated(self)
+        """Load the viewer. Visitors who are not signed in are sent to the sign-in page."""
+        viewer = await authenticated(self)
         self.signed_in = True
-        self.name = who.user.name
-        self.email = who.user.email
-        self.role = ROLE_LABELS.get(who.actor.role or "", "")
-        self.read_only = who.actor.read_only
-        self.may_write = who.actor.may(Permission.WRITE_CUSTOMERS)
-        self.may_administer = who.actor.may(Permission.ADMINISTER)
+        self.name = viewer.user.name
+        self.email = viewer.user.email
+        self.role = ROLE_LABELS.get(viewer.actor.role or "", "")
+        self.read_only = viewer.actor.read_only
+        self.may_write = viewer.actor.may(Permission.WRITE_CUSTOMERS)
+        self.may_administer = viewer.actor.may(Permission.ADMINISTER)
 
 
 async def authenticated(state: rx.State) -> Authenticated:
-    """Who sent this event, asked of the database each time: a revoked session counts at once.
+    """Return the user who sent this event. Raises Unauthenticated.
 
-    Raises Unauthenticated.
+    The database is asked each time, so an ended session takes effect at once.
     """
     return await asyncio.to_thread(_authenticate, _token(state))
 
 
 async def call(state: rx.State, service: Service[P, Result], /, *args: P.args, **kwargs: P.kwargs) -> Result:
-    """One service call as the actor who sent this event, in a transaction of its own.
+    """Call one service as the actor who sent this event, in a transaction of its own.
 
-    In a thread, so that nobody else's event waits for the database. Raises Unauthenticated
-    before anything is read, and whatever the service raises.
+    It runs in a thread, so that the events of others don't wait for the database. Raises
+    Unauthenticated before anything is read, and whatever the service raises.
     """
     return await asyncio.to_thread(_in_transaction, _token(state), service, args, kwargs)
 
 
 async def perform(state: rx.State, job: Job[P, Result], /, *args: P.args, **kwargs: P.kwargs) -> Result:
-    """As `call`, for work of several transactions (billing_app/jobs)."""
+    """Run a job (billing_app/jobs), which has several transactions, as `call` runs a service."""
     return await asyncio.to_thread(_perform, _token(state), job, args, kwargs)
 
 
-async def as_person(
+async def as_user(
     state: rx.State,
     work: Callable[Concatenate[Authenticated, P], Result],
     /,
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> Result:
-    """One of identity's functions, for the person who sent this event: what only they may do for themselves.
+    """Call a function of the authenticator for the user who sent this event.
 
     Raises Unauthenticated before anything is done, and whatever the function raises.
     """
@@ -89,7 +89,7 @@ async def as_person(
 
 
 def viewer_zone(state: rx.State) -> ZoneInfo:
-    """The zone that the viewer's browser said it is in, else UTC."""
+    """Return the time zone of the viewer's browser, or UTC when it is not known."""
     return find_zone(cookie_value(state.router.headers.cookie, "tallybook_zone"))
 
 

@@ -1,4 +1,4 @@
-"""The sign-in page: what it offers before anybody is signed in."""
+"""The sign-in page."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from billing_app.state.kit.browser import run_in_browser
 from billing_app.state.kit.session import ROLE_LABELS, authenticated
 from billing_app.state.presenters.people import DemoAccount
 
-_MAY = {
-    "admin": "Everything, users and settings included",
+_ACCESS = {
+    "admin": "Full access, including users and settings",
     "billing": "Customers, plans, usage and invoices",
-    "finance": "Reads everything, changes nothing",
+    "finance": "Can view everything, but change nothing",
 }
 
 
 class LoginState(rx.State):
-    """The demo's accounts, in a demo only."""
+    """The accounts of a demo, empty otherwise."""
 
     demo_accounts: rx.Field[list[DemoAccount]] = rx.field(default_factory=list)
 
     @rx.event
     async def load(self) -> Any:
-        """Somebody who is signed in already goes on; reads nothing else of the database."""
+        """Show the demo's accounts, and leave the page if the viewer is already signed in."""
         self.demo_accounts = [
-            DemoAccount(ROLE_LABELS[user.role], user.email, user.password, _MAY[user.role])
+            DemoAccount(ROLE_LABELS[user.role], user.email, user.password, _ACCESS[user.role])
             for user in DEMO_USERS
             if current().settings.demo
         ]

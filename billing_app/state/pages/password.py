@@ -1,4 +1,4 @@
-"""The page on which people choose a password of their own."""
+"""The page on which users change their password."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from billing_app.state.kit.session import authenticated
 
 
 class PasswordState(rx.State):
-    """Whose password it is, and whether it is a one-time password that must be changed."""
+    """The signed-in user's email, and whether a one-time password must be replaced."""
 
     email: str = ""
     one_time: bool = False
 
     @rx.event
     async def load(self) -> None:
-        """Read who is signed in; nobody is sent to the sign-in page."""
-        who = await authenticated(self)
-        self.email = who.user.email
-        self.one_time = who.user.must_change_password
+        """Load the signed-in user. Visitors who are not signed in are sent to the sign-in page."""
+        viewer = await authenticated(self)
+        self.email = viewer.user.email
+        self.one_time = viewer.user.must_change_password

@@ -1,109 +1,116 @@
-"""The credentials of machines."""
+"""The page of API tokens."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import reflex as rx
 
-from billing_app.domain.actor import Scope
+from billing_app.domain.actor import Actor, Scope
 from billing_app.services.audit.names import Named, find_names
 from billing_app.services.identity import api_tokens
 from billing_app.services.identity.rows import TokenRow
+from billing_app.services.shared.pagination import Page
 from billing_app.state.kit import text
 from billing_app.state.kit.browser import run_in_browser
 from billing_app.state.kit.errors import LOADING, loading
 from billing_app.state.kit.forms import Form, open_dialog, read_text, submitting
 from billing_app.state.kit.lists import Listing, Pages, parse_listing
-from billing_app.state.kit.session import call, viewer_zone
+from billing_app.state.kit.session import Session, call, viewer_zone
 from billing_app.state.presenters.settings import TokenItem
 
 ROWS = 25
 PATH = "/settings/tokens"
-NEW, MADE, REVOKE = "new-token", "token-made", "revoke-token"
-MAY = {
-    Scope.USAGE_WRITE.value: "Records usage",
-    Scope.READ.value: "Reads everything",
-    f"{Scope.USAGE_WRITE} {Scope.READ}": "Records usage, reads everything",
+NEW, CREATED, REVOKE = "new-token", "token-created", "revoke-token"
+# The choices of the dialog: scopes separated by blanks, and what they are for.
+ACCESS = {
+    Scope.USAGE_WRITE.value: "Record usage",
+    Scope.READ.value: "Read everything",
+    f"{Scope.USAGE_WRITE} {Scope.READ}": "Record usage and read everything",
 }
-_WORDS = {Scope.USAGE_WRITE: "records usage", Scope.READ: "reads everything"}
 
 
 class TokensState(rx.State):
-    """A page of API tokens, the newest first."""
+    """One page of the list of API tokens, and the form of the dialog that is open."""
 
     phase: str = LOADING
     problem: str = ""
     rows: rx.Field[list[TokenItem]] = rx.field(default_factory=list)
     pages: Pages = Pages()
     form: Form = Form()
-    made: str = ""
+    # The token whose secret is shown. The secret itself is in no state.
+    created_name: str = ""
 
     @rx.event
     async def load(self) -> None:
-        """Show the page that the address names."""
+        """Load the page of the list that the address selects."""
         listing = parse_listing(self, PATH)
         async with loading(self):
-            page, names = await call(self, _read, listing)
+            found = await call(self, _read, listing)
             zone = viewer_zone(self)
-            self.rows = [_row(token, names, zone) for token in page.items]
-            self.pages = listing.pages(page.next_cursor)
+            self.rows = [_item(token, found.names, zone) for token in found.page.items]
+            self.pages = listing.pages(found.page.next_cursor)
 
     @rx.event
     async def open_new(self) -> Any:
-        """Open the dialog for a new token."""
+        """Open the dialog that creates a token."""
         start = {"name": "", "scopes": Scope.USAGE_WRITE.value}
         return open_dialog(self, NEW, "New API token", start=start)
 
     @rx.event
     async def create(self, form: dict[str, Any]) -> Any:
-        """Make a token; it goes to the screen and is kept nowhere."""
+        """Create a token and show its secret, which is stored nowhere."""
         async with submitting(self, form) as submission:
-            made = await call(
+            created = await call(
                 self,
                 api_tokens.create_token,
                 name=read_text(form, "name"),
                 scopes=read_text(form, "scopes").split(),
             )
-            self.made = made.row.name
-            shown = run_in_browser("showSecret", MADE, made.token)
-            submission.succeed(f"The token “{made.row.name}” is made", shown, TokensState.load)
+            self.created_name = created.row.name
+            show = run_in_browser("showSecret", CREATED, created.token)
+            submission.succeed(f"API token {created.row.name} created", show, TokensState.load)
         return submission.events
 
     @rx.event
     async def open_revoke(self, token_id: str) -> Any:
-        """Ask before a token is revoked."""
+        """Ask for confirmation to revoke a token."""
         token = await call(self, api_tokens.get_token, token_id)
-        return open_dialog(self, REVOKE, f"Revoke “{token.name}”?", hidden={"token": token.public_id})
+        return open_dialog(self, REVOKE, f"Revoke {token.name}?", hidden={"token": token.public_id})
 
     @rx.event
     async def revoke(self, form: dict[str, Any]) -> Any:
-        """End a token at once."""
+        """Revoke a token."""
         async with submitting(self, form) as submission:
             await call(self, api_tokens.revoke_token, read_text(form, "token"))
-            submission.succeed("The token is revoked", TokensState.load)
+            submission.succeed("API token revoked", TokensState.load)
         return submission.events
 
 
-def _read(session: Any, actor: Any, listing: Listing) -> Any:
+class _Found(NamedTuple):
+    page: Page[TokenRow]
+    names: dict[str, Named]
+
+
+def _read(session: Session, actor: Actor, listing: Listing) -> _Found:
     page = api_tokens.list_tokens(session, actor, limit=ROWS, cursor=listing.cursor)
-    return page, find_names(session, actor, [token.created_by or "" for token in page.items])
+    return _Found(page, find_names(session, actor, [token.created_by or "" for token in page.items]))
 
 
-def _row(token: TokenRow, names: dict[str, Named], zone: ZoneInfo) -> TokenItem:
-    used, revoked = token.last_used_at, token.revoked_at
-    made_by = names.get(token.created_by or "")
-    may = ", ".join(_WORDS[scope] for scope in Scope if scope in token.scopes)
+def _item(token: TokenRow, names: dict[str, Named], zone: ZoneInfo) -> TokenItem:
+    last_used, revoked = token.last_used_at, token.revoked_at
+    creator = names.get(token.created_by or "")
+    scopes = " ".join(scope for scope in Scope if scope in token.scopes)
     return TokenItem(
         token_id=token.public_id,
         name=token.name,
-        may=may[:1].upper() + may[1:],
-        made_by=made_by.name if made_by else "System",
-        made=text.day(token.created_at.astimezone(zone).date()),
-        made_utc=text.timestamp_utc(token.created_at),
-        used=text.timestamp(used, zone) if used else "Never",
-        used_utc=text.timestamp_utc(used) if used else "",
+        access=ACCESS[scopes],
+        created_by=creator.name if creator else "System",
+        created=text.day(token.created_at.astimezone(zone).date()),
+        created_utc=text.timestamp_utc(token.created_at),
+        last_used=text.timestamp(last_used, zone) if last_used else "Never",
+        last_used_utc=text.timestamp_utc(last_used) if last_used else "",
         is_revoked=revoked is not None,
         revoked=text.timestamp_utc(revoked) if revoked else "",
     )

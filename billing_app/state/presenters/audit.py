@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Detail:
-    """One thing that an entry tells: its name and its value, both for people."""
+    """One detail of an entry: its name and its value."""
 
     name: str = ""
     value: str = ""
@@ -15,7 +15,7 @@ class Detail:
 
 @dataclass(frozen=True)
 class AuditItem:
-    """Who did what, when, on what. The hrefs are empty where there is nothing to lead to."""
+    """An entry of the audit log. Links are empty where there is no page to link to."""
 
     action: str = ""
     actor: str = ""

@@ -1,4 +1,4 @@
-"""Rows of people."""
+"""Rows of users."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DemoAccount:
-    """An account of the demo, shown on the sign-in page of a demo and nowhere else."""
+    """A user of the demo, shown only on the sign-in page of a demo."""
 
     label: str = ""
     email: str = ""
     password: str = ""
-    may: str = ""
+    access: str = ""
 
 
 @dataclass(frozen=True)
-class PersonItem:
-    """Somebody who may sign in. `status` is `invited` until their own password is chosen."""
+class UserItem:
+    """A user. `status` is `invited` until the user has replaced the one-time password.
+
+    `locked_until` is empty unless failed attempts lock the user's sign-in somewhere.
+    """
 
     user_id: int = 0
     name: str = ""
@@ -26,5 +29,6 @@ class PersonItem:
     status: str = ""
     signed_in: str = ""
     signed_in_utc: str = ""
+    locked_until: str = ""
     is_self: bool = False
     is_disabled: bool = False

@@ -18,28 +18,28 @@ class IssuerItem:
 
 @dataclass(frozen=True)
 class SessionItem:
-    """A sign-in of one's own that is still good."""
+    """A session of the viewer that has not ended."""
 
     session_id: str = ""
-    device: str = ""
+    program: str = ""
     user_agent: str = ""
     address: str = ""
     since: str = ""
     since_utc: str = ""
-    is_this: bool = False
+    is_current: bool = False
 
 
 @dataclass(frozen=True)
 class TokenItem:
-    """An API token, without itself."""
+    """An API token without its secret."""
 
     token_id: str = ""
     name: str = ""
-    may: str = ""
-    made_by: str = ""
-    made: str = ""
-    made_utc: str = ""
-    used: str = ""
-    used_utc: str = ""
+    access: str = ""
+    created_by: str = ""
+    created: str = ""
+    created_utc: str = ""
+    last_used: str = ""
+    last_used_utc: str = ""
     is_revoked: bool = False
     revoked: str = ""

@@ -1,4 +1,4 @@
-"""One's own account: who one is, one's password, and where one is signed in."""
+"""The account page: the viewer's details, password and sessions."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from billing_app.ui.pages.settings import ACCOUNT, facts, part, settings_page
 
 
 def account() -> rx.Component:
-    """Who is signed in, the way to another password, and the sessions."""
+    """Create the page."""
     return settings_page(
         ACCOUNT,
         part(
             "You",
-            "Your name and your role are an admin’s to change.",
+            "An admin can change your name and role.",
             facts(("Name", SessionState.name), ("Email", SessionState.email), ("Role", SessionState.role)),
         ),
         part(
             "Password",
-            "A new one signs you out everywhere but here.",
+            "Changing it ends your other sessions.",
             link("Change password", PASSWORD_HREF, classes.BUTTON),
         ),
         part(
             "Sessions",
-            "Where you are signed in. A session ends by itself after twelve hours.",
+            "Where you are signed in. Sessions expire after 12 hours.",
             by_phase(
                 AccountState.phase,
                 AccountState.problem,
@@ -44,15 +44,15 @@ def account() -> rx.Component:
         confirm_dialog(
             DialogForm(END, AccountState.form),
             AccountState.end,
-            "Whoever uses it has to sign in again.",
+            "The browser or program that uses it has to sign in again.",
             submit="End session",
         ),
         confirm_dialog(
             DialogForm(END_OTHERS, AccountState.form),
             AccountState.end_others,
-            "You stay signed in here. Everywhere else, apps and scripts that signed in with your password"
-            " included, you have to sign in again.",
-            submit="End all others",
+            "You stay signed in here. Every other browser, and scripts that signed in with your password, have"
+            " to sign in again.",
+            submit="End other sessions",
         ),
     )
 
@@ -77,7 +77,7 @@ def _sessions() -> rx.Component:
         rx.cond(
             AccountState.has_others,
             rx.el.div(
-                button("End all others", "log-out", on_click=AccountState.open_end_others),
+                button("End other sessions", "log-out", on_click=AccountState.open_end_others),
                 class_name="mt-3 flex justify-end",
             ),
         ),
@@ -89,8 +89,8 @@ def _session(session: rx.Var[SessionItem]) -> rx.Component:
     return rx.el.tr(
         rx.el.td(
             rx.el.div(
-                rx.el.span(session.device, title=session.user_agent, class_name="truncate"),
-                rx.cond(session.is_this, rx.el.span("This one", class_name=classes.BADGE_GOOD)),
+                rx.el.span(session.program, title=session.user_agent, class_name="truncate"),
+                rx.cond(session.is_current, rx.el.span("Current", class_name=classes.BADGE_GOOD)),
                 class_name="flex max-w-60 items-center gap-2",
             ),
             rx.el.div(session.address, " · ", since, class_name=f"{classes.NARROW_CAPTION} max-w-56"),
@@ -103,11 +103,11 @@ def _session(session: rx.Var[SessionItem]) -> rx.Component:
         rx.el.td(since, class_name=f"{classes.TD} {classes.WIDE_ONLY} tabular-nums"),
         rx.el.td(
             rx.cond(
-                session.is_this,
+                session.is_current,
                 rx.fragment(),
                 rx.el.button(
                     "End",
-                    rx.el.span(f" the session with {session.device}", class_name=classes.SCREEN_READER),
+                    rx.el.span(f" the session with {session.program}", class_name=classes.SCREEN_READER),
                     type="button",
                     on_click=AccountState.open_end(session.session_id),
                     class_name=classes.BUTTON_QUIET,

@@ -1,4 +1,4 @@
-"""The audit log: who did what, when, on what."""
+"""The audit log: who did what, when, and to what."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _QUIET_LINK = "text-ink underline-offset-4 hover:underline"
 
 
 def audit() -> rx.Component:
-    """The filters, and the entries, newest first."""
+    """Create the page: filters, and the entries, newest first."""
     return page(
         "Audit",
         "Audit",
         filters(
-            search_filter("Subject", "Customer key, invoice or id", name="subject"),
-            select_filter("Person", "actor", AuditState.people, everything="Everybody"),
+            search_filter("Subject", "Customer key, invoice or ID", name="subject"),
+            select_filter("Actor", "actor", AuditState.actors, everything="All actors"),
         ),
         by_phase(
             AuditState.phase,
@@ -36,11 +36,11 @@ def audit() -> rx.Component:
                     table(
                         "Audit log",
                         [
-                            column("What"),
-                            column("On", wide_only=True),
-                            column("Who", wide_only=True),
+                            column("Action"),
+                            column("Subject", wide_only=True),
+                            column("Actor", wide_only=True),
                             column("Details", wide_only=True),
-                            number_column("When", wide_only=True),
+                            number_column("Time", wide_only=True),
                         ],
                         rx.foreach(AuditState.rows, _row),
                     ),
@@ -76,7 +76,7 @@ def _row(entry: rx.Var[AuditItem]) -> rx.Component:
 
 
 def _narrow(entry: rx.Var[AuditItem]) -> rx.Component:
-    """What the columns say that are not there on a narrow screen."""
+    """Create what the columns contain that narrow screens don't have."""
     return rx.el.div(
         _subject(entry),
         rx.el.div("by ", _who(entry), class_name="[overflow-wrap:anywhere]"),
@@ -87,7 +87,7 @@ def _narrow(entry: rx.Var[AuditItem]) -> rx.Component:
 
 
 def _who(entry: rx.Var[AuditItem]) -> rx.Component:
-    return link(entry.actor, entry.actor_href, _QUIET_LINK, title=f"Only what {entry.actor} did")
+    return link(entry.actor, entry.actor_href, _QUIET_LINK, title=f"Show only what {entry.actor} did")
 
 
 def _subject(entry: rx.Var[AuditItem]) -> rx.Component:
@@ -102,8 +102,8 @@ def _subject(entry: rx.Var[AuditItem]) -> rx.Component:
             entry.subject_only_href,
             "inline-flex size-5 shrink-0 items-center justify-center rounded text-faint hover:bg-hover"
             " hover:text-ink md:opacity-0 md:group-hover:opacity-100 md:focus-visible:opacity-100",
-            aria_label=f"Only what was done on {entry.subject}",
-            title=f"Only what was done on {entry.subject}",
+            aria_label=f"Show only entries about {entry.subject}",
+            title=f"Show only entries about {entry.subject}",
         ),
         class_name="flex min-w-0 items-center gap-1 md:max-w-56",
     )
@@ -131,14 +131,14 @@ def _empty() -> rx.Component:
             AuditState.is_filtered,
             notice(
                 "search",
-                "Nothing is noted of that",
-                "A subject is a customer's key, an invoice's number, or an id such as usr_4.",
-                link("Show everything", "/audit", classes.BUTTON),
+                "No matching entries",
+                "Search for a customer's key, an invoice number, or an ID such as usr_4.",
+                link("Clear filters", "/audit", classes.BUTTON),
             ),
             notice(
                 "scroll-text",
-                "Nothing is noted yet",
-                "Every change is noted here with who made it, and stays for good.",
+                "No entries yet",
+                "Every change is recorded here with the user who made it. Entries can't be altered or deleted.",
             ),
         ),
         class_name=classes.PANEL,

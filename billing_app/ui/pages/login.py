@@ -12,7 +12,7 @@ from billing_app.ui.kit.brand import mark
 
 
 def login() -> rx.Component:
-    """The sign-in page; in a demo with its accounts, one click each."""
+    """Create the page. In a demo, its accounts are one click each."""
     return rx.el.main(
         rx.el.div(
             rx.el.div(
@@ -63,7 +63,7 @@ def _demo_account(account: rx.Var[DemoAccount]) -> rx.Component:
     return rx.el.button(
         rx.el.span(
             rx.el.span(account.label, class_name="block text-sm font-medium text-ink"),
-            rx.el.span(account.may, class_name="block text-xs leading-4 text-faint"),
+            rx.el.span(account.access, class_name="block text-xs leading-4 text-faint"),
             class_name="min-w-0",
         ),
         icon("arrow-right", 16, "ml-auto shrink-0 text-faint"),

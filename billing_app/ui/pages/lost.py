@@ -1,4 +1,4 @@
-"""The page for an address that is none."""
+"""The page for an address that does not exist."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from billing_app.ui.kit.brand import wordmark
 
 
 def not_found() -> rx.Component:
-    """Nothing at this address; without a frame, since anybody may see it."""
+    """Create the page, without the frame, because visitors who are not signed in see it too."""
     return rx.el.main(
         wordmark(),
         notice(
             "map-pin-off",
-            "There is nothing at this address",
-            "It may have been mistyped, or be from a newer version.",
-            link("Go to the start", "/", classes.BUTTON),
+            "Page not found",
+            "Check the address, or start from the dashboard.",
+            link("Go to the dashboard", "/", classes.BUTTON),
         ),
         rx.el.h1("Not found", class_name=classes.SCREEN_READER),
         class_name="flex min-h-screen flex-col items-center bg-ground px-5 pt-[14vh] text-ink",

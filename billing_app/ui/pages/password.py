@@ -1,4 +1,4 @@
-"""Choosing a password. The form is handled by assets/js/session.js, as signing in is."""
+"""The page that changes the password. The form is handled by assets/js/session.js, as signing in is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from billing_app.ui.kit.brand import mark
 
 
 def password() -> rx.Component:
-    """The page for one's own password; after a one-time password there is no way around it."""
+    """Create the page. Users with a one-time password can't leave it without choosing another password."""
     return rx.el.main(
         rx.el.div(
             mark("size-9"),
@@ -22,8 +22,8 @@ def password() -> rx.Component:
             rx.el.p(
                 rx.cond(
                     PasswordState.one_time,
-                    "You signed in with a one-time password. Choose one of your own to go on.",
-                    "Your other sessions are signed out when you change it.",
+                    "You signed in with a one-time password. Choose a password of your own to continue.",
+                    "Changing your password ends your other sessions.",
                 ),
                 class_name="mt-1 mb-6 text-sm text-soft",
             ),
@@ -46,20 +46,20 @@ def password() -> rx.Component:
 
 def _form() -> rx.Component:
     return rx.el.form(
-        # For password managers: whose password this is.
+        # Tells password managers which account this is.
         rx.el.input(
             type="email", name="email", auto_complete="username", value=PasswordState.email, read_only=True,
             class_name="hidden", custom_attrs={"aria-hidden": "true"}, tab_index=-1,
         ),
         field(
-            "Present password", "change-password-current", "current", "password", "current-password",
+            "Current password", "change-password-current", "current", "password", "current-password",
             autofocus=True,
         ),
         field("New password", "change-password-new", "new", "password", "new-password"),
-        rx.el.p("At least 12 characters; a few words are good.", class_name=f"{classes.CAPTION} -mt-2"),
+        rx.el.p("At least 12 characters. Several words work well.", class_name=f"{classes.CAPTION} -mt-2"),
         rx.el.p(id="change-password-problem", role="alert", class_name="text-sm text-bad empty:hidden"),
         rx.el.button(
-            "Save password", type="submit", class_name=f"{classes.BUTTON_PRIMARY} mt-1 h-9 w-full"
+            "Change password", type="submit", class_name=f"{classes.BUTTON_PRIMARY} mt-1 h-9 w-full"
         ),
         id="change-password",
         class_name="flex flex-col gap-4",

@@ -1,10 +1,10 @@
-"""API tokens: what machines sign in with. An admin's to see and to make."""
+"""The page of API tokens, which only admins can open."""
 
 from __future__ import annotations
 
 import reflex as rx
 
-from billing_app.state.pages.tokens import MADE, MAY, NEW, REVOKE, TokensState
+from billing_app.state.pages.tokens import ACCESS, CREATED, NEW, REVOKE, TokensState
 from billing_app.state.presenters.settings import TokenItem
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import by_phase, notice
@@ -16,13 +16,13 @@ from billing_app.ui.pages.settings import TOKENS, settings_page
 
 
 def tokens() -> rx.Component:
-    """A page of tokens, and the dialogs that open from it."""
+    """Create the page: the list of tokens, and the dialogs."""
     return settings_page(
         TOKENS,
         rx.el.div(
             rx.el.p(
-                "What machines send as ", rx.el.code("Authorization: Bearer"), " to report usage or to read."
-                " A token is good until it is revoked, whatever becomes of who made it.",
+                "Programs send an API token as ", rx.el.code("Authorization: Bearer"), " to record usage or to"
+                " read data. A token is valid until you revoke it.",
                 class_name="max-w-2xl text-pretty text-sm text-soft [&_code]:font-mono [&_code]:text-[13px]",
             ),
             admins_only(_new_button("primary")),
@@ -37,16 +37,16 @@ def tokens() -> rx.Component:
         ),
         _new_dialog(),
         secret_dialog(
-            MADE,
-            rx.fragment("The token “", TokensState.made, "”"),
+            CREATED,
+            rx.fragment("API token ", TokensState.created_name),
             "Token",
-            "Put it where the machine reads its secrets, and nowhere else: who has it can do what it may.",
+            "Anyone with this token can use its permissions. Store it like a password.",
         ),
         confirm_dialog(
             DialogForm(REVOKE, TokensState.form),
             TokensState.revoke,
-            "Whatever still uses it is refused from now on. It can’t be taken back.",
-            submit="Revoke",
+            "Requests with this token are refused from now on. This can’t be undone.",
+            submit="Revoke token",
         ),
     )  # fmt: skip
 
@@ -61,9 +61,9 @@ def _table() -> rx.Component:
             "API tokens",
             [
                 column("Token"),
-                column("What it may", wide_only=True),
-                column("Made by", wide_only=True),
-                column("Made", wide_only=True),
+                column("Access", wide_only=True),
+                column("Created by", wide_only=True),
+                column("Created", wide_only=True),
                 column("Last used", wide_only=True),
                 rx.el.th(
                     rx.el.span("Actions", class_name=classes.SCREEN_READER),
@@ -85,14 +85,14 @@ def _row(token: rx.Var[TokenItem]) -> rx.Component:
                 rx.el.span(token.name, title=token.name, class_name="truncate"),
                 class_name="flex max-w-48 items-center gap-2 sm:max-w-60",
             ),
-            rx.el.div(token.may, class_name=classes.NARROW_CAPTION),
-            rx.el.div("Last used: ", token.used, class_name=f"{classes.NARROW_CAPTION} tabular-nums"),
+            rx.el.div(token.access, class_name=classes.NARROW_CAPTION),
+            rx.el.div("Last used: ", token.last_used, class_name=f"{classes.NARROW_CAPTION} tabular-nums"),
             class_name=classes.TD_MAIN,
         ),
-        rx.el.td(token.may, class_name=wide),
-        rx.el.td(rx.el.div(token.made_by, class_name="max-w-40 truncate"), class_name=wide),
-        rx.el.td(rx.el.span(token.made, title=token.made_utc), class_name=f"{wide} tabular-nums"),
-        rx.el.td(rx.el.span(token.used, title=token.used_utc), class_name=f"{wide} tabular-nums"),
+        rx.el.td(token.access, class_name=wide),
+        rx.el.td(rx.el.div(token.created_by, class_name="max-w-40 truncate"), class_name=wide),
+        rx.el.td(rx.el.span(token.created, title=token.created_utc), class_name=f"{wide} tabular-nums"),
+        rx.el.td(rx.el.span(token.last_used, title=token.last_used_utc), class_name=f"{wide} tabular-nums"),
         rx.el.td(
             rx.cond(
                 token.is_revoked,
@@ -118,11 +118,18 @@ def _new_dialog() -> rx.Component:
     return form_dialog(
         at,
         TokensState.create,
-        text_field(at, "name", "Name", placeholder="Meter 7", max_length=200, help_text="What will use it"),
-        select_field(
-            at, "scopes", "What it may", list(MAY.items()), help_text="One that records usage reads nothing"
+        text_field(
+            at,
+            "name",
+            "Name",
+            placeholder="Meter 7",
+            max_length=200,
+            help_text="The program that will use it.",
         ),
-        submit="Make token",
+        select_field(
+            at, "scopes", "Access", list(ACCESS.items()), help_text="Choose only what the program needs."
+        ),
+        submit="Create token",
     )
 
 
@@ -131,7 +138,7 @@ def _empty() -> rx.Component:
         notice(
             "key-round",
             "No API tokens yet",
-            "With a token a machine reports usage, or reads what finance reads.",
+            "Create a token so that a program can record usage or read data.",
             admins_only(_new_button("plain")),
         ),
         class_name=classes.PANEL,

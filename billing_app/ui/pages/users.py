@@ -1,4 +1,4 @@
-"""The people who may sign in, what they may do, and how they get in. An admin's to see and to change."""
+"""The page of users, which only admins can open."""
 
 from __future__ import annotations
 
@@ -8,8 +8,18 @@ import reflex as rx
 
 from billing_app.state.kit.errors import FORBIDDEN
 from billing_app.state.kit.session import ROLE_LABELS
-from billing_app.state.pages.users import DISABLE, EDIT, ENABLE, END, INVITE, RESET, SECRET, UsersState
-from billing_app.state.presenters.people import PersonItem
+from billing_app.state.pages.users import (
+    DISABLE,
+    EDIT,
+    ENABLE,
+    END,
+    INVITE,
+    RESET,
+    SECRET,
+    UNLOCK,
+    UsersState,
+)
+from billing_app.state.presenters.people import UserItem
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import by_phase, link, notice, user_badge
 from billing_app.ui.kit.buttons import admins_only, button
@@ -21,11 +31,14 @@ from billing_app.ui.kit.menus import menu, menu_item, menu_link
 from billing_app.ui.kit.tables import column, page_links, sort_column, table, table_skeleton
 
 _ROLES = [(str(role), label) for role, label in ROLE_LABELS.items()]
-_ROLES_HELP = "Admin: everything. Billing: customers, plans, usage and invoices. Finance: reads everything, changes nothing."
+_ROLES_HELP = (
+    "Admin: everything. Billing: customers, plans, usage and invoices. Finance: can view everything, but"
+    " change nothing."
+)
 
 
 def users() -> rx.Component:
-    """A page of people, and the dialogs that open from it."""
+    """Create the page: filters, the list of users, and the dialogs."""
     return page(
         "Users",
         "Users",
@@ -35,18 +48,18 @@ def users() -> rx.Component:
             UsersState.problem,
             loading=table_skeleton(4),
             missing=rx.fragment(),
-            ready=rx.cond(UsersState.rows.length() > 0, _table(), _nobody()),
+            ready=rx.cond(UsersState.rows.length() > 0, _table(), _no_matches()),
         ),
         *_form_dialogs(),
         *_confirm_dialogs(),
         secret_dialog(
             SECRET,
-            rx.fragment("A one-time password for ", UsersState.whose),
+            rx.fragment("One-time password for ", UsersState.secret_name),
             "One-time password",
             rx.fragment(
-                "Hand it over yourself, with the address of these pages. ", UsersState.whose, " signs in as ",
-                rx.el.span(UsersState.whose_email, class_name="font-medium text-ink"),
-                " and chooses a password before anything else.",
+                "Give it to them together with the address of this site. ", UsersState.secret_name, " signs in as ",
+                rx.el.span(UsersState.secret_email, class_name="font-medium text-ink"),
+                " and is asked to choose a new password.",
             ),
         ),
     )  # fmt: skip
@@ -64,7 +77,7 @@ def _above() -> rx.Component:
         ),
         admins_only(
             rx.el.div(
-                button("Invite somebody", "user-plus", look="primary", on_click=UsersState.open_invite),
+                button("Invite user", "user-plus", look="primary", on_click=UsersState.open_invite),
                 class_name="mb-4 shrink-0",
             )
         ),
@@ -95,61 +108,81 @@ def _table() -> rx.Component:
     )
 
 
-def _row(person: rx.Var[PersonItem]) -> rx.Component:
+def _row(user: rx.Var[UserItem]) -> rx.Component:
     wide = f"{classes.TD} {classes.WIDE_ONLY}"
     return rx.el.tr(
         rx.el.td(
             rx.el.div(
-                rx.el.span(person.name, title=person.name, class_name="truncate"),
-                rx.cond(person.is_self, rx.el.span("You", class_name=classes.BADGE_QUIET)),
+                rx.el.span(user.name, title=user.name, class_name="truncate"),
+                rx.cond(user.is_self, rx.el.span("You", class_name=classes.BADGE_QUIET)),
                 class_name="flex max-w-56 items-center gap-2 max-md:mb-0.5",
             ),
             rx.el.div(
-                rx.el.div(person.email, class_name="max-w-56 truncate"),
+                rx.el.div(user.email, class_name="max-w-56 truncate"),
                 rx.el.div(
-                    person.role,
+                    user.role,
                     rx.match(
-                        person.status,
+                        user.status,
                         ("disabled", " · Disabled"),
                         ("invited", " · One-time password"),
                         "",
                     ),
                 ),
+                rx.cond(user.locked_until != "", rx.el.div("Locked until ", user.locked_until)),
                 class_name="text-xs font-normal leading-4 text-faint md:hidden",
             ),
             class_name=f"{classes.TD_MAIN} max-md:py-2",
         ),
-        rx.el.td(rx.el.div(person.email, class_name="max-w-64 truncate"), class_name=wide),
-        rx.el.td(person.role, class_name=wide),
-        rx.el.td(user_badge(person.status), class_name=wide),
-        rx.el.td(rx.el.span(person.signed_in, title=person.signed_in_utc), class_name=f"{wide} tabular-nums"),
-        rx.el.td(admins_only(_menu(person)), class_name=f"{classes.TD} text-right"),
+        rx.el.td(rx.el.div(user.email, class_name="max-w-64 truncate"), class_name=wide),
+        rx.el.td(user.role, class_name=wide),
+        rx.el.td(
+            rx.el.div(
+                user_badge(user.status),
+                rx.cond(user.locked_until != "", _lock(user)),
+                class_name="flex gap-1",
+            ),
+            class_name=wide,
+        ),
+        rx.el.td(rx.el.span(user.signed_in, title=user.signed_in_utc), class_name=f"{wide} tabular-nums"),
+        rx.el.td(admins_only(_menu(user)), class_name=f"{classes.TD} text-right"),
         class_name=classes.TR,
     )
 
 
-def _menu(person: rx.Var[PersonItem]) -> rx.Component:
+def _lock(user: rx.Var[UserItem]) -> rx.Component:
+    return rx.el.span(
+        "Locked",
+        title=f"Failed sign-ins: locked in some places until {user.locked_until}",
+        class_name=classes.BADGE_WARN,
+    )
+
+
+def _menu(user: rx.Var[UserItem]) -> rx.Component:
     return menu(
-        f"user-menu-{person.user_id}",
-        f"Actions for {person.name}",
-        menu_item("Change name or role", "pencil", on_click=UsersState.open_edit(person.user_id)),
+        f"user-menu-{user.user_id}",
+        f"Actions for {user.name}",
+        menu_item("Edit user", "pencil", on_click=UsersState.open_edit(user.user_id)),
         rx.cond(
-            person.is_self,
+            user.is_self,
             menu_link("Your account", "/settings/account", "circle-user-round"),
             rx.fragment(
                 menu_item(
-                    "New one-time password", "key-round", on_click=UsersState.open_reset(person.user_id)
+                    "Create one-time password", "key-round", on_click=UsersState.open_reset(user.user_id)
                 ),
                 rx.cond(
-                    ~person.is_disabled,
-                    menu_item("End sessions", "log-out", on_click=UsersState.open_end(person.user_id)),
+                    ~user.is_disabled,
+                    menu_item("End all sessions", "log-out", on_click=UsersState.open_end(user.user_id)),
                 ),
             ),
         ),
         rx.cond(
-            person.is_disabled,
-            menu_item("Enable", "user-check", on_click=UsersState.open_enable(person.user_id)),
-            menu_item("Disable", "user-x", danger=True, on_click=UsersState.open_disable(person.user_id)),
+            user.locked_until != "",
+            menu_item("Unlock user", "lock-open", on_click=UsersState.open_unlock(user.user_id)),
+        ),
+        rx.cond(
+            user.is_disabled,
+            menu_item("Enable user", "user-check", on_click=UsersState.open_enable(user.user_id)),
+            menu_item("Disable user", "user-x", danger=True, on_click=UsersState.open_disable(user.user_id)),
         ),
     )
 
@@ -163,8 +196,9 @@ def _form_dialogs() -> list[rx.Component]:
             text_field(new, "email", "Email", kind="email", placeholder="ada@example.com", max_length=254),
             text_field(new, "name", "Name", placeholder="Ada Lovelace", max_length=200),
             select_field(new, "role", "Role", _ROLES, help_text=_ROLES_HELP),
-            submit="Invite",
-            explanation="They get a one-time password from you, and choose their own when they first sign in.",
+            submit="Invite user",
+            explanation="You get a one-time password to give to them. They choose their own when they first"
+            " sign in.",
         ),
         form_dialog(
             known,
@@ -181,40 +215,48 @@ def _confirm_dialogs() -> list[rx.Component]:
         confirm_dialog(
             DialogForm(DISABLE, form),
             UsersState.set_status,
-            "All sessions end at once, and nobody signs in with this account until it is enabled again."
-            " What was done with it stays in the audit log.",
-            submit="Disable",
+            "The user is signed out at once and can't sign in until you enable them again. Their entries in"
+            " the audit log stay.",
+            submit="Disable user",
         ),
         confirm_dialog(
             DialogForm(ENABLE, form),
             UsersState.set_status,
-            "The account works again, with the password and the role that it had.",
-            submit="Enable",
+            "The user can sign in again, with the same password and role as before.",
+            submit="Enable user",
             danger=False,
         ),
         confirm_dialog(
             DialogForm(END, form),
             UsersState.end,
-            "Every browser and script that signed in with this account has to sign in again.",
-            submit="End sessions",
+            "The user is signed out of every browser and script, and has to sign in again.",
+            submit="End all sessions",
+        ),
+        confirm_dialog(
+            DialogForm(UNLOCK, form),
+            UsersState.unlock,
+            "Too many wrong passwords were entered for this user. Unlocking allows sign-in everywhere again and"
+            " forgets the failed attempts.",
+            submit="Unlock user",
+            danger=False,
         ),
         confirm_dialog(
             DialogForm(RESET, form),
             UsersState.reset_password,
-            "The password of today is no longer good, and all sessions end. You see the new one once, to"
-            " hand it over.",
-            submit="Make password",
+            "The current password stops working and all sessions end. The one-time password is shown once,"
+            " so that you can give it to the user.",
+            submit="Create password",
         ),
     ]
 
 
-def _nobody() -> rx.Component:
+def _no_matches() -> rx.Component:
     return rx.el.div(
         notice(
             "search-x",
-            "Nobody matches",
-            "Nobody is found by what is searched for and chosen above.",
-            link("Show everybody", "/users", classes.BUTTON),
+            "No matching users",
+            "No users match your search and filters.",
+            link("Clear filters", "/users", classes.BUTTON),
         ),
         class_name=classes.PANEL,
     )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from billing_app.state.kit.devices import device
+from billing_app.state.kit.programs import describe_program
 
 MOZILLA = "Mozilla/5.0"
 
@@ -25,4 +25,4 @@ MOZILLA = "Mozilla/5.0"
     ],
 )
 def test_a_session_is_named_after_browser_and_system(user_agent: str, name: str) -> None:
-    assert device(user_agent) == name
+    assert describe_program(user_agent) == name

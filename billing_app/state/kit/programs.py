@@ -1,9 +1,9 @@
-"""What a person calls the program that they signed in with."""
+"""The name of the browser or program that a session was started with."""
 
 from __future__ import annotations
 
 _PRODUCT_MAX = 40
-# The first that is found: most browsers name those that they want to be taken for as well.
+# The first match counts: most browsers also name the ones they are compatible with.
 _BROWSERS = (
     ("Edg/", "Edge"),
     ("OPR/", "Opera"),
@@ -22,14 +22,14 @@ _SYSTEMS = (
 )
 
 
-def device(user_agent: str) -> str:
-    """`Chrome on macOS`; for what is no browser its own first word, such as `curl`."""
-    browser = _first(_BROWSERS, user_agent)
-    system = _first(_SYSTEMS, user_agent)
+def describe_program(user_agent: str) -> str:
+    """Return `Chrome on macOS`, or the first word of another program's name, such as `curl`."""
+    browser = _find(_BROWSERS, user_agent)
+    system = _find(_SYSTEMS, user_agent)
     if browser:
         return f"{browser} on {system}" if system else browser
     return user_agent.partition("/")[0].strip()[:_PRODUCT_MAX] or "Unknown"
 
 
-def _first(names: tuple[tuple[str, str], ...], user_agent: str) -> str:
+def _find(names: tuple[tuple[str, str], ...], user_agent: str) -> str:
     return next((name for mark, name in names if mark in user_agent), "")
