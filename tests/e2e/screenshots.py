@@ -34,7 +34,7 @@ DIALOGS = [
     ("/invoices", "Run invoices for a month"),
     ("/invoices", "Generate invoice"),
     ("/settings/tokens", "New token"),
-    ("/users", "Invite somebody"),
+    ("/users", "Invite user"),
 ]
 THEMES = ("light", "dark")
 WIDTHS = (1440, 390)

@@ -33,12 +33,12 @@ PAGES = {
     "/verify": "Start verification",
     "/audit": "User signed in",
     "/audit?subject=acme": "Customer created",
-    "/audit?subject=nobody": "Nothing is noted of that",
+    "/audit?subject=nobody": "No matching entries",
     "/settings": "Payment instructions",
-    "/settings/account": "This one",
+    "/settings/account": "Current",
     "/settings/tokens": "Authorization: Bearer",
     "/users": "Finn Ance",
-    "/users?search=zzz": "Nobody matches",
+    "/users?search=zzz": "No matching users",
 }
 
 

@@ -29,9 +29,9 @@ def invited(site: Site) -> tuple[str, str]:
 
 
 def change(page: Page, current: str, new: str) -> None:
-    page.get_by_label("Present password").fill(current)
+    page.get_by_label("Current password").fill(current)
     page.get_by_label("New password").fill(new)
-    page.get_by_role("button", name="Save password").click()
+    page.get_by_role("button", name="Change password").click()
 
 
 def test_an_invited_person_chooses_a_password_before_anything_else(

@@ -87,7 +87,7 @@ def test_what_is_not_there_is_said_to_be_missing(signed_in: Page) -> None:
         ("/customers/nobody", "There is no such customer"),
         ("/invoices/NOBODY-0001", "There is no such invoice"),
         (f"/invoices/{ACME_OCTOBER[:-4]}9999", "There is no such invoice"),
-        ("/nothing/at/all", "There is nothing at this address"),
+        ("/nothing/at/all", "Page not found"),
     ):
         signed_in.goto(address)
         expect(signed_in.get_by_role("heading", name=sentence)).to_be_visible()

@@ -142,7 +142,7 @@ def test_somebody_sees_their_sessions_and_ends_one(page: Page, sign_in: SignIn, 
     script = a_script_signs_in(site, email)
     sign_in(email, at="/login?next=/settings/account")
     table = page.get_by_role("table", name="Sessions")
-    this, other = table.get_by_role("row", name="This one"), table.get_by_role("row", name="python-httpx")
+    this, other = table.get_by_role("row", name="Current"), table.get_by_role("row", name="python-httpx")
     expect(this).to_contain_text("Chrome on Linux")
     expect(this.get_by_role("button")).to_have_count(0)
     other.get_by_role("button", name="End").click()
@@ -152,9 +152,9 @@ def test_somebody_sees_their_sessions_and_ends_one(page: Page, sign_in: SignIn, 
     assert status(script) == 200
     other.get_by_role("button", name="End").click()
     dialog(page).get_by_role("button", name="End session").click()
-    expect(page.get_by_text("The session is ended")).to_be_visible()
+    expect(page.get_by_text("Session ended")).to_be_visible()
     expect(other).to_have_count(0)
-    expect(page.get_by_role("button", name="End all others")).to_have_count(0)
+    expect(page.get_by_role("button", name="End other sessions")).to_have_count(0)
     assert status(script) == 401
 
 
@@ -162,13 +162,13 @@ def test_somebody_ends_all_other_sessions(page: Page, sign_in: SignIn, site: Sit
     email = somebody(site, "sam.two@tallybook.test")
     scripts = [a_script_signs_in(site, email) for _ in range(2)]
     sign_in(email, at="/login?next=/settings/account")
-    page.get_by_role("button", name="End all others").click()
-    dialog(page).get_by_role("button", name="End all others").click()
-    expect(page.get_by_text("All other sessions are ended")).to_be_visible()
+    page.get_by_role("button", name="End other sessions").click()
+    dialog(page).get_by_role("button", name="End other sessions").click()
+    expect(page.get_by_text("All other sessions ended")).to_be_visible()
     expect(page.get_by_role("table", name="Sessions").locator("tbody tr")).to_have_count(1)
     assert [status(each) for each in scripts] == [401, 401]
     page.reload()
-    expect(page.get_by_text("This one")).to_be_visible()
+    expect(page.get_by_text("Current")).to_be_visible()
 
 
 def test_a_password_is_changed_from_the_account(page: Page, sign_in: SignIn, site: Site) -> None:
@@ -178,10 +178,10 @@ def test_a_password_is_changed_from_the_account(page: Page, sign_in: SignIn, sit
     page.get_by_role("link", name="Change password").click()
     page.get_by_role("link", name="Cancel").click()
     page.get_by_role("link", name="Change password").click()
-    page.get_by_label("Present password").fill(PASSWORD)
+    page.get_by_label("Current password").fill(PASSWORD)
     page.get_by_label("New password").fill("four horses near a lake")
-    page.get_by_role("button", name="Save password").click()
-    expect(page.get_by_text("Your password is changed")).to_be_visible()
+    page.get_by_role("button", name="Change password").click()
+    expect(page.get_by_text("Password changed")).to_be_visible()
     expect(page).to_have_url(re.compile("/settings/account$"))
     expect(page.get_by_role("table", name="Sessions").locator("tbody tr")).to_have_count(1)
     assert status(script) == 401
@@ -192,9 +192,9 @@ def make_token(page: Page, name: str, may: str) -> str:
     page.goto("/settings/tokens")
     page.get_by_role("button", name="New token").first.click()
     dialog(page).get_by_label("Name").fill(name)
-    dialog(page).get_by_label("What it may").select_option(may)
-    dialog(page).get_by_role("button", name="Make token").click()
-    expect(dialog(page)).to_contain_text(f"The token “{name}”")
+    dialog(page).get_by_label("Access").select_option(may)
+    dialog(page).get_by_role("button", name="Create token").click()
+    expect(dialog(page)).to_contain_text(f"API token {name}")
     shown = dialog(page).locator("[data-secret]")
     expect(shown).to_have_text(re.compile("^tbk_"))
     return shown.inner_text()
@@ -203,7 +203,7 @@ def make_token(page: Page, name: str, may: str) -> str:
 def test_a_token_is_shown_once_and_works_until_it_is_revoked(signed_in: Page, site: Site) -> None:
     page = signed_in
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    token = make_token(page, "Lighthouse meter", "Reads everything")
+    token = make_token(page, "Lighthouse meter", "Read everything")
     assert found_by_axe(page) == []
     page.get_by_role("button", name="Copy").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
@@ -216,17 +216,17 @@ def test_a_token_is_shown_once_and_works_until_it_is_revoked(signed_in: Page, si
     assert machine.get("/api/v1/plans").status_code == 200
     page.reload()
     row = page.get_by_role("row", name="Lighthouse meter")
-    for words in ("Reads everything", "Ada Lovelace"):
+    for words in ("Read everything", "Ada Lovelace"):
         expect(row).to_contain_text(words)
     expect(row).not_to_contain_text("Never")
     assert token not in page.content()
 
     row.get_by_role("button", name="Revoke Lighthouse meter").click()
-    expect(dialog(page)).to_contain_text("Revoke “Lighthouse meter”?")
+    expect(dialog(page)).to_contain_text("Revoke Lighthouse meter?")
     page.get_by_role("button", name="Cancel").click()
     assert machine.get("/api/v1/plans").status_code == 200
     row.get_by_role("button", name="Revoke Lighthouse meter").click()
-    dialog(page).get_by_role("button", name="Revoke").click()
+    dialog(page).get_by_role("button", name="Revoke token").click()
     expect(row).to_contain_text("Revoked")
     expect(row.get_by_role("button")).to_have_count(0)
     assert machine.get("/api/v1/plans").status_code == 401
@@ -236,7 +236,7 @@ def test_a_token_without_a_name_is_refused_in_place(signed_in: Page) -> None:
     page = signed_in
     page.goto("/settings/tokens")
     page.get_by_role("button", name="New token").first.click()
-    page.get_by_role("button", name="Make token").click()
+    page.get_by_role("button", name="Create token").click()
     name = dialog(page).get_by_label("Name")
     expect(name).to_have_accessible_description("Must not be empty.")
     expect(name).to_be_focused()

@@ -317,11 +317,11 @@ def suspend_customer(page: Page) -> None:
 def invite_finance_user(page: Page) -> str:
     """Answers the one-time password, as it is read from the screen."""
     go(page, "Users")
-    page.get_by_role("button", name="Invite somebody").click()
+    page.get_by_role("button", name="Invite user").click()
     dialog(page).get_by_label("Email").fill(FINANCE)
     dialog(page).get_by_label("Name").fill("Fay Figures")
     dialog(page).get_by_label("Role").select_option("Finance")
-    dialog(page).get_by_role("button", name="Invite", exact=True).click()
+    dialog(page).get_by_role("button", name="Invite user").click()
     expect(dialog(page)).to_contain_text("A one-time password for Fay Figures")
     shown = dialog(page).locator("[data-secret]")
     expect(shown).not_to_be_empty()
@@ -333,9 +333,9 @@ def invite_finance_user(page: Page) -> str:
 
 def choose_password(page: Page, one_time: str) -> None:
     expect(page.get_by_role("heading", name="Choose your password")).to_be_visible()
-    page.get_by_label("Present password").fill(one_time)
+    page.get_by_label("Current password").fill(one_time)
     page.get_by_label("New password").fill(FINANCE_PASSWORD)
-    page.get_by_role("button", name="Save password").click()
+    page.get_by_role("button", name="Change password").click()
     expect(page.get_by_role("navigation", name="Main")).to_be_visible()
 
 

@@ -53,16 +53,16 @@ def secret(page: Page) -> str:
     return shown.inner_text()
 
 
-def test_somebody_is_invited_and_told_their_password_once(signed_in: Page, site: Site) -> None:
+def test_invited_user_gets_a_one_time_password_that_is_shown_once(signed_in: Page, site: Site) -> None:
     page = signed_in
     page.get_by_role("link", name="Users").click()
-    page.get_by_role("button", name="Invite somebody").click()
+    page.get_by_role("button", name="Invite user").click()
     expect(dialog(page).get_by_label("Email")).to_be_focused()
     dialog(page).get_by_label("Email").fill("nell.new@tallybook.test")
     dialog(page).get_by_label("Name").fill("Nell New")
     dialog(page).get_by_label("Role").select_option("Finance")
     page.keyboard.press("Enter")
-    expect(dialog(page)).to_contain_text("A one-time password for Nell New")
+    expect(dialog(page)).to_contain_text("One-time password for Nell New")
     expect(dialog(page)).to_contain_text("nell.new@tallybook.test")
     expect(page.get_by_role("button", name="Copy")).to_be_focused()
     assert found_by_axe(page) == []
@@ -74,23 +74,23 @@ def test_somebody_is_invited_and_told_their_password_once(signed_in: Page, site:
     assert signs_in(site, "nell.new@tallybook.test", one_time).status_code == 200
 
 
-def test_an_email_that_somebody_has_is_refused_and_what_was_typed_stays(signed_in: Page) -> None:
+def test_email_that_is_taken_is_refused_and_the_input_stays(signed_in: Page) -> None:
     page = signed_in
     page.goto("/users")
-    page.get_by_role("button", name="Invite somebody").click()
+    page.get_by_role("button", name="Invite user").click()
     dialog(page).get_by_label("Email").fill("not an email")
     dialog(page).get_by_label("Name").fill("Twice Over")
-    dialog(page).get_by_role("button", name="Invite").click()
+    dialog(page).get_by_role("button", name="Invite user").click()
     expect(dialog(page).get_by_label("Email")).to_have_accessible_description(
         re.compile("Must be an email address")
     )
     dialog(page).get_by_label("Email").fill(BILLING.upper())
-    dialog(page).get_by_role("button", name="Invite").click()
-    expect(dialog(page).get_by_role("alert")).to_have_text(f"Another user has the email {BILLING.upper()}")
+    dialog(page).get_by_role("button", name="Invite user").click()
+    expect(dialog(page).get_by_role("alert")).to_have_text(f"The email {BILLING.upper()} is already in use.")
     expect(dialog(page).get_by_label("Name")).to_have_value("Twice Over")
 
 
-def test_a_changed_role_counts_at_the_next_click(signed_in: Page, browser: Browser, site: Site) -> None:
+def test_changed_role_takes_effect_at_the_next_click(signed_in: Page, browser: Browser, site: Site) -> None:
     somebody(site, "Rolf Role")
     theirs = browser.new_context(base_url=site.url).new_page()
     theirs.goto("/login?next=/plans")
@@ -100,10 +100,10 @@ def test_a_changed_role_counts_at_the_next_click(signed_in: Page, browser: Brows
     theirs.get_by_role("button", name="New plan").click()
     page = signed_in
     page.goto("/users?search=rolf")
-    choose(page, "Rolf Role", "Change name or role")
+    choose(page, "Rolf Role", "Edit user")
     dialog(page).get_by_label("Role").select_option("Finance")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("Rolf Role is saved")).to_be_visible()
+    expect(page.get_by_text("User Rolf Role saved")).to_be_visible()
     expect(row(page, "Rolf Role")).to_contain_text("Finance")
     theirs.get_by_label("Name", exact=True).fill("Too late")
     theirs.get_by_role("button", name="Save plan").click()
@@ -115,7 +115,7 @@ def test_two_admins_at_once_see_each_others_change(signed_in: Page, site: Site) 
     tom = somebody(site, "Tom Twofold")
     page = signed_in
     page.goto("/users?search=twofold")
-    choose(page, "Tom Twofold", "Change name or role")
+    choose(page, "Tom Twofold", "Edit user")
     with site.database.transaction(SYSTEM) as session:
         users.update_user(session, SYSTEM, tom.user_id, name="Thomas Twofold")
     dialog(page).get_by_label("Role").select_option("Finance")
@@ -129,17 +129,17 @@ def test_who_is_disabled_is_out_at_once_and_may_come_back(signed_in: Page, site:
     headers = bearer(signs_in(site, dan.email))
     page = signed_in
     page.goto("/users?search=disabled")
-    choose(page, "Dan Disabled", "Disable")
+    choose(page, "Dan Disabled", "Disable user")
     expect(page.get_by_role("button", name="Cancel")).to_be_focused()
     assert found_by_axe(page) == []
-    dialog(page).get_by_role("button", name="Disable").click()
-    expect(page.get_by_text("Dan Disabled is disabled")).to_be_visible()
+    dialog(page).get_by_role("button", name="Disable user").click()
+    expect(page.get_by_text("User Dan Disabled disabled")).to_be_visible()
     expect(row(page, "Dan Disabled").get_by_text("Disabled", exact=True).last).to_be_visible()
     assert httpx.get(f"{site.url}/api/v1/auth/me", headers=headers).status_code == 401
     assert signs_in(site, dan.email).status_code == 401
-    choose(page, "Dan Disabled", "Enable")
-    dialog(page).get_by_role("button", name="Enable").click()
-    expect(page.get_by_text("Dan Disabled is enabled")).to_be_visible()
+    choose(page, "Dan Disabled", "Enable user")
+    dialog(page).get_by_role("button", name="Enable user").click()
+    expect(page.get_by_text("User Dan Disabled enabled")).to_be_visible()
     assert signs_in(site, dan.email).status_code == 200
 
 
@@ -147,13 +147,13 @@ def test_the_last_admin_stays_one(signed_in: Page, site: Site) -> None:
     page = signed_in
     page.goto("/users?role=admin")
     expect(page.locator("tbody tr")).to_have_count(1)
-    choose(page, "Ada Lovelace", "Disable")
-    dialog(page).get_by_role("button", name="Disable").click()
+    choose(page, "Ada Lovelace", "Disable user")
+    dialog(page).get_by_role("button", name="Disable user").click()
     expect(dialog(page).get_by_role("alert")).to_have_text(
         "The last active admin stays one: make somebody else an admin first"
     )
     page.get_by_role("button", name="Cancel").click()
-    choose(page, "Ada Lovelace", "Change name or role")
+    choose(page, "Ada Lovelace", "Edit user")
     dialog(page).get_by_label("Role").select_option("Billing")
     page.get_by_role("button", name="Save").click()
     expect(dialog(page).get_by_role("alert")).to_contain_text("The last active admin stays one")
@@ -164,19 +164,19 @@ def test_somebodys_sessions_are_ended(signed_in: Page, site: Site) -> None:
     headers = bearer(signs_in(site, sue.email))
     page = signed_in
     page.goto("/users?search=sue")
-    choose(page, "Sue Signedin", "End sessions")
-    dialog(page).get_by_role("button", name="End sessions").click()
-    expect(page.get_by_text("Signed out everywhere")).to_be_visible()
+    choose(page, "Sue Signedin", "End all sessions")
+    dialog(page).get_by_role("button", name="End all sessions").click()
+    expect(page.get_by_text("All sessions ended")).to_be_visible()
     assert httpx.get(f"{site.url}/api/v1/auth/me", headers=headers).status_code == 401
 
 
-def test_who_forgot_the_password_gets_a_one_time_password(signed_in: Page, site: Site) -> None:
+def test_lost_password_is_replaced_by_a_one_time_password(signed_in: Page, site: Site) -> None:
     fred = somebody(site, "Fred Forgetful")
     page = signed_in
     page.goto("/users?search=fred")
-    choose(page, "Fred Forgetful", "New one-time password")
-    dialog(page).get_by_role("button", name="Make password").click()
-    expect(dialog(page)).to_contain_text("A one-time password for Fred Forgetful")
+    choose(page, "Fred Forgetful", "Create one-time password")
+    dialog(page).get_by_role("button", name="Create password").click()
+    expect(dialog(page)).to_contain_text("One-time password for Fred Forgetful")
     one_time = secret(page)
     page.get_by_role("button", name="Done").click()
     expect(row(page, "Fred Forgetful")).to_contain_text("One-time password")
@@ -184,20 +184,36 @@ def test_who_forgot_the_password_gets_a_one_time_password(signed_in: Page, site:
     assert signs_in(site, fred.email, one_time).status_code == 200
 
 
-def test_people_are_found_and_the_address_says_how(signed_in: Page, site: Site) -> None:
+def test_lock_is_shown_and_ended(signed_in: Page, site: Site) -> None:
+    lou = somebody(site, "Lou Shutout")
+    for _ in range(5):
+        assert signs_in(site, lou.email, "wrong horse battery").status_code == 401
+    assert signs_in(site, lou.email).status_code == 429
+    page = signed_in
+    page.goto("/users?search=shutout")
+    expect(row(page, "Lou Shutout").get_by_text("Locked", exact=True)).to_be_visible()
+    assert found_by_axe(page) == []
+    choose(page, "Lou Shutout", "Unlock user")
+    dialog(page).get_by_role("button", name="Unlock user").click()
+    expect(page.get_by_text("User Lou Shutout unlocked")).to_be_visible()
+    expect(row(page, "Lou Shutout").get_by_text("Locked", exact=True)).to_have_count(0)
+    assert signs_in(site, lou.email).status_code == 200
+
+
+def test_users_are_filtered_in_the_address(signed_in: Page, site: Site) -> None:
     page = signed_in
     page.goto("/users")
     page.get_by_label("Search users").fill("finn")
     expect(page).to_have_url(re.compile(r"\?search=finn$"))
     expect(page.locator("tbody tr")).to_have_count(1)
     page.get_by_role("search").get_by_label("Role").select_option("Admin")
-    expect(page.get_by_role("heading", name="Nobody matches")).to_be_visible()
-    page.get_by_role("link", name="Show everybody").click()
+    expect(page.get_by_role("heading", name="No matching users")).to_be_visible()
+    page.get_by_role("link", name="Clear filters").click()
     expect(row(page, "Finn Ance")).to_be_visible()
     own = row(page, "Ada Lovelace")
     expect(own).to_contain_text("You")
     own.get_by_role("button").click()
-    expect(page.get_by_role("menuitem")).to_have_text(["Change name or role", "Your account", "Disable"])
+    expect(page.get_by_role("menuitem")).to_have_text(["Edit user", "Your account", "Disable user"])
 
 
 @pytest.mark.parametrize("email", [BILLING, FINANCE])
@@ -205,6 +221,6 @@ def test_users_are_for_admins(page: Page, sign_in: SignIn, email: str) -> None:
     sign_in(email, at="/login?next=/users")
     expect(page.get_by_role("heading", name="Not for your role")).to_be_visible()
     expect(page.get_by_role("link", name="Users", exact=True)).to_have_count(0)
-    expect(page.get_by_role("button", name="Invite somebody")).to_have_count(0)
+    expect(page.get_by_role("button", name="Invite user")).to_have_count(0)
     expect(page.get_by_text(ADMIN)).to_have_count(0)
     assert found_by_axe(page) == []
