@@ -15,7 +15,7 @@ from billing_app.domain.actor import SYSTEM, Role
 from billing_app.services.audit import log as audit_log
 from billing_app.services.identity import api_tokens, sign_in_attempts, users
 from billing_app.services.identity.rows import UserRow
-from billing_app.web import EPOCH_COOKIE, SESSION_COOKIE
+from billing_app.web import BROWSER_COOKIE, EPOCH_COOKIE, SESSION_COOKIE
 from tests.conftest import Clock
 from tests.factories import PASSWORD, make_user
 from tests.runtimes import installed
@@ -46,7 +46,7 @@ def code(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
-def test_an_email_and_a_password_give_a_token(nobody: TestClient, user: UserRow) -> None:
+def test_email_and_password_are_exchanged_for_a_token(nobody: TestClient, user: UserRow) -> None:
     answer = sign_in(nobody)
     assert answer.status_code == 200
     assert answer.json() == {
@@ -59,7 +59,7 @@ def test_an_email_and_a_password_give_a_token(nobody: TestClient, user: UserRow)
     assert me.json() == {"id": user.public_id, "email": user.email, "name": "Eve", "role": "billing"}
 
 
-def test_every_wrong_sign_in_is_answered_with_the_same_words(
+def test_every_failed_sign_in_gets_the_same_answer(
     nobody: TestClient, user: UserRow, database: Database
 ) -> None:
     make_user(database)
@@ -80,7 +80,7 @@ def test_every_wrong_sign_in_is_answered_with_the_same_words(
 
 
 @pytest.mark.parametrize("route", ["token", "session"])
-def test_after_five_failures_even_the_right_password_waits(
+def test_after_five_failures_the_right_password_must_wait_too(
     nobody: TestClient, user: UserRow, clock: Clock, route: str
 ) -> None:
     def post(password: str, email: str = user.email) -> Any:
@@ -113,7 +113,7 @@ def address_of(api: FastAPI, database: Database, peer: str, forwarded: list[str]
     return str(max(entries, key=lambda entry: entry.audit_id).details["address"])
 
 
-def test_a_proxy_on_this_machine_is_believed_in_what_it_added(
+def test_proxy_on_this_machine_is_trusted_behind_a_public_url(
     api: FastAPI, database: Database, behind_a_proxy: None, subtests: pytest.Subtests
 ) -> None:
     for peer, forwarded, address in [
@@ -130,11 +130,11 @@ def test_a_proxy_on_this_machine_is_believed_in_what_it_added(
             assert address_of(api, database, peer, forwarded) == address
 
 
-def test_without_a_public_address_nobody_is_believed(api: FastAPI, database: Database) -> None:
+def test_forwarding_headers_are_ignored_without_a_public_url(api: FastAPI, database: Database) -> None:
     assert address_of(api, database, "127.0.0.1", ["203.0.113.9"]) == "127.0.0.1"
 
 
-def test_inventing_addresses_is_no_way_around_the_lock(
+def test_invented_addresses_do_not_avoid_the_lock(
     api: FastAPI, behind_a_proxy: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = TestClient(api, client=("127.0.0.1", 50000))
@@ -149,7 +149,9 @@ def test_inventing_addresses_is_no_way_around_the_lock(
     assert found == [401] * sign_in_attempts.ADDRESS.allowed + [429]
 
 
-def test_a_browser_gets_the_token_in_a_cookie_no_script_can_read(nobody: TestClient, user: UserRow) -> None:
+def test_browser_gets_the_token_in_a_cookie_that_scripts_cannot_read(
+    nobody: TestClient, user: UserRow
+) -> None:
     answer = nobody.post(f"{V1}/auth/session", json={"email": user.email, "password": PASSWORD}, headers=OWN)
     assert (answer.status_code, answer.content) == (204, b"")
     cookie = next(each for each in answer.headers.get_list("set-cookie") if each.startswith(SESSION_COOKIE))
@@ -164,7 +166,7 @@ def test_a_browser_gets_the_token_in_a_cookie_no_script_can_read(nobody: TestCli
     assert code(nobody.get(f"{V1}/auth/me")) == (401, "invalid_token")
 
 
-def test_over_https_the_cookie_is_secure(api: FastAPI, user: UserRow) -> None:
+def test_cookie_is_secure_over_https(api: FastAPI, user: UserRow) -> None:
     client = TestClient(api, base_url="https://testserver")
     answer = client.post(f"{V1}/auth/session", json={"email": user.email, "password": PASSWORD})
     assert all("; Secure" in each for each in answer.headers.get_list("set-cookie"))
@@ -173,7 +175,7 @@ def test_over_https_the_cookie_is_secure(api: FastAPI, user: UserRow) -> None:
 @pytest.mark.parametrize(
     "origin", ["https://attacker.example", "null", "", "http://testserver.attacker.example"]
 )
-def test_another_site_signs_nobody_in(nobody: TestClient, user: UserRow, origin: str) -> None:
+def test_other_sites_cannot_sign_visitors_in(nobody: TestClient, user: UserRow, origin: str) -> None:
     answer = nobody.post(
         f"{V1}/auth/session",
         json={"email": user.email, "password": PASSWORD},
@@ -183,7 +185,7 @@ def test_another_site_signs_nobody_in(nobody: TestClient, user: UserRow, origin:
     assert "set-cookie" not in answer.headers
 
 
-def test_a_form_of_another_site_signs_nobody_in(nobody: TestClient, user: UserRow) -> None:
+def test_form_of_another_site_cannot_sign_visitors_in(nobody: TestClient, user: UserRow) -> None:
     # What a browser sends across sites without asking first.
     body = f'{{"email": "{user.email}", "password": "{PASSWORD}"}}'
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
@@ -192,7 +194,7 @@ def test_a_form_of_another_site_signs_nobody_in(nobody: TestClient, user: UserRo
         assert "set-cookie" not in answer.headers
 
 
-def test_ones_sessions_are_listed_and_ended(nobody: TestClient, user: UserRow, clock: Clock) -> None:
+def test_own_sessions_are_listed_and_ended(nobody: TestClient, user: UserRow, clock: Clock) -> None:
     old = bearer(nobody, headers={"User-Agent": "Old browser"})
     clock.moment += timedelta(minutes=5)
     new = bearer(nobody)
@@ -216,7 +218,7 @@ def test_ones_sessions_are_listed_and_ended(nobody: TestClient, user: UserRow, c
     ]
 
 
-def test_a_sessions_id_proves_nothing_and_ends_nobody_elses(
+def test_session_id_is_no_credential_and_names_only_own_sessions(
     nobody: TestClient, user: UserRow, client: TestClient
 ) -> None:
     eve = bearer(nobody)
@@ -229,7 +231,7 @@ def test_a_sessions_id_proves_nothing_and_ends_nobody_elses(
     assert nobody.get(f"{V1}/auth/me", headers=eve).status_code == 200
 
 
-def test_a_changed_password_ends_the_other_sessions(nobody: TestClient, user: UserRow) -> None:
+def test_changing_the_password_ends_the_other_sessions(nobody: TestClient, user: UserRow) -> None:
     here, elsewhere = bearer(nobody), bearer(nobody)
     answer = change(nobody, here)
     assert (answer.status_code, answer.content) == (204, b"")
@@ -239,7 +241,7 @@ def test_a_changed_password_ends_the_other_sessions(nobody: TestClient, user: Us
     assert sign_in(nobody, NEW).status_code == 200
 
 
-def test_a_password_is_changed_by_the_rules(nobody: TestClient, user: UserRow) -> None:
+def test_new_password_must_follow_the_rules(nobody: TestClient, user: UserRow) -> None:
     here = bearer(nobody)
     for current, new, refusal in [
         (PASSWORD, "xyzzy", "password_too_short"),
@@ -256,21 +258,23 @@ def test_a_password_is_changed_by_the_rules(nobody: TestClient, user: UserRow) -
     assert sign_in(nobody).status_code == 200
 
 
-def test_a_stolen_session_can_not_guess_the_password(nobody: TestClient, user: UserRow) -> None:
+def test_stolen_session_cannot_be_used_to_guess_the_password(nobody: TestClient, user: UserRow) -> None:
     here = bearer(nobody)
     found = [code(change(nobody, here, f"wrong horse battery {number}")) for number in range(8)]
     assert found == [(422, "wrong_password")] * 5 + [(429, "too_many_attempts")] * 3
     assert code(change(nobody, here)) == (429, "too_many_attempts")
 
 
-def test_a_password_is_not_changed_from_another_site(nobody: TestClient, user: UserRow) -> None:
+def test_other_sites_cannot_change_the_password(nobody: TestClient, user: UserRow) -> None:
     nobody.post(f"{V1}/auth/session", json={"email": user.email, "password": PASSWORD}, headers=OWN)
     for headers in ({}, {"Origin": "https://attacker.example"}):
         assert code(change(nobody, headers)) == (403, "foreign_origin")
     assert change(nobody, OWN).status_code == 204
 
 
-def test_a_one_time_password_opens_nothing_but_its_change(nobody: TestClient, client: TestClient) -> None:
+def test_one_time_password_must_be_changed_before_anything_else(
+    nobody: TestClient, client: TestClient
+) -> None:
     made = client.post(
         f"{V1}/users", json={"email": "new@example.com", "name": "New", "role": "admin"}
     ).json()
@@ -292,7 +296,7 @@ def test_a_one_time_password_opens_nothing_but_its_change(nobody: TestClient, cl
     assert code(sign_in(nobody, made["one_time_password"], email="new@example.com"))[0] == 401
 
 
-def test_a_machine_has_no_account(nobody: TestClient, database: Database) -> None:
+def test_api_token_has_no_account(nobody: TestClient, database: Database) -> None:
     for scope in ("read", "usage:write"):
         with database.transaction(SYSTEM) as session:
             token = api_tokens.create_token(session, SYSTEM, name="Meter", scopes=[scope]).token
@@ -305,3 +309,40 @@ def test_a_machine_has_no_account(nobody: TestClient, database: Database) -> Non
         ]:
             assert code(nobody.request(method, f"{V1}{path}", headers=headers)) == (403, "forbidden")
         assert code(change(nobody, headers)) == (403, "forbidden")
+
+
+def sign_in_browser(client: TestClient, password: str = PASSWORD) -> Any:
+    return client.post(
+        f"{V1}/auth/session",
+        json={"email": "eve@example.com", "password": password},
+        headers={"Origin": "http://testserver"},
+    )
+
+
+def test_browser_is_known_by_a_cookie_of_the_authentication_endpoints(
+    nobody: TestClient, user: UserRow
+) -> None:
+    answer = sign_in_browser(nobody)
+    (cookie,) = [each for each in answer.headers.get_list("set-cookie") if BROWSER_COOKIE in each]
+    for attribute in ("HttpOnly", "SameSite=lax", "Path=/api/v1/auth", "Max-Age=7776000"):
+        assert attribute in cookie
+    token = nobody.cookies[BROWSER_COOKIE]
+    assert token not in nobody.get("/api/v1/audit").text
+    # The same browser keeps its token, also after signing out.
+    assert nobody.delete(f"{V1}/auth/session", headers={"Origin": "http://testserver"}).status_code == 204
+    assert sign_in_browser(nobody).status_code == 204
+    assert nobody.cookies[BROWSER_COOKIE] == token
+
+
+def test_known_browser_signs_in_where_an_attacker_locked_the_address(
+    api: FastAPI, nobody: TestClient, user: UserRow
+) -> None:
+    assert sign_in_browser(nobody).status_code == 204
+    stranger = TestClient(api)
+    for _ in range(5):
+        assert sign_in_browser(stranger, "wrong horse battery").status_code == 401
+    assert code(sign_in_browser(stranger)) == (429, "too_many_attempts")
+    assert sign_in_browser(nobody).status_code == 204
+    bearer_of_browser = nobody.cookies[SESSION_COOKIE]
+    answer = change(nobody, {"Authorization": f"Bearer {bearer_of_browser}"})
+    assert answer.status_code == 204

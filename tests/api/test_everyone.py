@@ -1,4 +1,4 @@
-"""Every kind of caller against every endpoint, out of the OpenAPI document: a new one is in here too."""
+"""Every kind of caller against every operation of the OpenAPI document, so that new ones are covered, too."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from billing_app.domain.actor import Actor
 from tests.api.world import CALLERS, Operation, World, founded, operations
 
 OPERATIONS = operations(create_api())
-# Who is not signed in yet, and who asks whether we are well.
+# Signing in, and the health check.
 PUBLIC = {"POST /api/v1/auth/token", "POST /api/v1/auth/session", "GET /api/health"}
-REPORTS_USAGE = {
+RECORDS_USAGE = {
     "POST /api/v1/usage",
     "POST /api/v1/usage/batch",
     "POST /api/v1/events",
@@ -22,7 +22,7 @@ REPORTS_USAGE = {
     "POST /api/v1/usage/imports/{import}/start",
     "POST /api/v1/usage/imports/{import}/cancel",
 }
-# Of people, tokens and the issuer: what only an admin sees, or changes.
+# What only admins can see or change.
 SEEN_BY_ADMIN = ("/api/v1/users", "/api/v1/tokens")
 CHANGED_BY_ADMIN = (*SEEN_BY_ADMIN, "/api/v1/issuer")
 
@@ -34,13 +34,13 @@ def world(server: cluster.Server) -> Iterator[World]:
 
 
 def may(caller: str, operation: Operation) -> bool:
-    """The table of the contract."""
+    """Return whether the caller has permission for the operation."""
     if str(operation) in PUBLIC:
         return True
     if caller == "nobody":
         return False
     if caller == "usage token":
-        return str(operation) in REPORTS_USAGE
+        return str(operation) in RECORDS_USAGE
     if operation.path.startswith("/api/v1/auth/"):
         return caller != "reading token"
     if operation.method == "get":
@@ -52,13 +52,15 @@ def may(caller: str, operation: Operation) -> bool:
 
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
-def test_who_may_do_what(world: World, caller: str, operation: Operation) -> None:
+def test_callers_can_do_what_they_have_permission_for(
+    world: World, caller: str, operation: Operation
+) -> None:
     headers = world.headers(caller)
     before = world.content()
     answer = world.send(operation, headers)
     if may(caller, operation):
-        # Every example is one to go by.
-        assert answer.status_code < 300 or answer.json()["code"] in SAID_OF_EXAMPLES, answer.text
+        # Every example of the documentation works.
+        assert answer.status_code < 300 or answer.json()["code"] in REFUSALS_OF_EXAMPLES, answer.text
     elif caller == "nobody":
         assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token")
         assert answer.headers["www-authenticate"] == "Bearer"
@@ -70,15 +72,15 @@ def test_who_may_do_what(world: World, caller: str, operation: Operation) -> Non
         assert answer.json()["code"] in documented(operation, answer.status_code)
 
 
-# What is there already, or isn't; and the examples' passwords are nobody's.
-SAID_OF_EXAMPLES = {
-    "already_reversed", "import_not_checked", "invalid_credentials", "invoice_exists", "key_taken", "session_not_found",
+# Examples name things that exist already or don't exist, and passwords of no account.
+REFUSALS_OF_EXAMPLES = {
+    "already_reversed", "import_not_checked", "import_not_found", "invalid_credentials", "invoice_exists", "key_taken", "session_not_found",
     "too_many_attempts", "verification_not_found",
 }  # fmt: skip
 
 
 def documented(operation: Operation, status: int) -> set[str]:
-    """The codes that the document says an answer of this status may have."""
+    """Return the codes that the document lists for an answer of this status."""
     answer = operation.described["responses"][str(status)]
     return set(answer["content"]["application/problem+json"]["examples"])
 
@@ -88,7 +90,7 @@ WRITES = [each for each in OPERATIONS if each.method != "get" and "/auth/" not i
 
 @pytest.mark.parametrize("caller", ["finance", "reading token"])
 @pytest.mark.parametrize("operation", WRITES, ids=str)
-def test_without_the_check_the_database_still_refuses(
+def test_database_refuses_even_without_the_check(
     world: World, caller: str, operation: Operation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     headers = world.headers(caller)

@@ -1,4 +1,4 @@
-"""The people who may sign in, over HTTP."""
+"""Users, over HTTP."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def test_a_user_is_made_with_a_one_time_password_told_once(client: TestClient, n
         "must_change_password": True,
         "created_at": "2026-11-15T12:00:00Z",
         "last_sign_in_at": None,
+        "locked_until": None,
         "version": 1,
         "one_time_password": made["one_time_password"],
     }
@@ -194,3 +195,22 @@ def test_users_are_an_admins(client_of: ClientOf, role: Role) -> None:
     ):
         assert code(answer) == (403, "forbidden")
     assert client.get("/api/v1/auth/me").json()["role"] == role
+
+
+def test_lock_is_shown_and_ended(client: TestClient, nobody: TestClient) -> None:
+    user = client.post(USERS, json={**EVE, "password": PASSWORD}).json()
+    for _ in range(5):
+        assert code(sign_in(nobody, "wrong horse battery")) == (401, "invalid_credentials")
+    assert code(sign_in(nobody)) == (429, "too_many_attempts")
+    path = f"{USERS}/{user['id']}"
+    assert client.get(path).json()["locked_until"] == "2026-11-15T12:01:00Z"
+    unlocked = client.post(f"{path}/unlock")
+    assert (unlocked.status_code, unlocked.json()["locked_until"]) == (200, None)
+    assert sign_in(nobody).status_code == 200
+    assert client.post(f"{path}/unlock").status_code == 200
+    assert code(client.post(f"{USERS}/usr_999/unlock")) == (404, "user_not_found")
+
+
+@pytest.mark.parametrize("role", [Role.BILLING, Role.FINANCE])
+def test_only_admins_unlock(client_of: ClientOf, role: Role) -> None:
+    assert code(client_of(role).post(f"{USERS}/usr_1/unlock")) == (403, "forbidden")

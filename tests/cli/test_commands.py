@@ -8,8 +8,13 @@ import psycopg
 import pytest
 
 from billing_app.database.provision import OWNER_ROLE, Urls
+from billing_app.database.session import Database
+from billing_app.domain.actor import SYSTEM
+from billing_app.services.identity.sign_in_attempts import PLACE, count
 from tests.billing.shop import Shop
 from tests.cli.command import run_billing
+from tests.factories import make_user
+from tests.refusals import refused
 
 
 def test_invoice_run_and_verify(shop: Shop, urls: Urls, owner: psycopg.Connection) -> None:
@@ -73,9 +78,33 @@ def test_user_is_added_with_a_one_time_password(urls: Urls) -> None:
     assert "email_taken" in again.stderr
 
 
+def test_locked_user_is_unlocked(urls: Urls) -> None:
+    database = Database(urls.application)
+    user = make_user(database, email="ada@example.com")
+    for _ in range(PLACE.allowed):
+        database.call(SYSTEM, count, email=user.email, address="192.0.2.1")
+    with refused("too_many_attempts"):
+        database.call(SYSTEM, count, email=user.email, address="192.0.2.1")
+    done = run_billing(urls, "user", "unlock", "ADA@example.com", "--json")
+    assert json.loads(done.stdout) == {"id": user.public_id, "email": user.email, "was_locked": True}
+    database.call(SYSTEM, count, email=user.email, address="192.0.2.1")
+    again = run_billing(urls, "user", "unlock", user.email)
+    assert (again.returncode, again.stdout) == (0, "User ada@example.com is not locked.\n")
+    missing = run_billing(urls, "user", "unlock", "nobody@example.com")
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert "nobody@example.com does not exist" in missing.stderr
+    database.close()
+
+
 @pytest.mark.parametrize(
     ("environment", "reason"),
     [
+        ({"BILLING_PUBLIC_URL": "billing.example.com"}, "BILLING_PUBLIC_URL has no scheme"),
+        (
+            {"BILLING_PUBLIC_URL": "https://billing.example.com/app"},
+            "BILLING_PUBLIC_URL must not have a path",
+        ),
+        ({"BILLING_PROXIES": "proxy.internal"}, "BILLING_PROXIES contains 'proxy.internal'"),
         ({"BILLING_JWT_SECRET": "short"}, "BILLING_JWT_SECRET must have at least 32 bytes"),
         ({"BILLING_DEMO": "1", "BILLING_HOST": "0.0.0.0"}, "The demo accounts have public passwords"),
         ({"BILLING_PORT": "seventy"}, "port: Input should be a valid integer"),
