@@ -44,4 +44,5 @@ def main() -> None:
 def _setting_sentence(error: ErrorDetails) -> str:
     setting = ".".join(str(part) for part in error["loc"])
     problem = error["msg"].removeprefix("Value error, ")
-    return f"{setting}: {problem}" if setting else problem
+    is_named = not setting or problem.startswith("BILLING_")
+    return problem if is_named else f"{setting}: {problem}"
