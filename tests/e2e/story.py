@@ -96,7 +96,7 @@ def every_page(page: Page) -> Iterator[str]:
 def writing(page: Page) -> list[str]:
     """Return the controls of the open page that write something."""
     expect(page.locator("main [aria-busy=true]")).to_have_count(0)
-    expect(page.get_by_role("heading", name="This could not be loaded")).to_have_count(0)
+    expect(page.get_by_role("heading", name="This page could not be loaded")).to_have_count(0)
     main = page.get_by_role("main")
     fields = main.get_by_role("textbox").or_(main.locator("input[type=file]"))
     found = main.get_by_role("button", name=WRITES).or_(fields)

@@ -64,7 +64,7 @@ def test_error_is_shown_at_its_field_and_typed_text_is_kept(signed_in: Page, sit
     page = signed_in
     page.goto("/plans")
     page.get_by_role("button", name="New plan").click()
-    fill(page, Name="Mistyped", Monthly_price="29.001", Included_units="0", Overage_price="free")
+    fill(page, Name="Mistyped", Monthly_price="29.001", Included_units="0", Overage_price="1")
     save = page.get_by_role("button", name="Create plan")
     save.click()
     price = page.get_by_label("Monthly price")
@@ -74,6 +74,7 @@ def test_error_is_shown_at_its_field_and_typed_text_is_kept(signed_in: Page, sit
     expect(save).not_to_have_attribute("aria-busy", "true")
     assert found_by_axe(page) == []
     price.fill("29")
+    fill(page, Overage_price="free")
     save.click()
     expect(page.get_by_label("Overage price")).to_have_accessible_description(
         "Must be a number written like 1,234.56."
@@ -135,7 +136,7 @@ def test_long_names_and_amounts_fit_every_width(signed_in: Page, site: Site, wid
     page.goto("/plans")
     expect(card(page, "Wide")).to_contain_text("$1,234,567.89")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    cut = "it => [...it.querySelectorAll('span, dd')].filter(each => each.scrollWidth > each.clientWidth + 1 && getComputedStyle(each).display !== 'inline').map(each => each.innerText)"
+    cut = "it => [...it.querySelectorAll('dd, .text-2xl')].filter(each => each.scrollWidth > each.clientWidth + 1 && getComputedStyle(each).display !== 'inline').map(each => each.innerText)"
     assert card(page, "Wide").evaluate(cut) == []
 
 
@@ -237,5 +238,5 @@ def test_card_links_to_the_customers_of_the_plan(signed_in: Page) -> None:
 
 def test_invalid_page_shows_an_error_with_a_retry_button(signed_in: Page) -> None:
     signed_in.goto("/plans?page=nonsense")
-    expect(signed_in.get_by_role("heading", name="This could not be loaded")).to_be_visible()
+    expect(signed_in.get_by_role("heading", name="This page could not be loaded")).to_be_visible()
     expect(signed_in.get_by_role("button", name="Try again")).to_be_visible()

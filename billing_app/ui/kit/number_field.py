@@ -32,13 +32,17 @@ def number_field(
 def _explanation(at: DialogForm, name: str) -> rx.Component:
     understood: Any = NumbersState.understood
     problems: Any = NumbersState.problems
-    is_current = (NumbersState.opened == at.form.opened) & ~at.form.errors[name].bool()
+    is_current = NumbersState.opened == at.form.opened
     return rx.el.p(
         rx.cond(
             is_current,
             rx.fragment(
                 rx.cond(understood[name], f"= {understood[name]}", ""),
-                rx.cond(problems[name], rx.el.span(problems[name], class_name="text-warn")),
+                rx.cond(
+                    # After a refusal the field's error already says the same.
+                    problems[name] & (problems[name] != at.form.errors[name]),
+                    rx.el.span(problems[name], class_name="text-warn"),
+                ),
             ),
         ),
         class_name=f"{classes.CAPTION} font-medium tabular-nums text-soft empty:hidden",
