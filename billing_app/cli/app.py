@@ -42,7 +42,10 @@ def main() -> None:
 
 
 def _setting_sentence(error: ErrorDetails) -> str:
-    setting = ".".join(str(part) for part in error["loc"])
     problem = error["msg"].removeprefix("Value error, ")
-    is_named = not setting or problem.startswith("BILLING_")
-    return problem if is_named else f"{setting}: {problem}"
+    if not error["loc"]:
+        return problem
+    # A field without an alias is set by a variable of its name, with the prefix of all settings.
+    field = str(error["loc"][0])
+    setting = field if field.isupper() else f"BILLING_{field.upper()}"
+    return problem if problem.startswith(setting) else f"{setting}: {problem}"

@@ -107,7 +107,7 @@ def test_locked_user_is_unlocked(urls: Urls) -> None:
         ({"BILLING_PROXIES": "proxy.internal"}, "BILLING_PROXIES contains 'proxy.internal'"),
         ({"BILLING_JWT_SECRET": "short"}, "BILLING_JWT_SECRET must have at least 32 bytes"),
         ({"BILLING_DEMO": "1", "BILLING_HOST": "0.0.0.0"}, "The demo accounts have public passwords"),
-        ({"BILLING_PORT": "seventy"}, "port: Input should be a valid integer"),
+        ({"BILLING_PORT": "seventy"}, "BILLING_PORT: Input should be a valid integer"),
         (
             {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"},
             "The database can't be reached: connection",
@@ -118,7 +118,7 @@ def test_locked_user_is_unlocked(urls: Urls) -> None:
             "The demo has an admin of its own",
         ),
         ({"BILLING_ADMIN_PASSWORD": "x"}, "Set both BILLING_ADMIN_EMAIL and BILLING_ADMIN_PASSWORD"),
-        ({"BILLING_HOST": " "}, "host: must be an IP address or a name, such as 127.0.0.1"),
+        ({"BILLING_HOST": " "}, "BILLING_HOST: must be an IP address or a name, such as 127.0.0.1"),
     ],
 )
 def test_unsafe_setting_is_refused(urls: Urls, environment: dict[str, str], reason: str) -> None:

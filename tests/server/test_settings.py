@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 
 from billing_app.cli import access
 from billing_app.settings import DataDirUnusable, Settings
+from tests.server.conftest import AsOtherUser
 
 ADMIN = {"admin_email": "ada@example.com", "admin_password": "a quiet harbour at noon"}
 
@@ -41,30 +41,8 @@ def test_demo_on_loopback_is_accepted(host: str) -> None:
     assert Settings(demo=True, host=host).demo
 
 
-@pytest.fixture
-def as_nobody() -> Callable[[Callable[[], None]], None]:
-    """Run something in a forked process as a user who owns nothing here; under root only that is another."""
-
-    def run(work: Callable[[], None]) -> None:
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                if os.geteuid() == 0:
-                    os.setgroups([])
-                    os.setgid(12345)
-                    os.setuid(12345)
-                work()
-                code = 0
-            finally:
-                os._exit(code)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-
-    return run
-
-
 def test_data_directory_moves_home_when_the_working_directory_is_read_only(
-    tmp_path: Path, as_nobody: Callable[[Callable[[], None]], None], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, as_other_user: AsOtherUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tmp_path.chmod(0o555)
     monkeypatch.chdir(tmp_path)
@@ -76,18 +54,18 @@ def test_data_directory_moves_home_when_the_working_directory_is_read_only(
         os.environ["XDG_DATA_HOME"] = "/var/lib/ada"
         assert Settings().data_dir == Path("/var/lib/ada/tallybook")
 
-    as_nobody(check)
+    as_other_user(check)
 
 
 def test_unusable_data_directory_is_refused_with_the_setting(
-    as_nobody: Callable[[Callable[[], None]], None],
+    as_other_user: AsOtherUser,
 ) -> None:
     def check() -> None:
         for directory in ("/proc/none", "/usr"):
             with pytest.raises(DataDirUnusable, match="Set BILLING_DATA_DIR to a directory that user ID"):
                 Settings(data_dir=Path(directory)).create_data_dir()
 
-    as_nobody(check)
+    as_other_user(check)
 
 
 def test_operator_without_an_account_is_named_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
