@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import pytest
 from sqlalchemy import text
 
 from billing_app.cli.access import open_database
@@ -16,10 +19,21 @@ from billing_app.domain.actor import SYSTEM
 from billing_app.services.identity.api_tokens import create_token
 from billing_app.settings import Settings
 from tests.e2e.conftest import serving
+from tests.embedded.conftest import remove
 from tests.embedded.processes import kill, postmasters, wait_until
 from tests.factories import make_customer
 
 LOG_BYTES_MAX = 20_000
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """Return a data directory that the embedded server can use in place, also under root."""
+    parent = Path(tempfile.mkdtemp(prefix="tb-"))
+    parent.chmod(0o711)
+    (parent / "data").mkdir()
+    yield parent / "data"
+    remove(parent)
 
 
 def create_sender(database: Database) -> str:
@@ -41,10 +55,7 @@ def send(url: str, token: str, key: str) -> bool:
     return answer.status_code in (200, 201)
 
 
-def test_server_outlives_its_database_and_keeps_every_acknowledged_event(tmp_path: Path) -> None:
-    tmp_path.chmod(0o711)
-    data_dir = tmp_path / "data"
-    data_dir.mkdir()
+def test_server_outlives_its_database_and_keeps_every_acknowledged_event(data_dir: Path) -> None:
     with open_database(Settings(data_dir=data_dir)) as database:
         token = create_sender(database)
     with serving(None, data_dir) as url, ThreadPoolExecutor(4) as pool:
