@@ -4,6 +4,7 @@
   "use strict";
 
   const FORM = "form_rx_state_"; // a state's form, as state/kit/forms.py defines it
+  const ROOT = "reflex___state____state"; // Reflex's own state
   const SLOW = 10_000;
   const STILL_WAITING = "The server hasn't answered yet. What you entered is kept.";
   const UNREACHABLE = "The server can't be reached. This will be sent when it is back.";
@@ -83,24 +84,32 @@
     return dialog ? dialog.open : isEdited(element) || isUnanswered(element);
   };
 
-  // Called with each change of a state before it is drawn; returns what is drawn. A form that is being filled
-  // in stays as it is when the server, started again, has none (a dialog) or another one (part of its page).
-  const keepForm = (state, change) => {
-    const incoming = change[FORM];
-    if (!incoming) return change;
+  // Returns what to do with a state's form that arrives: "draw" it, "keep" the one that is being filled in instead,
+  // or ignore "everything" that came with it, because the server was started again and knows of no form.
+  const judge = (state, incoming) => {
     const known = opened.get(state);
     const element = known?.opened && incoming.opened !== known.opened ? find(known) : null;
-    const isKept = element && isBeingFilledIn(element) && !(incoming.opened && element.closest("dialog"));
-    if (!isKept) {
-      opened.set(state, incoming);
-      return change;
+    if (!element || !isBeingFilledIn(element)) return "draw";
+    if (!incoming.opened) return "everything";
+    return element.closest("dialog") ? "draw" : "keep";
+  };
+
+  // Called with the changes of all states, by their names, before they are drawn; returns those to draw.
+  const keepForms = (changes) => {
+    const kept = {};
+    for (const [state, change] of Object.entries(changes ?? {})) {
+      const incoming = change[FORM];
+      const verdict = incoming ? judge(state, incoming) : "draw";
+      // Whatever surrounds the form stays with it, until its page is loaded again in a moment.
+      if (verdict === "everything") return ROOT in changes ? { [ROOT]: changes[ROOT] } : {};
+      if (incoming && verdict === "draw") opened.set(state, incoming);
+      kept[state] = verdict === "keep" ? { ...change, [FORM]: opened.get(state) } : change;
     }
-    // All of the state was forgotten: its lists of options are needed as well.
-    return incoming.opened ? { ...change, [FORM]: known } : {};
+    return kept;
   };
 
   Object.assign(window.tallybook, {
-    keepForm,
+    keepForms,
     isFormInUse: (form) => isEdited(form) || isBusy(form) || isUnanswered(form),
     isFormUnanswered: (form) => isBusy(form) || isUnanswered(form),
     keepUnansweredForms: () => all().filter(isBusy).forEach((form) => leaveUnanswered(form, UNANSWERED)),

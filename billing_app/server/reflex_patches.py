@@ -126,8 +126,8 @@ class NoEvalPlugin(Plugin):
 
 # assets/js/connection.js and assets/js/forms.js learn of the websocket, and of each change of a state.
 REPORTED = {
-    "          dispatch[substate](delta[substate]);\n": (
-        "          dispatch[substate](window.tallybook.keepForm(substate, delta[substate]));\n"
+    "    const delta = withoutUnknownSubstates(update.delta);\n": (
+        "    const delta = window.tallybook.keepForms(withoutUnknownSubstates(update.delta));\n"
     ),
     '  socket.current.on("connect", async () => {\n': (
         '  socket.current.on("connect", async () => {\n    window.tallybook.connected();\n'

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 
 from billing_app.domain.actor import SYSTEM
+from billing_app.services.customers.customers import get_customer
 from billing_app.services.payments.payments import PaymentRow, list_payments
 from tests.e2e.business import ACME_OCTOBER, ADMIN, PASSWORD
 from tests.e2e.conftest import START_SECONDS_MAX, Site, serving_process
@@ -64,6 +65,11 @@ def payments_with(site: Site, reference: str) -> list[PaymentRow]:
     return [payment for payment in found if payment.reference == reference]
 
 
+def customer_named(site: Site, key: str) -> str:
+    with site.database.transaction(SYSTEM) as session:
+        return get_customer(session, SYSTEM, key).name
+
+
 def wait_until(is_so: Callable[[], object], seconds: float = 20) -> None:
     until = time.monotonic() + seconds
     while not is_so():
@@ -90,7 +96,7 @@ def test_lost_connection_is_shown_and_typed_text_is_kept(wire: Wire, signed_in: 
     expect(page.get_by_text(LOST)).to_be_hidden(timeout=30_000)
     expect(dialog.get_by_label("Quantity")).to_have_value("5")
     dialog.get_by_role("button", name="Record usage").click()
-    expect(page.get_by_text("5 recorded, billed in")).to_be_visible()
+    expect(page.get_by_text("5 units recorded, billed in")).to_be_visible()
 
 
 def test_form_sent_while_the_connection_is_down_is_saved_later(wire: Wire, signed_in: Page) -> None:
@@ -103,7 +109,7 @@ def test_form_sent_while_the_connection_is_down_is_saved_later(wire: Wire, signe
     dialog.get_by_role("button", name="Record usage").click()
     expect(dialog).to_contain_text("The server can't be reached. This will be sent when it is back.")
     wire.is_down = False
-    expect(page.get_by_text("6 recorded, billed in")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("6 units recorded, billed in")).to_be_visible(timeout=30_000)
     expect(dialog).to_be_hidden()
 
 
@@ -121,6 +127,21 @@ def test_answer_lost_with_the_connection_is_asked_for_again(wire: Wire, signed_i
     expect(page.get_by_text(f"Payment of $1.00 recorded on {ACME_OCTOBER}")).to_be_visible(timeout=30_000)
     expect(dialog).to_be_hidden()
     assert len(payments_with(site, "cut on the way")) == 1
+
+
+def test_repeated_change_is_not_taken_for_someone_elses(wire: Wire, signed_in: Page, site: Site) -> None:
+    page = signed_in
+    dialog = open_dialog(page, "/customers/branch-30", "Edit")
+    dialog.get_by_label("Name").fill("Branch thirty")
+    wire.holds_answers = True
+    dialog.get_by_role("button", name="Save").click()
+    wait_until(lambda: customer_named(site, "branch-30") == "Branch thirty")
+    wire.is_down = True
+    wire.cut()
+    expect(dialog).to_contain_text(UNANSWERED)
+    wire.is_down = wire.holds_answers = False
+    expect(dialog).to_be_hidden(timeout=30_000)
+    expect(page.get_by_role("heading", name="Branch thirty")).to_be_visible()
 
 
 def test_forms_survive_a_restart_and_take_effect_once(wire: Wire, signed_in: Page, site: Site) -> None:

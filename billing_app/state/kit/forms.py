@@ -6,25 +6,30 @@ is being filled in lives in the browser alone: it survives a lost connection and
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 import reflex as rx
 from reflex.event import EventSpec
+from sqlmodel import Session
 
+from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.periods import FIRST_YEAR, LAST_YEAR, parse_date, parse_period
 from billing_app.domain.rules import BrokenRule
 from billing_app.errors import BillingError, Unauthenticated
 from billing_app.services.shared import validation
+from billing_app.services.shared.idempotency import Answer, RequestKey, find_answer, store_answer
 from billing_app.state.kit import address
 from billing_app.state.kit.browser import run_in_browser
 from billing_app.state.kit.errors import error_sentence, requires_password_change
+from billing_app.state.kit.session import P, Service, call
 from billing_app.wording.rules import rule_sentence
 
 # The hidden field in which the browser sends the form back as it was opened.
@@ -32,6 +37,7 @@ OPENED_FORM = "_form"
 _STALE = "Someone else changed this in the meantime. Their values are shown with yours. Save again to replace them."
 _NUMBER_DIGITS_MAX = 18
 _OPENED_FORM_MAX = 100_000
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -60,11 +66,19 @@ class HasForm(Protocol):
     form: Form
 
 
+class AlreadySaved(Exception):
+    """The form was sent before with the same values, and was saved."""
+
+
 class Submission:
-    """What the browser does once a form has been answered."""
+    """What the browser does once a form has been answered.
+
+    `repeated` is the toast for a form that is sent again because its first answer was lost.
+    """
 
     def __init__(self) -> None:
         self.events: list[Any] = [run_in_browser("formAnswered")]
+        self.repeated = "Saved"
 
     def succeed(self, message: str, *then: Any) -> None:
         """Close the dialog and show a toast; `then` usually reads the page again."""
@@ -119,10 +133,45 @@ async def submitting(state: HasForm, form: object) -> AsyncIterator[Submission]:
         state.form = replace(state.form, errors={}, newer={}, problem="", problem_href="")
     except Unauthenticated:
         raise
+    except AlreadySaved:
+        load = getattr(type(state), "load", None)
+        submission.succeed(submission.repeated, *([load] if load else [run_in_browser("reload")]))
     except Exception as error:
         if requires_password_change(error):
             raise
         state.form = show_refusal(state.form, error)
+
+
+async def call_once(
+    state: rx.State, form: object, service: Service[P, Result], /, *args: P.args, **kwargs: P.kwargs
+) -> Result:
+    """Call a service as `call` does, but once for each opening of a form and each set of values in it.
+
+    The browser sends a form again when the connection was lost before the answer came. For services that
+    have no idempotency key of their own. Raises AlreadySaved, which `submitting` answers.
+    """
+    return await call(state, _call_once, _request_key(form), service, args, kwargs)
+
+
+def _call_once(
+    session: Session, actor: Actor, request: RequestKey | None, service: Any, args: Any, kwargs: Any
+) -> Any:
+    if request and find_answer(session, actor, request, permission=Permission.READ):
+        raise AlreadySaved
+    result = service(session, actor, *args, **kwargs)
+    if request:
+        store_answer(session, actor, request, Answer(200, "", {}))
+    return result
+
+
+def _request_key(form: object) -> RequestKey | None:
+    """Return what identifies this opening of the form with these values; None if no page has sent it."""
+    opened = _opened_form(Form(), form).opened[:100]
+    if not opened or not isinstance(form, dict):
+        return None
+    values = sorted((str(name), str(value)) for name, value in form.items() if name != OPENED_FORM)
+    fingerprint = hashlib.sha256(json.dumps([opened, values]).encode()).hexdigest()
+    return RequestKey(f"form-{fingerprint}", "form", fingerprint)
 
 
 def _opened_form(form: Form, sent: object) -> Form:

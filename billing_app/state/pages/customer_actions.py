@@ -23,6 +23,7 @@ from billing_app.state.kit.choices import months_around, resolve_plan, select_if
 from billing_app.state.kit.forms import (
     Form,
     Submission,
+    call_once,
     new_key,
     open_dialog,
     read_number,
@@ -65,8 +66,9 @@ class CustomerActions(rx.State):
     async def save(self, form: dict[str, Any]) -> Any:
         """Save the details. Values that someone else saved in the meantime are shown first."""
         async with submitting(self, form) as submission:
-            customer = await call(
+            customer = await call_once(
                 self,
+                form,
                 customers.update_customer,
                 read_text(form, "key"),
                 name=read_text(form, "name"),
@@ -87,7 +89,9 @@ class CustomerActions(rx.State):
     async def suspend(self, form: dict[str, Any]) -> Any:
         """Reject usage from now on."""
         async with submitting(self, form) as submission:
-            customer = await call(self, customers.update_customer, read_text(form, "key"), status="suspended")
+            customer = await call_once(
+                self, form, customers.update_customer, read_text(form, "key"), status="suspended"
+            )
             submission.succeed(f"{customer.name} suspended", CustomerState.load)
         return submission.events
 
@@ -101,7 +105,9 @@ class CustomerActions(rx.State):
     async def reactivate(self, form: dict[str, Any]) -> Any:
         """Record usage again from now on."""
         async with submitting(self, form) as submission:
-            customer = await call(self, customers.update_customer, read_text(form, "key"), status="active")
+            customer = await call_once(
+                self, form, customers.update_customer, read_text(form, "key"), status="active"
+            )
             submission.succeed(f"{customer.name} reactivated", CustomerState.load)
         return submission.events
 
@@ -207,8 +213,9 @@ async def _set_plan(state: CustomerActions, form: object, plan_id: int | None, *
     """Set a plan, or none. If someone else changed it first, show their choice at the field `newer_at`."""
     key = read_text(form, "key")
     try:
-        await call(
+        await call_once(
             state,
+            form,
             subscriptions.set_plan,
             key,
             plan_id=plan_id,

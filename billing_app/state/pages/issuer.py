@@ -8,7 +8,7 @@ import reflex as rx
 
 from billing_app.services.invoices import issuer
 from billing_app.state.kit.errors import LOADING, loading
-from billing_app.state.kit.forms import Form, read_number, read_text, start_form, submitting
+from billing_app.state.kit.forms import Form, call_once, read_number, read_text, start_form, submitting
 from billing_app.state.kit.session import call
 from billing_app.state.presenters.settings import IssuerItem
 
@@ -39,8 +39,9 @@ class IssuerState(rx.State):
     async def save(self, form: dict[str, Any]) -> Any:
         """Replace the issuer that new invoices show."""
         async with submitting(self, form) as submission:
-            await call(
+            await call_once(
                 self,
+                form,
                 issuer.update_issuer,
                 name=read_text(form, "name"),
                 email=read_text(form, "email"),

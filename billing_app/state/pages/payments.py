@@ -19,6 +19,7 @@ from billing_app.services.payments.payments import RecordedPayment
 from billing_app.state.kit import address, text
 from billing_app.state.kit.forms import (
     Form,
+    call_once,
     new_key,
     open_dialog,
     read_date,
@@ -101,8 +102,9 @@ class PaymentsState(rx.State):
     async def reverse(self, form: dict[str, Any]) -> Any:
         """Reverse the whole payment."""
         async with submitting(self, form) as submission:
-            payment = await call(
+            payment = await call_once(
                 self,
+                form,
                 payments.reverse_payment,
                 read_text(form, "number"),
                 read_number(form, "payment_id"),

@@ -15,7 +15,7 @@ from billing_app.services.plans.rows import PlanRow
 from billing_app.state.kit import address, text
 from billing_app.state.kit.charts import Curve, curve, point
 from billing_app.state.kit.errors import LOADING, loading
-from billing_app.state.kit.forms import Form, open_dialog, read_number, read_text, submitting
+from billing_app.state.kit.forms import Form, call_once, open_dialog, read_number, read_text, submitting
 from billing_app.state.kit.lists import Pages, parse_listing
 from billing_app.state.kit.numbers import read_decimal, viewer_notation
 from billing_app.state.kit.session import call
@@ -80,8 +80,9 @@ class PlansState(rx.State):
     async def save(self, form: dict[str, Any]) -> Any:
         """Create a plan, or the next version of one."""
         async with submitting(self, form) as submission:
-            plan = await call(
+            plan = await call_once(
                 self,
+                form,
                 plans.create_plan,
                 name=read_text(form, "name"),
                 currency=read_text(form, "currency"),
@@ -105,7 +106,7 @@ class PlansState(rx.State):
     async def archive(self, form: dict[str, Any]) -> Any:
         """Stop new customers from being assigned to a version."""
         async with submitting(self, form) as submission:
-            plan = await call(self, plans.archive_plan, read_number(form, "plan_id"))
+            plan = await call_once(self, form, plans.archive_plan, read_number(form, "plan_id"))
             submission.succeed(f"{text.plan(plan.name, plan.version)} archived", PlansState.load)
         return submission.events
 

@@ -15,7 +15,7 @@ from billing_app.services.shared.pagination import Page
 from billing_app.state.kit import text
 from billing_app.state.kit.browser import run_in_browser
 from billing_app.state.kit.errors import LOADING, loading
-from billing_app.state.kit.forms import Form, open_dialog, read_text, submitting
+from billing_app.state.kit.forms import Form, call_once, open_dialog, read_text, submitting
 from billing_app.state.kit.lists import Listing, Pages, parse_listing
 from billing_app.state.kit.session import Session, call, viewer_zone
 from billing_app.state.presenters.settings import TokenItem
@@ -62,8 +62,10 @@ class TokensState(rx.State):
     async def create(self, form: dict[str, Any]) -> Any:
         """Create a token and show its secret, which is stored nowhere."""
         async with submitting(self, form) as submission:
-            created = await call(
+            submission.repeated = "Token created, but it could not be shown. Revoke it and create another"
+            created = await call_once(
                 self,
+                form,
                 api_tokens.create_token,
                 name=read_text(form, "name"),
                 scopes=read_text(form, "scopes").split(),
@@ -83,7 +85,7 @@ class TokensState(rx.State):
     async def revoke(self, form: dict[str, Any]) -> Any:
         """Revoke a token."""
         async with submitting(self, form) as submission:
-            await call(self, api_tokens.revoke_token, read_text(form, "token"))
+            await call_once(self, form, api_tokens.revoke_token, read_text(form, "token"))
             submission.succeed("API token revoked", TokensState.load)
         return submission.events
 

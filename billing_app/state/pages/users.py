@@ -12,7 +12,15 @@ from billing_app.services.identity.rows import NewUser, UserRow, UserStatus
 from billing_app.state.kit import text
 from billing_app.state.kit.browser import run_in_browser
 from billing_app.state.kit.errors import LOADING, loading
-from billing_app.state.kit.forms import Form, Submission, open_dialog, read_number, read_text, submitting
+from billing_app.state.kit.forms import (
+    Form,
+    Submission,
+    call_once,
+    open_dialog,
+    read_number,
+    read_text,
+    submitting,
+)
 from billing_app.state.kit.lists import Pages, Sorting, parse_listing
 from billing_app.state.kit.session import ROLE_LABELS, SessionState, authenticated, call, viewer_zone
 from billing_app.state.presenters.people import UserItem
@@ -68,8 +76,10 @@ class UsersState(rx.State):
     async def invite(self, form: dict[str, Any]) -> Any:
         """Create a user and show the one-time password, which is stored nowhere."""
         async with submitting(self, form) as submission:
-            created = await call(
+            submission.repeated = "User invited, but the one-time password could not be shown. Reset it"
+            created = await call_once(
                 self,
+                form,
                 users.create_user,
                 email=read_text(form, "email"),
                 name=read_text(form, "name"),
@@ -90,8 +100,9 @@ class UsersState(rx.State):
     async def save(self, form: dict[str, Any]) -> Any:
         """Save a user's name and role, which take effect with the user's next click."""
         async with submitting(self, form) as submission:
-            user = await call(
+            user = await call_once(
                 self,
+                form,
                 users.update_user,
                 read_number(form, "user"),
                 name=read_text(form, "name"),
@@ -120,8 +131,8 @@ class UsersState(rx.State):
     async def set_status(self, form: dict[str, Any]) -> Any:
         """Disable or enable a user."""
         async with submitting(self, form) as submission:
-            user = await call(
-                self, users.update_user, read_number(form, "user"), status=read_text(form, "status")
+            user = await call_once(
+                self, form, users.update_user, read_number(form, "user"), status=read_text(form, "status")
             )
             change = "enabled" if user.status == UserStatus.ACTIVE else "disabled"
             submission.succeed(f"User {user.name} {change}", UsersState.load)
@@ -137,7 +148,7 @@ class UsersState(rx.State):
     async def end(self, form: dict[str, Any]) -> Any:
         """End all sessions of a user."""
         async with submitting(self, form) as submission:
-            await call(self, users.end_sessions, read_number(form, "user"))
+            await call_once(self, form, users.end_sessions, read_number(form, "user"))
             submission.succeed("All sessions ended", UsersState.load)
         return submission.events
 
@@ -166,7 +177,8 @@ class UsersState(rx.State):
     async def reset_password(self, form: dict[str, Any]) -> Any:
         """Replace a user's password and show the one-time password, which is stored nowhere."""
         async with submitting(self, form) as submission:
-            created = await call(self, users.reset_password, read_number(form, "user"))
+            submission.repeated = "The new one-time password could not be shown. Reset it again"
+            created = await call_once(self, form, users.reset_password, read_number(form, "user"))
             message = f"One-time password for {created.user.name} created"
             self._show_password(submission, created, message)
         return submission.events
