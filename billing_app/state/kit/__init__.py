@@ -1,1 +1,1 @@
-"""What every page state uses: the session, forms, lists, and text."""
+"""What every page state uses: the session, forms, lists and texts."""

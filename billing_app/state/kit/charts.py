@@ -1,4 +1,4 @@
-"""Points of charts. Their numbers only say where a mark is drawn; what is read is the text beside."""
+"""Points of charts. A number only says where a mark is drawn; people read the text next to it."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ Value = tuple[Decimal | int, str]
 
 
 def point(label: str, x: Decimal | int | None = None, /, **series: Value) -> dict[str, Any]:
-    """A point: what it is called, its place along a scale if there is one, and each series' value.
+    """Build a point from its label, its position on the scale if there is one, and the value of each series.
 
-    A value is where it is drawn and what it says: `base=(Decimal("29.00"), "$29.00")`.
+    A value is a number to draw and a text to read: `base=(Decimal("29.00"), "$29.00")`.
     """
-    made: dict[str, Any] = {"label": label}
+    values: dict[str, Any] = {"label": label}
     if x is not None:
-        made["x"] = float(x)
+        values["x"] = float(x)
     for name, (number, text) in series.items():
-        made[name] = float(number)
-        made[f"{name}_text"] = text
-    return made
+        values[name] = float(number)
+        values[f"{name}_text"] = text
+    return values
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A line through a few points at equal distances, and the marks of its scale from the top down."""
+    """A line through a few equidistant points, and the marks of its scale from the top down."""
 
     points: list[dict[str, Any]] = field(default_factory=list)
     marks: list[float] = field(default_factory=list)
@@ -34,8 +34,8 @@ class Curve:
 
 
 def curve(name: str, points: list[dict[str, Any]]) -> Curve:
-    """The points' series of this name as a line in a square of 100 by 100, where 0 is the top."""
-    top = _above(max(each[name] for each in points))
+    """Draw a series of the points as a line in a square of 100 by 100, where 0 is the top."""
+    top = _round_up(max(each[name] for each in points))
     places = [100 - 100 * each[name] / top for each in points]
     distance = 100 / (len(points) - 1)
     return Curve(
@@ -45,8 +45,8 @@ def curve(name: str, points: list[dict[str, Any]]) -> Curve:
     )
 
 
-def _above(value: float) -> float:
-    """The end of a scale whose half is a twentieth of a power of ten, so that it reads well."""
+def _round_up(value: float) -> float:
+    """Return the end of a scale. Half of it is a multiple of a twentieth of a power of ten, which reads well."""
     if value <= 0:
         return 2.0
     half = Decimal(str(value)) / 2

@@ -1,4 +1,4 @@
-"""The one map from errors to what a person sees on a page."""
+"""Maps every error to what a user sees on a page."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from billing_app.wording.refusals import refusal_sentence
 logger = logging.getLogger(__name__)
 
 LOADING, READY, MISSING, FORBIDDEN, FAILED = "loading", "ready", "missing", "forbidden", "failed"
-_OURS = "Something went wrong here. It has been logged; try again."
-_DATABASE = "The database does not answer. Try again in a moment."
+_UNEXPECTED = "Something went wrong on our side and was logged. Try again."
+_NO_DATABASE = "The database can't be reached. Try again in a moment."
 
 
 class Loads(Protocol):
@@ -31,18 +31,18 @@ class Loads(Protocol):
 
 
 def error_sentence(error: Exception) -> str:
-    """What to tell a person about an error; nothing internal is ever in it."""
+    """Return what to tell the user about an error. It never contains internal details."""
     if isinstance(error, BillingError):
         return refusal_sentence(error)
     if is_unavailable(error):
         current().database.outages.report("a page", error)
-        return _DATABASE
+        return _NO_DATABASE
     logger.error("unexpected error in a page", exc_info=error)
-    return _OURS
+    return _UNEXPECTED
 
 
 def on_page_error(exception: Exception) -> EventSpec:
-    """Answers whatever a handler let through: to the page that comes first, or a toast that says why."""
+    """Answer an error that a handler did not catch: go to the page it asks for, or show a toast."""
     if isinstance(exception, Unauthenticated):
         return redirect_to_sign_in(exception)
     if requires_password_change(exception):
@@ -52,21 +52,21 @@ def on_page_error(exception: Exception) -> EventSpec:
 
 
 def requires_password_change(error: Exception) -> bool:
-    """Whether nothing goes before a password of their own is chosen."""
+    """Return whether the user must choose a password before anything else."""
     return isinstance(error, Forbidden) and error.code == "password_change_required"
 
 
 def redirect_to_sign_in(error: Unauthenticated) -> EventSpec:
-    """Leave for the sign-in page, with the reason, coming back afterwards."""
+    """Go to the sign-in page, show the reason there, and come back afterwards."""
     reason = refusal_sentence(error) if error.code != "not_signed_in" else ""
     return run_in_browser("goToSignIn", reason)
 
 
 @asynccontextmanager
 async def loading(state: Loads) -> AsyncIterator[None]:
-    """Ends in READY, or MISSING, FORBIDDEN or FAILED with its reason.
+    """End a load as READY, or as MISSING, FORBIDDEN or FAILED with the reason.
 
-    What leads to another page is not caught here.
+    Errors that lead to another page are not caught.
     """
     try:
         yield

@@ -18,7 +18,6 @@ from zoneinfo import ZoneInfo
 
 import reflex as rx
 from reflex.event import EventSpec
-from sqlmodel import Session
 
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.periods import FIRST_YEAR, LAST_YEAR, parse_date, parse_period
@@ -29,7 +28,7 @@ from billing_app.services.shared.idempotency import Answer, RequestKey, find_ans
 from billing_app.state.kit import address
 from billing_app.state.kit.browser import run_in_browser
 from billing_app.state.kit.errors import error_sentence, requires_password_change
-from billing_app.state.kit.session import P, Service, call
+from billing_app.state.kit.session import P, Service, Session, call
 from billing_app.wording.rules import rule_sentence
 
 # The hidden field in which the browser sends the form back as it was opened.

@@ -1,6 +1,6 @@
-"""A list whose filters, order and page live in the address, and nowhere else.
+"""Lists whose filters, order and page live in the address alone.
 
-See docs/pages.md. What the address says comes from a browser; services parse it.
+See docs/pages.md. The address comes from a browser; services parse its values.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TEXT_MAX = 200
 
 @dataclass(frozen=True)
 class Pages:
-    """The ways to the pages before and after, empty where there is none."""
+    """The links to the previous and next pages; empty where there is none."""
 
     previous_href: str = ""
     next_href: str = ""
@@ -25,7 +25,7 @@ class Pages:
 
 @dataclass(frozen=True)
 class Sorting:
-    """The head of a sortable column: where it leads, and how the list is sorted by it now."""
+    """The head of a sortable column: its link, and how the list is sorted by it now."""
 
     href: str = ""
     direction: str = "none"
@@ -33,7 +33,7 @@ class Sorting:
 
 @dataclass(frozen=True)
 class Option:
-    """One of what can be chosen: its value in the address or in a form, and its words."""
+    """An option: its value in the address or in a form, and its label."""
 
     value: str = ""
     text: str = ""
@@ -41,7 +41,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Listing:
-    """Which part of which list the address asks for."""
+    """The list, filters and page that the address asks for."""
 
     path: str
     filters: dict[str, str]
@@ -49,24 +49,24 @@ class Listing:
 
     @property
     def cursor(self) -> str | None:
-        """The cursor of the page, for a service."""
+        """Return the cursor of the page, for a service."""
         return address.cursor_of(self.trail)
 
     @property
     def is_filtered(self) -> bool:
-        """Whether it asks for less than everything."""
+        """Return whether a filter is set."""
         return any(value for name, value in self.filters.items() if name != "sort")
 
     def get(self, name: str) -> str | None:
-        """A filter, for a service; None when it is not set."""
+        """Return a filter, for a service; None if it is not set."""
         return self.filters.get(name) or None
 
     def href(self, **changes: str) -> str:
-        """The first page of the list with some filters changed."""
+        """Return the address of the first page with some filters changed."""
         return address.link(self.path, **{**self.filters, **changes})
 
     def pages(self, next_cursor: str | None) -> Pages:
-        """The pages around this one, `next_cursor` being what the service answered."""
+        """Return the links to the pages around this one; `next_cursor` comes from the service."""
         ahead = address.next_trail(self.trail, next_cursor)
         return Pages(
             self.href(page=address.previous_trail(self.trail)) if self.trail else "",
@@ -76,26 +76,29 @@ class Listing:
     def sorting(
         self, columns: Iterable[str], *, default: str = "", largest_first: Iterable[str] = ()
     ) -> dict[str, Sorting]:
-        """Each column's head: it sorts ascending first, then (`sort=-name`) descending; those that
-        are `largest_first` the other way round. `default` is the order when the address has none."""
-        now = self.filters.get("sort", "") or default
+        """Return the head of each column.
+
+        It sorts ascending first and then descending (`sort=-name`); columns that are `largest_first` do the
+        reverse. `default` is the order of an address without one.
+        """
+        current = self.filters.get("sort", "") or default
         first = {column: f"-{column}" if column in set(largest_first) else column for column in columns}
-        directions = {column: "ascending" for column in first if column == now}
-        directions |= {column: "descending" for column in first if now == f"-{column}"}
+        directions = {column: "ascending" for column in first if column == current}
+        directions |= {column: "descending" for column in first if current == f"-{column}"}
         return {
             column: Sorting(
-                self.href(sort=_other_way(column, directions.get(column)) or start),
+                self.href(sort=_reverse(column, directions.get(column)) or start),
                 directions.get(column, "none"),
             )
             for column, start in first.items()
         }
 
 
-def _other_way(column: str, direction: str | None) -> str:
+def _reverse(column: str, direction: str | None) -> str:
     return {"ascending": f"-{column}", "descending": column}.get(direction or "", "")
 
 
 def parse_listing(state: rx.State, path: str, *filters: str) -> Listing:
-    """What the address asks for of the list at `path`."""
+    """Read what the address asks for of the list at `path`."""
     values = {name: address.query_parameter(state, name).strip()[:TEXT_MAX] for name in filters}
     return Listing(path, values, address.query_parameter(state, "page"))

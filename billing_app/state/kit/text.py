@@ -1,4 +1,4 @@
-"""What the pages write: the words of the documents, and days and moments in the viewer's zone."""
+"""Texts of pages: those of the documents, and dates and times in the viewer's zone."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ __all__ = [
 
 
 def currency_symbol(currency: str) -> str:
-    """`$`, or `KWD` for a currency that has no sign here: for the scales of charts."""
+    """Return `$`, or `KWD` for a currency without a sign, for the scales of charts."""
     return get_currency_symbol(currency, locale=LOCALE)
 
 
 def day_of_month(value: date) -> str:
-    """`Oct 31`: for the scales of charts, where the year is known."""
+    """Write a date as `Oct 31`, for the scales of charts."""
     return format_date(value, "MMM d", locale=LOCALE)
 
 
 def timestamp(value: datetime, zone: ZoneInfo) -> str:
-    """`Oct 31, 2026, 16:05:09` in the viewer's zone."""
+    """Write a time in the viewer's zone as `Oct 31, 2026, 16:05:09`."""
     return format_datetime(value.astimezone(zone), "MMM d, y, HH:mm:ss", locale=LOCALE)
 
 
 def timestamp_utc(value: datetime) -> str:
-    """The same moment for the hover: `2026-10-31 14:05:09.123456 UTC`."""
+    """Write a time in UTC as `2026-10-31 14:05:09.123456 UTC`, which pages show on hover."""
     return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(sep=' ')} UTC"
 
 
 @functools.lru_cache(maxsize=512)
 def find_zone(name: str) -> ZoneInfo:
-    """The zone of that name; UTC for a name that is none, since it comes from a browser."""
+    """Return the zone of a name that a browser sent; UTC if there is none."""
     try:
         return ZoneInfo(name.replace("%2F", "/")) if name else ZoneInfo("UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError):

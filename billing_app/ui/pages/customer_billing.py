@@ -13,8 +13,8 @@ from billing_app.ui.kit.basics import icon, late_badge, link, notice, payment_ba
 from billing_app.ui.kit.buttons import button, writers_only
 from billing_app.ui.kit.cards import card
 from billing_app.ui.kit.charts import Series, area_chart, chart_frame, level
-from billing_app.ui.kit.invoice_lines import lines
 from billing_app.ui.kit.tables import column, number_column, pagination, row_link, table
+from billing_app.ui.pages.invoice_lines import lines
 
 _DRAWN = [Series("total", "Total so far")]
 _COLUMNS = [Series("used", "Used"), Series("total", "Total so far")]

@@ -17,9 +17,9 @@ from billing_app.ui.kit.basics import (
     payment_badge,
     skeleton,
 )
-from billing_app.ui.kit.invoice_lines import lines
 from billing_app.ui.kit.layout import page
-from billing_app.ui.kit.payments import payment_dialogs, payments, record_button
+from billing_app.ui.pages.invoice_lines import lines
+from billing_app.ui.pages.payments import payment_dialogs, payments, record_button
 
 
 def invoice() -> rx.Component:

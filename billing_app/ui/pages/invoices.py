@@ -15,7 +15,6 @@ from billing_app.ui.kit.customer_field import customer_field
 from billing_app.ui.kit.dialogs import form_dialog
 from billing_app.ui.kit.fields import DialogForm, select_field
 from billing_app.ui.kit.filters import filters, search_filter, select_filter
-from billing_app.ui.kit.invoice_runs import recent_runs, run_dialogs, shown_run
 from billing_app.ui.kit.layout import page
 from billing_app.ui.kit.tables import (
     column,
@@ -26,6 +25,7 @@ from billing_app.ui.kit.tables import (
     table,
     table_skeleton,
 )
+from billing_app.ui.pages.invoice_runs import recent_runs, run_dialogs, shown_run
 
 # Columns that a narrower window has no room for beside the navigation.
 _FROM_LARGE, _FROM_LARGEST = "hidden lg:table-cell", "hidden xl:table-cell"

@@ -14,10 +14,10 @@ from billing_app.ui.kit.customer_field import customer_field
 from billing_app.ui.kit.dialogs import form_dialog
 from billing_app.ui.kit.fields import DialogForm, text_field
 from billing_app.ui.kit.filters import filters, search_filter, segments, select_filter, which_one
-from billing_app.ui.kit.imports import import_badge
 from billing_app.ui.kit.layout import page
 from billing_app.ui.kit.number_field import number_field
 from billing_app.ui.kit.tables import column, number_column, page_links, table, table_skeleton
+from billing_app.ui.pages.import_parts import import_badge
 
 # Next to the navigation, a medium screen has no room for all columns.
 _FROM_LG, _FROM_XL = "hidden lg:table-cell", "hidden xl:table-cell"

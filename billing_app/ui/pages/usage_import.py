@@ -12,9 +12,9 @@ from billing_app.ui.kit.buttons import button, writers_only
 from billing_app.ui.kit.cards import progress
 from billing_app.ui.kit.dialogs import confirm_dialog
 from billing_app.ui.kit.fields import DialogForm
-from billing_app.ui.kit.imports import import_badge, row_badge
 from billing_app.ui.kit.layout import page
 from billing_app.ui.kit.tables import column, number_column, page_links, table, table_skeleton
+from billing_app.ui.pages.import_parts import import_badge, row_badge
 
 _SHEET = UsageImportState.sheet
 

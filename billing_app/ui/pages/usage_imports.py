@@ -9,9 +9,9 @@ from billing_app.state.presenters.usage_imports import ImportItem
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import by_phase, notice
 from billing_app.ui.kit.buttons import writers_only
-from billing_app.ui.kit.imports import file_drop, import_badge
 from billing_app.ui.kit.layout import page
 from billing_app.ui.kit.tables import column, page_links, row_link, table, table_skeleton
+from billing_app.ui.pages.import_parts import file_drop, import_badge
 from billing_app.ui.pages.usage import usage_views
 
 
