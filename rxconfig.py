@@ -2,7 +2,7 @@
 
 import reflex as rx
 
-from billing_app.server.reflex_patches import NoEvalPlugin, ReportingPlugin, SameOriginPlugin
+from billing_app.server.reflex_patches import NoEvalPlugin, ReportingPlugin, SameOriginPlugin, UnpatchedPlugin
 from billing_app.ui.kit.theme import TAILWIND
 
 config = rx.Config(
@@ -13,6 +13,12 @@ config = rx.Config(
     telemetry_enabled=False,
     show_built_with_reflex=False,
     frontend_compression_formats=["gzip"],
-    plugins=[rx.plugins.TailwindV4Plugin(TAILWIND), SameOriginPlugin(), NoEvalPlugin(), ReportingPlugin()],
+    plugins=[
+        rx.plugins.TailwindV4Plugin(TAILWIND),
+        UnpatchedPlugin(),
+        SameOriginPlugin(),
+        NoEvalPlugin(),
+        ReportingPlugin(),
+    ],
     disable_plugins=[rx.plugins.SitemapPlugin],
 )

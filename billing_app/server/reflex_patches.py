@@ -148,6 +148,15 @@ def report_to_scripts(script: str) -> str:
     return script
 
 
+class UnpatchedPlugin(Plugin):
+    """Starts each build from Reflex's own script. It comes first: an earlier build has left its patches in it."""
+
+    def pre_compile(self, **context: Unpack[PreCompileContext]) -> None:
+        """Let the compiler replace its copy with the one that was installed."""
+        script = (Templates.Dirs.WEB_TEMPLATE / STATE_SCRIPT).read_text()
+        context["add_modify_task"](STATE_SCRIPT, lambda _: script)
+
+
 class ReportingPlugin(Plugin):
     """Forms that are being filled in survive a lost connection and a restart of the server."""
 
