@@ -1,6 +1,6 @@
-"""Screenshots of every page, with the demo and with nothing, light and dark, wide and narrow.
+"""Takes screenshots of every page: with the demo and empty, light and dark, wide and narrow.
 
-Run by `make screenshots`, into the folder screenshots/, which git ignores.
+`make screenshots` writes them to the folder screenshots/, which git ignores.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ PAGES = [
     "/", "/customers", "/plans", "/usage", "/usage/imports", "/invoices", "/verify", "/audit",
     "/settings", "/settings/account", "/settings/tokens", "/users", "/nowhere",
 ]  # fmt: skip
-OF_THE_DEMO = ["/customers/clover", "/invoices/CLOVER-0005?line=2", "/invoices?status=overdue"]
-# The dialogs, by the page and the button that opens them.
+DEMO_PAGES = ["/customers/clover", "/invoices/CLOVER-0005?line=2", "/invoices?status=overdue"]
+# Dialogs: the page and the button that opens them.
 DIALOGS = [
     ("/customers", "New customer"),
     ("/customers/clover", "Record usage"),
@@ -41,7 +41,7 @@ WIDTHS = (1440, 390)
 
 
 def main() -> None:
-    """The demo and an empty installation, one after the other."""
+    """Take screenshots of the demo and of an empty installation."""
     FOLDER.mkdir(exist_ok=True)
     email, password = FIRST_ADMIN
     demo_admin = (DEMO_USERS[0].email, DEMO_USERS[0].password)
@@ -49,7 +49,7 @@ def main() -> None:
     with cluster.use_temporary_server() as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=BROWSER_FLAGS)
         for kind, account, pages, settings in (
-            ("demo", demo_admin, PAGES + OF_THE_DEMO, {"BILLING_DEMO": "1"}),
+            ("demo", demo_admin, PAGES + DEMO_PAGES, {"BILLING_DEMO": "1"}),
             ("empty", FIRST_ADMIN, PAGES, {"BILLING_ADMIN_EMAIL": email, "BILLING_ADMIN_PASSWORD": password}),
         ):
             create_database(server, kind)
@@ -92,7 +92,7 @@ def _named(address: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", address.lower()).strip("-") or "dashboard"
 
 
-# A chart takes the width of its frame some moments after it was drawn; a curve has it at once.
+# A chart takes the width of its frame shortly after it is drawn; a curve has it at once.
 _CHARTS_FIT = """() => [...document.querySelectorAll("[data-drawing]:not(:has(polyline))")].every((frame) => {
   const chart = frame.querySelector("svg.recharts-surface")
   return !frame.clientWidth || (chart && Math.abs(chart.clientWidth - frame.clientWidth) < 2)
@@ -100,7 +100,7 @@ _CHARTS_FIT = """() => [...document.querySelectorAll("[data-drawing]:not(:has(po
 
 
 def _take(page: Page, name: str, *, full: bool = True) -> None:
-    # Nothing is loading any more, and what came has been drawn.
+    # Everything has been loaded and drawn.
     expect(page.locator(".animate-pulse")).to_have_count(0)
     page.wait_for_timeout(500)
     page.wait_for_function(_CHARTS_FIT)

@@ -1,4 +1,4 @@
-"""What every page has around it: finding a customer, filters in the address, the way there and back."""
+"""What surrounds every page: the search for customers, filters in the address, and the history."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from billing_app.server import page_build
 from tests.e2e.conftest import Site
 
 
-def test_a_customer_is_found_from_anywhere(signed_in: Page) -> None:
+def test_customer_is_found_from_any_page(signed_in: Page) -> None:
     page = signed_in
     page.goto("/plans")
     expect(page.get_by_role("article").first).to_be_visible()
@@ -24,7 +24,7 @@ def test_a_customer_is_found_from_anywhere(signed_in: Page) -> None:
     expect(page.locator("tbody tr")).to_have_count(1)
 
 
-def test_a_customer_is_found_from_the_drawer(signed_in: Page) -> None:
+def test_customer_is_found_from_the_drawer(signed_in: Page) -> None:
     page = signed_in
     page.set_viewport_size({"width": 390, "height": 800})
     page.goto("/plans")
@@ -36,7 +36,7 @@ def test_a_customer_is_found_from_the_drawer(signed_in: Page) -> None:
     expect(page.get_by_role("link", name="Acme Industrial Supply")).to_be_visible()
 
 
-def test_a_chosen_filter_is_a_step_that_back_takes_back(signed_in: Page) -> None:
+def test_selected_filter_is_a_history_entry(signed_in: Page) -> None:
     page = signed_in
     status = page.get_by_label("Status")
     page.get_by_role("searchbox").fill("branch")
@@ -55,7 +55,7 @@ def test_a_chosen_filter_is_a_step_that_back_takes_back(signed_in: Page) -> None
     expect(page).to_have_url(re.compile(r"\?search=branch&page="))
 
 
-def test_what_is_filtered_away_is_shown_again(signed_in: Page) -> None:
+def test_filters_are_cleared_from_an_empty_list(signed_in: Page) -> None:
     page = signed_in
     page.get_by_role("searchbox").fill("nobody at all")
     page.get_by_role("link", name="Show all customers").click()
@@ -63,16 +63,16 @@ def test_what_is_filtered_away_is_shown_again(signed_in: Page) -> None:
     expect(page.get_by_role("searchbox")).to_have_value("")
 
 
-def test_production_does_not_serve_the_page_of_all_parts(site: Site) -> None:
+def test_production_does_not_serve_the_design_page(site: Site) -> None:
     assert not list((page_build.ensure_built().path / "build" / "client").rglob("*design*"))
     assert httpx.get(f"{site.url}/design").status_code == 404
 
 
-def test_what_is_typed_while_the_page_before_arrives_is_searched_for(signed_in: Page) -> None:
+def test_text_typed_while_results_arrive_is_searched_for(signed_in: Page) -> None:
     search = signed_in.get_by_label("Search customers")
     search.fill("branch")
     expect(signed_in).to_have_url(re.compile(r"\?search=branch$"))
-    # Typed, and in the same moment what was looked for before is there.
+    # The results of the previous search arrive right after typing.
     search.evaluate(
         """(field) => {
           field.value = "branch 07"

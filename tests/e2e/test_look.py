@@ -1,4 +1,4 @@
-"""Every page in light and dark, wide and narrow: readable for all, nothing beside the screen."""
+"""Every page in light and dark, wide and narrow: accessible, and never wider than the screen."""
 
 from __future__ import annotations
 
@@ -51,17 +51,19 @@ def themed(request: pytest.FixtureRequest, browser: Browser, site: Site):
 
 def found_by_axe(page: Page) -> list[str]:
     found = Axe().run(page).response["violations"]
-    return [f"{each['id']}: {each['nodes'][0]['html']}" for each in found if each["impact"] in GRAVE]
+    return [f"{each['id']}: {each['nodes'][0]['html']}" for each in found if each["impact"] in SEVERE]
 
 
-GRAVE = ("serious", "critical")
+SEVERE = ("serious", "critical")
 
 
 @pytest.mark.parametrize("width", [1440, 360])
-def test_pages_are_accessible_and_fit(themed, width: int, complaints: Callable[[Page], list[str]]) -> None:
+def test_pages_are_accessible_and_fit(
+    themed, width: int, console_problems: Callable[[Page], list[str]]
+) -> None:
     page = themed.new_page()
     page.set_viewport_size({"width": width, "height": 800})
-    said = complaints(page)
+    problems = console_problems(page)
     page.goto("/login")
     expect(page.get_by_label("Email")).to_be_visible()
     assert not found_by_axe(page)
@@ -69,32 +71,33 @@ def test_pages_are_accessible_and_fit(themed, width: int, complaints: Callable[[
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/")
-    for address, sign in PAGES.items():
+    for address, expected in PAGES.items():
         page.goto(address)
-        expect(page.get_by_text(sign).filter(visible=True).first).to_be_visible()
+        expect(page.get_by_text(expected).filter(visible=True).first).to_be_visible()
         beside = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert (address, beside) == (address, 0)
         assert (address, found_by_axe(page)) == (address, [])
-    assert said == []
+    assert problems == []
 
 
 @pytest.fixture
-def complaints() -> Callable[[Page], list[str]]:
-    """Starts a list of what a page's console complains of, and of what it fetches from elsewhere."""
+def console_problems() -> Callable[[Page], list[str]]:
+    """Collect the errors of a page's console, and what it fetches from other hosts."""
 
     def listen(page: Page) -> list[str]:
-        said: list[str] = []
-        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: said.append(str(error)))
+        problems: list[str] = []
+        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
         page.on(
-            "request", lambda request: said.append(request.url) if "//localhost:" not in request.url else None
+            "request",
+            lambda request: problems.append(request.url) if "//localhost:" not in request.url else None,
         )
-        return said
+        return problems
 
     return listen
 
 
-def test_the_chosen_theme_stays(signed_in: Page) -> None:
+def test_selected_theme_is_kept(signed_in: Page) -> None:
     html = signed_in.locator("html")
     signed_in.get_by_role("button", name="Dark theme").click()
     expect(html).to_have_class("dark")
@@ -104,7 +107,7 @@ def test_the_chosen_theme_stays(signed_in: Page) -> None:
     expect(html).to_have_class("light")
 
 
-def test_the_navigation_folds_into_a_drawer(signed_in: Page) -> None:
+def test_navigation_becomes_a_drawer_on_narrow_screens(signed_in: Page) -> None:
     signed_in.set_viewport_size({"width": 390, "height": 800})
     drawer = signed_in.locator("#navigation")
     expect(drawer).to_be_hidden()
@@ -114,7 +117,7 @@ def test_the_navigation_folds_into_a_drawer(signed_in: Page) -> None:
     expect(drawer).to_be_hidden()
 
 
-def test_a_row_is_reached_by_keyboard(signed_in: Page) -> None:
+def test_row_is_opened_by_keyboard(signed_in: Page) -> None:
     row = signed_in.get_by_role("link", name="Acme Industrial Supply")
     expect(row).to_be_visible()
     signed_in.get_by_role("link", name="Created").focus()

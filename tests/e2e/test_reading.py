@@ -1,4 +1,4 @@
-"""From the list of customers to the very events behind an amount."""
+"""From the list of customers to the events behind an amount."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from tests.e2e.business import ACME_OCTOBER, OCTOBER_EVENTS
 
 
-def test_from_a_customer_to_the_events_behind_a_line(signed_in: Page) -> None:
+def test_line_of_an_invoice_is_traced_to_its_events(signed_in: Page) -> None:
     page = signed_in
     page.get_by_role("link", name="Acme Industrial Supply").click()
     page.wait_for_url("**/customers/acme")
@@ -41,7 +41,7 @@ def test_from_a_customer_to_the_events_behind_a_line(signed_in: Page) -> None:
     assert seen == [f"oct-{number:03d}" for number in range(OCTOBER_EVENTS)]
 
 
-def test_the_invoice_says_what_was_paid_and_that_it_is_unchanged(signed_in: Page) -> None:
+def test_invoice_shows_payments_and_that_it_is_unchanged(signed_in: Page) -> None:
     signed_in.goto(f"/invoices/{ACME_OCTOBER}")
     sheet = signed_in.get_by_role("article")
     expect(sheet).to_contain_text("Tallybook Ltd")
@@ -51,7 +51,7 @@ def test_the_invoice_says_what_was_paid_and_that_it_is_unchanged(signed_in: Page
     expect(signed_in.get_by_text("Unchanged since it was issued, and chained")).to_be_visible()
 
 
-def test_an_opened_line_is_in_the_address(signed_in: Page) -> None:
+def test_opened_line_is_in_the_address(signed_in: Page) -> None:
     signed_in.goto(f"/invoices/{ACME_OCTOBER}")
     signed_in.get_by_role("button", name="Show usage of Usage in September 2026").click()
     expect(signed_in.get_by_text("sep-late")).to_be_visible()
@@ -60,7 +60,7 @@ def test_an_opened_line_is_in_the_address(signed_in: Page) -> None:
     expect(signed_in.get_by_text("sep-late")).to_be_visible()
 
 
-def test_searching_pages_and_the_way_back(signed_in: Page) -> None:
+def test_search_pagination_and_history_work_together(signed_in: Page) -> None:
     page = signed_in
     page.goto("/customers?search=branches.test")
     rows = page.get_by_role("table", name="Customers").locator("tbody tr")
@@ -82,7 +82,7 @@ def test_searching_pages_and_the_way_back(signed_in: Page) -> None:
     expect(page.get_by_text("No customer matches")).to_be_visible()
 
 
-def test_what_is_not_there_is_said_to_be_missing(signed_in: Page) -> None:
+def test_missing_page_says_so(signed_in: Page) -> None:
     for address, sentence in (
         ("/customers/nobody", "There is no such customer"),
         ("/invoices/NOBODY-0001", "There is no such invoice"),
@@ -93,7 +93,7 @@ def test_what_is_not_there_is_said_to_be_missing(signed_in: Page) -> None:
         expect(signed_in.get_by_role("heading", name=sentence)).to_be_visible()
 
 
-def test_one_customers_figures_are_never_under_another_address(signed_in: Page) -> None:
+def test_figures_of_one_customer_are_never_shown_for_another(signed_in: Page) -> None:
     signed_in.goto("/customers/acme")
     expect(signed_in.get_by_role("link", name=ACME_OCTOBER)).to_be_visible()
     signed_in.get_by_role("link", name="Customers").first.click()

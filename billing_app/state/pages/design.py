@@ -1,4 +1,4 @@
-"""The page of all parts, which `make dev` alone serves: work that goes on, to be watched."""
+"""The state of the page that shows all components: a progress bar that moves."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import reflex as rx
 
 from billing_app.state.kit.live import poll_while_open
 
-ALL = 40
+TOTAL = 40
 
 
 class DesignState(rx.State):
-    """How far it is."""
+    """The progress that is shown."""
 
     done: int = 0
     _watch: int = 0
 
     @rx.event(background=True)
     async def watch(self) -> None:
-        """Show how far it is until it ends or the page is left."""
+        """Advance the progress until it is complete or the page is left."""
         async with self:
             self.done = 0
         async for _ in poll_while_open(self):
             async with self:
                 self.done += 1
-            if self.done >= ALL:
+            if self.done >= TOTAL:
                 break

@@ -1,4 +1,4 @@
-"""Every part of the pages on one page, for who works on them: served by `make dev` alone."""
+"""All components on one page, for those who work on them. Only `make dev` serves it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _STATUSES = [("paid", "Paid"), ("overdue", "Overdue")]
 
 
 def design() -> rx.Component:
-    """The parts, each under its name."""
+    """Show the components, each under a heading."""
     return page(
         "Design",
         "Design",
@@ -77,7 +77,7 @@ def _buttons() -> rx.Component:
                 menu_item("Archive", "archive", danger=True),
             ),
             button("Toast", on_click=rx.toast.success("Growth, version 2, can be sold now")),
-            button("Refusal", on_click=rx.toast.error("October 2026 is already invoiced: ACME-0003")),
+            button("Refusal", on_click=rx.toast.error("October 2026 is already invoiced (ACME-0003).")),
             writers_only(rx.el.span("Who may write sees this", class_name=classes.CAPTION)),
             admins_only(rx.el.span("An admin sees this", class_name=classes.CAPTION)),
         ),
@@ -191,29 +191,31 @@ def _lists() -> rx.Component:
 
 def _forms() -> rx.Component:
     plain = DialogForm(
-        "design-form", rx.Var.create(Form(opened=1, title="Edit Acme", start={"name": "Acme"}))
+        "design-form", rx.Var.create(Form(opened="1", title="Edit Acme", start={"name": "Acme"}))
     )
     wrong = DialogForm(
         "design-refused",
         rx.Var.create(
             Form(
-                opened=1,
-                title="Refused",
+                opened="2",
+                title="Rejected",
                 start={"name": "", "address": "1 Ledger Lane", "plan": "b"},
                 errors={"name": "Must not be empty."},
                 newer={"address": "2 Ledger Lane\nLondon"},
-                problem="October 2026 is already invoiced: ACME-0003",
+                problem="October 2026 is already invoiced (ACME-0003).",
                 problem_href="/invoices/ACME-0003",
                 problem_link="Open ACME-0003",
             )
         ),
     )
-    asks = DialogForm("design-asks", rx.Var.create(Form(opened=1, title="Archive Growth, version 1?")))
+    asks = DialogForm("design-asks", rx.Var.create(Form(opened="3", title="Archive Growth, version 1?")))
     return _part(
         "Dialogs",
         _row(*[_opener(at) for at in (plain, wrong, asks)]),
         *[form_dialog(at, rx.console_log("sent"), *_fields(at)) for at in (plain, wrong)],
-        confirm_dialog(asks, rx.console_log("sent"), "Nobody new can be put on it.", submit="Archive"),
+        confirm_dialog(
+            asks, rx.console_log("sent"), "New customers can't be assigned to it.", submit="Archive plan"
+        ),
     )
 
 
@@ -223,10 +225,10 @@ def _opener(at: DialogForm) -> rx.Component:
 
 def _fields(at: DialogForm) -> list[rx.Component]:
     return [
-        text_field(at, "name", "Name", help_text="As it stands on invoices"),
+        text_field(at, "name", "Name", help_text="As shown on invoices"),
         text_area(at, "address", "Billing address"),
         select_field(at, "plan", "Plan", [("a", "Starter"), ("b", "Growth")]),
-        checkbox(at, "now", "From this month", help_text="Otherwise from the next"),
+        checkbox(at, "now", "Starting this month", help_text="Otherwise starting next month"),
     ]
 
 
@@ -236,10 +238,15 @@ def _states() -> rx.Component:
         rx.el.div(
             table_skeleton(3),
             rx.el.div(
-                notice("users", "No customers yet", "They appear here.", button("New customer", "plus")),
+                notice(
+                    "users",
+                    "No customers yet",
+                    "Customers you bill appear here.",
+                    button("New customer", "plus"),
+                ),
                 class_name=classes.PANEL,
             ),
-            failed(rx.Var.create("The database does not answer. Try again in a moment.")),
+            failed(rx.Var.create("The database can't be reached. Try again in a moment.")),
             class_name="grid grid-cols-1 gap-4 xl:grid-cols-3",
         ),
     )
