@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Unpack
 
 from reflex_base.constants import Templates
@@ -38,11 +37,6 @@ PROXY_TO_BACKEND = (
 )
 
 
-def restore_template(_script: str) -> str:
-    """Return Reflex's own script, because the working copy may hold an older version of these changes."""
-    return (Path(Templates.Dirs.WEB_TEMPLATE) / STATE_SCRIPT).read_text()
-
-
 def follow_the_page(script: str) -> str:
     """Return the script with every backend address derived from the page's location.
 
@@ -75,7 +69,6 @@ class SameOriginPlugin(Plugin):
 
     def pre_compile(self, **context: Unpack[PreCompileContext]) -> None:
         """Let the compiler rewrite its copies before it uses them."""
-        context["add_modify_task"](STATE_SCRIPT, restore_template)
         context["add_modify_task"](STATE_SCRIPT, follow_the_page)
         context["add_modify_task"](VITE_CONFIG, proxy_to_backend)
 
