@@ -28,7 +28,9 @@ def plans() -> rx.Component:
         "Plans",
         "Plans",
         rx.el.div(
-            _shown(), writers_only(_new_button("primary")), class_name="mb-4 flex flex-wrap justify-between gap-2"
+            _shown(),
+            writers_only(_new_button("primary")),
+            class_name="mb-4 flex flex-wrap justify-between gap-2",
         ),
         by_phase(
             PlansState.phase,
