@@ -159,7 +159,7 @@ def _stop(each: Series, point: Any) -> rx.Component:
                 class_name="absolute left-3 top-0 z-10 whitespace-nowrap rounded-lg border border-line-strong"
                 " bg-raised px-2.5 py-2 text-xs group-nth-[n+3]/stop:left-auto group-nth-[n+3]/stop:right-3",
             ),
-            class_name=f"{place} invisible bottom-5 top-2 w-px bg-line-strong group-hover/stop:visible",
+            class_name=f"{place} bottom-5 top-2 hidden w-px bg-line-strong group-hover/stop:block",
         ),
         rx.el.span(
             _in_short(point["x"]),

@@ -47,7 +47,7 @@ CAPTION = "text-xs leading-4 text-faint"
 EYEBROW = "text-xs font-medium leading-4 text-faint"
 FIGURE = "text-2xl font-semibold leading-8 tabular-nums tracking-tight"
 
-TABLE_FRAME = "overflow-x-auto rounded-lg border border-line bg-raised"
+TABLE_FRAME = "relative overflow-x-auto rounded-lg border border-line bg-raised"
 # A long table scrolls by itself, under its head.
 TABLE_FRAME_TALL = f"{TABLE_FRAME} max-h-[70vh] overflow-y-auto [&_th]:sticky [&_th]:top-0 [&_th]:z-10"
 TABLE = "w-full border-separate border-spacing-0 text-sm"
@@ -68,7 +68,7 @@ WIDE_ONLY = "hidden md:table-cell"
 # Takes the place of the columns that a narrow screen hides, under the first one.
 NARROW_CAPTION = "truncate text-xs font-normal leading-4 text-faint md:hidden"
 
-SEGMENTS = "inline-flex gap-0.5 rounded-md bg-hover p-0.5"
+SEGMENTS = "inline-flex max-w-full flex-wrap gap-0.5 rounded-md bg-hover p-0.5"
 _SEGMENT = "inline-flex h-7 items-center rounded px-2.5 text-sm font-medium transition-colors duration-100"
 SEGMENT_CURRENT = f"{_SEGMENT} bg-raised text-ink shadow-[0_0_0_1px_var(--line-strong)]"
 SEGMENT_OTHER = f"{_SEGMENT} text-soft hover:text-ink"
