@@ -84,9 +84,9 @@ def test_search_pagination_and_history_work_together(signed_in: Page) -> None:
 
 def test_missing_page_says_so(signed_in: Page) -> None:
     for address, sentence in (
-        ("/customers/nobody", "There is no such customer"),
-        ("/invoices/NOBODY-0001", "There is no such invoice"),
-        (f"/invoices/{ACME_OCTOBER[:-4]}9999", "There is no such invoice"),
+        ("/customers/nobody", "Customer not found"),
+        ("/invoices/NOBODY-0001", "Invoice not found"),
+        (f"/invoices/{ACME_OCTOBER[:-4]}9999", "Invoice not found"),
         ("/nothing/at/all", "Page not found"),
     ):
         signed_in.goto(address)
