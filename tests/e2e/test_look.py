@@ -31,7 +31,7 @@ PAGES = {
     f"/invoices/{ACME_OCTOBER}?line=2": "oct-000",
     "/invoices/NOBODY-0001": "Invoice not found",
     "/verify": "Start verification",
-    "/audit": "User signed in",
+    "/audit": "Signed in",
     "/audit?subject=acme": "Customer created",
     "/audit?subject=nobody": "No matching entries",
     "/settings": "Payment instructions",

@@ -96,7 +96,12 @@ def _new_customer(**changes: str) -> Write:
 
 
 def _new_issuer(**changes: str) -> Write:
-    fields = {"name": "Us", "address": "1 Main St", "email": "us@example.com", "payment_instructions": ""} | changes
+    fields = {
+        "name": "Us",
+        "address": "1 Main St",
+        "email": "us@example.com",
+        "payment_instructions": "",
+    } | changes
     return lambda session, actor: update_issuer(session, actor, **fields)
 
 
