@@ -9,7 +9,7 @@
   const STILL_WAITING = "The server hasn't answered yet. What you entered is kept.";
   const UNREACHABLE = "The server can't be reached. This will be sent when it is back.";
   const UNANSWERED =
-    "The connection was lost before the server answered, so it isn't known whether this was saved. " +
+    "The connection was lost before the server answered. This may or may not have been saved. " +
     "It will be sent again when the server is back, and takes effect only once.";
 
   const opened = new Map(); // by the name of its state: the form as it was last opened

@@ -61,7 +61,7 @@
     `Too many failed attempts. Try again in ${inMinutes(response.headers.get("Retry-After"))}.`;
 
   const describeSignInRefusal = async (response) => {
-    if (response.status === 401) return "That email and password don't match.";
+    if (response.status === 401) return "The email or password is incorrect.";
     if (response.status === 429) return tooManyAttempts(response);
     const problem = await response.json().catch(() => ({}));
     return problem.detail ?? "Signing in failed. Try again.";

@@ -19,7 +19,7 @@ ISSUER = Company(
     address="86 Lighthouse Row, Suite 4\nPortland, ME 04101\nUnited States",
     email="billing@cartolane.example",
     payment_instructions=(
-        "Pay within 30 days and state the invoice number.\n"
+        "Pay within 30 days and include the invoice number.\n"
         "USD: ACH or wire to Casco Harbor Bank, routing 000111025, account 8840217736\n"
         "EUR: SEPA to Hafenbank Bremen, IBAN DE00 2905 0000 0884 0217 73"
     ),

@@ -166,6 +166,6 @@ class Returned(NamedTuple):
 
 RETURNED = (
     Returned("dashpantry", 5, "Returned by the bank: R01, insufficient funds", 16),
-    Returned("tablebird", 8, "Booked on the wrong customer: it was for Copperkettle", 21),
+    Returned("tablebird", 8, "Recorded on the wrong customer. It was for Copperkettle.", 21),
     Returned("roamwell", 9, "Card charge disputed by the cardholder", None),
 )

@@ -99,7 +99,7 @@ def _document(invoice: InvoiceDetail, today: date) -> dict[str, object]:
             ("Issue date", _text(day(issued))),
             ("Due date", _text(day(invoice.due_on))),
         ],
-        "headline": f"{total} due by {day(invoice.due_on)}" if invoice.total_minor else "Nothing to pay",
+        "headline": f"{total} due by {day(invoice.due_on)}" if invoice.total_minor else "Nothing due",
         "lines": [_line(line, currency) for line in invoice.lines],
         "total": total,
         "payment_instructions": _paragraph(invoice.issuer.payment_instructions),

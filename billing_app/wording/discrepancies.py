@@ -15,14 +15,14 @@ _LINE_VALUES = {
     "plan_name": "plan name",
     "plan_version": "plan version",
     "quantity": "quantity",
-    "quantity_before": "quantity billed before",
+    "quantity_before": "previously billed quantity",
     "quantity_after": "total quantity",
     "included_quantity": "included units",
     "overage_quantity": "overage",
     "unit_price": "overage price",
     "exact_amount": "exact amount",
     "rated": "rated amount",
-    "exact_amount_before": "exact amount billed before",
+    "exact_amount_before": "previously billed exact amount",
     "already_charged": "amount already charged",
     "amount": "amount",
 }
@@ -66,11 +66,11 @@ SENTENCES: dict[str, Template] = {
     # Customers.
     "settled_without_invoice": "{period} is marked as invoiced and has a plan, but has no invoice.",
     "closed_without_invoice": "{period} is closed, but has no invoice.",
-    "wrong_last_number": "The last sequence number is stored as {found}, but is {expected}.",
-    "wrong_last_hash": "The stored hash of the last invoice is not the hash of the last invoice.",
+    "wrong_last_number": "The last sequence number is {found}, but should be {expected}.",
+    "wrong_last_hash": "The stored hash does not match the last invoice.",
     "wrong_charge": "{found} was charged for usage in {period}, but its price is {expected}.",
-    "overpaid": "More than the total was paid for {period}.",
-    "wrong_open_invoice": "The outstanding balance of {period} is not listed correctly.",
+    "overpaid": "Payments for {period} exceed the invoice total.",
+    "wrong_open_invoice": "The stored outstanding balance for {period} is wrong.",
 }
 
 

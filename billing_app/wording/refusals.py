@@ -87,13 +87,13 @@ REFUSALS: dict[str, Template] = {
     "line_not_found": "Invoice {number} has no usage line {line}.",
     "invoice_exists": "{period} is already invoiced ({number}).",
     "period_open": "{period} has not ended yet.",
-    "earlier_period_open": "Invoice {period} of {customer} first.",
+    "earlier_period_open": "Invoice {period} for {customer} first.",
     "nothing_to_invoice": "{customer} has no plan and no late usage to invoice in {period}.",
     "issuer_incomplete": (
         "Invoices need your company's name and address. An admin can add them in Settings, Company details."
     ),
     "run_not_found": "Invoice run {named} does not exist.",
-    "run_ended": "An invoice run of this month has just ended. Try again.",
+    "run_ended": "An invoice run for this month has just ended. Try again.",
     "run_busy": "The invoice run is busy. Try to cancel it again in a moment.",
     # Payments.
     "payment_not_found": lambda facts: (

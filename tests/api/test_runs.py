@@ -61,7 +61,7 @@ def test_run_is_executed_in_the_background(shop: Shop, client: TestClient, datab
             {
                 "customer": {"id": "cus_4", "key": "behind", "name": "behind Inc."},
                 "code": "earlier_period_open",
-                "detail": "Invoice September 2026 of behind first.",
+                "detail": "Invoice September 2026 for behind first.",
             }
         ],
         "finished_at": "2026-11-15T12:00:00Z",

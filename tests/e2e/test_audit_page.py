@@ -44,7 +44,7 @@ def ada(site: Site) -> Actor:
 
 def test_a_customer_s_history_is_found_by_its_key(signed_in: Page, ada: Actor) -> None:
     page = signed_in
-    page.get_by_role("link", name="Audit").click()
+    page.get_by_role("link", name="Audit log").click()
     page.get_by_role("searchbox", name="Subject").fill("noted")
     expect(page).to_have_url(re.compile(r"\?subject=noted$"))
     rows = page.locator("tbody tr")

@@ -19,7 +19,7 @@ from tests.e2e.conftest import START_SECONDS_MAX, Site, serving_process
 pytestmark = pytest.mark.usefixtures("today")
 
 LOST = "The connection to the server is lost"
-UNANSWERED = "it isn't known whether this was saved"
+UNANSWERED = "This may or may not have been saved"
 SOCKET = re.compile("/_event")
 RESTART_MS = START_SECONDS_MAX * 1000
 

@@ -260,7 +260,7 @@ def test_no_page_breaks_its_policy(context: BrowserContext, page: Page, scheme: 
     expect(page.get_by_role("link", name="Acme Industrial Supply")).to_be_visible()
     shows("Dashboard", "/")
     shows("Verification", "/verify")
-    shows("Audit", "/audit")
+    shows("Audit log", "/audit")
     shows("Customers", "/customers")
     shows("Acme Industrial Supply", "/customers/acme")
     shows(ACME_OCTOBER, f"/invoices/{ACME_OCTOBER}")

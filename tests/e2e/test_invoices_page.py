@@ -172,7 +172,7 @@ def test_invoice_is_generated_by_customer_name(signed_in: Page, site: Site) -> N
     )
     field.fill("Hand Made")
     generate.click()
-    expect(page.get_by_role("alert")).to_contain_text("Invoice June 2026 of hand-made first.")
+    expect(page.get_by_role("alert")).to_contain_text("Invoice June 2026 for hand-made first.")
     expect(field).to_have_value("Hand Made")
     assert found_by_axe(page) == []
     page.get_by_role("button", name="Generate June 2026 first").click()
@@ -246,7 +246,7 @@ def test_admin_runs_invoices_for_a_month(signed_in: Page, site: Site) -> None:
     for words in ("Created", "Existing", "Skipped", "Failed"):
         expect(run).to_contain_text(words)
     failures = run.get_by_role("list", name="Failed customers")
-    expect(failures).to_contain_text("Invoice April 2026 of run-behind first.")
+    expect(failures).to_contain_text("Invoice April 2026 for run-behind first.")
     assert found_by_axe(page) == []
     failures.get_by_role("link", name="run-behind").click()
     page.wait_for_url("**/customers/run-behind")

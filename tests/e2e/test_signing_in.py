@@ -27,7 +27,7 @@ def end_all_sessions(site: Site) -> None:
 
 def test_a_wrong_password_is_refused_in_one_line(page: Page, sign_in: SignIn) -> None:
     sign_in(password="not this one, surely")
-    expect(page.get_by_role("alert")).to_have_text("That email and password don't match.")
+    expect(page.get_by_role("alert")).to_have_text("The email or password is incorrect.")
     expect(page).to_have_url("/login")
     expect(page.get_by_label("Email")).to_have_value(ADMIN)
 

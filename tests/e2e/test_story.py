@@ -46,7 +46,7 @@ from tests.e2e.story_files import (
 ADMIN, FINANCE = "root@harbour.test", "fay@harbour.test"
 ADMIN_PASSWORD, FINANCE_PASSWORD = "seven grey herons wade", "four horses near a lake"
 # Where nobody is asked to write anything, admin or not.
-ONLY_READ = ("Dashboard", "Audit")
+ONLY_READ = ("Dashboard", "Audit log")
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def test_event_shows_the_period_and_invoice_that_bill_it(signed_in: Page) -> Non
     ):
         expect(late).to_contain_text(words)
     expect(late.get_by_text("Sep 11, 2026, 10:00:00")).to_have_attribute("title", "2026-09-11 08:00:00 UTC")
-    expect(late.get_by_title("September 2026 was already closed when this was reported")).to_be_visible()
+    expect(late.get_by_title("September 2026 was already closed when this was recorded")).to_be_visible()
     late.get_by_role("link", name=ACME_OCTOBER).click()
     page.wait_for_url(f"**/invoices/{ACME_OCTOBER}")
 

@@ -175,7 +175,7 @@ def test_lost_password_is_replaced_by_a_one_time_password(signed_in: Page, site:
     page = signed_in
     page.goto("/users?search=fred")
     choose(page, "Fred Forgetful", "Create one-time password")
-    dialog(page).get_by_role("button", name="Create password").click()
+    dialog(page).get_by_role("button", name="Create one-time password").click()
     expect(dialog(page)).to_contain_text("One-time password for Fred Forgetful")
     one_time = secret(page)
     page.get_by_role("button", name="Done").click()

@@ -45,7 +45,7 @@ def counted(customers: int) -> Report:
 
 def test_admin_verifies(signed_in: Page) -> None:
     page = signed_in
-    page.get_by_role("link", name="Verify").click()
+    page.get_by_role("link", name="Verification").click()
     page.get_by_role("button", name="Start verification").click()
     expect(page.get_by_text("Verification found no discrepancies")).to_be_visible()
     verdict = page.get_by_role("region", name="Last verification")
@@ -87,7 +87,7 @@ def test_running_verification_is_shown_again_after_leaving_the_page(signed_in: P
         assert found_by_axe(page) == []
         page.get_by_role("link", name="Plans").click()
         page.wait_for_url("**/plans")
-        page.get_by_role("link", name="Verify").click()
+        page.get_by_role("link", name="Verification").click()
         expect(page.get_by_text(re.compile(r"^7 of \d+ customers$"))).to_be_visible()
         own.call(SYSTEM, verifications.keep_progress, row.public_id, counted(9))
         expect(page.get_by_text(re.compile(r"^9 of \d+ customers$"))).to_be_visible()

@@ -201,7 +201,7 @@ class CustomerActions(rx.State):
                 self, generate_invoice, read_text(form, "key"), read_period(form, "period")
             )
             total = text.money(invoice.total_minor, invoice.currency)
-            submission.succeed(f"Invoice {invoice.number} over {total} created", CustomerState.load)
+            submission.succeed(f"Invoice {invoice.number} for {total} created", CustomerState.load)
         return _reload_after(submission, self)
 
 

@@ -210,10 +210,10 @@ def _compare(now: Decimal, then: Decimal, month: date) -> str:
     """Compare this month with the same part of last month, in percent."""
     name = text.month(month).split()[0]
     if not then:
-        return f"No usage by this time in {name}"
+        return f"No usage at this point in {name}"
     change = round((now - then) * 100 / then)
     how = f"{abs(change):,}% {'more' if change > 0 else 'less'} than" if change else "Same as"
-    return f"{how} by this time in {name} ({text.quantity(then)})"
+    return f"{how} at this point in {name} ({text.quantity(then)})"
 
 
 def _days(dashboard: Dashboard) -> list[dict[str, Any]]:

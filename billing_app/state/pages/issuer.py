@@ -49,5 +49,5 @@ class IssuerState(rx.State):
                 payment_instructions=read_text(form, "payment_instructions"),
                 version=read_number(form, "version"),
             )
-            submission.succeed("Company details saved. New invoices show them", IssuerState.load)
+            submission.succeed("Company details saved. New invoices will show them.", IssuerState.load)
         return submission.events

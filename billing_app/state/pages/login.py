@@ -16,7 +16,7 @@ from billing_app.state.presenters.people import DemoAccount
 _ACCESS = {
     "admin": "Full access, including users and settings",
     "billing": "Customers, plans, usage and invoices",
-    "finance": "Can view everything, but change nothing",
+    "finance": "View everything, change nothing",
 }
 
 

@@ -62,7 +62,9 @@ class TokensState(rx.State):
     async def create(self, form: dict[str, Any]) -> Any:
         """Create a token and show its secret, which is stored nowhere."""
         async with submitting(self, form) as submission:
-            submission.repeated = "Token created, but it could not be shown. Revoke it and create another"
+            submission.repeated = (
+                "Token created, but it could not be shown. Revoke it and create another one."
+            )
             created = await call_once(
                 self,
                 form,

@@ -220,7 +220,7 @@ def _usage_item(event: UsageEventRow, invoice_numbers: InvoiceNumbers, zone: Zon
         invoice=invoice,
         invoice_href=address.link(f"/invoices/{invoice}") if invoice else "",
         is_late=used_in < event.billing_period,
-        late_reason=f"{text.month(used_in)} was already closed when this was reported",
+        late_reason=f"{text.month(used_in)} was already closed when this was recorded",
         details=f"{event.idempotency_key}\nRecorded {text.timestamp(event.recorded_at, zone)}"
         f" ({text.timestamp_utc(event.recorded_at)}) by {event.recorded_by}",
     )

@@ -76,7 +76,9 @@ class UsersState(rx.State):
     async def invite(self, form: dict[str, Any]) -> Any:
         """Create a user and show the one-time password, which is stored nowhere."""
         async with submitting(self, form) as submission:
-            submission.repeated = "User invited, but the one-time password could not be shown. Reset it"
+            submission.repeated = (
+                "User invited, but the one-time password could not be shown. Create another one."
+            )
             created = await call_once(
                 self,
                 form,
@@ -177,7 +179,7 @@ class UsersState(rx.State):
     async def reset_password(self, form: dict[str, Any]) -> Any:
         """Replace a user's password and show the one-time password, which is stored nowhere."""
         async with submitting(self, form) as submission:
-            submission.repeated = "The new one-time password could not be shown. Reset it again"
+            submission.repeated = "The one-time password could not be shown. Create another one."
             created = await call_once(self, form, users.reset_password, read_number(form, "user"))
             message = f"One-time password for {created.user.name} created"
             self._show_password(submission, created, message)

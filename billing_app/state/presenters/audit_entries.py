@@ -19,12 +19,12 @@ from billing_app.state.presenters.audit import Detail
 
 # Actions that would read badly as "Subject verb".
 _ACTIONS = {
-    "address.locked_out": "Sign-ins from an address locked",
+    "address.locked_out": "Sign-in locked for an address",
     "demo.loaded": "Demo data loaded",
     "demo.started": "Demo data started",
-    "invoice_run.chunk_invoiced": "Invoices of a run created",
+    "invoice_run.chunk_invoiced": "Invoices created by a run",
     "issuer.changed": "Company details changed",
-    "subscription.cancelled": "Plan cancelled",
+    "subscription.cancelled": "Subscription cancelled",
     "subscription.changed": "Plan changed",
     "token.created": "API token created",
     "token.revoked": "API token revoked",
@@ -46,7 +46,7 @@ _ACTIONS = {
 _DETAIL_NAMES = {
     "conflicts": "Conflicts",
     "duplicates": "Duplicates",
-    "existing": "Already existed",
+    "existing": "Existing",
     "fault": "Reason",
     "file_name": "File",
     "ok": "No discrepancies",

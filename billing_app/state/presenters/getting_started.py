@@ -30,7 +30,7 @@ _STEPS = (
     (
         "invoice",
         "Generate an invoice",
-        "Invoice a month after it ends: one customer, or all of them at once.",
+        "Once a month has ended, invoice one customer or all of them.",
     ),
 )
 

@@ -127,8 +127,8 @@ def list_checks(report: Report) -> list[Check]:
         Check(
             title="Usage months",
             count=f"{checked.usage_months:,}",
-            explanation="All charges for a month add up to its price, in whatever order events arrived.",
-            outcome="Each customer's months",
+            explanation="All charges for a month’s usage add up to its price, even if events arrived late.",
+            outcome="Months of all customers",
             mark=mark,
         ),
         Check(

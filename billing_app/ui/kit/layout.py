@@ -32,8 +32,8 @@ SECTIONS = (
     Section("Plans", "/plans", "layers"),
     Section("Usage", "/usage", "activity"),
     Section("Invoices", "/invoices", "receipt-text"),
-    Section("Verify", "/verify", "shield-check"),
-    Section("Audit", "/audit", "scroll-text"),
+    Section("Verification", "/verify", "shield-check"),
+    Section("Audit log", "/audit", "scroll-text"),
     Section("Settings", "/settings", "settings"),
     Section("Users", "/users", "user-cog", admins_only=True),
 )
@@ -217,7 +217,7 @@ def _user() -> rx.Component:
                 icon("eye", 12),
                 "Read-only",
                 class_name=classes.BADGE_WARN,
-                title="The finance role can view everything and change nothing",
+                title="Finance users can view everything, but can’t change anything",
             ),
         ),
         rx.el.span(

@@ -21,7 +21,7 @@ def account() -> rx.Component:
     return settings_page(
         ACCOUNT,
         part(
-            "You",
+            "Profile",
             "An admin can change your name and role.",
             facts(("Name", SessionState.name), ("Email", SessionState.email), ("Role", SessionState.role)),
         ),
@@ -44,7 +44,7 @@ def account() -> rx.Component:
         confirm_dialog(
             DialogForm(END, AccountState.form),
             AccountState.end,
-            "The browser or program that uses it has to sign in again.",
+            "The browser or script that uses it has to sign in again.",
             submit="End session",
         ),
         confirm_dialog(

@@ -19,8 +19,8 @@ _QUIET_LINK = "text-ink underline-offset-4 hover:underline"
 def audit() -> rx.Component:
     """Create the page: filters, and the entries, newest first."""
     return page(
-        "Audit",
-        "Audit",
+        "Audit log",
+        "Audit log",
         filters(
             search_filter("Subject", "Customer key, invoice or ID", name="subject"),
             select_filter("Actor", "actor", AuditState.actors, everything="All actors"),

@@ -148,7 +148,7 @@ def _fact(name: str, value: Text | rx.Component) -> rx.Component:
 
 def _history() -> rx.Component:
     return rx.el.section(
-        rx.el.h2("Plans", class_name=_ASIDE_TITLE),
+        rx.el.h2("Plan history", class_name=_ASIDE_TITLE),
         rx.el.ol(rx.foreach(CustomerState.history, _plan_from), class_name="mt-3 flex flex-col gap-3"),
         class_name=f"{classes.PANEL} px-5 py-4",
     )
@@ -173,7 +173,7 @@ def _plan_from(row: rx.Var[PlanFromItem]) -> rx.Component:
 def _audit() -> rx.Component:
     return rx.el.section(
         rx.el.div(
-            rx.el.h2("Audit", class_name=_ASIDE_TITLE),
+            rx.el.h2("Audit log", class_name=_ASIDE_TITLE),
             link("All entries", CustomerState.customer.audit_href, f"{classes.LINK} text-xs"),
             class_name="flex items-baseline justify-between gap-3",
         ),

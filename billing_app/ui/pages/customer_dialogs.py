@@ -68,7 +68,7 @@ def _reactivate() -> rx.Component:
     return confirm_dialog(
         _at(REACTIVATE),
         CustomerActions.reactivate,
-        "Usage is recorded again from now on. Usage from the time of the suspension is still rejected.",
+        "Usage is recorded again from now on. Usage dated during the suspension is still rejected.",
         submit="Reactivate customer",
         danger=False,
     )
@@ -101,7 +101,8 @@ def _cancel() -> rx.Component:
     return confirm_dialog(
         at,
         CustomerActions.cancel,
-        "From that month on, nothing is charged and usage is rejected. Earlier months are still invoiced.",
+        "From the month you choose, nothing is charged and usage is rejected. Earlier months are still invoiced."
+        " You can assign a plan again later.",
         select_field(at, "effective_from", "From", CustomerActions.months),
         submit="Cancel subscription",
     )
@@ -115,7 +116,7 @@ def _usage() -> rx.Component:
         number_field(at, "quantity", "Quantity", "quantity", placeholder="1530"),
         text_field(
             at, "occurred_at", "Time (optional)", kind="datetime-local", step="1",
-            help_text=f"In {CustomerActions.zone}. If empty, the current time is used.",
+            help_text=f"In {CustomerActions.zone}. Leave empty for the current time.",
         ),
         submit="Record usage",
         explanation="Recorded usage can’t be changed or deleted.",
@@ -128,7 +129,7 @@ def _invoice() -> rx.Component:
         CustomerActions.generate,
         rx.el.span(CustomerActions.note, class_name="tabular-nums"),
         rx.el.p(
-            "This closes the month. Usage that arrives later is billed in the next invoice. An invoice can’t be"
+            "This closes the month. Usage recorded later is billed on the next invoice. An invoice can’t be"
             " changed once it is generated.",
             class_name=f"{classes.CAPTION} text-pretty",
         ),

@@ -43,7 +43,7 @@ def _filters() -> rx.Component:
     return filters(
         search_filter("Search customers", "Search by name, email or key"),
         select_filter(
-            "Status", "status", [("active", "Active"), ("suspended", "Suspended")], everything="All statuses"
+            "Status", "status", [("active", "Active"), ("suspended", "Suspended")], everything="Any status"
         ),
         suggest_filter("Plan", "plan", CustomersState.plans, everything="All plans"),
         select_filter(
@@ -172,8 +172,8 @@ def _new_dialog() -> rx.Component:
             at, "key", "Key (optional)", max_length=63, placeholder=CustomersState.proposed_key,
             help_text=rx.cond(
                 CustomersState.proposed_key != "",
-                f"Your own ID for this customer. It can’t be changed later. If empty, {CustomersState.proposed_key} is used.",
-                "Your own ID for this customer. It can’t be changed later. If empty, it is generated from the name.",
+                f"Your own ID for this customer. It can’t be changed later. Leave empty to use {CustomersState.proposed_key}.",
+                "Your own ID for this customer. It can’t be changed later. Leave empty to generate it from the name.",
             ),
         ),
         text_area(at, "billing_address", "Billing address (optional)", max_length=1000),

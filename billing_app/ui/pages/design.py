@@ -78,8 +78,8 @@ def _buttons() -> rx.Component:
             ),
             button("Toast", on_click=rx.toast.success("Growth, version 2, can be sold now")),
             button("Refusal", on_click=rx.toast.error("October 2026 is already invoiced (ACME-0003).")),
-            writers_only(rx.el.span("Who may write sees this", class_name=classes.CAPTION)),
-            admins_only(rx.el.span("An admin sees this", class_name=classes.CAPTION)),
+            writers_only(rx.el.span("Admin and billing users see this", class_name=classes.CAPTION)),
+            admins_only(rx.el.span("Only admins see this", class_name=classes.CAPTION)),
         ),
     )
 
@@ -106,7 +106,7 @@ def _stats() -> rx.Component:
             stat("MRR", "$12,480.00", "32 customers", "/customers"),
             stat("Outstanding", "$1,204.50", "in 14 invoices", "/customers"),
             stat("Usage this month", "1,204,331", "+12% on October to the 22nd"),
-            card("A card", rx.el.p("With what it holds.", class_name="text-soft"), actions=button("Edit")),
+            card("A card", rx.el.p("Its content goes here.", class_name="text-soft"), actions=button("Edit")),
             class_name="grid grid-cols-1 gap-4 sm:grid-cols-2 xl:grid-cols-4",
         ),
         rx.el.div(
@@ -162,7 +162,7 @@ def _lists() -> rx.Component:
         "A list",
         filters(
             search_filter("Search", "Search by number"),
-            select_filter("Status", "status", _STATUSES, everything="All statuses"),
+            select_filter("Status", "status", _STATUSES, everything="Any status"),
             segments("Which", ("Current", "/design", True), ("All", "/design?show=all", False)),
         ),
         table(

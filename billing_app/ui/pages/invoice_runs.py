@@ -39,7 +39,7 @@ def shown_run() -> rx.Component:
             rx.cond(
                 run.has_skipped,
                 rx.el.p(
-                    "Skipped customers have nothing to invoice in this month.",
+                    "Skipped customers have nothing to invoice for this month.",
                     class_name=f"{classes.CAPTION} mt-2",
                 ),
             ),
@@ -185,9 +185,9 @@ def run_dialogs() -> rx.Component:
             select_field(at, "period", "Month", InvoiceRunsState.months),
             submit="Run invoices",
             explanation=rx.fragment(
-                "Creates the invoices that are missing for the month, for all ",
+                "Generates the month’s missing invoices for all ",
                 rx.el.strong(InvoiceRunsState.customers, class_name="font-semibold text-ink"),
-                ". Existing invoices don't change. The run continues if you close this page.",
+                ". Invoices can’t be changed once they are generated. The run continues if you close this page.",
             ),
         ),
         confirm_dialog(

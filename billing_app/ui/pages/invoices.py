@@ -257,7 +257,7 @@ def _generate_dialog() -> rx.Component:
             ),
         ),
         submit="Generate invoice",
-        explanation="An invoice can’t be changed once it is created. Usage reported later for the month is"
+        explanation="An invoice can’t be changed once it is generated. Usage recorded later for the month is"
         " billed on the next invoice.",
     )
 

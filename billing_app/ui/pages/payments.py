@@ -15,7 +15,7 @@ from billing_app.ui.kit.fields import DialogForm, suggest_field, text_field
 from billing_app.ui.kit.number_field import number_field
 from billing_app.ui.kit.tables import column, number_column, page_links, table
 
-_METHODS = [(method, method) for method in ("Bank transfer", "Card", "Direct debit", "Cheque", "Cash")]
+_METHODS = [(method, method) for method in ("Bank transfer", "Card", "Direct debit", "Check", "Cash")]
 
 
 def record_button() -> rx.Component:
@@ -49,7 +49,7 @@ def payments() -> rx.Component:
             rx.el.div(
                 rx.match(
                     InvoiceState.invoice.status,
-                    ("paid", notice("circle-check", "Nothing to pay", "This invoice’s total is zero.")),
+                    ("paid", notice("circle-check", "Nothing due", "This invoice’s total is zero.")),
                     notice(
                         "banknote",
                         "No payments yet",

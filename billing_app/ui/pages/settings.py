@@ -73,7 +73,7 @@ def settings() -> rx.Component:
         ISSUER,
         part(
             "Company details",
-            "Shown on every new invoice. Existing invoices keep the details they were created with.",
+            "Shown on every new invoice. Existing invoices keep the details they were issued with.",
             by_phase(
                 IssuerState.phase,
                 IssuerState.problem,

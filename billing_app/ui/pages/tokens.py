@@ -45,7 +45,7 @@ def tokens() -> rx.Component:
         confirm_dialog(
             DialogForm(REVOKE, TokensState.form),
             TokensState.revoke,
-            "Requests with this token are refused from now on. This can’t be undone.",
+            "Programs that use this token lose access at once. This can’t be undone.",
             submit="Revoke token",
         ),
     )  # fmt: skip
@@ -122,9 +122,9 @@ def _new_dialog() -> rx.Component:
             at,
             "name",
             "Name",
-            placeholder="Meter 7",
+            placeholder="Usage reporter",
             max_length=200,
-            help_text="The program that will use it.",
+            help_text="The program that uses this token.",
         ),
         select_field(
             at, "scopes", "Access", list(ACCESS.items()), help_text="Choose only what the program needs."

@@ -116,7 +116,7 @@ def _table() -> rx.Component:
                 column("Customer", wide_only=True),
                 number_column("Quantity"),
                 rx.el.th("Billed in", scope="col", class_name=f"{classes.TH} {_FROM_LG}"),
-                rx.el.th("Key", scope="col", class_name=f"{classes.TH} {_FROM_XL}"),
+                rx.el.th("Idempotency key", scope="col", class_name=f"{classes.TH} {_FROM_XL}"),
             ],
             rx.foreach(UsageState.rows, _row),
         ),
@@ -208,7 +208,7 @@ def _empty() -> rx.Component:
                     notice(
                         "activity",
                         "No usage yet",
-                        "Events that your systems report, or that you import or record, will appear here.",
+                        "Usage that your systems send, or that you import or record, appears here.",
                         writers_only(_record_button("plain")),
                     ),
                 ),

@@ -75,7 +75,7 @@ def _empty() -> rx.Component:
         notice(
             "file-text",
             "No imports yet",
-            "Imports of usage files will be here, with the outcome of every row.",
+            "Imported usage files appear here, with the outcome of every row.",
         ),
         class_name=classes.PANEL,
     )

@@ -31,10 +31,7 @@ from billing_app.ui.kit.menus import menu, menu_item, menu_link
 from billing_app.ui.kit.tables import column, page_links, sort_column, table, table_skeleton
 
 _ROLES = [(str(role), label) for role, label in ROLE_LABELS.items()]
-_ROLES_HELP = (
-    "Admin: everything. Billing: customers, plans, usage and invoices. Finance: can view everything, but"
-    " change nothing."
-)
+_ROLES_HELP = "Admin: full access. Billing: customers, plans, usage and invoices. Finance: view everything, change nothing."
 
 
 def users() -> rx.Component:
@@ -72,7 +69,7 @@ def _above() -> rx.Component:
             select_filter("Role", "role", _ROLES, everything="All roles"),
             select_filter(
                 "Status", "status", [("active", "Active"), ("disabled", "Disabled")],
-                everything="All statuses",
+                everything="Any status",
             ),
         ),
         admins_only(
@@ -152,7 +149,7 @@ def _row(user: rx.Var[UserItem]) -> rx.Component:
 def _lock(user: rx.Var[UserItem]) -> rx.Component:
     return rx.el.span(
         "Locked",
-        title=f"Failed sign-ins: locked in some places until {user.locked_until}",
+        title=f"Too many failed sign-ins. Locked from some locations until {user.locked_until}",
         class_name=classes.BADGE_WARN,
     )
 
@@ -215,8 +212,8 @@ def _confirm_dialogs() -> list[rx.Component]:
         confirm_dialog(
             DialogForm(DISABLE, form),
             UsersState.set_status,
-            "The user is signed out at once and can't sign in until you enable them again. Their entries in"
-            " the audit log stay.",
+            "The user is signed out at once and can't sign in until you enable them again. Their audit"
+            " log entries are kept.",
             submit="Disable user",
         ),
         confirm_dialog(
@@ -235,8 +232,8 @@ def _confirm_dialogs() -> list[rx.Component]:
         confirm_dialog(
             DialogForm(UNLOCK, form),
             UsersState.unlock,
-            "Too many wrong passwords were entered for this user. Unlocking allows sign-in everywhere again and"
-            " forgets the failed attempts.",
+            "Too many wrong passwords were entered for this user. Unlocking lets them sign in from anywhere"
+            " again and clears the failed attempts.",
             submit="Unlock user",
             danger=False,
         ),
@@ -245,7 +242,7 @@ def _confirm_dialogs() -> list[rx.Component]:
             UsersState.reset_password,
             "The current password stops working and all sessions end. The one-time password is shown once,"
             " so that you can give it to the user.",
-            submit="Create password",
+            submit="Create one-time password",
         ),
     ]
 

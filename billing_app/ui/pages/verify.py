@@ -21,7 +21,7 @@ def verify() -> rx.Component:
     """The verdict, the discrepancies, and what was checked."""
     return page(
         "Verification",
-        "Verify",
+        "Verification",
         by_phase(
             VerifyState.phase,
             VerifyState.problem,
