@@ -117,7 +117,9 @@ def test_pages_of_the_log_follow_each_other(signed_in: Page, site: Site) -> None
 )
 def test_an_address_that_makes_no_sense_is_said_so(signed_in: Page, address: str) -> None:
     signed_in.goto(address)
-    expect(signed_in.get_by_text(re.compile("No matching entries|This could not be loaded"))).to_be_visible()
+    expect(
+        signed_in.get_by_text(re.compile("No matching entries|This page could not be loaded"))
+    ).to_be_visible()
 
 
 def test_finance_reads_the_log(page: Page, sign_in: Callable[..., None], ada: Actor) -> None:

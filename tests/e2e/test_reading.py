@@ -26,7 +26,7 @@ def test_line_of_an_invoice_is_traced_to_its_events(signed_in: Page) -> None:
     ):
         expect(page.get_by_text(sentence)).to_be_visible()
 
-    page.get_by_role("button", name="Show usage of Usage in October 2026").click()
+    page.get_by_role("button", name="Show usage for Usage in October 2026").click()
     expect(page.get_by_role("figure")).to_contain_text("Usage per day")
     events = page.get_by_role("table", name="Events").locator("tbody tr")
     expect(events.first).to_contain_text("oct-000")
@@ -34,7 +34,7 @@ def test_line_of_an_invoice_is_traced_to_its_events(signed_in: Page) -> None:
     seen = []
     for _ in range(3):
         seen += [text.split("\n")[0] for text in events.locator("td:nth-child(2)").all_inner_texts()]
-        turn = page.get_by_role("navigation", name="Pages of events").get_by_role("button", name="Next")
+        turn = page.get_by_role("navigation", name="Event pages").get_by_role("button", name="Next")
         if turn.is_enabled():
             turn.click()
             expect(events.first).not_to_contain_text(seen[-20])
@@ -48,12 +48,12 @@ def test_invoice_shows_payments_and_that_it_is_unchanged(signed_in: Page) -> Non
     expect(sheet).to_contain_text(re.compile(r"Total\s*\$38\.13"))
     expect(sheet).to_contain_text(re.compile(r"Amount due\s*\$23\.13"))
     expect(sheet).to_contain_text("−$15.00")
-    expect(signed_in.get_by_text("Unchanged since it was issued, and chained")).to_be_visible()
+    expect(signed_in.get_by_text("Unchanged since it was issued, and linked")).to_be_visible()
 
 
 def test_opened_line_is_in_the_address(signed_in: Page) -> None:
     signed_in.goto(f"/invoices/{ACME_OCTOBER}")
-    signed_in.get_by_role("button", name="Show usage of Usage in September 2026").click()
+    signed_in.get_by_role("button", name="Show usage for Usage in September 2026").click()
     expect(signed_in.get_by_text("sep-late")).to_be_visible()
     expect(signed_in).to_have_url(re.compile(r"\?line=3$"))
     signed_in.reload()

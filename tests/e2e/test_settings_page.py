@@ -133,7 +133,7 @@ def test_other_users_can_only_read_company_details(page: Page, sign_in: SignIn, 
     expect(page.get_by_role("textbox", name="Name")).to_have_count(0)
     expect(page.get_by_role("link", name="API tokens")).to_have_count(0)
     page.goto("/settings/tokens")
-    expect(page.get_by_role("heading", name="Not for your role")).to_be_visible()
+    expect(page.get_by_role("heading", name="You don't have access to this page")).to_be_visible()
     expect(page.get_by_role("button", name="New token")).to_have_count(0)
 
 

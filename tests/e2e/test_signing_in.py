@@ -109,7 +109,7 @@ def test_the_next_person_in_a_tab_finds_nothing_of_the_one_before(page: Page, si
     heard.clear()
     sign_in(FINANCE, at="/users")
     expect(page.get_by_text("Read-only")).to_be_visible()
-    expect(page.get_by_role("heading", name="Not for your role")).to_be_visible()
+    expect(page.get_by_role("heading", name="You don't have access to this page")).to_be_visible()
     page.go_back()
     page.go_forward()
     expect(row).to_have_count(0)

@@ -328,7 +328,7 @@ def invite_finance_user(page: Page) -> str:
     dialog(page).get_by_label("Name").fill("Fay Figures")
     dialog(page).get_by_label("Role").select_option("Finance")
     dialog(page).get_by_role("button", name="Invite user").click()
-    expect(dialog(page)).to_contain_text("A one-time password for Fay Figures")
+    expect(dialog(page)).to_contain_text("One-time password for Fay Figures")
     shown = dialog(page).locator("[data-secret]")
     expect(shown).not_to_be_empty()
     one_time = shown.inner_text()

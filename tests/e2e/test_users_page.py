@@ -106,8 +106,8 @@ def test_changed_role_takes_effect_at_the_next_click(signed_in: Page, browser: B
     expect(page.get_by_text("User Rolf Role saved")).to_be_visible()
     expect(row(page, "Rolf Role")).to_contain_text("Finance")
     theirs.get_by_label("Name", exact=True).fill("Too late")
-    theirs.get_by_role("button", name="Save plan").click()
-    expect(theirs.get_by_role("dialog").get_by_role("alert")).to_contain_text("The role finance may not")
+    theirs.get_by_role("button", name="Create plan").click()
+    expect(theirs.get_by_role("dialog").get_by_role("alert")).to_contain_text("The finance role does not")
     theirs.context.close()
 
 
@@ -149,14 +149,14 @@ def test_the_last_admin_stays_one(signed_in: Page, site: Site) -> None:
     expect(page.locator("tbody tr")).to_have_count(1)
     choose(page, "Ada Lovelace", "Disable user")
     dialog(page).get_by_role("button", name="Disable user").click()
-    expect(dialog(page).get_by_role("alert")).to_have_text(
-        "The last active admin stays one: make somebody else an admin first"
+    expect(dialog(page).get_by_role("alert")).to_contain_text(
+        "At least one active admin is required. Promote another user first."
     )
     page.get_by_role("button", name="Cancel").click()
     choose(page, "Ada Lovelace", "Edit user")
     dialog(page).get_by_label("Role").select_option("Billing")
     page.get_by_role("button", name="Save").click()
-    expect(dialog(page).get_by_role("alert")).to_contain_text("The last active admin stays one")
+    expect(dialog(page).get_by_role("alert")).to_contain_text("At least one active admin is required")
 
 
 def test_somebodys_sessions_are_ended(signed_in: Page, site: Site) -> None:
@@ -219,7 +219,7 @@ def test_users_are_filtered_in_the_address(signed_in: Page, site: Site) -> None:
 @pytest.mark.parametrize("email", [BILLING, FINANCE])
 def test_users_are_for_admins(page: Page, sign_in: SignIn, email: str) -> None:
     sign_in(email, at="/login?next=/users")
-    expect(page.get_by_role("heading", name="Not for your role")).to_be_visible()
+    expect(page.get_by_role("heading", name="You don't have access to this page")).to_be_visible()
     expect(page.get_by_role("link", name="Users", exact=True)).to_have_count(0)
     expect(page.get_by_role("button", name="Invite user")).to_have_count(0)
     expect(page.get_by_text(ADMIN)).to_have_count(0)
