@@ -28,7 +28,7 @@ DEMO_PAGES = ["/customers/clover", "/invoices/CLOVER-0005?line=2", "/invoices?st
 DIALOGS = [
     ("/customers", "New customer"),
     ("/customers/clover", "Record usage"),
-    ("/customers/clover", "Edit"),
+    ("/customers/clover", "Edit customer"),
     ("/plans", "New plan"),
     ("/usage", "Record usage"),
     ("/invoices", "Run invoices for a month"),

@@ -131,7 +131,7 @@ def test_answer_lost_with_the_connection_is_asked_for_again(wire: Wire, signed_i
 
 def test_repeated_change_is_not_taken_for_someone_elses(wire: Wire, signed_in: Page, site: Site) -> None:
     page = signed_in
-    dialog = open_dialog(page, "/customers/branch-30", "Edit")
+    dialog = open_dialog(page, "/customers/branch-30", "Edit customer")
     dialog.get_by_label("Name").fill("Branch thirty")
     wire.holds_answers = True
     dialog.get_by_role("button", name="Save").click()
@@ -148,7 +148,7 @@ def test_forms_survive_a_restart_and_take_effect_once(wire: Wire, signed_in: Pag
     page = signed_in
     dialog = fill_payment(page, "answer never came")
     second, third = page.context.new_page(), page.context.new_page()
-    edit = open_dialog(second, "/customers/quiet", "Edit")
+    edit = open_dialog(second, "/customers/quiet", "Edit customer")
     edit.get_by_label("Name").fill("")
     edit.get_by_label("Email").fill("typed@quiet.test")
     third.goto("/settings")

@@ -97,7 +97,7 @@ def test_concurrent_edits_show_the_other_persons_values(signed_in: Page, colleag
     key = make(site, "Xylo Press")
     for page in (signed_in, colleague):
         page.goto(f"/customers/{key}")
-        page.get_by_role("button", name="Edit").click()
+        page.get_by_role("button", name="Edit customer").click()
         expect(dialog(page).get_by_label("Name", exact=True)).to_have_value("Xylo Press")
     dialog(colleague).get_by_label("Name", exact=True).fill("Xylo Printers")
     colleague.get_by_role("button", name="Save").click()
@@ -164,14 +164,14 @@ def test_suspending_asks_and_offers_to_cancel_instead(signed_in: Page, site: Sit
     key = make(site, "Xeno Held")
     page = signed_in
     page.goto(f"/customers/{key}")
-    more(page, "Suspend")
+    more(page, "Suspend customer")
     expect(dialog(page)).to_contain_text("The subscription continues")
     assert found_by_axe(page) == []
     dialog(page).get_by_role("button", name="Cancel subscription instead").click()
     expect(dialog(page)).to_have_count(1)
     expect(dialog(page)).to_contain_text("Cancel subscription of Xeno Held?")
     page.keyboard.press("Escape")
-    more(page, "Suspend")
+    more(page, "Suspend customer")
     dialog(page).get_by_role("button", name="Suspend customer", exact=True).click()
     expect(page.get_by_text("Xeno Held suspended")).to_be_visible()
     expect(page.get_by_role("main").get_by_text("Suspended", exact=True)).to_be_visible()
@@ -181,7 +181,7 @@ def test_suspending_asks_and_offers_to_cancel_instead(signed_in: Page, site: Sit
     expect(dialog(page)).to_contain_text("was suspended at that time")
     expect(dialog(page).get_by_label("Quantity")).to_have_value("5")
     page.keyboard.press("Escape")
-    more(page, "Reactivate")
+    more(page, "Reactivate customer")
     dialog(page).get_by_role("button", name="Reactivate customer").click()
     expect(page.get_by_text("Xeno Held reactivated")).to_be_visible()
     expect(page.get_by_role("main").get_by_text("Active", exact=True)).to_be_visible()
@@ -259,7 +259,7 @@ def test_finance_user_sees_a_customer_without_actions(
     key = make(site, "Xenia Readonly", LAST)
     sign_in(FINANCE, at=f"/login?next=/customers/{key}")
     expect(page.get_by_text(f"{text.month(LAST)} has ended and isn’t invoiced yet")).to_be_visible()
-    for name in ("Record usage", "Edit", "More actions", "Generate invoice"):
+    for name in ("Record usage", "Edit customer", "More actions", "Generate invoice"):
         expect(page.get_by_role("button", name=name)).to_have_count(0)
 
 

@@ -308,7 +308,7 @@ def change_plan_from_next_month(page: Page) -> None:
 
 def suspend_customer(page: Page) -> None:
     to_customer(page, "Borough Bakers")
-    choose(page, "Suspend")
+    choose(page, "Suspend customer")
     expect(dialog(page)).to_contain_text("The subscription continues")
     dialog(page).get_by_role("button", name="Suspend customer", exact=True).click()
     expect(page.get_by_text("Borough Bakers suspended")).to_be_visible()

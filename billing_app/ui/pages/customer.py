@@ -81,7 +81,7 @@ def _bar() -> rx.Component:
         writers_only(
             rx.el.div(
                 button("Record usage", "plus", on_click=CustomerActions.open_usage),
-                button("Edit", "pencil", on_click=CustomerActions.open_edit),
+                button("Edit customer", "pencil", on_click=CustomerActions.open_edit),
                 menu(
                     "customer-menu",
                     "More actions",
@@ -89,8 +89,10 @@ def _bar() -> rx.Component:
                     menu_item("Cancel subscription", "calendar-x", on_click=CustomerActions.open_cancel),
                     rx.cond(
                         who.status == "suspended",
-                        menu_item("Reactivate", "play", on_click=CustomerActions.open_reactivate),
-                        menu_item("Suspend", "pause", danger=True, on_click=CustomerActions.open_suspend),
+                        menu_item("Reactivate customer", "play", on_click=CustomerActions.open_reactivate),
+                        menu_item(
+                            "Suspend customer", "pause", danger=True, on_click=CustomerActions.open_suspend
+                        ),
                     ),
                 ),
                 class_name="flex items-center gap-2",
