@@ -16,6 +16,7 @@ from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
 from billing_app.api.wire.values import Body, CustomerRef, ExactNumber, Period, Quantity, Timestamp
 from billing_app.documents.csv_rows import Cell
+from billing_app.domain.actor import Permission
 from billing_app.domain.money import plain
 from billing_app.domain.periods import label
 from billing_app.runtime import current
@@ -142,7 +143,11 @@ async def record_usage(call: Caller, body: NewUsage, response: Response) -> Reco
     answer = await asyncio.wrap_future(current().recorder.submit(call.actor, report))
     if answer.status == "duplicate":
         response.status_code = 200
-    return RecordedEvent(status=answer.status, event=usage_event(answer.event))
+    event = usage_event(answer.event)
+    if not call.actor.may(Permission.READ):
+        # A token that only records usage must not learn who the customers are.
+        event.customer.name = ""
+    return RecordedEvent(status=answer.status, event=event)
 
 
 @router.post("/batch", response_model_exclude_none=True, responses=refusals("batch_too_large"))

@@ -97,6 +97,16 @@ def test_a_reporting_token_reads_nothing_not_even_itself(machine: Machine, datab
     assert code(reporter.delete(f"{TOKENS}/tok_1")) == (403, "forbidden")
 
 
+def test_token_that_records_usage_does_not_learn_the_customers_name(
+    machine: Machine, database: Database
+) -> None:
+    make_customer(database, key="acme", name="Acme")
+    event = {"customer": "cus_1", "quantity": 0, "idempotency_key": "k1"}
+    for scopes, name in ((["usage:write"], ""), (["usage:write", "read"], "Acme")):
+        answer = machine(*scopes).post("/api/v1/usage", json=event)
+        assert answer.json()["event"]["customer"] == {"id": "cus_1", "key": "acme", "name": name}
+
+
 def test_a_reading_token_reads_and_its_transaction_is_read_only(
     machine: Machine, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,7 +24,10 @@ class CustomerRef(BaseModel):
 
     id: str = Field(examples=["cus_12"])
     key: str = Field(examples=["acme"])
-    name: str = Field(examples=["Acme Industrial Supply"])
+    name: str = Field(
+        examples=["Acme Industrial Supply"],
+        description="Empty in answers to an API token without the scope `read`.",
+    )
 
 
 def _timestamp_text(moment: datetime) -> str:

@@ -70,7 +70,7 @@ def create_customer(
     """Create a customer that is on a plan from its first month, by default the current one.
 
     Email and key are unique among customers, ignoring case. Without `key` one is generated from the name.
-    There is no need to pass the gate: nothing can be recorded for a customer before it is committed.
+    The gate is not needed: nothing can be recorded for a customer before it is committed.
 
     Raises:
         Invalid: naming the field that breaks a rule.
@@ -86,21 +86,31 @@ def create_customer(
         created_at=now(session),
     )
     given_key = None if key is None else parse_key(key)
-    first_period = (
-        period_of(now(session)) if start_period is None else validation.period("start_period", start_period)
-    )
+    first_period = _first_period(session, start_period)
     plan = find_plan(session, plan_id)
     refuse_archived(plan)
     keys = [given_key] if given_key else generate_keys(details.name)
     customer_id = _insert_under_free_key(session, keys, details, plan.currency)
     _start_billing(session, customer_id, plan, first_period)
     created = read_customer(session, customer_id)
+    _audit_creation(session, actor, created, public_id("plan", plan_id), first_period)
+    return created
+
+
+def _first_period(session: Session, start_period: date | None) -> date:
+    if start_period is None:
+        return period_of(now(session))
+    return validation.period("start_period", start_period)
+
+
+def _audit_creation(
+    session: Session, actor: Actor, created: CustomerRow, plan: str, first_period: date
+) -> None:
     audit.record(
         session, actor, "customer.created", created.public_id,
-        name=created.name, key=created.key, email=created.email, plan=public_id("plan", plan_id),
+        name=created.name, key=created.key, email=created.email, plan=plan,
         start_period=label(first_period),
     )  # fmt: skip
-    return created
 
 
 def propose_key(session: Session, actor: Actor, name: str) -> str:
@@ -178,10 +188,7 @@ def update_customer(
     customer = lock_customer(session, ref)
     assert customer.customer_id is not None
     before = read_customer(session, customer.customer_id)
-    validation.refuse_stale(
-        version, before.version, name=before.name, email=before.email,
-        billing_address=before.billing_address, status=before.status,
-    )  # fmt: skip
+    _refuse_stale(before, version)
     changed = _change_fields(session, customer, name, email, billing_address)
     has_new_status = status is not None and suspensions.set_suspended(
         session, before.customer_id, status == CustomerStatus.SUSPENDED
@@ -193,9 +200,20 @@ def update_customer(
     if changed:
         audit.record(session, actor, "customer.changed", before.public_id, **changed)
     if has_new_status:
-        action = "suspended" if status == CustomerStatus.SUSPENDED else "reactivated"
-        audit.record(session, actor, f"customer.{action}", before.public_id)
+        _audit_status(session, actor, before.public_id, str(status))
     return read_customer(session, before.customer_id)
+
+
+def _refuse_stale(before: CustomerRow, version: int | None) -> None:
+    validation.refuse_stale(
+        version, before.version, name=before.name, email=before.email,
+        billing_address=before.billing_address, status=before.status,
+    )  # fmt: skip
+
+
+def _audit_status(session: Session, actor: Actor, customer: str, status: str) -> None:
+    action = "suspended" if status == CustomerStatus.SUSPENDED else "reactivated"
+    audit.record(session, actor, f"customer.{action}", customer)
 
 
 def _change_fields(

@@ -57,6 +57,19 @@ def sign_in(
     browser_token = remember_place(
         session, actor, user_id=account.user_id, address=address, browser_token=browser_token
     )
+    started = _start_session(session, account, user_agent, address)
+    claims = session_tokens.Claims(
+        account.public_id, started.session_id, started.created_at, started.expires_at
+    )
+    return SignedIn(
+        token=session_tokens.encode(claims, secret),
+        browser_token=browser_token,
+        expires_in_seconds=int(SESSION_LIFETIME.total_seconds()),
+        user=account,
+    )
+
+
+def _start_session(session: Session, account: Account, user_agent: str, address: str) -> UserSession:
     started = UserSession(
         session_id=secrets.token_urlsafe(24),
         user_id=account.user_id,
@@ -68,15 +81,7 @@ def sign_in(
     session.add(started)
     audit.record(session, account.actor, "user.signed_in", account.public_id, address=started.address)
     session.flush()
-    claims = session_tokens.Claims(
-        account.public_id, started.session_id, started.created_at, started.expires_at
-    )
-    return SignedIn(
-        token=session_tokens.encode(claims, secret),
-        browser_token=browser_token,
-        expires_in_seconds=int(SESSION_LIFETIME.total_seconds()),
-        user=account,
-    )
+    return started
 
 
 def _mark_signed_in(session: Session, user: UserAccount) -> bool:

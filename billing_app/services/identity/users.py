@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ScalarSelect, func, text
+from sqlalchemy import ColumnElement, ScalarSelect, func, text
 from sqlmodel import Session, col, or_, select, tuple_
 
 from billing_app.database.session import now
@@ -233,19 +233,7 @@ def list_users(
     query = select(UserAccount, key, _locked_until(session)).order_by(
         *(each.desc() if is_descending else each for each in order)
     )
-    query = query.limit(check_limit(limit) + 1)
-    if search:
-        wanted = validation.line("search", search, at_most=validation.NAME_MAX, required=False)
-        query = query.where(
-            or_(
-                col(UserAccount.name).icontains(wanted, autoescape=True),
-                col(UserAccount.email).icontains(wanted, autoescape=True),
-            )
-        )
-    if role:
-        query = query.where(col(UserAccount.role) == validation.choice("role", role, Role))
-    if status:
-        query = query.where(col(UserAccount.status) == validation.choice("status", status, UserStatus))
+    query = query.where(*_conditions(search, role, status)).limit(check_limit(limit) + 1)
     after = decode_sorted(cursor, sorting, key_type, int)
     if after:
         query = query.where(
@@ -254,6 +242,19 @@ def list_users(
     found = session.exec(query).all()
     page = page_of(found, limit, lambda row: (sorting, row[1], row[0].user_id or 0))
     return Page(tuple(_as_row(user, locked) for user, _, locked in page.items), page.next_cursor)
+
+
+def _conditions(search: str | None, role: str | None, status: str | None) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if search:
+        wanted = validation.line("search", search, at_most=validation.NAME_MAX, required=False)
+        columns = (col(UserAccount.name), col(UserAccount.email))
+        conditions.append(or_(*(column.icontains(wanted, autoescape=True) for column in columns)))
+    if role:
+        conditions.append(col(UserAccount.role) == validation.choice("role", role, Role))
+    if status:
+        conditions.append(col(UserAccount.status) == validation.choice("status", status, UserStatus))
+    return conditions
 
 
 def _get(session: Session, user_id: int) -> UserAccount:

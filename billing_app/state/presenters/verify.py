@@ -8,7 +8,7 @@ from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from billing_app.services.audit.names import Named
-from billing_app.services.verification.report import AwaitingInvoice, Discrepancy, Report
+from billing_app.services.verification.report import AwaitingInvoice, Counts, Discrepancy, Report
 from billing_app.services.verification.verifications import VerificationRow
 from billing_app.state.kit import address, text
 from billing_app.state.presenters.audit_entries import describe_actor_id
@@ -103,20 +103,8 @@ def list_checks(report: Report) -> list[Check]:
     """List what was checked, how many of each, and what was found."""
     checked = report.checked
     mark = "good" if report.ok else ""
-    events_wrong = checked.events_missing + checked.events_billed_twice
-    events_outcome = (
-        f"{checked.events_missing:,} on no invoice, {checked.events_billed_twice:,} on more than one"
-        if events_wrong
-        else f"{checked.events_billed_once:,} on one invoice, {checked.events_open:,} in open periods"
-    )
     return [
-        Check(
-            title="Usage events",
-            count=f"{checked.events:,}",
-            explanation="Each event is on exactly one invoice, or its period is still open.",
-            outcome=events_outcome,
-            mark="bad" if events_wrong else mark,
-        ),
+        _event_check(checked, mark),
         Check(
             title="Invoices",
             count=f"{checked.invoices:,}",
@@ -146,6 +134,21 @@ def list_checks(report: Report) -> list[Check]:
             mark=mark,
         ),
     ]
+
+
+def _event_check(checked: Counts, mark: str) -> Check:
+    is_wrong = checked.events_missing + checked.events_billed_twice > 0
+    return Check(
+        title="Usage events",
+        count=f"{checked.events:,}",
+        explanation="Each event is on exactly one invoice, or its period is still open.",
+        outcome=(
+            f"{checked.events_missing:,} on no invoice, {checked.events_billed_twice:,} on more than one"
+            if is_wrong
+            else f"{checked.events_billed_once:,} on one invoice, {checked.events_open:,} in open periods"
+        ),
+        mark="bad" if is_wrong else mark,
+    )
 
 
 def discrepancy_item(discrepancy: Discrepancy) -> DiscrepancyItem:

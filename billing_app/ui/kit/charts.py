@@ -184,6 +184,16 @@ def level(value: Any, label: Text) -> rx.Component:
     )  # fmt: skip
 
 
+_TOOLTIP = {
+    "background": "var(--raised)",
+    "border": "1px solid var(--line-strong)",
+    "borderRadius": "8px",
+    "padding": "8px 10px",
+    "fontSize": "12px",
+    "lineHeight": "16px",
+}
+
+
 def _scales(
     *, unit: Text = "", compact: bool = False, extra: rx.Component | None = None
 ) -> list[rx.Component]:
@@ -211,14 +221,7 @@ def _scales(
         rx.recharts.graphing_tooltip(
             is_animation_active=False,
             cursor={"stroke": "var(--line-strong)", "fill": "var(--hover)"},
-            content_style={
-                "background": "var(--raised)",
-                "border": "1px solid var(--line-strong)",
-                "borderRadius": "8px",
-                "padding": "8px 10px",
-                "fontSize": "12px",
-                "lineHeight": "16px",
-            },
+            content_style=_TOOLTIP,
             label_style={"color": "var(--ink)", "fontWeight": 500},
             item_style={"color": "var(--soft)", "padding": 0},
             custom_attrs={
