@@ -97,7 +97,7 @@ def test_figures_of_one_customer_are_never_shown_for_another(signed_in: Page) ->
     signed_in.goto("/customers/acme")
     expect(signed_in.get_by_role("link", name=ACME_OCTOBER)).to_be_visible()
     signed_in.get_by_role("link", name="Customers").first.click()
-    signed_in.get_by_role("searchbox").fill("quiet")
+    signed_in.get_by_label("Search customers").fill("quiet")
     signed_in.get_by_role("link", name="Quiet Corner").click()
     expect(signed_in.get_by_role("heading", name="Quiet Corner")).to_be_visible()
     expect(signed_in.get_by_text(ACME_OCTOBER)).to_have_count(0)
