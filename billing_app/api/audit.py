@@ -25,7 +25,7 @@ class AuditActor(BaseModel):
 
 
 class AuditEntry(BaseModel):
-    """One change. It is recorded together with the change and can't be altered."""
+    """One change. Its entry is recorded together with it and can't be altered."""
 
     at: Timestamp
     actor: AuditActor
@@ -48,7 +48,7 @@ def list_audit_entries(
     actor: Annotated[
         str | None,
         Query(
-            description="Only what this actor did, such as `usr_4`, including background work they started."
+            description="Only changes by this actor, such as `usr_4`, including background work they started."
         ),
     ] = None,
 ) -> Page[AuditEntry]:

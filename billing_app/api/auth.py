@@ -58,7 +58,7 @@ class Me(BaseModel):
 
 
 class OwnSession(BaseModel):
-    """A session that has not ended. Its ID only names it, and can't be used to sign in."""
+    """An active session. Its ID is not a credential and can't be used to sign in."""
 
     id: str
     created_at: Timestamp
@@ -128,7 +128,7 @@ def create_session(credentials: Credentials, request: Request, response: Respons
 def end_session(user: SignedInUser, request: Request, response: Response) -> None:
     """Sign out.
 
-    The session ends at once, and its token is refused from then on.
+    The session ends at once, and its token stops working.
     """
     current().authenticator.sign_out(user.session_id)
     for name in (SESSION_COOKIE, EPOCH_COOKIE):
@@ -145,7 +145,7 @@ def get_me(user: SignedInUser) -> Me:
 
 @router.get("/sessions")
 def list_sessions(call: Caller, user: SignedInUser, paged: Paged) -> Page[OwnSession]:
-    """List your sessions that have not ended, newest first."""
+    """List your active sessions, newest first."""
 
     def as_session(row: SessionRow) -> OwnSession:
         return OwnSession(

@@ -72,20 +72,20 @@ class CustomerChange(Body):
 
 
 class Subscription(BaseModel):
-    """The plan from a month on. A null `plan` cancels the subscription from there."""
+    """The plan that applies from a month on. If `plan` is null, the subscription ends before that month."""
 
     effective_from: Period
     plan: AssignedPlan | None
 
 
 class Subscriptions(BaseModel):
-    """All plans of a customer's subscription, the oldest first."""
+    """All plans of a customer's subscription, oldest first."""
 
     items: list[Subscription]
 
 
 class NewSubscription(Body):
-    """The plan from a month on."""
+    """The plan that applies from a month on."""
 
     plan_id: str | None = Field(examples=["plan_1"], description="Null cancels the subscription.")
     effective_from: Period
@@ -104,7 +104,7 @@ def list_customers(
     sort: Annotated[
         CustomerSort,
         Query(
-            description="A leading minus sorts in descending order. A cursor continues its own order only."
+            description="A leading minus sorts in descending order. A cursor is only valid for the order it came from."
         ),
     ] = CustomerSort.NAME,
 ) -> Page[Customer]:
@@ -126,7 +126,7 @@ def list_customers(
     ),
 )
 def create_customer(once: OnceOnly, body: NewCustomer) -> Customer:
-    """Create a customer that is on a plan from its first month."""
+    """Create a customer and its subscription to a plan."""
 
     def describe(created: CustomerRow) -> Created[Customer]:
         return Created(customer_of(created), f"/api/v1/customers/{created.public_id}")
@@ -172,7 +172,7 @@ def update_customer(call: Caller, customer: str, body: CustomerChange) -> Custom
 
 @router.get("/{customer}/subscription", responses=refusals("customer_not_found"))
 def list_subscriptions(call: Caller, customer: str) -> Subscriptions:
-    """List a customer's past, current and planned plans."""
+    """List a customer's past, current and upcoming plans."""
     return _subscriptions_of(call.do(subscriptions.list_subscriptions, customer))
 
 
@@ -186,7 +186,7 @@ def list_subscriptions(call: Caller, customer: str) -> Subscriptions:
 def set_plan(call: Caller, customer: str, body: NewSubscription) -> Subscriptions:
     """Change a customer's plan, or cancel the subscription, from a month on.
 
-    Replaces what was set for that month and later ones. Returns all plans of the subscription.
+    This replaces whatever was set for that month and later months. Returns all plans of the subscription.
     """
     plan_id = None if body.plan_id is None else get_number("plan", body.plan_id, "plan")
     rows = call.do(

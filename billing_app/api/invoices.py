@@ -87,10 +87,10 @@ class InvoiceIssuer(BaseModel):
 class InvoiceLine(BaseModel):
     """One priced line, with the arithmetic that explains it.
 
-    `exact_amount` is `overage_quantity` times `unit_price`, unrounded. `amount` is that, rounded
-    half up. A `late_usage` line charges the difference between two totals of its `usage_period`:
-    `rated` is the price of `quantity_after`, and `already_charged` the price of `quantity_before`.
-    Fields that do not apply to the kind of line are null.
+    For usage, `exact_amount` is `overage_quantity` times `unit_price`, unrounded. `amount` is
+    `exact_amount` rounded half up. A `late_usage` line charges the difference between two totals of its
+    `usage_period` instead: `amount` is `rated`, the price of `quantity_after`, minus `already_charged`,
+    the price of `quantity_before`. Fields that do not apply to the kind of line are null.
     """
 
     number: int = Field(examples=[2], description="The position on the invoice, starting at 1.")
@@ -170,7 +170,8 @@ class NewInvoice(Body):
 def create_invoice(call: Caller, body: NewInvoice, response: Response) -> Invoice:
     """Generate a customer's invoice for a month that has ended.
 
-    This closes the month for the customer. Usage reported for it later is billed on the next invoice.
+    This closes the month for the customer. Usage that is reported for it afterwards is billed on the
+    next invoice.
     """
     created = generate_invoice(current().database, call.actor, body.customer, body.period)
     response.headers["Location"] = f"/api/v1/invoices/{created.number}"

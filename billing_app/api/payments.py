@@ -24,7 +24,7 @@ Key = Annotated[
     Any,
     WithJsonSchema(
         {"type": "string", "minLength": 1, "maxLength": 255, "examples": ["bank-2026-11-03-000123"]}
-        | {"description": "Your own ID of the payment. A payment sent again with it is recorded once."}
+        | {"description": "Your own ID for the payment. If you retry with the same key, it is recorded once."}
     ),
 ]
 
@@ -53,7 +53,7 @@ class NewPayment(Body):
         examples=["29.00"], description="In major units, above zero and at most the balance."
     )
     received_on: Date = Field(
-        description="The local date on which you received it: at most today's date in UTC+14."
+        description="Your local date when you received it. It can't be later than today's date in UTC+14."
     )
     method: str = Field("", examples=["bank transfer"])
     reference: str = ""
@@ -76,7 +76,10 @@ def list_payments(call: Caller, paged: Paged, number: str) -> Page[Payment]:
     "",
     status_code=201,
     responses={
-        200: {"model": Payment, "description": "Already recorded with this key; nothing has changed."},
+        200: {
+            "model": Payment,
+            "description": "The payment was already recorded with this key. Nothing has changed.",
+        },
         **refusals("invoice_not_found", "overpayment", "idempotency_conflict"),
     },
 )

@@ -23,7 +23,7 @@ router = resource("/plans", "Plans")
 
 
 class Plan(BaseModel):
-    """One version of a plan. `overage_unit_price` is the price of one unit above the included ones, in major units."""
+    """One version of a plan. `overage_unit_price` is the price of each unit of overage, in major units."""
 
     id: str = Field(examples=["plan_3"])
     name: str = Field(examples=["Team"])
@@ -34,7 +34,9 @@ class Plan(BaseModel):
     overage_unit_price: Quantity = Field(examples=["0.0125"])
     archived: bool
     created_at: Timestamp
-    customers: int | None = Field(description="Customers on it this month. Only lists have it.", examples=[3])
+    customers: int | None = Field(
+        description="Customers on this version this month. Null except in lists.", examples=[3]
+    )
 
 
 class NewPlan(Body):
@@ -50,7 +52,7 @@ class NewPlan(Body):
     )
     overage_unit_price: ExactNumber = Field(
         examples=["0.0125"],
-        description="In major units, for each unit above the included ones. At most 12 decimals.",
+        description="In major units, for each unit above the included units. At most 12 decimals.",
     )
 
 
@@ -108,7 +110,7 @@ def get_plan(call: Caller, plan: str) -> Plan:
 def archive_plan(call: Caller, plan: str) -> Plan:
     """Archive a plan version.
 
-    New customers can't be assigned to it. Customers who are on it stay. This can't be undone.
+    New customers can't be assigned to it. Customers who are on it stay on it. This can't be undone.
     """
     return plan_of(call.do(plans.archive_plan, get_number("plan", plan, "plan")))
 

@@ -44,7 +44,7 @@ class RunFailure(BaseModel):
 
     customer: CustomerRef
     code: str = Field(examples=["earlier_period_open"])
-    detail: str = Field(examples=["Invoice September 2026 of acme first."])
+    detail: str = Field(examples=["Invoice September 2026 for acme first."])
 
 
 class InvoiceRun(InvoiceRunSummary):
@@ -73,9 +73,9 @@ def list_runs(call: Caller, paged: Paged) -> Page[InvoiceRunSummary]:
 def start_run(once: OnceOnly, body: NewRun) -> InvoiceRun:
     """Start an invoice run, which invoices a month for all customers.
 
-    The run continues in the background, also after a restart of the server. If a run of the month is
-    already running, it is returned instead. Running a month again creates only the invoices that are
-    missing. A run that fails repeatedly ends with the status `failed`.
+    The run continues in the background and resumes after a restart of the server. If a run for the
+    month is already in progress, it is returned instead. Running a month again creates only the missing
+    invoices. A run that fails repeatedly ends with the status `failed`.
     """
 
     def describe(run: RunRow) -> Created[InvoiceRun]:
@@ -96,9 +96,9 @@ def get_run(call: Caller, run: str) -> InvoiceRun:
 def cancel_run(call: Caller, run: str) -> InvoiceRun:
     """Cancel an invoice run.
 
-    The response waits for the invoices that are being created. After it, the run creates no more
-    invoices and its counts are final. Existing invoices are kept. If the run has already ended, nothing
-    changes.
+    Invoices that are being created are finished first. Once you get the response, the run creates no
+    more invoices and its counts are final. Created invoices are kept. If the run has already ended,
+    nothing changes.
     """
     return run_of(call.do(runs.cancel_run, run))
 

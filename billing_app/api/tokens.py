@@ -37,7 +37,7 @@ class ApiTokenWithSecret(ApiToken):
     """An API token that was just created."""
 
     token: str | None = Field(
-        description="Send it as `Authorization: Bearer`. It is shown only once; null in a repeated answer.",
+        description="Send it as `Authorization: Bearer`. It is shown only once; null in the response to a retry.",
         examples=["tbk_6d1f0c"],
     )
 
@@ -65,8 +65,8 @@ def list_tokens(call: Caller, paged: Paged) -> Page[ApiToken]:
 def create_token(once: OnceOnly, body: NewApiToken) -> ApiTokenWithSecret:
     """Create an API token.
 
-    The secret is in this answer and is never stored. A retry with the same `Idempotency-Key` returns the
-    token without its secret: revoke it and create another one.
+    The secret is in this response only and is never stored. A retry with the same `Idempotency-Key`
+    returns the token without its secret. In that case, revoke it and create another one.
     """
 
     def describe(created: NewToken) -> Created[ApiTokenWithSecret]:
@@ -87,7 +87,7 @@ def create_token(once: OnceOnly, body: NewApiToken) -> ApiTokenWithSecret:
 def revoke_token(call: Caller, token: str) -> None:
     """Revoke an API token.
 
-    It is refused from now on, for good. Revoking it again changes nothing.
+    It stops working at once. This can't be undone. Revoking it again changes nothing.
     """
     call.do(api_tokens.revoke_token, token)
 

@@ -37,7 +37,7 @@ IdempotencyKey = Annotated[
         {"type": "string", "minLength": 1, "maxLength": 255, "examples": ["2026-10-31/meter-7/42"]}
         | {
             "pattern": r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]+$",
-            "description": "Your own name for the event, unique per customer. If you send the event again"
+            "description": "Your own ID for the event, unique per customer. If you send the event again"
             " with the same key, it is counted once. Control characters, such as tabs and line breaks, are"
             " not allowed.",
         }
@@ -69,7 +69,7 @@ class NewUsage(Body):
 
 
 class UsageEvent(BaseModel):
-    """A recorded usage event. The period that bills it is fixed when the event is recorded."""
+    """A recorded usage event. Its billing period is fixed when it is recorded."""
 
     customer: CustomerRef
     idempotency_key: str = Field(examples=["2026-10-31/meter-7/42"])
@@ -81,7 +81,7 @@ class UsageEvent(BaseModel):
 
 
 class RecordedEvent(BaseModel):
-    """The recorded event. `duplicate` means that it was recorded before, and `event` is that first one."""
+    """The recorded event. If the status is `duplicate`, `event` is the one that was recorded before."""
 
     status: Literal["recorded", "duplicate"]
     event: UsageEvent
@@ -171,7 +171,9 @@ def record_batch(call: Caller, body: NewBatch) -> BatchOutcome:
 def _usage_filter(
     customer: Annotated[str | None, Query(description="A customer's ID or key.")] = None,
     period: Annotated[Period | None, Query(description="The usage month.")] = None,
-    billing_period: Annotated[Period | None, Query(description="The period that bills the event.")] = None,
+    billing_period: Annotated[
+        Period | None, Query(description="The period that the event is billed in.")
+    ] = None,
     late: Annotated[
         bool, Query(description="Only events billed in a later period than their usage month.")
     ] = False,
@@ -194,8 +196,8 @@ def export_usage(call: Caller, wanted: Filtered) -> CsvFile:
 
     The rows are ordered by billing period, customer and time. The file is UTF-8 with a byte order
     mark. A key that starts with `=`, `+`, `-`, `@` or an apostrophe is preceded by an apostrophe, so
-    that no spreadsheet runs it as a formula. An import takes that apostrophe off again: importing
-    the file records nothing new.
+    that no spreadsheet runs it as a formula. The import removes that apostrophe, so importing the
+    file records nothing new.
     """
     name = "usage"
     name += f"-{wanted.customer}" if wanted.customer else ""

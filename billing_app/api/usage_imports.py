@@ -39,18 +39,18 @@ Import = Annotated[str, Path(alias="import")]
 
 
 class PreviewRow(BaseModel):
-    """One of the file's first rows with its expected outcome. `detail` is the reason unless recorded."""
+    """One of the file's first rows with its expected outcome. `detail` says why it can't be recorded."""
 
     line: int = Field(examples=[2], description="The line number; the header is line 1.")
     row: list[str] = Field(
         examples=[["acme", "2026-10-31/meter-7/42", "1530.5", "2026-10-31T23:00:00Z"]],
         description=(
-            "Customer, idempotency key, quantity and time as they are in the file; the cells that there"
-            " are when there are not four."
+            "Customer, idempotency key, quantity and time as written in the file. If the row has too few or"
+            " too many cells, all of its cells."
         ),
     )
-    quantity: Quantity | None = Field(description="The quantity as it was understood.")
-    occurred_at: Timestamp | None = Field(description="The time as it was understood; `null` means now.")
+    quantity: Quantity | None = Field(description="The quantity as Tallybook read it.")
+    occurred_at: Timestamp | None = Field(description="The time as Tallybook read it. Null means now.")
     status: Literal["recorded", "duplicate", "conflict", "rejected"]
     detail: str | None = Field(examples=[None])
 
@@ -78,26 +78,28 @@ class UsageImport(BaseModel):
     )
     preview: list[PreviewRow] = Field(description="The first 20 rows, as they were checked.")
     waits_for: str | None = Field(
-        examples=[None], description="The import that is checked or imported before this one."
+        examples=[None], description="The ID of the import that this one waits for."
     )
     same_as: str | None = Field(
-        examples=["imp_5"], description="The latest finished import of exactly the same content."
+        examples=["imp_5"], description="The ID of the latest finished import of exactly the same content."
     )
     same_as_finished_at: Timestamp | None
-    fault: str | None = Field(description="Why it failed.", examples=[None])
+    fault: str | None = Field(
+        description="Why the import failed, if its status is `failed`.", examples=[None]
+    )
     uploaded_by: str = Field(examples=["usr_2"])
     uploaded_at: Timestamp
     finished_at: Timestamp | None
 
 
 class RejectedRow(BaseModel):
-    """A row that was not recorded, or would not be."""
+    """A conflict or rejected row, which was not or would not be recorded."""
 
     line: int = Field(examples=[17], description="The line number; the header is line 1.")
     row: list[str] = Field(
         description=(
-            "Its cells, with bytes that are not UTF-8 replaced. One cell with the whole row when its quotes"
-            " are wrong; none when it is too long to keep."
+            "The row's cells, with invalid UTF-8 replaced. If its quotes are malformed, one cell with the"
+            " whole row. Empty if the row is too long to keep."
         )
     )
     status: Literal["conflict", "rejected"]
@@ -121,11 +123,11 @@ def upload(
 
     Send CSV or gzipped CSV in UTF-8, up to 1 GiB. The first line must name the columns `customer`
     (ID or key), `idempotency_key`, `quantity` and `occurred_at` (RFC 3339; empty means now), in any
-    order. The other columns of our own exports are ignored. Each row is one line; a value with a
-    comma or a quote is in double quotes, with each quote inside it doubled.
+    order. The other columns of Tallybook's exports are ignored. Each row is one line. Put a value with
+    a comma or a quote in double quotes, and write each quote inside it twice.
 
-    An apostrophe at the start of a value is dropped if `=`, `+`, `-`, `@`, a tab, a carriage return
-    or another apostrophe follows, because our exports add it there. So write the key `'=a` as
+    An apostrophe at the start of a value is removed if `=`, `+`, `-`, `@`, a tab, a carriage return
+    or another apostrophe follows, because Tallybook's exports add it there. So write the key `'=a` as
     `''=a`; `'a` stays `'a`.
 
     Nothing is recorded until you start the import, which you can do once its status is `checked`. An
@@ -168,8 +170,9 @@ def get_import(call: Caller, usage_import: Import) -> UsageImport:
 def start_import(call: Caller, usage_import: Import) -> UsageImport:
     """Start a checked import.
 
-    It runs on the server, resumes after a restart, and counts each row once. Starting it again
-    returns it as it is. A token without the scope `read` can only start imports that it uploaded.
+    It runs in the background, resumes after a restart, and counts each row once. If it has already
+    been started, it is returned unchanged. A token without the scope `read` can only start imports that
+    it uploaded.
     """
     started = call.do(imports.start_import, usage_import)
     current().background.wake()
@@ -181,7 +184,7 @@ def cancel_import(call: Caller, usage_import: Import) -> UsageImport:
     """Cancel an import.
 
     Once you get the response, nothing more is recorded and the counts are final. Events that are
-    already recorded stay. An import that has ended is returned as it is. A token without the scope
+    already recorded stay. An import that has ended is returned unchanged. A token without the scope
     `read` can only cancel imports that it uploaded.
     """
     return to_import(call.do(imports.cancel_import, usage_import))
@@ -199,8 +202,8 @@ def list_rejected_rows(call: Caller, usage_import: Import, paged: Paged) -> Page
 def export_rejected_rows(call: Caller, usage_import: Import) -> CsvFile:
     """Export conflicts and rejected rows as CSV.
 
-    Correct the file and import it as it is: the columns `line`, `code` and `detail` are ignored. A
-    row with too few or too many values has too few or too many here as well.
+    Correct the file and import it: the columns `line`, `code` and `detail` are ignored. Rows with too
+    few or too many values are exported unchanged.
     """
     return csv_file(
         call,

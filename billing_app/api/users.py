@@ -32,9 +32,9 @@ class User(BaseModel):
     created_at: Timestamp
     last_sign_in_at: Timestamp | None = Field(description="Null if the user has never signed in.")
     locked_until: Timestamp | None = Field(
-        description="When the longest lock ends that failed sign-ins put on this user. A lock affects only"
-        " the places where the failures came from, or all places that the user has not signed in from"
-        " before. Null without a lock."
+        description="When the user's longest lockout after failed sign-ins ends, or null if there is none."
+        " A lockout applies only to the addresses and browsers that the failures came from, or, after many"
+        " failures, to all that the user has not signed in from before."
     )
     version: int = Field(examples=[1])
 
@@ -43,13 +43,13 @@ class UserWithPassword(User):
     """A user and their new one-time password."""
 
     one_time_password: str | None = Field(
-        description="Shown only once, and must be changed at the next sign-in. Null when you gave a password,"
-        " and in a repeated answer."
+        description="Shown only once, and must be changed at the next sign-in. Null if you set a password,"
+        " and in the response to a retry."
     )
 
 
 class NewUser(Body):
-    """A new user. Without a password, a one-time password is created."""
+    """A new user. If you omit the password, a one-time password is generated."""
 
     email: str = Field(examples=["ada@example.com"])
     name: str = Field(examples=["Ada Admin"])
@@ -60,7 +60,7 @@ class NewUser(Body):
 
 
 class UserChange(Body):
-    """The fields to change. The others stay as they are."""
+    """The fields to change. Omitted fields keep their values."""
 
     name: str | None = Field(None, examples=["Ada Adams"])
     role: Role | None = None
@@ -89,7 +89,7 @@ def create_user(once: OnceOnly, body: NewUser) -> UserWithPassword:
     """Create a user.
 
     A retry with the same `Idempotency-Key` returns the user without the one-time password, which is
-    never stored. Create another one-time password to get access.
+    never stored. In that case, create another one-time password for the user.
     """
 
     def describe(created: rows.NewUser) -> Created[UserWithPassword]:
@@ -116,7 +116,7 @@ def get_user(call: Caller, user: str) -> User:
 
 @router.patch("/{user}", responses=refusals("user_not_found", "last_admin", "stale"))
 def update_user(call: Caller, user: str, body: UserChange) -> User:
-    """Change a user.
+    """Update a user.
 
     A new role takes effect at the user's next request. Disabling a user ends all of their sessions.
     """
@@ -144,7 +144,7 @@ def reset_password(call: Caller, user: str) -> UserWithPassword:
 def unlock_user(call: Caller, user: str) -> User:
     """Unlock a user.
 
-    Ends every lock that failed sign-ins put on the user, and forgets the failures.
+    Ends every lockout after failed sign-ins and resets the count of failures.
     """
     return _as_user(call.do(users.unlock_user, _user_number(user)))
 

@@ -34,8 +34,8 @@ class Checked(BaseModel):
     events: int
     events_billed_once: int
     events_billed_twice: int = Field(description="Events on more than one invoice.")
-    events_missing: int = Field(description="Events of an invoiced period that are on no invoice.")
-    events_open: int = Field(description="Events whose period is not invoiced yet.")
+    events_missing: int = Field(description="Events in an invoiced billing period that are on no invoice.")
+    events_open: int = Field(description="Events whose billing period is not invoiced yet.")
     invoices: int
     lines: int
     usage_months: int = Field(
@@ -45,7 +45,7 @@ class Checked(BaseModel):
 
 
 class AwaitingInvoice(BaseModel):
-    """A closed month without an invoice. Unless its invoice was about to be created, this is a discrepancy."""
+    """A closed month whose invoice does not exist yet. It is also a discrepancy, unless the invoice is being generated."""
 
     customer: values.CustomerRef
     period: Period
@@ -62,7 +62,7 @@ class Discrepancy(BaseModel):
     code: str = Field(examples=["wrong_total"], description="Stable, for programs.")
     facts: dict[str, Any] = Field(
         examples=[{}],
-        description="The values that differ, such as `found` and `expected`. Depends on the code.",
+        description="The values involved, such as `found` and `expected`. They depend on the code.",
     )
     detail: str = Field(examples=["The total is not the sum of the lines."])
 

@@ -28,7 +28,7 @@ def demo_command() -> None:
     with open_database() as database:
         is_loaded = load_demo_with_status(database)
     if not is_loaded:
-        fail("The database is not empty, and the demo is only loaded into an empty one.")
+        fail("The database is not empty. The demo can only be loaded into an empty database.")
     print_demo_accounts()
 
 

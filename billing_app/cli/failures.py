@@ -19,12 +19,18 @@ _EXPLANATIONS = {
         "The role of {setting} lacks a privilege",
         "Run `billing migrate` with DATABASE_OWNER_URL set to a role that may create tables.",
     ),
-    "42704": ("The database lacks something", "Create it, and run `billing migrate` again."),
+    "42704": (
+        "The database needs an object that does not exist",
+        "Create it, and run `billing migrate` again.",
+    ),
     "53100": ("The database's disk is full", "Free some space and try again."),
-    "53300": ("The database has no connection left", "Raise its max_connections, or stop another client."),
+    "53300": (
+        "The database has no connection left",
+        "Raise max_connections, or close connections of other clients.",
+    ),
     "55P03": (
         "Another session holds a lock that the migration needs",
-        "Run `billing migrate` again when that has ended.",
+        "Run `billing migrate` again when that session has ended.",
     ),
 }
 

@@ -29,9 +29,9 @@ commands = typer.Typer()
 def invoice_run_command(
     period: Annotated[str, typer.Argument(metavar="YYYY-MM")], as_json: AsJson = False
 ) -> None:
-    """Close a month and create the invoices of all customers.
+    """Close a month and generate the invoices of all customers.
 
-    An interrupted run is resumed. Exit code 1 when a customer could not be invoiced.
+    An interrupted run is resumed. Exits with code 1 if a customer could not be invoiced.
     """
     try:
         period_start = parse_period(period)
@@ -91,7 +91,7 @@ def _print_run(run: RunRow) -> None:
 def verify_command(as_json: AsJson = False) -> None:
     """Recompute every invoice from events, plans and payments.
 
-    Exit code 1 when there is a discrepancy.
+    Exits with code 1 if there is a discrepancy.
     """
     with (
         open_database() as database,

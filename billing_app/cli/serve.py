@@ -29,7 +29,7 @@ def serve_command(
     with open_database(settings) as database:
         _create_first_admin(settings, database)
         if settings.demo and not ensure_demo(database):
-            err.print("The database was not empty, so the demo was not loaded and has no accounts here.")
+            err.print("The database is not empty, so the demo and its accounts were not loaded.")
             settings = settings.model_copy(update={"demo": False})
 
         def announce() -> None:

@@ -38,10 +38,10 @@ def import_usage_command(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Record the usage events of a CSV file, each exactly once however often you import it.
+    """Record the usage events in a CSV file. Importing a file again records nothing twice.
 
     Columns: customer (ID or key), idempotency_key, quantity, occurred_at (RFC 3339; empty means now).
-    The whole file is read first; nothing is recorded from a damaged file. Exits with code 1 when any
+    The whole file is read first, and nothing is recorded if it is damaged. Exits with code 1 if any
     row is a conflict or rejected.
     """
     if rejected:
@@ -60,7 +60,7 @@ def _require_other_file(rejected: Path, file: Path) -> None:
     if rejected.exists() and file.exists() and rejected.samefile(file):
         fail(f"--rejected must not name the file to import, but {rejected} is {file}")
     if not rejected.absolute().parent.is_dir():
-        fail(f"--rejected must name a file in a directory that exists, but {rejected} does not")
+        fail(f"--rejected must name a file in an existing directory, but {rejected.parent} does not exist")
 
 
 def _import(file: SoundFile, rejected_rows: _RejectedRows, *, quiet: bool) -> ImportSummary:

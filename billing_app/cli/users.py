@@ -19,10 +19,10 @@ commands = typer.Typer(no_args_is_help=True)
 def add_command(
     email: str,
     name: Annotated[str, typer.Option(help="The user's name.")],
-    role: Annotated[Role, typer.Option(help="What the user has permission to do.")],
+    role: Annotated[Role, typer.Option(help="The user's role, which decides what they can do.")],
     as_json: AsJson = False,
 ) -> None:
-    """Add a user and print a one-time password, to be changed at the first sign-in."""
+    """Add a user and print a one-time password, which must be changed at the first sign-in."""
     actor = operator()
     with open_database() as database, database.transaction(actor) as session:
         created = create_user(session, actor, email=email, name=name, role=role)
@@ -39,7 +39,7 @@ def add_command(
 
 @commands.command("unlock")
 def unlock_command(email: str, as_json: AsJson = False) -> None:
-    """End the locks that failed sign-ins put on a user."""
+    """Unlock a user who is locked out after failed sign-ins."""
     actor = operator()
     with open_database() as database, database.transaction(actor) as session:
         user = get_user_by_email(session, actor, email)

@@ -71,7 +71,7 @@ REFUSALS: dict[str, Template] = {
     "plan_archived": "{plan}, version {plan_version}, is archived. New customers can't be assigned to it.",
     "currency_mismatch": "The plan is in {plan_currency}, but the customer is billed in {customer_currency}.",
     "period_closed": "{closed_through} and earlier months are closed for this customer.",
-    "usage_recorded": "Usage in {period} or later is already recorded and needs a plan.",
+    "usage_recorded": "Usage is already recorded in {period} or later, so a plan is required.",
     "stale": "Someone else changed this since you opened it.",
     # Usage.
     "idempotency_conflict": lambda facts: (

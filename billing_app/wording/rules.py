@@ -33,7 +33,7 @@ RULES: dict[str, Template] = {
         + (". It takes {known}" if facts["known"] else ", which takes none")
     ),
     "repeated_parameter": "must be given only once",
-    "repeated": "must name each value once",
+    "repeated": "must not contain the same value twice",
     # Numbers.
     "not_a_number": "must be a decimal number",
     "not_a_local_number": "must be a number written like {example}",

@@ -52,7 +52,7 @@ def test_invoice_run_and_verify(shop: Shop, urls: Urls, owner: psycopg.Connectio
             ("user", "add", "nobody", "--name", "N", "--role", "admin"),
             "email must be an email address, such as ada@example.com.",
         ),
-        (("demo",), "The database is not empty, and the demo is only loaded into an empty one."),
+        (("demo",), "The database is not empty. The demo can only be loaded into an empty database."),
     ],
 )
 def test_refusal_is_one_line(shop: Shop, urls: Urls, arguments: tuple[str, ...], reason: str) -> None:

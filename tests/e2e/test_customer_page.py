@@ -214,7 +214,7 @@ def test_plan_changes_next_month_and_the_subscription_is_cancelled(signed_in: Pa
     dialog(page).get_by_label("From").select_option(label(THIS))
     dialog(page).get_by_role("button", name="Cancel subscription").click()
     expect(dialog(page)).to_contain_text(
-        f"Usage in {text.month(THIS)} or later is already recorded and needs a plan"
+        f"Usage is already recorded in {text.month(THIS)} or later, so a plan is required"
     )
     dialog(page).get_by_label("From").select_option(label(NEXT))
     dialog(page).get_by_role("button", name="Cancel subscription").click()

@@ -28,9 +28,10 @@ Model = TypeVar("Model", bound=BaseModel)
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 _DESCRIPTION = (
-    "Makes a retry safe. For at least 24 hours, the same request with the same key returns the first"
-    " answer and creates nothing. A different request with the same key is refused as"
-    " `idempotency_conflict`. Keys belong to the caller; refused requests don't use them up."
+    "Makes retries safe. For at least 24 hours, the same request with the same key returns the first"
+    " response and creates nothing. A different request with the same key returns 409"
+    " `idempotency_conflict`. Each user and API token has its own keys. A request that fails doesn't use"
+    " up its key."
 )
 
 

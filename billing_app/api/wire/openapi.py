@@ -13,7 +13,7 @@ from billing_app.api.wire.problems import document
 
 _PROBLEM = {
     "type": "object",
-    "description": "A problem document (RFC 9457). Some codes add members, which their descriptions name.",
+    "description": "A problem document (RFC 9457). Some codes add fields, which their descriptions name.",
     "required": ["type", "title", "status", "detail", "code"],
     "properties": {
         "type": {"type": "string"},
@@ -40,8 +40,8 @@ _ANYWHERE = ("invalid", "internal_error", "unavailable")
 _SIGNED_IN = ("invalid_token", "forbidden", "password_change_required")
 _WITH_BODY = ("too_large", "unsupported_media_type", "request_timeout")
 _DESCRIPTION = """
-Record usage, and get invoices. Money is sent as decimal strings in major units with its currency, and
-quantities as decimal strings; both are exact. Timestamps are RFC 3339 with an offset and are returned in UTC.
+Record usage and generate invoices. Amounts of money are decimal strings in major units, with their currency.
+Quantities are decimal strings. Both are exact. Timestamps are RFC 3339 with an offset and are returned in UTC.
 A billing period is a calendar month in UTC, such as `2026-10`.
 
 Wherever you name a customer, you can use its ID (`cus_12`) or its key. Lists are paginated with `limit` and
@@ -53,16 +53,16 @@ its documentation says otherwise.
 _TAGS = {
     "Authentication": "Sign in and out, and manage your own sessions and password.",
     "Usage": "Record usage events. Each event is counted once, however often you send it.",
-    "Customers": "The customers you bill, and their plans by month.",
-    "Plans": "Prices. A saved plan never changes; a new price is a new version.",
-    "Invoices": "Immutable invoices, and the payments recorded on them.",
+    "Customers": "The customers you bill, and which plan each is on in which month.",
+    "Plans": "Plans and their prices. A plan version never changes; a new price is a new version.",
+    "Invoices": "Immutable invoices, and the payments recorded against them.",
     "Invoice runs": "Generate the invoices of all customers for a month, in the background.",
     "Verification": "Recompute everything from events, plans and payments, and compare it with the invoices.",
-    "Issuer": "The company details that invoices carry.",
+    "Issuer": "Your company details, which invoices show.",
     "Users": "The people who can sign in.",
     "API tokens": "Credentials for programs.",
     "Audit": "A log of who did what, when, and to what.",
-    "Health": "Whether the server works.",
+    "Health": "Whether the server and its database work.",
 }
 # The path parameters, with an example each.
 _PATHS = {

@@ -89,8 +89,8 @@ Version = Annotated[
     Field(
         ge=1,
         examples=[1],
-        description="The version that you read. If it is no longer the newest, nothing is changed and the"
-        " answer is 409 `stale`.",
+        description="The version that you read. If there is a newer one, nothing is changed and the"
+        " response is 409 `stale`.",
     ),
 ]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
