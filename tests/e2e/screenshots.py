@@ -37,7 +37,7 @@ DIALOGS = [
     ("/users", "Invite user"),
 ]
 THEMES = ("light", "dark")
-WIDTHS = (1440, 390)
+WIDTHS = (1440, 768, 390)
 
 
 def main() -> None:

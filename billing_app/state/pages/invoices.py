@@ -105,8 +105,11 @@ class InvoicesState(rx.State):
     @rx.event
     async def generate_earlier(self) -> Any:
         """Generate the older invoice that is required first. The dialog stays open for the other one."""
+        key, period = self._earlier
+        if not key:
+            # A server that was restarted no longer knows which invoice it offered.
+            return rx.toast.error("Generate the invoice again to see which month comes first.")
         async with submitting(self, {}) as submission:
-            key, period = self._earlier
             invoice = await _generate(self, key, parse_period(period))
             self.earlier = ""
             submission.events = [*submission.events, rx.toast.success(_created(invoice)), InvoicesState.load]
