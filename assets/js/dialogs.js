@@ -41,7 +41,7 @@
   const askToLeave = (dialog, form) => {
     dialog.setAttribute("data-leaving", "");
     dialog.querySelector("[data-question]").textContent = window.tallybook.isFormUnanswered(form)
-      ? "Discard this without knowing whether it was saved?"
+      ? "This may already be saved. Discard what you entered?"
       : "Discard what you entered?";
     dialog.querySelector("[data-action=keep-editing]").focus();
   };

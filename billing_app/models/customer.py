@@ -33,7 +33,7 @@ KEY_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 
 
 class Customer(SQLModel, table=True):
-    """The directory of customers. A reference table when distributed, so email and key are unique everywhere."""
+    """A customer. This is a reference table in a distributed database, so email and key are unique everywhere."""
 
     __tablename__ = "customer"
     __table_args__ = (
@@ -70,7 +70,7 @@ class Customer(SQLModel, table=True):
 
 
 class CustomerBilling(SQLModel, table=True):
-    """How far a customer's billing has come, and the last invoice of its chain.
+    """The closed and invoiced months of a customer, and the number and hash of its last invoice.
 
     Usage of months up to `closed_through` is billed later. Months up to `settled_through` have an
     invoice, or were skipped because there was nothing to invoice. Taking the next invoice number or
@@ -95,7 +95,7 @@ class CustomerBilling(SQLModel, table=True):
 
 
 class Subscription(SQLModel, table=True):
-    """The plan from a month on. A row without a plan cancels the subscription."""
+    """A customer's plan, starting in a given month. A row without a plan cancels the subscription."""
 
     __tablename__ = "subscription"
     __table_args__ = (
@@ -112,7 +112,7 @@ class Subscription(SQLModel, table=True):
 
 
 class Suspension(SQLModel, table=True):
-    """An interval `[started_at, ended_at)` during which usage is rejected. It is open while suspended."""
+    """An interval `[started_at, ended_at)` in which usage is rejected. While suspended, `ended_at` is empty."""
 
     __tablename__ = "suspension"
     __table_args__ = (

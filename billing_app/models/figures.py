@@ -1,4 +1,4 @@
-"""Figures that are counted in the background, for sorting lists and for the dashboard. Billing never reads them."""
+"""Figures for sorted lists and the dashboard, computed in the background. Billing never reads them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from billing_app.models.columns import (
 
 
 class CustomerFigures(SQLModel, table=True):
-    """The figures by which customers are sorted: one row per customer, created with the customer.
+    """Figures that the customer list is sorted by. Each customer has one row, created with the customer.
 
     `month` is the month of `usage_quantity`, and None before the first count.
     """
@@ -44,7 +44,7 @@ class CustomerFigures(SQLModel, table=True):
 
 
 class DashboardFigures(SQLModel, table=True):
-    """All figures of the dashboard as of one time: a single row that each count replaces."""
+    """All dashboard figures as of one time. There is one row, and each computation replaces it."""
 
     __tablename__ = "dashboard_figures"
     __table_args__ = (CheckConstraint("figures_id = 1", name="only_one"),)

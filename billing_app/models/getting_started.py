@@ -1,4 +1,4 @@
-"""Who has closed the guide for a new installation."""
+"""The users who closed the getting started guide."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from billing_app.models.columns import moment_column
 
 
 class GettingStartedDismissal(SQLModel, table=True):
-    """A user who no longer wants to see the guide. Each user decides for themselves."""
+    """A user who closed the guide. It stays visible to other users."""
 
     __tablename__ = "getting_started_dismissal"
     __table_args__ = (ForeignKeyConstraint(["user_id"], ["user_account.user_id"]),)

@@ -1,4 +1,4 @@
-"""What was answered to requests that carried an idempotency key of their own."""
+"""Stored responses to requests that were sent with an idempotency key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from billing_app.models.columns import moment_column, text_column
 
 
 class IdempotentRequest(SQLModel, table=True):
-    """The answer to an actor's first request with a key, without any password or token secret.
+    """The response to an actor's first request with a key. Passwords and token secrets are left out.
 
     `fingerprint` is a keyed hash of the operation and the body, so that a stored row does not help to
     guess a password that was sent. Rows are deleted some time after they are a day old.

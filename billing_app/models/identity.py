@@ -1,4 +1,4 @@
-"""Users with their sessions, API tokens, and what limits failed sign-ins."""
+"""Users and their sessions, API tokens, and the counts that limit failed sign-ins."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class UserSession(SQLModel, table=True):
 
 
 class ApiToken(SQLModel, table=True):
-    """The credential of a machine, of which only a hash is stored."""
+    """A token that a program uses to call the API. Only a hash of it is stored."""
 
     __tablename__ = "api_token"
     __table_args__ = (
@@ -104,7 +104,7 @@ class KnownPlace(SQLModel, table=True):
 
 
 class SignInAttempt(SQLModel, table=True):
-    """The failed attempts at an account's password from a place, at an account, or from an address.
+    """A count of failed sign-ins: for an account from one place, for a whole account, or from an address.
 
     `place` is empty in the count for a whole account, and `account` in the count for an address.
     Both are hashes: nothing that was typed into the sign-in form is stored.

@@ -1,4 +1,4 @@
-"""Imports of usage files: their progress and outcome, their bytes until they have ended, their rejected rows."""
+"""Imports of usage files, their rejected rows, and the file contents until the import has ended."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _count_column() -> Column[int]:
 
 
 class UsageImport(SQLModel, table=True):
-    """A usage file with its status, from its check to its outcome."""
+    """An import of a usage file, with its status, progress and counts."""
 
     __tablename__ = "usage_import"
     __table_args__ = (
@@ -71,7 +71,7 @@ class UsageImport(SQLModel, table=True):
 
 
 class UsageImportPart(SQLModel, table=True):
-    """A part of a file whose import has not ended, in the database so that every server process can read it."""
+    """A part of a file whose import has not ended. It is stored here so that every server process can read it."""
 
     __tablename__ = "usage_import_part"
     __table_args__ = (
@@ -85,7 +85,7 @@ class UsageImportPart(SQLModel, table=True):
 
 
 class UsageImportRejectedRow(SQLModel, table=True):
-    """A row that was not recorded, with the reason and the bytes of its cells, which need not be UTF-8."""
+    """A row that was not recorded, with the reason. Its cells are stored as bytes, as they may not be UTF-8."""
 
     __tablename__ = "usage_import_rejected_row"
     __table_args__ = (

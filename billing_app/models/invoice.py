@@ -1,4 +1,4 @@
-"""Tables of invoices, their lines and payments, all append-only, and of the invoices that are open."""
+"""Invoices with their lines and payments, all append-only, and the index of open invoices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was done: the audit log, the runs over all customers, the verifications."""
+"""The audit log, invoice runs and verifications."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from billing_app.models.columns import (
 
 
 class AuditEntry(SQLModel, table=True):
-    """Who did what, when, to what; append-only, written with the change itself."""
+    """An audit log entry: actor, action, subject and time. Append-only, committed with the change it describes."""
 
     __tablename__ = "audit_entry"
     __table_args__ = (
@@ -50,7 +50,7 @@ class AuditEntry(SQLModel, table=True):
 
 
 class InvoiceRun(SQLModel, table=True):
-    """A month's invoices for all customers: the progress of creating them, and the outcome."""
+    """A run that generates a month's invoices for all customers, with its progress and outcome."""
 
     __tablename__ = "invoice_run"
     __table_args__ = (
@@ -99,8 +99,7 @@ class InvoiceRunFailure(SQLModel, table=True):
 
 
 class Verification(SQLModel, table=True):
-    """A recomputation of everything: running with its counts so far, done with its report, or given up for a
-    fault."""
+    """A verification: running with its counts so far, done with its report, or failed with its fault."""
 
     __tablename__ = "verification"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""What is sold, and who sells it."""
+"""Plan versions and the issuer's company details."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from billing_app.models.columns import (
 
 
 class Plan(SQLModel, table=True):
-    """One version of a plan; its terms never change, only `archived_at` is ever set."""
+    """One version of a plan. Its terms never change. Only `archived_at` can be set later."""
 
     __tablename__ = "plan"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""Usage events. They are append-only, and there are far more of them than of anything else."""
+"""Usage events. The table is append-only and by far the largest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LATE = "occurred_at < billing_period::timestamp AT TIME ZONE 'UTC'"
 
 
 class UsageEvent(SQLModel, table=True):
-    """A quantity that a customer used at some time. The period that bills it is fixed when it is recorded."""
+    """A quantity that a customer used at some time. Its billing period is fixed when it is recorded."""
 
     __tablename__ = "usage_event"
     __table_args__ = (

@@ -69,10 +69,17 @@ REFUSALS: dict[str, Template] = {
     "key_taken": "Another customer already has the key {key}.",
     "plan_not_found": "Plan {named} does not exist.",
     "plan_archived": "{plan}, version {plan_version}, is archived. New customers can't be assigned to it.",
-    "currency_mismatch": "The plan is in {plan_currency}, but the customer is billed in {customer_currency}.",
-    "period_closed": "{closed_through} and earlier months are closed for this customer.",
-    "usage_recorded": "Usage is already recorded in {period} or later, so a plan is required.",
-    "stale": "Someone else changed this since you opened it.",
+    "currency_mismatch": (
+        "The plan is in {plan_currency}, but the customer is billed in {customer_currency}."
+        " Choose a plan in {customer_currency}."
+    ),
+    "period_closed": (
+        "{closed_through} and earlier months are closed for this customer. Choose a later month."
+    ),
+    "usage_recorded": (
+        "Usage is already recorded in {period} or later, so a plan is required. Choose a later month."
+    ),
+    "stale": "Someone else changed this since you opened it. Reload it and try again.",
     # Usage.
     "idempotency_conflict": lambda facts: (
         "Another payment was already recorded with this idempotency key."

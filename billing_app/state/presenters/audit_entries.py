@@ -19,7 +19,7 @@ from billing_app.state.presenters.audit import Detail
 
 # Actions that would read badly as "Subject verb".
 _ACTIONS = {
-    "address.locked_out": "Sign-in locked for an address",
+    "address.locked_out": "Sign-in locked for an IP address",
     "demo.loaded": "Demo data loaded",
     "demo.started": "Demo data started",
     "invoice_run.chunk_invoiced": "Invoices created by a run",

@@ -287,7 +287,7 @@ def _recorded_so_far(row: UsageImportRow) -> str:
 def _rejected_rows_note(row: UsageImportRow, not_recorded: int) -> str:
     notes = ["Includes conflicts."] if row.conflicts else []
     if not_recorded > row.rejected_rows_kept:
-        notes.append(f"Only the first {row.rejected_rows_kept:,} are kept.")
+        notes.append(f"Only the first {row.rejected_rows_kept:,} are available.")
     return " ".join(notes)
 
 

@@ -108,14 +108,14 @@ def list_checks(report: Report) -> list[Check]:
         Check(
             title="Invoices",
             count=f"{checked.invoices:,}",
-            explanation="Lines, totals, numbers and the hash chain match the events and plans.",
+            explanation="Lines, totals and numbers match the events and plans. No invoice was altered.",
             outcome=f"{text.counted(checked.lines, 'line')} recomputed",
             mark=mark,
         ),
         Check(
             title="Usage months",
             count=f"{checked.usage_months:,}",
-            explanation="All charges for a month’s usage add up to its price, even if events arrived late.",
+            explanation="All charges for a usage month add up to its price, including late usage.",
             outcome="Months of all customers",
             mark=mark,
         ),

@@ -125,7 +125,7 @@ def invoices() -> rx.Component:
                         column("Number"),
                         column("Period", wide_only=True),
                         column("Status"),
-                        column("Due", wide_only=True),
+                        column("Due date", wide_only=True),
                         number_column("Balance", wide_only=True),
                         number_column("Total"),
                     ],
@@ -175,7 +175,7 @@ def events() -> rx.Component:
                 "Latest usage",
                 [
                     column("Time"),
-                    column("Key", wide_only=True),
+                    column("Idempotency key", wide_only=True),
                     column("Billed in", wide_only=True),
                     number_column("Quantity"),
                 ],

@@ -129,8 +129,8 @@ def _invoice() -> rx.Component:
         CustomerActions.generate,
         rx.el.span(CustomerActions.note, class_name="tabular-nums"),
         rx.el.p(
-            "This closes the month. Usage recorded later is billed on the next invoice. An invoice can’t be"
-            " changed once it is generated.",
+            "This closes the month for the customer. Usage recorded for it later is billed on the next"
+            " invoice. An invoice can’t be changed once it is generated.",
             class_name=f"{classes.CAPTION} text-pretty",
         ),
         submit="Generate invoice",

@@ -145,8 +145,8 @@ def _customer_and_dates() -> rx.Component:
         ),
         rx.el.dl(
             _fact("Period", sheet.period),
-            _fact("Issued", sheet.issued),
-            _fact("Due", sheet.due),
+            _fact("Issue date", sheet.issued),
+            _fact("Due date", sheet.due),
             class_name="grid grid-cols-2 gap-x-8 gap-y-3 sm:grid-cols-3 sm:text-right",
         ),
         class_name="mt-8 flex flex-col gap-6 sm:flex-row",
@@ -243,7 +243,7 @@ def _integrity() -> rx.Component:
                 rx.fragment(
                     icon("shield-alert", 16, "shrink-0 text-bad"),
                     rx.el.span(
-                        "The content no longer matches its hash or the previous invoice",
+                        "Changed since it was issued, or not linked to the previous invoice. See Verification for details.",
                         class_name="font-medium text-bad",
                     ),
                 ),

@@ -185,7 +185,7 @@ def run_dialogs() -> rx.Component:
             select_field(at, "period", "Month", InvoiceRunsState.months),
             submit="Run invoices",
             explanation=rx.fragment(
-                "Generates the month’s missing invoices for all ",
+                "Closes the month and generates its missing invoices for all ",
                 rx.el.strong(InvoiceRunsState.customers, class_name="font-semibold text-ink"),
                 ". Invoices can’t be changed once they are generated. The run continues if you close this page.",
             ),

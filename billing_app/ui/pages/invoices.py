@@ -257,8 +257,8 @@ def _generate_dialog() -> rx.Component:
             ),
         ),
         submit="Generate invoice",
-        explanation="An invoice can’t be changed once it is generated. Usage recorded later for the month is"
-        " billed on the next invoice.",
+        explanation="This closes the month for the customer. Usage recorded for it later is billed on the next"
+        " invoice. An invoice can’t be changed once it is generated.",
     )
 
 

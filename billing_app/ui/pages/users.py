@@ -149,7 +149,7 @@ def _row(user: rx.Var[UserItem]) -> rx.Component:
 def _lock(user: rx.Var[UserItem]) -> rx.Component:
     return rx.el.span(
         "Locked",
-        title=f"Too many failed sign-ins. Locked from some locations until {user.locked_until}",
+        title=f"Too many failed sign-ins. Sign-in from some locations is locked until {user.locked_until}",
         class_name=classes.BADGE_WARN,
     )
 
