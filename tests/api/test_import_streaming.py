@@ -13,7 +13,7 @@ from billing_app.database.session import Database
 from billing_app.domain.actor import Actor
 from billing_app.models.imports import PART_BYTES_MAX
 from billing_app.server.middleware import limits
-from tests.api.test_limits import CHUNKED, Asked, endless, pieces
+from tests.api.test_limits import CHUNKED, Exchange, endless, pieces
 from tests.api.usage_files import IMPORTS, count_stored
 from tests.billing.shop import Shop
 from tests.state.loops import in_own_loop
@@ -37,11 +37,11 @@ class TestStreaming:
             CHUNKED,
         )
 
-    async def post(self, api: FastAPI, receive: Any, head: tuple[tuple[str, str], ...]) -> Asked:
+    async def post(self, api: FastAPI, receive: Any, head: tuple[tuple[str, str], ...]) -> Exchange:
         async def imports_endpoint(scope: Any, receive: Any, send: Any) -> None:
             await api({**scope, "path": IMPORTS, "raw_path": IMPORTS.encode()}, receive, send)
 
-        return await Asked().ask(imports_endpoint, receive, *head)
+        return await Exchange().ask(imports_endpoint, receive, *head)
 
     @in_own_loop
     async def test_file_may_be_larger_than_other_bodies(

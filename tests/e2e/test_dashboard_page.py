@@ -12,13 +12,14 @@ import psycopg
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from billing_app.database import locks
 from billing_app.database.embedded import cluster
 from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Role
 from billing_app.domain.invoice import AGES
 from billing_app.domain.periods import bounds, period_of, previous_period
-from billing_app.jobs import figures as job
 from billing_app.jobs.figures import refresh_figures
+from billing_app.jobs.leadership import lock
 from billing_app.services.customers import customers
 from billing_app.services.customers.rows import CustomerFilter
 from billing_app.services.identity import users
@@ -207,7 +208,7 @@ def test_charts_can_be_shown_as_tables(signed_in: Page, swiss: Database) -> None
 
 def test_card_links_to_its_list(signed_in: Page) -> None:
     page = signed_in
-    page.get_by_role("link", name="Dashboard").click()
+    page.get_by_role("link", name="Dashboard", exact=True).click()
     page.wait_for_url("**/")
     page.get_by_role("link", name="Active customers").click()
     page.wait_for_url("**/customers?status=active")
@@ -215,7 +216,7 @@ def test_card_links_to_its_list(signed_in: Page) -> None:
 
 def test_figures_appear_after_the_first_count(signed_in: Page, site: Site, swiss: Database) -> None:
     page = signed_in
-    with job._alone(swiss, "SELECT pg_advisory_xact_lock(:counting)"):
+    with lock(swiss, SYSTEM, locks.COUNTING):
         forget_figures(site)
         page.goto("/")
         expect(page.get_by_text("Calculating your figures")).to_be_visible()

@@ -125,7 +125,7 @@ ODD = {
         422,
     ),
     "a deep body": (TOKEN + JSON, b"[" * 200_000, 422),
-    "no ranges": (b"GET /app.js HTTP/1.1\r\n" + HOST + b"Range: bytes=z\r\n", b"", 400),
+    "no ranges": (b"GET /js/session.js HTTP/1.1\r\n" + HOST + b"Range: bytes=z\r\n", b"", 400),
     "a cookie of bytes": (b"GET /api/v1/auth/me HTTP/1.1\r\n" + HOST + b"Cookie: a=\xff\r\n", b"", 401),
     "no websocket": (
         b"GET /_event/ HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" + HOST,
@@ -202,7 +202,15 @@ def test_a_message_over_the_limit_ends_its_websocket(site: Site, still_well: Non
         sent.heard()
 
 
-SERVED = ("/login", "/nothing", "/app.js", "/api/health", "/api/docs", "/api/nothing", "/api/v1/auth/me")
+SERVED = (
+    "/login",
+    "/nothing",
+    "/js/session.js",
+    "/api/health",
+    "/api/docs",
+    "/api/nothing",
+    "/api/v1/auth/me",
+)
 
 
 @pytest.mark.parametrize("path", SERVED)
