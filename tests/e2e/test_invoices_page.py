@@ -205,7 +205,7 @@ def test_ambiguous_customer_is_asked_for_again(signed_in: Page) -> None:
     field = page.get_by_label("Customer", exact=True)
     for wanted, said in (
         ("", "Must not be empty."),
-        ("branch", re.compile(r"^Is only part of a customer's name or key\. Did you mean .*branch")),
+        ("branch", re.compile(r"^This is only part of a customer's name or key\. Did you mean .*branch")),
         ("no one of that name", "This is not the name or key of a customer."),
     ):
         field.fill(wanted)

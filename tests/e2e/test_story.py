@@ -315,7 +315,7 @@ def suspend_customer(page: Page) -> None:
     go(page, "Customers")
     expect(rows(page, "Customers").filter(has_text="Borough Bakers")).to_contain_text("Suspended")
     record(page, "borough-bakers", "1")
-    expect(dialog(page)).to_contain_text("was suspended at that time")
+    expect(dialog(page)).to_contain_text("the customer was not suspended")
     dialog(page).get_by_role("button", name="Cancel").click()
     expect(rows(page, "Usage events")).to_have_count(7)
 

@@ -106,6 +106,8 @@ def test_changed_role_takes_effect_at_the_next_click(signed_in: Page, browser: B
     expect(page.get_by_text("User Rolf Role saved")).to_be_visible()
     expect(row(page, "Rolf Role")).to_contain_text("Finance")
     theirs.get_by_label("Name", exact=True).fill("Too late")
+    for field in ("Monthly price", "Included units", "Overage price"):
+        theirs.get_by_label(field).fill("1")
     theirs.get_by_role("button", name="Create plan").click()
     expect(theirs.get_by_role("dialog").get_by_role("alert")).to_contain_text("The finance role does not")
     theirs.context.close()

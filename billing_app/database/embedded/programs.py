@@ -9,6 +9,7 @@ import shutil
 import signal
 import stat
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 from typing import IO, TypedDict
@@ -108,6 +109,13 @@ def run_program(
                 if cancelled.is_set():
                     raise Cancelled from None
     except BaseException:
-        process.send_signal(signal.SIGINT)
-        process.wait()
+        _interrupt(process)
         raise
+
+
+def _interrupt(process: subprocess.Popen[bytes]) -> None:
+    """Interrupt the program until it ends: initdb misses a signal while it waits for another program."""
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_POLL_SECONDS)

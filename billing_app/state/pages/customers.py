@@ -167,7 +167,10 @@ def _read(session: Session, actor: Actor, listing: Listing) -> _Read:
     typed_plan = listing.filters["plan"]
     plan, similar = resolve_plan_filter(session, actor, typed_plan) if typed_plan else ("", [])
     is_unclear = bool(typed_plan and not plan)
-    page, total = (Page[CustomerRow]((), None), 0) if is_unclear else _page(session, actor, listing, plan)
+    page: Page[CustomerRow] = Page((), None)
+    total = 0
+    if not is_unclear:
+        page, total = _page(session, actor, listing, plan)
     return _Read(
         page=page,
         total=total,

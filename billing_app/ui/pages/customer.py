@@ -95,7 +95,7 @@ def _bar() -> rx.Component:
                         ),
                     ),
                 ),
-                class_name="flex items-center gap-2",
+                class_name="flex flex-wrap items-center gap-2",
             )
         ),
         class_name="mb-5 flex min-h-8 flex-wrap items-center justify-between gap-x-4 gap-y-3",
