@@ -181,6 +181,7 @@ def test_suspending_asks_and_offers_to_cancel_instead(signed_in: Page, site: Sit
     expect(dialog(page)).to_contain_text("the customer was not suspended")
     expect(dialog(page).get_by_label("Quantity")).to_have_value("5")
     page.keyboard.press("Escape")
+    dialog(page).get_by_role("button", name="Discard").click()
     more(page, "Reactivate customer")
     dialog(page).get_by_role("button", name="Reactivate customer").click()
     expect(page.get_by_text("Xeno Held reactivated")).to_be_visible()

@@ -58,17 +58,19 @@ class DashboardState(rx.State):
         """Show the newest figures, or wait for the first ones."""
         async with loading(self):
             _show(self, await call(self, get_dashboard))
-        return None if self.is_counted or self.phase != READY else DashboardState.watch
+        has_figures = self.is_counted and self.has_customers
+        return None if has_figures or self.phase != READY else DashboardState.watch
 
     @rx.event(background=True)
     async def watch(self) -> None:
-        """Show the first figures as soon as they have been counted."""
+        """Show the first figures as soon as there are customers and they have been counted."""
         async for _ in poll_while_open(self):
             dashboard = await call(self, get_dashboard)
             if dashboard:
                 async with self:
                     _show(self, dashboard)
-                break
+                if dashboard.customers:
+                    break
 
 
 def _show(state: DashboardState, dashboard: Dashboard | None) -> None:
