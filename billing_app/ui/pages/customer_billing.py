@@ -97,7 +97,8 @@ def upcoming_invoice() -> rx.Component:
                         ),
                         rx.el.span(
                             preview.total,
-                            class_name=f"text-right text-base font-semibold tabular-nums {classes.WRAPPED}",
+                            class_name="max-w-[70%] shrink-0 text-right text-base font-semibold tabular-nums"
+                            f" {classes.WRAPPED}",
                         ),
                         class_name="flex items-baseline justify-between gap-4 pt-3",
                     ),
