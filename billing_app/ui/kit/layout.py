@@ -190,8 +190,8 @@ def _top_bar(title: Text, above: Any) -> rx.Component:
             class_name="flex min-w-0 items-center gap-2",
         ),
         rx.el.div(
-            # A page's own search takes its place.
-            _search("hidden w-40 md:block lg:w-56 [:root:has(main_[data-search])_&]:hidden"),
+            # From 1024 px on, so that the title fits. A page's own search takes its place.
+            _search("hidden w-40 lg:block xl:w-56 [:root:has(main_[data-search])_&]:hidden"),
             rx.el.div(_theme_switch(), class_name="hidden md:block"),
             _user(),
             rx.el.button(
