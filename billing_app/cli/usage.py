@@ -60,7 +60,7 @@ def _require_other_file(rejected: Path, file: Path) -> None:
     if rejected.exists() and file.exists() and rejected.samefile(file):
         fail(f"--rejected must not name the file to import, but {rejected} is {file}")
     if not rejected.absolute().parent.is_dir():
-        fail(f"--rejected must name a file in an existing directory, but {rejected.parent} does not exist")
+        fail(f"--rejected must name a file in an existing directory, which {rejected} is not")
 
 
 def _import(file: SoundFile, rejected_rows: _RejectedRows, *, quiet: bool) -> ImportSummary:

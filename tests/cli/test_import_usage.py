@@ -273,7 +273,7 @@ class TestFileOfRejectedRows:
             ("link.csv", "must not name the file to import"),
             ("hard-link.csv", "must not name the file to import"),
             ("folder", "is a directory"),
-            ("missing/rejected.csv", "a directory that exists"),
+            ("missing/rejected.csv", "an existing directory"),
         ],
     )
     def test_wrong_file_is_refused_by_name(

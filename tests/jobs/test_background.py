@@ -168,7 +168,7 @@ def test_failed_chunk_is_retried(
     background: Background,
 ) -> None:
     monkeypatch.setattr(retries, "ATTEMPTS_MAX", 1_000_000)
-    refuse(owner, "invoice", "NEW.customer_key = 'c3'", "disk_full")
+    refuse(owner, "invoice", "NEW.customer_key = 'c3'", "undefined_table")
     run = started_run(database, admin)
     background.start()
     until(lambda: "failed and will be retried" in caplog.text)
@@ -192,13 +192,13 @@ def refuse(owner: psycopg.Connection, table: str, when: str, errcode: str = "rai
 
 
 # What no row is at fault for.
-DISK_FULL = Reason("database_refused", facts={"sqlstate": "53100"})
+MISSING_TABLE = Reason("database_refused", facts={"sqlstate": "42P01"})
 
 
 def test_run_that_keeps_failing_is_given_up_and_can_be_run_again(
     shop: Shop, database: Database, admin: Actor, owner: psycopg.Connection, background: Background
 ) -> None:
-    refuse(owner, "invoice", "NEW.customer_key = 'c5'", "disk_full")
+    refuse(owner, "invoice", "NEW.customer_key = 'c5'", "undefined_table")
     run = started_run(database, admin)
     later = database.call(admin, start_run, OCTOBER)
     assert later.public_id == run.public_id
@@ -206,13 +206,13 @@ def test_run_that_keeps_failing_is_given_up_and_can_be_run_again(
     until(lambda: run_now(database, admin, run).status == "failed")
     failed = run_now(database, admin, run)
     # The other lane is finished, and of this one all customers before the last.
-    assert (failed.fault, failed.created, invoices(owner)) == (DISK_FULL, 5, (5, 5))
+    assert (failed.fault, failed.created, invoices(owner)) == (MISSING_TABLE, 5, (5, 5))
     assert failed.finished_at
     recorded = owner.execute(
         "SELECT details->>'fault' FROM audit_entry WHERE action = 'invoice_run.failed' AND subject = %s",
         [run.public_id],
     ).fetchall()
-    assert recorded == [(DISK_FULL.code,)]
+    assert recorded == [(MISSING_TABLE.code,)]
     owner.execute("DROP TRIGGER refuse ON invoice")
     again = started_run(database, admin)
     background.wake()
@@ -231,7 +231,7 @@ def test_given_up_run_does_not_hold_up_a_later_month(
     background: Background,
 ) -> None:
     clock.set(2026, 12, 2)
-    refuse(owner, "invoice", "NEW.period_start = '2026-10-01'", "disk_full")
+    refuse(owner, "invoice", "NEW.period_start = '2026-10-01'", "undefined_table")
     run = started_run(database, admin)
     later = database.call(admin, start_run, date(2026, 11, 1))
     background.start()
@@ -246,11 +246,11 @@ def test_progress_resets_the_failed_attempts(
     run = started_run(database, admin)
     attempts = "SELECT attempts FROM invoice_run"
     for _ in range(2):
-        assert not database.call(admin, count_failed_attempt, run.public_id, DISK_FULL, attempts_max=3)
+        assert not database.call(admin, count_failed_attempt, run.public_id, MISSING_TABLE, attempts_max=3)
     assert owner.execute(attempts).fetchone() == (2,)
     assert execute_run(database, admin, run).status == "done"
     assert owner.execute(attempts).fetchone() == (0,)
-    assert not database.call(admin, count_failed_attempt, run.public_id, DISK_FULL, attempts_max=1)
+    assert not database.call(admin, count_failed_attempt, run.public_id, MISSING_TABLE, attempts_max=1)
     assert run_now(database, admin, run).status == "done"
 
 
