@@ -14,6 +14,7 @@ from billing_app.jobs.authentication import Authenticator
 from billing_app.jobs.background import Background
 from billing_app.jobs.recorder import UsageRecorder
 from billing_app.settings import Settings
+from billing_app.telemetry.metrics import Metrics
 
 ORIGIN_REFUSALS_LOGGED_EVERY_SECONDS = 60.0
 
@@ -42,6 +43,7 @@ class Runtime:
     def __init__(self, database: Database, settings: Settings) -> None:
         self.settings = settings
         self.database = database
+        self.metrics = Metrics()
         self.authenticator = Authenticator(database, settings)
         self.recorder = UsageRecorder(database)
         self.background = Background(database)

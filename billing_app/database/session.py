@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
+from billing_app.database.counts import Counts, counted_in
 from billing_app.database.outages import OutageLog
 from billing_app.domain.actor import Actor
 
@@ -55,6 +56,7 @@ class Database:
         self.url = url
         self.clock = clock
         self.outages = OutageLog()
+        self.counts = Counts()
         self.engine: Engine = create_engine(
             url,
             pool_size=pool_size,
@@ -84,6 +86,7 @@ class Database:
             session.info["now"] = self.clock()
             yield session
             session.commit()
+            self.counts.add(counted_in(session))
 
     def run(self, actor: Actor, work: Callable[[Session], Result]) -> Result:
         """Call `work` in a transaction of its own, and again when the database asks for another try."""

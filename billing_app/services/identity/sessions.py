@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, select, tuple_, update
 
+from billing_app.database.counts import count
 from billing_app.database.session import now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.errors import Forbidden, Invalid, NotFound, Unauthenticated
@@ -106,6 +107,7 @@ def record_failure(session: Session, actor: Actor, attempt: Attempt, *, action: 
     because people sometimes type their password into the wrong field.
     """
     require(actor, Permission.IDENTITY)
+    count(session, "sign_in_failures", action)
     user = find_user(session, attempt.email_key)
     subject = as_account(user).public_id if user else "unknown"
     address = _printable(attempt.address)

@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 
 from sqlmodel import Session
 
+from billing_app.database.counts import count
 from billing_app.database.session import driver_cursor, now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.money import parse_quantity
@@ -154,7 +155,12 @@ def record_usage_file_batch(
     """Record a batch of a file like `record_usage_batch`, but without an audit entry: a file has one."""
     require(actor, Permission.RECORD_USAGE)
     _check_size(reports)
-    return _record(session, actor, reports)[0]
+    outcome = _record(session, actor, reports)[0]
+    count(session, "bulk_events", "recorded", outcome.recorded)
+    count(session, "bulk_events", "duplicate", outcome.duplicates)
+    count(session, "bulk_events", "conflict", outcome.conflicts)
+    count(session, "bulk_events", "rejected", outcome.rejected)
+    return outcome
 
 
 def dry_run_usage_batch(
