@@ -1,4 +1,4 @@
-"""API tokens: the credentials of machines."""
+"""API tokens: credentials for programs."""
 
 from __future__ import annotations
 

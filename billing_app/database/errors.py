@@ -1,5 +1,5 @@
-"""What an operator must change before the database can be used."""
+"""The error for a database that an operator has to fix first."""
 
 
 class DatabaseUnusable(Exception):
-    """The database can't be used as it is. The message is a sentence that says why and what to do."""
+    """The database can't be used as it is. The message says why and what to do."""

@@ -59,7 +59,7 @@ def alembic_config(urls: Urls) -> Config:
 
 @contextmanager
 def provide_target(config: Config) -> Iterator[Target]:
-    """Yield the target that `config` is bound to, otherwise the one that the settings name."""
+    """Yield the target that `config` is bound to, or else the one in the settings."""
     bound = config.attributes.get("target")
     if bound:
         yield bound
@@ -79,7 +79,7 @@ def schema_state(connection: Connection) -> SchemaState:
 
 
 def refuse_unknown_revision(connection: Connection) -> None:
-    """Refuse a database that a newer version migrated, or that belongs to another application.
+    """Raise an error if a newer version migrated the database, or if it belongs to another application.
 
     Raises:
         DatabaseUnusable: Its revision is not one of this code's.

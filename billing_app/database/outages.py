@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 REPORT_SECONDS = 30.0
 _PING_SECONDS_MAX = 2
-# PostgreSQL needs room for one more segment of its log to start.
+# To start, PostgreSQL needs space for one more WAL segment.
 _DISK_BYTES_MIN = 16 << 20
 
 
@@ -32,7 +32,7 @@ class Outage(StrEnum):
 
 
 def diagnose_outage(url: str, data_dir: Path) -> Outage:
-    """Return why the database can't be reached, asking its server and looking at the disk."""
+    """Return why the database can't be reached, from the server's response and the free disk space."""
     server = make_url(url).update_query_dict({"connect_timeout": str(_PING_SECONDS_MAX)})
     state = PGconn.ping(plain_url(server).encode())
     if state == Ping.REJECT:
@@ -44,7 +44,7 @@ def diagnose_outage(url: str, data_dir: Path) -> Outage:
 
 
 def _is_disk_full(data_dir: Path) -> bool:
-    """Return whether a disk that may hold the embedded server's data has no room for it to start."""
+    """Return whether the disk is too full for the embedded server to start."""
     home = data_dir / "postgres"
     places = (place for place in (home, home / "elsewhere") if place.is_dir())
     return any(shutil.disk_usage(place).free < _DISK_BYTES_MIN for place in places)
@@ -59,7 +59,7 @@ class OutageLog:
         self._unreported: dict[str, int] = {}
 
     def report(self, work: str, error: Exception) -> None:
-        """Log what this work failed with, unless that was logged a moment ago."""
+        """Log the error of this kind of work, unless one was logged in the last REPORT_SECONDS."""
         now = time.monotonic()
         with self._lock:
             if now - self._reported_at.get(work, -REPORT_SECONDS) < REPORT_SECONDS:

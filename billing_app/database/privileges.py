@@ -1,7 +1,7 @@
 """The privileges of the application's role, which are the first protection of append-only tables.
 
-They are granted after every migration. The application can't use a table that is missing here, and a
-test fails for it.
+They are granted after every migration. The application can't use a table that is missing here; a test checks
+that none is.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PRIVILEGES: dict[str, tuple[str, ...]] = {
     "customer_figures": _READ_ADD_CHANGE,
     "dashboard_figures": _READ_ADD_CHANGE,
     "getting_started_dismissal": _READ_AND_ADD,
-    # Expired answers are locked, which needs UPDATE, and deleted.
+    # Expired responses are locked, which requires UPDATE, and then deleted.
     "idempotent_request": (*_READ_AND_ADD, "UPDATE", "DELETE"),
     "invoice_run": _READ_ADD_CHANGE,
     "invoice_run_failure": _READ_AND_ADD,
@@ -47,7 +47,7 @@ PRIVILEGES: dict[str, tuple[str, ...]] = {
     "subscription": ("SELECT", "INSERT", "DELETE"),
     "suspension": (*_READ_AND_ADD, "UPDATE (ended_at)"),
     "usage_import": _READ_ADD_CHANGE,
-    # A file's bytes go when its import has ended; the rejected rows of its check when it is started.
+    # File contents are deleted when the import has ended, and the check's rejected rows when it starts.
     "usage_import_part": (*_READ_AND_ADD, "DELETE"),
     "usage_import_rejected_row": (*_READ_AND_ADD, "DELETE"),
     "user_account": _READ_ADD_CHANGE,
@@ -65,7 +65,7 @@ PRIVILEGES: dict[str, tuple[str, ...]] = {
 
 
 def grant_application_role(connection: Connection, role: str) -> None:
-    """Grant the role exactly `PRIVILEGES`, connected as the owner of the tables."""
+    """Grant the role exactly `PRIVILEGES`. The connection must be that of the tables' owner."""
     quoted = connection.dialect.identifier_preparer.quote(role)
     present = set(connection.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")))
     # A database that was created before PostgreSQL 15 allows every role to create tables here.
@@ -78,7 +78,7 @@ def grant_application_role(connection: Connection, role: str) -> None:
 
 
 def _grantable_privileges(connection: Connection, table: str) -> list[str]:
-    """Return the table's privileges, without those on columns that a downgrade has removed."""
+    """Return the table's privileges, except those on columns that don't exist after a downgrade."""
     columns = set(
         connection.scalars(
             text(
@@ -108,10 +108,10 @@ _CHANGEABLE_TABLES = text("""
 
 
 def refuse_unsafe_role(connection: Connection) -> None:
-    """Refuse a role that owns an append-only table or has a privilege to change one; a superuser has all.
+    """Raise an error if the connected role is a superuser, or owns or can change an append-only table.
 
     Raises:
-        DatabaseUnusable: The connected role is such a one.
+        DatabaseUnusable: The role has too many privileges.
     """
     tables = list(connection.scalars(_CHANGEABLE_TABLES, {"tables": list(APPEND_ONLY)}))
     if tables:

@@ -1,4 +1,4 @@
-"""Where the database is: the one that the settings name, otherwise the embedded one."""
+"""Provides the database: the one in the settings, or else the embedded one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Urls:
 
 @contextmanager
 def provide_database(settings: Settings) -> Iterator[Urls]:
-    """Yield the URLs of the settings, or those of the embedded server, which runs while the block lasts.
+    """Yield the URLs in the settings, or those of the embedded server, which runs until the block ends.
 
     Raises:
         DatabaseUnusable: A URL is unusable, or the embedded server can't run.

@@ -1,4 +1,4 @@
-"""What a database must be like for Tallybook to work on it, checked by every command."""
+"""Requirements that a database must meet, checked by every command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TEXT_RULES = text("""
 
 
 class TextRules(NamedTuple):
-    """A database's encoding, and what it makes of the ASCII letters in lower and in upper case."""
+    """A database's encoding, and the result of its lower() and upper() for the ASCII letters."""
 
     encoding: str
     lowered: str
@@ -27,20 +27,20 @@ class TextRules(NamedTuple):
 
 
 def refuse_unsuitable_text(connection: Connection) -> None:
-    """Refuse a database that can't store every text, or whose locale has a rule of its own for ASCII case.
+    """Raise an error if the database can't store every text, or its locale has its own rule for ASCII case.
 
     Keys, email addresses and names are compared in lower case, in the database and in Python. With a
     Turkish locale the two disagree about the letter I, so a customer would not be found.
 
     Raises:
-        DatabaseUnusable: The encoding is not UTF8, or the locale is such a one.
+        DatabaseUnusable: The encoding is not UTF8, or the locale is unsuitable.
     """
     letters = {"upper": string.ascii_uppercase, "lower": string.ascii_lowercase}
     check_text_rules(TextRules(*connection.execute(_TEXT_RULES, letters).one()))
 
 
 def check_text_rules(rules: TextRules) -> None:
-    """Raise DatabaseUnusable unless the encoding is UTF8 and ASCII letters keep to ASCII case."""
+    """Raise DatabaseUnusable unless the encoding is UTF8 and ASCII letters have their usual case."""
     if rules.encoding != "UTF8":
         raise DatabaseUnusable(
             f"The database's encoding is {rules.encoding}, which can't store every name. Create one with "

@@ -24,19 +24,19 @@ Clock = Callable[[], datetime]
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
-# Serialization failure and deadlock: the database undid the transaction, and asks for another try.
-# So it did when it says that it ended the connection, as a restart does. When a connection merely
-# breaks, it may have committed.
+# The database rolled the transaction back, so it can be retried: serialization failures, deadlocks, and
+# connections that the server itself ended. If a connection merely breaks, the transaction may have been
+# committed.
 _RETRYABLE = {"40001", "40P01", "57P01"}
 # Connection failures, a lack of disk, memory or connections, shutdown, crash, start, and I/O errors.
 _UNAVAILABLE = ("08", "53", "57P01", "57P02", "57P03", "58030")
 _TRIES_MAX = 8
-# How long after its last use a connection is used again without checking it.
+# A connection that was used more recently than this is reused without a check.
 _TRUSTED_SECONDS = 1.0
 _CONNECT_SECONDS_MAX = 10
-# An acknowledged event is on disk whatever the server's default. Dates are in UTC whatever its time
-# zone, and in the form that the driver reads. A temporary table never hides one of ours. A filter that
-# matches everything needs another plan than a selective one, so no plan is kept for all values.
+# These override the server's defaults: a commit waits for the disk, dates are in UTC and in the format that
+# the driver reads, and temporary tables never hide ours. Query plans are made for each set of values, because
+# a selective filter needs another plan than one that matches everything.
 _SESSION_OPTIONS = (
     "-c synchronous_commit=on -c timezone=UTC -c datestyle=ISO -c search_path=public,pg_temp"
     " -c plan_cache_mode=force_custom_plan"
@@ -74,10 +74,10 @@ class Database:
     def transaction(
         self, actor: Actor, *, isolation: str = "READ COMMITTED", read_only: bool = False
     ) -> Iterator[Session]:
-        """Run one transaction of one actor: committed when the block ends, undone when it raises.
+        """Run a transaction of one actor. Commit it when the block ends; roll it back if it raises.
 
-        It is READ ONLY for an actor with read permission only, so that a service that forgets its
-        check still can't write, and when `read_only` is set. `now(session)` stays the same throughout.
+        The transaction is READ ONLY if `read_only` is set or the actor can only read, so that such an actor
+        can't write even if a service forgets its check. `now(session)` is constant within it.
         """
         connection = self.engine.connect().execution_options(
             isolation_level=isolation, postgresql_readonly=read_only or actor.read_only
@@ -89,7 +89,7 @@ class Database:
             self.counts.add(counted_in(session))
 
     def run(self, actor: Actor, work: Callable[[Session], Result]) -> Result:
-        """Call `work` in a transaction of its own, and again when the database asks for another try."""
+        """Call `work` in its own transaction. Retry if the database rolled it back."""
 
         def in_transaction() -> Result:
             with self.transaction(actor) as session:
@@ -98,7 +98,7 @@ class Database:
         return self.retry(in_transaction)
 
     def retry(self, work: Callable[[], Result]) -> Result:
-        """Call `work`, which opens its own transactions, and again when the database asks for another try."""
+        """Call `work`, which opens its own transactions. Retry if the database rolled one back."""
         for attempt in range(1, _TRIES_MAX + 1):
             try:
                 return work()
@@ -131,7 +131,7 @@ def _note_use(_connection: object, record: ConnectionPoolEntry) -> None:
 def _check_idle_connection(
     connection: psycopg.Connection[Any], record: ConnectionPoolEntry, _proxy: object
 ) -> None:
-    """Have the pool replace a connection that the database has closed; checked only after a pause.
+    """Make the pool replace a connection that the database has closed. Checked only after a pause.
 
     SQLAlchemy's own pool_pre_ping checks every time, at the cost of a round trip per request.
     """
@@ -145,12 +145,12 @@ def _check_idle_connection(
 
 
 def is_retryable(error: Exception) -> bool:
-    """Return whether the database undid the transaction because of others, so that it can be retried."""
+    """Return whether the database rolled the transaction back and it can be retried."""
     return sqlstate_of(error) in _RETRYABLE
 
 
 def is_unavailable(error: Exception) -> bool:
-    """Return whether the database could not do any work, as opposed to having refused something."""
+    """Return whether the database is down or out of resources, rather than having rejected a statement."""
     if isinstance(error, PoolTimeout):
         return True
     sqlstate = sqlstate_of(error)

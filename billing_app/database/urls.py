@@ -35,7 +35,7 @@ def parse_database_url(url: str, setting: str) -> str:
     except psycopg.ProgrammingError as error:
         reason = str(error).strip().replace('"', "")
         raise DatabaseUnusable(f"{setting} can't be used: {reason}. {_FORM}") from None
-    # Whatever the server's encoding and the environment say, text is exchanged as UTF-8.
+    # Text is exchanged as UTF-8, whatever the encoding of the server and the environment.
     complete = parsed.set(drivername=_DRIVER).update_query_dict({"client_encoding": "utf8"})
     return complete.render_as_string(hide_password=False)
 

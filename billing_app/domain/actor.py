@@ -56,8 +56,8 @@ _SCOPE_PERMISSIONS = {
 class Actor:
     """A user with a role, an API token with scopes, or the system.
 
-    `id` is what the audit log and usage events keep (`usr_4`, `tok_2`, `cli:ada`, `run_5`) and
-    `name` is for people. `on_behalf_of` is the ID of the actor who started background work.
+    The audit log and usage events store `id` (`usr_4`, `tok_2`, `cli:ada`, `run_5`); people see `name`.
+    `on_behalf_of` is the ID of the actor who started background work.
     """
 
     kind: Literal["user", "token", "system"]
@@ -84,7 +84,7 @@ class Actor:
 
 
 def system(name: str, *, on_behalf_of: str | None = None) -> Actor:
-    """Return a system actor: the product itself, background work, or an operator of the command line.
+    """Return a system actor: the product itself, a background job, or a person at the command line.
 
     `name` becomes the actor's ID in the audit log, such as `cli:ada` or `run_5`.
     """

@@ -19,7 +19,7 @@ PaymentStatus = Literal["unpaid", "partially_paid", "paid", "overdue"]
 
 
 class Age(NamedTuple):
-    """A bracket of days past due. `days_from` is 0 for what is not due yet, `days_to` None for no limit."""
+    """A bracket of days past due. With `days_from` 0 it has invoices that are not due yet."""
 
     name: str
     days_from: int
@@ -89,9 +89,9 @@ def due_date(issued_at: datetime) -> date:
 
 
 def latest_local_date(moment: datetime) -> date:
-    """Return the latest date that it is anywhere on earth (UTC+14) at this moment.
+    """Return today's date in the time zone that is furthest ahead (UTC+14).
 
-    A payment may be dated today wherever the person who records it is.
+    So a payment can be dated today in any time zone.
     """
     return (moment.astimezone(UTC) + timedelta(hours=14)).date()
 
@@ -151,7 +151,7 @@ def _plain_or_none(number: Decimal | None) -> str | None:
 def payment_status(total_minor: int, paid_minor: int, due_on: date, today: date) -> PaymentStatus:
     """Return the payment status: `overdue` takes precedence over `partially_paid`.
 
-    `services.invoices.status_sql` is the same rule for queries.
+    `services.invoices.status_sql` has the same rule in SQL.
     """
     if paid_minor >= total_minor:
         return "paid"

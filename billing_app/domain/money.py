@@ -1,4 +1,4 @@
-"""Exact money: whole minor units inside, decimal strings in major units outside, one rounding rule.
+"""Exact money: integers in minor units internally, decimal strings in major units in input and output.
 
 No float is ever accepted: every parser takes strings, ints and Decimals and rejects everything else.
 """
@@ -47,7 +47,7 @@ def parse_decimal(value: object, *, integer_digits: int, decimals: int) -> Decim
         raise BrokenRule("not_finite")
     if number.is_signed() and number:
         raise BrokenRule("negative")
-    # The size is checked before any arithmetic, because 1e400 must cost nothing.
+    # The size is checked before any arithmetic, so that 1e400 doesn't use up memory and time.
     if number and number.adjusted() >= integer_digits:
         raise BrokenRule("too_many_digits", digits=integer_digits)
     if number and number.adjusted() < -decimals:
@@ -63,7 +63,7 @@ def _to_decimal(value: object) -> Decimal:
         return value
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise BrokenRule("not_a_number")
-    # Decimal() also takes the digits of other scripts and underscores between digits.
+    # Decimal() also accepts underscores and the digits of other scripts.
     if isinstance(value, str) and (len(value) > _TEXT_MAX or "_" in value or not value.isascii()):
         raise BrokenRule("not_a_number")
     try:

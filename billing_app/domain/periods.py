@@ -105,7 +105,7 @@ def parse_timestamp(value: object) -> datetime:
     if moment.tzinfo is None:
         raise BrokenRule("no_offset")
     years = range(FIRST_YEAR, LAST_YEAR + 1)
-    # The year as written is checked first, because the ends of the calendar can't be converted to UTC.
+    # The year is checked before the conversion to UTC, which would overflow in the years 1 and 9999.
     if moment.year not in years or moment.astimezone(UTC).year not in years:
         raise BrokenRule("out_of_years", first=FIRST_YEAR, last=LAST_YEAR)
     return moment.astimezone(UTC)

@@ -1,6 +1,6 @@
 """Rate usage: what a month's usage costs, and the invoice lines that show it.
 
-Everything rests on one property, arrival-order independence: however a usage month's total is
+The code relies on one property, arrival-order independence: however a usage month's total is
 split over invoices, the amounts charged for it add up to `rate(plan, total)`. It holds because each
 later line charges the difference between two totals, and no part of a total is rated by itself.
 """
@@ -42,7 +42,7 @@ class Rated(NamedTuple):
 
 
 def rate(plan: Plan, quantity: Decimal) -> Rated:
-    """Rate a whole month's quantity. The price is rounded once, half up."""
+    """Return what a whole month's quantity costs, rounded once, half up."""
     overage_quantity = max(ZERO, EXACT.subtract(quantity, plan.included_units))
     exact_amount = EXACT.multiply(overage_quantity, plan.overage_unit_price)
     return Rated(overage_quantity, exact_amount, round_half_up(exact_amount, plan.currency))
@@ -108,7 +108,7 @@ def base_line(plan: Plan) -> Line:
 
 
 def overage_line(plan: Plan, usage_period: date, quantity: Decimal) -> Line:
-    """Return the line for the month's own usage. It exists at zero too, to show the usage."""
+    """Return the line for usage in the invoiced month. There is one even if its amount is zero."""
     usage = LateUsage(usage_period, plan, quantity_before=ZERO, quantity_after=quantity)
     return _usage_line("overage", f"Usage of {label(usage_period)}", usage)
 

@@ -1,4 +1,4 @@
-"""How a parser says why it does not accept a value."""
+"""The error that parsers raise for a value that they don't accept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan in effect: of all that was set for a customer, the newest row up to a month counts."""
+"""The plan in effect in a month: the customer's newest subscription row that starts in it or before."""
 
 from __future__ import annotations
 

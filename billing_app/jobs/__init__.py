@@ -1,1 +1,1 @@
-"""Work of several transactions: closing and invoicing, runs, imports, verification."""
+"""Jobs that take several transactions: closing and invoicing, runs, imports, verification."""

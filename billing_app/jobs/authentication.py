@@ -1,7 +1,6 @@
-"""Establishing who calls: passwords and tokens in, actors out, in transactions of their own.
+"""Authentication: turns passwords and tokens into actors, in separate transactions.
 
-Identity data is read and written by the system actor. What the caller may do is decided by the actor
-that comes out.
+The system actor reads and writes identity data. The authenticated actor determines what the caller may do.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-# A single read doesn't need the round trips that begin and end a transaction.
+# Autocommit saves the round trips that begin and end a transaction, which a single read doesn't need.
 _ONE_STATEMENT = "AUTOCOMMIT"
-# Each check keeps a core busy for a quarter of a second and holds a connection as long.
+# Each password check keeps a core and a connection busy for a quarter of a second.
 _PASSWORDS_AT_ONCE = threading.BoundedSemaphore(4)
 
 
 class Authenticator:
-    """Establishes who calls the services of one database, with the signing secret of the settings."""
+    """Authenticates callers against one database, with the signing secret in the settings."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
@@ -54,7 +53,7 @@ class Authenticator:
     def token_actor(self, token: str) -> Future[Actor]:
         """Look up the actor of an API token, together with other lookups that arrive at the same time.
 
-        The future raises Unauthenticated. Raises Busy when too many lookups are waiting.
+        The future raises Unauthenticated. Raises Busy if too many lookups are waiting.
         """
         return self._token_lookups.submit(self._database, token)
 
@@ -109,8 +108,8 @@ class Authenticator:
     ) -> Result:
         """Run `work`, which checks a password, as a counted attempt.
 
-        The count is committed first and taken back when the password was right. It stays when the
-        password was wrong or the process ended in between.
+        The count is committed first, and subtracted again if the password is correct. It remains if the
+        password is wrong or the process is killed in between.
         """
         database = self._database
         attempt = database.call(
@@ -122,7 +121,7 @@ class Authenticator:
                 sign_in_attempts.clear(session, SYSTEM, attempt)
                 return result
         except (Unauthenticated, Invalid):
-            # In a transaction of its own, because the refused one is undone.
+            # In a separate transaction, because the failed one is rolled back.
             database.call(SYSTEM, sessions.record_failure, attempt, action=failed_action)
             raise
 
@@ -148,7 +147,7 @@ class Authenticator:
 
 
 def actor_of(caller: Authenticated) -> Actor:
-    """Return the caller's actor. Raises Forbidden (`password_change_required`) until that is done."""
+    """Return the caller's actor. Raises Forbidden (`password_change_required`) before a required change."""
     if caller.user.must_change_password:
         raise Forbidden("password_change_required")
     return caller.actor
@@ -167,7 +166,7 @@ def _note_use(database: Database, actor: Actor) -> None:
         with database.transaction(SYSTEM) as session:
             api_tokens.note_use(session, SYSTEM, actor.id)
     except SQLAlchemyError as error:
-        # The request matters more than the note of when its token was used.
+        # The request matters more than the time of the token's last use.
         if is_unavailable(error):
             database.outages.report("noting the use of an API token", error)
         else:

@@ -1,10 +1,10 @@
-"""Work that a server does besides answering requests: invoice runs, verifications, imports and figures.
+"""The background workers of a server: invoice runs, verifications, imports and figures.
 
-The database says what there is to do. A thread for each kind of work looks there: at once when this
-process has started something, and every few seconds for work that other processes started, or left
-when they were killed. If several processes find the same work, its lock lets one of them do it. Work
-that fails is tried again and given up after a few times (`jobs.retries`). A thread may end with its
-process at any point: its work resumes at the next start.
+All work is stored in the database. One thread for each kind of work looks for it: immediately after this
+process has started some, and every few seconds for work that other processes started or left behind when they
+were killed. If several processes find the same work, a lock lets one of them do it. Work that fails is
+retried and fails for good after a few attempts (`jobs.retries`). A thread may end with its process at any
+point: the work resumes at the next start.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ LOOK_EVERY_SECONDS = 5.0
 PAUSE_SECONDS_MAX = 60.0
 
 Work = Callable[[Database, Callable[[Any], None]], None]
-"""Does what there is to do. Calls the second argument now and then, which may raise `Stopped`."""
+"""Does all pending work of one kind. Regularly calls its second argument, which may raise `Stopped`."""
 
-# A thread for each, so that a long import delays neither an invoice run nor the check of the next file.
+# A thread for each kind, so that a long import delays neither an invoice run nor the check of the next file.
 WORK: dict[str, Work] = {
     "invoicing": resume_invoice_runs,
     "verifying": resume_verification,
@@ -51,16 +51,16 @@ class Worker(Thread):
         self._woken, self._stopping = Event(), Event()
 
     def wake(self) -> None:
-        """Look for work now, or once more after the current work."""
+        """Look for work now, or again after the current work."""
         self._woken.set()
 
     def stop(self) -> None:
-        """Stop at the next chunk of work, without waiting for it."""
+        """Request a stop at the next chunk of work, without waiting for it."""
         self._stopping.set()
         self._woken.set()
 
     def run(self) -> None:
-        """Look for work, do it, and pause. A failure is logged, and the pause gets longer with each."""
+        """Look for work, do it, and pause, until stopped. Failures are logged and lengthen the pause."""
         pause = LOOK_EVERY_SECONDS
         while not self._stopping.is_set():
             self._woken.clear()
@@ -102,12 +102,12 @@ class Background:
             worker.start()
 
     def wake(self) -> None:
-        """Tell the workers to look for work now. Without workers here, those of another process find it."""
+        """Make the workers look for work now. If this process has none, another process will find it."""
         for worker in self._workers:
             worker.wake()
 
     def stop(self) -> None:
-        """Stop the workers at their next chunk of work, without waiting, so that the server stops promptly."""
+        """Request the workers to stop, without waiting for them, so that the server stops promptly."""
         for worker in self._workers:
             worker.stop()
         self._workers = []

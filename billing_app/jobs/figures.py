@@ -1,7 +1,7 @@
-"""Keep the figures of lists and the dashboard current, by counting them in the background.
+"""Count the figures of lists and the dashboard regularly in the background.
 
-One process counts at a time. The next count is due after a pause that depends on how long the last
-one took, so that all processes together count for at most a tenth of the time.
+One process counts at a time. The pause after a count is a multiple of its duration, so that all processes
+together count for at most a tenth of the time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from billing_app.jobs.leadership import lock, try_lock
 from billing_app.models import DashboardFigures
 from billing_app.services.dashboard.figures import count_figures
 
-# Current enough for a small business. The factor keeps the count of a large one from never pausing.
+# The shortest pause, which is short enough for a small business. The factor applies to larger ones.
 PAUSE_SECONDS_MIN = 5.0
 PAUSE_FACTOR = 10
 
@@ -27,7 +27,7 @@ OnProgress = Callable[[str], None]
 
 
 def refresh_figures(database: Database, on_progress: OnProgress = lambda step: None) -> datetime:
-    """Count everything that was committed before this call, and return the time that the figures are as of.
+    """Count everything that was committed before this call, and return the time of the snapshot.
 
     Waits for a count in progress.
     """
@@ -47,11 +47,11 @@ def _is_due(session: Session) -> bool:
     if figures is None:
         return True
     pause = timedelta(seconds=max(PAUSE_SECONDS_MIN, PAUSE_FACTOR * figures.seconds))
-    # Figures from the future come from a clock that was set back.
+    # Figures from the future mean that the clock was set back.
     return not figures.as_of <= now(session) < figures.as_of + pause
 
 
 def _count(database: Database, on_progress: OnProgress) -> datetime:
-    """Count in a snapshot that is taken while the lock is held, so after the previous count was committed."""
+    """Count in a snapshot taken while the lock is held, which is after the commit of the previous count."""
     with database.transaction(_COUNTER, isolation="REPEATABLE READ") as session:
         return count_figures(session, on_progress)

@@ -1,4 +1,4 @@
-"""Usage from a CSV file on this machine: the file is checked whole, then recorded batch by batch."""
+"""Import usage from a CSV file on this machine: check the whole file, then record it in batches."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class ImportSummary:
 
 
 class SoundFile:
-    """An open file that was read to its end without a fault, and has not changed since."""
+    """An open file that was read to its end without errors and has not changed since."""
 
     def __init__(self, name: str, raw: io.BufferedReader) -> None:
-        """Read the file to its end. Raises Invalid when it can't be imported as a whole."""
+        """Read the file to its end. Raises Invalid if it can't be imported as a whole."""
         self.name, self.raw = name, raw
         self._version = self._read_version()
         self.size_bytes = self._version[0]
@@ -55,7 +55,7 @@ class SoundFile:
         raw.seek(0)
 
     def require_unchanged(self) -> None:
-        """Raise Invalid when the file was written to since it was opened."""
+        """Raise Invalid if the file has changed since it was opened."""
         if self._read_version() != self._version:
             raise Invalid("file", "changed_while_reading")
 
@@ -92,9 +92,8 @@ def import_usage(
 ) -> ImportSummary:
     """Record the events of a file, each once however often the file is imported.
 
-    Each batch of `read_batches` is one transaction. After an interruption, import the file again:
-    rows recorded before are duplicates. The transaction that records the first event also writes
-    the one audit entry.
+    Each batch is one transaction. After an interruption, import the file again: rows that are already
+    recorded are duplicates. The transaction that records the first event also writes the only audit entry.
     """
     require(actor, Permission.RECORD_USAGE)
     summary = ImportSummary()
@@ -116,7 +115,7 @@ def import_usage(
 def _record(
     session: Session, actor: Actor, reports: Sequence[UsageReport | UnreadableReport], file_name: str
 ) -> BatchResult:
-    """Record a batch; write the audit entry of the file if it is named and anything was recorded."""
+    """Record a batch. Write the file's audit entry if `file_name` is given and anything was recorded."""
     outcome = record_usage_file_batch(session, actor, reports)
     if file_name and outcome.recorded:
         audit.record(session, actor, "usage.file_imported", "usage", file_name=file_name)

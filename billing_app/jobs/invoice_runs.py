@@ -1,8 +1,7 @@
-"""Invoice runs: a month's invoices for all customers, batch by batch, each closed and then invoiced.
+"""Invoice runs: close a month and generate its invoices for all customers, batch by batch.
 
-A run is a row in the database, and the process that executes it holds a lock. When that process is
-killed, the run resumes after its last committed batches: in the background of a server, or when it
-is started again.
+A run is a row in the database, and the process that executes it holds a lock. If that process is killed, the
+run resumes after its last committed batches: in the background of a server, or when it is started again.
 """
 
 from __future__ import annotations
@@ -51,19 +50,19 @@ Result = TypeVar("Result")
 def run_invoices(
     database: Database, actor: Actor, period_start: date, on_progress: OnProgress = lambda run: None
 ) -> RunRow:
-    """Start the period's run, or resume the one that was interrupted, and execute it to its end.
+    """Start the period's run, or resume an interrupted one, and execute it to its end.
 
-    While another process executes it, return its progress instead. Raises Conflict (`period_open`).
+    If another process is executing it, return its progress instead. Raises Conflict (`period_open`).
     """
     run = database.call(actor, start_run, period_start)
     return execute_run(database, actor, run, on_progress)
 
 
 def resume_invoice_runs(database: Database, on_progress: OnProgress = lambda run: None) -> None:
-    """Execute the running runs that no process executes, the oldest month first.
+    """Execute the running runs that no process is executing, the oldest month first.
 
-    Later months wait for an earlier one that another process executes, since their invoices follow on from
-    its invoices.
+    Later months wait until another process has finished an earlier one, because invoices must be created in
+    the order of their months.
     """
     while run := database.call(SYSTEM, find_running):
         with giving_up_when_it_keeps_failing(database, run.public_id, count_failed_attempt):
@@ -74,7 +73,7 @@ def resume_invoice_runs(database: Database, on_progress: OnProgress = lambda run
 def execute_run(
     database: Database, actor: Actor, run: RunSummary, on_progress: OnProgress = lambda run: None
 ) -> RunRow:
-    """Execute a run from where it is, unless another process does, and return its progress."""
+    """Continue a run unless another process is executing it, and return its progress."""
     require(actor, Permission.INVOICE)
     worker = system(run.public_id, on_behalf_of=run.started_by)
     with sole_execution(database, actor, run) as is_sole:
@@ -86,12 +85,13 @@ def execute_run(
 
 
 def sole_execution(database: Database, actor: Actor, run: RunSummary) -> AbstractContextManager[bool]:
-    """Yield whether this process is the one that executes the run, for as long as the block lasts."""
+    """Try to become the process that executes the run, until the block ends. Yield whether that succeeded."""
     return try_lock(database, actor, locks.RUN, run.run_id)
 
 
 def _process_chunk(database: Database, worker: Actor, run: RunSummary) -> bool:
-    """Process the next batch of every lane at once; False when the run has no customers left or has ended."""
+    """Process the next batch of every lane in parallel. Return False if there is none or the run has
+    ended."""
     batches = database.call(worker, next_batches, run.public_id, CHUNK_CUSTOMERS)
     with ThreadPoolExecutor(LANES) as pool:
         for processed in [pool.submit(_process_batch, database, worker, run, each) for each in batches]:
@@ -104,17 +104,17 @@ class _RunEnds(Exception):
 
 
 class _Closed(NamedTuple):
-    """Customers of a batch that are not to be invoiced: an older month is not invoiced yet, or closing failed."""
+    """The customers of a batch that can't be invoiced: an older month must be first, or closing failed."""
 
     blocked: list[BlockedCustomer]
     failures: list[Failure]
 
 
 def _process_batch(database: Database, worker: Actor, run: RunSummary, batch: Batch) -> None:
-    """Close the period for the batch, then create its invoices; neither when the run has ended.
+    """Close the period for the batch, then create its invoices. Do neither if the run has ended.
 
-    A cancellation must not come between the two, or months would stay closed without an invoice. So the
-    invoicing transaction holds it off before the closing transaction commits.
+    A cancellation between the two would leave months closed without an invoice. So the invoicing transaction
+    prevents it before the closing transaction commits.
     """
 
     def close_and_invoice() -> None:
@@ -130,7 +130,7 @@ def _process_batch(database: Database, worker: Actor, run: RunSummary, batch: Ba
 
 
 def _close(session: Session, worker: Actor, run: RunSummary, customer_ids: Sequence[int]) -> _Closed:
-    """Close the period for all customers for whom that is possible."""
+    """Close the period for all customers that can be closed."""
 
     def close(ids: Sequence[int]) -> Sequence[BlockedCustomer]:
         return close_period(session, worker, period_start=run.period_start, customer_ids=ids)
@@ -140,11 +140,11 @@ def _close(session: Session, worker: Actor, run: RunSummary, customer_ids: Seque
 
 
 def _invoice(session: Session, worker: Actor, run: RunSummary, batch: Batch, closed: _Closed) -> None:
-    """Create the invoices of a closed batch and count what became of each of its customers."""
+    """Create the invoices of a closed batch and count the outcome of each customer."""
 
     def invoice(ids: Sequence[int]) -> PeriodOutcome:
         invoiced = invoice_period(session, worker, period_start=run.period_start, customer_ids=ids)
-        # Constraints that are checked at the commit must fail here, where the customer can be left out.
+        # Deferred constraints are checked here, because a customer can't be left out any more at the commit.
         session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
         session.execute(text("SET CONSTRAINTS ALL DEFERRED"))
         return invoiced
@@ -152,7 +152,7 @@ def _invoice(session: Session, worker: Actor, run: RunSummary, batch: Batch, clo
     not_closed = {each.customer_id for each in closed.failures}
     customer_ids = [each for each in batch.customer_ids if each not in not_closed]
     parts, failures = _isolate_failures(session, customer_ids, invoice)
-    # A blocked customer may have been invoiced by a user since.
+    # A user may have invoiced a blocked customer since.
     answered = {
         customer_id
         for part in parts
@@ -179,10 +179,10 @@ def _invoice(session: Session, worker: Actor, run: RunSummary, batch: Batch, clo
 def _isolate_failures(
     session: Session, customer_ids: Sequence[int], work: Callable[[Sequence[int]], Result]
 ) -> tuple[list[Result], list[Failure]]:
-    """Do the work for all customers whose rows don't make it fail.
+    """Do the work for all customers, except those whose rows make it fail.
 
-    When it fails, it is undone and done again for each half, until a customer that makes it fail is
-    alone. Errors that no customer's rows cause propagate.
+    If it fails, it is rolled back and repeated for each half, until the customer that causes the failure is
+    isolated. Errors that no customer's rows cause propagate.
     """
     if not customer_ids:
         return [], []

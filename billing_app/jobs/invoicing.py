@@ -1,4 +1,4 @@
-"""Generate one customer's invoice for one month: close, then sum, in two transactions."""
+"""Generate one customer's invoice for one month: close the month, then sum it, in two transactions."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from billing_app.services.shared.permissions import require
 def generate_invoice(database: Database, actor: Actor, customer: str, period_start: date) -> InvoiceDetail:
     """Create the customer's one invoice for a month that has ended.
 
-    If the process is killed between the two transactions, the month is closed and calling again
-    creates the invoice.
+    If the process is killed between the two transactions, the month stays closed. Calling this again creates
+    the invoice.
 
     Raises:
-        Conflict: `invoice_exists` (names it), `period_open`, `earlier_period_open` (names it),
+        Conflict: `invoice_exists` (with its number), `period_open`, `earlier_period_open` (with the period),
             `nothing_to_invoice`, `issuer_incomplete`.
         NotFound: `customer_not_found`.
     """
@@ -38,7 +38,7 @@ def generate_invoice(database: Database, actor: Actor, customer: str, period_sta
 
 
 def _close(session: Session, actor: Actor, customer: str, period_start: date) -> int:
-    """Close the month and return the customer's id. A refusal rolls the closing back."""
+    """Close the month and return the customer's id. Errors roll the closing back."""
     customer_id = get_customer_id(session, customer)
     require_issuer(session)
     for blocked in close_period(session, actor, period_start=period_start, customer_ids=[customer_id]):

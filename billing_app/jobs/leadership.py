@@ -1,8 +1,8 @@
-"""Work that only one process may do at a time.
+"""Locks for work that only one process may do at a time.
 
-The lock is held by a transaction that does nothing else, so it keeps no snapshot and no row. It is
-released when the block ends or the process dies. `key` is one of billing_app.database.locks: one
-number, or one of the kinds and a number of that kind.
+A transaction that does nothing else holds the lock, so it holds no snapshot and no row. The lock is released
+when the block ends or the process dies. `key` comes from billing_app.database.locks: either one number, or a
+kind and a number of that kind.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from billing_app.domain.actor import Actor
 
 @contextmanager
 def lock(database: Database, actor: Actor, *key: int) -> Iterator[None]:
-    """Hold the lock for as long as the block lasts. Waits until it is free."""
+    """Hold the lock until the block ends. Waits until it is free."""
     with database.transaction(actor) as session:
         session.execute(select(func.pg_advisory_xact_lock(*key)))
         yield
@@ -26,6 +26,7 @@ def lock(database: Database, actor: Actor, *key: int) -> Iterator[None]:
 
 @contextmanager
 def try_lock(database: Database, actor: Actor, *key: int) -> Iterator[bool]:
-    """Yield whether the lock was free; if so, hold it for as long as the block lasts."""
+    """Try to take the lock without waiting, and hold it until the block ends. Yield whether that
+    succeeded."""
     with database.transaction(actor) as session:
         yield bool(session.scalar(select(func.pg_try_advisory_xact_lock(*key))))

@@ -1,4 +1,4 @@
-"""What to do when work in the background fails: wait, try again, give up, or leave out the rows at fault."""
+"""How background work handles failures: wait, retry, give up, or leave out the rows that cause them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from billing_app.services.shared.reasons import Reason
 
 logger = logging.getLogger(__name__)
 
-# Failures in a row without any progress. The background pauses longer after each of them.
+# Consecutive failures without progress. The worker pauses longer after each of them.
 ATTEMPTS_MAX = 5
 
 # Classes of SQLSTATE: cardinality, data, integrity, view check, raised by a trigger, damaged storage.
-# All others, such as a full disk or a missing table, are about the database and not about some rows.
+# All others, such as a full disk or a missing table, are not caused by particular rows.
 _CAUSED_BY_ROWS = frozenset({"21", "22", "23", "44", "P0", "XX"})
 
 
@@ -35,7 +35,7 @@ class CountFailedAttempt(Protocol):
 
 
 class Stopped(Exception):
-    """The server is stopping. The work didn't fail: it resumes at the next start."""
+    """The server is stopping. This is not a failure: the work resumes at the next start."""
 
 
 @contextmanager
@@ -44,8 +44,8 @@ def giving_up_when_it_keeps_failing(
 ) -> Iterator[None]:
     """Count the failures of one piece of work and give it up after `ATTEMPTS_MAX` of them.
 
-    Errors propagate until the work is given up; then they are logged. While the database can't be reached or
-    asks for another try, the work waits for as long as it takes and no failure is counted.
+    Errors propagate until the work is given up; the last one is logged instead. Failures don't count while
+    the database can't be reached or when a transaction can be retried.
     """
     try:
         yield
@@ -63,7 +63,7 @@ def giving_up_when_it_keeps_failing(
 
 
 def reason_of(error: Exception) -> Reason:
-    """Return why work failed, without what a database error says about tables: only the log has that."""
+    """Return why work failed, without the details of database errors, which belong in the log only."""
     sqlstate = sqlstate_of(error)
     if sqlstate:
         return Reason("database_refused", facts={"sqlstate": sqlstate})

@@ -1,4 +1,4 @@
-"""The rows of a usage file in batches: a few megabytes are in memory, however large the file is."""
+"""Read the rows of a usage file in batches, so that any file fits into a few megabytes of memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from billing_app.services.usage.recording import BATCH_MAX, BatchResult, Unreada
 from billing_app.services.usage_imports.rows import COLUMNS, RejectedRow
 
 BATCH_CHARS_MAX = 4_000_000
-# Empty lines make no rows, and a batch still ends after so many of them.
+# Empty lines are skipped. This bounds the number of lines in a batch.
 BATCH_LINES_MAX = 100 * BATCH_MAX
 
 Report = UsageReport | UnreadableReport
@@ -23,8 +23,8 @@ Report = UsageReport | UnreadableReport
 class Batch:
     """The rows of the lines after `after_line` up to `through_line`.
 
-    `cells` are in the order of COLUMNS. A row that can't be split into its columns has the cells
-    that it has, or its whole text as one cell, or none when it is too long to keep.
+    `cells` has each row's cells in the order of COLUMNS. If the number of cells is wrong, it has those; if
+    the quoting is wrong, the whole text as one cell; if the row is too long to store, none.
     """
 
     after_line: int
@@ -48,9 +48,9 @@ class Batch:
 
 
 def read_batches(raw: io.BufferedReader, after_line: int = 0) -> Iterator[Batch]:
-    """Read the rows after a line, up to 10,000 at a time, in the same batches whenever they are read.
+    """Read the rows after a line in batches of up to 10,000. The batches are the same each time.
 
-    Raises Invalid (`file`, `header`) where the file as a whole can't be read.
+    Raises Invalid (`file`, `header`) if the file as a whole can't be read.
     """
     with open_usage_text(raw) as text:
         batch, chars = Batch(after_line, after_line), 0
@@ -89,5 +89,5 @@ def _parse_row(line: Line, header: Header) -> tuple[list[str], Report]:
             if not is_utf8(cell):
                 return row, UnreadableReport(column, "not_utf8")
     customer, key, quantity, occurred_at = row
-    # An empty time means now, as a missing one does over the API.
+    # An empty time means now, like a missing one in the API.
     return row, UsageReport(customer, key, quantity, occurred_at or None)

@@ -1,4 +1,4 @@
-"""The lines of a usage file: plain or gzip CSV in UTF-8, with a header that names its columns.
+"""Read the lines of a usage file: plain or gzip CSV in UTF-8, with a header that names its columns.
 
 Quoting is strict, and a quoted value ends on the line that it starts on. A stray quote therefore
 damages only its own row and never joins it with the rows below.
@@ -19,7 +19,7 @@ from billing_app.domain.rules import BrokenRule
 from billing_app.errors import Invalid
 from billing_app.services.usage_imports.rows import COLUMNS
 
-# Our own exports have these columns too, so that they can be imported whole.
+# Our exports have these columns too. They are ignored, so that exports can be imported unchanged.
 IGNORED_COLUMNS = ("recorded_at", "billing_period", "recorded_by", "line", "code", "detail")
 ROW_CHARS_MAX = 1_000_000
 _PIECE = 1_000_000
@@ -34,7 +34,7 @@ _FOREIGN_FORMATS = (
     (re.compile(rb"\xfd7zXZ"), BrokenRule("compressed", format="xz")),
     (re.compile(rb"\x28\xb5\x2f\xfd"), BrokenRule("compressed", format="Zstandard")),
 )
-# What reading a damaged or truncated gzip file raises.
+# The exceptions that reading a damaged or truncated gzip file raises.
 _DAMAGE = (OSError, EOFError, zlib.error)
 _OTHER_SEPARATORS = (";", "\t", "|")
 _CONTROL = re.compile("[\0-\x08\x0e-\x1f]")
@@ -45,7 +45,7 @@ _SURROGATE = re.compile("[\udc80-\udcff]")
 
 
 class Line(NamedTuple):
-    """A line without its line end. When `is_too_long`, `text` is only its beginning."""
+    """A line without its line break. If `is_too_long`, `text` is only its beginning."""
 
     number: int
     text: str
@@ -53,14 +53,14 @@ class Line(NamedTuple):
 
 
 class Header(NamedTuple):
-    """How many columns a file has, and the position of each of COLUMNS."""
+    """The number of columns in a file, and the position of each of COLUMNS."""
 
     width: int
     positions: tuple[int, ...]
 
 
 class UsageText:
-    """A usage file read line by line. `header` is its first line; iterating yields the others."""
+    """A usage file that is read line by line. `header` is its first line. Iterating yields the others."""
 
     def __init__(self, text: IO[str]) -> None:
         self._text, self._line_number = text, 0
@@ -71,7 +71,7 @@ class UsageText:
             yield line
 
     def skip_to_end(self) -> None:
-        """Read the rest without looking at its rows. Raises Invalid where the file is damaged."""
+        """Read the rest without parsing its rows. Raises Invalid if the file is damaged."""
         try:
             while piece := self._text.read(_PIECE):
                 self._line_number += piece.count("\n")
@@ -79,7 +79,7 @@ class UsageText:
             raise _damaged(self._line_number) from error
 
     def _read_line(self) -> Line | None:
-        """Read the next line. Holds at most ROW_CHARS_MAX characters of it, however long it is."""
+        """Read the next line. Keeps at most ROW_CHARS_MAX characters of it."""
         try:
             text = piece = self._text.readline(ROW_CHARS_MAX + 1)
             while piece and not piece.endswith("\n"):
@@ -95,9 +95,9 @@ class UsageText:
 
 @contextmanager
 def open_usage_text(raw: io.BufferedReader) -> Iterator[UsageText]:
-    """Open a file for reading line by line, and leave `raw` open afterwards.
+    """Open a file for reading line by line. Closing it leaves `raw` open.
 
-    Bytes that are not UTF-8 are read as surrogates, so that only their own row is rejected.
+    Bytes that are not UTF-8 are read as surrogates, so that only their row is rejected.
 
     Raises:
         Invalid: (`file`, `header`) The file is not CSV with the right columns, or it is damaged.
@@ -106,18 +106,18 @@ def open_usage_text(raw: io.BufferedReader) -> Iterator[UsageText]:
     try:
         yield UsageText(text)
     finally:
-        # Otherwise the wrapper would close `raw` when it is collected.
+        # Otherwise the wrapper would close `raw` when it is garbage collected.
         text.detach()
 
 
 def check_soundness(raw: io.BufferedReader) -> None:
-    """Read a file to its end, checksums included. Raises Invalid when it can't be imported as a whole."""
+    """Read a file to its end, including checksums. Raises Invalid if it can't be imported as a whole."""
     with open_usage_text(raw) as text:
         text.skip_to_end()
 
 
 def split_row(line: str) -> list[str]:
-    """Return the cells of a line. Raises BrokenRule when its quotes are not those of CSV."""
+    """Return the cells of a line. Raises BrokenRule if its quoting is not valid CSV."""
     if '"' not in line:
         return line.split(",")
     cells, position = [], 0

@@ -1,8 +1,8 @@
-"""Usage files in the background: received, checked, and imported once they are started.
+"""Receive usage files, and check and import them in the background.
 
-Files are stored in the database in parts. The process that checks or imports one holds an advisory
-lock, which ends with the process. An interrupted import continues after its last committed chunk;
-an interrupted check starts over. Both read the same batches and judge them by the same statements.
+Files are stored in the database in parts. The process that checks or imports one holds an advisory lock,
+which is released when the process ends. An interrupted import continues after its last committed chunk; an
+interrupted check starts over. Both read the same batches and check them with the same statements.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 PREVIEW_ROWS = 20
 PREVIEW_CHARS_MAX = 200
-# Each upload holds a connection for as long as its sender takes.
+# Each upload holds a database connection until it is complete.
 CONCURRENT_UPLOADS_MAX = 4
 
 Progress = Callable[[Chunk], None]
@@ -62,15 +62,15 @@ _uploads = BoundedSemaphore(CONCURRENT_UPLOADS_MAX)
 
 
 def receive_file(database: Database, actor: Actor, file_name: str, pieces: Iterable[bytes]) -> UsageImportRow:
-    """Store a file while it arrives: all of it, or nothing when `pieces` raises.
+    """Store a file while it is being uploaded: all of it, or nothing if `pieces` raises.
 
-    Raises Invalid, and Conflict (`uploads_under_way`) while four other files arrive.
+    Raises Invalid, and Conflict (`uploads_under_way`) while four other files are being uploaded.
     """
     require(actor, Permission.RECORD_USAGE)
     if not _uploads.acquire(blocking=False):
         raise Conflict("uploads_under_way", retry_after_seconds=5)
     try:
-        # `run` would retry, and the pieces can be read only once.
+        # Not `run`, which retries: the pieces can be read only once.
         with database.transaction(actor) as session:
             return store_file(session, actor, file_name, pieces)
     finally:
@@ -80,7 +80,7 @@ def receive_file(database: Database, actor: Actor, file_name: str, pieces: Itera
 def check_files(
     database: Database, on_progress: Progress = lambda chunk: None, *, lane: Lane | None = None
 ) -> None:
-    """Check the uploaded files of a lane, or of both, that no other process is checking."""
+    """Check the uploaded files, of one lane or of both, that no other process is checking."""
     database.call(SYSTEM, cancel_abandoned)
     _work_through(database, "checking", lane, lambda worker, row: _check(database, worker, row, on_progress))
 
@@ -88,7 +88,7 @@ def check_files(
 def import_files(
     database: Database, on_progress: Progress = lambda chunk: None, *, lane: Lane | None = None
 ) -> None:
-    """Import the started files of a lane, or of both, that no other process is importing."""
+    """Import the started files, of one lane or of both, that no other process is importing."""
     _work_through(
         database, "importing", lane, lambda worker, row: _import(database, worker, row, on_progress)
     )
@@ -97,7 +97,7 @@ def import_files(
 def _work_through(
     database: Database, phase: Phase, lane: Lane | None, work: Callable[[Actor, UsageImportRow], None]
 ) -> None:
-    """Do the work on each file that is due, oldest first."""
+    """Process each file that is due, oldest first."""
     for due in database.call(SYSTEM, find_due, phase, lane):
         with giving_up_when_it_keeps_failing(database, due.public_id, count_failed_attempt):
             _work_on(database, due, phase, work)
@@ -106,7 +106,7 @@ def _work_through(
 def _work_on(
     database: Database, due: UsageImportRow, phase: Phase, work: Callable[[Actor, UsageImportRow], None]
 ) -> None:
-    """Do the work on one file unless another process does, or it is no longer due."""
+    """Process one file, unless another process does or it is no longer due."""
     worker = system(due.public_id, on_behalf_of=due.uploaded_by)
     with try_lock(database, worker, locks.IMPORT, due.import_id) as is_leader, suppress(Overtaken):
         row = database.call(worker, get_import, due.public_id)
@@ -119,7 +119,7 @@ def _work_on(
 
 
 def _check(database: Database, worker: Actor, row: UsageImportRow, on_progress: Progress) -> None:
-    """Judge all rows in one transaction that keeps nothing; progress is committed in others."""
+    """Check all rows in one transaction, which is rolled back. Progress is committed in others."""
     database.call(worker, restart_check, row.import_id)
     file = _StoredFile(database, worker, row)
     with database.transaction(worker) as session:
@@ -133,7 +133,7 @@ def _check(database: Database, worker: Actor, row: UsageImportRow, on_progress: 
 
 
 def _import(database: Database, worker: Actor, row: UsageImportRow, on_progress: Progress) -> None:
-    """Record and count the rows that are not counted yet, one batch in one transaction."""
+    """Record and count the remaining rows, each batch in one transaction."""
     file = _StoredFile(database, worker, row)
 
     def record(session: Session, actor: Actor, batch: Batch) -> Chunk:
@@ -181,7 +181,7 @@ def _preview_row(line: int, cells: list[str], report: Report, result: RowResult)
 
 
 def _parse_values(report: Report) -> tuple[Decimal | None, datetime | None]:
-    """Return the quantity and the time as recording reads them, each None where it can't."""
+    """Return the quantity and the time as recording parses them, or None if they are invalid."""
     quantity, occurred_at = None, None
     if isinstance(report, UsageReport):
         with suppress(BrokenRule):
@@ -192,13 +192,13 @@ def _parse_values(report: Report) -> tuple[Decimal | None, datetime | None]:
 
 
 def _storable_text(cell: str) -> str:
-    """Return the beginning of a cell without what JSONB and browsers can't hold."""
+    """Return the beginning of a cell, without the characters that JSONB and browsers can't store."""
     text = cell[:PREVIEW_CHARS_MAX].replace("\0", "\ufffd")
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 class _StoredFile(io.RawIOBase):
-    """The bytes of an import's file, one part in memory. Raises Overtaken when the file is gone."""
+    """The contents of an import's file, one part in memory. Raises Overtaken if the file is deleted."""
 
     def __init__(self, database: Database, actor: Actor, row: UsageImportRow) -> None:
         self._database, self._actor, self._row = database, actor, row

@@ -1,8 +1,7 @@
-"""Verification: a recomputation in one snapshot, and the record of what it found.
+"""Verification: recompute everything in one snapshot, and store the report.
 
-A verification is a row in the database, and the process that executes it holds a lock. When that
-process is killed, the verification is executed again from the start: in the background of a server,
-or by the next `billing verify`.
+A verification is a row in the database, and the process that executes it holds a lock. If that process is
+killed, the verification starts over: in the background of a server, or with the next `billing verify`.
 """
 
 from __future__ import annotations
@@ -36,10 +35,10 @@ OnProgress = Callable[[Report], None]
 
 
 def verify(database: Database, actor: Actor, on_progress: OnProgress = lambda report: None) -> Report:
-    """Recompute everything as of a time after this call, also under load, and keep the report.
+    """Recompute everything as of a time after this call, and store the report.
 
-    Waits for a verification that another process is executing. Executes the running verification if
-    no process does, instead of starting another.
+    Waits for a verification that another process is executing. If a verification is running that no process
+    executes, executes that one.
     """
     require(actor, Permission.VERIFY)
     with lock(database, actor, locks.VERIFYING):
@@ -47,7 +46,7 @@ def verify(database: Database, actor: Actor, on_progress: OnProgress = lambda re
 
 
 def resume_verification(database: Database, on_progress: OnProgress = lambda report: None) -> None:
-    """Execute the running verification, if there is one that no process executes."""
+    """Execute the running verification, if there is one and no process is executing it."""
     with try_lock(database, SYSTEM, locks.VERIFYING) as is_free:
         running = database.call(SYSTEM, find_running) if is_free else None
         if running:
@@ -56,7 +55,7 @@ def resume_verification(database: Database, on_progress: OnProgress = lambda rep
 
 
 def _execute(database: Database, row: VerificationRow, on_progress: OnProgress) -> Report:
-    """Recompute in a READ ONLY transaction; progress and report are written by other transactions."""
+    """Recompute in a READ ONLY transaction. Other transactions write the progress and the report."""
     worker = system(row.public_id, on_behalf_of=row.started_by)
 
     def keep(report: Report) -> None:
@@ -73,7 +72,7 @@ def _execute(database: Database, row: VerificationRow, on_progress: OnProgress) 
 def _judge_awaiting_invoices(database: Database, worker: Actor, report: Report) -> None:
     """Report a discrepancy for each closed month without an invoice, unless it is about to be created.
 
-    A month that was closed right before the snapshot gets some time to be invoiced.
+    Waits a moment for the invoice of a month that was closed right before the snapshot.
     """
     missing = report.awaiting_invoice
     deadline = time.monotonic() + AWAIT_INVOICES_SECONDS

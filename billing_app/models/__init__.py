@@ -1,4 +1,4 @@
-"""Database tables, with their columns and named constraints. They contain no behaviour.
+"""Database tables, with their columns and named constraints. They contain no logic.
 
 `customer_id` is the first column of every key of a customer-owned table, so that the same schema can be
 distributed by it. The other tables, such as `plan` and `customer`, are then copied to every node.

@@ -60,7 +60,7 @@ def entered_column(nullable: bool = False) -> Column[Any]:
     """Return a column of numbers that a user entered, without a scale.
 
     A NUMERIC(p,s) column would round a number with too many decimals before any CHECK could see it.
-    `digits_check` refuses such a number instead.
+    `digits_check` rejects such a number instead.
     """
     return Column(Numeric, nullable=nullable)
 
@@ -68,7 +68,7 @@ def entered_column(nullable: bool = False) -> Column[Any]:
 def digits_check(column: str, integer_digits: int, decimals: int) -> CheckConstraint:
     """Check that a number is zero or more, finite, and fits these digits.
 
-    NaN and infinity sort above every number, so the upper bound refuses both.
+    NaN and infinity sort above every number, so the upper bound rejects both.
     """
     return CheckConstraint(
         f"{column} >= 0 AND {column} < 1e{integer_digits} AND scale({column}) <= {decimals}",

@@ -112,7 +112,7 @@ class Subscription(SQLModel, table=True):
 
 
 class Suspension(SQLModel, table=True):
-    """An interval `[started_at, ended_at)` in which usage is rejected. While suspended, `ended_at` is empty."""
+    """An interval `[started_at, ended_at)` in which usage is rejected. `ended_at` is null until it ends."""
 
     __tablename__ = "suspension"
     __table_args__ = (

@@ -51,6 +51,6 @@ class DashboardFigures(SQLModel, table=True):
 
     figures_id: int = Field(default=1, sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
     as_of: datetime = Field(sa_column=moment_column())
-    # How long the count took. The longer it took, the longer until the next one.
+    # How long the count took. The pause before the next count is proportional to it.
     seconds: float = Field(sa_column=Column(Double, nullable=False))
     document: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))

@@ -13,10 +13,10 @@ from billing_app.models.columns import moment_column, text_column
 
 
 class IdempotentRequest(SQLModel, table=True):
-    """The response to an actor's first request with a key. Passwords and token secrets are left out.
+    """The response to an actor's first request with a key. It contains no passwords and no token secrets.
 
     `fingerprint` is a keyed hash of the operation and the body, so that a stored row does not help to
-    guess a password that was sent. Rows are deleted some time after they are a day old.
+    guess a password that was sent. Rows are kept for at least a day.
     """
 
     __tablename__ = "idempotent_request"

@@ -48,14 +48,14 @@ class UsageImport(SQLModel, table=True):
     size_bytes: int = Field(sa_column=_count_column())
     sha256: str = Field(sa_column=text_column())
     status: str = Field(default="checking", sa_column=text_column())
-    # The counts of the check; the import starts them over.
+    # First the counts of the check. The import starts again from zero.
     row_count: int = Field(default=0, sa_column=_count_column())
     recorded: int = Field(default=0, sa_column=_count_column())
     duplicates: int = Field(default=0, sa_column=_count_column())
     conflicts: int = Field(default=0, sa_column=_count_column())
     rejected: int = Field(default=0, sa_column=_count_column())
     bytes_read: int = Field(default=0, sa_column=_count_column())
-    # The last line that is checked or imported; advances with each chunk's commit.
+    # The last line checked or imported so far. Each chunk's transaction advances it.
     through_line: int = Field(default=0, sa_column=_count_column())
     # Failures since the last progress. After too many the import fails.
     attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False))

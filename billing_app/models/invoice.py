@@ -42,7 +42,7 @@ class Invoice(SQLModel, table=True):
     """What a customer owes for one period, with copies of everything it shows.
 
     The deferred foreign key to its own last line, with the trigger on lines that counts and sums
-    them, makes an invoice without exactly its lines impossible to commit.
+    them, ensures that an invoice can only be committed with exactly its lines.
     """
 
     __tablename__ = "invoice"

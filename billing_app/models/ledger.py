@@ -80,7 +80,7 @@ class InvoiceRun(SQLModel, table=True):
     existing: int = Field(default=0, sa_column=Column(Integer, nullable=False))
     skipped: int = Field(default=0, sa_column=Column(Integer, nullable=False))
     failed: int = Field(default=0, sa_column=Column(Integer, nullable=False))
-    # Failures since the run last made progress. After too many, it is given up for a fault.
+    # Failures since the run last made progress. After too many, the run fails and `fault` says why.
     attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False))
     fault: dict[str, Any] | None = Field(
         default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True)

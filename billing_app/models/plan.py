@@ -29,7 +29,7 @@ class Plan(SQLModel, table=True):
         digits_check("monthly_price_minor", 38, 0),
         digits_check("included_units", 14, 6),
         digits_check("overage_unit_price", 8, 12),
-        # A name is one plan whatever its case: its versions are numbered together.
+        # Names that differ only in case are the same plan, whose versions share one numbering.
         Index("uq_plan_name_version", text("lower(name)"), "version", unique=True),
     )
 

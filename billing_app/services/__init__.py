@@ -1,5 +1,5 @@
 """The use cases: `fn(session, actor, ...) -> frozen result`.
 
-Each asks for its permission first, says its invariant in the first docstring line, and leaves the
-commit to `db.transaction`.
+Each one checks the permission first, states its invariant in the first line of its docstring, and leaves the
+commit to `Database.transaction`.
 """

@@ -72,7 +72,7 @@ def own_directory(path: Path, mode: int, owner: Account) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Make the names in a directory survive a power loss."""
+    """Flush a directory's entries to disk, so that they survive a power loss."""
     handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)

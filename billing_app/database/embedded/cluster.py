@@ -1,11 +1,11 @@
-"""The embedded PostgreSQL as its users see it: a server that runs while any process uses it.
+"""The entry point to the embedded PostgreSQL: a server that runs while any process uses it.
 
-`use_server(data_dir)` starts the server or joins the one that another process started. While it is
-in use, a crash of the server is noticed and it is started again. The last process to leave stops it.
+`use_server(data_dir)` starts the server or joins the one that another process started. If the server crashes
+while it is in use, it is restarted. The last process to leave stops it.
 
-A lock of the kernel on `users.lock` counts the users: each holds it shared, and a process that can
-take it exclusively is the last one. That process keeps it while stopping the server, so that new
-users wait. A process that is killed releases its lock like any other.
+Every process that uses the server holds a shared kernel lock on `users.lock`. A process that gets the lock
+exclusively is the last one. It keeps the lock while it stops the server, so that new users wait. The kernel
+also releases the lock of a process that is killed.
 """
 
 from __future__ import annotations
@@ -45,14 +45,13 @@ class Server:
 def use_server(data_dir: Path) -> Iterator[Server]:
     """Start or join the server of this directory; stop it on leaving if no other process uses it.
 
-    The server is created if it does not exist, and accepts connections when the block starts: one
-    that is recovering, or that another process is starting, is waited for. If it crashes while the
-    block lasts, it is started again, over and over until it can. A process that ends without
-    leaving, by `kill -9` for instance, no longer counts as a user; the next one to leave stops the
-    server. A child created by `fork` shares its parent's use.
+    Creates the server if it does not exist, and waits until it accepts connections, also while it recovers or
+    while another process starts it. If it crashes within the block, it is restarted, as often as necessary. A
+    killed process no longer counts as a user, but leaves the server running until the next user leaves. A
+    child created by `fork` counts together with its parent.
 
     Raises:
-        EmbeddedPostgresError: The server can't be used; the message says why.
+        EmbeddedPostgresError: The server can't be used. The message says why.
     """
     account = server_account()
     postgres = Postgres(find_home(data_dir), account)
@@ -70,21 +69,21 @@ def use_server(data_dir: Path) -> Iterator[Server]:
 
 @contextmanager
 def use_temporary_server() -> Iterator[Server]:
-    """Start a server with data of its own, deleted on leaving: for tests and measurements."""
+    """Start a server for tests or benchmarks, with its own data, which is deleted when the block ends."""
     with tempfile.TemporaryDirectory(prefix="tallybook-") as directory:
-        # Its mode is 0700, and under root the server's account must pass through.
+        # Its mode is 0700, but under root the server's account must be able to enter it.
         Path(directory).chmod(0o711)
         with use_server(Path(directory) / "postgres") as server:
             yield server
 
 
 def _leave(postgres: Postgres, users: IO[str]) -> None:
-    """Stop being a user, and stop the server if there is no other."""
-    # Released before it is taken exclusively: of two processes that leave at once, one succeeds.
+    """Release this process's share of the server, and stop the server if no other process uses it."""
+    # Released first: if two processes leave at once, one of them can still get the exclusive lock.
     fcntl.flock(users, fcntl.LOCK_UN)
     try:
         if lock_exclusively(users):
             postgres.ensure_stopped()
     finally:
-        # Explicitly, because a forked child may have the file open, which would keep the lock.
+        # Unlocked explicitly, because closing the file keeps the lock while a forked child has it open.
         fcntl.flock(users, fcntl.LOCK_UN)

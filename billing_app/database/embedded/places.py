@@ -1,6 +1,6 @@
 """Where the embedded PostgreSQL keeps its data and its socket.
 
-Other users must not reach either, but the account that the server runs as must. Under root that
+Other users must not have access to either, but the account that the server runs as must. Under root that
 account is `nobody`, who can't enter root's own directories.
 """
 
@@ -24,9 +24,9 @@ _HOMES_UNDER_ROOT = Path("/var/lib/tallybook")
 def find_home(data_dir: Path) -> Path:
     """Return the directory that holds the cluster of this data directory, creating it if needed.
 
-    It is the data directory itself, except when root runs this and `nobody` can't reach it. Then
-    it is a directory elsewhere, which a link in the data directory names: the link moves with the
-    data directory, and deleting the data directory starts afresh.
+    It is the data directory itself, unless the process runs as root and `nobody` can't reach it. Then the
+    home is a directory elsewhere, and a link in the data directory points to it. The link moves with the data
+    directory. Deleting the data directory starts a new cluster.
     """
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     usual = data_dir.parent.resolve() / data_dir.name
@@ -44,12 +44,12 @@ def find_home(data_dir: Path) -> Path:
 
 
 def _link_to_new_home(link: Path) -> None:
-    """Create a directory that `nobody` can reach, and the link to it."""
+    """Create a directory that `nobody` can reach, and link to it."""
     _HOMES_UNDER_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
     home = Path(tempfile.mkdtemp(dir=_HOMES_UNDER_ROOT, prefix=""))
     try:
         link.symlink_to(home)
-    except FileExistsError:  # Another process was faster.
+    except FileExistsError:  # Another process created it first.
         home.rmdir()
 
 
@@ -59,7 +59,7 @@ def _is_open_to_all(directory: Path) -> bool:
 
 
 def find_socket_dir(home: Path) -> Path:
-    """Return where the socket goes: into the home, or a short path derived from the home's path."""
+    """Return the socket's directory: in the home, or elsewhere if that path would be too long."""
     usual = home / "socket"
     if _SOCKET_PATH.fullmatch(str(usual)):
         return usual

@@ -1,6 +1,6 @@
 """One PostgreSQL server: creating its data, starting it, stopping it.
 
-What its home holds:
+Files in its home:
 
     cluster/        PostgreSQL's data, mode 0700
     socket/         its only way in, mode 0700; elsewhere when the path is too long for a socket
@@ -8,9 +8,8 @@ What its home holds:
     server.lock     held while the server is being started, then inherited by all its processes
     postgresql-*/   a copy of the programs, under root only
 
-A lock of the kernel tells whether any process of the server is alive: it can be taken only when
-none is. A crash can't leave a wrong answer behind, unlike `postmaster.pid`, whose process ID may
-belong to a stranger or to a zombie.
+All processes of the server hold a kernel lock, so it can only be taken when none of them is alive. Unlike
+`postmaster.pid`, which may name an unrelated process or a zombie, the lock is also right after a crash.
 """
 
 from __future__ import annotations
@@ -68,12 +67,12 @@ class Postgres:
         return find_socket_dir(self.home)
 
     def open(self, name: str) -> IO[str]:
-        """Open a file of the home to append to; no other account can read or lock it."""
+        """Open a file in the home for appending. Other accounts can neither read nor lock it."""
         handle = os.open(self.home / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         return os.fdopen(handle, "a")
 
     def ensure_running(self, cancelled: Event = _NEVER) -> None:
-        """Return when the server accepts connections, having started it if none was running.
+        """Start the server if it isn't running, and wait until it accepts connections.
 
         Raises:
             EmbeddedPostgresError: It can't start, or its data needs another major version.
@@ -89,10 +88,10 @@ class Postgres:
             time.sleep(0.05)
 
     def ensure_stopped(self) -> None:
-        """Return when no process of the server is left, having let it finish its work safely.
+        """Shut the server down cleanly, and wait until all of its processes have ended.
 
-        Only a server that answers on its own socket gets a signal: otherwise the process in
-        postmaster.pid may be a stranger.
+        Signals the process in postmaster.pid only if the server answers on its socket. Otherwise it may be an
+        unrelated process.
         """
         deadline = time.monotonic() + STOP_SECONDS_MAX
         while self.has_process():
@@ -106,27 +105,27 @@ class Postgres:
                 self.socket_dir.rmdir()
 
     def has_process(self) -> bool:
-        """Return whether a process of the server is alive, in whatever state."""
+        """Return whether any process of the server is alive, even if it doesn't answer."""
         with self.open("server.lock") as lock:
             return not lock_exclusively(lock)
 
     def _start_if_stopped(self, cancelled: Event) -> bool:
-        """Start the server if no process of it is alive; return whether it was started."""
+        """Start the server if none of its processes is alive. Return whether it was started."""
         with self.open("server.lock") as lock:
             if not lock_exclusively(lock):
                 return False
             self._rotate_log()
             self._create_cluster(cancelled)
             own_directory(self.socket_dir, 0o700, self.account)
-            # These name a dead server, and perhaps a stranger by now, for which PostgreSQL would
-            # not start. If someone runs a server on this data by hand, PostgreSQL still does not
-            # start: it finds the other one's shared memory.
+            # These files name a dead server. If its process ID has been reused, PostgreSQL would refuse to
+            # start. If someone started a server on this data by hand, PostgreSQL still refuses, because it
+            # finds that server's shared memory.
             (self._cluster / "postmaster.pid").unlink(missing_ok=True)
             (self.socket_dir / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
             settings = server_settings(self.home, self.socket_dir)
             options = " ".join(f"-c {name}={shlex.quote(value)}" for name, value in settings)
             start = ("start", "-w", "-t", str(START_SECONDS_MAX), "-o", options)
-            # The server inherits the lock, and keeps it when this process closes the file.
+            # The server inherits the lock and keeps it after this process closes the file.
             if self._pg_ctl(*start, inherited=lock, cancelled=cancelled):
                 raise self._error("PostgreSQL did not start.")
             return True
@@ -147,7 +146,7 @@ class Postgres:
         sync_directory(self.home)
 
     def _refuse_other_version(self) -> None:
-        """Refuse data that another major version created, before that version's data is touched."""
+        """Refuse data that another major version created, before anything is changed in it."""
         try:
             version = (self._cluster / "PG_VERSION").read_text().strip()
         except FileNotFoundError:
@@ -166,7 +165,7 @@ class Postgres:
         return _PING_STATES.get(subprocess.run(ping, env=ENVIRONMENT, cwd="/").returncode, "silent")
 
     def _pg_ctl(self, *arguments: str, inherited: IO[str] | None = None, cancelled: Event = _NEVER) -> int:
-        """Run pg_ctl on the cluster; return its exit code."""
+        """Run pg_ctl on the cluster and return its exit code."""
         command = [str(self._programs / "pg_ctl"), "-D", str(self._cluster), *arguments]
         return self._run(command, inherited=inherited, cancelled=cancelled)
 
@@ -175,7 +174,7 @@ class Postgres:
             return run_program(command, self.account, log, inherited=inherited, cancelled=cancelled)
 
     def _rotate_log(self) -> None:
-        """Set aside a log that has grown long, in place of the one set aside before."""
+        """Rename a log that has grown long, replacing the previously renamed one."""
         if self._log.exists() and self._log.stat().st_size > LOG_BYTES_MAX:
             self._log.replace(self._log.with_suffix(".log.1"))
 
@@ -192,7 +191,7 @@ class Postgres:
         return self.home / "server.log"
 
     def _error(self, sentence: str) -> EmbeddedPostgresError:
-        """Build the error that says what happened, with the end of the log."""
+        """Build an error from the sentence and the end of the log."""
         lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
         return EmbeddedPostgresError(
             "\n  ".join([f"{sentence} Its log is {self._log}:", *lines[-_LOG_LINES_SHOWN:]])
@@ -200,7 +199,7 @@ class Postgres:
 
 
 def lock_exclusively(file: IO[str]) -> bool:
-    """Lock an open file if no one else has it locked; return whether it is locked now."""
+    """Try to lock an open file exclusively. Return whether that succeeded."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

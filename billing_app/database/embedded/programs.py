@@ -1,4 +1,4 @@
-"""The programs of PostgreSQL: where pip put them, a copy that `nobody` can run, and running one."""
+"""PostgreSQL's programs: finding where pip installed them, copying them for `nobody`, and running them."""
 
 from __future__ import annotations
 
@@ -64,23 +64,23 @@ def _copy_packages(copy: Path) -> None:
     """Copy the programs and their libraries, completely or not at all."""
     unfinished = copy.with_name(f"{copy.name}.new")
     installed = installed_programs().parents[len(_PROGRAMS.parents) - 1]
-    # The programs find the second package, their libraries, by its relative path.
+    # The programs find their libraries, which are in the second package, by a relative path.
     for package in filter(Path.exists, (installed / name for name in _PACKAGES)):
         shutil.copytree(package, unfinished / package.name, ignore=_NOT_NEEDED)
     for path in (unfinished, *unfinished.rglob("*")):
         if not path.is_symlink():  # pip may have run with a strict umask.
             path.chmod(0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644)
-    os.sync()  # Otherwise a power loss could leave the new name with empty files.
+    os.sync()  # Otherwise a power loss could leave empty files under the new name.
     unfinished.rename(copy)
 
 
 def run_program(
     command: list[str], account: Account, log: IO[str], *, inherited: IO[str] | None, cancelled: Event
 ) -> int:
-    """Run a program of PostgreSQL as its account with its output in the log; return its exit code.
+    """Run a PostgreSQL program as the given account, log its output, and return its exit code.
 
-    The program has a session of its own, so that Ctrl-C in a terminal only reaches it by way of
-    this process. When it is interrupted, initdb and pg_ctl undo what they started.
+    The program runs in its own session, so Ctrl-C in a terminal doesn't reach it directly. This process
+    interrupts it instead, and initdb and pg_ctl then undo what they started.
 
     Raises:
         Cancelled: `cancelled` was set while the program was running.
@@ -93,7 +93,7 @@ def run_program(
         cwd="/",
         env=ENVIRONMENT,
         stdin=subprocess.DEVNULL,
-        # A file and not a pipe: the server inherits it, so reading a pipe would never end.
+        # A file rather than a pipe: the server inherits it, so a pipe would never reach its end.
         stdout=log,
         stderr=log,
         start_new_session=True,
@@ -114,7 +114,7 @@ def run_program(
 
 
 def _interrupt(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt the program until it ends: initdb misses a signal while it waits for another program."""
+    """Interrupt the program until it ends. initdb ignores signals while it waits for another program."""
     while process.poll() is None:
         process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):

@@ -13,14 +13,14 @@ _ROOM_FOR_LARGE_WAL_BYTES = 40 << 30
 
 
 def server_settings(home: Path, socket_dir: Path) -> Iterator[tuple[str, str]]:
-    """Yield the settings for the server's command line, where no file overrides them."""
+    """Yield the settings as command-line options, which take precedence over configuration files."""
     yield "listen_addresses", ""
     yield "unix_socket_directories", str(socket_dir)
     yield "unix_socket_permissions", "0700"
     yield "port", str(PORT)
     yield "timezone", "UTC"
     yield "log_timezone", "UTC"
-    # What is acknowledged is on the disk.
+    # Acknowledged data must be on disk.
     yield "fsync", "on"
     yield "synchronous_commit", "on"
     yield "full_page_writes", "on"
@@ -33,7 +33,7 @@ def server_settings(home: Path, socket_dir: Path) -> Iterator[tuple[str, str]]:
     yield "maintenance_work_mem", f"{_clamp(megabytes // 32, 64, 1024)}MB"
     yield "work_mem", f"{_clamp(megabytes // 768, 4, 64)}MB"
     yield "random_page_cost", "1.1"
-    # Compiling the many short queries takes longer than running them.
+    # The queries are short: compiling them takes longer than running them.
     yield "jit", "off"
 
 

@@ -1,4 +1,4 @@
-"""Starts the embedded server again after a crash, while a process uses it."""
+"""Restarts the embedded server after a crash, while a process uses it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ REPORT_SECONDS = 60.0
 class Watcher(Thread):
     """Checks whether any process of the server is alive, and starts the server when none is.
 
-    Each process that uses the server has one; the lock that a starting process holds lets only one
-    of them start it. A server that can't start, because the disk is full for instance, is tried
-    again until it can.
+    Every process that uses the server has a watcher, and a lock ensures that only one of them starts it. If
+    the server can't start, for example because the disk is full, the watcher keeps trying.
     """
 
     def __init__(self, postgres: Postgres) -> None:
@@ -39,9 +38,9 @@ class Watcher(Thread):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop watching, and interrupt a start that is under way."""
+        """Stop watching, and interrupt a start in progress."""
         self._cancelled.set()
-        if os.getpid() == self._process_id:  # A forked child has no such thread to wait for.
+        if os.getpid() == self._process_id:  # The thread doesn't exist in a forked child.
             self.join()
 
     def run(self) -> None:

@@ -61,7 +61,7 @@ def list_audit_entries(
 
 
 def responsible_id() -> ColumnElement[str]:
-    """Return the SQL expression for the actor who acted or started the background work, which has an index."""
+    """Return the indexed SQL expression for who acted or who started the background work."""
     return func.coalesce(col(AuditEntry.on_behalf_of), col(AuditEntry.actor_id))
 
 

@@ -1,4 +1,4 @@
-"""Names for the IDs in the audit log, and the subject that a search means."""
+"""Names for the IDs in the audit log, and the subject that a search term refers to."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def list_audit_actors(session: Session, actor: Actor) -> tuple[Named, ...]:
 def resolve_subject(session: Session, actor: Actor, typed: str) -> str:
     """Return the subject that the text names: a customer by its key, an invoice by its number in any case.
 
-    Other text is returned unchanged. Raises Invalid.
+    Any other text is returned unchanged. Raises Invalid.
     """
     require(actor, Permission.READ)
     typed = validation.line("subject", typed, at_most=validation.NAME_MAX)

@@ -46,7 +46,7 @@ PROPOSED_KEYS_MAX = 25
 
 
 class _Details(NamedTuple):
-    """What a new customer is stored with, apart from its key and currency."""
+    """The values of a new customer, apart from its key and currency."""
 
     name: str
     email: str
@@ -67,7 +67,7 @@ def create_customer(
     billing_address: str = "",
     start_period: date | None = None,
 ) -> CustomerRow:
-    """Create a customer that is on a plan from its first month, by default the current one.
+    """Create a customer with a plan from its first month, by default the current month.
 
     Email and key are unique among customers, ignoring case. Without `key` one is generated from the name.
     The gate is not needed: nothing can be recorded for a customer before it is committed.
@@ -126,7 +126,7 @@ def propose_key(session: Session, actor: Actor, name: str) -> str:
 def _insert_under_free_key(session: Session, keys: Iterable[str], details: _Details, currency: str) -> int:
     """Insert the customer under the first free key and return its id.
 
-    The unique indexes decide what is free, so the outcome is right under concurrency, too.
+    The unique indexes decide which key is free, so this is safe under concurrency.
     """
     with refused_as(uq_customer_email=_email_taken(details.email)):
         for key in keys:
@@ -145,7 +145,7 @@ def _start_billing(session: Session, customer_id: int, plan: Plan, first_period:
     """Add the rows that every customer has from the start."""
     before = previous_period(first_period)
     session.add(CustomerBilling(customer_id=customer_id, closed_through=before, settled_through=before))
-    # With figures of zero the customer is listed at once, whatever the list is sorted by.
+    # Lists are sorted by these figures, so a customer without a row would be missing until the next count.
     session.add(CustomerFigures(customer_id=customer_id, month=period_of(now(session))))
     session.flush()
     session.add(
@@ -179,7 +179,7 @@ def update_customer(
     Raises:
         Invalid: naming the field that breaks a rule.
         NotFound: `customer_not_found`.
-        Conflict: `email_taken`, or `stale` with the newer values when `version` is not the newest.
+        Conflict: `email_taken`, or `stale` with the newer values if `version` is outdated.
     """
     require(actor, Permission.WRITE_CUSTOMERS)
     if status is not None:
@@ -257,9 +257,9 @@ def list_customers(
     limit: int = LIMIT_DEFAULT,
     cursor: str | None = None,
 ) -> Page[CustomerRow]:
-    """Return a page of customers in the given order, each customer exactly once over all pages.
+    """Return a page of customers in the given order. Over all pages, each customer appears exactly once.
 
-    A cursor continues only the order that it came from. Sorting by usage or outstanding amount uses the
+    A cursor is only valid for the order that it came from. Usage and outstanding amounts are sorted as of the
     last background count.
     """
     require(actor, Permission.READ)

@@ -1,4 +1,4 @@
-"""The key of a customer: the caller's own id for it, or one generated from the name."""
+"""Customer keys: given by the caller, or generated from the name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NUMBERED_KEYS = 20
 
 
 def parse_key(value: object) -> str:
-    """Return the key as given. Raises Invalid (`key`) when it does not have the form of one."""
+    """Return the key unchanged. Raises Invalid (`key`) if it is malformed."""
     if not isinstance(value, str) or not _FORM.fullmatch(value):
         raise Invalid("key", "not_a_key")
     if value.lower().startswith("cus_"):
@@ -28,7 +28,7 @@ def parse_key(value: object) -> str:
 
 
 def generate_keys(name: str) -> Iterator[str]:
-    """Yield keys for a name without end, the simplest first: `acme`, `acme-2`, ..., `acme-5f3a9c21`, ..."""
+    """Yield keys for a name, without end: `acme`, `acme-2`, ..., `acme-5f3a9c21`, ..."""
     slug = _slug(name)
     yield slug
     for number in range(2, _NUMBERED_KEYS):

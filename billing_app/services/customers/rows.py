@@ -32,11 +32,11 @@ class CustomerSort(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CustomerFilter:
-    """Which customers to list; what is None or empty is not filtered by.
+    """Which customers to list. A field that is None or empty selects everything.
 
-    `search` matches any part of the name, email or key, ignoring case. `plan` is a plan's name, for all
-    of its versions, or an id (`plan_3`), of the current month. `subscribed` is whether the customer is
-    on any plan this month.
+    `search` matches any part of the name, email or key, ignoring case. `plan` selects the customers that are
+    on it this month: a name means all versions of the plan, an id (`plan_3`) one version. `subscribed` says
+    whether the customer is on any plan this month.
     """
 
     search: str | None = None
@@ -52,10 +52,9 @@ EVERYONE = CustomerFilter()
 class CustomerRow:
     """A customer with its plan of the current month.
 
-    The plan is None before the customer's first month and after a cancellation. `version` changes with
-    the subscription, too. `usage_quantity` is what was used this month as of the last background count
-    (`dashboard.figures_as_of`), and None when that count was made in another month.
-    `outstanding_minor` is current.
+    The plan is None before the customer's first month and after a cancellation. A change of the subscription
+    changes `version` too. `usage_quantity` is this month's usage as of the last background count
+    (`dashboard.figures_as_of`), and None if that count was in another month. `outstanding_minor` is current.
     """
 
     customer_id: int
@@ -84,7 +83,7 @@ class CustomerRow:
 class SubscriptionRow:
     """The plan of a customer from `effective_from`, the first day of a month.
 
-    Without a plan the subscription is cancelled from there.
+    Without a plan, the subscription is cancelled from that month on.
     """
 
     effective_from: date

@@ -1,4 +1,4 @@
-"""Which customers a list shows, and reading them in its order. Checks nobody's permission."""
+"""Queries that select, sort and read customers for lists. Unguarded: callers have checked the permission."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from billing_app.services.shared.pagination import Page, check_limit, decode_sor
 
 
 class Selection(NamedTuple):
-    """SQL conditions on `customer`, all of which hold, with the values of their parameters."""
+    """SQL conditions on `customer`, combined with AND, and their parameters."""
 
     conditions: list[str]
     values: dict[str, Any]
 
     @property
     def where(self) -> str:
-        """The conditions as one."""
+        """The combined condition."""
         return " AND ".join(self.conditions) or "true"
 
 
 class _Order(NamedTuple):
-    """An order: its key, the type of that key in a cursor, and the tables that have an index for it."""
+    """A sort order: its key, the key's type in a cursor, and the tables whose index it uses."""
 
     key: str
     kind: type[str | datetime | Decimal]
@@ -50,7 +50,7 @@ _ORDERS = {
     "created": _Order("created_at", datetime),
 }
 
-# The inner query filters and sorts by indexes, so that only the rows of the page are looked up.
+# The inner query filters and sorts by index, so only the rows of the page are read from the tables.
 _ROWS = f"""
     SELECT c.*, p.plan_id, p.name AS plan_name, p.version AS plan_version, p.included_units,
            CASE WHEN f.month = :month THEN f.usage_quantity END AS usage_quantity,
@@ -69,7 +69,8 @@ _SUSPENDED = (
     "EXISTS (SELECT FROM suspension x WHERE x.customer_id = customer.customer_id AND x.ended_at IS NULL)"
 )
 _SUBSCRIBED = f"{plan_in_effect('customer.customer_id', ':month')} IS NOT NULL"
-# The index on plan_id finds everyone who was ever on one of these plans; the rule then decides.
+# The index on plan_id finds the customers that were ever on one of these plans. The rule then selects those
+# that are on one now.
 _ON_PLAN = f"""
     customer_id IN (SELECT s.customer_id FROM subscription s
                      WHERE s.plan_id = ANY(:plan_ids)
@@ -78,7 +79,7 @@ _ON_PLAN = f"""
 
 
 def select_customers(session: Session, chosen: CustomerFilter) -> Selection:
-    """Turn a filter into conditions. Raises Invalid for a value that can't be filtered by."""
+    """Turn a filter into conditions. Raises Invalid for an invalid value."""
     conditions: list[str] = []
     values: dict[str, Any] = {"month": period_of(now(session))}
     if chosen.search:
@@ -98,7 +99,7 @@ def select_customers(session: Session, chosen: CustomerFilter) -> Selection:
 
 
 def select_named(session: Session, name: str) -> Selection:
-    """Select the customers of exactly this name, ignoring case."""
+    """Select the customers with exactly this name, ignoring case."""
     wanted = validation.line("name", name, at_most=validation.NAME_MAX)
     return Selection(["lower(name) = lower(:name)"], {"name": wanted, "month": period_of(now(session))})
 
@@ -106,7 +107,7 @@ def select_named(session: Session, name: str) -> Selection:
 def read_page(
     session: Session, selection: Selection, *, sort: object, limit: int, cursor: str | None
 ) -> Page[CustomerRow]:
-    """Read one page in the given order. Raises Invalid for an unknown order, or another order's cursor."""
+    """Read one page in the given order. Raises Invalid for an unknown order or a cursor of another order."""
     sorting = validation.choice("sort", sort, CustomerSort)
     is_descending = sorting.startswith("-")
     order = _ORDERS[sorting.removeprefix("-")]
@@ -141,7 +142,7 @@ def _query(order: _Order, direction: str, condition: str) -> TextClause:
 
 
 def _find_plan_ids(session: Session, named: str) -> list[int]:
-    """Return the plan version of an id, or all versions of a name."""
+    """Return the plan version with this id, or all versions with this name."""
     number = find_number("plan", named)
     if number is not None:
         return [number]

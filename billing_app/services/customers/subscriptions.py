@@ -28,9 +28,9 @@ def set_plan(
     effective_from: date,
     version: int | None = None,
 ) -> tuple[SubscriptionRow, ...]:
-    """Put the customer on a plan from a month on, or cancel from it, and return all of its rows.
+    """Set or cancel the customer's plan from a month on, and return all of its subscription rows.
 
-    Replaces what was set for that month and for later ones.
+    Replaces whatever was set for that month and later months.
 
     Raises:
         Invalid: `effective_from` is not a period.
@@ -70,7 +70,7 @@ def _refuse_if_used(session: Session, customer_id: int, month: date) -> None:
         select(UsageEvent.customer_id)
         .where(
             UsageEvent.customer_id == customer_id,
-            # Implied by the next condition, but the index is ordered by it.
+            # Redundant with the next condition, but it lets the query use the index.
             col(UsageEvent.billing_period) >= month,
             col(UsageEvent.occurred_at) >= bounds(month)[0],
         )
@@ -102,7 +102,7 @@ def _replace(session: Session, customer_id: int, plan_id: int | None, month: dat
 
 
 def list_subscriptions(session: Session, actor: Actor, ref: str) -> tuple[SubscriptionRow, ...]:
-    """Return all of the customer's rows, the oldest first, at most one per month."""
+    """Return all of the customer's subscription rows, oldest first, at most one per month."""
     require(actor, Permission.READ)
     return _read_rows(session, get_customer_id(session, ref))
 

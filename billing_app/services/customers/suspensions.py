@@ -13,7 +13,7 @@ from billing_app.models import Suspension
 def set_suspended(session: Session, customer_id: int, suspended: bool) -> bool:
     """Start or end a suspension now, and return whether that changed anything.
 
-    The caller has passed the gate alone and locked the customer.
+    The caller must hold the gate exclusively and have locked the customer.
     """
     return _start(session, customer_id) if suspended else _end(session, customer_id)
 
@@ -24,7 +24,7 @@ def _start(session: Session, customer_id: int) -> bool:
     )
     if session.scalar(open_suspension):
         return False
-    # A suspension that started and ended at this very moment is reopened: its key is taken.
+    # A suspension that started and ended at this very moment has the same key, so it is reopened.
     session.execute(
         insert(Suspension)
         .values(customer_id=customer_id, started_at=now(session))
@@ -37,7 +37,7 @@ def _end(session: Session, customer_id: int) -> bool:
     ended = session.scalar(
         update(Suspension)
         .where(col(Suspension.customer_id) == customer_id, col(Suspension.ended_at).is_(None))
-        # After a clock was set back the suspension becomes empty instead of ending before it started.
+        # If the clock was set back, the suspension becomes empty instead of ending before it started.
         .values(ended_at=func.greatest(col(Suspension.started_at), now(session)))
         .returning(col(Suspension.customer_id))
     )

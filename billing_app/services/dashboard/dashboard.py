@@ -22,7 +22,7 @@ from billing_app.services.usage.days import DailyUsage
 
 
 class Receivables(NamedTuple):
-    """The outstanding invoices of an age."""
+    """The outstanding invoices of one age."""
 
     age: Age
     outstanding_minor: int
@@ -63,11 +63,12 @@ class CurrencyFigures:
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """All figures as of one moment. Usage counts in the month it occurred in, wherever it is billed.
+    """All figures as of one moment. Usage counts in its usage month, whichever invoice bills it.
 
-    `active` customers are on a plan this month and not suspended; `without_plan` ones are before their
-    first month or cancelled; `suspended` ones may or may not have a plan. `usage_last_month_so_far` covers
-    the same part of last month as has passed of this month. Days without usage are absent.
+    `active` counts customers on a plan this month that are not suspended, `without_plan` those before their
+    first month or after a cancellation, and `suspended` those with or without a plan.
+    `usage_last_month_so_far` is last month's usage up to the same time of the month as now. Days without
+    usage are absent.
     """
 
     as_of: datetime
@@ -90,14 +91,14 @@ class Dashboard:
 
 
 def get_dashboard(session: Session, actor: Actor) -> Dashboard | None:
-    """Return the newest figures; None before the first count."""
+    """Return the newest figures, or None before the first count."""
     require(actor, Permission.READ)
     stored = session.scalar(select(DashboardFigures))
     return _build_dashboard(stored.as_of, FiguresDocument.from_json(stored.document)) if stored else None
 
 
 def figures_as_of(session: Session, actor: Actor) -> datetime | None:
-    """Return when the figures in lists were counted; None before the first count."""
+    """Return when the figures in lists were counted, or None before the first count."""
     require(actor, Permission.READ)
     return session.scalar(select(DashboardFigures.as_of))
 

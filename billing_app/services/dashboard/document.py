@@ -26,7 +26,7 @@ class InvoiceGroup(NamedTuple):
 
 
 class LargestCustomer(NamedTuple):
-    """A customer and what it was invoiced in the last twelve ended months."""
+    """A customer and the total of its invoices for the last twelve ended months."""
 
     currency: str
     key: str
@@ -35,7 +35,7 @@ class LargestCustomer(NamedTuple):
 
 
 class RevenueGroup(NamedTuple):
-    """What was invoiced for one period by one kind of line."""
+    """The invoiced amount of one period and kind of line."""
 
     period_start: date
     currency: str
@@ -44,7 +44,9 @@ class RevenueGroup(NamedTuple):
 
 
 class CustomerGroup(NamedTuple):
-    """The customers with or without a plan this month, suspended or not. `mrr_minor` sums their monthly prices."""
+    """A number of customers, by whether they have a plan this month and whether they are suspended.
+
+    `mrr_minor` is the sum of their monthly prices."""
 
     currency: str
     has_plan: bool

@@ -1,7 +1,7 @@
-"""Count the figures by which lists are sorted and that the dashboard shows. Unguarded, for `jobs.figures`.
+"""Count the figures for the dashboard and for sorting lists. Unguarded, for `jobs.figures`.
 
-Nothing is carried over from the previous count: each count reads the events, invoices and payments
-in the caller's one snapshot. So an event whose transaction committed late is in the next count.
+Every count starts from scratch: it reads all events, invoices and payments in the caller's one snapshot. So
+an event whose transaction committed late is in the next count.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ _CUSTOMERS = f"""
      GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 
-# Usage by the day on which it occurred, wherever it is billed. The last column counts last month only up to
-# the same time of the month as now.
+# Usage by the day on which it occurred, whichever invoice bills it. The last column includes last month only
+# up to the same time of the month as now.
 _USAGE = """
     SELECT (occurred_at AT TIME ZONE 'UTC')::date, sum(quantity), count(*),
            coalesce(sum(quantity) FILTER (WHERE occurred_at < %(last_start)s + %(elapsed)s), 0)
@@ -131,12 +131,12 @@ def count_figures(session: Session, on_progress: Callable[[str], None] = lambda 
             on_progress(name)
             return rows
 
-        # Holds a month's groups in memory. With the default they spill to disk.
+        # Keeps a month's groups in memory. With the default setting they spill to disk.
         db.execute("SET LOCAL work_mem = '32MB'")
         document = FiguresDocument(
             month=values["month"],
             invoices=tuple(InvoiceGroup(*row) for row in read("invoices", _INVOICES)),
-            # Reads the figures of each customer, which the query above has stored.
+            # Must run last: it reads the figures of each customer that the query above stored.
             largest=tuple(LargestCustomer(*row) for row in read("largest", _LARGEST)),
             revenue=tuple(RevenueGroup(*row) for row in read("revenue", _REVENUE)),
             customers=tuple(CustomerGroup(*row) for row in read("customers", _CUSTOMERS)),

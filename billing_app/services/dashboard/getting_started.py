@@ -1,7 +1,8 @@
 """The guide for a new installation: which first steps are done, and whether a user has closed it.
 
-Steps are about the installation, since a team sets it up together. Closing the guide is about the user:
-a colleague may still need it. It ends for everyone with the first invoice, if the other steps are done.
+The steps belong to the installation, because a team sets it up together. A user can close the guide for
+themselves only, because a colleague may still need it. It disappears for all users when the first invoice
+exists and the other steps are done.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from billing_app.services.shared.permissions import require
 
 
 class GettingStarted(NamedTuple):
-    """Which steps are done. `example_customer` is the key of the oldest customer, empty without one."""
+    """Which steps are done. `example_customer` is the oldest customer's key, or empty if there is none."""
 
     has_company_details: bool
     has_plan: bool
@@ -41,7 +42,7 @@ class GettingStarted(NamedTuple):
 
 
 def get_getting_started(session: Session, actor: Actor) -> GettingStarted:
-    """Return how far the installation is, and whether the actor has closed the guide."""
+    """Return which steps are done, and whether the actor has closed the guide."""
     require(actor, Permission.READ)
     oldest = session.scalar(select(Customer.key).order_by(col(Customer.customer_id)).limit(1))
     return GettingStarted(
@@ -56,7 +57,7 @@ def get_getting_started(session: Session, actor: Actor) -> GettingStarted:
 
 
 def dismiss_getting_started(session: Session, actor: Actor) -> None:
-    """Close the guide for the user who asks. Closing it again changes nothing.
+    """Close the guide for the actor. Closing it again changes nothing.
 
     Raises Forbidden for users who can't take its steps, and for actors that are not users.
     """

@@ -1,4 +1,4 @@
-"""API tokens: the credentials of machines, shown once, stored as a hash, and valid until revoked."""
+"""API tokens: credentials for programs. They are shown once, stored as a hash, and valid until revoked."""
 
 from __future__ import annotations
 
@@ -101,9 +101,9 @@ _NOTE_USE = text("""
 
 
 def note_use(session: Session, actor: Actor, token: str) -> None:
-    """Note that the API token with the ID `tok_2` is in use, at most once a minute and without waiting."""
+    """Update the last use of the API token with the ID `tok_2`, at most once a minute and without waiting."""
     require(actor, Permission.IDENTITY)
-    # The only write that may be lost in a crash.
+    # This is the only write that may be lost in a crash.
     session.execute(text("SET LOCAL synchronous_commit = off"))
     moment = now(session)
     token_id = get_number("tok", token, "token")

@@ -1,6 +1,6 @@
-"""The places a user signed in from before: browsers, by a token in a cookie, and network addresses.
+"""The places that a user has signed in from: browsers, known by a token in a cookie, and network addresses.
 
-`sign_in_attempts` says what a known place is good for. Only hashes are stored.
+`sign_in_attempts` describes how they are used. Only hashes are stored.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _FORGET = text("""
 
 
 class Place(NamedTuple):
-    """Where an attempt comes from: the hash of its address, the hash that identifies it, and what is known.
+    """Where an attempt comes from, and which parts of it are known.
 
     `place` is the hash of the browser's token when the user signed in with that browser before, and
     `address` otherwise.
@@ -58,7 +58,7 @@ class Place(NamedTuple):
 def find_place(session: Session, actor: Actor, *, email_key: str, address: str, browser_token: str) -> Place:
     """Return the place of an attempt to use the account's password.
 
-    One query that takes the same time whether the account exists or not.
+    A single query, which takes the same time whether the account exists or not.
     """
     require(actor, Permission.IDENTITY)
     from_address, from_browser = hash_address(address), _hash_browser(browser_token)
@@ -70,10 +70,10 @@ def find_place(session: Session, actor: Actor, *, email_key: str, address: str, 
 
 
 def remember_place(session: Session, actor: Actor, *, user_id: int, address: str, browser_token: str) -> str:
-    """Remember where the user signed in from, and return the token that the browser is to keep.
+    """Remember where the user signed in from, and return the token to store in the browser.
 
-    That is the browser's own token if it is one of ours, so that several users can share a browser.
-    The user's row must be locked, so that two sign-ins at once don't wait for each other's places.
+    A browser that already has a token keeps it, so that several users can share a browser. The user's row
+    must be locked, so that two concurrent sign-ins don't deadlock.
     """
     require(actor, Permission.IDENTITY)
     place = _hash_browser(browser_token)
@@ -90,7 +90,7 @@ def remember_place(session: Session, actor: Actor, *, user_id: int, address: str
 
 
 def hash_address(address: str) -> str:
-    """Return the hash of the network that an address belongs to: of IPv6 the /64, which is one customer's."""
+    """Return the hash of an address. All IPv6 addresses in one /64 have the same hash."""
     return _hash(f"address:{_network(address)}")
 
 

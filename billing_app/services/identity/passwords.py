@@ -18,7 +18,7 @@ BYTES_MAX = 72
 # 2^12 rounds take about a quarter of a second.
 COST = 12
 
-# The characters that must remain without the words an attacker would try first for this account.
+# How many characters must remain without the words that an attacker would try first for this account.
 _REMAINING_CHARACTERS_MIN = 8
 _SERVICE = "tallybook"
 _WORD_CHARACTERS_MIN = 4
@@ -27,10 +27,10 @@ _WORD_CHARACTERS_MIN = 4
 def check_rules(field: str, password: object, *, account_words: Sequence[str] = ()) -> str:
     """Return the password if it follows the rules. Raises Invalid.
 
-    It must be long enough, fit into bcrypt, and not be easy to guess. As NIST SP 800-63B section
-    5.1.1.2 recommends, there are no rules about kinds of characters. Instead, common passwords are
-    refused, also with digits and signs around them, and so is a password that consists mostly of
-    the service's name or of `account_words`, the user's email and name.
+    It must be long enough, short enough for bcrypt, and not easy to guess. As NIST SP 800-63B section
+    5.1.1.2 recommends, there are no rules about kinds of characters. Instead, common passwords are rejected,
+    even with digits and punctuation around them. So are passwords that consist mostly of the product's name
+    or of `account_words`, the user's email and name.
     """
     if not isinstance(password, str):
         raise Invalid(field, "not_text")
@@ -50,12 +50,12 @@ def _is_common(password: str) -> bool:
 
 
 def _repeated_part(text: str) -> str:
-    """Return what the text repeats: `tokyo` for `tokyotokyo`, and the text itself when it repeats nothing."""
+    """Return the part that the text repeats: `tokyo` for `tokyotokyo`. Return other text unchanged."""
     return text[: (text + text).index(text, 1)]
 
 
 def _remove_words(password: str, account_words: Sequence[str]) -> str:
-    """Return the password without the service's name and the words that belong to the account."""
+    """Return the password without the product's name and the words that belong to the account."""
     words = {word for each in (_SERVICE, *account_words) for word in re.split(r"[\W_]+", each.casefold())}
     remaining = password.casefold()
     for word in sorted(words, key=len, reverse=True):
@@ -72,7 +72,7 @@ def common_passwords() -> frozenset[str]:
 
 
 def one_time_password() -> str:
-    """Return a password with 96 random bits, to be changed at the first sign-in."""
+    """Return a password with 96 random bits, which must be changed at the first sign-in."""
     return secrets.token_urlsafe(12)
 
 
@@ -82,10 +82,10 @@ def hash_password(password: str) -> str:
 
 
 def matches(password: object, password_hash: str | None) -> bool:
-    """Return whether the password belongs to the hash, always in the same time.
+    """Return whether the password matches the hash, in constant time.
 
-    Without a hash, because the account does not exist, the password is compared with a hash that
-    nothing matches.
+    If there is no hash because the account does not exist, the password is compared with one that nothing
+    matches.
     """
     encoded = _encode(password) if isinstance(password, str) else b""
     is_same = bcrypt.checkpw(encoded[:BYTES_MAX], (password_hash or unmatched_hash()).encode())

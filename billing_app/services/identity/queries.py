@@ -1,4 +1,4 @@
-"""Queries about users, sessions and tokens that check no permission, because they establish who asks."""
+"""Queries about users, sessions and tokens. They check no permission, because they identify the caller."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def authenticate(session: Session, *, token: str, secret: str) -> Authenticated:
 
 
 def find_user(session: Session, email_key: str) -> UserAccount | None:
-    """Return the user with this email address, given its normal form, of any status."""
+    """Return the user with this normalized email address, whatever the user's status."""
     return session.exec(select(UserAccount).where(UserAccount.email_key == email_key)).one_or_none()
 
 
@@ -77,12 +77,12 @@ def revoke_sessions(session: Session, user_id: int, *, keep_session_id: str | No
 
 
 def find_token_actors(session: Session, tokens: Sequence[str]) -> list[TokenActor | Unauthenticated]:
-    """Return each API token's actor, or the refusal (`invalid_token`) of each that is not valid.
+    """Return the actor of each API token, or the error (`invalid_token`) for each invalid one.
 
     One indexed query for all of them, which only reads.
     """
     hashes = [hash_token(token) if _has_token_form(token) else "" for token in tokens]
-    # Straight through the driver: this runs for every request, and the ORM would cost several times as much.
+    # Uses the driver directly: this runs for every request, and the ORM would take several times as long.
     with driver_cursor(session) as cursor:
         rows = cursor.execute(_FIND_TOKENS, [list(set(hashes))]).fetchall()
     noted_before = now(session) - TOKEN_USE_NOTED_EVERY

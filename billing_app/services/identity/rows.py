@@ -34,7 +34,7 @@ class Account:
 
     @property
     def actor(self) -> Actor:
-        """The actor that the user is."""
+        """The user as an actor."""
         return Actor(kind="user", id=self.public_id, name=self.name, role=self.role)
 
 
@@ -42,8 +42,7 @@ class Account:
 class UserRow:
     """A user as admins see it.
 
-    `locked_until` is the end of the longest lock that failed attempts put on the user's password,
-    None without one.
+    `locked_until` is when the longest lock after failed sign-ins ends, or None if there is no lock.
     """
 
     user_id: int
@@ -85,7 +84,7 @@ class SignedIn:
 class Authenticated:
     """The user that a session's token belongs to.
 
-    The caller decides what `user.must_change_password` means: no permission is taken away here.
+    The caller must enforce `user.must_change_password`; it doesn't affect the actor's permissions.
     """
 
     actor: Actor
@@ -133,7 +132,7 @@ class NewToken:
 
 @dataclass(frozen=True, slots=True)
 class TokenActor:
-    """The actor of an API token, and whether the use of the token is due to be noted."""
+    """The actor of an API token, and whether the token's last use should be updated."""
 
     actor: Actor
     is_use_due: bool

@@ -1,4 +1,4 @@
-"""The token of a session: a JWT that names the user and the session and contains nothing that can go stale."""
+"""The session token: a JWT with the IDs of the user and the session, and nothing that can become outdated."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from jwt.types import Options
 from billing_app.errors import Unauthenticated
 
 _ALGORITHM = "HS256"
-# The only header we sign. A header with anything more (`crit`, `kid`, `jku`) is not ours.
+# Every token we sign has exactly this header. Headers with more fields (`crit`, `kid`, `jku`) are rejected.
 _HEADER = {"alg": _ALGORITHM, "typ": "JWT"}
-# Our tokens are a third as long. Longer ones are not parsed, nor is text that base64 would tolerate.
+# Three times the length of our tokens. Longer text is not parsed, nor is text that only lenient base64
+# accepts.
 _CHARACTERS_MAX = 1000
 _FORM = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
-# How far apart the clocks of two servers may be.
+# The clocks of two servers may differ by this much.
 _LEEWAY = timedelta(minutes=1)
 _ISSUER = _AUDIENCE = "tallybook"
 _OPTIONS: Options = {
     "require": ["sub", "sid", "iat", "exp", "iss", "aud"],
-    # One audience, as text.
+    # A single audience as a string; JWTs may also have a list.
     "strict_aud": True,
     # Times are compared with the transaction's clock rather than PyJWT's.
     "verify_exp": False,
@@ -54,7 +55,7 @@ def encode(claims: Claims, secret: str) -> str:
 
 
 def decode(token: object, secret: str, moment: datetime) -> tuple[str, str]:
-    """Return the user's ID and the session's ID of a token that we signed and that is valid at the moment.
+    """Return the IDs of the user and the session in a token that we signed and that is valid at `moment`.
 
     Raises Unauthenticated (`invalid_token`), which does not say what is wrong with the token.
     """
@@ -79,7 +80,7 @@ def _verify_signature(token: str, secret: str) -> dict[str, Any]:
 
 
 def _is_valid_at(payload: dict[str, Any], moment: datetime) -> bool:
-    """Return whether the token has started and not expired. Its times are whole seconds."""
+    """Return whether the token is valid at `moment`. Its times are whole seconds."""
     starts: list[int] = [payload["iat"], *([payload["nbf"]] if "nbf" in payload else [])]
     end: int = payload["exp"]
     if any(type(each) is not int for each in (*starts, end)):

@@ -1,7 +1,7 @@
-"""Signing in and out, one's own sessions, and one's own password.
+"""Signing in and out, and the user's own sessions and password.
 
-A token only names a session. Whether it is still valid, and what its user may do, is read from the
-database with each request, so a sign-out, a disabled user or a changed role takes effect at once.
+A token only identifies a session. Its validity and the user's role are read from the database on each
+request, so signing out, disabling a user or changing a role takes effect at once.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def sign_in(
     address: str = "",
     browser_token: str = "",
 ) -> SignedIn:
-    """Start a session for an active user's right password, and remember where it was used.
+    """Start a session if the user is active and the password correct, and remember the place.
 
     Raises Unauthenticated (`invalid_credentials`) otherwise, in the same time whether the account
     exists or not. The caller counts the attempt first, with `sign_in_attempts`.
@@ -86,7 +86,7 @@ def _start_session(session: Session, account: Account, user_agent: str, address:
 
 
 def _mark_signed_in(session: Session, user: UserAccount) -> bool:
-    """Lock the user's row, and return whether the account is still active with the password just checked."""
+    """Lock the user's row. Return whether the user is still active and the password still the checked one."""
     marked = session.execute(
         update(UserAccount)
         .where(
@@ -101,7 +101,7 @@ def _mark_signed_in(session: Session, user: UserAccount) -> bool:
 
 
 def record_failure(session: Session, actor: Actor, attempt: Attempt, *, action: str) -> None:
-    """Record in the audit log that an attempt failed, and which locks it started.
+    """Record a failed attempt in the audit log, with the locks that it started.
 
     Runs the same statements whether the account exists or not. The typed email is not recorded,
     because people sometimes type their password into the wrong field.
@@ -125,7 +125,7 @@ def _printable(text: str) -> str:
 
 
 def sign_out(session: Session, actor: Actor, *, session_id: str) -> None:
-    """End the session at once. A session that has ended or does not exist stays as it is."""
+    """End the session at once. Does nothing if it has ended or does not exist."""
     require(actor, Permission.IDENTITY)
     _revoke(session, "user.signed_out", session_id)
 
@@ -198,9 +198,9 @@ def list_sessions(
 
 
 def check_new_password(account: Account, *, current: object, new: object) -> str:
-    """Return the new password if it follows the rules and differs from what was typed as the current one.
+    """Return the new password if it follows the rules and differs from `current`.
 
-    Raises Invalid. This says nothing about the current password, so it need not be counted.
+    Raises Invalid. The outcome reveals nothing about the actual password, so the caller need not count it.
     """
     checked = passwords.check_rules("new", new, account_words=(account.email, account.name))
     if checked == current:
@@ -213,8 +213,8 @@ def change_password(
 ) -> None:
     """Change the user's own password and end all of the user's sessions except the one to keep.
 
-    Raises Invalid if the new password breaks a rule, and `wrong_password` if `current` is not the
-    current one. The caller counts the latter.
+    Raises Invalid if the new password breaks a rule, and Invalid (`wrong_password`) if `current` is wrong.
+    The caller must count the latter as a failed attempt.
     """
     require(actor, Permission.IDENTITY)
     user = session.exec(

@@ -1,28 +1,28 @@
-"""How often a password may be tried.
+"""Limits on failed attempts to use a password.
 
 Failures are counted in three ways, and each count has its own lock:
 
-1. Per account and place. The fifth failure locks the account's password for this place for a minute,
-   and each further one for twice as long as the one before, an hour at most. The count starts over
-   after a day without a failure, or with the right password.
+1. Per account and place. The fifth failure locks the account for this place for a minute, and
+   each further one for twice as long as the one before, up to an hour. The count is reset after a day
+   without a failure, or by the correct password.
 2. Per account, over all places that the user has not signed in from before. A hundred failures
-   within a day lock the password for all such places for an hour, and so does each further one.
+   within a day lock the account for all such places for an hour, and so does each further one.
 3. Per address, over all accounts. Fifty failures within a quarter of an hour lock the address for as
    long. This slows down an attacker who tries one password on many accounts.
 
 A place is a browser that the user signed in with before, recognized by a cookie, or else a network
-address. A known place, which is either of them from the last 90 days, is exempt from the second
-count, and a known browser from the third one too, so whatever attackers do elsewhere, the user's
-right password works there. Failures at the known place itself still lock that place.
+address. A place is known if the user signed in from it in the last 90 days. Known places are exempt from the
+second count, and known browsers also from the third one. So whatever attackers do elsewhere, the user's
+correct password works there. Failures at a known place itself still lock that place.
 
-So the guesses at one account are bounded however many addresses they come from: about 125 a day from
-all unknown places together (100, and one an hour), and 35 a day from each of the at most 20 known
-places. One address alone reaches 35 of the 100, so a single attacker can't lock new places either.
-`users.unlock_user` ends the locks of an account early.
+This bounds the guesses at one account, however many addresses they come from: about 125 a day from all
+unknown places together (100, then one an hour), and 35 a day from each known place, of which there are at
+most 20. A single address can reach only 35 of the 100, so a single attacker can't lock the account for new
+places either. `users.unlock_user` ends the locks of an account early.
 
-An attempt is counted, and the count committed, before the password is checked. Of any number of
-guesses at once, no more than the allowed ones are checked. Accounts that don't exist are counted
-alike. The policies follow OWASP's Authentication Cheat Sheet and NIST SP 800-63B section 5.2.2.
+An attempt is counted, and the count committed, before the password is checked. So of many concurrent guesses,
+only the allowed number is checked. Accounts that don't exist are counted in the same way. The policies follow
+OWASP's Authentication Cheat Sheet and NIST SP 800-63B section 5.2.2.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ from billing_app.services.shared.emails import email_key
 from billing_app.services.shared.permissions import require
 
 _DOUBLINGS_MAX = 16
-# Each attempt adds three rows at most and deletes more old ones than that.
+# Each attempt adds at most three rows. Deleting more old ones than that keeps the table small.
 _FORGOTTEN_AT_ONCE = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """When failures lock: the one that reaches `allowed` for `lock`, each further one for twice as long.
+    """When failures lock. Failure number `allowed` locks for `lock`, each further one for twice as long.
 
-    The count starts over `window` after its last failure, or after its first one.
+    The count is reset `window` after its last failure, or after its first one.
     """
 
     allowed: int
@@ -62,7 +62,7 @@ class Policy:
     since: Literal["first_at", "last_at"]
 
     def lock_after(self, failures: int) -> timedelta | None:
-        """Return for how long this many failures lock, or None when they don't."""
+        """Return for how long this many failures lock, or None if they don't."""
         if failures < self.allowed:
             return None
         doublings = min(failures - self.allowed, _DOUBLINGS_MAX)
@@ -83,7 +83,7 @@ ACCOUNT = Policy(
     window=timedelta(days=1),
     since="first_at",
 )
-# Many more, because a whole office may share one address.
+# The limit is high because a whole office may share one address.
 ADDRESS = Policy(
     allowed=50,
     lock=timedelta(minutes=15),
@@ -95,7 +95,7 @@ ADDRESS = Policy(
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A counted attempt, and what it locks unless the password turns out to be right."""
+    """A counted attempt, and the locks that it starts unless the password is correct."""
 
     email_key: str = field(repr=False)
     address: str
@@ -135,7 +135,7 @@ def count(session: Session, actor: Actor, *, email: object, address: str, browse
     """Count an attempt to use an account's password. Commit it before checking the password.
 
     Raises TooManyAttempts while the account, the place or the address is locked, even if the
-    password is right. The refused attempt is then undone and does not count.
+    password is correct. The rejected attempt is then rolled back and does not count.
     """
     require(actor, Permission.IDENTITY)
     key = email_key(email) if isinstance(email, str) else ""
@@ -173,10 +173,10 @@ def _count(session: Session, policy: Policy, *, account: str = "", place: str = 
 
 
 def clear(session: Session, actor: Actor, attempt: Attempt) -> None:
-    """Start the place's count over after the right password, and take this attempt back elsewhere.
+    """Reset the place's count after the correct password, and subtract this attempt from the other counts.
 
-    Only this one: otherwise an account of one's own would buy any number of guesses at others, and
-    the user's daily sign-in would buy an attacker a hundred more.
+    The other counts are not reset. Otherwise attackers could sign in to their own account to get more guesses
+    at others, and a user's daily sign-in would give an attacker a hundred more guesses.
     """
     require(actor, Permission.IDENTITY)
     account = _hash_account(attempt.email_key)
@@ -188,11 +188,11 @@ def clear(session: Session, actor: Actor, attempt: Attempt) -> None:
 
 
 def unlock_account(session: Session, actor: Actor, email_key: str) -> bool:
-    """Forget every failure that is counted for the account, and return whether there was one."""
+    """Delete all counts of the account, and return whether there were any."""
     require(actor, Permission.ADMINISTER)
     return bool(session.execute(_UNLOCK, {"account": _hash_account(email_key)}).all())
 
 
 def _hash_account(email_key: str) -> str:
-    """Return the hash that stands for an account. SQL in `users` computes the same."""
+    """Return the hash that identifies an account. SQL in `users` computes the same hash."""
     return hashlib.sha256(email_key.encode()).hexdigest()

@@ -1,11 +1,11 @@
-"""The form of an API token's secret, and the hash that is stored in its place."""
+"""The format of an API token's secret, and the hash that is stored instead of it."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
 
-# Distinguishes an API token from a session's token, and lets scanners of code and logs recognize one.
+# Distinguishes API tokens from session tokens, and lets secret scanners recognize them.
 PREFIX = "tbk_"
 _RANDOM_BYTES = 32
 
@@ -16,5 +16,5 @@ def new_secret() -> str:
 
 
 def hash_token(token: str) -> str:
-    """Return the hash of a random secret. It may be a fast one, because 256 random bits can't be guessed."""
+    """Return the hash of a secret. A fast hash is enough, because 256 random bits can't be guessed."""
     return hashlib.sha256(token.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The users: inviting, changing, disabling and unlocking them, and replacing lost passwords."""
+"""Managing users: inviting, changing, disabling and unlocking them, and replacing lost passwords."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from billing_app.services.shared.permissions import require
 
 
 class UserSort(StrEnum):
-    """The orders of the list of users; a minus reverses one."""
+    """The orders of a list of users. A leading minus means descending."""
 
     NAME = "name"
     NAME_DOWN = "-name"
@@ -76,7 +76,7 @@ def create_user(
 
 
 def create_first_admin(session: Session, actor: Actor, email: str, password: str) -> UserRow | None:
-    """Create the first admin if there is no user yet. Two calls at once create one.
+    """Create the first admin if there is no user yet. Concurrent calls create only one.
 
     Raises Invalid.
     """
@@ -102,7 +102,7 @@ def update_user(
 ) -> UserRow:
     """Change a user. Disabling one ends all of their sessions at once.
 
-    There is an active admin at every moment (Conflict `last_admin`). Raises Invalid, NotFound
+    At least one active admin remains (Conflict `last_admin`). Raises Invalid, NotFound
     (`user_not_found`), and Conflict (`stale`).
     """
     require(actor, Permission.ADMINISTER)
@@ -178,7 +178,7 @@ def reset_password(session: Session, actor: Actor, user_id: int) -> NewUser:
 
 
 def unlock_user(session: Session, actor: Actor, user_id: int) -> UserRow:
-    """End every lock that failed attempts put on the user's password. Raises NotFound (`user_not_found`)."""
+    """End every lock of the user after failed sign-ins. Raises NotFound (`user_not_found`)."""
     require(actor, Permission.ADMINISTER)
     user = _get(session, user_id)
     if unlock_account(session, actor, user.email_key):
@@ -222,8 +222,8 @@ def list_users(
 ) -> Page[UserRow]:
     """List users. `search` matches part of the name or email, ignoring case.
 
-    Sorted by last sign-in, users who have never signed in precede all others. A cursor is valid only
-    for the order it came from. Raises Invalid.
+    In the order of the last sign-in, users who have never signed in precede all others. A cursor is only
+    valid for the order that it came from. Raises Invalid.
     """
     require(actor, Permission.ADMINISTER)
     sorting = validation.choice("sort", sort, UserSort)
@@ -265,7 +265,7 @@ def _get(session: Session, user_id: int) -> UserAccount:
 
 
 def _locked_until(session: Session) -> ScalarSelect[datetime | None]:
-    """Return the SQL expression for the end of the longest lock on the user's password."""
+    """Return the SQL expression for when the user's longest lock ends."""
     account = func.encode(func.sha256(func.convert_to(UserAccount.email_key, "UTF8")), "hex")
     return (
         select(func.max(SignInAttempt.locked_until))

@@ -21,7 +21,7 @@ from billing_app.services.plans.plan_in_effect import CustomerMonth, as_columns,
 
 
 class _LateQuantity(NamedTuple):
-    """A usage month billed later: its quantity billed before the period, and including it."""
+    """A usage month with late usage: its quantity billed before the period, and up to and including it."""
 
     usage_period: date
     before: Decimal
@@ -31,7 +31,7 @@ class _LateQuantity(NamedTuple):
 def compute_lines(
     db: Cursor[Any], period_start: date, customer_ids: Sequence[int]
 ) -> dict[int, tuple[Line, ...]]:
-    """Return the invoice lines of each customer for the period; empty if there is nothing to invoice."""
+    """Return each customer's invoice lines for the period, empty if there is nothing to invoice."""
     late = _sum_late_usage(db, period_start, customer_ids)
     plans = read_plans_in_effect(
         db,

@@ -1,7 +1,7 @@
-"""Close periods: move a customer's mark so that a period accepts no more usage.
+"""Close periods: advance a customer's mark, after which the period accepts no more usage.
 
-A transaction that closes does nothing else and stays short, because it holds the gate exclusively.
-The sums are taken in a later transaction, when no event can reach the period any more.
+The transaction that closes does nothing else and is short, because it holds the gate exclusively. Usage is
+summed in a later transaction, when no event can be added to the period any more.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from billing_app.services.shared.permissions import require
 
 @dataclass(frozen=True, slots=True)
 class BlockedCustomer:
-    """A customer whose period can't be closed before an older one is invoiced."""
+    """A customer with an older period that must be invoiced first."""
 
     customer_id: int
     customer_key: str
@@ -42,11 +42,10 @@ class BlockedCustomer:
 def close_period(
     session: Session, actor: Actor, *, period_start: date, customer_ids: Sequence[int]
 ) -> tuple[BlockedCustomer, ...]:
-    """Close the period for each customer that has no older period to invoice first.
+    """Close the period for each customer without an older period to invoice first. Return the others.
 
-    Waits for recordings in progress and blocks new ones until the caller's transaction ends, so
-    that transaction must do nothing more. Closing a closed period changes nothing. Returns the
-    customers that were left unchanged.
+    Waits for recordings in progress and blocks new ones until the caller's transaction ends, so that
+    transaction must do nothing more. Closing a closed period changes nothing.
 
     Raises:
         Conflict: `period_open`.
@@ -67,10 +66,10 @@ def close_period(
 
 
 def _lock_billing_rows(session: Session, customer_ids: Sequence[int]) -> None:
-    """Wait for payments and invoices in progress before taking the gate.
+    """Lock the billing rows before taking the gate.
 
-    Waiting for them while holding the gate would block recording too. The rows are always locked
-    in the same order, so that two transactions can't deadlock.
+    Payments and invoices lock them too. Waiting for those while holding the gate would block recording. The
+    rows are always locked in the same order, so that two transactions can't deadlock.
     """
     with driver_cursor(session) as db:
         db.execute(
@@ -84,8 +83,8 @@ def _find_blocked(
 ) -> tuple[BlockedCustomer, ...]:
     """Find the customers with an older unsettled period that has a plan or usage billed in it.
 
-    An older period with neither does not block. Most customers have the previous period settled,
-    so that their series of months to check is empty.
+    An older period with neither doesn't block. For most customers the previous period is settled, so there
+    are no months to check.
     """
     db.execute(
         f"""
@@ -111,7 +110,7 @@ def _find_blocked(
 
 
 def find_due_period(session: Session, actor: Actor, customer: str) -> date | None:
-    """Return the customer's oldest ended period that has something to invoice and no invoice, or None.
+    """Return the customer's oldest ended period that still has to be invoiced, or None.
 
     Raises:
         NotFound: `customer_not_found`.

@@ -1,4 +1,4 @@
-"""Read invoices for a file, chunk by chunk, so that the whole list is never in memory."""
+"""Read invoices for an export in chunks, so that they are never in memory all at once."""
 
 from __future__ import annotations
 

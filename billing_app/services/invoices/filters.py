@@ -1,4 +1,4 @@
-"""Which invoices a list, a total or a file is of."""
+"""The filter that lists, totals and exports of invoices share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from billing_app.domain.invoice import AGES, Age, PaymentStatus
 from billing_app.errors import Invalid
 
 OUTSTANDING = "outstanding"
-"""A filter for every status but `paid`; no invoice has it as its status."""
+"""Selects every status except `paid`. It is not a status itself."""
 STATUSES = ("unpaid", "partially_paid", "paid", "overdue", OUTSTANDING)
 
 

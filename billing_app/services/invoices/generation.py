@@ -56,7 +56,7 @@ class CreatedInvoice(NamedTuple):
 class PeriodOutcome:
     """What happened to each customer of a chunk.
 
-    `existing` and `skipped` are customer ids. A customer whose period is still open is in none.
+    `existing` and `skipped` are customer ids. Customers whose period is still open are in none of the lists.
     """
 
     created: tuple[CreatedInvoice, ...]
@@ -150,7 +150,7 @@ def _create_invoice(
 
 
 def _write_invoices(db: Cursor[Any], invoices: Iterable[CreatedInvoice]) -> list[CreatedInvoice]:
-    """Write the invoices, creating each while the database takes in the one before."""
+    """Write the invoices. Each is created while the database receives the previous one."""
     created = []
     with db.copy(
         "COPY invoice (customer_id, period_start, sequence, number, currency, issued_at, due_on,"
@@ -188,7 +188,7 @@ def _write_lines(db: Cursor[Any], created: Sequence[CreatedInvoice]) -> None:
 def _settle(
     db: Cursor[Any], period_start: date, created: Sequence[CreatedInvoice], skipped: Sequence[int]
 ) -> None:
-    """Mark the period as settled, and record each new invoice as the last of its customer's chain."""
+    """Mark the period as settled, and store each new invoice's number and hash as the customer's last."""
     db.execute(
         """
         UPDATE customer_billing b

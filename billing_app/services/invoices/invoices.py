@@ -1,4 +1,4 @@
-"""Read invoices: lists of them, and one as a whole."""
+"""List invoices, and read one with its lines."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def list_invoices(
 
 
 def get_invoice(session: Session, actor: Actor, number: str) -> InvoiceDetail:
-    """Return one invoice by its number, whatever its case.
+    """Return one invoice by its number, ignoring case.
 
     Raises:
         NotFound: `invoice_not_found`.

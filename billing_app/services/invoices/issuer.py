@@ -1,4 +1,4 @@
-"""The issuer: the company details that every new invoice carries a copy of."""
+"""The issuer: the company details that are copied into every new invoice."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class IssuerRow:
 
     @property
     def is_complete(self) -> bool:
-        """Whether an invoice can name who issued it."""
+        """Whether it has the name and address that an invoice needs."""
         return bool(self.name and self.address)
 
 
@@ -49,8 +49,8 @@ def update_issuer(
     """Replace every field of the issuer. Existing invoices keep their copy.
 
     Raises:
-        Invalid: A field breaks a rule; `name`, `address` and `email` are required.
-        Conflict: `stale`, with the newer values, when `version` is not the newest.
+        Invalid: A field breaks a rule. `name`, `address` and `email` are required.
+        Conflict: `stale`, with the newer values, if `version` is outdated.
     """
     require(actor, Permission.ADMINISTER)
     issuer = session.exec(select(Issuer).with_for_update().execution_options(populate_existing=True)).one()

@@ -54,7 +54,7 @@ def list_invoice_events(
 def sum_usage_per_day(
     session: Session, actor: Actor, number: str, line_number: int
 ) -> tuple[DailyUsage, ...]:
-    """Sum a line's usage by UTC day: only days with usage, at most the 31 of its usage month.
+    """Sum a line's usage by UTC day. Days without usage are left out.
 
     Raises:
         NotFound: `invoice_not_found`, `line_not_found`.

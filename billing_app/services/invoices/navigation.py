@@ -1,4 +1,4 @@
-"""Find the ways between invoices: the periods that have any, and those before and after one."""
+"""Navigation between invoices: the periods that have any, and a customer's previous and next invoice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from billing_app.services.shared.permissions import require
 
 PERIODS_MAX = 120
 
-# Steps from one period to the next by the index, without reading the invoices of a period.
+# Skips from one period to the next in the index, without reading every invoice.
 _PERIODS = """
     WITH RECURSIVE month(period_start) AS (
         (SELECT period_start FROM invoice ORDER BY period_start DESC LIMIT 1)
@@ -36,7 +36,7 @@ def list_periods(session: Session, actor: Actor) -> tuple[date, ...]:
 
 
 def get_neighbours(session: Session, actor: Actor, number: str) -> Neighbours:
-    """Return the customer's invoices before and after this one.
+    """Return the customer's previous and next invoice.
 
     Raises:
         NotFound: `invoice_not_found`.

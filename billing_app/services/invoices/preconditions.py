@@ -1,4 +1,4 @@
-"""What must hold before anything is invoiced. Unguarded: callers have checked their permission."""
+"""Checks before anything is invoiced. Unguarded: callers have checked the permission."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from billing_app.models import Issuer as StoredIssuer
 
 
 def require_ended(session: Session, period_start: date) -> None:
-    """Refuse the current month and later ones.
+    """Raise an error if the period has not ended yet.
 
     Raises:
         Conflict: `period_open`.

@@ -1,4 +1,4 @@
-"""Preview a customer's upcoming invoice: the same lines from the same code, with nothing stored."""
+"""Preview a customer's upcoming invoice: the same code computes the lines, but nothing is stored."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class InvoicePreview:
 def preview_invoice(
     session: Session, actor: Actor, customer: str, period_start: date | None = None
 ) -> InvoicePreview:
-    """Compute the lines that the customer's invoice for the period has so far.
+    """Compute the lines of the customer's invoice for the period as of now.
 
-    The default period is the current one. Earlier periods need not be invoiced yet.
+    The default is the current period. Earlier periods need not be invoiced yet.
 
     Raises:
         NotFound: `customer_not_found`.

@@ -90,7 +90,7 @@ LINE_COLUMNS = ", ".join(f"l.{column}" for column in Line._fields)
 
 
 class PaidInvoice(NamedTuple):
-    """A stored invoice with what was received for it less reversals."""
+    """A stored invoice and the sum of its payments, without reversed ones."""
 
     invoice: StoredInvoice
     paid_minor: Decimal
@@ -102,7 +102,7 @@ class PaidInvoice(NamedTuple):
         return cls(StoredInvoice(*invoice), paid_minor)
 
     def as_row(self, today: date) -> InvoiceRow:
-        """Return the invoice as a list shows it on this UTC date."""
+        """Return the invoice as a list shows it, with its status on this UTC date."""
         stored, paid_minor = self.invoice, int(self.paid_minor)
         total_minor = int(stored.total_minor)
         return InvoiceRow(
@@ -137,7 +137,7 @@ def list_query(
 ) -> InvoiceQuery:
     """Return the query for a list ordered by period and customer id.
 
-    `after` is the period and the customer id of the last row of the page before.
+    `after` is the period and the customer id of the last row of the previous page.
     """
     condition, parameters = selection.condition, dict(selection.parameters)
     direction, beyond = ("ASC", ">") if oldest_first else ("DESC", "<")
@@ -183,19 +183,19 @@ def find_invoice_number(session: Session, customer_id: int, period_start: date) 
 
 
 class InvoiceKey(NamedTuple):
-    """Which invoice a number stands for."""
+    """The primary key of the invoice that a number belongs to."""
 
     customer_id: int
     sequence: int
 
 
 def locate_invoice(db: Cursor[Any], number: str) -> InvoiceKey:
-    """Return the customer and the sequence that an invoice number stands for.
+    """Return the customer and the sequence in an invoice number.
 
-    Does not check that the customer has an invoice with this sequence.
+    Does not check whether the customer has an invoice with this sequence.
 
     Raises:
-        NotFound: `invoice_not_found` when the number is malformed or names no customer.
+        NotFound: `invoice_not_found` if the number is malformed or there is no such customer.
     """
     parts = split_invoice_number(number)
     # Keys are ASCII, and the database can't store a null character.

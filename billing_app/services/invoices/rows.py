@@ -15,7 +15,7 @@ from billing_app.services.shared.ids import public_id
 class InvoiceRow:
     """An invoice in a list, with copies of the customer's details from when it was created.
 
-    `paid_minor` is what was received less reversals.
+    `paid_minor` is the sum of its payments, without reversed ones.
     """
 
     customer_id: int
@@ -32,7 +32,7 @@ class InvoiceRow:
 
     @property
     def balance_minor(self) -> int:
-        """What is left to pay."""
+        """The amount that is left to pay."""
         return self.total_minor - self.paid_minor
 
     @property
@@ -43,10 +43,10 @@ class InvoiceRow:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceDetail(InvoiceRow):
-    """A whole invoice as it was created, with what has been paid since.
+    """A whole invoice as it was created, with the payments since then.
 
-    `chain_ok` says that the stored hash is that of the content, and that the content includes the
-    hash of the customer's previous invoice.
+    `chain_ok` is true if the stored hash is that of the content, and the content includes the hash of the
+    customer's previous invoice.
     """
 
     issuer: Issuer
@@ -56,7 +56,7 @@ class InvoiceDetail(InvoiceRow):
 
 
 class Neighbours(NamedTuple):
-    """The numbers of the customer's invoices before and after one; None where there is none."""
+    """The numbers of the customer's previous and next invoice, or None."""
 
     previous: str | None
     following: str | None

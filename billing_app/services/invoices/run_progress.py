@@ -1,4 +1,4 @@
-"""What the workers of an invoice run read and write: which customers are next, what became of them."""
+"""The progress of an invoice run, as its workers read and update it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _ADD_PROGRESS = text("""
 
 
 def next_batches(session: Session, actor: Actor, run: str, customers: int) -> list[Batch]:
-    """Return the next customers of each lane, about this many in all; none when the run has ended.
+    """Return the next customers of each lane, about `customers` in all, and none if the run has ended.
 
     Waits for a cancellation that is being committed.
     """
@@ -77,9 +77,9 @@ def next_batches(session: Session, actor: Actor, run: str, customers: int) -> li
 
 
 def hold_off_cancellation(session: Session, actor: Actor, run: str) -> bool:
-    """Keep the run from being cancelled until this transaction ends.
+    """Prevent the run from being cancelled until this transaction ends.
 
-    Returns False, without waiting, when the run has ended or a cancellation is waiting.
+    Returns False, without waiting, if the run has ended or a cancellation is waiting.
     """
     require(actor, Permission.INVOICE)
     run_id = get_number("run", run, "run")
@@ -87,7 +87,7 @@ def hold_off_cancellation(session: Session, actor: Actor, run: str) -> bool:
         text("SELECT pg_try_advisory_xact_lock_shared(:kind, :run_id)"),
         {"kind": locks.RUN_CANCELLATION, "run_id": run_id},
     )
-    # A statement of its own, so that it sees a cancellation that was committed before the lock was taken.
+    # A separate statement, so that it sees a cancellation that was committed before the lock was taken.
     status = session.scalar(select(col(InvoiceRun.status)).where(col(InvoiceRun.run_id) == run_id))
     return bool(is_held) and status == "running"
 
@@ -103,7 +103,7 @@ def add_progress(
     skipped: int,
     failures: Sequence[Failure],
 ) -> None:
-    """Count what became of a batch, in the transaction that creates its invoices: both or neither."""
+    """Add a batch's outcome to the run, in the transaction that creates the invoices."""
     require(actor, Permission.INVOICE)
     run_id = get_number("run", run, "run")
     counts = {"created": created, "existing": existing, "skipped": skipped, "failed": len(failures)}
@@ -123,9 +123,9 @@ def add_progress(
 def count_failed_attempt(
     session: Session, actor: Actor, run: str, reason: Reason, *, attempts_max: int
 ) -> bool:
-    """Count that the run failed without making progress, and give it up after `attempts_max` of those.
+    """Count a failure without progress, and mark the run as failed after `attempts_max` of them.
 
-    Returns whether the run is given up. Its invoices stay, and the month can be run again.
+    Returns whether it is marked as failed. Its invoices are kept, and the month can be run again.
     """
     require(actor, Permission.INVOICE)
     attempts = session.scalar(
@@ -147,7 +147,7 @@ def finish_run(
     status: Literal["done", "cancelled", "failed"] = "done",
     fault: Reason | None = None,
 ) -> None:
-    """End a running run; one that has ended stays as it is."""
+    """End a running run. Does nothing if it has ended."""
     require(actor, Permission.INVOICE)
     ended = session.scalar(
         update(InvoiceRun)

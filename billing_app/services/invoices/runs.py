@@ -1,4 +1,4 @@
-"""Invoice runs as people start, read and cancel them. `run_progress` has what their workers do."""
+"""Use cases of invoice runs: start, read and cancel them. `run_progress` is for their workers."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class RunFailure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """The progress of a run. `total` is how many customers existed at its start.
+    """The progress of a run. `total` is the number of customers at its start.
 
-    `fault` says why a failed run was given up.
+    `fault` says why a failed run failed.
     """
 
     run_id: int
@@ -63,7 +63,7 @@ class RunSummary:
 
     @property
     def processed(self) -> int:
-        """How many customers the run has processed so far, whatever the outcome."""
+        """How many customers the run has processed so far."""
         return self.created + self.existing + self.skipped + self.failed
 
 
@@ -86,9 +86,9 @@ _RUNNING = text("SELECT run_id FROM invoice_run WHERE period_start = :period AND
 
 
 def start_run(session: Session, actor: Actor, period_start: date) -> RunRow:
-    """Return the period's one running run, after starting it if there is none.
+    """Start a run for the period, or return the one that is already running.
 
-    Two starts at once return the same run, by a partial unique index. Raises Conflict
+    A partial unique index ensures that concurrent calls return the same run. Raises Conflict
     (`period_open`, `issuer_incomplete`, `run_ended`).
     """
     require(actor, Permission.INVOICE)
@@ -101,7 +101,7 @@ def start_run(session: Session, actor: Actor, period_start: date) -> RunRow:
         audit.record(session, actor, "invoice_run.started", run, period=label(period_start))
     running = started or session.scalar(_RUNNING, period)
     if running is None:
-        # The run that this start conflicted with ended before it could be read.
+        # The running run ended after the insert conflicted with it and before it was read.
         raise Conflict("run_ended")
     return get_run(session, actor, public_id("run", running))
 
@@ -145,7 +145,7 @@ def list_runs(
 
 
 def find_running(session: Session, actor: Actor) -> RunSummary | None:
-    """Return the running run of the oldest month, whether or not a process is working on it."""
+    """Return the running run of the oldest month, even if no process is executing it."""
     require(actor, Permission.READ)
     found = session.scalar(
         select(InvoiceRun)
@@ -159,9 +159,9 @@ def find_running(session: Session, actor: Actor) -> RunSummary | None:
 def cancel_run(session: Session, actor: Actor, run: str) -> RunRow:
     """Cancel a running run: no invoice is created after this transaction, and the counts are final.
 
-    Waits for invoices that are being created, so that no month stays closed without its invoice.
-    Invoices that exist stay, and a run that has ended stays as it is. Raises NotFound
-    (`run_not_found`), and Conflict (`run_busy`) when the wait takes too long.
+    Waits for invoices that are being created, so that no month stays closed without its invoice. Existing
+    invoices are kept. Does nothing if the run has ended. Raises NotFound (`run_not_found`), and Conflict
+    (`run_busy`) if the wait takes too long.
     """
     require(actor, Permission.INVOICE)
     run_id = get_number("run", run, "run")

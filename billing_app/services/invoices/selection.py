@@ -1,4 +1,4 @@
-"""The SQL condition that selects invoices. Unguarded: callers have checked their permission."""
+"""The SQL condition that selects invoices. Unguarded: callers have checked the permission."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from billing_app.services.shared import validation
 _NUMBER_OR_ITS_BEGINNING = re.compile(r"(.+)-([0-9]*)", re.ASCII)
 _NO_CUSTOMER = 0
 
-# The customers are found first, in the short table, because their invoices have an index. Of the
-# customer whose key the number contains, only invoices whose number begins like it.
+# The customers are found first, in the smaller table, because invoices have an index on the customer. A
+# search for a number selects that customer's invoices whose number starts with it.
 _SEARCH = """
     i.customer_id IN (SELECT c.customer_id FROM customer c
                        WHERE lower(c.name) LIKE lower(%(part)s) OR lower(c.key) LIKE lower(%(part)s)
@@ -28,7 +28,7 @@ _SEARCH = """
 
 
 class InvoiceSelection(NamedTuple):
-    """A condition on `invoice i` and its outer joined `open_invoice o`, and its parameters."""
+    """A condition on `invoice i` LEFT JOIN `open_invoice o`, and its parameters."""
 
     condition: str
     parameters: dict[str, object]

@@ -1,4 +1,4 @@
-"""Payment status and age in SQL: `domain.invoice.payment_status` and `AGES`, written for queries.
+"""Payment status and age in SQL, with the same rules as `payment_status` and `AGES` in `domain.invoice`.
 
 Every query gets them from here. Their only parameter is `today`, the current UTC date.
 """
@@ -9,14 +9,14 @@ from billing_app.domain.invoice import AGES, Age, PaymentStatus
 
 
 def status_case(*, total: str, paid: str, due_on: str) -> str:
-    """Return a CASE expression for the payment status, given the SQL of what it depends on."""
+    """Return a CASE expression for the payment status, given SQL expressions for its inputs."""
     conditions = _conditions(is_paid=f"{paid} >= {total}", paid=paid, due_on=due_on)
     branches = " ".join(f"WHEN {condition} THEN '{status}'" for status, condition in conditions.items())
     return f"CASE {branches} END"
 
 
 def has_status(status: PaymentStatus) -> str:
-    """Return a condition on `open_invoice o`, outer joined to `invoice i`, that its indexes can serve."""
+    """Return a condition on `invoice i` LEFT JOIN `open_invoice o` that can use the indexes."""
     conditions = _conditions(is_paid="o.customer_id IS NULL", paid="o.paid_minor", due_on="o.due_on")
     statuses = list(conditions)
     earlier = statuses[: statuses.index(status)]
@@ -24,11 +24,11 @@ def has_status(status: PaymentStatus) -> str:
 
 
 IS_OUTSTANDING = "o.customer_id IS NOT NULL"
-"""A condition on `open_invoice o`: something is left to pay, whether it is due or not."""
+"""A condition on `open_invoice o`: an amount is outstanding, whether or not it is due."""
 
 
 def _conditions(*, is_paid: str, paid: str, due_on: str) -> dict[PaymentStatus, str]:
-    """Return the condition of each status. An invoice has the first status whose condition holds."""
+    """Return the condition of each status. An invoice has the first status whose condition is true."""
     return {
         "paid": f"({is_paid})",
         "overdue": f"({due_on} < %(today)s)",

@@ -19,11 +19,11 @@ from billing_app.services.payments.queries import JOIN_OPEN, JOIN_PAID
 from billing_app.services.shared.permissions import require
 
 SUMMED_MAX = 10_000
-"""How many invoices, with the payments of each, can be summed during a request."""
+"""How many invoices with their payments can be summed during a request."""
 
 
 class CurrencyTotals(NamedTuple):
-    """The number of invoices in one currency, their total, and what is left to pay of it."""
+    """The number of invoices in one currency, their total, and the outstanding part of it."""
 
     currency: str
     invoices: int
@@ -56,9 +56,8 @@ _SUMS = f"""
 def get_totals(session: Session, actor: Actor, wanted: InvoiceFilter = ALL_INVOICES) -> InvoiceTotals | None:
     """Sum the invoices that `list_invoices` would list.
 
-    Up to 10,000 invoices are summed now. More than that are answered from the last background
-    count, which can't select by customer or search: the totals are then None, as they are before
-    the first count.
+    Up to 10,000 invoices are summed now. The totals of more come from the last background count, which can't
+    select by customer or search. In that case, and before the first count, the totals are None.
 
     Raises:
         NotFound: `customer_not_found`.

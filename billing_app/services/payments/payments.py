@@ -1,4 +1,4 @@
-"""Record payments against invoices. Payments never change; a mistake is undone by one full reversal."""
+"""Record payments against invoices. A payment never changes, but it can be reversed as a whole."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from billing_app.services.shared.permissions import require
 
 @dataclass(frozen=True, slots=True)
 class RecordedPayment:
-    """A payment, and whether this call created it or an earlier one with the same key did."""
+    """A payment, and whether this call or an earlier one with the same key created it."""
 
     payment: PaymentRow
     created: bool
@@ -53,15 +53,15 @@ def record_payment(
     """Record a payment once per idempotency key, and never more than the balance.
 
     `amount` is in major units. The same key with the same content returns the first payment.
-    `expected_balance` is the balance that the caller saw, in major units; the payment is refused
+    `expected_balance` is the balance that the caller saw, in major units; the payment is rejected
     as `stale` if it has changed.
 
     Raises:
         NotFound: `invoice_not_found`.
-        Invalid: The amount is not above zero, the date is in the future everywhere, or a field
-            breaks another rule.
-        Conflict: `idempotency_conflict` when the key was used with other content, `stale`, or
-            `overpayment`. The last two name the balance.
+        Invalid: The amount is not above zero, the date is in the future in every time zone, or a field breaks
+            another rule.
+        Conflict: `idempotency_conflict` if the key was used with different content, `stale`, or
+            `overpayment`. The last two include the balance.
     """
     require(actor, Permission.INVOICE)
     invoice = get_billed_invoice(session, number)
@@ -110,7 +110,7 @@ def _find_recorded(session: Session, payment: Payment) -> int | None:
     """Return the id of the payment already recorded with this key.
 
     Raises:
-        Conflict: `idempotency_conflict` when its content is different.
+        Conflict: `idempotency_conflict` if its content is different.
     """
     existing = session.exec(
         select(Payment).where(
@@ -128,7 +128,7 @@ def _find_recorded(session: Session, payment: Payment) -> int | None:
 def _check_payment(
     session: Session, invoice: BilledInvoice, payment: Payment, expected_balance: object
 ) -> None:
-    """Refuse a payment that is not above zero, dated ahead, above the balance, or based on an old one."""
+    """Check the amount and the date, and that the balance is the expected one and sufficient."""
     if payment.amount_minor <= 0:
         raise Invalid("amount", "not_positive")
     if payment.received_on > latest_local_date(now(session)):
@@ -186,7 +186,7 @@ def reverse_payment(
 def list_payments(
     session: Session, actor: Actor, number: str, *, limit: int = LIMIT_DEFAULT, cursor: str | None = None
 ) -> Page[PaymentRow]:
-    """List the invoice's payments a page at a time, reversed ones included, last recorded first.
+    """List the invoice's payments, including reversed ones, last recorded first.
 
     Raises:
         NotFound: `invoice_not_found`.

@@ -15,7 +15,7 @@ from billing_app.errors import NotFound
 from billing_app.models import CustomerBilling, Payment, PaymentReversal
 from billing_app.services.payments.rows import PaymentRow
 
-# What counts as paid: the payments that were not reversed. This is the rule's only spelling.
+# The paid amount is the sum of payments that are not reversed. The rule is defined only here.
 STANDING_PAYMENTS = """(
     SELECT p.customer_id, p.period_start, p.amount_minor FROM payment p
     WHERE NOT EXISTS (SELECT FROM payment_reversal r
@@ -28,15 +28,15 @@ JOIN_PAID = f"""
         WHERE standing.customer_id = i.customer_id AND standing.period_start = i.period_start
     ) paid
 """
-# Adds `open_invoice o` to each row of `invoice i`: null once the invoice is paid in full. Use it to
-# find invoices; show the amount that JOIN_PAID sums.
+# Adds `open_invoice o` to each row of `invoice i`, null once the invoice is paid in full. Use it only to find
+# invoices. To show an amount, use JOIN_PAID.
 JOIN_OPEN = """
     LEFT JOIN open_invoice o ON o.customer_id = i.customer_id AND o.period_start = i.period_start
 """
 
 
 class BilledInvoice(NamedTuple):
-    """What a payment needs to know about its invoice."""
+    """The facts about an invoice that recording a payment needs."""
 
     customer_id: int
     period_start: date
@@ -53,7 +53,7 @@ _INVOICE = text("""
 
 
 def get_billed_invoice(session: Session, number: object) -> BilledInvoice:
-    """Return the invoice with this number, whatever its case.
+    """Return the invoice with this number, ignoring case.
 
     Raises:
         NotFound: `invoice_not_found`.
@@ -82,7 +82,7 @@ _PAID = text(f"""
 
 
 def read_balance(session: Session, invoice: BilledInvoice) -> int:
-    """Return what is left to pay, in minor units. Call `lock_billing` first for it to stay true."""
+    """Return the balance in minor units. Call `lock_billing` first, so that it can't change."""
     paid = session.scalar(_PAID, {"customer_id": invoice.customer_id, "period": invoice.period_start})
     return int(invoice.total_minor - (paid or 0))
 

@@ -1,6 +1,6 @@
 """The plan in effect in a month, as SQL: the newest subscription row up to that month.
 
-`domain.subscription.in_effect` has the same rule in Python. Nothing else spells it out.
+`domain.subscription.in_effect` has the same rule in Python. It is defined nowhere else.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from psycopg import Cursor
 from billing_app.domain.rating import Plan
 
 CustomerMonth = tuple[int, date]
-"""A customer's id and a period: the key of most questions about billing."""
+"""A customer's id and a period."""
 
 
 def plan_in_effect(customer_id: str, month: str) -> str:
@@ -33,8 +33,8 @@ def plan_in_effect(customer_id: str, month: str) -> str:
 def plans_in_effect(month: str) -> str:
     """Return a subquery with `customer_id` and `plan_id` of every customer in one month.
 
-    States the rule of `plan_in_effect` in the form that is fast for all customers at once: it reads the
-    primary key backwards, so nothing is sorted and no row is looked up twice.
+    The same rule as `plan_in_effect`, written to be fast for all customers at once: it reads the primary key
+    backwards, so nothing is sorted and no row is read twice.
     """
     return f"""(
         SELECT DISTINCT ON (customer_id) customer_id, plan_id FROM subscription

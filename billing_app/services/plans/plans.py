@@ -36,10 +36,10 @@ def create_plan(
     overage_unit_price: object,
     currency: str = "USD",
 ) -> PlanRow:
-    """Save terms permanently: as a new plan, or as the next version of the plan with that name.
+    """Create a plan, or the next version of the plan with that name. The terms can't be changed later.
 
-    Names are compared without case. When the newest version already has exactly these terms and is not
-    archived, returns it and creates nothing, so a retry is harmless: `is_new` says which it was.
+    Names are compared ignoring case. If the newest version has exactly these terms and is not archived,
+    returns it and creates nothing, so a retry is safe. `is_new` says whether a version was created.
 
     Prices are in major units as decimal strings, ints or Decimals. `monthly_price` has at most as many
     decimals as the currency.
@@ -91,7 +91,7 @@ def _parse_terms(
 
 
 def _lock_name(session: Session, name: str) -> None:
-    """Hold the name until the transaction ends, so that concurrent versions are numbered one by one."""
+    """Lock the name until the transaction ends, so that concurrent versions get different numbers."""
     key = session.scalar(select(func.hashtext(func.lower(name))))
     session.execute(text("SELECT pg_advisory_xact_lock(:lock, :key)"), {"lock": locks.PLAN_NAME, "key": key})
 
@@ -105,7 +105,7 @@ def _have_same_terms(saved: Plan, wanted: Plan) -> bool:
 def archive_plan(session: Session, actor: Actor, plan_id: int) -> PlanRow:
     """Stop new customers from being assigned to the plan version.
 
-    Customers who are already on it stay. Archiving an archived version changes nothing. Raises NotFound
+    Customers who are on it stay on it. Archiving an archived version changes nothing. Raises NotFound
     (`plan_not_found`).
     """
     require(actor, Permission.WRITE_CUSTOMERS)
@@ -134,8 +134,7 @@ def list_plans(
 ) -> Page[PlanRow]:
     """Return a page of plan versions by name, the newest version of each name first.
 
-    `archived` restricts the list to archived versions or to the others, `currency` to the plans that a
-    customer billed in it can be on.
+    `archived` selects archived versions or all others; `currency` selects plans in that currency.
     """
     require(actor, Permission.READ)
     name = func.lower(Plan.name)
@@ -164,7 +163,7 @@ def find_plans(
 ) -> tuple[PlanRow, ...]:
     """Return the first plan versions that match, in the order of `list_plans`, without customer counts.
 
-    `search` matches any part of the name and `name` all of it. Both ignore case.
+    `search` matches part of the name, `name` the whole name. Both ignore case.
     """
     require(actor, Permission.READ)
     lower_name = func.lower(Plan.name)

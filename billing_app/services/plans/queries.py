@@ -49,6 +49,6 @@ _CUSTOMERS = text(f"""
 
 
 def count_customers(session: Session, plan_ids: list[int], month: date) -> dict[int, int]:
-    """Return how many customers are on each of these versions in a month; versions without any are absent."""
+    """Return how many customers are on each of these versions in a month, without versions that have none."""
     found = session.execute(_CUSTOMERS, {"plan_ids": plan_ids, "month": month})
     return {row.plan_id: row.customers for row in found}

@@ -15,8 +15,8 @@ from billing_app.services.shared.ids import public_id
 class PlanRow:
     """One version of a plan. `overage_unit_price` is in major units for one unit.
 
-    `customers` is the number of customers on it this month. Only lists count them. `is_new` is true only
-    for the answer of the call that created the version.
+    `customers` is the number of customers on it this month, which only lists count. `is_new` is true only in
+    the result of the call that created the version.
     """
 
     plan_id: int
@@ -43,7 +43,7 @@ class PlanRow:
 
     @property
     def terms(self) -> rating.Plan:
-        """What this version charges."""
+        """The prices and included units, for rating."""
         return rating.Plan(
             plan_id=self.plan_id,
             name=self.name,

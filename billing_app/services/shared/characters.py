@@ -1,6 +1,6 @@
-"""Which characters a text may contain: everything that people can see, in any script.
+"""Which characters text may contain: visible ones, in any script.
 
-Unseen characters let two different names look the same, or turn the text that follows them around.
+Invisible characters can make two different names look the same, or reverse the text after them.
 """
 
 from __future__ import annotations
@@ -9,23 +9,24 @@ import unicodedata
 
 from billing_app.domain.rules import BrokenRule
 
-# Joiners shape the letters of Persian, Hindi and many other languages, and join emoji.
+# Persian, Hindi and many other languages need joiners between letters. Emoji use them too.
 _JOINERS = "\u200c\u200d"
-# Signs that Unicode calls format characters although they are printed, such as the Arabic year sign.
+# Visible signs that Unicode classifies as format characters, such as the Arabic year sign.
 _PRINTED_FORMATS = frozenset(
     "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 )
-# Letters and symbols by category that leave no ink: Hangul fillers, the empty Braille pattern, the null notehead.
+# Invisible characters that Unicode classifies as letters or symbols: Hangul fillers, the blank Braille
+# pattern.
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\ufffc\U0001d159")
-# Unassigned code points that programs are told never to draw, and those that are no characters at all.
+# Unassigned code points that Unicode defines as ignorable, and its noncharacters.
 _UNDRAWN = (range(0x2065, 0x2066), range(0xFDD0, 0xFDF0), range(0xFFF0, 0xFFF9), range(0xE0000, 0xE1000))
 
 
 def check_characters(text: str, *, line_breaks: bool = False) -> None:
-    """Raise BrokenRule for text that contains what can't be seen, or that shows nothing at all.
+    """Raise BrokenRule if the text contains an invisible character or nothing visible.
 
-    Joiners and variation selectors are allowed next to visible characters, and `line_breaks` where
-    asked for. The empty string is allowed.
+    Joiners and variation selectors are allowed next to visible characters, and line breaks if `line_breaks`
+    is set. The empty string is allowed.
     """
     if text.isascii() and text.isprintable():
         is_visible = not text or not text.isspace()
@@ -39,9 +40,9 @@ def check_characters(text: str, *, line_breaks: bool = False) -> None:
 
 
 def remove_invisible(text: str) -> str:
-    """Return the text without the format characters that `check_characters` refuses.
+    """Return the text without the format characters that `check_characters` rejects.
 
-    For documents, in which even text that was stored before the rule must not turn what follows it.
+    For documents: text that was stored before this rule existed must not reverse what follows it.
     """
     return "".join(character for character in text if not _is_unseen_format(character))
 
@@ -58,13 +59,13 @@ def _check_character(character: str) -> None:
 
 
 def _is_unseen_format(character: str) -> bool:
-    """Return whether it is a format character that is neither printed nor joins letters."""
+    """Return whether this is an invisible format character other than a joiner."""
     is_format = unicodedata.category(character) == "Cf"
     return is_format and character not in _JOINERS and character not in _PRINTED_FORMATS
 
 
 def _is_visible(character: str) -> bool:
-    """Return whether the character leaves ink of its own. Unassigned ones do: fonts are newer than this table."""
+    """Return whether the character is visible. Unassigned ones may be: fonts are newer than this table."""
     category = unicodedata.category(character)
     if category == "Cn":
         number = ord(character)

@@ -13,10 +13,10 @@ from billing_app.errors import BillingError
 
 @contextmanager
 def refused_as(**refusals: BillingError) -> Iterator[None]:
-    """Raise the refusal that is passed under the name of the violated constraint.
+    """Raise the refusal that is given for the name of the violated constraint.
 
-    The database decides, so this holds for concurrent writers too. Any other error passes through.
-    The transaction can't be used afterwards.
+    The database decides, so this is correct under concurrency. Other errors propagate. The transaction can't
+    be used afterwards.
     """
     try:
         yield

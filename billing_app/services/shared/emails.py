@@ -6,8 +6,8 @@ import unicodedata
 
 import email_validator
 
-# Characters besides format characters that leave no ink and that normalization keeps: the combining
-# grapheme joiner, fillers, and variation selectors.
+# Invisible characters that normalization keeps, besides format characters: the combining grapheme joiner,
+# fillers, and variation selectors.
 _UNSEEN = (
     range(0x034F, 0x0350),
     range(0x115F, 0x1161),
@@ -19,7 +19,7 @@ _UNSEEN = (
     range(0xE0000, 0xE1000),
 )
 
-# A private installation may well bill `ada@billing.local`.
+# A private installation may use addresses such as `ada@billing.local`.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 

@@ -1,10 +1,10 @@
 """The gate between recording and closing.
 
-Recording reads a customer's closing mark and inserts; closing moves the mark and sums afterwards.
-An event must not be inserted under a mark that was moved in between. So recording holds this gate
-shared and closing holds it exclusive, each to the end of its transaction, and each in a statement
-of its own before it reads the mark: at READ COMMITTED the next statement then sees all that was
-committed while it waited.
+Recording reads a customer's closing mark and then inserts events. Closing advances the mark and later sums
+the events. If the mark could advance between the two steps of recording, an event would be added to a closed
+period. So recording holds this gate shared and closing holds it exclusively, each until its transaction ends.
+Each takes it in a separate statement before it reads the mark. At READ COMMITTED, the next statement then
+sees everything that was committed while it waited.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from billing_app.database import locks
 
 
 def pass_shared(session: Session) -> None:
-    """For recording usage: many at once, none while a mark, a plan or a suspension moves."""
+    """Hold the gate shared, to record usage. Waits while a mark, a plan or a suspension changes."""
     session.execute(text("SELECT pg_advisory_xact_lock_shared(:gate)"), {"gate": locks.GATE})
 
 
 def pass_alone(session: Session) -> None:
-    """For moving a mark, a plan or a suspension: alone, and with no recording under way."""
+    """Hold the gate exclusively, to change a mark, a plan or a suspension. Waits for recordings."""
     session.execute(text("SELECT pg_advisory_xact_lock(:gate)"), {"gate": locks.GATE})

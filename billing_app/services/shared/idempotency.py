@@ -1,7 +1,7 @@
-"""Answering a repeated request with the first answer, for requests that carry an `Idempotency-Key`.
+"""Returning the first response to a repeated request with an `Idempotency-Key`.
 
-The answer is stored in the transaction that does the work. So either both exist or neither does, and of
-two concurrent requests with the same key the second waits and gets the first one's answer.
+The response is stored in the transaction that does the work, so either both exist or neither. Of two
+concurrent requests with the same key, the second waits and gets the first one's response.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from billing_app.models import IdempotentRequest
 from billing_app.services.shared.permissions import require
 
 KEPT_FOR = timedelta(hours=24)
-# Each stored answer deletes a few expired ones, so the table stays small without a job of its own.
+# Each stored response deletes a few expired ones, so the table stays small without a cleanup job.
 _DELETED_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)
 class RequestKey:
-    """An idempotency key with what it was sent for.
+    """An idempotency key and the request that it was sent with.
 
     `operation` is the method and path; `fingerprint` identifies the operation and the body.
     """
@@ -91,7 +91,7 @@ def _delete_expired(session: Session) -> None:
         .where(col(IdempotentRequest.created_at) < now(session) - KEPT_FOR)
         .order_by(col(IdempotentRequest.created_at))
         .limit(_DELETED_AT_ONCE)
-        # What a concurrent request is deleting needs no waiting for.
+        # Rows that a concurrent request is deleting are skipped.
         .with_for_update(skip_locked=True)
     )
     for actor_id, key in session.exec(expired).all():

@@ -15,7 +15,7 @@ def public_id(kind: str, number: int) -> str:
 
 
 def find_number(kind: str, text: str) -> int | None:
-    """Return the number in a public id: `cus`, `cus_12` -> 12. None unless it is an id of that kind."""
+    """Return the number in a public id: `cus`, `cus_12` -> 12. Return None for other text."""
     head, _, digits = text.partition("_")
     return int(digits) if head == kind and _DIGITS.fullmatch(digits) else None
 

@@ -1,4 +1,4 @@
-"""Keyset pagination: a bounded page of a list, and an opaque cursor that leads to the next one."""
+"""Keyset pagination: pages of a list, and opaque cursors for the next page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DIGITS_MAX = 60
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
-    """At most `limit` items, and the cursor of the next page; None on the last page."""
+    """At most `limit` items, and the cursor of the next page, which is None on the last page."""
 
     items: tuple[Item, ...]
     next_cursor: str | None
@@ -65,9 +65,9 @@ def decode_sorted(cursor: str | None, order: str, *kinds: type[KeyPart]) -> tupl
 
 
 def decode_cursor(cursor: str | None, *kinds: type[KeyPart]) -> tuple[KeyPart, ...] | None:
-    """Return the key that `encode_cursor` encoded, whose parts have these types; None for the first page.
+    """Return the sort key in a cursor, whose parts have these types. Return None for the first page.
 
-    Raises Invalid for every word that `encode_cursor` would not have written for this list.
+    Raises Invalid for any text that `encode_cursor` would not have produced for this list.
     """
     if not cursor:
         return None
@@ -75,7 +75,7 @@ def decode_cursor(cursor: str | None, *kinds: type[KeyPart]) -> tuple[KeyPart, .
         key = _decode(cursor, kinds)
     except (binascii.Error, ValueError, TypeError, ArithmeticError, RecursionError):
         key = ()
-    # base64, JSON and the parsers of dates forgive padding, blanks and other spellings.
+    # base64, JSON and date parsers accept several spellings of the same value; a cursor has only one.
     if not key or encode_cursor(key) != cursor:
         raise Invalid("cursor", "not_a_cursor")
     return key
@@ -97,7 +97,7 @@ def _to_json(part: KeyPart) -> str | int:
 
 
 def _from_json(part: object, kind: type[KeyPart]) -> KeyPart:
-    """Return one part of a key as its type; raise ValueError unless the database can hold it."""
+    """Convert one part of a key to its type. Raises ValueError if the database can't store it."""
     if kind is int and type(part) is int and part in _BIGINT:
         return part
     if isinstance(part, str) and "\0" not in part and part.encode():

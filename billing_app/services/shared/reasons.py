@@ -1,6 +1,7 @@
-"""Why a row was rejected, a customer was not invoiced, or work was given up: a code and facts, no prose.
+"""The reason why a row was rejected, a customer was not invoiced, or a job failed: a code and facts.
 
-Stored as JSON beside what it explains. `billing_app.wording.refusals` has the sentences.
+Stored as JSON with the row, customer or job that it explains. `billing_app.wording.refusals` has the
+sentences.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from billing_app.errors import BillingError
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reason:
-    """A stable code with its facts. `rule` is what `field` breaks; both are empty where no field is meant."""
+    """A stable code with its facts. `field` and `rule` are empty if no field is wrong."""
 
     code: str
     field: str = ""
@@ -26,7 +27,7 @@ class Reason:
 
     @classmethod
     def of(cls, error: BillingError) -> Reason:
-        """Keep what a refusal says."""
+        """Convert a refusal to a reason."""
         if error.errors:
             first = error.errors[0]
             return cls(error.code, first.field, first.rule, first.facts)

@@ -1,4 +1,4 @@
-"""Checks of what callers send: its type, its length, and whether it can be stored and shown.
+"""Validation of the values that callers send: type, length, and whether they can be stored and displayed.
 
 Unless it says otherwise, a function returns the value to store, or raises Invalid naming the field.
 """
@@ -42,7 +42,7 @@ def paragraph(field: str, value: object, *, at_most: int = TEXT_MAX, required: b
 def _text(field: str, value: object, at_most: int, *, required: bool, line_breaks: bool) -> str:
     if not isinstance(value, str):
         raise Invalid(field, "not_text")
-    # One normal form, so that an `é` typed in one piece equals one typed as a letter and an accent.
+    # Normalized, so that a precomposed `é` equals an `e` with a combining accent.
     text = unicodedata.normalize("NFC", value.strip())
     if required and not text:
         raise Invalid(field, "empty")
@@ -61,7 +61,7 @@ def like_pattern(wanted: str) -> str:
 
 
 def parse_idempotency_key(value: object) -> str:
-    """Return the key exactly as sent, since trimming could make one key of two. Raises BrokenRule."""
+    """Return the key exactly as sent, because trimming could make two keys equal. Raises BrokenRule."""
     if not isinstance(value, str) or not 1 <= len(value) <= IDEMPOTENCY_KEY_MAX:
         raise BrokenRule("length", at_most=IDEMPOTENCY_KEY_MAX)
     check_characters(value)
@@ -109,16 +109,16 @@ def parsed(field: str, parse: Callable[..., Value], *arguments: Any) -> Value:
 
 
 def number(field: str, value: object) -> int:
-    """Return the number of an id, or 0, which matches nothing, for one that the database can't hold."""
+    """Return the number of an id, or 0, which matches nothing, if it is too large for the database."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise Invalid(field, "not_a_whole_number")
     return value if 0 < value <= _BIGINT_MAX else 0
 
 
 def refuse_stale(expected: object, actual: int, **newer: Any) -> None:
-    """Raise Conflict (`stale`) if a version is expected that is not the newest.
+    """Raise Conflict (`stale`) if the expected version is outdated.
 
-    The facts of the refusal are the newest `version` and its values, `newer`.
+    Its facts are the newest `version` and its values, `newer`.
     """
     if expected is not None and number("version", expected) != actual:
         raise Conflict("stale", version=actual, newer=newer)

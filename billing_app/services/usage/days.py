@@ -1,4 +1,4 @@
-"""A customer's usage in a month, day by day, next to the units that the plan includes."""
+"""A customer's daily usage in a month, with the plan's included units."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class MonthlyUsage:
 def get_monthly_usage(
     session: Session, actor: Actor, customer: str, period_start: date | None = None
 ) -> MonthlyUsage:
-    """Sum up the customer's events in a usage month, by default the current one, wherever they are billed.
+    """Sum the customer's events in a usage month, by default the current one, whichever invoice bills them.
 
     Raises NotFound (`customer_not_found`) and Invalid.
     """
@@ -52,7 +52,7 @@ def get_monthly_usage(
     month = current if period_start is None else validation.period("period", period_start)
     customer_id = get_customer_id(session, customer)
     start, end = bounds(month)
-    # The billing periods are listed one by one, because each is a range of an index.
+    # Listing the billing periods lets the query use the index, which has a range for each.
     billing_periods = list(periods_between(month, next_period(max(month, current))))
     with driver_cursor(session) as db:
         db.execute(

@@ -19,7 +19,7 @@ CHUNK_ROWS = 2_000
 def read_usage(
     session: Session, actor: Actor, wanted: UsageFilter = ALL_USAGE
 ) -> Iterator[list[UsageEventRow]]:
-    """Read all events that `list_usage` lists, from one snapshot, at most a chunk in memory at a time.
+    """Read all events that `list_usage` lists, from one snapshot, in chunks.
 
     The chunks must be read within the session's transaction. They are ordered by billing period,
     customer and time, as an index is. Raises NotFound (`customer_not_found`) before the first chunk.
@@ -32,7 +32,7 @@ def read_usage(
     )
 
     cursor = driver_cursor(session).connection.cursor("usage_export")
-    # The query runs now and not with the first chunk, so that errors surface before anything is sent.
+    # The query runs now rather than with the first chunk, so that errors surface before anything is sent.
     cursor.execute(query, parameters)
 
     def chunks() -> Iterator[list[UsageEventRow]]:

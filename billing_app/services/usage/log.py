@@ -36,7 +36,7 @@ def list_usage(
     condition, parameters = select_usage(session, wanted)
     parameters["limit"] = limit + 1
     if after := decode_cursor(cursor, datetime, str, str):
-        # The first comparison follows from the second. It is there for the index, which is ordered by time.
+        # The first comparison is redundant, but it lets the query use the index, which is ordered by time.
         condition += (
             " AND e.occurred_at <= %(after_at)s AND (e.occurred_at, lower(c.key), e.idempotency_key)"
             " < (%(after_at)s, %(after_customer)s, %(after_key)s)"
@@ -73,7 +73,7 @@ def find_usage_months(session: Session, actor: Actor) -> UsageMonths | None:
 
 
 class UsageCount(NamedTuple):
-    """A number of events. `has_more` says that counting stopped there."""
+    """A number of events. `has_more` is true if counting stopped at the limit."""
 
     number: int
     has_more: bool

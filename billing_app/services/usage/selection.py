@@ -1,4 +1,4 @@
-"""Parts of the queries over usage events. Their callers have checked the permission."""
+"""Shared parts of the queries on usage events. Unguarded: callers have checked the permission."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class UsageSelection(NamedTuple):
 
 def select_usage(session: Session, wanted: UsageFilter) -> UsageSelection:
     """Return the condition for a filter. Raises NotFound (`customer_not_found`)."""
-    # An event that is billed in another month than its usage month is late. Late events are few and
-    # have an index of their own.
+    # An event is late if it is billed in another month than its usage month. A partial index has only the
+    # late events.
     spans_months = (
         None not in (wanted.period, wanted.billing_period) and wanted.period != wanted.billing_period
     )

@@ -1,1 +1,1 @@
-"""Usage files: their upload, their import, and their rejected rows."""
+"""Imports of usage files, and their rejected rows."""

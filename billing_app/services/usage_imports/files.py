@@ -1,4 +1,4 @@
-"""The bytes of usage files, kept in the database until their import has ended."""
+"""The contents of usage files, stored in the database until the import has ended."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ FILE_NAME_MAX = 255
 
 
 def store_file(session: Session, actor: Actor, file_name: str, pieces: Iterable[bytes]) -> UsageImportRow:
-    """Store a file as a new import to be checked: all of it, or nothing when `pieces` raises.
+    """Store a file as a new import to be checked: all of it, or nothing if `pieces` raises.
 
-    Holds about one part of the file in memory. Raises Invalid for a file over 1 GiB.
+    Keeps about one part of the file in memory. Raises Invalid for a file over 1 GiB.
     """
     require(actor, Permission.RECORD_USAGE)
     name = validation.line("file_name", file_name, at_most=FILE_NAME_MAX)
@@ -71,7 +71,7 @@ def _split_into_parts(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def read_part(session: Session, actor: Actor, import_id: int, number: int) -> bytes:
-    """Return one part of a file. Raises Overtaken when its import has ended and the file is gone."""
+    """Return one part of a file. Raises Overtaken if its import has ended and the file is deleted."""
     require(actor, Permission.RECORD_USAGE)
     part: bytes | None = session.scalar(
         select(col(UsageImportPart.content)).where(

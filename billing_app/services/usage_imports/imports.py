@@ -1,4 +1,4 @@
-"""What people and programs do with imports: list, read, start and cancel them."""
+"""Use cases of imports: list, read, start and cancel them."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def list_imports(
 
 
 def start_import(session: Session, actor: Actor, usage_import: str) -> UsageImportRow:
-    """Start the import of a checked file once; starting it again returns it as it is.
+    """Start the import of a checked file. Starting it again changes nothing.
 
     Raises:
-        NotFound: (`import_not_found`) Also for another's import when the actor may only record usage.
+        NotFound: (`import_not_found`) Also if someone else uploaded it and the actor can only record usage.
         Conflict: (`import_not_checked`) Its check has not finished, or it was cancelled or failed.
     """
     require(actor, Permission.RECORD_USAGE)
@@ -62,27 +62,27 @@ def start_import(session: Session, actor: Actor, usage_import: str) -> UsageImpo
 
 
 def cancel_import(session: Session, actor: Actor, usage_import: str) -> UsageImportRow:
-    """Cancel an import for good, or return it as it is when it has ended.
+    """Cancel an import. Cancelling one that has ended changes nothing.
 
-    Rows recorded so far stay and are counted; once this is committed no more are recorded and the
-    counts are final. Of a file that was not started nothing was recorded, and its counts are zero.
-    Raises NotFound (`import_not_found`), as `start_import` does.
+    Rows recorded so far are kept and counted. Once this is committed, no more rows are recorded and the
+    counts are final. If the import was not started, all counts are zero. Raises NotFound
+    (`import_not_found`), as `start_import` does.
     """
     require(actor, Permission.RECORD_USAGE)
     import_id = _require_access(session, actor, usage_import)
-    # In the order of the statuses, so that an import that is started in between is cancelled too.
+    # In the order of the statuses, so that an import is also cancelled if it is started in between.
     end(session, import_id, ("checking", "checked"), "cancelled", by=actor, **NO_ROWS)
     end(session, import_id, ("importing",), "cancelled", by=actor)
     return hide_other_imports(get_row(session, import_id), actor)
 
 
 def hide_other_imports(row: UsageImportRow, actor: Actor) -> UsageImportRow:
-    """Return the row without references to other imports when the actor may not read those."""
+    """Return the row without its references to imports that the actor may not read."""
     return row if actor.may(Permission.READ) else replace(row, same_as=None, waits_for=None)
 
 
 def _require_access(session: Session, actor: Actor, usage_import: str) -> int:
-    """Return the number of an import that the actor may read, or uploaded itself."""
+    """Return the number of an import. Raises NotFound unless the actor may read it or uploaded it."""
     import_id = parse_import_id(usage_import)
     uploaded_by = get_row(session, import_id).uploaded_by
     if not actor.may(Permission.READ) and uploaded_by != actor.id:

@@ -1,9 +1,8 @@
-"""The progress of checks and imports, as the background jobs record it.
+"""The progress of checks and imports, updated by the background jobs.
 
-While a file is `checking` or `importing`, its counts are those of the lines up to `through_line`.
-They change in the transaction that records those lines' events, and only when `through_line` still
-is where the chunk starts. However often the work is interrupted and by whichever process it is
-continued, each line is counted once.
+While a file is `checking` or `importing`, its counts cover the lines up to `through_line`. They change in the
+transaction that records the events of a chunk, and only if `through_line` is still where the chunk starts. So
+each line is counted once, however often the work is interrupted and whichever process resumes it.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ _DUE_MAX = 100
 
 
 def find_due(session: Session, actor: Actor, phase: Phase, lane: Lane | None) -> list[UsageImportRow]:
-    """Return the imports to check, or to import, oldest first; only one lane's unless it is None."""
+    """Return the imports to check or to import, oldest first, of one lane or of all."""
     require(actor, Permission.RECORD_USAGE)
     query = select_imports().where(col(UsageImport.status) == phase)
     if lane:
@@ -55,17 +54,17 @@ def find_due(session: Session, actor: Actor, phase: Phase, lane: Lane | None) ->
 
 
 def restart_check(session: Session, actor: Actor, import_id: int) -> None:
-    """Discard what an interrupted check found. Raises Overtaken when the file is not being checked."""
+    """Discard the results of an interrupted check. Raises Overtaken if the file is not being checked."""
     require(actor, Permission.RECORD_USAGE)
     if not restart(session, import_id, "checking", "checking"):
         raise Overtaken
 
 
 def count_chunk(session: Session, actor: Actor, import_id: int, phase: Phase, chunk: Chunk) -> None:
-    """Count a chunk once, in the transaction that records its events if there are any.
+    """Count a chunk once, in the transaction that records its events.
 
-    Raises Overtaken unless the import is in this phase and the chunk starts where its progress ends.
-    That undoes the transaction: of two processes with the same chunk, one records and counts it.
+    Raises Overtaken, which rolls the transaction back, unless the import is in this phase and the chunk
+    starts where its progress ends. So if two processes have the same chunk, only one of them records it.
     """
     require(actor, Permission.RECORD_USAGE)
     count = session.scalar(
@@ -94,7 +93,7 @@ def _progress_values(phase: Phase, chunk: Chunk) -> dict[str, object]:
         "through_line": chunk.through_line,
     }
     if phase == "importing":
-        # An interrupted check starts over, so a chunk of it is no progress.
+        # An interrupted check starts over, so its chunks don't count as progress.
         values["attempts"] = 0
     if chunk.preview:
         values["preview"] = [preview_to_json(row) for row in chunk.preview]
@@ -114,14 +113,14 @@ def _keep_rejected_rows(session: Session, import_id: int, rejected_rows: Sequenc
 
 
 def _bytes_of_cells(row: Sequence[str]) -> list[bytes]:
-    """Return the bytes that the cells were read from; none for a row too long to be usage."""
+    """Return the bytes that the cells were read from, or nothing if the row was too long."""
     if sum(len(cell) for cell in row) > ROW_KEPT_CHARS_MAX:
         return []
     return [cell.encode("utf-8", "surrogateescape") for cell in row]
 
 
 def end_check(session: Session, actor: Actor, import_id: int) -> None:
-    """Make a file ready to start after it was read to its end."""
+    """Mark a file as checked, so that its import can be started."""
     require(actor, Permission.RECORD_USAGE)
     session.execute(
         update_in_status(import_id, "checking").values(status="checked", bytes_read=UsageImport.size_bytes)
@@ -135,7 +134,7 @@ def finish_import(
     status: Literal["done", "failed"],
     fault: Reason | None = None,
 ) -> None:
-    """End an import as done, or a check or an import as failed. One that has ended stays as it is."""
+    """End a check or an import as done or failed. Does nothing if it has ended."""
     require(actor, Permission.RECORD_USAGE)
     if status == "done":
         end(session, import_id, ("importing",), "done", by=actor, bytes_read=UsageImport.size_bytes)
@@ -148,9 +147,9 @@ def finish_import(
 def count_failed_attempt(
     session: Session, actor: Actor, usage_import: str, reason: Reason, *, attempts_max: int
 ) -> bool:
-    """Count an attempt that failed without progress; fail the import for the reason after `attempts_max`.
+    """Count a failure without progress, and mark the import as failed after `attempts_max` of them.
 
-    Events recorded so far stay. Returns whether the import has failed for good.
+    Events recorded so far are kept. Returns whether the import is marked as failed.
     """
     require(actor, Permission.RECORD_USAGE)
     import_id = parse_import_id(usage_import)
@@ -166,7 +165,7 @@ def count_failed_attempt(
 
 
 def cancel_abandoned(session: Session, actor: Actor) -> None:
-    """Cancel checked files that were uploaded over a week ago, so that none is kept forever."""
+    """Cancel checked files that were uploaded over a week ago, so that none is stored forever."""
     require(actor, Permission.RECORD_USAGE)
     abandoned = session.scalars(
         select(col(UsageImport.import_id)).where(

@@ -1,4 +1,4 @@
-"""Reading imports without asking for permission, for the guarded services of this subject."""
+"""Queries about imports. Unguarded: callers have checked the permission."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def get_row(session: Session, import_id: int) -> UsageImportRow:
 
 
 def import_not_found(import_id: int) -> NotFound:
-    """Return the refusal for an import that does not exist, or that the actor must not learn of."""
+    """Return the error for an import that does not exist, or that the actor must not know about."""
     return NotFound("import_not_found", named=public_id("imp", import_id))
 
 
@@ -66,7 +66,7 @@ def is_small(usage_import: type[UsageImport]) -> ColumnElement[bool]:
 
 
 def _same_content() -> LateralFromClause:
-    """Select the latest import of the same content that was done before."""
+    """Select the latest earlier import of the same content that is done."""
     other = aliased(UsageImport)
     return (
         select(col(other.import_id), col(other.file_name), col(other.finished_at))
@@ -86,7 +86,7 @@ def _same_content() -> LateralFromClause:
 
 
 def _ahead() -> LateralFromClause:
-    """Select what the worker of the same lane is at, or takes first, while this import has no progress."""
+    """Select the import that the worker of the same lane processes before this one."""
     other = aliased(UsageImport)
     has_progress = col(other.through_line) > 0
     is_older = tuple_(col(other.uploaded_at), col(other.import_id)) < tuple_(

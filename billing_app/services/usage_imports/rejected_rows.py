@@ -27,7 +27,7 @@ def list_rejected_rows(
     limit: int = LIMIT_DEFAULT,
     cursor: str | None = None,
 ) -> Page[RejectedRow]:
-    """List the first 100,000 conflicts and rejected rows by line number, those so far while it is read.
+    """List the first 100,000 conflicts and rejected rows by line number, or those found so far.
 
     Raises NotFound (`import_not_found`).
     """
@@ -41,7 +41,7 @@ def list_rejected_rows(
 
 
 def read_rejected_rows(session: Session, actor: Actor, usage_import: str) -> Iterator[list[RejectedRow]]:
-    """Read all rows that `list_rejected_rows` lists, one chunk in memory at a time.
+    """Read all rows that `list_rejected_rows` lists, in chunks.
 
     The chunks must be read within the session's transaction. Raises NotFound (`import_not_found`)
     when called.

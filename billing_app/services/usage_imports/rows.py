@@ -1,4 +1,4 @@
-"""What an import is made of: the file's record, its preview, its rejected rows, and chunks of progress."""
+"""The rows of imports: the import with its preview, its rejected rows, and its chunks of progress."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from billing_app.services.shared.reasons import Reason
 from billing_app.services.usage.recording import BatchResult
 
 COLUMNS = ("customer", "idempotency_key", "quantity", "occurred_at")
-# Of one file; further ones are only counted.
+# Per file. Further ones are only counted.
 REJECTED_ROWS_KEPT_MAX = 100_000
-# A larger file is checked and imported apart from smaller ones, so that it does not hold them up.
+# Larger files have a separate queue, so that they don't delay smaller ones.
 SMALL_FILE_BYTES_MAX = 1024 * 1024
 
 Status = Literal["checking", "checked", "importing", "done", "cancelled", "failed"]
@@ -27,9 +27,9 @@ Lane = Literal["small", "large"]
 class RejectedRow:
     """A row that was not recorded: a conflict, or rejected.
 
-    `line` is its line number; the header is line 1. `row` holds its cells, with bytes that are not
-    UTF-8 as surrogates: in the order of COLUMNS, or as many as it has, or its whole text as one
-    cell when its quoting is wrong. It is empty when the row is too long to keep.
+    `line` is its line number; the header is line 1. `row` has its cells in the order of COLUMNS, with bytes
+    that are not UTF-8 as surrogates. If the number of cells is wrong, it has those; if the quoting is wrong,
+    the whole text as one cell. It is empty if the row is too long to store.
     """
 
     line: int
@@ -42,8 +42,8 @@ class RejectedRow:
 class PreviewRow:
     """One of a file's first rows with its expected outcome, and the reason unless it is recorded.
 
-    `quantity` and `occurred_at` are what was read from its cells; None where they can't be read or
-    where an empty time means the time of the import.
+    `quantity` and `occurred_at` are the parsed values of its cells. They are None if a cell can't be parsed,
+    or if an empty time means the time of the import.
     """
 
     line: int
@@ -56,7 +56,7 @@ class PreviewRow:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The outcome of the lines after `after_line` up to `through_line`, expected or actual."""
+    """The expected or actual outcome of the lines after `after_line` up to `through_line`."""
 
     after_line: int
     through_line: int
@@ -68,7 +68,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class ImportReference:
-    """Another import that a page or an answer points to."""
+    """A reference to another import."""
 
     import_id: int
     file_name: str
@@ -84,9 +84,9 @@ class ImportReference:
 class UsageImportRow:
     """An import with its progress: `bytes_read` of `size_bytes`.
 
-    The counts are those of the check until the import is started, then those of the import. `rows`
-    is the sum of the others. `same_as` is the latest finished import of the same content.
-    `waits_for` is an import that the server works on before this one.
+    The counts are those of the check until the import is started, and then those of the import. `rows` is the
+    sum of the others. `same_as` is the latest finished import of the same content. `waits_for` is an import
+    that is processed before this one.
     """
 
     import_id: int
@@ -121,4 +121,4 @@ class UsageImportRow:
 
 
 class Overtaken(Exception):
-    """The import was cancelled, or another process continued it. The work at hand is obsolete."""
+    """The import was cancelled, or another process continued it. The caller must stop working on it."""

@@ -1,7 +1,6 @@
-"""Moving imports from one status to another without asking for permission, for this subject's services.
+"""Changes of an import's status. Unguarded: callers have checked the permission.
 
-Every change names the status that it starts from, so that of two changes at once one wins and the
-other finds nothing to do.
+Every change is conditional on the current status, so that of two concurrent changes only one takes effect.
 """
 
 from __future__ import annotations
@@ -18,19 +17,19 @@ from billing_app.services.shared import audit
 from billing_app.services.shared.ids import public_id
 from billing_app.services.usage_imports.rows import Status
 
-# The counts of a file of which nothing was recorded because it was never started.
+# The counts of a file whose import was never started.
 NO_ROWS = {"row_count": 0, "recorded": 0, "duplicates": 0, "conflicts": 0, "rejected": 0}
 
 
 def update_in_status(import_id: int, *statuses: Status) -> Update:
-    """Return an update of the import that changes nothing unless it has one of these statuses."""
+    """Return an UPDATE of the import that only applies if it has one of these statuses."""
     return update(UsageImport).where(
         col(UsageImport.import_id) == import_id, col(UsageImport.status).in_(statuses)
     )
 
 
 def restart(session: Session, import_id: int, before: Status, after: Status) -> bool:
-    """Move an import from `before` to `after` with all counts at zero; return False when it is elsewhere."""
+    """Change an import's status from `before` to `after` and reset its counts. Return whether it did."""
     values: dict[str, object] = {**NO_ROWS, "bytes_read": 0, "through_line": 0}
     if before != after:
         values["attempts"] = 0

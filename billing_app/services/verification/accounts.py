@@ -1,7 +1,7 @@
 """Everything that is stored about billing, customer by customer.
 
-Each kind of row is streamed in the order of customers, and the streams are merged. So memory is
-bounded by what one customer has, however many customers there are.
+Each kind of row is streamed in the order of customers, and the streams are merged. So memory depends only on
+the largest customer, not on the number of customers.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class BilledAccount(NamedTuple):
 
     @property
     def ref(self) -> CustomerRef:
-        """The customer as a report names it."""
+        """The reference to the customer in a report."""
         return CustomerRef(self.customer_id, self.key, self.name)
 
 
@@ -60,7 +60,7 @@ class UsageSum(NamedTuple):
 
 
 class PlanFrom(NamedTuple):
-    """The plan of a customer from a month on; None after a cancellation."""
+    """The plan of a customer from a month on, or None after a cancellation."""
 
     effective_from: date
     plan: Plan | None
@@ -79,8 +79,8 @@ class InvoiceRecord(NamedTuple):
 class Account:
     """Everything that is stored about one customer's billing.
 
-    `paid` has the sum of payments by period. `unsettled` has the same sums for invoices that are not
-    paid in full, as the table of open invoices keeps them.
+    `paid` has the sum of payments by period. `unsettled` has the same sums from the table of open invoices,
+    which has the invoices that are not paid in full.
     """
 
     customer: BilledAccount
@@ -92,13 +92,13 @@ class Account:
 
     @property
     def first_month(self) -> date:
-        """The first month with a plan; without one, the month after the last settled month."""
+        """The first month with a plan, or else the month after the last settled month."""
         if self.subscriptions:
             return self.subscriptions[0].effective_from
         return next_period(self.customer.settled_through)
 
     def plan_in(self, month: date) -> Plan | None:
-        """Return the plan in effect in the month; None without one."""
+        """Return the plan in effect in the month, or None."""
         row = in_effect(self.subscriptions, month)
         return row.plan if row else None
 
@@ -126,7 +126,7 @@ _PAID = f"""
 """
 _OPEN_INVOICES = "SELECT customer_id, period_start, paid_minor FROM open_invoice ORDER BY 1, 2"
 
-# By the name that a report has for the rows.
+# By the name of the rows in a report.
 _QUERIES = {
     "subscriptions": _SUBSCRIPTIONS,
     "usage events": _USAGE,
@@ -140,7 +140,8 @@ _QUERIES = {
 def read_accounts(session: Session, on_rows_without_customer: Callable[[str], None]) -> Iterator[Account]:
     """Yield the account of every customer, in the order of their ids.
 
-    After the last one, calls `on_rows_without_customer` with the name of each kind of rows that has some.
+    After the last one, calls `on_rows_without_customer` for each kind of row that has rows without a
+    customer.
     """
     with driver_cursor(session) as db:
         plans = read_plans(db)
@@ -185,7 +186,7 @@ def _stream(session: Session, query: str) -> Iterator[Any]:
 
 
 class _CustomerStream:
-    """Rows in the order of customers, taken customer by customer."""
+    """A stream of rows in the order of customers, read one customer at a time."""
 
     def __init__(self, session: Session, query: str) -> None:
         self._rows = _stream(session, query)
@@ -193,11 +194,11 @@ class _CustomerStream:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether all rows were taken."""
+        """Whether all rows have been read."""
         return self._next is None
 
     def take(self, customer_id: int) -> list[Any]:
-        """Return the rows of this customer, which are next if there are any."""
+        """Return the rows of this customer. Customers must be requested in order."""
         taken = []
         while self._next is not None and self._next.customer_id == customer_id:
             taken.append(self._next)

@@ -1,4 +1,4 @@
-"""Closed months without an invoice: which of them are not about to be invoiced."""
+"""Closed months whose invoice is missing, rather than about to be created."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from billing_app.domain.actor import Actor, Permission
 from billing_app.services.shared.permissions import require
 from billing_app.services.verification.report import AwaitingInvoice
 
-# An advisory lock on a run says that a process executes it. A run that was killed and left has none.
+# A process that executes a run holds its advisory lock. A run whose process was killed has no lock.
 _STILL_AWAITING = """
     SELECT a.position
     FROM unnest(%(ids)s::bigint[], %(periods)s::date[]) WITH ORDINALITY

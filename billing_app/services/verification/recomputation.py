@@ -1,7 +1,7 @@
-"""Recompute every invoice from events, plans and payments, and compare.
+"""Recompute every invoice from events, plans and payments, and compare it with the stored one.
 
-Nothing here trusts what an invoice says about itself: quantities come from the events, terms from
-plans and subscriptions.
+Nothing is taken from the invoice itself: quantities come from the events, and terms from plans and
+subscriptions.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ OnProgress = Callable[[Report], None]
 
 
 def recompute(session: Session, actor: Actor, on_progress: OnProgress = lambda report: None) -> Report:
-    """Recompute everything that is stored and report every discrepancy; change nothing.
+    """Recompute every invoice and report every discrepancy, without changing anything.
 
-    In a REPEATABLE READ transaction, all of it is as of the same time.
+    The transaction must be REPEATABLE READ, so that everything is read as of the same time.
     """
     require(actor, Permission.VERIFY)
     report = Report()
@@ -46,13 +46,13 @@ def recompute(session: Session, actor: Actor, on_progress: OnProgress = lambda r
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """The check of one customer's account, which adds to the report."""
+    """Checks one customer's account and adds discrepancies to the report."""
 
     account: Account
     report: Report
 
     def run(self) -> None:
-        """Check everything that is stored about the customer."""
+        """Run all checks."""
         self._check_events()
         self._check_settled_months()
         previous_sha256: str | None = None
@@ -108,7 +108,7 @@ class _Check:
         return months
 
     def _check_settled_months(self) -> None:
-        """Check that no settled month with a plan was left out."""
+        """Check that every settled month with a plan has an invoice."""
         account = self.account
         invoiced = {stored.content.period_start for stored in account.invoices}
         for month in periods_between(account.first_month, next_period(account.customer.settled_through)):
@@ -116,7 +116,7 @@ class _Check:
                 self._add("settled_without_invoice", period=month)
 
     def _check_invoice(self, stored: InvoiceRecord, position: int, previous_sha256: str | None) -> None:
-        """Check an invoice against everything that determines it."""
+        """Compare an invoice with its recomputation."""
         customer, content = self.account.customer, stored.content
         number = content.number
         self.report.checked.invoices += 1
@@ -154,13 +154,13 @@ class _Check:
                     )  # fmt: skip
 
     def _fact(self, value: object, name: str) -> object:
-        """Return the value of a line's field as a fact."""
+        """Return the value of a line's field as a fact of a discrepancy."""
         if name.endswith("_minor") and isinstance(value, int):
             return Amount(value, self.account.customer.currency)
         return plain(value) if isinstance(value, Decimal) else value
 
     def _check_head(self) -> None:
-        """Check that the customer's billing row continues from the last invoice."""
+        """Check that the customer's billing row has the number and hash of the last invoice."""
         customer = self.account.customer
         last = self.account.invoices[-1] if self.account.invoices else None
         sequence = last.sequence if last else 0
@@ -172,7 +172,7 @@ class _Check:
             self._add("invoice_of_unsettled_month", last.content.number, period=last.content.period_start)
 
     def _check_charges(self) -> None:
-        """Check that all charges for a usage month add up to the price of its total, in any order of arrival."""
+        """Check that all charges for a usage month add up to the price of its total usage."""
         account = self.account
         charged: dict[date, int] = defaultdict(int)
         for stored in account.invoices:
@@ -196,7 +196,7 @@ class _Check:
                 )  # fmt: skip
 
     def _check_payments(self) -> None:
-        """Check that no invoice is overpaid, and that the list of open invoices is right."""
+        """Check that no invoice is overpaid, and that the table of open invoices is correct."""
         account = self.account
         totals = {stored.content.period_start: stored.content.total_minor for stored in account.invoices}
         for period_start, paid_minor in account.paid.items():

@@ -1,4 +1,4 @@
-"""What a verification reports: counts, and each discrepancy as a code and facts.
+"""The report of a verification: counts, and each discrepancy as a code and facts.
 
 Reports are stored as JSON. `billing_app.wording.discrepancies` has the sentences.
 """
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from billing_app.domain.periods import label, parse_period
 from billing_app.services.shared.reasons import facts_from_json, facts_to_json
 
-# The first ones are kept; all are counted.
+# Only the first ones are kept, but all are counted.
 DISCREPANCIES_MAX = 1_000
 
 
@@ -67,10 +67,11 @@ class Counts:
 
 @dataclass(slots=True)
 class Report:
-    """What was checked, and the discrepancies: all are counted, the first 1,000 are kept."""
+    """The counts of what was checked, the number of discrepancies, and the first 1,000 of them."""
 
     checked: Counts = field(default_factory=Counts)
-    # Discrepancies only if no invoice is about to be created: see `awaiting.select_still_awaiting`.
+    # These become discrepancies unless the invoice is about to be created: see
+    # `awaiting.select_still_awaiting`.
     awaiting_invoice: list[AwaitingInvoice] = field(default_factory=list)
     discrepancy_count: int = 0
     discrepancies: list[Discrepancy] = field(default_factory=list)
@@ -81,7 +82,7 @@ class Report:
         return self.discrepancy_count == 0
 
     def add(self, subject: Subject, code: str, **facts: object) -> None:
-        """Count a discrepancy, and keep it if it is among the first."""
+        """Count a discrepancy, and keep it if it is among the first 1,000."""
         self.discrepancy_count += 1
         if len(self.discrepancies) < DISCREPANCIES_MAX:
             self.discrepancies.append(Discrepancy(subject, code, facts))

@@ -1,4 +1,4 @@
-"""The records of verifications: at most one is running, and each keeps what it found."""
+"""Verifications: at most one is running, and each keeps its report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from billing_app.services.verification.report import Report
 class VerificationRow:
     """A verification. While it is running, `report` has the counts so far and `ok` is None.
 
-    `fault` says why a failed verification was given up.
+    `fault` says why a failed verification failed.
     """
 
     verification_id: int
@@ -42,7 +42,7 @@ class VerificationRow:
 
     @property
     def status(self) -> Literal["running", "done", "failed"]:
-        """Return whether it is running, has a result, or was given up."""
+        """Return whether it is running, done or failed."""
         if self.fault:
             return "failed"
         return "done" if self.finished_at else "running"
@@ -56,9 +56,9 @@ _RUNNING = col(Verification.finished_at).is_(None)
 
 
 def start_verification(session: Session, actor: Actor) -> VerificationRow:
-    """Return the one running verification, after starting it if there is none.
+    """Start a verification, or return the one that is already running.
 
-    Two starts at once return the same verification, by a partial unique index.
+    A partial unique index ensures that concurrent calls return the same verification.
     """
     require(actor, Permission.VERIFY)
     while True:
@@ -67,11 +67,11 @@ def start_verification(session: Session, actor: Actor) -> VerificationRow:
             audit.record(session, actor, "verification.started", public_id("ver", started))
         if found := _find(session, _RUNNING):
             return found
-        # The verification that this start conflicted with ended before it could be read.
+        # The running verification ended after the insert conflicted with it and before it was read.
 
 
 def find_running(session: Session, actor: Actor) -> VerificationRow | None:
-    """Return the running verification, whether or not a process is working on it."""
+    """Return the running verification, even if no process is executing it."""
     require(actor, Permission.READ)
     return _find(session, _RUNNING)
 
@@ -96,7 +96,7 @@ def get_latest(session: Session, actor: Actor) -> VerificationRow:
 
 
 def find_failed(session: Session, actor: Actor) -> VerificationRow | None:
-    """Return the newest verification of all if it was given up, otherwise None."""
+    """Return the newest verification if it failed, otherwise None."""
     require(actor, Permission.READ)
     newest = _find(session, true())
     return newest if newest and newest.fault else None
@@ -105,9 +105,9 @@ def find_failed(session: Session, actor: Actor) -> VerificationRow | None:
 def count_failed_attempt(
     session: Session, actor: Actor, verification: str, reason: Reason, *, attempts_max: int
 ) -> bool:
-    """Count that the verification failed, and give it up after `attempts_max` of those.
+    """Count a failure, and mark the verification as failed after `attempts_max` of them.
 
-    Returns whether it is given up.
+    Returns whether it is marked as failed.
     """
     require(actor, Permission.VERIFY)
     attempts = session.scalar(
@@ -123,13 +123,13 @@ def count_failed_attempt(
 
 
 def keep_progress(session: Session, actor: Actor, verification: str, report: Report) -> None:
-    """Keep what was counted so far; a verification that has ended stays as it is."""
+    """Store the counts so far. Does nothing if the verification has ended."""
     require(actor, Permission.VERIFY)
     session.execute(_update_running(verification).values(report=report.as_json()))
 
 
 def finish_verification(session: Session, actor: Actor, verification: str, report: Report) -> None:
-    """End a running verification with what it found; one that has ended stays as it is."""
+    """End a running verification and store its report. Does nothing if it has ended."""
     require(actor, Permission.VERIFY)
     ended = session.scalar(
         _update_running(verification)
