@@ -29,6 +29,7 @@ from billing_app.services.shared.permissions import require
 from billing_app.services.shared.reasons import Reason
 from billing_app.services.shared.validation import parse_idempotency_key
 from billing_app.services.usage import recording_sql
+from billing_app.services.usage.judging import REJECTED_FIELDS
 from billing_app.services.usage.recording_sql import CheckedRow, EventKey, IncomingRow
 from billing_app.services.usage.rows import UsageEventRow
 
@@ -88,15 +89,6 @@ class RecordedUsage:
 
     status: Literal["recorded", "duplicate"]
     event: UsageEventRow
-
-
-# The field that each rejection by a statement is about.
-_REJECTED_FIELDS = {
-    "customer_not_found": "customer",
-    "occurred_in_future": "occurred_at",
-    "no_plan": "occurred_at",
-    "customer_suspended": "occurred_at",
-}
 
 
 def record_usage(session: Session, actor: Actor, report: UsageReport) -> RecordedUsage:
@@ -283,7 +275,7 @@ def _row_results(checked: Iterable[CheckedRow], accepted: set[EventKey]) -> list
         elif key in accepted or not row.is_known:
             # If nothing is wrong, the customer was created between the two statements.
             code = row.rejection or "customer_not_found"
-            results.append(RowResult(row.position, "rejected", Reason(code, _REJECTED_FIELDS[code], code)))
+            results.append(RowResult(row.position, "rejected", Reason(code, REJECTED_FIELDS[code], code)))
         # The key was recorded before. That counts even if the row would be rejected today, so that the
         # answer to a report never changes.
         elif row.is_same:

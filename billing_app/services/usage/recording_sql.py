@@ -9,7 +9,7 @@ from typing import Any, LiteralString, NamedTuple
 
 from psycopg import Cursor
 
-from billing_app.services.plans.plan_in_effect import plan_in_effect
+from billing_app.services.usage.judging import judged_usage
 from billing_app.services.usage.rows import UsageEventRow
 from billing_app.services.usage.selection import EVENT_COLUMNS
 
@@ -117,38 +117,15 @@ _CUSTOMER = """
     SELECT customer_id, key, name FROM customer WHERE lower(key) = i.customer_key
 """
 
-# Each incoming row with its time, its usage month, the customer's closing mark, and the code of the
-# reason to reject it, or null.
-_CHECKED = f"""
-    SELECT i.position, c.customer_id, i.idempotency_key, i.quantity, i.occurred_at AS given_at,
-           m.occurred_at, m.usage_month, b.closed_through,
-           CASE WHEN c.customer_id IS NULL THEN 'customer_not_found'
-                WHEN m.occurred_at > %(latest)s THEN 'occurred_in_future'
-                WHEN plan.plan_id IS NULL THEN 'no_plan'
-                WHEN EXISTS (
-                    SELECT FROM suspension s
-                    WHERE s.customer_id = c.customer_id AND m.occurred_at >= s.started_at
-                      AND (s.ended_at IS NULL OR m.occurred_at < s.ended_at)
-                ) THEN 'customer_suspended'
-           END AS rejection
-    FROM pg_temp.incoming_usage i
-    CROSS JOIN LATERAL (
-        SELECT coalesce(i.occurred_at, %(now)s) AS occurred_at,
-               date_trunc('month', coalesce(i.occurred_at, %(now)s) AT TIME ZONE 'UTC')::date
-                   AS usage_month
-    ) m
-    LEFT JOIN LATERAL ({_CUSTOMER}) c ON true
-    LEFT JOIN customer_billing b ON b.customer_id = c.customer_id
-    LEFT JOIN LATERAL {plan_in_effect("c.customer_id", "m.usage_month")} plan ON true
-"""
+_CHECKED = judged_usage("pg_temp.incoming_usage AS incoming")
 
 # In key order, so that two batches with the same keys wait for each other instead of deadlocking.
 _INSERT = f"""
     INSERT INTO usage_event (customer_id, idempotency_key, occurred_at, recorded_at,
                              billing_period, quantity, recorded_by)
     SELECT customer_id, idempotency_key, occurred_at, %(now)s,
-           greatest(usage_month, (closed_through + interval '1 month')::date), quantity, %(recorded_by)s
-    FROM ({_CHECKED}) checked
+           billing_period, quantity, %(recorded_by)s
+    FROM {_CHECKED} checked
     WHERE rejection IS NULL
     ORDER BY customer_id, idempotency_key, position
     ON CONFLICT DO NOTHING
@@ -157,7 +134,7 @@ _INSERT = f"""
 
 _DRY_RUN = f"""
     INSERT INTO pg_temp.dry_run_usage
-    SELECT customer_id, idempotency_key, quantity, occurred_at FROM ({_CHECKED}) checked
+    SELECT customer_id, idempotency_key, quantity, occurred_at FROM {_CHECKED} checked
     WHERE rejection IS NULL AND NOT EXISTS (
         SELECT FROM usage_event e
         WHERE e.customer_id = checked.customer_id AND e.idempotency_key = checked.idempotency_key
@@ -175,7 +152,7 @@ def _check_against(events: str) -> str:
            e.customer_id IS NOT NULL AS is_known,
            checked.quantity = e.quantity
                AND coalesce(checked.given_at = e.occurred_at, checked.given_at IS NULL) AS is_same
-    FROM ({_CHECKED}) checked
+    FROM {_CHECKED} checked
     LEFT JOIN {events} e USING (customer_id, idempotency_key)
     ORDER BY checked.position
     """
