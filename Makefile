@@ -1,4 +1,4 @@
-# Every target sets up what it needs first; see tools/setup.py.
+# Every target first installs what it needs; see tools/setup.py.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -14,7 +14,7 @@ setup: ## install everything that the other targets need
 run: setup ## serve the pages and the API, with the demo, on http://localhost:3000
 	@BILLING_DEMO=1 $(BIN)/billing serve
 
-dev: setup ## like run, and reload when the code is edited
+dev: setup ## like run, but reload when the code changes
 	@BILLING_DEMO=1 $(BIN)/billing serve --dev
 
 test: ## run every test
@@ -31,6 +31,6 @@ screenshots: ## save screenshots of every page to screenshots/
 	@$(PYTHON) tools/setup.py --browser
 	@$(BIN)/python -m tests.e2e.screenshots
 
-bench: ## measure, print a table, and append it to the history
+bench: ## run the benchmarks, print a table, and append it to the history
 	@$(PYTHON) tools/setup.py --browser
 	@$(BIN)/python -m bench

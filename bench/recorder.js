@@ -1,7 +1,7 @@
-// Times what somebody does, in the browser: from the input to the frame that shows the last of the answer.
-// bench/pages.py runs it before the pages' own scripts, and asks `tallybookBench`.
+// Measures user actions in the browser, from the input to the frame that shows the complete result.
+// bench/pages.py loads it before the pages' scripts and reads `tallybookBench`.
 (() => {
-  const LOADED = '"is_hydrated_rx_state_":true'; // the last that the server says after an address was opened
+  const LOADED = '"is_hydrated_rx_state_":true'; // in the server's last message after a page was opened
   const TOAST = "[data-sonner-toast]";
   const ANSWER_MAX = 30_000;
   let wanted, begun, sent, answered, shown, settle, ended;
@@ -27,7 +27,7 @@
   const end = () => {
     const resolve = settle;
     settle = undefined;
-    // What came with the answer is drawn within two frames. An answer that changes nothing counts too.
+    // The response is rendered within two frames. A response that changes nothing counts too.
     whenPainted((at) =>
       whenPainted(() => resolve({ shown: Math.max(at, shown ?? 0) - begun, server: sent ? answered - sent : 0 })),
     );
@@ -65,6 +65,6 @@
     if (wanted === "dialog" && changes.some(({ target }) => target.matches?.("dialog[open]"))) end();
   }).observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
 
-  arm("load", 0); // from the beginning of the navigation to this very page
+  arm("load", 0); // from the start of the navigation to this page
   window.tallybookBench = { arm: (what) => arm(what), ended: () => ended };
 })();

@@ -1,4 +1,5 @@
-"""The composition root: the pages with their states, the API, and the runtime of a serving process."""
+"""The composition root: combines the pages, their states, the API and the runtime into a server
+application."""
 
 from __future__ import annotations
 
@@ -62,8 +63,8 @@ from billing_app.ui.pages.users import users
 from billing_app.ui.pages.verify import verify
 
 ENTER = SessionState.enter
-# Compiled pages are public, so there is nothing private in them, and every handler checks its caller.
-# The first handler of a page only redirects visitors to the sign-in page.
+# Compiled pages are public: they contain no data, and every handler authenticates its caller. The first
+# handler of a page only redirects visitors to the sign-in page.
 PAGES: tuple[tuple[str, Callable[[], rx.Component], str, Any], ...] = (
     ("/", dashboard, "Dashboard · Tallybook", [ENTER, GettingStartedState.load, DashboardState.load]),
     ("/login", login, "Sign in · Tallybook", LoginState.load),
@@ -85,18 +86,18 @@ PAGES: tuple[tuple[str, Callable[[], rx.Component], str, Any], ...] = (
     ("404", not_found, "Not found · Tallybook", None),
 )
 if DEV_BACKEND in os.environ:
-    # Under `make dev`, one page shows every component to those who work on them.
+    # With `make dev`, this page shows every component.
     from billing_app.ui.pages.design import design
 
     PAGES = (*PAGES, ("/design", design, "Design · Tallybook", ENTER))
 
 
-# In this order, and before Reflex's: the first one drops a token that belongs to another session.
+# In this order, and before Reflex's own scripts: the first one drops a token that belongs to another session.
 SCRIPTS = ("session", "connection", "forms", "dialogs", "navigation", "uploads")
 
 
 def head() -> list[rx.Component]:
-    """Return what every page loads first, all of it from this server."""
+    """Return the scripts and styles that every page loads, all from this server."""
     return [
         *[rx.el.script(src=f"/js/{name}.js") for name in SCRIPTS],
         rx.el.link(rel="icon", href="/favicon.svg", type="image/svg+xml"),
@@ -128,7 +129,8 @@ app = rx.App(
     stylesheets=["/app.css"],
     head_components=head(),
     toaster=toaster(),
-    # Without Reflex's own connection toast, which names an address: the page's frame shows the state.
+    # Without Reflex's connection toast, which shows an internal address. The frame of the page shows the
+    # state.
     app_wraps={(55, "ErrorBoundary"): lambda stateful: default_error_boundary()},
     html_lang="en",
 )
@@ -136,7 +138,7 @@ app = rx.App(
 
 @asynccontextmanager
 async def running() -> AsyncIterator[None]:
-    """Give this process its runtime, and do work in the background while it serves."""
+    """Install the runtime, and run the background workers while the process serves."""
     with ExitStack() as stack:
         if not runtime.is_installed():
             settings = Settings()
@@ -158,7 +160,7 @@ for _route, _page, _title, _on_load in PAGES:
 def create_asgi() -> ASGIApp:
     """Build the application of a serving process, whose pages are already compiled."""
     end_with_parent()
-    # The API comes before all of Reflex's own layers, which would take a quarter of a request's time.
+    # The API precedes Reflex's own layers, which would take a quarter of a request's time.
     application = wrap_server(with_api(app()), get_web_dir() / "build" / "client")
     freeze_loaded_objects()
     return application

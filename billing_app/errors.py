@@ -1,8 +1,7 @@
-"""The one tree of errors that callers are meant to see.
+"""The errors that callers can expect.
 
-Each carries a stable `code`, an HTTP `status`, and the facts that a sentence about it needs; the
-sentences are in `billing_app.wording`. What is not in this tree is a bug: the edges log it and
-answer with a generic sentence.
+Each has a stable `code`, an HTTP `status`, and the facts for its sentence, which is in `billing_app.wording`.
+Any other exception is a bug: it is logged, and callers get a generic message.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ class FieldError:
 
 
 class BillingError(Exception):
-    """Base of all refusals.
+    """The base of all errors that callers can expect.
 
-    `facts` is what a caller may need to continue (ids, newer values): strings, numbers, an
+    `facts` has what a caller may need to continue, such as ids and newer values: strings, numbers, an
     `Amount`, or a date, which is always a period's first day.
     """
 
@@ -56,21 +55,21 @@ class Unauthenticated(BillingError):
 
 
 class Forbidden(BillingError):
-    """The caller is known and lacks the permission."""
+    """The caller is authenticated but lacks the permission."""
 
     status = 403
     code = "forbidden"
 
 
 class NotFound(BillingError):
-    """What the request names does not exist."""
+    """Something that the request refers to does not exist."""
 
     status = 404
     code = "not_found"
 
 
 class Conflict(BillingError):
-    """The request is well formed and contradicts what is already recorded."""
+    """The request is valid but contradicts the current data."""
 
     status = 409
     code = "conflict"
@@ -87,26 +86,26 @@ class Invalid(BillingError):
 
     @classmethod
     def from_errors(cls, errors: Sequence[FieldError]) -> Invalid:
-        """The refusal of several fields at once; at least one."""
+        """Build the error for one or more invalid fields."""
         refusal = cls(errors[0].field, errors[0].rule)
         refusal.errors = tuple(errors)
         return refusal
 
     @classmethod
     def from_rule(cls, field: str, broken: BrokenRule) -> Invalid:
-        """The refusal of a field whose parser raised BrokenRule."""
+        """Build the error for a field whose parser raised BrokenRule."""
         return cls.from_errors([FieldError(field, broken.rule, broken.facts)])
 
 
 class TooManyAttempts(BillingError):
-    """Refused for now; `retry_after_seconds` says for how long."""
+    """Too many attempts. The caller can retry after `retry_after_seconds`."""
 
     status = 429
     code = "too_many_attempts"
 
 
 class Busy(BillingError):
-    """The server has more work waiting than it can do soon; nothing was done."""
+    """Too much work is waiting. Nothing was done, and the caller can retry."""
 
     status = 503
     code = "unavailable"

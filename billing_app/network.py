@@ -1,4 +1,4 @@
-"""Network addresses, networks and origins in normal form, so that two spellings of one are equal."""
+"""Network addresses, networks and origins, normalized so that different spellings are equal."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _MAPPED_BITS = 96
 
 
 def parse_address(text: str) -> IPAddress | None:
-    """Return an IP address, written with or without a port; None for anything else.
+    """Return an IP address, written with or without a port, or None for anything else.
 
-    An IPv4 address within IPv6 is returned as IPv4, and a zone (`%eth0`) is dropped.
+    An IPv4 address within IPv6 is returned as IPv4. A zone (`%eth0`) is dropped.
     """
     bare = text.strip()
     if bare.startswith("["):
@@ -59,9 +59,9 @@ class Origin(NamedTuple):
 
 
 def parse_origin(text: str) -> Origin:
-    """Return the origin that a web address such as `https://Billing.Example:443/` names.
+    """Return the origin of a URL such as `https://Billing.Example:443/`.
 
-    Raises ValueError, which continues a sentence about the address: `has no scheme (...)`.
+    Raises ValueError. Its message continues a sentence about the URL: `has no scheme (...)`.
     """
     bare = text.strip()
     try:
@@ -95,7 +95,7 @@ def _find_fault(text: str, parts: SplitResult) -> str:
 
 
 def _normalize_host(host: str) -> str:
-    """Return a host in lower case, a name in other scripts in ASCII (IDNA), and IPv6 in brackets."""
+    """Return a host in lower case, with names in other scripts as ASCII (IDNA) and IPv6 in brackets."""
     try:
         ip = ipaddress.ip_address(host)
     except ValueError:

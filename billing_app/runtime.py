@@ -1,7 +1,7 @@
-"""The one object that holds what a process works with: settings, database, recorder and so on.
+"""The runtime of a process: one object with the settings, the database, the recorder and so on.
 
-The composition root builds and installs it. Reflex creates states itself and FastAPI calls endpoints
-itself, so both get it here. Nothing else in the product is global.
+The composition root creates and installs it. Reflex creates states and FastAPI calls endpoints without
+passing it, so they get it here. It is the only global object.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ORIGIN_REFUSALS_LOGGED_EVERY_SECONDS = 60.0
 
 
 class Throttle:
-    """Allows something once per interval, for log lines that anyone could cause at any rate."""
+    """Allows something once per interval. Used for log messages that clients could trigger at any rate."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -28,7 +28,7 @@ class Throttle:
         self._lock = Lock()
 
     def allows(self) -> bool:
-        """Return whether the interval since the last time this was true is over."""
+        """Return whether it is allowed now."""
         moment = time.monotonic()
         with self._lock:
             if moment < self._next_at:

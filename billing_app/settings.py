@@ -1,4 +1,4 @@
-"""The settings, read here and nowhere else from the environment."""
+"""The settings. Only this module reads environment variables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from billing_app.network import LOOPBACK, IPNetwork, parse_network, parse_origin
 
 SECRET_BYTES_MIN = 32
-# A server on all addresses answers there too.
+# The loopback address of a server that listens on all addresses.
 _SHOWN_AS_LOCALHOST = {"127.0.0.1", "0.0.0.0", "::"}
 
 
@@ -58,7 +58,7 @@ def _parse_proxies(value: object) -> object:
 
 
 class Settings(BaseSettings):
-    """What an operator can set, checked once at the start; the README describes each setting.
+    """The operator's settings, validated at startup. The README describes each one.
 
     Raises:
         ValidationError: A value is malformed, or the combination is unsafe or contradictory.
@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     @field_validator("host")
     @classmethod
     def _normalize_host(cls, host: str) -> str:
-        """Take an IPv6 address with or without its brackets."""
+        """Accept an IPv6 address with or without brackets."""
         host = host.strip().removeprefix("[").removesuffix("]")
         if not host:
             raise ValueError("must be an IP address or a name, such as 127.0.0.1")
@@ -113,14 +113,14 @@ class Settings(BaseSettings):
     def trusted_proxies(self) -> tuple[IPNetwork, ...]:
         """The networks of the proxies whose forwarding headers are trusted.
 
-        By default, if there is a public URL, a proxy on this machine.
+        By default, these are the loopback addresses if there is a public URL.
         """
         if self.proxies is not None:
             return self.proxies
         return LOOPBACK if self.public_url else ()
 
     def url(self) -> str:
-        """Return the address of the pages as a person types it."""
+        """Return the URL of the pages to open in a browser."""
         host = "localhost" if self.host in _SHOWN_AS_LOCALHOST else self.host
         return self.public_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
@@ -139,9 +139,9 @@ class Settings(BaseSettings):
         return self.data_dir
 
     def signing_secret(self) -> str:
-        """Return the JWT secret: the one set, otherwise the one created once and kept in the data directory.
+        """Return the JWT secret: the configured one, or else a generated one that the data directory keeps.
 
-        Several processes may ask for the first time at once; all get the secret of the first.
+        If several processes call this at once, all get the same secret.
         """
         if self.jwt_secret:
             return self.jwt_secret.get_secret_value()
@@ -168,7 +168,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _default_data_dir() -> Path:
-    """Return `.data` in the working directory, or a place in the user's home when that is read-only."""
+    """Return `.data` in the working directory, or a directory in the user's home if that is read-only."""
     usual = Path(".data")
     if os.access(usual if usual.exists() else ".", os.W_OK):
         return usual

@@ -1,7 +1,7 @@
-"""What HTTP and the websocket have in common: cookies, whose pages send a request, and from where.
+"""What HTTP and the websocket have in common: cookies, the origin of a request, and the client's address.
 
-Behind proxies (BILLING_PROXIES) the client's address and scheme come from the proxies' headers. The
-host always comes from BILLING_PUBLIC_URL, if it is set.
+Behind proxies (BILLING_PROXIES), the client's address and scheme come from the proxies' headers. The host
+always comes from BILLING_PUBLIC_URL if it is set.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from billing_app.runtime import current
 logger = logging.getLogger(__name__)
 
 SESSION_COOKIE = "tallybook_session"
-# Readable by the pages. It tells them that another sign-in started, and nothing else.
+# Readable by scripts. It only signals that another sign-in happened.
 EPOCH_COOKIE = "tallybook_epoch"
-# Marks a browser that a user signed in with before. It is sent to the authentication endpoints only.
+# Identifies a browser that a user has signed in with. It is only sent to the authentication endpoints.
 BROWSER_COOKIE = "tallybook_browser"
 
 
@@ -40,11 +40,11 @@ def session_token(cookie_header: str) -> str:
 
 
 def is_own_origin(connection: HTTPConnection) -> bool:
-    """Return whether the `Origin` header names our own pages, and log it when it does not.
+    """Return whether the `Origin` header is that of our own pages. Log it if it is not.
 
-    With BILLING_PUBLIC_URL that is the only origin. Otherwise it is the host that the request was
-    sent to, over http unless the request came over https. A request without the header is not ours,
-    because browsers send it with every unsafe request and every websocket handshake.
+    Our origin is BILLING_PUBLIC_URL if it is set. Otherwise it is the host that the request was sent to, with
+    https if the request came over https. A request without the header is rejected, because browsers send it
+    with every unsafe request and every websocket handshake.
     """
     header = connection.headers.get("origin", "")
     expected = _expected_origins(connection)
@@ -63,7 +63,7 @@ def _expected_origins(connection: HTTPConnection) -> list[Origin]:
     public_url = current().settings.public_url
     if public_url:
         return [parse_origin(public_url)]
-    # A proxy that we know nothing of may speak https with the browser and http with us.
+    # A proxy that is not configured may use https with the browser and http with us.
     schemes = ["https"] if _scheme(connection) == "https" else ["http", "https"]
     found = (_origin(f"{scheme}://{connection.headers.get('host', '')}") for scheme in schemes)
     return [origin for origin in found if origin]
@@ -87,7 +87,7 @@ def _scheme(connection: HTTPConnection) -> str:
 
 
 def client_address(connection: HTTPConnection) -> str:
-    """Return the network address of the client: the peer's, or what a trusted proxy says it is."""
+    """Return the network address of the client: the peer's, or the one that a trusted proxy reports."""
     return _client(connection).address
 
 
@@ -99,9 +99,9 @@ class _Client(NamedTuple):
 def _client(connection: HTTPConnection) -> _Client:
     """Return the client: the rightmost address in X-Forwarded-For that is not one of our proxies.
 
-    Every proxy appends the address that it was called from, so whatever precedes that one was
-    written by the client and could be anything. The scheme is what the proxy that the client called
-    said in X-Forwarded-Proto. Headers from anyone but our proxies are ignored.
+    Every proxy appends the address of its own client, so everything further left was sent by the client and
+    can't be trusted. The scheme is the one that the outermost proxy reports in X-Forwarded-Proto. Headers
+    from anyone but our proxies are ignored.
     """
     peer = connection.client.host if connection.client else ""
     peer_ip = parse_address(peer)
@@ -109,14 +109,14 @@ def _client(connection: HTTPConnection) -> _Client:
     if peer_ip is None or not _is_proxy(peer_ip):
         return _Client(peer if peer_ip is None else str(peer_ip), scheme)
     entries = [parse_address(entry) for entry in reversed(_entries(connection, "x-forwarded-for"))]
-    # An entry that is not an address ends what can be trusted.
+    # Entries to the left of a malformed one can't be trusted.
     known = list(takewhile(lambda ip: ip is not None, entries))
     proxies = list(takewhile(_is_proxy, known))
-    # When all of them are proxies, the outermost one made the request itself.
+    # If all of them are proxies, the outermost one made the request itself.
     hops = known[: len(proxies) + 1]
     schemes = _entries(connection, "x-forwarded-proto")
     if schemes:
-        # One entry for each hop, or a single one that all proxies passed on.
+        # The header has one entry per hop, or a single entry that all proxies passed on.
         scheme = schemes[-min(max(len(hops), 1), len(schemes))].lower()
     return _Client(str(hops[-1] if hops else peer_ip), scheme)
 

@@ -41,9 +41,9 @@ def test_domain_is_pure(path: Path) -> None:
 
 
 def unguarded_modules() -> tuple[str, ...]:
-    """Modules whose queries ask nobody's permission, as the import rule in pyproject.toml lists them."""
+    """The modules whose queries check no permission, as the import rule in pyproject.toml lists them."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    (rule,) = [each for each in contracts if each["name"].endswith("queries that ask nobody's permission")]
+    (rule,) = [each for each in contracts if each["name"].endswith("queries that check no permission")]
     return tuple(rule["forbidden_modules"])
 
 

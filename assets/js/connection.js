@@ -1,5 +1,6 @@
-// The state of the websocket, which Reflex's client reports (see server/reflex_patches.py), as the attribute
-// data-connection of <html>: "lost" after it was open, else "blocked" or "unreachable". app.css shows what it means.
+// Puts the state of the websocket into the attribute data-connection of <html>: "lost" if it was open before,
+// otherwise "blocked" or "unreachable". app.css shows the matching notice. Reflex's client reports the state
+// (see server/reflex_patches.py).
 (() => {
   "use strict";
 
@@ -13,7 +14,7 @@
     else delete document.documentElement.dataset.connection;
   };
 
-  // Where HTTP gets through and the websocket does not, something on the way blocks websockets.
+  // If HTTP works but the websocket doesn't, something between browser and server blocks websockets.
   const explain = async () => {
     if (wasOpen) return show("lost");
     const answer = await fetch("/api/health", { cache: "no-store" }).catch(() => null);

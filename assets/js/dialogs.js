@@ -1,4 +1,4 @@
-// Dialogs, menus, and what is shown once: native elements, opened after React has drawn what is in them.
+// Dialogs, menus and secrets. Native elements, which are opened after React has rendered their content.
 (() => {
   "use strict";
 
@@ -24,7 +24,7 @@
     dialog?.removeAttribute("data-leaving");
     dialog?.close();
     whenDrawn(() => {
-      // The opener may be gone with its row, or go as soon as the page is read again.
+      // The opener may have been removed with its row, or will be when the page is reloaded.
       const opener = document.activeElement;
       const keepFocus = () => {
         if (document.activeElement === document.body) document.getElementById("content")?.focus();
@@ -37,7 +37,7 @@
     });
   };
 
-  // Asks before what was typed is thrown away; the question takes the place of the buttons.
+  // Asks for confirmation before typed text is discarded. The question replaces the buttons.
   const askToLeave = (dialog, form) => {
     dialog.setAttribute("data-leaving", "");
     dialog.querySelector("[data-question]").textContent = window.tallybook.isFormUnanswered(form)
@@ -51,7 +51,7 @@
     dialog.querySelector("input:not([type=hidden]), select, textarea")?.focus();
   };
 
-  // Returns whether the dialog may be closed at once.
+  // Returns whether the dialog can be closed without confirmation.
   const mayClose = (dialog) => {
     const form = dialog.querySelector("[data-form]");
     if (!form || !window.tallybook.isFormInUse(form)) return true;
@@ -60,7 +60,7 @@
     return false;
   };
 
-  // Escape, and the gesture for it that some devices have.
+  // Escape, or the back gesture of some devices.
   document.addEventListener("keydown", (event) => {
     const dialog = event.key === "Escape" && findOpenDialog();
     if (dialog && !mayClose(dialog)) event.preventDefault();
@@ -71,7 +71,7 @@
     true,
   );
 
-  // A secret is in no state of the server: it is written here, and gone when its dialog closes.
+  // Secrets are never stored in a state. They are inserted here and removed when the dialog closes.
   const showSecret = (name, secret) => {
     const shown = document.querySelector(`#${CSS.escape(name)} [data-secret]`);
     if (!shown) return;
@@ -87,7 +87,7 @@
 
   const copyText = async (shown) => {
     if (navigator.clipboard) return navigator.clipboard.writeText(shown.textContent);
-    // Without https there is no clipboard to write to.
+    // The clipboard is only available over https.
     getSelection().selectAllChildren(shown);
     document.execCommand("copy");
   };
@@ -132,12 +132,12 @@
     moveInMenu(menu, event.key);
   });
 
-  // A chart asks for each tick each time it is drawn, and creating a format takes longer than using it.
+  // Cached, because charts format every tick on each render, and creating a format is slow.
   const compact = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 2 });
 
   Object.assign(window.tallybook.actions, {
     "close-dialog": (button) => mayClose(button.closest("dialog")) && closeDialog(),
-    // Cancel says what it does; only what may already be saved is asked about.
+    // Cancel discards without a question, unless the form may already have been saved.
     "cancel-dialog": (button) => {
       const dialog = button.closest("dialog");
       const form = dialog.querySelector("[data-form]");
@@ -145,7 +145,7 @@
     },
     discard: closeDialog,
     "keep-editing": (button) => keepEditing(button.closest("dialog")),
-    // For dialogs that need nothing of the server.
+    // For dialogs that don't need the server.
     "open-dialog": (button) => showDialog(button.dataset.dialog),
     turn: (button) => {
       const isTurned = button.closest("[data-frame]").toggleAttribute("data-turned");

@@ -1,5 +1,5 @@
-// Forms that are sent over the websocket: in dialogs, or part of their page. What is typed lives here alone, so
-// it must survive a lost connection and a restart of the server, which forgets every form that was open.
+// Forms that are sent over the websocket, in dialogs or on pages. Typed text exists only in the browser, so it must
+// survive a lost connection and a restart of the server, which forgets every open form.
 (() => {
   "use strict";
 
@@ -48,7 +48,7 @@
 
   const onSubmit = (event, form) => {
     if (isBusy(form) || !window.tallybook.isConnected()) {
-      // React never hears of it.
+      // React isn't notified of this change.
       event.preventDefault();
       event.stopPropagation();
     }
@@ -84,8 +84,8 @@
     return dialog ? dialog.open : isEdited(element) || isUnanswered(element);
   };
 
-  // Returns what to do with a state's form that arrives: "draw" it, "keep" the one that is being filled in instead,
-  // or ignore "everything" that came with it, because the server was started again and knows of no form.
+  // Returns what to do with a state's form in an update: "draw" it, "keep" the form that is being filled in, or
+  // ignore "everything" in the update, because the server was restarted and no longer has the form.
   const judge = (state, incoming) => {
     const known = opened.get(state);
     const element = known?.opened && incoming.opened !== known.opened ? find(known) : null;
@@ -94,13 +94,13 @@
     return element.closest("dialog") ? "draw" : "keep";
   };
 
-  // Called with the changes of all states, by their names, before they are drawn; returns those to draw.
+  // Called with the changes of all states, by name, before they are rendered. Returns those to render.
   const keepForms = (changes) => {
     const kept = {};
     for (const [state, change] of Object.entries(changes ?? {})) {
       const incoming = change[FORM];
       const verdict = incoming ? judge(state, incoming) : "draw";
-      // Whatever surrounds the form stays with it, until its page is loaded again in a moment.
+      // The content around the form is kept too. The page is reloaded in a moment.
       if (verdict === "everything") return ROOT in changes ? { [ROOT]: changes[ROOT] } : {};
       if (incoming && verdict === "draw") opened.set(state, incoming);
       kept[state] = verdict === "keep" ? { ...change, [FORM]: opened.get(state) } : change;

@@ -1,10 +1,10 @@
-// Moving between pages: filters whose values live in the address alone, the search field, and the / key.
+// Navigation: filters, whose values are stored only in the address, the search field, and the / key.
 (() => {
   "use strict";
 
   const TYPING_PAUSE = 180;
 
-  // React Router's way to another page, as soon as it has reported one.
+  // React Router's navigate function, once it has been reported.
   let navigate = (address) => location.assign(address);
   let typing;
 
@@ -24,7 +24,7 @@
     const value = new URLSearchParams(location.search).get(field.name) ?? "";
     if (field.value.trim() === value || (field === document.activeElement && field.type === "search")) return;
     field.value = value;
-    // The options may still have to arrive.
+    // The options may not have arrived yet.
     if (field.tagName === "SELECT" && field.value !== value) {
       field.value = "";
       const options = new MutationObserver(() => {
@@ -74,7 +74,7 @@
   });
 
   Object.assign(window.tallybook, {
-    // The router has arrived at an address, by whatever way.
+    // Called after every navigation.
     arrived: (navigateByRouter) => {
       navigate = navigateByRouter;
       document.querySelectorAll("[data-filters] [name]").forEach(readFilter);

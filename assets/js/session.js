@@ -1,5 +1,5 @@
-// Signing in and out and changing a password: by fetch, since only an HTTP answer can set the cookie, and so
-// that both work while the websocket is down. This script runs before everything else.
+// Signing in and out, and changing the password. These use fetch, because only an HTTP response can set the cookie,
+// and so that they work without a websocket. This script runs before all others.
 (() => {
   "use strict";
 
@@ -17,8 +17,8 @@
 
   const dropClientToken = () => sessionStorage.removeItem(CLIENT_TOKEN);
 
-  // The server refuses a token that another session used first. So each sign-in, in this tab or in
-  // another one, starts with a fresh token.
+  // The server rejects a token that was used by another session. So every sign-in, in this tab or another one,
+  // starts with a new token.
   const epoch = readCookie(EPOCH);
   if (sessionStorage.getItem(EPOCH) !== epoch) {
     dropClientToken();
@@ -30,12 +30,12 @@
     document.cookie = `tallybook_zone=${zone}; path=/; max-age=31536000; samesite=lax`;
   }
 
-  // Forms read numbers as this browser writes them. Digits stay ASCII.
+  // Forms parse numbers in this browser's notation, but always with ASCII digits.
   const parts = new Intl.NumberFormat(navigator.language, { numberingSystem: "latn" }).formatToParts(1234567.5);
   const marks = ["decimal", "group"].map((type) => parts.find((part) => part.type === type)?.value ?? "");
   document.cookie = `tallybook_numbers=${encodeURIComponent(marks.join(""))}; path=/; max-age=31536000; samesite=lax`;
 
-  // Only addresses of our own pages are followed, whatever the query says.
+  // Redirects only to our own pages, whatever the query parameter says.
   const toLocalPath = (path) => {
     try {
       const target = new URL(path ?? "/", location.origin);
@@ -75,7 +75,7 @@
     return rule ? `The new password ${rule}.` : (problem.detail ?? "The password could not be changed. Try again.");
   };
 
-  // Sends values as JSON and shows a refusal in the form. Returns whether they were accepted.
+  // Sends values as JSON and shows errors in the form. Returns whether the values were accepted.
   const send = async (form, address, values, describeRefusal) => {
     const alert = form.querySelector("[role=alert]");
     const button = form.querySelector("[type=submit]");
@@ -136,7 +136,7 @@
   });
 
   window.tallybook = {
-    // What buttons with a data-action do. Each script adds its own.
+    // The handlers of buttons with a data-action. Each script adds its own.
     actions: {
       "sign-out": signOut,
       "sign-in-as": (button) => {

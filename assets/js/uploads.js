@@ -1,5 +1,5 @@
-// Files of usage, sent to the API one at a time while the user looks at other pages. By XMLHttpRequest, since
-// fetch does not report how much was sent.
+// Uploads usage files to the API, one at a time, even while the user visits other pages. Uses XMLHttpRequest, because
+// fetch doesn't report upload progress.
 (() => {
   "use strict";
 
@@ -28,7 +28,7 @@
     try {
       answer = JSON.parse(request.responseText);
     } catch {
-      // A proxy's answer, which is not for people.
+      // A proxy's response, which is not meant for users.
     }
     if (request.status === 202) {
       if (findForm()) window.tallybook.navigate(then + answer.id);
@@ -67,7 +67,7 @@
   document.addEventListener("change", (event) => {
     if (!event.target.matches?.("[data-file]")) return;
     sendFile(event.target.form, event.target.files[0]);
-    // Without this, choosing the same file again would not be a change.
+    // Otherwise, selecting the same file again would not trigger a change event.
     event.target.value = "";
   });
 

@@ -1,1 +1,1 @@
-"""The HTTP API: parse, call a service, answer. It knows services, never the pages."""
+"""The HTTP API: parse a request, call a service, respond. It uses services, never pages."""

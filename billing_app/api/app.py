@@ -111,7 +111,7 @@ _SCHEMAS = {
 
 
 def health(response: Response) -> Health:
-    """Check that the database answers and its schema is the newest: 200, or 503 with what is wrong."""
+    """Check the health of the server: 200, or 503 if the database is unreachable or its schema outdated."""
     found = _check_health(current())
     response.status_code = 200 if found.status == "ok" else 503
     return found

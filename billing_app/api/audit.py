@@ -25,7 +25,7 @@ class AuditActor(BaseModel):
 
 
 class AuditEntry(BaseModel):
-    """One change. Its entry is recorded together with it and can't be altered."""
+    """An entry for one change. It is recorded together with the change and can't be altered."""
 
     at: Timestamp
     actor: AuditActor

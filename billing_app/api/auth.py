@@ -1,4 +1,4 @@
-"""Signing in and out, one's own sessions, and one's own password."""
+"""Signing in and out, and the user's own sessions and password."""
 
 from __future__ import annotations
 
@@ -94,9 +94,10 @@ def create_token(credentials: Credentials, request: Request) -> Token:
 def create_session(credentials: Credentials, request: Request, response: Response) -> None:
     """Sign in with a browser.
 
-    The same token as `POST /auth/token` is set as a cookie that scripts can't read.
+    Sets the token that `POST /auth/token` returns as a cookie that scripts can't read.
     """
-    # Otherwise another site could sign its visitors in with an account of its own, and see what they enter.
+    # Otherwise another site could sign its visitors in to the attacker's account and later see what they
+    # entered.
     if "origin" in request.headers and not is_own_origin(request):
         raise Forbidden("foreign_origin")
     signed_in = _sign_in(credentials, request)

@@ -30,7 +30,7 @@ class AssignedPlan(BaseModel):
 
 
 class Customer(BaseModel):
-    """A customer. `plan` is the plan of the current month, and null before the first month or after a cancellation."""
+    """A customer. `plan` is this month's plan, or null before the first month or after a cancellation."""
 
     id: str = Field(examples=["cus_12"])
     key: str = Field(examples=["acme"])
@@ -186,7 +186,8 @@ def list_subscriptions(call: Caller, customer: str) -> Subscriptions:
 def set_plan(call: Caller, customer: str, body: NewSubscription) -> Subscriptions:
     """Change a customer's plan, or cancel the subscription, from a month on.
 
-    This replaces whatever was set for that month and later months. Returns all plans of the subscription.
+    This replaces any plans that were set for that month and later months. Returns all plans of the
+    subscription.
     """
     plan_id = None if body.plan_id is None else get_number("plan", body.plan_id, "plan")
     rows = call.do(

@@ -131,8 +131,8 @@ class InvoiceSummary(BaseModel):
 class Invoice(InvoiceSummary):
     """What a customer owes for one billing period. Apart from payments, it never changes.
 
-    `chain_ok` is true if the content still matches `content_sha256`, and the customer's previous
-    invoice still has the hash that this one includes, `previous_sha256`.
+    `chain_ok` is true if the content still matches `content_sha256`, and the customer's previous invoice
+    still has the hash `previous_sha256`.
     """
 
     issuer: InvoiceIssuer

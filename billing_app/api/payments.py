@@ -19,7 +19,7 @@ from billing_app.services.shared.ids import get_number
 
 router = resource("/invoices/{number}/payments", "Invoices")
 
-# Unparsed, so that the service refuses it with the field's own rule.
+# Unparsed, so that the service can reject it with the rule that it breaks.
 Key = Annotated[
     Any,
     WithJsonSchema(

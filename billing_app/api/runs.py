@@ -73,9 +73,9 @@ def list_runs(call: Caller, paged: Paged) -> Page[InvoiceRunSummary]:
 def start_run(once: OnceOnly, body: NewRun) -> InvoiceRun:
     """Start an invoice run, which invoices a month for all customers.
 
-    The run continues in the background and resumes after a restart of the server. If a run for the
-    month is already in progress, it is returned instead. Running a month again creates only the missing
-    invoices. A run that fails repeatedly ends with the status `failed`.
+    It runs in the background and resumes after a restart of the server. If a run for the month is already in
+    progress, it is returned instead. Running a month again creates only the missing invoices. A run that
+    fails repeatedly ends with the status `failed`.
     """
 
     def describe(run: RunRow) -> Created[InvoiceRun]:

@@ -43,7 +43,7 @@ class ApiTokenWithSecret(ApiToken):
 
 
 class NewApiToken(Body):
-    """A new API token. Create one for each machine, with the scopes it needs."""
+    """A new API token. Create one for each program, with only the scopes that it needs."""
 
     name: str = Field(examples=["Meter 7"])
     scopes: list[Scope] = Field(

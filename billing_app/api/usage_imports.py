@@ -1,4 +1,4 @@
-"""Usage files: uploaded whole, checked, and imported in the background once they are started."""
+"""Imports of usage files: upload a file, let it be checked, and start its import."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class UsageImport(BaseModel):
 
 
 class RejectedRow(BaseModel):
-    """A conflict or rejected row, which was not or would not be recorded."""
+    """A row that was not recorded, or will not be: a conflict or rejected."""
 
     line: int = Field(examples=[17], description="The line number; the header is line 1.")
     row: list[str] = Field(
@@ -140,14 +140,14 @@ def upload(
 
 
 def _read_pieces(request: Request) -> Iterator[bytes]:
-    """Read the body, each piece only after the one before is stored. Raises what the stream raises."""
+    """Read the body piece by piece, each after the previous one is stored. Raises what the stream raises."""
     stream: AsyncIterator[bytes] = request.stream()
 
     async def read_next() -> bytes | None:
         try:
             return await anext(stream, None)
         except ClientDisconnect:
-            # No client is left to read this response. Raising it undoes what is stored so far.
+            # The client is gone and can't read this response. Raising it rolls back what is stored so far.
             raise HTTPException(400) from None
 
     while (piece := from_thread.run(read_next)) is not None:

@@ -1,4 +1,4 @@
-"""Verifications: everything is recomputed in the background, and every discrepancy is reported."""
+"""Verifications: recompute everything in the background, and report every discrepancy."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ router = resource("/verifications", "Verification")
 
 
 class Checked(BaseModel):
-    """How many of each were recomputed and compared, so far if the verification is running.
+    """How many of each were checked, so far if the verification is running.
 
-    Every event should be billed once or be open, which means that its period is not invoiced yet.
+    Every event should be billed once, or be open, which means that its period is not invoiced yet.
     """
 
     customers: int
@@ -45,7 +45,7 @@ class Checked(BaseModel):
 
 
 class AwaitingInvoice(BaseModel):
-    """A closed month whose invoice does not exist yet. It is also a discrepancy, unless the invoice is being generated."""
+    """A closed month without an invoice. This is a discrepancy, unless the invoice is being generated."""
 
     customer: values.CustomerRef
     period: Period

@@ -1,6 +1,6 @@
 """The demo's actions, performed through the services at the time that the demo's clock shows.
 
-An action that is performed again finds what it created before, and changes nothing that matters.
+Actions can be repeated: a repeated action finds what it created before and changes nothing relevant.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from billing_app.services.plans.rows import PlanRow
 from billing_app.services.shared.pagination import LIMIT_MAX
 from billing_app.services.usage.recording import UsageReport, record_usage_batch
 
-# The machine that reports usage.
+# The system that reports usage.
 GATEWAY = system("usage-gateway")
 
 
@@ -45,7 +45,7 @@ class Actions:
         self.admin, self.billing = actors[Role.ADMIN], actors[Role.BILLING]
 
     def set_up(self, plans: Sequence[Terms]) -> None:
-        """Enter the company details and create the first plans."""
+        """Save the company details and create the first plans."""
 
         def work(session: Session) -> None:
             update_issuer(
@@ -113,7 +113,7 @@ class Actions:
         )
 
     def record(self, reports: Iterable[UsageReport]) -> None:
-        """Record a batch of usage. Raises AssertionError when an event is not recorded."""
+        """Record a batch of usage. Raises AssertionError if an event is not recorded."""
         batch = list(reports)
         if batch:
             done = self.database.run(GATEWAY, lambda session: record_usage_batch(session, GATEWAY, batch))
@@ -159,7 +159,7 @@ class Actions:
                 raise
 
     def _pay(self, session: Session, receipt: Receipt, invoice: InvoiceRow | None) -> int | None:
-        """Return the id of the receipt's payment, recorded now or before; None if there is nothing to pay."""
+        """Return the id of the payment, recorded now or before, or None if there is nothing to pay."""
         if invoice is None:
             return None
         before, after = (

@@ -1,4 +1,7 @@
-"""The demo's company: Cartolane sells a geocoding and routing API and charges per request. All of it is made up."""
+"""The demo's company: Cartolane sells a geocoding and routing API and charges per request.
+
+Everything is fictional.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ PLANS = (
     Terms("Scale", "USD", "1490.00", 4_000_000, "0.000385"),
     Terms("Growth Europe", "EUR", "239.00", 400_000, "0.00098"),
 )
-# The pilot program ends. Its customers stay on the plan.
+# The pilot plan is archived. Its customers stay on it.
 PILOT_ARCHIVED_IN = 2
 # More units for a higher price. Customers of the first version move later, or never.
 NEW_GROWTH = Terms("Growth", "USD", "289.00", 450_000, "0.00095")

@@ -1,4 +1,4 @@
-"""The demo's customers and what happens to them. All of it is made up.
+"""The demo's customers and what happens to them. Everything is fictional.
 
 Months are numbered from the demo's first one, 0, to the current one, 12.
 """
@@ -60,7 +60,7 @@ tramonto    | Tramonto Eventi Srl       | Via dei Portici 17; 40126 Bologna; Ita
 
 
 class DemoCustomer(NamedTuple):
-    """A customer at its start. `use` names a usage pattern, and `pays` a payment habit."""
+    """A new customer. `use` names a usage pattern, and `pays` a payment habit."""
 
     key: str
     name: str
@@ -108,7 +108,7 @@ MOVES = (
     Move("littlefjord", 13, None),
 )
 
-# Contracts that are entered in the middle of their second month. Their first month is invoiced at once.
+# Contracts that are entered in the middle of their second month. Their first month is invoiced immediately.
 BACKDATED = ("copperkettle", "lumiere", "oakline", "saffron", "vantor", "ninepin")
 
 
@@ -147,7 +147,7 @@ OUTAGES = (
     Outage("wayfare", 11, 4, 4),
 )
 
-# The first month whose invoice is never paid, nor any later one.
+# From this month on, no invoice is paid.
 STOPPED_PAYING = {"ridgeway": 6, "urbanquill": 7, "sprocket": 9, "fernhollow": 10, "copperkettle": 11}
 # Single invoices that stay unpaid because they are disputed.
 DISPUTED = {
@@ -156,7 +156,7 @@ DISPUTED = {
 
 
 class Returned(NamedTuple):
-    """A payment of a month's invoice that is reversed, and after how many days it is repeated, if ever."""
+    """A payment that is reversed, and after how many days it is paid again, if ever."""
 
     key: str
     month: int

@@ -1,10 +1,10 @@
 """Load the demo into an empty database, once.
 
-Loading takes hundreds of transactions and can be killed between two of them. The first transaction
-creates the users and records in the audit log that the demo was started, and for which `today`. The
-last one records that it was loaded. A demo that was started but not loaded is resumed for the same
-`today`, from the time of the newest audit entry, since every action leaves one: earlier actions are
-done, and an action of that time that is performed again finds what it created.
+Loading takes hundreds of transactions and can be interrupted between two of them. The first transaction
+creates the users and records the start of loading and its `today` in the audit log. The last one records that
+loading is finished. If loading was interrupted, it resumes for the same `today`, at the time of the newest
+audit entry. Every action leaves an entry, so all earlier actions are done, and an action at that time can be
+repeated.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class DemoLoaded:
 
 
 def load_demo(database: Database, *, today: datetime | None = None) -> DemoLoaded | None:
-    """Load the demo as of `today`, by default now, or finish one that was interrupted.
+    """Load the demo as of `today`, by default now, or resume loading after an interruption.
 
     Returns None and writes nothing if there is already a user or a customer, which includes a loaded
     demo. If two processes load at once, one waits and returns None. The same `today` always creates
@@ -74,7 +74,7 @@ class _Clock:
 
 
 def _start(own: Database, clock: _Clock) -> datetime | None:
-    """Return the `today` of the demo to load, recorded now or when it was interrupted; None if there is none."""
+    """Record the start of loading. Return the demo's `today`, or None if the database isn't empty."""
     timeline = Timeline(clock.moment)
     clock.moment = timeline.opening
 
@@ -103,9 +103,9 @@ def _demo_users(session: Session) -> list[UserRow]:
 
 
 def _find_last_step(session: Session, timeline: Timeline) -> datetime:
-    """Return the time of the last step that was performed, at least in part.
+    """Return the time of the last step that was started.
 
-    Entries after the demo's `today` come from others.
+    Audit entries after the demo's `today` don't belong to the demo.
     """
     newest = list_audit_entries(session, _DEMO, limit=LIMIT_MAX).items
     return next((entry.at for entry in newest if entry.at <= timeline.today), timeline.opening)
@@ -120,7 +120,7 @@ def _perform(own: Database, clock: _Clock, timeline: Timeline, started: float) -
             step.perform(actions)
     clock.moment = timeline.today
     report = verify(own, actions.admin)
-    # The dashboard shows figures from the start.
+    # So that the dashboard has figures as soon as it is opened.
     refresh_figures(own)
     own.run(_DEMO, lambda session: audit.record(session, _DEMO, "demo.loaded", "demo", ok=report.ok))
     return DemoLoaded(

@@ -28,7 +28,7 @@ from billing_app.services.usage.recording import UsageReport
 
 MONTHS = 12
 _DAY = timedelta(days=1)
-# After the last usage of the month has come in.
+# After the last usage of the month has been reported.
 _RUN_AT = timedelta(hours=6, minutes=15)
 _COLLECTED_AT = timedelta(minutes=10)
 _LATELY = timedelta(days=10)
@@ -42,9 +42,9 @@ class Step(NamedTuple):
 
 
 class Timeline:
-    """Everything that has happened by `today`. It is always the same for the same `today`.
+    """Everything that has happened by `today`, which fully determines it.
 
-    What happened on a past day doesn't depend on the time of day of `today`.
+    What happened on past days doesn't depend on the time of day of `today`.
     """
 
     def __init__(self, today: datetime) -> None:
@@ -92,7 +92,7 @@ class Timeline:
                 )
 
     def _usage(self) -> Iterator[Step]:
-        """Yield usage as it is collected, at once for a backdated contract, and late after an outage."""
+        """Yield usage as it is reported: immediately for a backdated contract, and late after an outage."""
         for days in self._collections():
             at = min(_midnight(days[-1] + _DAY) + _COLLECTED_AT, self.today)
             yield Step(at, partial(Actions.record, reports=self._collected(days)))
@@ -106,9 +106,9 @@ class Timeline:
             yield Step(at, partial(Actions.record, reports=self._held_up(outage)))
 
     def _collections(self) -> Iterator[list[date]]:
-        """Yield days whose usage is collected together: three days, a single day lately.
+        """Yield groups of days whose usage is reported together: three days, or single days recently.
 
-        Collecting every night of the whole year would make loading the demo half again as slow.
+        Reporting every day of the year separately would make loading the demo 50 % slower.
         """
         days = []
         day = self.months[0]
@@ -127,7 +127,7 @@ class Timeline:
                 yield from self._used(customer, day)
 
     def _collected_from(self, customer: DemoCustomer) -> timedelta:
-        """Return how long after joining usage is collected: a backdated contract also uses its first day."""
+        """Return when the first usage is reported. With a backdated contract, that includes earlier days."""
         return _DAY if customer.key in BACKDATED else timedelta()
 
     def _used_before_joining(self, customer: DemoCustomer) -> Iterator[UsageReport]:
@@ -145,7 +145,7 @@ class Timeline:
         return [end - _DAY * back for back in range(outage.days, 0, -1)]
 
     def _used(self, customer: DemoCustomer, day: date) -> Iterator[UsageReport]:
-        """Yield the day's events, without those in a suspension, after a cancellation or after `today`."""
+        """Yield the day's events, except those during a suspension, after a cancellation or after `today`."""
         month = self.months.index(period_of(_midnight(day)))
         has_left = any(move.key == customer.key and not move.plan and month >= move.month for move in MOVES)
         for report in () if has_left else list_reports(customer, day, month):
@@ -189,7 +189,7 @@ class Timeline:
             yield Step(each.at, partial(Actions.reverse, reversal=each))
 
     def list_receipts(self) -> tuple[list[Receipt], list[Reversal]]:
-        """Return what customers pay and what of it is reversed, including what happens after `today`."""
+        """Return all payments and reversals, including those after `today`."""
         receipts: list[Receipt] = []
         reversals: list[Reversal] = []
         for key, customer in self.customers.items():

@@ -1,4 +1,4 @@
-"""How much the demo's customers use each day: always the same for the same customer and day."""
+"""The daily usage of the demo's customers, fully determined by the customer and the day."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Documents that customers receive, and the wording of invoice lines that pages share with them."""
+"""The documents that customers receive, and the wording of invoice lines, which pages use too."""

@@ -1,4 +1,4 @@
-"""Put an invoice line into words: its title, and the arithmetic behind its amount."""
+"""The wording of invoice lines: the title, and the arithmetic behind the amount."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CSV as Tallybook writes it: opens in a spreadsheet by double click, and can be imported back."""
+"""Writing CSV files that open correctly in a spreadsheet and can be imported again."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from billing_app.wording.refusals import reason_sentence
 
 Cell = str | int | Decimal | date | datetime | None
 
-# Without it Excel reads UTF-8 as the encoding of the computer's region.
+# Without it, Excel would read the file in the computer's regional encoding rather than UTF-8.
 BYTE_ORDER_MARK = "\ufeff".encode()
 REJECTED_ROW_COLUMNS = ("line", *COLUMNS, "code", "detail")
 
 
 def encode_rows(rows: Iterable[Iterable[Cell]]) -> bytes:
-    """Write rows as UTF-8; surrogates become the bytes that they were read from."""
+    """Encode rows as UTF-8. Surrogates become the bytes that they were read from."""
     text = io.StringIO(newline="")
     csv.writer(text).writerows([_format_cell(value) for value in row] for row in rows)
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
 def rejected_row_cells(row: RejectedRow) -> tuple[Cell, ...]:
-    """Return the cells of REJECTED_ROW_COLUMNS; more or fewer for a row that has not the right columns."""
+    """Return the cells of REJECTED_ROW_COLUMNS. A row with wrong columns has more or fewer of them."""
     return (row.line, *row.row, row.reason.code, reason_sentence(row.reason))
 
 
 def _format_cell(value: Cell) -> str:
-    """Write a value as the API does, and text so that a spreadsheet does not run it."""
+    """Format a value like the API, and escape text that a spreadsheet would run as a formula."""
     if value is None:
         return ""
     if isinstance(value, str):

@@ -20,16 +20,16 @@ from billing_app.services.shared.characters import remove_invisible
 from billing_app.wording.values import PAYMENT_STATUSES, day, money, month, plan
 
 _HERE = Path(__file__).parent
-# Tagged for screen readers, and made for archives. The typesetter checks that it is.
+# Accessible to screen readers and suitable for archiving. The typesetter enforces both standards.
 _STANDARDS: list[typst.PDFStandard] = ["a-2a", "ua-1"]
-# They also have letters and signs that the fonts of a single script draw better.
+# Last, because the fonts for a single script draw its letters better.
 _LAST_FONTS = ["Droid Sans Fallback", "Noto Emoji"]
-# The compiler serves one caller at a time, for some milliseconds.
+# The compiler isn't thread-safe. Typesetting takes a few milliseconds.
 _compiler_lock = threading.Lock()
 
 
 class _Text(TypedDict):
-    """One line that people entered, and whether it reads from right to left."""
+    """A line of entered text, and whether it reads from right to left."""
 
     text: str
     rtl: bool
@@ -45,16 +45,16 @@ class _Party(TypedDict):
 def invoice_pdf(invoice: InvoiceDetail, *, as_of: datetime) -> bytes:
     """Return the invoice as an A4 PDF, with its payment status on the UTC date of `as_of`.
 
-    It can be printed on Letter as well. The same invoice, payments and date give the same bytes on
-    every machine, because all fonts are the package's own and embedded. The file is PDF/A-2a and
-    PDF/UA-1, unless it has a character that no font knows, which is drawn as a box. Text that
-    people entered is shown exactly and never executed. Safe to call from several threads.
+    It also fits Letter paper. The same invoice, payments and date give the same bytes on every machine,
+    because all fonts come with the package and are embedded. The file is PDF/A-2a and PDF/UA-1, unless a
+    character is missing in all fonts and drawn as a box. Entered text is never interpreted as markup.
+    Thread-safe.
     """
     data = json.dumps(_document(invoice, as_of.astimezone(UTC).date()))
     try:
         return _typeset(data, _STANDARDS)
     except typst.TypstError:
-        # The standards refuse a character without a glyph, which a customer's name may have.
+        # The standards don't allow characters without a glyph, but a customer's name may have some.
         return _typeset(data, [])
 
 
@@ -77,12 +77,12 @@ def _fonts() -> typst.Fonts:
 
 @functools.cache
 def _fallbacks() -> list[str]:
-    """Return the fonts to try after Inter, in the same order on every machine."""
+    """Return the fonts to use for characters that Inter doesn't have, in the same order on every machine."""
     return [*sorted(set(_fonts().families()) - {"Inter", *_LAST_FONTS}), *_LAST_FONTS]
 
 
 def _document(invoice: InvoiceDetail, today: date) -> dict[str, object]:
-    """Return the template's data, in the order in which it shows it."""
+    """Return the template's data, in the order of the document."""
     issued = invoice.issued_at.astimezone(UTC).date()
     currency = invoice.currency
     total = money(invoice.total_minor, currency)
@@ -124,7 +124,7 @@ def _line(line: Line, currency: str) -> dict[str, object]:
 
 
 def _status(invoice: InvoiceDetail, today: date) -> dict[str, object]:
-    """Return what was paid and what is outstanding, which changes while the invoice does not."""
+    """Return the paid and outstanding amounts, which can change after the invoice was created."""
     currency = invoice.currency
     total, paid, balance = (
         money(amount, currency) for amount in (invoice.total_minor, invoice.paid_minor, invoice.balance_minor)
@@ -145,7 +145,7 @@ def _paragraph(text: str) -> list[_Text]:
 
 
 def _text(text: str) -> _Text:
-    """Return one line in the direction of its first letter that has one, without invisible characters."""
+    """Return one line without invisible characters, in the direction of its first letter."""
     visible = remove_invisible(text)
     directions = (unicodedata.bidirectional(character) for character in visible)
     first = next((direction for direction in directions if direction in ("L", "R", "AL")), "L")

@@ -19,7 +19,7 @@ PaymentStatus = Literal["unpaid", "partially_paid", "paid", "overdue"]
 
 
 class Age(NamedTuple):
-    """A bracket of days past due. With `days_from` 0 it has invoices that are not due yet."""
+    """A bracket of days past due. The last one has no `days_to`."""
 
     name: str
     days_from: int

@@ -90,8 +90,7 @@ def sole_execution(database: Database, actor: Actor, run: RunSummary) -> Abstrac
 
 
 def _process_chunk(database: Database, worker: Actor, run: RunSummary) -> bool:
-    """Process the next batch of every lane in parallel. Return False if there is none or the run has
-    ended."""
+    """Process the next batch of every lane in parallel. Return False if there are none."""
     batches = database.call(worker, next_batches, run.public_id, CHUNK_CUSTOMERS)
     with ThreadPoolExecutor(LANES) as pool:
         for processed in [pool.submit(_process_batch, database, worker, run, each) for each in batches]:

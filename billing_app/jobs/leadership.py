@@ -26,7 +26,6 @@ def lock(database: Database, actor: Actor, *key: int) -> Iterator[None]:
 
 @contextmanager
 def try_lock(database: Database, actor: Actor, *key: int) -> Iterator[bool]:
-    """Try to take the lock without waiting, and hold it until the block ends. Yield whether that
-    succeeded."""
+    """Hold the lock until the block ends if it is free. Yield whether it was free."""
     with database.transaction(actor) as session:
         yield bool(session.scalar(select(func.pg_try_advisory_xact_lock(*key))))

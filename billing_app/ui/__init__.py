@@ -1,1 +1,1 @@
-"""What a person sees: functions of state vars. They know states, never services."""
+"""What users see: components as functions of state vars. They use states, never services."""

@@ -1,4 +1,5 @@
-"""English for people: values, refusals and rules, shared by pages, API, command line and documents.
+"""English texts: values, refusals and rules, shared by pages, API, command line and documents.
 
-Services raise codes and facts. The edges turn them into sentences here, and nothing parses a sentence.
+Services raise codes and facts. Pages, API and command line turn them into sentences here, and no code parses
+a sentence.
 """

@@ -75,11 +75,11 @@ SENTENCES: dict[str, Template] = {
 
 
 def discrepancy_sentence(discrepancy: Discrepancy) -> str:
-    """Write what is wrong with the discrepancy's subject, without naming the subject."""
+    """Describe the discrepancy in a sentence, without naming its subject."""
     return capitalized(fill(SENTENCES[discrepancy.code], discrepancy.facts))
 
 
 def subject_name(discrepancy: Discrepancy) -> str:
-    """Name what a discrepancy is about: an invoice by its number, a customer by its key."""
+    """Return the name of the discrepancy's subject: an invoice's number or a customer's key."""
     subject = discrepancy.subject
     return subject.invoice or (subject.customer.key if subject.customer else "")

@@ -39,7 +39,7 @@ BALANCE_CHANGED = (
     "Someone else recorded or reversed a payment since you opened this. {balance} is outstanding now."
     " Saving again records this payment as well."
 )
-"""What the payment form says when its balance is no longer right."""
+"""Shown in the payment form if the balance has changed since it was opened."""
 _IMPORT_STATUSES = {
     "checking": "is still being checked",
     "cancelled": "was cancelled",
@@ -132,7 +132,7 @@ REFUSALS: dict[str, Template] = {
 def refusal_sentence(error: BillingError) -> str:
     """Write the refusal as one or two sentences.
 
-    A refusal without a sentence of its own says what its fields break: `quantity must be zero or more.`
+    If its code has no sentence, the sentences of its fields are used: `quantity must be zero or more.`
     """
     if error.code in REFUSALS:
         return fill(REFUSALS[error.code], error.facts)
@@ -140,7 +140,7 @@ def refusal_sentence(error: BillingError) -> str:
 
 
 def reason_sentence(reason: Reason) -> str:
-    """Write why a row was rejected, a customer was not invoiced, or work was given up."""
+    """Write why a row was rejected, a customer was not invoiced, or a job failed."""
     if reason.rule:
         return _field_sentence(FieldError(reason.field, reason.rule, dict(reason.facts)))
     return fill(REFUSALS[reason.code], reason.facts)

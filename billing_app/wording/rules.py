@@ -1,4 +1,4 @@
-"""The sentence for each rule that a value can break. It continues the field's name: `quantity must be ...`."""
+"""The text for each rule that a value can break. It follows the field's name: `quantity must be ...`."""
 
 from __future__ import annotations
 

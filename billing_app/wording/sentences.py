@@ -1,4 +1,4 @@
-"""Filling facts into sentences."""
+"""Fill facts into sentences."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from billing_app.domain.money import Amount
 from billing_app.wording import values
 
 Template = str | Callable[[Mapping[str, Any]], str]
-"""Text with `{fact}` placeholders, or a function of the facts if one text does not fit all of them."""
+"""Text with `{fact}` placeholders, or a function of the facts if the text depends on them."""
 
 
 class _FactFormatter(string.Formatter):
-    """Formats each fact by its type, as people in the United States write it."""
+    """Formats each fact according to its type, in US English notation."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
         return str(super().format_field(format_fact(value), format_spec))
@@ -26,7 +26,7 @@ _FORMATTER = _FactFormatter()
 
 
 def fill(template: Template, facts: Mapping[str, Any]) -> str:
-    """Write the facts into the template."""
+    """Return the template with the facts filled in."""
     if not isinstance(template, str):
         template = template(facts)
     return _FORMATTER.vformat(template, (), facts)

@@ -1,4 +1,4 @@
-"""Money, quantities, months and plans as people in the United States write them, with a typographic minus."""
+"""Format money, quantities, months and plans in US English, with a typographic minus."""
 
 from __future__ import annotations
 

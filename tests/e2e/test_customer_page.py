@@ -127,7 +127,7 @@ def test_invoice_generated_by_two_people_is_created_once(
         page.goto(f"/customers/{key}")
         expect(page.get_by_text(f"{text.month(LAST)} has ended and isn’t invoiced yet")).to_be_visible()
         page.get_by_role("button", name="Generate invoice").click()
-        expect(dialog(page)).to_contain_text(f"Invoice Xact Twins $29.00 for {text.month(LAST)}.")
+        expect(dialog(page)).to_contain_text(f"Xact Twins will be invoiced $29.00 for {text.month(LAST)}.")
     for page in pages:
         # Without waiting for the answer.
         dialog(page).get_by_role("button", name="Generate invoice").evaluate("it => { it.click() }")

@@ -204,7 +204,7 @@ def check_upcoming_invoice_grows(page: Page) -> None:
 
 def preview_last_month(page: Page) -> None:
     page.get_by_role("button", name="Generate invoice").click()
-    expect(dialog(page)).to_contain_text(f"Invoice Acme Supply $35.63 for {text.month(LAST)}.")
+    expect(dialog(page)).to_contain_text(f"Acme Supply will be invoiced $35.63 for {text.month(LAST)}.")
     dialog(page).get_by_role("button", name="Cancel").click()
     expect(dialog(page)).to_have_count(0)
     expect(page.get_by_role("heading", name="No invoices yet")).to_be_visible()

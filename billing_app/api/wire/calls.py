@@ -1,4 +1,4 @@
-"""What endpoints depend on: the caller, and the way from the caller to a service."""
+"""Dependencies of endpoints: the caller, and calling services as the caller."""
 
 from __future__ import annotations
 
@@ -46,22 +46,22 @@ _COOKIE = Security(
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request's way to the services, as the caller's actor."""
+    """Calls services as the request's caller."""
 
     actor: Actor
 
     def do(
         self, service: Callable[Concatenate[Session, Actor, P], Result], /, *args: P.args, **kwargs: P.kwargs
     ) -> Result:
-        """Call one service in a transaction of its own, which is READ ONLY for actors that only read."""
+        """Call one service in its own transaction, which is READ ONLY for actors that can only read."""
         return current().database.call(self.actor, service, *args, **kwargs)
 
 
 async def identify(request: Request) -> Authenticated | Actor:
-    """Return the caller by bearer token or session cookie: a user, or the actor of an API token.
+    """Return the caller that the bearer token or session cookie belongs to: a user or an API token's actor.
 
-    Raises Unauthenticated. Raises Forbidden if a request that changes something carries the cookie
-    but does not come from our own pages, because browsers send cookies on behalf of any page.
+    Raises Unauthenticated. Raises Forbidden if a request that changes something carries the cookie but does
+    not come from our pages, because browsers send cookies on behalf of any page.
     """
     headers = request.headers.getlist("authorization")
     if len(headers) > 1:
@@ -81,13 +81,13 @@ async def identify(request: Request) -> Authenticated | Actor:
 
 
 async def get_call(request: Request, bearer: Any = _BEARER, cookie: Any = _COOKIE) -> Call:
-    """Return the caller's way to the services. Raises Forbidden (`password_change_required`)."""
+    """Return what calls services as the caller. Raises Forbidden (`password_change_required`)."""
     caller = request.state.caller
     return Call(caller if isinstance(caller, Actor) else actor_of(caller))
 
 
 async def get_user(request: Request, bearer: Any = _BEARER, cookie: Any = _COOKIE) -> Authenticated:
-    """Return the signed-in user, even one who must change the password first. Raises Forbidden for a token."""
+    """Return the signed-in user, even if they must change their password. Raises Forbidden for a token."""
     caller = request.state.caller
     if not isinstance(caller, Authenticated):
         raise Forbidden(reason="not_a_user")

@@ -1,6 +1,6 @@
-"""Every code with which the API refuses a request: its HTTP status and what it means.
+"""Every error code of the API, with its HTTP status and its meaning.
 
-Codes are for programs and never change. The sentences are for the documentation.
+Codes are stable, because programs rely on them. The meanings are for the documentation.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ CODES: dict[str, tuple[int, str]] = {
     "unavailable": (503, "The database or the server can't answer right now; try again."),
 }
 
-# The codes of refusals by the HTTP layer itself.
+# Errors raised by the HTTP layer.
 OF_STATUS = {
     400: "bad_request",
     404: "not_found",

@@ -1,4 +1,4 @@
-"""CSV files that are sent while they are read, one chunk in memory at a time."""
+"""CSV files that are streamed from the database, one chunk in memory at a time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DESCRIBED: dict[int | str, dict[str, Any]] = {
 
 
 class CsvFile(StreamingResponse):
-    """A file that is being sent. What is open for it is closed however the sending ends."""
+    """A response that streams a file. Its resources are released however the streaming ends."""
 
     media_type = "text/csv"
 
@@ -42,7 +42,7 @@ class CsvFile(StreamingResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            # When the client disconnects, everything awaited here is cancelled, and this must still run.
+            # If the client disconnects, everything awaited here is cancelled, but this must still run.
             with anyio.CancelScope(shield=True):
                 await run_in_threadpool(self._opened.close)
 
@@ -57,10 +57,10 @@ def csv_file(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> CsvFile:
-    """Send the rows of `service(session, actor, ...)`, which yields them in chunks, as a file.
+    """Return a response with the rows that `service(session, actor, ...)` yields in chunks.
 
-    All chunks are read in one READ ONLY transaction. The service raises its refusals when it is
-    called, before the first byte is sent, and reads when it is iterated.
+    All chunks are read in one READ ONLY transaction. The service must raise its errors when it is called,
+    before the first byte is sent, and read when it is iterated.
     """
     with ExitStack() as opening:
         session = opening.enter_context(current().database.transaction(call.actor, read_only=True))
@@ -77,6 +77,6 @@ def _encoded(
 
 
 async def _in_threads(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Read each chunk in a thread, once the one before has been sent."""
+    """Read each chunk in a thread, after the previous one has been sent."""
     while (chunk := await run_in_threadpool(next, chunks, None)) is not None:
         yield chunk

@@ -1,4 +1,4 @@
-"""The `Idempotency-Key` header of requests that create something: a retry gets the first answer.
+"""The `Idempotency-Key` header of requests that create something: a retry gets the first response.
 
 Usage and payments have an idempotency key in their body instead, which is kept forever.
 """
@@ -37,7 +37,7 @@ _DESCRIPTION = (
 
 @dataclass(frozen=True, slots=True)
 class Created(Generic[Model]):
-    """What an endpoint answers about what it created. `secrets` names the body's fields never to store."""
+    """The response about something that was created. The fields in `secrets` are never stored."""
 
     body: Model
     location: str = ""
@@ -47,7 +47,7 @@ class Created(Generic[Model]):
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """One request that creates something, and the way to do it once per idempotency key."""
+    """A request that creates something, once per idempotency key."""
 
     call: Call
     response: Response
@@ -63,9 +63,9 @@ class Once:
         *args: Any,
         **kwargs: Any,
     ) -> Model:
-        """Call the service and describe its result, or repeat the answer to the first request.
+        """Call the service and describe its result, or repeat the response to the first request.
 
-        `permission` is what the service requires: a repeated answer requires it as well.
+        `permission` is the one that the service requires. Repeating a response requires it too.
         """
 
         def work(session: Any, actor: Actor) -> tuple[Created[Model], bool]:
@@ -97,7 +97,7 @@ async def once(
     call: Caller,
     key: Annotated[str | None, Header(alias=HEADER, description=_DESCRIPTION)] = None,
 ) -> Once:
-    """Return the request's idempotency key with what it is sent for. Raises Invalid for a malformed key."""
+    """Return the request with its idempotency key. Raises Invalid if the key is malformed."""
     if key is None:
         return Once(call, response, None)
     parsed(HEADER, parse_idempotency_key, key)
@@ -106,14 +106,14 @@ async def once(
 
 
 def _fingerprint(operation: str, body: bytes) -> str:
-    """Hash the operation and the body, whatever the order of its fields and its white space.
+    """Hash the operation and the body, ignoring the order of its fields and whitespace.
 
-    The hash is keyed, because the body of a new user has a password in it.
+    The hash is keyed, because the body of a new user contains a password.
     """
     try:
         content = json.dumps(loads_exactly(body), sort_keys=True, default=str)
     except json.JSONDecodeError:
-        # The endpoint takes no body, so it has not looked at this one.
+        # The endpoint takes no body and ignores this one.
         content = body.hex()
     secret = current().settings.signing_secret()
     return hmac.new(secret.encode(), f"{operation}\n{content}".encode(), hashlib.sha256).hexdigest()

@@ -1,4 +1,4 @@
-"""The OpenAPI document, with the answers that all endpoints have in common."""
+"""The OpenAPI document, completed with the responses that endpoints have in common."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ _PATHS = {
 
 
 def refusals(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """Return the codes with which an endpoint refuses, for its `responses`, in addition to those of every endpoint."""
+    """Return an endpoint's `responses` for these error codes, in addition to the common ones."""
     by_status: dict[int | str, list[str]] = {}
     for code in codes:
         by_status.setdefault(CODES[code][0], []).append(code)
@@ -174,7 +174,7 @@ def _example(code: str) -> dict[str, Any]:
 
 
 def _headers(status: str) -> dict[str, Any]:
-    """Return the headers that an answer of this status always has."""
+    """Return the headers that every response with this status has."""
     named = {
         "401": ("WWW-Authenticate", {"type": "string", "examples": ["Bearer"]}),
         "429": ("Retry-After", {"type": "integer", "description": "Seconds."}),

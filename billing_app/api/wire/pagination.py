@@ -1,4 +1,4 @@
-"""Pagination: the parameters of a list, and a page of items as the answer."""
+"""Pagination: the query parameters of a list, and a page of items as the response."""
 
 from __future__ import annotations
 
@@ -42,5 +42,5 @@ class Page(BaseModel, Generic[Item]):
 
 
 def page_of(page: pagination.Page[Row], to_item: Callable[[Row], Item]) -> Page[Item]:
-    """Convert a service's page to the answer."""
+    """Convert a service's page to the response."""
     return Page(items=[to_item(row) for row in page.items], next_cursor=page.next_cursor)

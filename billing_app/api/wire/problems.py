@@ -1,4 +1,4 @@
-"""Maps every error to an answer of the API: a problem document (RFC 9457)."""
+"""Map every error to a response of the API: a problem document (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class Problem(JSONResponse):
-    """A problem document. It contains nothing of an exception that was not raised for callers."""
+    """A problem document. It never contains details of unexpected exceptions."""
 
     media_type = "application/problem+json"
 
@@ -37,12 +37,12 @@ class Problem(JSONResponse):
         super().__init__(document(status, code, detail, **members), status, headers)
 
     def render(self, content: Any) -> bytes:
-        """Encode as ASCII, so that whatever a caller sent can be quoted, even half a surrogate pair."""
+        """Encode as ASCII, so that any input can be quoted, even an unpaired surrogate."""
         return json.dumps(content, allow_nan=False).encode()
 
 
 def document(status: int, code: str, detail: str, **members: Any) -> dict[str, Any]:
-    """Return the members of a problem document, ours after those of the standard."""
+    """Return the members of a problem document: the standard ones, then ours."""
     return {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -54,13 +54,13 @@ def document(status: int, code: str, detail: str, **members: Any) -> dict[str, A
 
 
 def of_status(status: int, headers: dict[str, str] | None = None, *, detail: str | None = None) -> Problem:
-    """Return the problem for a refusal of the HTTP layer, such as 404 or 405."""
+    """Return the problem for an error of the HTTP layer, such as 404 or 405."""
     code = OF_STATUS.get(status, "bad_request")
     return Problem(status, code, detail or CODES[code][1], headers=headers)
 
 
 def of_refusal(error: BillingError) -> Problem:
-    """Return the problem for a refusal of a service, with the facts that a caller may need."""
+    """Return the problem for an error that a service raised, with the facts that callers may need."""
     headers: dict[str, str] = {}
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
@@ -73,7 +73,7 @@ def of_refusal(error: BillingError) -> Problem:
 
 
 def of_payload(error: RequestValidationError) -> Problem:
-    """Return the problem for a request of the wrong shape, naming each field and its rule."""
+    """Return the problem for a malformed request, naming each field and its rule."""
     errors = [{"field": _field(each), "message": _message(each)} for each in error.errors()]
     return Problem(422, "invalid", "The request is invalid. See `errors`.", errors=errors)
 
@@ -97,7 +97,7 @@ def _message(fault: Any) -> str:
 def of_bug(error: Exception) -> Problem:
     """Return the problem for an unexpected error, whose details are only logged.
 
-    It is `forbidden` if the database refused the write of an actor who may only read.
+    It is `forbidden` if the database rejected a write because the actor can only read.
     """
     code = "internal_error"
     if is_unavailable(error):
@@ -108,7 +108,7 @@ def of_bug(error: Exception) -> Problem:
 
 
 def add_to(api: FastAPI) -> None:
-    """Answer every error of `api` with a problem document."""
+    """Make `api` respond to every error with a problem document."""
 
     @api.exception_handler(BillingError)
     def refused(request: Request, error: BillingError) -> Problem:
@@ -141,10 +141,10 @@ def _methods_at(api: FastAPI, path: str) -> list[str]:
 
 
 class Bugs:
-    """ASGI middleware that answers and logs unexpected errors.
+    """ASGI middleware that logs unexpected errors and responds to them.
 
-    It is not an exception handler, because Starlette raises the exception again after one has
-    answered, and the server would log it a second time.
+    This can't be an exception handler, because Starlette raises the exception again after the handler's
+    response, and the server would log it a second time.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -167,6 +167,6 @@ class Bugs:
             else:
                 logger.exception("unexpected error at %s %s", scope.get("method"), scope.get("path"))
             if is_started:
-                # The answer is incomplete. Breaking the connection tells the client.
+                # The response is incomplete. Breaking the connection signals that to the client.
                 raise
             await of_bug(error)(scope, receive, send)

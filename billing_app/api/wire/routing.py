@@ -1,4 +1,4 @@
-"""How requests are read: the caller first, then known query parameters only, then exact JSON."""
+"""Reading requests: authenticate the caller, check the query parameters, then parse JSON exactly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from billing_app.api.wire.calls import identify
 from billing_app.errors import FieldError, Invalid
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-# Parsing a longer text takes milliseconds, during which the event loop would answer nobody else.
+# Parsing a longer text takes milliseconds and would block the event loop.
 _PARSED_ON_THE_LOOP_BYTES = 64 * 1024
 
 
@@ -67,7 +67,7 @@ class ExactRequest(Request):
 class ExactRoute(APIRoute):
     """A route that accepts only the query parameters it declares and reads numbers exactly.
 
-    The endpoint's docstring is its documentation: the first line is the summary.
+    The endpoint's docstring is its documentation, and the first line the summary.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
@@ -97,7 +97,7 @@ def _query_parameters(dependant: Dependant) -> set[str]:
 
 
 def _check_query(request: Request, known: list[str]) -> None:
-    """Raise Invalid for parameters that are unknown, or given twice: each has one value."""
+    """Raise Invalid for query parameters that are unknown or given more than once."""
     counts = Counter(name for name, _ in request.query_params.multi_items())
     errors = [
         FieldError(name, "unknown_parameter", {"known": known}) for name in counts if name not in known
@@ -107,7 +107,7 @@ def _check_query(request: Request, known: list[str]) -> None:
 
 
 class SignedInRoute(ExactRoute):
-    """A route that identifies the caller before it reads anything else of the request."""
+    """A route that authenticates the caller before it reads anything else of the request."""
 
     def get_route_handler(self) -> Handler:
         """Return the handler, preceded by the identification. Raises Unauthenticated or Forbidden."""

@@ -1,4 +1,4 @@
-"""The shapes of values on the wire, in and out: each is defined once, here."""
+"""The types of values in requests and responses. Each is defined once, here."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ Quantity = Annotated[
     PlainSerializer(plain, return_type=str),
     WithJsonSchema({"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "examples": ["1530.5"]}),
 ]
-"""A quantity in an answer: an exact decimal string without trailing zeros."""
+"""A quantity in a response: an exact decimal string without trailing zeros."""
 ExactNumber = Annotated[
     Any,
     WithJsonSchema(
@@ -72,7 +72,7 @@ ExactNumber = Annotated[
         }
     ),
 ]
-"""A number in a request. It is handed to the service unparsed, so that one parser reads it exactly."""
+"""A number in a request. It reaches the service unparsed, so that it is parsed in one place, exactly."""
 Money = Annotated[
     str,
     WithJsonSchema(

@@ -1,1 +1,1 @@
-"""What every page state uses: the session, forms, lists and texts."""
+"""Building blocks of page states: the session, forms, lists and texts."""

@@ -1,6 +1,6 @@
-"""Reads and builds the addresses of pages, which hold the filters and the position in a list.
+"""Read and build the addresses of pages, which contain the filters and the position in a list.
 
-What is read comes from a browser. It is only passed to services, which parse it.
+Addresses come from browsers and can contain anything. Services parse the values.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote, urlencode
 
 import reflex as rx
 
-# A trail: the cursors from the second page of a list to this one. "Previous" drops the last.
+# A trail has the cursors of all pages from the second one to the current one. "Previous" drops the last.
 _SEPARATOR = "~"
 TRAIL_MAX = 20
 

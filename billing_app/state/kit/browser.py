@@ -1,4 +1,4 @@
-"""What a handler can have the browser do: one call of a function of assets/js."""
+"""Calls of the functions in assets/js from a handler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Points of charts. A number only says where a mark is drawn; people read the text next to it."""
+"""Points of charts. The numbers are only for drawing; people read the texts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Value = tuple[Decimal | int, str]
 
 
 def point(label: str, x: Decimal | int | None = None, /, **series: Value) -> dict[str, Any]:
-    """Build a point from its label, its position on the scale if there is one, and the value of each series.
+    """Build a point from its label, its position on a numeric scale, and the value of each series.
 
-    A value is a number to draw and a text to read: `base=(Decimal("29.00"), "$29.00")`.
+    A value is a number to draw and the text to show: `base=(Decimal("29.00"), "$29.00")`.
     """
     values: dict[str, Any] = {"label": label}
     if x is not None:
@@ -26,7 +26,7 @@ def point(label: str, x: Decimal | int | None = None, /, **series: Value) -> dic
 
 @dataclass(frozen=True)
 class Curve:
-    """A line through a few equidistant points, and the marks of its scale from the top down."""
+    """A line through a few equidistant points, and the labels of its scale from top to bottom."""
 
     points: list[dict[str, Any]] = field(default_factory=list)
     marks: list[float] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Curve:
 
 
 def curve(name: str, points: list[dict[str, Any]]) -> Curve:
-    """Draw a series of the points as a line in a square of 100 by 100, where 0 is the top."""
+    """Return a series as a line in a square of 100 by 100, where 0 is the top."""
     top = _round_up(max(each[name] for each in points))
     places = [100 - 100 * each[name] / top for each in points]
     distance = 100 / (len(points) - 1)
@@ -46,7 +46,7 @@ def curve(name: str, points: list[dict[str, Any]]) -> Curve:
 
 
 def _round_up(value: float) -> float:
-    """Return the end of a scale. Half of it is a multiple of a twentieth of a power of ten, which reads well."""
+    """Return the end of a scale, rounded so that it and its half have few digits."""
     if value <= 0:
         return 2.0
     half = Decimal(str(value)) / 2

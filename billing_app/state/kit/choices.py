@@ -1,4 +1,4 @@
-"""Months and plans to select from, and resolving the plan that a person typed."""
+"""Options for months and plans, and resolving the plan that a user typed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from billing_app.state.kit import text
 from billing_app.state.kit.lists import TEXT_MAX, Option
 from billing_app.state.kit.session import Session
 
-# Suggestions stop here. Typing more of the name leads to the others.
+# The maximum number of suggestions. Typing more of the name narrows them down.
 SUGGESTIONS_MAX = 50
 _PLAN_AND_VERSION = re.compile(r"(.+), version ([0-9]{1,9})")
 _PLAN_ID = re.compile(r"plan_[0-9]+")
 
 
 def months_around(month: date, back: int, ahead: int) -> list[Option]:
-    """Return a month with so many months before and after it, in order."""
+    """Return the given number of months before and after a month, with the month itself, in order."""
     months = [month]
     for _ in range(back):
         months.insert(0, previous_period(months[0]))
@@ -54,15 +54,15 @@ def _option(plan: PlanRow) -> Option:
 
 
 def select_if_only(options: Sequence[Option]) -> str:
-    """Return the initial value of a field: the only option, or nothing when there are several."""
+    """Return the initial value of a field: the only option, or empty if there are several."""
     return options[0].value if len(options) == 1 else ""
 
 
 def resolve_plan(session: Session, actor: Actor, typed: str, *, currency: str | None = None) -> PlanRow:
-    """Return the plan version that a person typed.
+    """Return the plan version that a user typed.
 
-    `Team, version 2` is that version; `Team` is the newest version that is not archived, in the given
-    currency if there is one. The service decides whether a customer can be assigned to it.
+    `Team, version 2` is that version. `Team` is the newest version that is not archived, if possible in the
+    given currency. The service decides whether a customer can be assigned to it.
 
     Raises Invalid (`plan`).
     """
@@ -76,9 +76,9 @@ def resolve_plan(session: Session, actor: Actor, typed: str, *, currency: str | 
 
 
 def resolve_plan_filter(session: Session, actor: Actor, typed: str) -> tuple[str, list[Option]]:
-    """Return the plan that a filter names as services take it: an id, or a name for all versions.
+    """Return the plan in a filter as a value for services: an id, or a name for all versions.
 
-    Empty when nothing or several plans match; the second value then has the plans to select from.
+    It is empty if no plan or several plans match. The second value then has the plans to select from.
     """
     versions = _find_named(session, actor, typed)
     if versions:
@@ -93,7 +93,7 @@ def resolve_plan_filter(session: Session, actor: Actor, typed: str) -> tuple[str
 
 
 def _find_named(session: Session, actor: Actor, typed: str) -> tuple[PlanRow, ...]:
-    """Return the one plan of `Team, version 2`, or the versions of `Team`, the newest first."""
+    """Return the plan version `Team, version 2`, or all versions of `Team`, newest first."""
     if versions := plans.find_plans(session, actor, name=typed, limit=SUGGESTIONS_MAX):
         return versions
     parts = _PLAN_AND_VERSION.fullmatch(typed)
@@ -101,6 +101,6 @@ def _find_named(session: Session, actor: Actor, typed: str) -> tuple[PlanRow, ..
 
 
 def _without_version(typed: str) -> str:
-    """Return the name in `Team, version 2`, so that all of its versions are found."""
+    """Return the name in `Team, version 2`."""
     parts = _PLAN_AND_VERSION.fullmatch(typed)
     return parts[1] if parts else typed

@@ -1,4 +1,4 @@
-"""Maps every error to what a user sees on a page."""
+"""Map every error to what a user sees on a page."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def error_sentence(error: Exception) -> str:
 
 
 def on_page_error(exception: Exception) -> EventSpec:
-    """Answer an error that a handler did not catch: go to the page it asks for, or show a toast."""
+    """Handle an error that a handler did not catch: redirect if it requires that, or show a toast."""
     if isinstance(exception, Unauthenticated):
         return redirect_to_sign_in(exception)
     if requires_password_change(exception):
@@ -52,21 +52,21 @@ def on_page_error(exception: Exception) -> EventSpec:
 
 
 def requires_password_change(error: Exception) -> bool:
-    """Return whether the user must choose a password before anything else."""
+    """Return whether the error requires the user to choose a new password."""
     return isinstance(error, Forbidden) and error.code == "password_change_required"
 
 
 def redirect_to_sign_in(error: Unauthenticated) -> EventSpec:
-    """Go to the sign-in page, show the reason there, and come back afterwards."""
+    """Redirect to the sign-in page, which shows the reason and then returns to this page."""
     reason = refusal_sentence(error) if error.code != "not_signed_in" else ""
     return run_in_browser("goToSignIn", reason)
 
 
 @asynccontextmanager
 async def loading(state: Loads) -> AsyncIterator[None]:
-    """End a load as READY, or as MISSING, FORBIDDEN or FAILED with the reason.
+    """Set the phase to READY when the block ends, or to MISSING, FORBIDDEN or FAILED with the reason.
 
-    Errors that lead to another page are not caught.
+    Errors that redirect to another page are not caught.
     """
     try:
         yield

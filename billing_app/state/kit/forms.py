@@ -1,7 +1,7 @@
-"""The form of a dialog or of a page: how it opens, how a refusal is shown, and what follows when it is saved.
+"""The forms of dialogs and pages: opening them, showing errors, and what happens when they are saved.
 
-See docs/pages.md. What a form sends comes from a browser, so it may be anything, under any name. A form that
-is being filled in lives in the browser alone: it survives a lost connection and a restart of the server.
+See docs/pages.md. A browser can send anything as a form. While a form is being filled in, it exists only in
+the browser, so it survives a lost connection and a restart of the server.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from billing_app.state.kit.errors import error_sentence, requires_password_chang
 from billing_app.state.kit.session import P, Service, Session, call
 from billing_app.wording.rules import rule_sentence
 
-# The hidden field in which the browser sends the form back as it was opened.
+# The hidden field that has the form as it was opened. The browser sends it back.
 OPENED_FORM = "_form"
 _STALE = "Someone else changed this in the meantime. Their values are shown with yours. Save again to replace them."
 _NUMBER_DIGITS_MAX = 18
@@ -41,11 +41,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Form:
-    """What a dialog shows in addition to the text in its fields, which stays in the browser.
+    """The state of a form, except for the typed text, which stays in the browser.
 
-    `opened` identifies this opening of the form and is empty when none is open. `start` has the initial
-    values of the visible fields, `hidden` the values that are sent along unseen. `errors` and `newer`
-    (the values that someone else saved) are by field; `problem` is about the whole form.
+    `opened` identifies this opening of the form and is empty if it isn't open. `start` has the initial values
+    of the visible fields, and `hidden` the values of the hidden ones. `errors` and `newer` (values that
+    someone else saved) are by field. `problem` concerns the whole form.
     """
 
     opened: str = ""
@@ -60,19 +60,19 @@ class Form:
 
 
 class HasForm(Protocol):
-    """A state with a form: of its dialogs, of which one is open at a time, or of its page."""
+    """A state with a form, for its page or its dialogs. Only one dialog is open at a time."""
 
     form: Form
 
 
 class AlreadySaved(Exception):
-    """The form was sent before with the same values, and was saved."""
+    """The form was already saved with the same values."""
 
 
 class Submission:
-    """What the browser does once a form has been answered.
+    """What the browser does after a form was submitted.
 
-    `repeated` is the toast for a form that is sent again because its first answer was lost.
+    `repeated` is the toast for a form that is sent again because its first response was lost.
     """
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Submission:
         self.repeated = "Saved"
 
     def succeed(self, message: str, *then: Any) -> None:
-        """Close the dialog and show a toast; `then` usually reads the page again."""
+        """Close the dialog and show a toast. `then` usually reloads the page."""
         self.events = [run_in_browser("closeDialog"), rx.toast.success(message), *then]
 
 
@@ -92,9 +92,10 @@ def open_dialog(
     start: Mapping[str, object] | None = None,
     hidden: Mapping[str, object] | None = None,
 ) -> EventSpec:
-    """Open a dialog. Every visible field is named in `start`.
+    """Open a dialog. `start` must name every visible field.
 
-    It has an `idempotency_key`, unless it shows one itself: however often it is sent, it takes effect once.
+    Unless a visible field has that name, a hidden `idempotency_key` is added, so that the form takes effect
+    once, however often it is sent.
     """
     values = _texts(start)
     key = {} if "idempotency_key" in values else {"idempotency_key": new_key()}
@@ -105,9 +106,9 @@ def open_dialog(
 def start_form(
     state: HasForm, *, start: Mapping[str, object], hidden: Mapping[str, object] | None = None
 ) -> None:
-    """Start a form that is part of its page; `load` does it each time.
+    """Start a form that is part of its page. `load` calls this each time.
 
-    A form that already starts like this is left alone: someone may be typing in it.
+    Does nothing if the form already has these values, because the user may be typing in it.
     """
     fresh = Form(state.form.opened, "", _texts(start), _texts(hidden))
     if not state.form.opened or state.form != fresh:
@@ -115,15 +116,15 @@ def start_form(
 
 
 def new_key() -> str:
-    """Create an idempotency key for a form that is opened."""
+    """Create an idempotency key for a form."""
     return f"page-{uuid.uuid4()}"
 
 
 @asynccontextmanager
 async def submitting(state: HasForm, form: object) -> AsyncIterator[Submission]:
-    """Wrap the service call of a form. A refusal is shown in the form, which keeps what was typed.
+    """Wrap the service call of a form. Errors are shown in the form, which keeps the typed text.
 
-    `form` is what the browser sent. It suffices: a state that was lost with its server is restored from it.
+    `form` is what the browser sent. If the server was restarted, the state is restored from it.
     """
     submission = Submission()
     state.form = _opened_form(state.form, form)
@@ -144,10 +145,10 @@ async def submitting(state: HasForm, form: object) -> AsyncIterator[Submission]:
 async def call_once(
     state: rx.State, form: object, service: Service[P, Result], /, *args: P.args, **kwargs: P.kwargs
 ) -> Result:
-    """Call a service as `call` does, but once for each opening of a form and each set of values in it.
+    """Call a service as `call` does, but only once for the same values from the same opening of a form.
 
-    The browser sends a form again when the connection was lost before the answer came. For services that
-    have no idempotency key of their own. Raises AlreadySaved, which `submitting` answers.
+    The browser sends a form again if the connection was lost before the response. Use this for services
+    without an idempotency key. Raises AlreadySaved, which `submitting` handles.
     """
     return await call(state, _call_once, _request_key(form), service, args, kwargs)
 
@@ -164,7 +165,7 @@ def _call_once(
 
 
 def _request_key(form: object) -> RequestKey | None:
-    """Return what identifies this opening of the form with these values; None if no page has sent it."""
+    """Return the key of this opening of the form with these values, or None if it wasn't sent by a page."""
     opened = _opened_form(Form(), form).opened[:100]
     if not opened or not isinstance(form, dict):
         return None
@@ -174,7 +175,7 @@ def _request_key(form: object) -> RequestKey | None:
 
 
 def _opened_form(form: Form, sent: object) -> Form:
-    """Return the form that the browser shows. After a restart the state has another one, or none."""
+    """Return the form that the browser shows, which the state may have lost in a restart."""
     try:
         opened = json.loads(read_text(sent, OPENED_FORM)[:_OPENED_FORM_MAX])
     except (ValueError, RecursionError):
@@ -190,7 +191,7 @@ def _opened_form(form: Form, sent: object) -> Form:
 
 
 def show_refusal(form: Form, error: Exception) -> Form:
-    """Return the form with what the refusal says, each part where it belongs."""
+    """Return the form with the error shown at its fields, or above the buttons."""
     form = replace(form, errors={}, newer={}, problem="", problem_href="", problem_link="")
     if not isinstance(error, BillingError):
         return replace(form, problem=error_sentence(error))
@@ -204,7 +205,7 @@ def show_refusal(form: Form, error: Exception) -> Form:
 
 
 def _way_out(error: BillingError) -> tuple[str, str]:
-    """Return the page that helps with a refusal and what its link says; empty if there is none."""
+    """Return the address and the label of a link that helps with the error, or empty strings."""
     if error.code == "issuer_incomplete":
         return address.link("/settings"), "Open company details"
     number = error.facts.get("number")
@@ -216,14 +217,14 @@ def _show_newer(form: Form, error: BillingError) -> Form:
     return replace(
         form,
         problem=str(error.facts.get("explanation", _STALE)),
-        # A value that is the same as when the form opened is no news.
+        # Only values that changed since the form was opened are shown.
         newer={name: value for name, value in newer.items() if form.start.get(name) != value},
         hidden={**form.hidden, "version": str(error.facts.get("version", ""))},
     )
 
 
 def read_text(form: object, name: str) -> str:
-    """Return the text of a field of a form; empty when there is none."""
+    """Return the text of a field of a form, empty if it is missing."""
     value = form.get(name) if isinstance(form, dict) else None
     return value if isinstance(value, str) else ""
 
@@ -251,7 +252,7 @@ def read_date(form: object, name: str) -> date:
 def read_timestamp(form: object, name: str, zone: ZoneInfo) -> datetime | None:
     """Return a timestamp of a form, written as `2026-10-31T16:05` in the viewer's zone.
 
-    None when the field is empty. Raises Invalid.
+    Return None if the field is empty. Raises Invalid.
     """
     value = read_text(form, name).strip()
     return validation.parsed(name, _timestamp, value).replace(tzinfo=zone) if value else None
@@ -260,7 +261,7 @@ def read_timestamp(form: object, name: str, zone: ZoneInfo) -> datetime | None:
 def _timestamp(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
-        # It must be in the calendar in UTC too, which the first day in the viewer's zone may not be.
+        # Converted to UTC here, because the first or last day of the calendar may overflow.
         if FIRST_YEAR < found.year < LAST_YEAR and found.tzinfo is None:
             return found
     except ValueError:

@@ -1,6 +1,6 @@
-"""Lists whose filters, order and page live in the address alone.
+"""Lists whose filters, order and page are stored only in the address.
 
-See docs/pages.md. The address comes from a browser; services parse its values.
+See docs/pages.md. Addresses come from browsers and can contain anything. Services parse the values.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TEXT_MAX = 200
 
 @dataclass(frozen=True)
 class Pages:
-    """The links to the previous and next pages; empty where there is none."""
+    """The links to the previous and next pages, each empty if there is none."""
 
     previous_href: str = ""
     next_href: str = ""
@@ -25,7 +25,7 @@ class Pages:
 
 @dataclass(frozen=True)
 class Sorting:
-    """The head of a sortable column: its link, and how the list is sorted by it now."""
+    """The head of a sortable column: its link, and the current direction if the list is sorted by it."""
 
     href: str = ""
     direction: str = "none"
@@ -33,7 +33,7 @@ class Sorting:
 
 @dataclass(frozen=True)
 class Option:
-    """An option: its value in the address or in a form, and its label."""
+    """An option of a select: its value in the address or in a form, and its label."""
 
     value: str = ""
     text: str = ""
@@ -41,7 +41,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Listing:
-    """The list, filters and page that the address asks for."""
+    """The list, filters and page in the address."""
 
     path: str
     filters: dict[str, str]
@@ -58,7 +58,7 @@ class Listing:
         return any(value for name, value in self.filters.items() if name != "sort")
 
     def get(self, name: str) -> str | None:
-        """Return a filter, for a service; None if it is not set."""
+        """Return the value of a filter, or None if it is not set."""
         return self.filters.get(name) or None
 
     def href(self, **changes: str) -> str:
@@ -78,8 +78,8 @@ class Listing:
     ) -> dict[str, Sorting]:
         """Return the head of each column.
 
-        It sorts ascending first and then descending (`sort=-name`); columns that are `largest_first` do the
-        reverse. `default` is the order of an address without one.
+        Its link sorts ascending first, then descending (`sort=-name`). Columns in `largest_first` start
+        descending. `default` is the order of an address without `sort`.
         """
         current = self.filters.get("sort", "") or default
         first = {column: f"-{column}" if column in set(largest_first) else column for column in columns}
@@ -99,6 +99,6 @@ def _reverse(column: str, direction: str | None) -> str:
 
 
 def parse_listing(state: rx.State, path: str, *filters: str) -> Listing:
-    """Read what the address asks for of the list at `path`."""
+    """Read the filters and page of the list at `path` from the address."""
     values = {name: address.query_parameter(state, name).strip()[:TEXT_MAX] for name in filters}
     return Listing(path, values, address.query_parameter(state, "page"))

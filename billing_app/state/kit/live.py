@@ -1,4 +1,4 @@
-"""Follow work that runs in the background for as long as a page shows it."""
+"""Follow background work while a page shows it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ EVERY_SECONDS = 0.5
 
 
 async def poll_while_open(state: rx.State, *, every: float = EVERY_SECONDS) -> AsyncIterator[None]:
-    """Yield at once and then every half second, until the page is left, closed or loaded again.
+    """Yield now and then every half second, until the page is left, closed or reloaded.
 
-    For background events of a state that has a private counter `_watch: int = 0`. The caller reads and
-    shows the progress each time, and breaks when the work has ended.
+    For background events of a state with a private counter `_watch: int = 0`. The caller shows the progress
+    each time, and breaks when the work has ended.
     """
     page: Any = state
     async with state:

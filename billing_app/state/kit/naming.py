@@ -1,4 +1,4 @@
-"""The customer field of a dialog: suggestions while a person types, and the customer that was typed."""
+"""The customer field of a dialog: suggestions while typing, and resolving the typed customer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SUGGESTIONS_MAX = 8
 
 
 class NamingState(rx.State):
-    """Customers that match what is being typed."""
+    """Suggestions for the customer field."""
 
     suggestions: rx.Field[list[Option]] = rx.field(default_factory=list)
 
@@ -38,9 +38,9 @@ def search_customers(session: Session, actor: Actor, search: str) -> tuple[Custo
 def resolve_customer(session: Session, actor: Actor, typed: str) -> CustomerRow:
     """Return the customer with this key, id or full name.
 
-    Part of a name is not enough: what is recorded for a customer can't be undone, so none is guessed.
+    Part of a name is not accepted, because what is recorded for the wrong customer can't be undone.
 
-    Raises Invalid (`customer`) with the keys of the customers that may have been meant.
+    Raises Invalid (`customer`) with the keys of the matching customers.
     """
     typed = validation.line("customer", typed, at_most=validation.NAME_MAX)
     try:

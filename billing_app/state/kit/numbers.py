@@ -1,7 +1,7 @@
-"""Numbers that a person types, in the notation of that person's browser, and what they were understood as.
+"""Parse numbers in the notation of the user's browser, and show how they were understood.
 
-In German `1.000` is a thousand and `1,5` one and a half, in American English the other way round. The
-browser tells its notation in a cookie. A number that this notation can't explain is refused with an
+In German, `1.000` is a thousand and `1,5` is one and a half; in American English, it is the other way round.
+The browser sends its notation in a cookie. A number that doesn't fit this notation is rejected with an
 example, never guessed.
 """
 
@@ -27,14 +27,14 @@ from billing_app.wording.rules import rule_sentence
 
 COOKIE = "tallybook_numbers"
 TYPED_MAX = 60
-# Any space and any apostrophe group digits, whatever the locale: they mean nothing else in a number.
+# Spaces and apostrophes are accepted as digit separators in every locale, because they are unambiguous.
 _SPACES = re.compile("[ \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}]")
 _APOSTROPHES = re.compile("['\N{RIGHT SINGLE QUOTATION MARK}]")
 _ALWAYS_GROUPING = (" ", "'")
 
 
 class Notation(NamedTuple):
-    """How a locale writes numbers: the decimal mark, and what groups the digits before it."""
+    """How a locale writes numbers: the decimal mark and the digit group separator."""
 
     decimal: str = "."
     group: str = ","
@@ -45,9 +45,9 @@ class Notation(NamedTuple):
         return f"1{self.group}234{self.decimal}56"
 
     def read(self, typed: str) -> str:
-        """Return what was typed as a plain decimal string, `1.000,5` as `1000.5`.
+        """Return the typed number as a plain decimal string: `1.000,5` as `1000.5`.
 
-        Raises BrokenRule (`not_a_local_number`) for anything that this notation can't explain.
+        Raises BrokenRule (`not_a_local_number`) for anything that doesn't fit this notation.
         """
         unified = _unify(typed.strip())
         if not unified:
@@ -64,7 +64,7 @@ class Notation(NamedTuple):
 
 
 def _unify(typed: str) -> str:
-    """Write every kind of space, apostrophe and minus sign in one way."""
+    """Replace every kind of space, apostrophe and minus sign with one character."""
     spaced = _APOSTROPHES.sub("'", _SPACES.sub(" ", typed))
     return spaced.replace("\N{MINUS SIGN}", "-")
 
@@ -84,7 +84,7 @@ AMERICAN = Notation()
 
 
 def parse_notation(cookie: str) -> Notation:
-    """Return the notation that a cookie names by its two marks; American English when it names none."""
+    """Return the notation in a cookie, which has the two marks. The default is American English."""
     marks = unquote(cookie)
     if len(marks) not in (1, 2) or any(mark.isalnum() or mark in "-+" for mark in marks):
         return AMERICAN
@@ -102,7 +102,7 @@ def read_decimal(state: rx.State, form: object, name: str) -> str:
     return validation.parsed(name, viewer_notation(state).read, read_text(form, name))
 
 
-# What a number was understood as, by the kind of the field.
+# How a number is explained, by the kind of the field.
 
 
 def _included(number: str, currency: str) -> str:
@@ -143,7 +143,7 @@ _KINDS: Mapping[str, Callable[[str, str], str]] = {
 def explain(kind: str, notation: Notation, typed: str, currency: str) -> str:
     """Return what a typed number means, such as `1,000 included units a month`.
 
-    Raises Invalid for a number that can't be saved. A currency that is still being typed explains nothing.
+    Raises Invalid for a number that can't be saved. Returns an empty text while the currency is being typed.
     """
     number = validation.parsed(kind, notation.read, typed)
     try:
@@ -155,7 +155,7 @@ def explain(kind: str, notation: Notation, typed: str, currency: str) -> str:
 
 
 class _Typed(NamedTuple):
-    """The last text of a field."""
+    """The latest text of a field."""
 
     name: str
     kind: str
@@ -163,9 +163,9 @@ class _Typed(NamedTuple):
 
 
 class NumbersState(rx.State):
-    """What the numbers in the open dialog were understood as, shown before they are saved.
+    """Explanations of the numbers in the open dialog, shown before they are saved.
 
-    `opened` says which opening of a dialog the values are of.
+    `opened` identifies the opening of the dialog that the values belong to.
     """
 
     opened: str = ""
@@ -176,7 +176,7 @@ class NumbersState(rx.State):
 
     @rx.event
     def read(self, opened: str, name: str, kind: str, currency: str, value: str) -> None:
-        """Show what a field was understood as. `currency` is the form's, unless another one was typed."""
+        """Show how a field was understood. `currency` is the form's initial one, unless another was typed."""
         self._start(opened)
         if kind not in _KINDS or len(self._typed) > len(_KINDS):
             return
@@ -193,7 +193,7 @@ class NumbersState(rx.State):
         self._explain()
 
     def _start(self, opened: str) -> None:
-        """Forget the values of another opening."""
+        """Discard the values of another opening."""
         if opened != self.opened:
             self.opened, self._typed, self._currency = opened, (), ""
 

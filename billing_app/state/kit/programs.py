@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _PRODUCT_MAX = 40
-# The first match counts: most browsers also name the ones they are compatible with.
+# The first match counts, because most browsers also name those that they are compatible with.
 _BROWSERS = (
     ("Edg/", "Edge"),
     ("OPR/", "Opera"),

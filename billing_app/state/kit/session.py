@@ -1,4 +1,4 @@
-"""The signed-in viewer of a page, and the one way from an event handler to a service."""
+"""The signed-in viewer of a page, and calling services from event handlers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROLE_LABELS = {"admin": "Admin", "billing": "Billing", "finance": "Finance"}
 
 
 class SessionState(rx.State):
-    """The viewer, for the frame of every page. It is only displayed: no handler trusts it."""
+    """The viewer, as shown on every page. It is for display only; handlers never rely on it."""
 
     signed_in: bool = False
     name: str = ""
@@ -54,16 +54,16 @@ class SessionState(rx.State):
 async def authenticated(state: rx.State) -> Authenticated:
     """Return the user who sent this event. Raises Unauthenticated.
 
-    The database is asked each time, so an ended session takes effect at once.
+    The session is checked in the database each time, so ending it takes effect at once.
     """
     return await asyncio.to_thread(_authenticate, _token(state))
 
 
 async def call(state: rx.State, service: Service[P, Result], /, *args: P.args, **kwargs: P.kwargs) -> Result:
-    """Call one service as the actor who sent this event, in a transaction of its own.
+    """Call one service as the user who sent this event, in its own transaction.
 
-    It runs in a thread, so that the events of others don't wait for the database. Raises
-    Unauthenticated before anything is read, and whatever the service raises.
+    It runs in a thread, so that other users' events don't wait for the database. Raises Unauthenticated
+    before anything is read, and whatever the service raises.
     """
     return await asyncio.to_thread(_in_transaction, _token(state), service, args, kwargs)
 
@@ -89,7 +89,7 @@ async def as_user(
 
 
 def viewer_zone(state: rx.State) -> ZoneInfo:
-    """Return the time zone of the viewer's browser, or UTC when it is not known."""
+    """Return the time zone of the viewer's browser, or UTC if it is unknown."""
     return find_zone(cookie_value(state.router.headers.cookie, "tallybook_zone"))
 
 

@@ -1,4 +1,4 @@
-"""Texts of pages: those of the documents, and dates and times in the viewer's zone."""
+"""Formatting for pages: the formats of documents, and times in the viewer's zone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 
 
 def currency_symbol(currency: str) -> str:
-    """Return `$`, or `KWD` for a currency without a sign, for the scales of charts."""
+    """Return the currency's symbol, or its code if it has none, for the scales of charts."""
     return get_currency_symbol(currency, locale=LOCALE)
 
 
@@ -51,7 +51,7 @@ def timestamp_utc(value: datetime) -> str:
 
 @functools.lru_cache(maxsize=512)
 def find_zone(name: str) -> ZoneInfo:
-    """Return the zone of a name that a browser sent; UTC if there is none."""
+    """Return the time zone with the name that a browser sent, or UTC if there is none."""
     try:
         return ZoneInfo(name.replace("%2F", "/")) if name else ZoneInfo("UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -1,1 +1,1 @@
-"""One state per page: read the address, call services, show rows."""
+"""The states of the pages: read the address, call services, show rows."""

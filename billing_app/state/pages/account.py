@@ -21,7 +21,7 @@ from billing_app.state.presenters.settings import SessionItem
 
 ROWS = 25
 PATH = "/settings/account"
-# The password page, which returns here after a change.
+# The page that changes the password and then returns here.
 PASSWORD_HREF = address.link("/password", next=address.link(PATH, changed="password"))
 END, END_OTHERS = "end-session", "end-other-sessions"
 
@@ -38,7 +38,7 @@ class AccountState(rx.State):
 
     @rx.event
     async def load(self) -> Any:
-        """Load the sessions, and confirm a password change that led here."""
+        """Load the sessions. Show a toast after a password change."""
         listing = parse_listing(self, PATH)
         async with loading(self):
             viewer = await authenticated(self)

@@ -73,7 +73,7 @@ def _actor_options(found: _Found, listing: Listing) -> list[Option]:
     options = [Option(each.id, each.name) for each in found.actors]
     selected = listing.get("actor")
     if selected and selected not in (each.id for each in found.actors):
-        # An operator or a part of the product, which only the link of an entry selects.
+        # An operator or a part of the product, which can only be selected by the link in an entry.
         words = (
             audit_entries.describe_actor(found.page.items[0], found.names)
             if found.page.items

@@ -74,10 +74,10 @@ class CustomerState(rx.State):
 
     @rx.event
     async def load(self) -> AsyncIterator[None]:
-        """Show the customer and the page of invoices that are in the address."""
+        """Show the customer and the page of invoices in the address."""
         key, trail = address.path_segment(self, 1), address.query_parameter(self, "page")
         if key != self.key:
-            # The figures of one customer must never appear at the address of another.
+            # One customer's figures must never be shown at another customer's address.
             self.key, self.phase, self.rows, self.customer = key, LOADING, [], CustomerHeader()
             yield
         async with loading(self):
@@ -129,7 +129,7 @@ def _read(session: Session, actor: Actor, key: str, cursor: str | None) -> _Read
 
 
 def _preview(session: Session, actor: Actor, key: str) -> previews.InvoicePreview | None:
-    """Return the upcoming invoice; None when the month is already invoiced, as after a clock was set back."""
+    """Return the upcoming invoice. None if the month is already invoiced, because the clock was set back."""
     try:
         return previews.preview_invoice(session, actor, key)
     except Conflict:
@@ -214,7 +214,7 @@ def _points(used: usage_days.MonthlyUsage, today: date) -> Iterable[dict[str, An
     quantities = {each.day: each.quantity for each in used.days}
     day, total = used.period_start, Decimal(0)
     while day < next_period(used.period_start):
-        # An event may be a few minutes in the future and so on a day that has not started.
+        # Events may be a few minutes in the future, and thus on a day that hasn't started.
         if day <= today or day in quantities:
             quantity = quantities.get(day, Decimal(0))
             total = EXACT.add(total, quantity)

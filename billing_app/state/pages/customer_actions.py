@@ -51,7 +51,7 @@ class CustomerActions(rx.State):
     can_change: bool = False
     months: rx.Field[list[Option]] = rx.field(default_factory=list)
     zone: str = ""
-    # What the dialog is about to do, with its amounts.
+    # What the dialog will do, with amounts.
     note: str = ""
 
     @rx.event
@@ -64,7 +64,7 @@ class CustomerActions(rx.State):
 
     @rx.event
     async def save(self, form: dict[str, Any]) -> Any:
-        """Save the details. Values that someone else saved in the meantime are shown first."""
+        """Save the details. If someone else has changed them, show the newer values first."""
         async with submitting(self, form) as submission:
             customer = await call_once(
                 self,
@@ -81,7 +81,7 @@ class CustomerActions(rx.State):
 
     @rx.event
     async def open_suspend(self) -> Any:
-        """Ask before usage is rejected."""
+        """Ask for confirmation to suspend the customer."""
         customer = await call(self, customers.get_customer, _key(self))
         return open_dialog(self, SUSPEND, f"Suspend {customer.name}?", hidden={"key": customer.key})
 
@@ -97,7 +97,7 @@ class CustomerActions(rx.State):
 
     @rx.event
     async def open_reactivate(self) -> Any:
-        """Ask before usage is recorded again."""
+        """Ask for confirmation to reactivate the customer."""
         customer = await call(self, customers.get_customer, _key(self))
         return open_dialog(self, REACTIVATE, f"Reactivate {customer.name}?", hidden={"key": customer.key})
 
@@ -130,7 +130,7 @@ class CustomerActions(rx.State):
 
     @rx.event
     async def change_plan(self, form: dict[str, Any]) -> Any:
-        """Put the customer on a plan from a month on."""
+        """Change the customer's plan from a month on."""
         async with submitting(self, form) as submission:
             plan = await call(self, _resolve_plan, read_text(form, "key"), read_text(form, "plan"))
             await _set_plan(self, form, plan.plan_id, newer_at="plan")
@@ -141,7 +141,7 @@ class CustomerActions(rx.State):
 
     @rx.event
     async def open_cancel(self) -> Any:
-        """Ask from which month on the subscription is cancelled."""
+        """Open the dialog that cancels the subscription from a month on."""
         customer, _, this_month = await call(self, _read_options, _key(self))
         self.months = months_around(this_month, 0, MONTHS_AHEAD)
         start = {"effective_from": label(next_period(this_month))}
@@ -160,7 +160,7 @@ class CustomerActions(rx.State):
 
     @rx.event
     async def open_usage(self) -> Any:
-        """Open the dialog for one event. It gets its key now, so sending the form twice records it once."""
+        """Open the dialog for one event, with its key, so that sending the form twice records it once."""
         customer = await call(self, customers.get_customer, _key(self))
         self.zone = str(viewer_zone(self)).replace("_", " ")
         start = {"quantity": "", "occurred_at": ""}
@@ -183,19 +183,19 @@ class CustomerActions(rx.State):
 
     @rx.event
     async def open_invoice(self) -> Any:
-        """Ask before the oldest month without an invoice is invoiced, with its total."""
+        """Ask for confirmation to invoice the oldest month without an invoice, showing its total."""
         customer, preview = await call(self, _preview_due, _key(self))
         if preview is None:
             return [rx.toast.info(f"{customer.name} has no month to invoice"), CustomerState.load]
         month = text.month(preview.period_start)
         total = text.money(preview.total_minor, customer.currency)
-        self.note = f"Invoice {customer.name} {total} for {month}."
+        self.note = f"{customer.name} will be invoiced {total} for {month}."
         hidden = {"key": customer.key, "period": label(preview.period_start)}
         return open_dialog(self, INVOICE, f"Generate invoice for {month}?", hidden=hidden)
 
     @rx.event
     async def generate(self, form: dict[str, Any]) -> Any:
-        """Generate the invoice. If someone else has just done so, say which one it is."""
+        """Generate the invoice. If it already exists, show its number."""
         async with submitting(self, form) as submission:
             invoice = await perform(
                 self, generate_invoice, read_text(form, "key"), read_period(form, "period")
@@ -210,7 +210,7 @@ def _key(state: rx.State) -> str:
 
 
 async def _set_plan(state: CustomerActions, form: object, plan_id: int | None, *, newer_at: str) -> None:
-    """Set a plan, or none. If someone else changed it first, show their choice at the field `newer_at`."""
+    """Set or cancel the plan. If someone else has changed it, show their plan at the field `newer_at`."""
     key = read_text(form, "key")
     try:
         await call_once(
@@ -231,7 +231,7 @@ async def _set_plan(state: CustomerActions, form: object, plan_id: int | None, *
 
 
 def _reload_after(submission: Submission, state: CustomerActions) -> list[Any]:
-    """Return the events after a submission. After a refusal, the page behind the dialog may be out of date."""
+    """Return the events after a submission. After an error, reload the page, which may be out of date."""
     return [*submission.events, CustomerState.load] if state.form.problem else submission.events
 
 
@@ -262,7 +262,7 @@ def _resolve_plan(session: Session, actor: Actor, key: str, typed: str) -> PlanR
 def _preview_due(
     session: Session, actor: Actor, key: str
 ) -> tuple[CustomerRow, previews.InvoicePreview | None]:
-    """Return the customer, and the invoice of its oldest month that is due, if there is one."""
+    """Return the customer, and a preview of its oldest month that can be invoiced, if there is one."""
     customer = customers.get_customer(session, actor, key)
     due = closing.find_due_period(session, actor, customer.key)
     return customer, previews.preview_invoice(session, actor, customer.key, due) if due else None

@@ -38,7 +38,7 @@ ROWS = 25
 NEW = "new-customer"
 MONTHS_BACK, MONTHS_AHEAD = 12, 3
 NAME_MAX = 200
-# A dialog creates one customer, whatever it says when it is sent again.
+# A dialog creates only one customer, even if it is sent again with other values.
 _ANY_CONTENT = "0" * 64
 _SUBSCRIBED = {"true": True, "false": False}
 
@@ -67,7 +67,7 @@ class CustomersState(rx.State):
 
     @rx.event
     async def load(self) -> None:
-        """Show the page that is in the address."""
+        """Show the page in the address."""
         listing = parse_listing(self, "/customers", "search", "status", "plan", "subscribed", "sort")
         self.is_filtered = listing.is_filtered
         async with loading(self):
@@ -142,7 +142,7 @@ class _Created(NamedTuple):
 
 
 def _create_once(session: Session, actor: Actor, dialog_key: str, /, **details: Any) -> _Created:
-    """Create a customer, or return the one that the same dialog created before its answer was lost."""
+    """Create a customer, or return the one that this dialog created before its response was lost."""
     request = RequestKey(dialog_key, f"dialog {NEW}", _ANY_CONTENT)
     if first := find_answer(session, actor, request, permission=Permission.WRITE_CUSTOMERS):
         return _Created(**first.body)
@@ -182,7 +182,7 @@ def _read(session: Session, actor: Actor, listing: Listing) -> _Read:
 
 
 def _page(session: Session, actor: Actor, listing: Listing, plan: str) -> tuple[Page[CustomerRow], int]:
-    """Return the page that is in the address, and the number of customers on all pages."""
+    """Return the page in the address, and the number of customers on all pages."""
     chosen = CustomerFilter(
         search=listing.get("search"),
         status=listing.get("status"),
@@ -222,7 +222,7 @@ def _row(customer: CustomerRow, zone: ZoneInfo) -> CustomerItem:
 
 
 def _bar(used: Decimal, included: Decimal) -> tuple[str, str]:
-    """Return the widths of usage within the included units and of overage, as parts of the longer of both."""
+    """Return the widths of included usage and of overage, as CSS."""
     whole = max(used, included)
     if not whole:
         return "0%", "0%"

@@ -1,4 +1,4 @@
-"""The dashboard: figures that are counted in the background, shown with the time they were counted."""
+"""The dashboard: figures that are counted in the background, with the time of the count."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from billing_app.state.kit.session import call, viewer_zone
 from billing_app.state.presenters.dashboard import AgeItem, Choice, Figure, LargestItem
 from billing_app.wording.values import counted
 
-# Stands for an amount before there is a currency.
+# Shown instead of an amount while there is no currency.
 _NO_AMOUNT = "\N{EM DASH}"
 _SEPARATOR = " · "
-# Characters that fit a card in the usual size.
+# The number of characters that fit a card in the usual font size.
 _LONG_FIGURE = 16
 
 
 class DashboardState(rx.State):
-    """The figures. Currencies are never added up; the charts show the one in the address."""
+    """The figures, by currency. The charts show the currency in the address."""
 
     phase: str = LOADING
     problem: str = ""
@@ -63,7 +63,7 @@ class DashboardState(rx.State):
 
     @rx.event(background=True)
     async def watch(self) -> None:
-        """Show the first figures as soon as there are customers and they have been counted."""
+        """Wait for the first count after customers exist, and show its figures."""
         async for _ in poll_while_open(self):
             dashboard = await call(self, get_dashboard)
             if dashboard:
@@ -168,9 +168,9 @@ def _show_money(state: DashboardState, figures: CurrencyFigures) -> None:
 
 
 def _order_currencies(dashboard: Dashboard, wanted: str) -> list[CurrencyFigures]:
-    """Return the currencies, starting with the wanted one, else with the one with the most subscriptions.
+    """Return the currencies, starting with the selected one, or else the one with the most subscriptions.
 
-    There are no exchange rates, so amounts can't decide.
+    Amounts can't determine the order, because there are no exchange rates.
     """
 
     def place(each: CurrencyFigures) -> tuple[bool, int, str]:
@@ -199,7 +199,7 @@ def _bar_value(amount_minor: int, currency: str) -> tuple[Decimal, str]:
 
 
 def _describe_customers(dashboard: Dashboard) -> str:
-    """Describe the customers in addition to the number of active ones, which are those not suspended."""
+    """Describe the number of active customers, and the customers that are not counted in it."""
     idle = dashboard.customers - dashboard.suspended - dashboard.active
     parts = (
         idle and f"{idle:,} without a plan",
@@ -219,7 +219,7 @@ def _compare(now: Decimal, then: Decimal, month: date) -> str:
 
 
 def _days(dashboard: Dashboard) -> list[dict[str, Any]]:
-    """Return each day of this month so far and the same day of last month. Days without usage are zero."""
+    """Return each day of this month so far with the same day of last month. Days without usage are zero."""
     today = dashboard.as_of.date()
     this = {each.day.day: each.quantity for each in dashboard.days}
     last = {each.day.day: each.quantity for each in dashboard.days_last_month}

@@ -1,4 +1,4 @@
-"""The state of the page that shows all components: a progress bar that moves."""
+"""The state of the page that shows all components: a moving progress bar."""
 
 from __future__ import annotations
 

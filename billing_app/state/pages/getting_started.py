@@ -1,4 +1,4 @@
-"""The guide for a new installation, on the dashboard until it is done or closed."""
+"""The guide for a new installation, shown on the dashboard until it is done or closed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from billing_app.state.presenters.getting_started import StepItem, list_steps, u
 
 
 class GettingStartedState(rx.State):
-    """The steps of the guide. Read-only users don't see it: every step writes something."""
+    """The steps of the guide. Finance users don't see it, because they can't do any of the steps."""
 
     is_shown: bool = False
     done: str = ""
@@ -38,13 +38,13 @@ class GettingStartedState(rx.State):
 
     @rx.event
     async def dismiss(self) -> Any:
-        """Close the guide for good, for the viewer alone."""
+        """Close the guide permanently for the viewer."""
         await call(self, dismiss_getting_started)
         self.is_shown = False
         return rx.toast.success("Getting started closed")
 
 
 def _read(session: Session, actor: Actor) -> tuple[GettingStarted | None, bool]:
-    """Return the progress, unless the viewer can't take any step, and whether the viewer is an admin."""
+    """Return the progress, or None if the viewer can't do any step, and whether the viewer is an admin."""
     progress = get_getting_started(session, actor) if actor.may(Permission.WRITE_CUSTOMERS) else None
     return progress, actor.may(Permission.ADMINISTER)

@@ -66,7 +66,7 @@ class InvoiceState(rx.State):
 
     @rx.event
     async def load(self) -> AsyncIterator[None]:
-        """Show the invoice that the address names, with the line that it names opened."""
+        """Show the invoice in the address, with the line in the address opened."""
         number = address.path_segment(self, 1)
         if number != self.number:
             self.number, self.phase, self.invoice = number, LOADING, InvoiceSheet()
@@ -116,7 +116,7 @@ class InvoiceState(rx.State):
 
 
 def _parse_line_number(value: object) -> int:
-    """Return the line number that a browser sent, which may be anything; CLOSED if it is none."""
+    """Return the line number that a browser sent, or CLOSED if it is not one."""
     digits = str(value)
     is_number = digits.isascii() and digits.isdigit() and len(digits) <= _LINE_NUMBER_DIGITS
     return int(digits) if is_number else CLOSED
@@ -129,7 +129,7 @@ class _Read(NamedTuple):
     neighbours: Neighbours
     payments: Page[PaymentRow]
     names: dict[str, Named]
-    """The names of those who recorded or reversed the payments, by id."""
+    """The names of the users who recorded or reversed the payments, by id."""
 
 
 def _read(session: Session, actor: Actor, number: str, cursor: str | None) -> _Read:
@@ -177,7 +177,7 @@ def _read_days(
     if month is None or not quantities:
         return [], ""
     busiest = max(quantities, key=quantities.__getitem__)
-    caption = f"Most on {text.day(busiest)}: {text.quantity(quantities[busiest])} units"
+    caption = f"Highest on {text.day(busiest)}: {text.quantity(quantities[busiest])} units"
     return [_day_point(day, quantities.get(day, Decimal(0))) for day in _days_of(month)], caption
 
 

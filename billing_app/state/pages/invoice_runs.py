@@ -46,7 +46,7 @@ class InvoiceRunsState(rx.State):
 
     @rx.event
     async def load(self) -> Any:
-        """Show the run that the address names, or the running one, and follow its progress."""
+        """Show the run in the address, or the running one, and follow its progress."""
         self.close_href = parse_listing(self, "/invoices", *FILTERS, "sort").href()
         async with loading(self):
             _show(self, await call(self, _read, address.query_parameter(self, "run")))
@@ -54,7 +54,7 @@ class InvoiceRunsState(rx.State):
 
     @rx.event
     async def open_run(self) -> Any:
-        """Open the dialog that asks for the month and says how many customers there are."""
+        """Open the dialog that asks for the month and shows the number of customers."""
         self.months, count = await call(self, _read_months_and_customers)
         self.customers = text.counted(count, "customer")
         return open_dialog(self, RUN, "Run invoices for a month", start={"period": self.months[0].value})

@@ -59,14 +59,14 @@ class InvoicesState(rx.State):
     all_customers_href: str = ""
     csv_href: str = ""
     form: Form = Form()
-    # The older period that must be invoiced first, and whose: a customer's key and the period.
+    # The older invoice that must be generated first: the customer's key and the period.
     earlier: str = ""
     _earlier: tuple[str, str] = ("", "")
     months: rx.Field[list[Option]] = rx.field(default_factory=list)
 
     @rx.event
     async def load(self) -> None:
-        """Show the page that the address names."""
+        """Show the page in the address."""
         listing = parse_listing(self, "/invoices", *FILTERS, "sort", "run")
         filters = {name: listing.filters[name] for name in FILTERS}
         self.is_filtered = any(filters.values())
@@ -104,11 +104,11 @@ class InvoicesState(rx.State):
 
     @rx.event
     async def generate_earlier(self) -> Any:
-        """Generate the older invoice that is required first. The dialog stays open for the other one."""
+        """Generate the older invoice that is required first. The dialog stays open for the original one."""
         key, period = self._earlier
         if not key:
-            # A server that was restarted no longer knows which invoice it offered.
-            return rx.toast.error("Generate the invoice again to see which month comes first.")
+            # After a restart, the server no longer knows which invoice it offered.
+            return rx.toast.error("Generate the invoice again to see which month must be invoiced first.")
         async with submitting(self, {}) as submission:
             invoice = await _generate(self, key, parse_period(period))
             self.earlier = ""
@@ -140,7 +140,7 @@ class _Read(NamedTuple):
     periods: tuple[date, ...]
     currencies: tuple[str, ...]
     customer: str
-    """The name of the one customer whose invoices are shown; empty for all customers."""
+    """The name of the customer whose invoices are shown, or empty for all customers."""
     needs_issuer: bool
     now: datetime
 
@@ -168,7 +168,7 @@ def _read(session: Session, actor: Actor, listing: Listing) -> _Read:
 
 
 def _sorting(listing: Listing) -> Sorting:
-    """Return the period column's sorting, which is newest first when the address names none."""
+    """Return the sorting of the period column. Newest first is the default."""
     if listing.get("sort") in (None, NEWEST_FIRST):
         return Sorting(listing.href(sort=OLDEST_FIRST), "descending")
     return Sorting(listing.href(sort=""), "ascending")
@@ -180,7 +180,7 @@ def month_options(periods: tuple[date, ...] | list[date]) -> list[Option]:
 
 
 def _with_selected(options: list[Option], selected: str) -> list[Option]:
-    """Add the selected period when no invoice is of it, so that the select can show it."""
+    """Add the selected period if it has no invoices, so that the select can show it."""
     if not selected or any(option.value == selected for option in options):
         return options
     return [*options, *month_options([parse_period(selected)])]

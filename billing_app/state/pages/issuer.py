@@ -1,4 +1,4 @@
-"""Company details: the issuer, read by everyone and edited in place by admins."""
+"""Company details: the issuer, which all users can view and admins can edit."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _ACCESS = {
 
 
 class LoginState(rx.State):
-    """The accounts of a demo, empty otherwise."""
+    """The accounts of the demo, or empty without the demo."""
 
     demo_accounts: rx.Field[list[DemoAccount]] = rx.field(default_factory=list)
 

@@ -46,8 +46,8 @@ class PaymentsState(rx.State):
     async def open_record(self) -> Any:
         """Open the dialog with the current balance and the viewer's date.
 
-        The form carries an idempotency key and the balance, so that submitting it twice records one
-        payment, and a payment recorded by someone else in between is noticed.
+        The form contains an idempotency key and the balance, so that submitting it twice records one payment,
+        and a payment that someone else records in between is detected.
         """
         read = await call(self, _read, address.path_segment(self, 1), viewer_zone(self))
         invoice = read.invoice
@@ -116,7 +116,7 @@ class PaymentsState(rx.State):
 
 
 class _Read(NamedTuple):
-    """What the dialog starts with."""
+    """The initial values of the dialog."""
 
     invoice: InvoiceDetail
     today: date
@@ -128,7 +128,7 @@ def _read(session: Session, actor: Actor, number: str, zone: ZoneInfo) -> _Read:
 
 
 def _record(session: Session, actor: Actor, /, number: str, **details: Any) -> RecordedPayment:
-    """Record the payment; turn refusals into ones that the form can show next to the amount."""
+    """Record the payment. Convert errors about the balance so that the form shows them at the amount."""
     try:
         return payments.record_payment(session, actor, number, **details)
     except Conflict as error:

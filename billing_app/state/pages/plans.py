@@ -25,7 +25,7 @@ from billing_app.wording.values import counted
 ROWS = 50
 PLAN, ARCHIVE = "plan", "archive-plan"
 ARCHIVED = {"": False, "archived": True, "all": None}
-# The curve has points at these multiples of the included units, or of a thousand units without any.
+# The curve has points at these multiples of the included units, or of 1,000 units if there are none.
 _STEPS = (0, 1, 2, 3)
 _UNITS_WITHOUT_INCLUDED = Decimal(1000)
 
@@ -42,7 +42,7 @@ class PlansState(rx.State):
 
     @rx.event
     async def load(self) -> None:
-        """Show the plans that are in the address."""
+        """Show the page of plans in the address."""
         listing = parse_listing(self, "/plans", "show")
         self.show = listing.filters["show"]
         async with loading(self):
@@ -97,7 +97,7 @@ class PlansState(rx.State):
 
     @rx.event
     async def open_archive(self, plan_id: int) -> Any:
-        """Ask before a version is archived."""
+        """Ask for confirmation to archive a version."""
         plan = await call(self, plans.get_plan, plan_id)
         named = text.plan(plan.name, plan.version)
         return open_dialog(self, ARCHIVE, f"Archive {named}?", hidden={"plan_id": plan.plan_id})

@@ -23,7 +23,7 @@ from billing_app.state.presenters.settings import TokenItem
 ROWS = 25
 PATH = "/settings/tokens"
 NEW, CREATED, REVOKE = "new-token", "token-created", "revoke-token"
-# The choices of the dialog: scopes separated by blanks, and what they are for.
+# The options of the dialog: scopes, separated by spaces, and their labels.
 ACCESS = {
     Scope.USAGE_WRITE.value: "Record usage",
     Scope.READ.value: "Read everything",
@@ -39,7 +39,7 @@ class TokensState(rx.State):
     rows: rx.Field[list[TokenItem]] = rx.field(default_factory=list)
     pages: Pages = Pages()
     form: Form = Form()
-    # The token whose secret is shown. The secret itself is in no state.
+    # The token whose secret is shown. The secret itself is never stored in a state.
     created_name: str = ""
 
     @rx.event
@@ -60,7 +60,7 @@ class TokensState(rx.State):
 
     @rx.event
     async def create(self, form: dict[str, Any]) -> Any:
-        """Create a token and show its secret, which is stored nowhere."""
+        """Create a token and show its secret, which is never stored."""
         async with submitting(self, form) as submission:
             submission.repeated = (
                 "Token created, but it could not be shown. Revoke it and create another one."

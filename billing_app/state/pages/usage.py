@@ -1,4 +1,4 @@
-"""The usage log: what was used, when, by which customer, where it is billed, and recording one event."""
+"""The usage log: events with their customer and billing period, and recording one event."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from billing_app.wording.values import counted
 
 ROWS = 50
 MONTHS_MAX = 120
-# How many imports are searched for those that are still open.
+# How many of the latest imports are searched for unfinished ones.
 RECENT_IMPORTS = 10
 RECORD = "record-usage"
 LATE = "true"
@@ -54,7 +54,7 @@ MONTH_FILTERS = ("period", "billing_period")
 
 
 class UsageState(rx.State):
-    """A page of usage events, newest first, and how many there are in all."""
+    """A page of usage events, newest first, and their total number."""
 
     phase: str = LOADING
     problem: str = ""
@@ -158,7 +158,7 @@ def _read(session: Session, actor: Actor, listing: Listing) -> _Read:
 
 
 def _find_customer(session: Session, actor: Actor, search: str | None) -> tuple[str, tuple[CustomerRow, ...]]:
-    """Return the key of the customer that the search names, or an empty key and the customers it may mean."""
+    """Return the key of the customer in the search, or an empty key and all matching customers."""
     if not search:
         return "", ()
     try:
@@ -198,7 +198,7 @@ def _event_count(count: UsageCount) -> str:
 
 
 def _month_options(span: UsageMonths | None, listing: Listing) -> list[Option]:
-    """Return the newest months with usage, and those that are selected."""
+    """Return the newest months with usage, and the selected ones."""
     found = set(periods_between(span.first, next_period(span.last))) if span else set()
     shown = set(sorted(found)[-MONTHS_MAX:])
     shown |= {parse_period(listing.get(name)) for name in MONTH_FILTERS if listing.get(name)}

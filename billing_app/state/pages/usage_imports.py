@@ -1,7 +1,7 @@
 """The pages of imports: the list, and one import from its check to its outcome.
 
-assets/js/uploads.js uploads a file to the API, which stores it and answers with its import. The server works on
-it whether or not a page shows it.
+assets/js/uploads.js uploads a file to the API, which stores it and responds with the import. The server
+processes it whether or not a page shows it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class UsageImportsState(rx.State):
 
     @rx.event
     async def load(self) -> Any:
-        """Show the page of the list that the address names, and follow the imports in progress on it."""
+        """Show the page of the list in the address, and follow the imports in progress on it."""
         async with loading(self):
             listing = parse_listing(self, PATH)
             page = await call(self, imports.list_imports, limit=ROWS, cursor=listing.cursor)
@@ -86,10 +86,10 @@ class UsageImportState(rx.State):
 
     @rx.event
     async def load(self) -> Any:
-        """Show the import that the address names, and follow it while the server works on it."""
+        """Show the import in the address, and follow it while the server processes it."""
         usage_import = address.path_segment(self, 2)
         if usage_import != self.sheet.import_id:
-            # One file's rows must never show under another's address.
+            # One file's rows must never be shown at another import's address.
             self.phase, self.sheet, self.preview, self.rejected = LOADING, ImportSheet(), [], []
         async with loading(self):
             _show(self, await _read(self, usage_import))
@@ -124,7 +124,7 @@ class UsageImportState(rx.State):
 
     @rx.event
     async def cancel(self, form: dict[str, Any]) -> Any:
-        """Cancel the import for good; what is recorded stays recorded."""
+        """Cancel the import. Recorded rows stay recorded."""
         async with submitting(self, form) as submission:
             row = await call(self, imports.cancel_import, read_text(form, "import"))
             result = {"done": "was already imported", "failed": "had already failed"}

@@ -40,7 +40,7 @@ class UsersState(rx.State):
     pages: Pages = Pages()
     heads: rx.Field[dict[str, Sorting]] = rx.field(default_factory=dict)
     form: Form = Form()
-    # The user whose one-time password is shown. The password itself is in no state.
+    # The user whose one-time password is shown. The password itself is never stored in a state.
     secret_name: str = ""
     secret_email: str = ""
 
@@ -74,7 +74,7 @@ class UsersState(rx.State):
 
     @rx.event
     async def invite(self, form: dict[str, Any]) -> Any:
-        """Create a user and show the one-time password, which is stored nowhere."""
+        """Create a user and show the one-time password, which is never stored."""
         async with submitting(self, form) as submission:
             submission.repeated = (
                 "User invited, but the one-time password could not be shown. Create another one."
@@ -111,7 +111,7 @@ class UsersState(rx.State):
                 role=read_text(form, "role"),
                 version=read_number(form, "version"),
             )
-            # The viewer may have changed their own role.
+            # Users may change their own role.
             submission.succeed(f"User {user.name} saved", SessionState.enter, UsersState.load)
         return submission.events
 
@@ -177,7 +177,7 @@ class UsersState(rx.State):
 
     @rx.event
     async def reset_password(self, form: dict[str, Any]) -> Any:
-        """Replace a user's password and show the one-time password, which is stored nowhere."""
+        """Replace a user's password and show the one-time password, which is never stored."""
         async with submitting(self, form) as submission:
             submission.repeated = "The one-time password could not be shown. Create another one."
             created = await call_once(self, form, users.reset_password, read_number(form, "user"))

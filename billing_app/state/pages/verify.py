@@ -39,7 +39,7 @@ ROWS = 50
 
 
 class VerifyState(rx.State):
-    """What the last verification found, and the progress of a running one."""
+    """The result of the last verification, and the progress of a running one."""
 
     phase: str = LOADING
     problem: str = ""
@@ -52,7 +52,7 @@ class VerifyState(rx.State):
     awaiting_more: str = ""
     pages: Pages = Pages()
     is_running: bool = False
-    # Why the newest verification was given up.
+    # Why the newest verification failed.
     fault: str = ""
     progress: Progress = Progress()
     _verification: str = ""
@@ -77,7 +77,7 @@ class VerifyState(rx.State):
 
     @rx.event(background=True)
     async def watch(self) -> Any:
-        """Show the progress until the verification ends, then what it found."""
+        """Show the progress until the verification ends, and then its result."""
         async for _ in poll_while_open(self):
             found = await call(self, _read_progress, self._verification)
             if found is None or found.row.status != "running":

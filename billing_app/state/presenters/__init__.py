@@ -1,1 +1,1 @@
-"""All that may reach a browser: frozen rows of strings, made from what services return."""
+"""What is sent to browsers: frozen rows of strings, built from what services return."""

@@ -1,4 +1,4 @@
-"""Audit entries in words: what was done, by whom, and to what."""
+"""Describes audit entries: what was done, by whom, and to what."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from billing_app.services.audit.names import Named
 from billing_app.state.kit import address, text
 from billing_app.state.presenters.audit import Detail
 
-# Actions that would read badly as "Subject verb".
+# Actions whose default wording, "Subject verb", would read badly.
 _ACTIONS = {
     "address.locked_out": "Sign-in locked for an IP address",
     "demo.loaded": "Demo data loaded",
-    "demo.started": "Demo data started",
+    "demo.started": "Demo data loading started",
     "invoice_run.chunk_invoiced": "Invoices created by a run",
     "issuer.changed": "Company details changed",
     "subscription.cancelled": "Subscription cancelled",
@@ -54,7 +54,7 @@ _DETAIL_NAMES = {
     "scopes": "Scopes",
     "size_bytes": "Size in bytes",
 }
-# The most telling details are shown first.
+# The most important details are shown first.
 _FIRST_DETAILS = ("name", "amount", "recorded", "created", "period")
 _MONEY = ("amount", "monthly_price", "overage_unit_price")
 _IDS = re.compile(r"(cus|usr|tok|plan|pay|run|ver|imp)_[1-9][0-9]*", re.ASCII)
@@ -106,7 +106,7 @@ def describe_actor(row: AuditRow, names: Mapping[str, Named]) -> ActorWords:
 
 
 def describe_actor_id(actor_id: str, name: str, names: Mapping[str, Named]) -> ActorWords:
-    """Name an actor, given its ID and the name it had at the time (its ID when that is not known)."""
+    """Name an actor, given its ID and the name that it had at the time, or its ID if that is unknown."""
     kind, _, operator = actor_id.partition(":")
     if operator:
         return ActorWords(operator, "on the command line" if kind == "cli" else kind, actor_id)
@@ -129,7 +129,7 @@ def describe_subject(subject_id: str, names: Mapping[str, Named]) -> str:
 
 
 def link_subject(subject_id: str, names: Mapping[str, Named], *, is_admin: bool = False) -> str:
-    """Return the link to the subject's page, or nothing when it has no page this user can open."""
+    """Return the link to the subject's page, or nothing if it has no page that this user can open."""
     known = names.get(subject_id)
     if known and known.key:
         return address.link(f"/customers/{known.key}")

@@ -11,7 +11,7 @@ class CustomerItem:
     """A row of the list of customers.
 
     `within` and `overage` are the widths of the two parts of the usage bar, as CSS. The whole bar is the
-    included units, or the usage when that is more.
+    included units, or the usage if that is more.
     """
 
     href: str = ""

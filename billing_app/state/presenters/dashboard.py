@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Figure:
     """A figure. `lead` is shown large, `others` has the amounts in other currencies.
 
-    `is_long` sets a figure of many digits smaller, so that it fits its card.
+    `is_long` reduces the font size of a figure with many digits, so that it fits its card.
     """
 
     lead: str = ""

@@ -9,7 +9,7 @@ from billing_app.services.dashboard.getting_started import GettingStarted
 
 @dataclass(frozen=True)
 class StepItem:
-    """A step of the guide. `is_next` marks the first step that is not done, which shows its actions."""
+    """A step of the guide. Only the first step that is not done, `is_next`, shows its actions."""
 
     name: str = ""
     title: str = ""
@@ -38,7 +38,7 @@ _STEPS = (
 def list_steps(progress: GettingStarted, *, is_admin: bool) -> list[StepItem]:
     """Return the steps in their order, each ticked when it is done.
 
-    Only admins can change company details, so that step is not the next one of other users.
+    Only admins can change company details, so for other users that step is never the next one.
     """
     done = {
         "company": progress.has_company_details,

@@ -161,7 +161,7 @@ def line_item(number: int, line: Line, currency: str) -> LineItem:
 
 @dataclass(frozen=True)
 class PaymentItem:
-    """A payment, with the reason of its reversal; `reversal_reason` is empty for one that counts."""
+    """A payment. `reversal_reason` is empty unless it is reversed."""
 
     payment_id: int = 0
     received: str = ""

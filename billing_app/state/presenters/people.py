@@ -19,7 +19,7 @@ class DemoAccount:
 class UserItem:
     """A user. `status` is `invited` until the user has replaced the one-time password.
 
-    `locked_until` is empty unless failed attempts lock the user's sign-in somewhere.
+    `locked_until` is empty unless sign-in is locked for some locations after failed attempts.
     """
 
     user_id: int = 0

@@ -15,7 +15,7 @@ from billing_app.wording.refusals import reason_sentence
 
 @dataclass(frozen=True)
 class RunItem:
-    """An invoice run: its progress as numbers for the bar and as words, and its counts."""
+    """An invoice run: its progress as numbers for the bar and as text, and its counts."""
 
     run: str = ""
     href: str = ""

@@ -48,7 +48,7 @@ class ImportSheet:
     """An import on its page. The byte counts draw the progress bar; `caption` is its text.
 
     `is_expected` says that the counts are the expected outcome of an import that has not started.
-    `start` and `start_again` are the labels of the buttons that start it, empty without one.
+    `start` and `start_again` are the labels of the buttons that start it, each empty if there is no button.
     """
 
     import_id: str = ""
@@ -83,8 +83,8 @@ class ImportSheet:
 class FileRow:
     """A row of a file with its outcome.
 
-    `quantity_note` and `time_note` say what is in the file where it reads differently from what is
-    shown. `caption` stands for the columns that a narrow screen has no room for.
+    `quantity_note` and `time_note` have the text in the file if it differs from the value shown. `caption`
+    replaces the columns that narrow screens hide.
     """
 
     line: str = ""
@@ -147,7 +147,7 @@ def import_sheet(row: UsageImportRow, zone: ZoneInfo) -> ImportSheet:
 
 
 def import_summary(row: UsageImportRow) -> str:
-    """Say in a sentence or two where the import stands."""
+    """Describe the import's status in one or two sentences."""
     match row.status:
         case "checking" | "importing" if row.waits_for:
             result = "checked" if row.status == "checking" else "imported"
@@ -207,7 +207,7 @@ def rejected_row(row: RejectedRow) -> FileRow:
 
 
 def _understood_quantity(cell: str, understood: str | None) -> tuple[str, str]:
-    """Return the quantity to show, and a note when the file writes it differently."""
+    """Return the quantity to show, and a note if the file has it in another notation."""
     if understood is None:
         return cell, ""
     return understood, "" if cell.strip() == understood.replace(",", "") else f"{cell} in the file"
@@ -222,7 +222,7 @@ def _understood_time(cell: str, occurred_at: datetime | None, zone: ZoneInfo) ->
 def _file_row(line: int, cells: tuple[str, ...], status: str, reason: Reason | None) -> FileRow:
     # Bytes that are not UTF-8 are surrogates here, which can't be sent to a browser.
     shown = [cell[:_CELL_MAX].encode("utf-8", "surrogateescape").decode("utf-8", "replace") for cell in cells]
-    # A row without the right columns is shown in the first one.
+    # A row with the wrong number of columns is shown in the first column.
     customer, key, quantity, time = (
         shown if len(shown) == len(COLUMNS) else (", ".join(shown)[:_CELL_MAX], "", "", "")
     )
@@ -254,7 +254,7 @@ def _row_reason(reason: Reason | None) -> str:
 
 
 def _outcome(row: UsageImportRow) -> str:
-    """Say in a few words what became of the rows, or is expected to."""
+    """Describe the actual or expected outcome of the rows in a few words."""
     match row.status:
         case "checking" | "importing" if row.waits_for:
             return f"Waiting for {row.waits_for.file_name}"

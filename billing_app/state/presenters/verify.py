@@ -1,4 +1,4 @@
-"""What a verification found, as its page shows it."""
+"""The result of a verification, as its page shows it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Verdict:
 class Check:
     """One thing that was checked, how many there are, and what was found.
 
-    `mark` is `good`, `bad`, or empty when only the discrepancies say which.
+    `mark` is `good` or `bad`, or empty if only the discrepancies tell.
     """
 
     title: str = ""
@@ -61,7 +61,7 @@ class AwaitingItem:
 
 @dataclass(frozen=True)
 class Progress:
-    """The running verification: its progress as numbers for the bar and as words."""
+    """The running verification: its progress as numbers for the bar and as text."""
 
     done: int = 0
     total: int = 1

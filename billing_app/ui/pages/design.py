@@ -76,7 +76,7 @@ def _buttons() -> rx.Component:
                 menu_link("Its invoices", "/customers", "file-text"),
                 menu_item("Archive", "archive", danger=True),
             ),
-            button("Toast", on_click=rx.toast.success("Growth, version 2, can be sold now")),
+            button("Toast", on_click=rx.toast.success("Growth, version 2 created")),
             button("Refusal", on_click=rx.toast.error("October 2026 is already invoiced (ACME-0003).")),
             writers_only(rx.el.span("Admin and billing users see this", class_name=classes.CAPTION)),
             admins_only(rx.el.span("Only admins see this", class_name=classes.CAPTION)),
