@@ -83,7 +83,11 @@ def is_https(connection: HTTPConnection) -> bool:
 
 
 def _scheme(connection: HTTPConnection) -> str:
-    return "https" if _client(connection).scheme in ("https", "wss") else "http"
+    if current().settings.trusted_proxies:
+        scheme = _client(connection).scheme
+    else:
+        scheme = connection.scope.get("scheme", "http")
+    return "https" if scheme in ("https", "wss") else "http"
 
 
 def client_address(connection: HTTPConnection) -> str:
@@ -105,7 +109,7 @@ def _client(connection: HTTPConnection) -> _Client:
     """
     peer = connection.client.host if connection.client else ""
     peer_ip = parse_address(peer)
-    scheme = connection.url.scheme
+    scheme = connection.scope.get("scheme", "http")
     if peer_ip is None or not _is_proxy(peer_ip):
         return _Client(peer if peer_ip is None else str(peer_ip), scheme)
     entries = [parse_address(entry) for entry in reversed(_entries(connection, "x-forwarded-for"))]

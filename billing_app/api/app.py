@@ -31,6 +31,8 @@ from billing_app.database.migrations import SchemaState, schema_state
 from billing_app.database.outages import Outage, diagnose_outage
 from billing_app.runtime import Runtime, current
 
+VERSION_PREFIX = "/api/v1"
+
 # Requests are matched in this order, so the busiest resources come first.
 ROUTERS = (
     usage.router,
@@ -64,7 +66,7 @@ def create_api() -> FastAPI:
     problems.add_to(api)
     openapi.add_to(api)
     for router in ROUTERS:
-        api.include_router(router, prefix="/api/v1")
+        api.include_router(router, prefix=VERSION_PREFIX)
     public = APIRouter(prefix="/api", route_class=ExactRoute)
     public.add_api_route(
         "/health",

@@ -21,14 +21,17 @@ class HeadAsGet:
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self.app(scope, receive, send)
             return
+        as_get = {**scope, "method": "GET"}
         with anyio.CancelScope() as answering:
 
             async def send_without_body(message: Message) -> None:
                 if message["type"] != "http.response.body":
                     await send(message)
                     return
+                # The outer layers name the route in metrics and logs.
+                scope["route"] = as_get.get("route")
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 if message.get("more_body"):
                     answering.cancel()
 
-            await self.app({**scope, "method": "GET"}, receive, send_without_body)
+            await self.app(as_get, receive, send_without_body)

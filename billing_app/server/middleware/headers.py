@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable, Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -40,7 +40,20 @@ _ALWAYS = {
     # Without it the server would send its own name and version.
     "Server": "tallybook",
 }
-_ONE_YEAR = "max-age=31536000; includeSubDomains"
+_POLICY = "Content-Security-Policy"
+
+RawHeader = tuple[bytes, bytes]
+"""The name in lower case, and the value."""
+
+
+def _encode(headers: Mapping[str, str]) -> tuple[RawHeader, ...]:
+    return tuple((name.lower().encode(), value.encode()) for name, value in headers.items())
+
+
+_ALWAYS_NAMES = frozenset(name for name, _ in _encode(_ALWAYS))
+_POLICY_NAME = _POLICY.lower().encode()
+_NOT_STORED = (b"cache-control", b"no-store")
+_ONLY_HTTPS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
 class SafeHeaders:
@@ -56,8 +69,13 @@ class SafeHeaders:
         scripts = {
             _hash(script) for page in build.rglob("*.html") for script in _inline_scripts(page.read_text())
         }
-        self._pages = _PAGES.format(scripts=" ".join(sorted(scripts)))
-        self._docs = _DOCS.format(style=_hash(docs.STYLE))
+        pages = _PAGES.format(scripts=" ".join(sorted(scripts)))
+        # Prepared once, because adding each header to each answer would take longer than some answers.
+        self._of_documents = {
+            True: _encode({**_ALWAYS, _POLICY: _DOCS.format(style=_hash(docs.STYLE))}),
+            False: _encode({**_ALWAYS, _POLICY: pages}),
+        }
+        self._of_others = _encode({**_ALWAYS, _POLICY: _NOTHING})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; websockets and the lifespan pass through."""
@@ -67,26 +85,35 @@ class SafeHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._add_to(MutableHeaders(scope=message), scope, message["status"])
+                message["headers"] = self._complete(message["headers"], scope, message["status"])
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
 
-    def _add_to(self, headers: MutableHeaders, scope: Scope, status: int) -> None:
-        # Starlette's CORS, which Reflex wraps around everything, adds some even when none are allowed.
-        for name in [name for name in headers if name.startswith("access-control-")]:
-            del headers[name]
-        headers.update(_ALWAYS)
-        is_api = f"{scope['path']}/".startswith("/api/")
-        if is_api:
-            headers.setdefault("Cache-Control", "no-store")
-        policy = _NOTHING
+    def _complete(self, given: Iterable[RawHeader], scope: Scope, status: int) -> list[RawHeader]:
+        """Return the headers of the application with ours, which replace its own of the same name."""
+        path = scope["path"]
+        is_api = path.startswith("/api/") or path == "/api"
         # The answer for an unchanged page has no type, and the browser takes these headers for the page.
-        if status == 304 or headers.get("content-type", "").startswith("text/html"):
-            policy = self._docs if is_api else self._pages
-        headers.setdefault("Content-Security-Policy", policy)
+        is_document = status == 304
+        headers, present = [], set()
+        for name, value in given:
+            # Starlette's CORS, which Reflex wraps around everything, adds some even when none are allowed.
+            if name in _ALWAYS_NAMES or name.startswith(b"access-control-"):
+                continue
+            headers.append((name, value))
+            present.add(name)
+            is_document = is_document or (name == b"content-type" and value.startswith(b"text/html"))
+        ours = self._of_documents[is_api] if is_document else self._of_others
+        if _POLICY_NAME in present:
+            headers += [header for header in ours if header[0] != _POLICY_NAME]
+        else:
+            headers += ours
+        if is_api and b"cache-control" not in present:
+            headers.append(_NOT_STORED)
         if is_https(HTTPConnection(scope)):
-            headers["Strict-Transport-Security"] = _ONE_YEAR
+            headers.append(_ONLY_HTTPS)
+        return headers
 
 
 class _InlineScripts(HTMLParser):

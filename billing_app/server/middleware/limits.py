@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from contextlib import suppress
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -33,6 +34,10 @@ DROPPED_BYTES_MAX = 4 * BODY_BYTES_MAX
 
 # A name or an address, with an optional port.
 _AUTHORITY = re.compile(r"([a-z0-9._~-]+|\[[0-9a-f:.]+\])(:[0-9]{0,5})?", re.IGNORECASE)
+# A name has 253 letters at most.
+_AUTHORITY_BYTES_MAX = 300
+# Of the hosts and origins that were found to be well-formed or not.
+_REMEMBERED_MAX = 256
 PROTOCOL_ERROR = 1002
 _CLOSE = {"Connection": "close"}
 _WITH_BODY = {"POST", "PUT", "PATCH"}
@@ -176,10 +181,8 @@ class ClientLimits:
         """Answer one request."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
-        elif _head_bytes(scope) > HEAD_BYTES_MAX:
-            await _refuse(431, scope, receive, send)
-        elif not _is_well_formed(scope):
-            await _refuse(400, scope, receive, send)
+        elif refusal := _judge_head(scope):
+            await _refuse(refusal, scope, receive, send)
         elif scope["type"] == "websocket":
             # Its own pings notice a client that no longer reads.
             await self.app(scope, receive, send)
@@ -187,43 +190,72 @@ class ClientLimits:
             await self._answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        loop = asyncio.get_running_loop()
+        """Answer a request, cancelled when its client does not read.
+
+        An answer in one piece is handed over without waiting for the client, so only longer ones get
+        a timer. asyncio.timeout would cost every request as much as the rest of this layer.
+        """
+        loop, answering = asyncio.get_running_loop(), asyncio.current_task()
+        assert answering is not None
+        is_long = is_too_slow = False
+
+        def stop() -> None:
+            nonlocal is_too_slow
+            is_too_slow = True
+            answering.cancel()
+
+        async def send_in_time(message: Message) -> None:
+            nonlocal is_long
+            is_long = is_long or message.get("more_body", False)
+            if not is_long:
+                await send(message)
+                return
+            timer = loop.call_later(SEND_SECONDS_MAX, stop)
+            try:
+                await send(message)
+            finally:
+                timer.cancel()
+
         try:
-            async with asyncio.timeout(None) as timeout:
-
-                async def send_in_time(message: Message) -> None:
-                    timeout.reschedule(loop.time() + SEND_SECONDS_MAX)
-                    try:
-                        await send(message)
-                    finally:
-                        if not timeout.expired():
-                            timeout.reschedule(None)
-
-                await self.app(scope, receive, send_in_time)
-        except TimeoutError:
-            if not timeout.expired():
+            await self.app(scope, receive, send_in_time)
+        except asyncio.CancelledError:
+            # Somebody else may have cancelled it at the same time.
+            if not is_too_slow or answering.uncancel():
                 raise
             logger.warning("Stopped answering a client that did not read its answer.")
 
 
-def _head_bytes(scope: Scope) -> int:
-    target = len(scope["raw_path"]) + len(scope["query_string"])
-    return target + sum(len(name) + len(value) for name, value in scope["headers"])
+def _judge_head(scope: Scope) -> int:
+    """Return the status to refuse a malformed request with, or 0."""
+    size = len(scope["raw_path"]) + len(scope["query_string"])
+    hosts = origins = 0
+    is_valid = scope["path"].startswith("/")
+    for name, value in scope["headers"]:
+        size += len(name) + len(value)
+        if name == b"host":
+            hosts += 1
+            is_valid = is_valid and _is_authority(value)
+        elif name == b"origin":
+            origins += 1
+            is_valid = is_valid and _is_origin(value)
+    if size > HEAD_BYTES_MAX:
+        return 431
+    if not is_valid or hosts > 1 or origins > 1:
+        return 400
+    return 400 if not hosts and scope["http_version"] not in ("1", "1.0") else 0
 
 
-def _is_well_formed(scope: Scope) -> bool:
-    headers = Headers(scope=scope)
-    hosts, origins = headers.getlist("host"), headers.getlist("origin")
-    if not scope["path"].startswith("/") or len(origins) > 1:
-        return False
-    if len(hosts) > 1 or (not hosts and scope["http_version"] not in ("1", "1.0")):
-        return False
-    return all(_is_authority(host) for host in hosts) and all(
-        origin == "null" or _is_authority(origin.partition("://")[2]) for origin in origins
-    )
+def _is_origin(value: bytes) -> bool:
+    return value == b"null" or _is_authority(value.partition(b"://")[2])
 
 
-def _is_authority(text: str) -> bool:
+def _is_authority(value: bytes) -> bool:
+    return len(value) <= _AUTHORITY_BYTES_MAX and _is_well_formed(value)
+
+
+@lru_cache(_REMEMBERED_MAX)
+def _is_well_formed(value: bytes) -> bool:
+    text = value.decode("latin-1")
     try:
         urlsplit(f"//{text}")
     except ValueError:  # What is in the brackets is not an address.

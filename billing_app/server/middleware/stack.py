@@ -1,5 +1,6 @@
 """The middleware of a server, in the order that a request meets it.
 
+Requests            the request's id, its place in the metrics, and its line in the log
 SafeHeaders         security headers on every answer
 HeadAsGet           HEAD for everything that answers GET
 ClientLimits        malformed requests, and clients that do not read
@@ -20,12 +21,13 @@ from billing_app.server.middleware.head_requests import HeadAsGet
 from billing_app.server.middleware.headers import SafeHeaders
 from billing_app.server.middleware.limits import BodyLimits, ClientLimits
 from billing_app.server.middleware.page_files import PageFiles
+from billing_app.server.middleware.requests import Requests
 from billing_app.server.middleware.socket_guard import SocketGuard
 
 
 def wrap_server(app: ASGIApp, build: Path) -> ASGIApp:
     """Wrap the whole application, whose built pages are in `build`."""
-    return SafeHeaders(HeadAsGet(ClientLimits(app)), build)
+    return Requests(SafeHeaders(HeadAsGet(ClientLimits(app)), build))
 
 
 def wrap_pages(pages: ASGIApp, routes: frozenset[str]) -> ASGIApp:
