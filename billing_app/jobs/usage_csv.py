@@ -23,8 +23,9 @@ Report = UsageReport | UnreadableReport
 class Batch:
     """The rows of the lines after `after_line` up to `through_line`.
 
-    `cells` has each row's cells in the order of COLUMNS. If the number of cells is wrong, it has those; if
-    the quoting is wrong, the whole text as one cell; if the row is too long to store, none.
+    `cells` has each row's cells in the order of COLUMNS. If the number of cells is wrong, it has those,
+    but never as many as COLUMNS; if the cells can't be told apart, the whole text as one cell; if the row
+    is too long to store, none.
     """
 
     after_line: int
@@ -82,7 +83,9 @@ def _parse_row(line: Line, header: Header) -> tuple[list[str], Report]:
     if "'" in line.text:
         cells = [unescape_cell(cell) for cell in cells]
     if len(cells) != header.width:
-        return cells, UnreadableReport("row", "wrong_width", {"expected": header.width, "found": len(cells)})
+        # Four cells would pass for those of COLUMNS when the file of rejected rows is imported.
+        kept = [line.text] if len(cells) == len(COLUMNS) else cells
+        return kept, UnreadableReport("row", "wrong_width", {"expected": header.width, "found": len(cells)})
     row = [cells[position] for position in header.positions]
     if not is_utf8(line.text):
         for column, cell in zip(COLUMNS, row, strict=True):

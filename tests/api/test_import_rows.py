@@ -78,3 +78,42 @@ def test_exported_usage_is_imported_as_duplicates_only(
         client.post(f"{IMPORTS}/{uploaded['id']}/start")
         import_files(database)
         assert counts(get(client, uploaded)) == ("done", len(keys), 0, len(keys), 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        # One cell is missing, and what is left would be usage of `acme` in the usual order of columns.
+        ("idempotency_key,customer,quantity,occurred_at,detail", f"acme,beta,5,{TIME}"),
+        ("idempotency_key,customer,quantity,occurred_at,detail", f'acme,"be,ta",5,{TIME}'),
+        ("customer,idempotency_key,quantity,occurred_at", f"acme,k1,5,{TIME},6"),
+        ("customer,idempotency_key,quantity,occurred_at", "acme,k1,5"),
+        ("customer,idempotency_key,quantity,occurred_at", f"acme,k1,5,{TIME},,,"),
+    ],
+)
+def test_row_without_the_right_columns_is_never_taken_from_the_file_of_rejected_rows(
+    shop: Shop, client: TestClient, database: Database, header: str, row: str
+) -> None:
+    shop.customer("beta", "2026-10")
+    content: str | bytes = f"{header}\n{row}\n"
+    for _ in range(3):
+        uploaded = upload(client, content)
+        check_files(database)
+        assert counts(get(client, uploaded)) == ("checked", 1, 0, 0, 0, 1)
+        content = client.get(f"{IMPORTS}/{uploaded['id']}/rejected-rows.csv").content
+
+
+def test_bytes_of_rejected_rows_come_back_as_they_were(
+    shop: Shop, client: TestClient, database: Database
+) -> None:
+    rows = [b"acme,caf\xe9,1,", b"acme,a\0b,1,", b"acme,'=x,-1,", b"acme,''y,-1,"]
+    content = HEADER.encode() + b"\n".join(rows) + b"\n"
+    kept = []
+    for _ in range(2):
+        uploaded = upload(client, content)
+        check_files(database)
+        assert counts(get(client, uploaded)) == ("checked", 4, 0, 0, 0, 4)
+        content = client.get(f"{IMPORTS}/{uploaded['id']}/rejected-rows.csv").content
+        kept.append([line.split(b",")[1:4] for line in content.splitlines()[1:]])
+    assert kept[0] == kept[1]
+    assert [row[1] for row in kept[0]] == [b"caf\xe9", b"a\0b", b"'=x", b"''y"]

@@ -28,8 +28,9 @@ class RejectedRow:
     """A row that was not recorded: a conflict, or rejected.
 
     `line` is its line number; the header is line 1. `row` has its cells in the order of COLUMNS, with bytes
-    that are not UTF-8 as surrogates. If the number of cells is wrong, it has those; if the quoting is wrong,
-    the whole text as one cell. It is empty if the row is too long to store.
+    that are not UTF-8 as surrogates. If the number of cells is wrong, it has those, but never as many as
+    COLUMNS; if the cells can't be told apart, the whole text as one cell. It is empty if the row is too
+    long to store.
     """
 
     line: int
