@@ -73,6 +73,11 @@ def _explain(error: OSError, address: ListenAddress) -> str:
             f"This machine does not have the address {address.address}. Set BILLING_HOST to one that it has, "
             "or to 0.0.0.0 for all of them."
         )
+    if error.errno == errno.EINVAL:  # It needs the interface's name, which the server does not take.
+        return (
+            f"The server can't listen on {address.address}, which is an address of one network interface only. "
+            "Set BILLING_HOST to another address of this machine, or to :: for all of them."
+        )
     if error.errno == errno.EACCES:
         return f"User ID {os.getuid()} must not use port {address.port}. Set BILLING_PORT to 1024 or higher."
     return f"The server can't listen on port {address.port} of {address.address}: {error.strerror}."

@@ -88,6 +88,12 @@ def test_address_of_another_machine_is_refused(host: str, free_port: int) -> Non
         find_listen_address(host, free_port)
 
 
+@pytest.mark.parametrize("host", ["fe80::1", "fe80::1%1"])
+def test_address_of_one_interface_is_refused_with_one_that_includes_it(host: str, free_port: int) -> None:
+    with pytest.raises(AddressUnusable, match=r"listen on fe80::1, .* or to :: for all of them\.$"):
+        find_listen_address(host, free_port)
+
+
 @pytest.mark.parametrize(
     ("host", "url"),
     [
