@@ -9,15 +9,21 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url
+from sqlalchemy.pool import NullPool
 
 from billing_app.cli.access import migrate_database, open_database
 from billing_app.database.embedded import cluster
 from billing_app.database.errors import DatabaseUnusable
 from billing_app.database.provision import APPLICATION_ROLE, OWNER_ROLE, Urls, urls_of
-from billing_app.database.requirements import TextRules, check_text_rules
+from billing_app.database.requirements import TextRules, check_text_rules, refuse_unsuitable_text
+from billing_app.database.session import Database
 from billing_app.database.urls import parse_database_url, plain_url
+from billing_app.domain.actor import SYSTEM
+from billing_app.services.customers.customers import get_customer
+from billing_app.services.usage.recording import UsageReport, record_usage
 from billing_app.settings import Settings
+from tests.factories import make_customer
 
 LOWER, UPPER = string.ascii_lowercase, string.ascii_uppercase
 
@@ -172,6 +178,40 @@ def test_database_that_cannot_store_every_name_is_refused(server: cluster.Server
 def test_locale_with_its_own_rule_for_the_letter_i_is_refused(lowered: str, uppered: str) -> None:
     with pytest.raises(DatabaseUnusable, match=r"locale has its own rule.* BUILTIN_LOCALE 'C.UTF-8'"):
         check_text_rules(TextRules("UTF8", lowered, uppered))
+
+
+@pytest.mark.parametrize(
+    ("function", "of_the_letter"),
+    [("lower", ("I", "\u0131")), ("upper", ("i", "\u0130"))],
+    ids=["lower", "upper"],
+)
+def test_database_that_changes_the_letter_i_as_turkish_does_is_refused(
+    server: cluster.Server, function: str, of_the_letter: tuple[str, str]
+) -> None:
+    """No Turkish locale may be installed, so the database gets a function that does the same."""
+    letter, changed = of_the_letter
+    with created_database(server, "") as urls, as_superuser(server, "unusable") as connection:
+        connection.execute(
+            f"CREATE FUNCTION public.{function}(text) RETURNS text LANGUAGE sql IMMUTABLE"  # type: ignore[arg-type]
+            f" RETURN replace(pg_catalog.{function}(replace($1, '{letter}', '\u00b7')), '\u00b7', '{changed}')"
+        )
+        own_first = make_url(urls.owner).update_query_dict({"options": "-c search_path=public,pg_catalog"})
+        engine = create_engine(own_first, poolclass=NullPool)
+        with (
+            engine.connect() as turkish,
+            pytest.raises(DatabaseUnusable, match=r"as Turkish does for the letter I"),
+        ):
+            refuse_unsuitable_text(turkish)
+
+
+def test_key_is_found_whatever_its_case(database: Database) -> None:
+    """The keys hold every ASCII letter, so that a rule for one of them can't hide a customer."""
+    customer = make_customer(database, key=f"{UPPER}-{LOWER}")
+    for key in (customer.key, customer.key.lower(), customer.key.upper()):
+        with database.transaction(SYSTEM) as session:
+            assert get_customer(session, SYSTEM, key).customer_id == customer.customer_id
+            report = UsageReport(key, f"of {key}", 1, None)
+            assert record_usage(session, SYSTEM, report).event.customer_key == customer.key
 
 
 def test_the_advised_database_is_accepted(server: cluster.Server) -> None:

@@ -115,6 +115,35 @@ def test_data_directory_of_another_user_is_refused(data_dir: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("user", [12_345, 3_999_999])
+def test_user_without_an_account_is_told_its_number_and_what_to_do(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, user: int
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    with (
+        pytest.raises(EmbeddedPostgresError, match=rf"^User ID {user} has no account .* set DATABASE_URL"),
+        use_server(data_dir),
+    ):
+        pass
+    assert not data_dir.exists()
+
+
+def test_root_without_the_user_nobody_is_told_what_to_do(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look_up(name: str) -> pwd.struct_passwd:
+        raise KeyError(name)
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(pwd, "getpwnam", look_up)
+    with (
+        pytest.raises(EmbeddedPostgresError, match=r"no user `nobody` .* another user, or set DATABASE_URL"),
+        use_server(data_dir),
+    ):
+        pass
+    assert not data_dir.exists()
+
+
 @as_root_only
 def test_root_keeps_the_data_where_nobody_can_reach_it(roots_data_dir: Path) -> None:
     with use_server(roots_data_dir) as entered, connect(entered) as connection:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
+from starlette.responses import HTMLResponse
 from starlette.types import Receive, Scope, Send
 
 from billing_app.api.app import create_api
 from billing_app.database.session import Database
 from billing_app.server.middleware.head_requests import HeadAsGet
+from billing_app.server.middleware.stack import ApiBeforePages, wrap_server
 from tests.runtimes import installed
 
 
@@ -25,11 +28,13 @@ from tests.runtimes import installed
         "/api/v1/customers",
         "/api/v1/usage.csv",
         "/api/nothing",
+        "/invoices",
     ],
 )
-def test_head_has_the_status_and_headers_of_get(database: Database, path: str) -> None:
+def test_head_has_the_status_and_headers_of_get(database: Database, path: str, tmp_path: Path) -> None:
+    pages = HTMLResponse("<title>Invoices</title>")
     with installed(database):
-        client = TestClient(HeadAsGet(create_api()))
+        client = TestClient(wrap_server(ApiBeforePages(create_api(), pages), tmp_path))
         got, head = client.get(path), client.head(path)
     assert (head.status_code, head.content) == (got.status_code, b"")
     assert head.headers == got.headers
