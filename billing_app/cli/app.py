@@ -9,7 +9,7 @@ import typer
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from billing_app.cli import database, invoices, serve, usage, users
+from billing_app.cli import backup, database, invoices, serve, usage, users
 from billing_app.cli.console import fail
 from billing_app.database.errors import DatabaseUnusable
 from billing_app.errors import BillingError
@@ -21,7 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for group in (serve, database, usage, invoices):
+for group in (serve, database, backup, usage, invoices):
     app.add_typer(group.commands)
 app.add_typer(users.commands, name="user", help="Manage the users who can sign in.")
 

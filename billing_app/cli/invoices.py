@@ -102,14 +102,15 @@ def verify_command(as_json: AsJson = False) -> None:
             database, operator(), lambda so_far: progress.update(task, completed=so_far.checked.customers)
         )
     if as_json:
-        print(json.dumps(_report_as_json(report)))
+        print(json.dumps(report_as_json(report)))
     else:
-        _print_report(report)
+        print_report(report)
     if not report.ok:
         raise typer.Exit(1)
 
 
-def _report_as_json(report: Report) -> dict[str, Any]:
+def report_as_json(report: Report) -> dict[str, Any]:
+    """Return a verification's report as `--json` prints it."""
     return {
         "ok": report.ok,
         "checked": dataclasses.asdict(report.checked),
@@ -130,7 +131,8 @@ def _report_as_json(report: Report) -> dict[str, Any]:
     }
 
 
-def _print_report(report: Report) -> None:
+def print_report(report: Report) -> None:
+    """Print a verification's report: what was checked, and each discrepancy."""
     checked = report.checked
     table = Table("checked", "", show_header=False, box=None)
     for name, number in (

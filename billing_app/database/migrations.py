@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from alembic import command
 from alembic.config import Config
@@ -68,14 +70,34 @@ def provide_target(config: Config) -> Iterator[Target]:
         yield alembic_config(urls).attributes["target"]
 
 
+class _Revisions(NamedTuple):
+    """The revisions that this code has, and the newest of them."""
+
+    known: frozenset[str]
+    newest: str
+
+
+@cache
+def _own_revisions() -> _Revisions:
+    """Read the migrations once: they don't change while the process runs, and health is asked often."""
+    scripts = ScriptDirectory.from_config(Config(_PROJECT / "alembic.ini"))
+    newest = scripts.get_current_head()
+    assert newest is not None
+    return _Revisions(frozenset(script.revision for script in scripts.walk_revisions()), newest)
+
+
+def newest_revision() -> str:
+    """Return the revision of the schema that this code expects."""
+    return _own_revisions().newest
+
+
 def schema_state(connection: Connection) -> SchemaState:
     """Compare the database's revision with the revisions that this code has."""
-    scripts = ScriptDirectory.from_config(Config(_PROJECT / "alembic.ini"))
-    known = {script.revision for script in scripts.walk_revisions()}
+    own = _own_revisions()
     revisions = set(MigrationContext.configure(connection).get_current_heads())
-    if not revisions <= known:
+    if not revisions <= own.known:
         return SchemaState.UNKNOWN_REVISION
-    return SchemaState.CURRENT if revisions == set(scripts.get_heads()) else SchemaState.BEHIND
+    return SchemaState.CURRENT if revisions == {own.newest} else SchemaState.BEHIND
 
 
 def refuse_unknown_revision(connection: Connection) -> None:

@@ -34,15 +34,25 @@ _LOOK_EVERY_SECONDS = 0.05
 OnProgress = Callable[[Report], None]
 
 
-def verify(database: Database, actor: Actor, on_progress: OnProgress = lambda report: None) -> Report:
+def verify(
+    database: Database,
+    actor: Actor,
+    on_progress: OnProgress = lambda report: None,
+    *,
+    awaiting_is_discrepancy: bool = True,
+) -> Report:
     """Recompute everything as of a time after this call, and store the report.
+
+    A closed month without an invoice is a discrepancy unless its invoice is about to be created. After a
+    restore that can't be known, because the backup may have been made between the two.
 
     Waits for a verification that another process is executing. If a verification is running that no process
     executes, executes that one.
     """
     require(actor, Permission.VERIFY)
     with lock(database, actor, locks.VERIFYING):
-        return _execute(database, database.call(actor, start_verification), on_progress)
+        row = database.call(actor, start_verification)
+        return _execute(database, row, on_progress, awaiting_is_discrepancy=awaiting_is_discrepancy)
 
 
 def resume_verification(database: Database, on_progress: OnProgress = lambda report: None) -> None:
@@ -54,7 +64,9 @@ def resume_verification(database: Database, on_progress: OnProgress = lambda rep
                 _execute(database, running, on_progress)
 
 
-def _execute(database: Database, row: VerificationRow, on_progress: OnProgress) -> Report:
+def _execute(
+    database: Database, row: VerificationRow, on_progress: OnProgress, *, awaiting_is_discrepancy: bool = True
+) -> Report:
     """Recompute in a READ ONLY transaction. Other transactions write the progress and the report."""
     worker = system(row.public_id, on_behalf_of=row.started_by)
 
@@ -64,7 +76,8 @@ def _execute(database: Database, row: VerificationRow, on_progress: OnProgress) 
 
     with database.transaction(worker, isolation="REPEATABLE READ", read_only=True) as session:
         report = recompute(session, worker, keep)
-    _judge_awaiting_invoices(database, worker, report)
+    if awaiting_is_discrepancy:
+        _judge_awaiting_invoices(database, worker, report)
     database.call(worker, finish_verification, row.public_id, report)
     return report
 

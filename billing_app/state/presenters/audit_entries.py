@@ -44,6 +44,7 @@ _ACTIONS = {
     "user.unlocked": "Sign-in unlocked",
 }
 _DETAIL_NAMES = {
+    "backup_of": "Backup of",
     "conflicts": "Conflicts",
     "duplicates": "Duplicates",
     "existing": "Existing",
@@ -61,7 +62,13 @@ _IDS = re.compile(r"(cus|usr|tok|plan|pay|run|ver|imp)_[1-9][0-9]*", re.ASCII)
 _INVOICE = re.compile(r".+-[0-9]{4,}", re.ASCII)
 _PAGES = {"issuer": "/settings", "usage": "/usage", "plan": "/plans", "ver": "/verify"}
 _ADMIN_PAGES = {"usr": "/users", "tok": "/settings/tokens"}
-_SUBJECTS = {"issuer": "Company details", "usage": "Usage", "demo": "Demo", "unknown": "Unknown"}
+_SUBJECTS = {
+    "database": "Database",
+    "demo": "Demo",
+    "issuer": "Company details",
+    "unknown": "Unknown",
+    "usage": "Usage",
+}
 _KINDS = {
     "run": "Invoice run",
     "ver": "Verification",

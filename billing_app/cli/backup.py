@@ -1,0 +1,148 @@
+"""`billing backup` and `billing restore`."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import DownloadColumn, TextColumn
+
+from billing_app.cli.access import open_database, operator
+from billing_app.cli.console import AsJson, out, progress_bar
+from billing_app.cli.failures import explain_failures
+from billing_app.cli.invoices import print_report, report_as_json
+from billing_app.database.backup.archive import Manifest, open_archive
+from billing_app.database.backup.dumping import back_up
+from billing_app.database.backup.errors import BackupUnusable
+from billing_app.database.provision import Urls, provide_database
+from billing_app.jobs.restoring import restore
+from billing_app.jobs.verification import verify
+from billing_app.services.verification.report import Report
+from billing_app.settings import Settings
+from billing_app.wording.values import counted
+
+commands = typer.Typer()
+
+_COUNTED_TABLES = ("customer", "usage_event", "invoice", "payment")
+
+
+@commands.command("backup")
+def backup_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it exists.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a backup of the whole database to a file that only you can read.
+
+    The server can keep running. The signing secret and the settings are not part of the backup.
+    """
+    settings = Settings()
+    _require_owner(settings)
+    with (
+        explain_failures(settings, as_owner=True),
+        provide_database(settings) as urls,
+        progress_bar(DownloadColumn(), quiet=as_json) as progress,
+    ):
+        task = progress.add_task("Backing up", total=None)
+        manifest = back_up(
+            urls.owner,
+            file,
+            overwrite=overwrite,
+            on_progress=lambda size: progress.update(task, completed=size),
+        )
+    size = file.stat().st_size
+    if as_json:
+        print(json.dumps({"file": str(file), "bytes": size, **_as_json(manifest)}))
+        return
+    out.print(f"Backup created: {file} ({size:,} bytes)", markup=False, soft_wrap=True)
+    out.print(f"As of {_moment(manifest)}: {_counts(manifest)}", soft_wrap=True)
+
+
+@commands.command("restore")
+def restore_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE")],
+    as_json: AsJson = False,
+) -> None:
+    """Restore a backup into an empty database, and verify the result.
+
+    Exits with code 1 if there is a discrepancy.
+    """
+    settings = Settings()
+    _require_owner(settings)
+    # The embedded database keeps running in between.
+    with explain_failures(settings, as_owner=True), provide_database(settings) as urls:
+        manifest = _restore(urls, file, quiet=as_json)
+        report = _verify(settings, quiet=as_json)
+    if as_json:
+        print(json.dumps({"file": str(file), **_as_json(manifest), "verification": report_as_json(report)}))
+    else:
+        print_report(report)
+        _print_outcome(file, manifest)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _require_owner(settings: Settings) -> None:
+    """Refuse to work with a database of one's own as the application's role."""
+    if settings.database_url and not settings.database_owner_url:
+        raise BackupUnusable(
+            "Set DATABASE_OWNER_URL to the role that owns the tables. The role of DATABASE_URL can neither read "
+            "all of them nor create them."
+        )
+
+
+def _restore(urls: Urls, file: Path, *, quiet: bool) -> Manifest:
+    with progress_bar(DownloadColumn(), quiet=quiet) as progress:
+        task = progress.add_task("Checking the file", total=None)
+        with open_archive(
+            file, lambda done, total: progress.update(task, completed=done, total=total)
+        ) as archive:
+            progress.reset(task, description="Restoring", total=None)
+            restore(urls, archive, operator())
+            return archive.manifest
+
+
+def _verify(settings: Settings, *, quiet: bool) -> Report:
+    with (
+        open_database(settings) as database,
+        progress_bar(TextColumn("{task.completed:,} customers"), quiet=quiet) as progress,
+    ):
+        task = progress.add_task("Verifying", total=None)
+        return verify(
+            database,
+            operator(),
+            lambda so_far: progress.update(task, completed=so_far.checked.customers),
+            awaiting_is_discrepancy=False,
+        )
+
+
+def _print_outcome(file: Path, manifest: Manifest) -> None:
+    lines = [f"Restored {file}: {_counts(manifest)}, as in the backup's manifest."]
+    lines.append(
+        f"The database is as of {_moment(manifest)}. Have the senders of usage repeat everything that they sent "
+        "since then. Events that are already recorded are not counted twice."
+    )
+    lines.append(
+        "Customers, plans, payments and other changes since then must be entered again. Users, sessions and API "
+        "tokens that were disabled since then are active again."
+    )
+    for line in lines:
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _as_json(manifest: Manifest) -> dict[str, Any]:
+    return {"as_of": manifest.taken_at.isoformat(), "schema": manifest.schema, "rows": manifest.rows}
+
+
+def _counts(manifest: Manifest) -> str:
+    rows = manifest.rows
+    return ", ".join(counted(rows[table], table.replace("_", " ")) for table in _COUNTED_TABLES)
+
+
+def _moment(manifest: Manifest) -> str:
+    """Write when the backup was made, to the second below: what happened in that second must be repeated."""
+    moment = manifest.taken_at.astimezone(UTC)
+    return f"{moment:%b} {moment.day}, {moment:%Y, %H:%M:%S} UTC"

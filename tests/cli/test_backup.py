@@ -1,0 +1,67 @@
+"""`billing backup` and `billing restore` as an operator runs them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from billing_app.database.embedded import cluster
+from billing_app.database.provision import Urls
+from tests.backup.conftest import empty_database
+from tests.billing.shop import Shop
+from tests.cli.command import run_billing
+
+
+def test_backup_is_restored_and_verified(
+    shop: Shop, urls: Urls, server: cluster.Server, tmp_path: Path
+) -> None:
+    shop.customer("acme", "2025-09")
+    shop.use("acme", "sep", 1200, "2025-09-10T00:00:00Z")
+    shop.invoice("acme", "2025-09")
+    file = str(tmp_path / "a.backup")
+    done = run_billing(urls, "backup", file, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    facts = json.loads(done.stdout)
+    assert (facts["file"], facts["bytes"]) == (file, Path(file).stat().st_size)
+    assert facts["rows"]["usage_event"] == 1
+    again = run_billing(urls, "backup", file)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert again.stderr.startswith(f"billing: {file} already exists.")
+    replaced = run_billing(urls, "backup", file, "--overwrite")
+    assert replaced.stdout.startswith(f"Backup created: {file} (")
+    assert "1 customer, 1 usage event, 1 invoice, 0 payments" in replaced.stdout
+
+    with empty_database(server) as empty:
+        restored = run_billing(empty, "restore", file)
+        assert (restored.returncode, restored.stderr) == (0, "")
+        assert "Have the senders of usage repeat everything that they sent since then." in restored.stdout
+        verified = run_billing(empty, "verify", "--json", DATABASE_OWNER_URL="")
+        assert json.loads(verified.stdout)["checked"]["invoices"] == 1
+        refused = run_billing(empty, "restore", file)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr.startswith("billing: The database is not empty")
+
+
+def test_restored_database_with_a_discrepancy_fails(
+    shop: Shop, urls: Urls, owner: psycopg.Connection, server: cluster.Server, tmp_path: Path
+) -> None:
+    shop.customer("acme", "2025-09")
+    owner.execute("ALTER TABLE customer_billing DISABLE TRIGGER USER")
+    owner.execute("UPDATE customer_billing SET last_number = 7, last_sha256 = repeat('0', 64)")
+    file = str(tmp_path / "a.backup")
+    assert run_billing(urls, "backup", file).returncode == 0
+    with empty_database(server) as empty:
+        restored = run_billing(empty, "restore", file, "--json")
+    assert restored.returncode == 1
+    assert json.loads(restored.stdout)["verification"]["discrepancies"][0]["code"] == "wrong_last_number"
+
+
+@pytest.mark.parametrize("command", ["backup", "restore"])
+def test_applications_role_alone_is_refused(urls: Urls, tmp_path: Path, command: str) -> None:
+    done = run_billing(urls, command, str(tmp_path / "a.backup"), DATABASE_OWNER_URL="")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("billing: Set DATABASE_OWNER_URL to the role that owns the tables.")
+    assert list(tmp_path.iterdir()) == []
