@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from typing import Any
 
 import pytest
 from sqlmodel import Session
@@ -14,16 +15,16 @@ from billing_app.domain.rules import BrokenRule
 from billing_app.errors import FieldError, Invalid
 from billing_app.services.customers.customers import create_customer, update_customer
 from billing_app.services.identity.api_tokens import create_token
-from billing_app.services.identity.users import create_user
+from billing_app.services.identity.users import create_user, update_user
 from billing_app.services.invoices.issuer import update_issuer
-from billing_app.services.payments.payments import record_payment
+from billing_app.services.payments.payments import record_payment, reverse_payment
 from billing_app.services.plans.plans import create_plan
 from billing_app.services.shared import validation
 from billing_app.services.shared.characters import check_characters
 from billing_app.services.usage.recording import UsageReport, record_usage
 from billing_app.services.usage_imports.files import store_file
 from billing_app.wording.rules import rule_text
-from tests.factories import make_customer, make_invoice
+from tests.factories import make_customer, make_invoice, make_plan
 
 TURNED = "Acme \u202etnemyaP"
 DIRECTIONS = [*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C]
@@ -90,7 +91,7 @@ def test_paragraph_keeps_its_line_breaks() -> None:
 Write = Callable[[Session, Actor], object]
 
 
-def _new_customer(**changes: str) -> Write:
+def _new_customer(**changes: Any) -> Write:
     fields = {"name": "Beta", "email": "beta@example.com", "plan_id": 1, "billing_address": ""} | changes
     return lambda session, actor: create_customer(session, actor, **fields)
 
@@ -110,6 +111,17 @@ def _new_payment(**changes: str) -> Write:
     return lambda session, actor: record_payment(
         session, actor, "ACME-0001", received_on=date(2026, 11, 1), **fields
     )
+
+
+def _add_user(session: Session, actor: Actor) -> int:
+    return create_user(session, actor, email="u@example.com", name="Una", role=Role.FINANCE).user.user_id
+
+
+def _pay(session: Session, actor: Actor) -> int:
+    paid = record_payment(
+        session, actor, "ACME-0001", received_on=date(2026, 11, 1), amount="1.00", idempotency_key="p1"
+    )
+    return paid.payment.payment_id
 
 
 WRITES: dict[str, tuple[str, Write]] = {
@@ -143,6 +155,15 @@ WRITES: dict[str, tuple[str, Write]] = {
     "token name": (
         "name", lambda session, actor: create_token(session, actor, name=TURNED, scopes=["read"])
     ),
+    "user name change": (
+        "name", lambda session, actor: update_user(session, actor, _add_user(session, actor), name=TURNED)
+    ),
+    "reversal reason": (
+        "reason",
+        lambda session, actor: reverse_payment(
+            session, actor, "ACME-0001", _pay(session, actor), reason=TURNED
+        ),
+    ),
     "file name": ("file_name", lambda session, actor: store_file(session, actor, TURNED, [b""])),
 }  # fmt: skip
 
@@ -156,3 +177,13 @@ def test_every_text_that_is_shown_is_checked(database: Database, admin: Actor, w
         write(session, admin)
     assert [(each.field, each.rule) for each in refused.value.errors] == [(field, "invisible_character")]
     assert isinstance(refused.value.errors[0], FieldError)
+
+
+def test_name_of_nothing_visible_is_refused(database: Database, admin: Actor) -> None:
+    plan = make_plan(database)
+    for name in ("\u200b", "\u200b\u200b", "\u2800", "\u3164\u115f", "\u200d", "\u00ad", "\ufe0f"):
+        with pytest.raises(Invalid) as refused, database.transaction(admin) as session:
+            _new_customer(name=name, plan_id=plan.plan_id)(session, admin)
+        assert refused.value.errors[0].field == "name", ascii(name)
+    with database.transaction(admin) as session:
+        _new_customer(name="می\u200cخواهم", plan_id=plan.plan_id)(session, admin)

@@ -12,6 +12,7 @@ from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor
 from billing_app.services.customers import customers
 from billing_app.services.identity import sessions, users
+from billing_app.services.identity.sign_in_attempts import PLACE, count
 from billing_app.services.shared.emails import email_key
 from tests.factories import PASSWORD, make_customer, make_user
 from tests.refusals import refused
@@ -71,6 +72,21 @@ def test_one_address_is_one_user(database: Database, fast_hashes: None, one: str
         assert signed_in.user.user_id == user.user_id
         # The address stays as it was entered.
         assert users.get_user(session, SYSTEM, user.user_id).email == normalize("NFC", one)
+
+
+@pytest.mark.parametrize(("one", "other"), [SAME[0], SAME[1], SAME[5]], ids=ascii)
+def test_spellings_of_one_address_share_their_failures_and_are_unlocked_together(
+    database: Database, fast_hashes: None, one: str, other: str
+) -> None:
+    make_user(database, email=one)
+    for number in range(PLACE.allowed):
+        database.call(SYSTEM, count, email=(one, other)[number % 2], address="192.0.2.1")
+    with refused("too_many_attempts"):
+        database.call(SYSTEM, count, email=other, address="192.0.2.1")
+    user = database.call(SYSTEM, users.get_user_by_email, other)
+    assert user.locked_until is not None
+    database.call(SYSTEM, users.unlock_user, user.user_id)
+    database.call(SYSTEM, count, email=one, address="192.0.2.1")
 
 
 @pytest.mark.parametrize(("one", "other"), SAME[:3], ids=ascii)
