@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, Text, text
+from sqlalchemy import CheckConstraint, Column, Index, Text, text
 from sqlmodel import Field, SQLModel
 
 from billing_app.models.columns import (
@@ -30,7 +30,6 @@ class UsageEvent(SQLModel, table=True):
 
     __tablename__ = "usage_event"
     __table_args__ = (
-        ForeignKeyConstraint(["customer_id"], ["customer.customer_id"]),
         CheckConstraint(
             f"length(idempotency_key) BETWEEN 1 AND {IDEMPOTENCY_KEY_MAX}",
             name="idempotency_key_length",

@@ -129,6 +129,43 @@ def test_event_billed_in_a_closed_month_is_refused(billed: Shop, application: ps
         )
 
 
+def test_event_of_a_customer_that_does_not_exist_is_refused(
+    billed: Shop, application: psycopg.Connection, owner: psycopg.Connection
+) -> None:
+    event = EVENT.format(period="'2026-10-01'", quantity="1")
+    stray = event.replace("VALUES (1,", "VALUES (1, 'y', '2026-10-05Z', now(), '2026-10-01', 1, 'x'), (2,")
+    for connection in (application, owner):
+        with pytest.raises(errors.ForeignKeyViolation, match="existing customer"):
+            connection.execute(stray)
+    assert owner.execute("SELECT count(*) FROM usage_event").fetchone() == (1,)
+    application.execute(event)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "DELETE FROM customer",
+        "DELETE FROM customer WHERE key = 'new'",
+        "TRUNCATE customer CASCADE",
+        "UPDATE customer SET customer_id = DEFAULT",
+    ],
+)
+def test_customer_cannot_be_removed(
+    billed: Shop, application: psycopg.Connection, owner: psycopg.Connection, attack: str
+) -> None:
+    # No key refers to this one, so only the triggers protect it.
+    owner.execute(
+        "INSERT INTO customer (key, name, email, email_key, billing_address, currency, created_at, version)"
+        " VALUES ('new', 'New', 'a@new.test', 'a@new.test', '', 'USD', now(), 1)"
+    )
+    with pytest.raises(errors.InsufficientPrivilege):
+        application.execute(attack)
+    with pytest.raises(errors.RestrictViolation, match="a customer cannot be deleted"):
+        owner.execute(attack)
+    customers = owner.execute("SELECT customer_id, key FROM customer ORDER BY 1").fetchall()
+    assert customers == [(1, "acme"), (2, "new")]
+
+
 @pytest.mark.parametrize(
     "attack",
     [

@@ -91,6 +91,22 @@ def test_finance_user_cannot_start_a_verification(billed: Shop, database: Databa
         verify(database, finance)
 
 
+def test_events_without_a_customer_are_the_only_discrepancy(
+    billed: Shop, database: Database, admin: Actor, owner: psycopg.Connection
+) -> None:
+    # One of them precedes the first customer, the other follows the last.
+    for customer_id in (0, 99):
+        attack(
+            owner,
+            f"INSERT INTO usage_event SELECT {customer_id}, 'stray', occurred_at, recorded_at,"
+            " billing_period, 5, 'x' FROM usage_event WHERE idempotency_key = 'late'",
+        )
+    report = verify(database, admin)
+    assert [(each.code, each.facts) for each in report.discrepancies] == [
+        ("rows_without_customer", {"rows": "usage events"})
+    ]
+
+
 TAMPERING = [
     (("UPDATE invoice_line SET description = 'x' WHERE period_start = '2026-09-01' AND customer_id = 1 AND"
      " line_number = 1"), "ACME-0001", "wrong_line"),

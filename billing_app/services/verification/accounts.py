@@ -172,7 +172,7 @@ def read_accounts(session: Session, on_rows_without_customer: Callable[[str], No
             unsettled={each.period_start: each.paid_minor for each in own["open invoices"]},
         )
     for name, stream in streams.items():
-        if not stream.is_exhausted:
+        if stream.has_rows_without_customer or not stream.is_exhausted:
             on_rows_without_customer(name)
 
 
@@ -191,6 +191,7 @@ class _CustomerStream:
     def __init__(self, session: Session, query: str) -> None:
         self._rows = _stream(session, query)
         self._next = next(self._rows, None)
+        self.has_rows_without_customer = False
 
     @property
     def is_exhausted(self) -> bool:
@@ -199,6 +200,9 @@ class _CustomerStream:
 
     def take(self, customer_id: int) -> list[Any]:
         """Return the rows of this customer. Customers must be requested in order."""
+        while self._next is not None and self._next.customer_id < customer_id:
+            self.has_rows_without_customer = True
+            self._next = next(self._rows, None)
         taken = []
         while self._next is not None and self._next.customer_id == customer_id:
             taken.append(self._next)
