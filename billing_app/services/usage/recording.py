@@ -29,6 +29,7 @@ from billing_app.services.shared.permissions import require
 from billing_app.services.shared.reasons import Reason
 from billing_app.services.shared.validation import parse_idempotency_key
 from billing_app.services.usage import recording_sql
+from billing_app.services.usage.copy_text import to_copy_text
 from billing_app.services.usage.judging import REJECTED_FIELDS
 from billing_app.services.usage.recording_sql import CheckedRow, EventKey, IncomingRow
 from billing_app.services.usage.rows import UsageEventRow
@@ -164,13 +165,13 @@ def dry_run_usage_batch(
     """
     require(actor, Permission.RECORD_USAGE)
     _check_size(reports)
-    rows, results = _parse_reports(reports)
+    text, rows, results = _read_reports(reports)
     accepted = 0
     if rows:
         with driver_cursor(session) as db:
             moment, latest = now(session), now(session) + AHEAD_MAX
-            accepted = recording_sql.dry_run(db, rows, now=moment, latest=latest)
-            if accepted < len(rows):
+            accepted = recording_sql.dry_run(db, text, now=moment, latest=latest)
+            if accepted < rows:
                 keys = recording_sql.fetch_accepted(db)
                 checked = recording_sql.check_rows(db, now=moment, latest=latest, is_dry_run=True)
                 results += _row_results(checked, keys)
@@ -187,14 +188,14 @@ def _record(
     """Record the reports and return the outcome. If asked to, return the events by position as well."""
     require(actor, Permission.RECORD_USAGE)
     gate.pass_shared(session)
-    rows, results = _parse_reports(reports)
+    text, rows, results = _read_reports(reports)
     recorded = 0
     events: dict[int, UsageEventRow] = {}
     if rows:
         with driver_cursor(session) as db:
             moment, latest = now(session), now(session) + AHEAD_MAX
-            recorded = recording_sql.insert_events(db, rows, now=moment, latest=latest, recorded_by=actor.id)
-            if recorded < len(rows):
+            recorded = recording_sql.insert_events(db, text, now=moment, latest=latest, recorded_by=actor.id)
+            if recorded < rows:
                 keys = recording_sql.fetch_accepted(db)
                 results += _row_results(recording_sql.check_rows(db, now=moment, latest=latest), keys)
             if return_events:
@@ -218,26 +219,16 @@ def _check_size(reports: Sequence[object]) -> None:
         raise Invalid("events", "too_many_events", code="batch_too_large", at_most=BATCH_MAX)
 
 
-def _parse_reports(
-    reports: Sequence[UsageReport | UnreadableReport],
-) -> tuple[list[IncomingRow], list[RowResult]]:
-    """Return the well-formed rows, and a result for each of the others."""
-    rows: list[IncomingRow] = []
-    rejected: list[RowResult] = []
-    for index, report in enumerate(reports):
-        if isinstance(report, UnreadableReport):
-            reason = Reason("invalid", report.field, report.rule, report.facts)
-            rejected.append(RowResult(index, "rejected", reason))
-            continue
-        try:
-            rows.append(_parse_report(index, report))
-        except Invalid as refusal:
-            rejected.append(RowResult(index, "rejected", Reason.of(refusal)))
-    return rows, rejected
+def _read_reports(reports: Sequence[UsageReport | UnreadableReport]) -> tuple[str, int, list[RowResult]]:
+    """Return the well-formed rows as text for COPY, their number, and a result for each of the others."""
+    text, rows, refusals = to_copy_text(reports, parse_report)
+    return text, rows, [RowResult(index, "rejected", Reason.of(refusal)) for index, refusal in refusals]
 
 
-def _parse_report(position: int, report: UsageReport) -> IncomingRow:
+def parse_report(position: int, report: UsageReport | UnreadableReport) -> IncomingRow:
     """Parse every value of a report. Raises Invalid, naming the first field that breaks a rule."""
+    if isinstance(report, UnreadableReport):
+        raise Invalid.from_errors([FieldError(report.field, report.rule, dict(report.facts))])
     customer = report.customer
     field = "customer"
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, LiteralString, NamedTuple
@@ -15,7 +14,7 @@ from billing_app.services.usage.selection import EVENT_COLUMNS
 
 
 class IncomingRow(NamedTuple):
-    """A well-formed report, in the order of the temporary table's columns.
+    """A well-formed report.
 
     The customer is identified by id or by key. Without `occurred_at`, the event occurs now.
     """
@@ -43,11 +42,10 @@ EventKey = tuple[int | None, str]
 """The identity of an event: customer id and idempotency key. A row of an unknown customer has no id."""
 
 
-def insert_events(
-    db: Cursor[Any], rows: Sequence[IncomingRow], *, now: datetime, latest: datetime, recorded_by: str
-) -> int:
+def insert_events(db: Cursor[Any], rows: str, *, now: datetime, latest: datetime, recorded_by: str) -> int:
     """Insert the event of every acceptable row once and return their number. The gate must be held.
 
+    `rows` is text from `copy_text`.
     `fetch_accepted` returns their keys until the cursor is used again.
     """
     # An earlier call in the same transaction may have left rows. There are few, so deleting them is cheap.
@@ -56,7 +54,7 @@ def insert_events(
     return db.rowcount
 
 
-def dry_run(db: Cursor[Any], rows: Sequence[IncomingRow], *, now: datetime, latest: datetime) -> int:
+def dry_run(db: Cursor[Any], rows: str, *, now: datetime, latest: datetime) -> int:
     """Return what `insert_events` would return after all earlier dry runs of this transaction.
 
     Records nothing. `fetch_accepted` returns the keys until the cursor is used again.
@@ -87,18 +85,16 @@ def find_events(db: Cursor[Any]) -> dict[int, UsageEventRow]:
     return {position: UsageEventRow(*columns) for position, *columns in db}
 
 
-def _copy_in(db: Cursor[Any], rows: Sequence[IncomingRow], clear: LiteralString) -> None:
+def _copy_in(db: Cursor[Any], rows: str, clear: LiteralString) -> None:
     # Two statements in one round trip can't be prepared.
     db.execute(_INCOMING_TABLE + clear, prepare=False)
     with db.copy("COPY pg_temp.incoming_usage FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(row)
+        copy.write(rows)
 
 
 _INCOMING_TABLE = """
     CREATE TEMPORARY TABLE IF NOT EXISTS incoming_usage (
-        position integer, customer_id bigint, customer_key text, idempotency_key text,
-        quantity numeric, occurred_at timestamptz
+        position integer, customer text, idempotency_key text, quantity numeric, occurred_at timestamptz
     ) ON COMMIT DELETE ROWS;
 """
 
@@ -110,6 +106,14 @@ _DRY_RUN_TABLE = """
     ) ON COMMIT DROP
 """
 
+# The copied rows. A customer is an id such as `cus_12`, or a key, which can't start like that.
+_INCOMING = """(
+    SELECT position, idempotency_key, quantity, occurred_at,
+           CASE WHEN starts_with(customer, 'cus_') THEN substr(customer, 5)::bigint END AS customer_id,
+           CASE WHEN NOT starts_with(customer, 'cus_') THEN lower(customer) END AS customer_key
+    FROM pg_temp.incoming_usage
+)"""
+
 # The customer of an incoming row i.
 _CUSTOMER = """
     SELECT customer_id, key, name FROM customer WHERE customer_id = i.customer_id
@@ -117,7 +121,7 @@ _CUSTOMER = """
     SELECT customer_id, key, name FROM customer WHERE lower(key) = i.customer_key
 """
 
-_CHECKED = judged_usage("pg_temp.incoming_usage AS incoming")
+_CHECKED = judged_usage(f"{_INCOMING} AS incoming")
 
 # In key order, so that two batches with the same keys wait for each other instead of deadlocking.
 _INSERT = f"""
@@ -171,7 +175,7 @@ _CHECK_DRY_RUN = _check_against("""LATERAL (
 
 _EVENTS = f"""
     SELECT i.position, {EVENT_COLUMNS}
-    FROM pg_temp.incoming_usage i
+    FROM {_INCOMING} i
     CROSS JOIN LATERAL ({_CUSTOMER}) c
     JOIN usage_event e ON e.customer_id = c.customer_id AND e.idempotency_key = i.idempotency_key
 """
