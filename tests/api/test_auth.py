@@ -149,6 +149,18 @@ def test_invented_addresses_do_not_avoid_the_lock(
     assert found == [401] * sign_in_attempts.ADDRESS.allowed + [429]
 
 
+def test_failures_of_one_client_behind_a_remote_proxy_lock_no_other(api: FastAPI, database: Database) -> None:
+    allowed = sign_in_attempts.ADDRESS.allowed
+    with installed(database, public_url="https://billing.example", proxies="10.0.0.0/8"):
+        client = TestClient(api, client=("10.0.0.7", 50000))
+        senders = [("203.0.113.9", 401)] * allowed + [("203.0.113.9", 429), ("203.0.113.10", 401)]
+        for number, (address, expected) in enumerate(senders):
+            answer = sign_in(
+                client, email=f"{number}@example.com", headers={"X-Forwarded-For": f"{address}, 10.0.0.8"}
+            )
+            assert answer.status_code == expected, number
+
+
 def test_browser_gets_the_token_in_a_cookie_that_scripts_cannot_read(
     nobody: TestClient, user: UserRow
 ) -> None:

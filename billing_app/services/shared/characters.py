@@ -9,6 +9,8 @@ import unicodedata
 
 from billing_app.domain.rules import BrokenRule
 
+# Control characters, and separators of lines and paragraphs.
+_CONTROLS = ("Cc", "Zl", "Zp")
 # Persian, Hindi and many other languages need joiners between letters. Emoji use them too.
 _JOINERS = "\u200c\u200d"
 # Visible signs that Unicode classifies as format characters, such as the Arabic year sign.
@@ -47,11 +49,24 @@ def remove_invisible(text: str) -> str:
     return "".join(character for character in text if not _is_unseen_format(character))
 
 
+def reveal_invisible(text: str) -> str:
+    """Return the text with the code of each character that `check_characters` refuses in its place.
+
+    For text that was rejected, which must show why without turning around the text after it.
+    """
+    return "".join(_reveal(character) for character in text)
+
+
+def _reveal(character: str) -> str:
+    is_control = unicodedata.category(character) in _CONTROLS
+    return f"[U+{ord(character):04X}]" if is_control or _is_unseen_format(character) else character
+
+
 def _check_character(character: str) -> None:
     category = unicodedata.category(character)
     if category == "Cs":
         raise BrokenRule("malformed_unicode")
-    if category in ("Cc", "Zl", "Zp"):
+    if category in _CONTROLS:
         raise BrokenRule("control_characters")
     if _is_unseen_format(character):
         name = unicodedata.name(character, "unnamed").lower()

@@ -7,6 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from billing_app.errors import FieldError
+from billing_app.services.shared.characters import reveal_invisible
 from billing_app.services.shared.reasons import Reason
 from billing_app.services.usage_imports.rows import COLUMNS, PreviewRow, RejectedRow, UsageImportRow
 from billing_app.state.kit import address, text
@@ -220,8 +221,7 @@ def _understood_time(cell: str, occurred_at: datetime | None, zone: ZoneInfo) ->
 
 
 def _file_row(line: int, cells: tuple[str, ...], status: str, reason: Reason | None) -> FileRow:
-    # Bytes that are not UTF-8 are surrogates here, which can't be sent to a browser.
-    shown = [cell[:_CELL_MAX].encode("utf-8", "surrogateescape").decode("utf-8", "replace") for cell in cells]
+    shown = [_displayed(cell) for cell in cells]
     # A row with the wrong number of columns is shown in the first column.
     customer, key, quantity, time = (
         shown if len(shown) == len(COLUMNS) else (", ".join(shown)[:_CELL_MAX], "", "", "")
@@ -236,6 +236,12 @@ def _file_row(line: int, cells: tuple[str, ...], status: str, reason: Reason | N
         status=status,
         detail=_row_reason(reason),
     )
+
+
+def _displayed(cell: str) -> str:
+    # Bytes that are not UTF-8 are surrogates here, which can't be sent to a browser.
+    readable = cell[:_CELL_MAX].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return reveal_invisible(readable)
 
 
 def _caption(*cells: str) -> str:
