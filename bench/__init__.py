@@ -1,1 +1,1 @@
-"""Measures the product, as ratios to the bare database in the same run."""
+"""Benchmarks: throughput relative to plain SQL in the same run, and response times."""

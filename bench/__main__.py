@@ -27,7 +27,7 @@ from tests.browser import NoBrowser, find_browser
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """The amounts to measure with. `events` is the number in each of the three filled months."""
+    """The amounts of data. `events` is the number in each of the three filled months."""
 
     customers: int
     events: int
@@ -55,7 +55,7 @@ FIRST_LOAD_MS = 2_000
 
 
 def measure(size: Size) -> tuple[Measured, str]:
-    """Measure everything on one server, with one database without usage and one that is filled."""
+    """Run all benchmarks on one server, with one database without usage and a filled one."""
     measured = Measured()
     with bench_server(size.gigabytes) as server:
         empty, full = new_database(server, "empty"), new_database(server, "full")
@@ -74,7 +74,7 @@ def measure(size: Size) -> tuple[Measured, str]:
 
 
 def measure_ingest(measured: Measured, size: Size, empty: Bench, full: Bench) -> None:
-    """Compare bulk ingest with the bare statements, with and without existing events."""
+    """Compare bulk ingest with plain SQL, with and without existing events."""
 
     def bare() -> float:
         empty_usage(empty)
@@ -95,7 +95,7 @@ def measure_ingest(measured: Measured, size: Size, empty: Bench, full: Bench) ->
 
 
 def measure_http(measured: Measured, size: Size, empty: Bench) -> None:
-    """Compare batches over HTTP with the bare statements, and single events with a POST that does nothing."""
+    """Compare batches over HTTP with plain SQL, and single events with a POST that does nothing."""
     loads: list[Load] = []
 
     def bare() -> float:
@@ -178,7 +178,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small numbers, not held to the targets")
     quick = parser.parse_args().quick
-    freeze_loaded_objects()  # As every process of the product does.
+    freeze_loaded_objects()  # As in every process of the product.
     try:
         find_browser()  # Fail before measuring anything.
         measured, postgresql = measure(QUICK if quick else FULL)

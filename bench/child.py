@@ -1,7 +1,7 @@
-"""An invoice run in a process of its own: `python -m bench.child DATABASE_URL 2026-10`.
+"""Run invoices in a separate process: `python -m bench.child DATABASE_URL 2026-10`.
 
-Answers a line of JSON: how long the run took, how many invoices it created, and the process's peak
-memory (as the kernel counts it, the imports included).
+Prints a line of JSON: how long the run took, how many invoices it created, and the peak memory of the process
+as the kernel measures it, including imported modules.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from billing_app.server.garbage import freeze_loaded_objects
 
 
 def main() -> None:
-    """Run it and print the result; fail if a customer failed."""
+    """Execute the run and print the result. Fails if a customer could not be invoiced."""
     url, period = sys.argv[1:]
     database = Database(url, clock=lambda: NOW)
     freeze_loaded_objects()
@@ -34,7 +34,8 @@ def main() -> None:
 
 
 def peak_mb() -> float:
-    """Return the peak memory of this process. On Linux from /proc, since getrusage includes the parent's."""
+    """Return the peak memory of this process, on Linux from /proc, because getrusage includes the
+    parent's."""
     return memory_mb("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 

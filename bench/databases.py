@@ -1,4 +1,4 @@
-"""Databases to measure on: an embedded server in a temporary directory."""
+"""Databases for the benchmarks: an embedded server in a temporary directory."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from billing_app.database.migrations import migrate
 from billing_app.database.provision import OWNER_ROLE, create_database, urls_of
 from billing_app.database.session import Database
 
-# The clock of the measured transactions: the months filled with usage have ended.
+# The time of the measured transactions, at which the months with usage have ended.
 NOW = datetime(2027, 1, 15, 12, tzinfo=UTC)
 
 
 class TooLittleSpace(Exception):
-    """The disk has no room for the data."""
+    """The disk does not have enough free space."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """One migrated database of the bench's server, and ways to connect to it."""
+    """A migrated database on the benchmark server, and ways to connect to it."""
 
     server: cluster.Server
     name: str
@@ -39,7 +39,7 @@ class Bench:
         return urls_of(self.server, self.name).application
 
     def database(self, pool_size: int = 10) -> Database:
-        """Return the product's own view of it."""
+        """Return it as the product's `Database`."""
         return Database(self.application_url, clock=lambda: NOW, pool_size=pool_size)
 
     def connect(self, user: str = OWNER_ROLE, **options: Any) -> psycopg.Connection:
@@ -56,7 +56,7 @@ class Bench:
 
 @contextmanager
 def bench_server(gigabytes: float) -> Iterator[cluster.Server]:
-    """Run a server as the product does, in a directory that is removed afterwards.
+    """Run an embedded server in a temporary directory, which is removed afterwards.
 
     Raises:
         TooLittleSpace: The temporary directory's disk has less than `gigabytes` free.
@@ -75,13 +75,13 @@ def bench_server(gigabytes: float) -> Iterator[cluster.Server]:
 
 
 def new_database(server: cluster.Server, name: str) -> Bench:
-    """Create a database with the schema of the migrations."""
+    """Create a migrated database."""
     create_database(server, name)
     migrate(urls_of(server, name))
     return Bench(server, name)
 
 
 def settle(bench: Bench) -> None:
-    """Flush everything to disk, so that no measurement pays for earlier work."""
+    """Flush everything to disk, so that earlier work doesn't slow down the measurement."""
     with bench.superuser() as connection:
         connection.execute("CHECKPOINT")

@@ -1,4 +1,4 @@
-"""Filling a database with customers and months of usage, with SQL for speed."""
+"""Fill a database with customers and months of usage, in SQL for speed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from billing_app.domain.periods import bounds, next_period
 
 FIRST_MONTH = date(2026, 10, 1)
 MONTHS = [FIRST_MONTH, date(2026, 11, 1), date(2026, 12, 1)]
-# The events of the filled months are stored in order of time, each from another customer than the last.
-# 7919 has no factor in common with any number of customers used here.
+# The events are stored in order of time, and consecutive ones belong to different customers: 7919 has no
+# factor in common with any number of customers used here.
 _STRIDE = 7919
 # One event in this many occurred in the month before the one it is billed in.
 _LATE_EVERY = 101
@@ -52,7 +52,7 @@ def add_customers(bench: Bench, customers: int) -> None:
 def add_events(bench: Bench, customers: int, a_month: int) -> None:
     """Add this many events to each of the months on two connections, then VACUUM and ANALYZE.
 
-    After the first month one in a hundred is late: it occurred in the month before.
+    From the second month on, one event in a hundred is late: it occurred in the previous month.
     """
     half = a_month // 2
     with ThreadPoolExecutor(2) as pool:

@@ -1,4 +1,4 @@
-"""The history of the figures: one line of JSON per run, committed with the measured code."""
+"""The history of results: one line of JSON per run, committed together with the measured code."""
 
 from __future__ import annotations
 

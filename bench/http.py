@@ -1,4 +1,4 @@
-"""Usage over HTTP, against `billing serve` in a process of its own."""
+"""Usage over HTTP, with `billing serve` in a separate process."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def batch_rate(bench: Bench, server: Served, customers: int, batches: int) -> float:
-    """Measure rows per second by `POST /usage/batch`: two connections, 10,000 rows of JSON per request."""
+    """Measure the rows per second of `POST /usage/batch`: two connections, 10,000 rows per request."""
     bodies = [_body(batch) for batch in make_batches(customers, batches, LATEST)]
     headers = {"Authorization": f"Bearer {server.token}", "Content-Type": _JSON}
 
@@ -140,7 +140,7 @@ def _event(row: tuple[int, str, str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What 64 connections reached: requests per second, and the 99th percentile of their time."""
+    """The results of 64 connections: requests per second, and the 99th percentile of the response time."""
 
     rate: float
     p50_ms: float
@@ -148,12 +148,12 @@ class Load:
 
 
 def no_op_load(server: Served, requests: int) -> Load:
-    """Measure POSTs that are authenticated and refused for missing fields, without touching a table."""
+    """Measure POSTs that are authenticated and then rejected for missing fields, before a table is read."""
     return _load(server, [server.request("/usage", {})] * requests, b"422")
 
 
 def single_load(server: Served, customers: int, requests: int) -> Load:
-    """Measure `POST /usage`, each with one event and answered after its commit."""
+    """Measure `POST /usage` with one event each. The response follows the commit."""
     rows = [row for batch in make_batches(customers, -(-requests // 10_000), LATEST) for row in batch]
     return _load(server, [server.request("/usage", _event(row)) for row in rows[:requests]], b"201")
 
@@ -178,9 +178,9 @@ def _load(server: Served, requests: list[bytes], status: bytes) -> Load:
 
 
 class _Sender(asyncio.Protocol):
-    """One connection, which sends the next request when it has the answer to the last one.
+    """One connection, which sends the next request when it has received the previous response.
 
-    As little as can be, since the client has the server's cores.
+    It does as little as possible, because it shares the cores with the server.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Bulk ingest: the product's batches compared with the least that a database client could do."""
+"""Bulk ingest: the product's batches compared with the minimum that any database client has to do."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ CONNECTIONS = 2
 _numbers = count(1)
 
 Batch = list[tuple[int, str, str, str]]
-"""Rows as they arrive: the customer's number, then key, quantity and time as text."""
+"""Incoming rows: the customer's number, and key, quantity and time as text."""
 
 
 def make_batches(customers: int, batches: int, latest: datetime = NOW) -> list[Batch]:
-    """Create batches of 10,000 rows with new keys, each of another customer and none later than `latest`."""
+    """Create batches of 10,000 rows with new keys, in turn for each customer, none later than `latest`."""
     return [[_row(customers, next(_numbers), latest) for _ in range(BATCH_MAX)] for _ in range(batches)]
 
 
@@ -35,10 +35,10 @@ def _row(customers: int, number: int, latest: datetime) -> tuple[int, str, str, 
 
 
 def product_rate(bench: Bench, batches: Sequence[Batch]) -> float:
-    """Measure rows per second by `record_usage_batch`: two threads, one transaction per batch.
+    """Measure the rows per second of `record_usage_batch`: two threads, one transaction per batch.
 
-    In go strings; the customer is named by key. All that the product does is in it: checking each
-    row, the gate, judging against customers, plans, suspensions and marks, the audit entry.
+    The values are strings, and customers are given by key. This includes everything that the product does:
+    parsing each row, the gate, checking customers, plans, suspensions and marks, and the audit entry.
     """
     reports = [[UsageReport(f"customer-{row[0]}", *row[1:]) for row in batch] for batch in batches]
     database = bench.database()
@@ -56,11 +56,11 @@ def product_rate(bench: Bench, batches: Sequence[Batch]) -> float:
 
 
 def bare_rate(bench: Bench, batches: Sequence[Batch]) -> float:
-    """Measure rows per second by COPY to a temporary table and INSERT ... SELECT ON CONFLICT DO NOTHING.
+    """Measure the rows per second of COPY to a temporary table and INSERT ... SELECT ON CONFLICT DO NOTHING.
 
-    The same number of rows into the same table, so with its indexes, checks, foreign key and
-    triggers, as the same role, on two connections, one commit a batch. Nothing is checked, looked
-    up or judged: the rows are ready as the table has them.
+    Inserts the same number of rows into the same table with its indexes, checks, foreign key and triggers, as
+    the same role, on two connections, with one commit per batch. The rows are prepared: nothing is parsed,
+    looked up or checked.
     """
     month = period_of(NOW)
     rows = [

@@ -11,10 +11,10 @@ from statistics import median
 
 @dataclass(slots=True)
 class Comparison:
-    """The product compared with a reference, round by round, in rates: more is better.
+    """The product's rate compared with a reference's, round by round. Higher is better.
 
-    A round is one measurement of each, right after one another, so what else the machine does
-    meanwhile hits both. The ratio is the median of the rounds' ratios.
+    A round measures both directly after one another, so that other load on the machine affects both. The
+    ratio is the median of the rounds' ratios.
     """
 
     what: str
@@ -48,7 +48,7 @@ class Comparison:
         )
 
     def measure(self, rounds: int, reference: Callable[[], float], ours: Callable[[], float]) -> None:
-        """Alternate the two and their order, so that neither always has the warm cache."""
+        """Measure both in alternating order, so that neither always benefits from a warm cache."""
         for number in range(rounds):
             if number % 2:
                 our_rate, reference_rate = ours(), reference()
@@ -82,9 +82,9 @@ class Measured:
 
 def seconds(work: Callable[[], object]) -> float:
     """Return how many seconds the work takes."""
-    begun = time.perf_counter()
+    started = time.perf_counter()
     work()
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
 def say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Figures without a reference: single events, a CSV file, the verification."""
+"""Measurements without a reference: single events, a CSV file, and a verification."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def import_rate(bench: Bench, batches: Sequence[Batch]) -> float:
 
 
 def verify_seconds(bench: Bench) -> float:
-    """Measure how long a verification of everything takes; it must find no discrepancy."""
+    """Measure how long a verification takes. It must find no discrepancy."""
     database = bench.database()
     reports = []
     settle(bench)

@@ -1,7 +1,7 @@
-"""The pages as a user sees them: from a click in Chromium to the last change on the screen.
+"""Response times of pages in Chromium, from a click to the last change on the screen.
 
-Nothing is waited for by guess: bench/recorder.js notes the input, what goes over the websocket, and
-the frame in which the rows of the answer were drawn.
+bench/recorder.js records the input, the websocket messages, and the frame in which the rows of the response
+are drawn, so nothing depends on fixed waiting times.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _Taken = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
-    """One action of a user: the row it is reported in, how it is done, and what ends it."""
+class UserAction:
+    """An action of a user: the row that reports it, the function that does it, and what it waits for."""
 
     what: str
     do: Callable[[Page], None]
@@ -43,8 +43,8 @@ class Deed:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """The median and the 95th percentile in ms until the answer was on the screen, and the median of
-    the time in which the browser waited for the server."""
+    """The median and 95th percentile in ms until the result is visible, and the median wait for the
+    server."""
 
     p50_ms: float
     p95_ms: float
@@ -69,12 +69,12 @@ def sort(title: str) -> Callable[[Page], None]:
 
 
 def choose(label: str, *, nth: int) -> Callable[[Page], None]:
-    """Choose an option of a filter."""
+    """Select an option of a filter."""
     return lambda page: _filters(page).get_by_label(label, exact=True).select_option(index=nth) and None
 
 
 def search(label: str, text: str) -> Callable[[Page], None]:
-    """Type into a filter. The pause that waits for more letters does not count."""
+    """Type into a filter. The delay before the search starts is not counted."""
     return lambda page: (
         _filters(page)
         .get_by_label(label, exact=True)
@@ -102,65 +102,64 @@ def record(page: Page) -> None:
     page.get_by_role("dialog").get_by_role("button", name="Record").click()
 
 
-# One round. Each action starts where the one before it led to.
+# One round. Each action starts on the page that the previous one led to.
 TOUR = [
-    Deed("dashboard", section("Dashboard")),
-    Deed("customers", section("Customers")),
-    Deed("customers sorted", sort("Usage this month")),
-    Deed("customers sorted", sort("Outstanding")),
-    Deed("customers sorted", sort("Created")),
-    Deed("customers sorted", sort("Customer")),
-    Deed("customers, next page", link("Next")),
-    Deed("customers, next page", link("Next")),
-    Deed("customers filtered", choose("Status", nth=1)),
-    Deed("customers filtered", search("Plan", "Plan 3")),
-    Deed("plans", section("Plans")),
-    Deed("customers", section("Customers")),
-    Deed("customers searched", search("Search customers", "customer-77")),
-    Deed("customers searched", search("Search customers", "4711")),
-    Deed("one customer", first_row),
-    Deed("usage", section("Usage")),
-    Deed("usage, next page", link("Next")),
-    Deed("usage, next page", link("Next")),
-    Deed("usage filtered", choose("Usage month", nth=2)),
-    Deed("usage filtered", choose("Billed in", nth=2)),
-    Deed("usage filtered", link("Late only")),
-    Deed("usage imports", link("Imports")),
-    Deed("usage", link("Events")),
-    Deed("usage filtered", search("Whose usage", "customer-4711")),
-    Deed("dialog opened", open_record, DIALOG),
-    Deed("usage recorded", record, TOAST),
-    Deed("invoices", section("Invoices")),
-    Deed("invoices, next page", link("Next")),
-    Deed("invoices, next page", link("Next")),
-    Deed("invoices filtered", choose("Period", nth=2)),
-    Deed("invoices filtered", choose("Status", nth=1)),
-    Deed("invoices filtered", sort("Period")),
-    Deed("audit", section("Audit")),
-    Deed("invoices", section("Invoices")),
-    Deed("invoices searched", search("Search invoices", "customer-77-0002")),
-    Deed("one invoice", first_row),
-    Deed("audit", section("Audit")),
-    Deed("audit, next page", link("Next")),
-    Deed("audit, next page", link("Next")),
-    Deed("audit filtered", choose("Person", nth=1)),
-    Deed("audit filtered", search("Subject", "customer-4711")),
+    UserAction("dashboard", section("Dashboard")),
+    UserAction("customers", section("Customers")),
+    UserAction("customers sorted", sort("Usage this month")),
+    UserAction("customers sorted", sort("Outstanding")),
+    UserAction("customers sorted", sort("Created")),
+    UserAction("customers sorted", sort("Customer")),
+    UserAction("customers, next page", link("Next")),
+    UserAction("customers, next page", link("Next")),
+    UserAction("customers filtered", choose("Status", nth=1)),
+    UserAction("customers filtered", search("Plan", "Plan 3")),
+    UserAction("plans", section("Plans")),
+    UserAction("customers", section("Customers")),
+    UserAction("customers searched", search("Search customers", "customer-77")),
+    UserAction("customers searched", search("Search customers", "4711")),
+    UserAction("one customer", first_row),
+    UserAction("usage", section("Usage")),
+    UserAction("usage, next page", link("Next")),
+    UserAction("usage, next page", link("Next")),
+    UserAction("usage filtered", choose("Usage month", nth=2)),
+    UserAction("usage filtered", choose("Billed in", nth=2)),
+    UserAction("usage filtered", link("Late only")),
+    UserAction("usage imports", link("Imports")),
+    UserAction("usage", link("Events")),
+    UserAction("usage filtered", search("Customer", "customer-4711")),
+    UserAction("dialog opened", open_record, DIALOG),
+    UserAction("usage recorded", record, TOAST),
+    UserAction("invoices", section("Invoices")),
+    UserAction("invoices, next page", link("Next")),
+    UserAction("invoices, next page", link("Next")),
+    UserAction("invoices filtered", choose("Period", nth=2)),
+    UserAction("invoices filtered", choose("Status", nth=1)),
+    UserAction("invoices filtered", sort("Period")),
+    UserAction("audit", section("Audit log")),
+    UserAction("invoices", section("Invoices")),
+    UserAction("invoices searched", search("Search invoices", "customer-77-0002")),
+    UserAction("one invoice", first_row),
+    UserAction("audit", section("Audit log")),
+    UserAction("audit, next page", link("Next")),
+    UserAction("audit, next page", link("Next")),
+    UserAction("audit filtered", choose("Person", nth=1)),
+    UserAction("audit filtered", search("Subject", "customer-4711")),
 ]
 
 
 def page_times(bench: Bench, server: Served, rounds: int) -> dict[str, Times]:
-    """Measure each action as an admin, after one round to warm up, and then pages opened with an empty
-    browser cache."""
+    """Measure each action as an admin, after a warm-up round, and then page loads with an empty cache."""
     _add_user(bench)
     settle(bench)
     found: defaultdict[str, list[_Taken]] = defaultdict(list)
     with _browser() as browser:
         context = _context(browser, server)
         page = _signed_in(context)
-        for deed in TOUR:
-            _taken(page, deed)
-        for deed in TOUR * rounds:
-            found[deed.what].append(_taken(page, deed))
+        for action in TOUR:
+            _taken(page, action)
+        for action in TOUR * rounds:
+            found[action.what].append(_taken(page, action))
         found[FIRST_LOAD] = [
             _first_load(_context(browser, server, storage_state=context.storage_state()))
             for _ in range(max(2, rounds))
@@ -216,14 +215,14 @@ def _first_load(context: BrowserContext) -> _Taken:
     return taken
 
 
-def _taken(page: Page, deed: Deed) -> _Taken:
+def _taken(page: Page, action: UserAction) -> _Taken:
     """Measure the time in ms, and the part of it spent waiting for the server."""
-    page.evaluate("answer => tallybookBench.arm(answer)", deed.answer)
+    page.evaluate("answer => tallybookBench.arm(answer)", action.answer)
     try:
-        deed.do(page)
+        action.do(page)
         return _answer(page)
     except Error as error:
-        raise RuntimeError(f"{deed.what}, at {page.url}: {error.message}") from error
+        raise RuntimeError(f"{action.what}, at {page.url}: {error.message}") from error
 
 
 def _answer(page: Page) -> _Taken:

@@ -4,18 +4,18 @@
   const LOADED = '"is_hydrated_rx_state_":true'; // in the server's last message after a page was opened
   const TOAST = "[data-sonner-toast]";
   const ANSWER_MAX = 30_000;
-  let wanted, begun, sent, answered, shown, settle, ended;
+  let wanted, started, sent, answered, shown, settle, ended;
 
   const arm = (what, from) => {
     wanted = what;
-    begun = from;
+    started = from;
     sent = answered = shown = undefined;
     ended = new Promise((resolve, reject) => {
       settle = resolve;
       setTimeout(() => reject(new Error(`no ${what} within ${ANSWER_MAX} ms`)), ANSWER_MAX);
     });
   };
-  const isWatching = () => settle && begun !== undefined;
+  const isWatching = () => settle && started !== undefined;
 
   const whenPainted = (work) =>
     requestAnimationFrame(() => {
@@ -29,12 +29,12 @@
     settle = undefined;
     // The response is rendered within two frames. A response that changes nothing counts too.
     whenPainted((at) =>
-      whenPainted(() => resolve({ shown: Math.max(at, shown ?? 0) - begun, server: sent ? answered - sent : 0 })),
+      whenPainted(() => resolve({ shown: Math.max(at, shown ?? 0) - started, server: sent ? answered - sent : 0 })),
     );
   };
 
   for (const input of ["click", "change", "submit"]) {
-    addEventListener(input, (event) => settle && (begun ??= event.timeStamp), true);
+    addEventListener(input, (event) => settle && (started ??= event.timeStamp), true);
   }
 
   const isEvent = (message) => isWatching() && String(message).startsWith("42");
@@ -58,7 +58,7 @@
   const isOrHasToast = (node) => node.nodeType === Node.ELEMENT_NODE && (node.matches(TOAST) || node.querySelector(TOAST));
 
   new MutationObserver((changes) => {
-    if (begun === undefined) return;
+    if (started === undefined) return;
     whenPainted((at) => (shown = at));
     if (!settle) return;
     if (wanted === "toast" && changes.some(({ addedNodes }) => [...addedNodes].some(isOrHasToast))) end();

@@ -1,4 +1,4 @@
-"""An invoice run, compared with the least that a database client could do."""
+"""An invoice run, compared with the minimum that any database client has to do."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _TABLES = ("invoice", "invoice_line")
 class RunMeasured:
     """One invoice run: its seconds, its invoices, and its peak memory.
 
-    `client_mb` is the process's own peak; `backends_mb` the peak of what its database connections
-    held for themselves, the shared buffers left out.
+    `client_mb` is the peak memory of the process, and `backends_mb` that of its database connections, without
+    shared buffers.
     """
 
     seconds: float
@@ -38,9 +38,9 @@ class RunMeasured:
 
 
 def product_run(bench: Bench, period_start: date) -> RunMeasured:
-    """Run `run_invoices` for the month in a process of its own, from its first to its last transaction.
+    """Run `run_invoices` for the month in a separate process.
 
-    The time is taken inside the child, so that starting Python is not in it.
+    The child process measures the time, so that it doesn't include starting Python.
     """
     settle(bench)
     command = [sys.executable, "-m", "bench.child", bench.application_url, label(period_start)]
@@ -81,13 +81,12 @@ def memory_mb(kind: str, process: str = "self") -> float:
 
 
 class Reference:
-    """The bare work: GROUP BY over the month and COPY of its invoices and lines, in one transaction.
+    """The minimum work: GROUP BY over the month and COPY of its invoices and lines, in one transaction.
 
-    The rows are those that the product made for the same month, brought into COPY's text form
-    beforehand, so no client can be faster. They go into copies of the product's tables in a schema
-    of their own: `keeping_rules` says whether with the same checks, keys, indexes, foreign keys
-    and triggers, or with columns and primary keys alone. Month by month the copies fill up as the
-    product's tables do.
+    The rows are those that the product created for the same month, already in COPY's text format, so no
+    client can be faster. They are written to copies of the product's tables in a separate schema. With
+    `keeping_rules`, the copies have the same checks, keys, indexes, foreign keys and triggers, otherwise only
+    columns and primary keys. Month by month, they grow like the product's tables.
     """
 
     def __init__(self, bench: Bench, schema: str, *, keeping_rules: bool) -> None:
@@ -101,7 +100,7 @@ class Reference:
                 db.execute(_in_schema(statement, schema))
 
     def seconds(self, period_start: date) -> float:
-        """Measure how long it takes to read, write and commit the month."""
+        """Measure the seconds to read, write and commit the month."""
         with self._bench.superuser() as db:
             rows = {table: _copied_out(db, table, period_start) for table in _TABLES}
         settle(self._bench)
@@ -118,7 +117,7 @@ class Reference:
         db.commit()
 
 
-# What triggers also write to.
+# The table that triggers write to.
 _KEPT = ("open_invoice",)
 _PRIMARY_KEYS = (
     "ALTER TABLE invoice ADD PRIMARY KEY (customer_id, period_start)",
@@ -127,7 +126,7 @@ _PRIMARY_KEYS = (
 
 
 def _rules(db: psycopg.Connection) -> list[str]:
-    """Add what LIKE does not copy: foreign keys, and triggers with their functions."""
+    """Add the rules that LIKE does not copy: foreign keys, and triggers with their functions."""
     foreign_keys = db.execute(
         "SELECT format('ALTER TABLE %%s ADD CONSTRAINT %%I %%s', conrelid::regclass, conname,"
         " pg_get_constraintdef(oid)) FROM pg_constraint"
@@ -143,7 +142,7 @@ def _rules(db: psycopg.Connection) -> list[str]:
 
 
 def _in_schema(statement: str, schema: str) -> str:
-    """Return the statement for the copies in the schema, with functions of their own."""
+    """Return the statement changed to use the tables and functions in the schema."""
     names = "|".join((*_TABLES, *_KEPT))
     statement = re.sub(rf"\b(public\.)?({names})\b(?=[ (])", rf"{schema}.\2", statement)
     return re.sub(r"\bFUNCTION (public\.)?", f"FUNCTION {schema}.", statement)

@@ -25,7 +25,7 @@ def find_browser() -> str | None:
     Use it as `playwright.chromium.launch(executable_path=find_browser())`.
 
     Raises:
-        NoBrowser: There is none. Page tests fail then; they are never skipped.
+        NoBrowser: There is none. Page tests then fail; they are never skipped.
     """
     with sync_playwright() as playwright:
         for path in _candidates(playwright):
@@ -42,7 +42,7 @@ def _candidates(playwright: Playwright) -> Iterator[str | None]:
 
 
 def _starts(playwright: Playwright, path: str | None) -> bool:
-    """Return whether it opens a page; a program on the PATH may be a stub that only gives advice."""
+    """Return whether it opens a page. A program on the PATH may be a stub that only prints advice."""
     try:
         browser = playwright.chromium.launch(executable_path=path)
         browser.new_page()

@@ -1,4 +1,4 @@
-"""Fixtures: one embedded server for the whole run, and a migrated database for each test that needs one."""
+"""Fixtures: one embedded server for the test run, and a migrated database for each test that needs one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from billing_app.database.session import Database
 from billing_app.domain.actor import Actor, Role
 from billing_app.services.identity import passwords
 
-# A shell makes its background jobs ignore Ctrl-C, which some tests send to their processes.
+# Shells make background jobs ignore Ctrl-C, but some tests send it to their processes.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _TEMPLATE = "template_tallybook"
@@ -27,7 +27,7 @@ _numbers = itertools.count(1)
 
 
 class Clock:
-    """The clock of a test's database, which stands still until the test moves it."""
+    """The clock of a test's database, which only moves when the test sets it."""
 
     def __init__(self, moment: datetime) -> None:
         self.moment = moment
@@ -50,7 +50,7 @@ def server() -> Iterator[cluster.Server]:
 
 
 def _set_issuer(server: cluster.Server, database: str) -> None:
-    """Fill in the issuer, which every invoice needs, without moving its version."""
+    """Set the issuer, which every invoice needs, without changing its version."""
     url = urls_of(server, database).owner.replace("+psycopg", "")
     with psycopg.connect(url, autocommit=True) as owner:
         owner.execute("UPDATE issuer SET name = 'Tally Ltd', address = '1 High Street'")
@@ -82,7 +82,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def database(urls: Urls, clock: Clock) -> Iterator[Database]:
-    """Return the application's view of an empty, migrated database whose clock the test sets."""
+    """Return an empty, migrated database, as the application's role, with a clock that the test sets."""
     made = Database(urls.application, clock=clock, pool_size=60)
     yield made
     made.close()
@@ -98,13 +98,13 @@ def owner(urls: Urls) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def no_issuer(owner: psycopg.Connection) -> None:
-    """Leave the issuer as empty as a new installation has it."""
+    """Clear the issuer, as in a new installation."""
     owner.execute("UPDATE issuer SET name = '', address = '', email = '', payment_instructions = ''")
 
 
 @pytest.fixture
 def fast_hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Use bcrypt at its lowest cost, for tests about who can sign in and not about how long that takes."""
+    """Use bcrypt at its lowest cost, for tests that don't depend on how long hashing takes."""
     monkeypatch.setattr(passwords, "COST", 4)
     passwords.unmatched_hash.cache_clear()
     yield

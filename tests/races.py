@@ -1,4 +1,4 @@
-"""Races with real threads and connections, at once or in a fixed order."""
+"""Races with real threads and connections, concurrently or in a fixed order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BLOCKED = text("""
 
 @dataclass(frozen=True)
 class Overlap:
-    """The outcomes of two transactions that overlapped; a refusal is an outcome too."""
+    """The outcomes of two overlapping transactions. An error is an outcome too."""
 
     first: Any
     second: Any
@@ -33,9 +33,9 @@ class Overlap:
 
 
 def overlap(database: Database, first: Work, second: Work) -> Overlap:
-    """Run `second` while `first` has done its work and not committed yet.
+    """Run `second` after `first` has done its work but before it commits.
 
-    `first` commits when `second` waits for it or has ended. So a missing lock shows every time.
+    `first` commits when `second` waits for it or has ended, so a missing lock is always detected.
     """
     with ThreadPoolExecutor(1) as pool:
         with database.transaction(SYSTEM) as session:
@@ -47,7 +47,7 @@ def overlap(database: Database, first: Work, second: Work) -> Overlap:
 
 
 def blocked_before_end(database: Database, running: Future[Any]) -> bool:
-    """Return whether a session waits for a lock before `running` ends, as soon as that is known."""
+    """Return as soon as it is known whether a session waits for a lock before `running` ends."""
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as observer:
         while not running.done():
             if observer.scalar(_BLOCKED):
@@ -57,7 +57,7 @@ def blocked_before_end(database: Database, running: Future[Any]) -> bool:
 
 
 def at_once(database: Database, works: Sequence[Work]) -> list[Any]:
-    """Start every work at the same time, each in a transaction and a thread of its own."""
+    """Run all functions at the same time, each in its own thread and transaction."""
     barrier = Barrier(len(works))
 
     def run(work: Work) -> Any:
@@ -69,7 +69,7 @@ def at_once(database: Database, works: Sequence[Work]) -> list[Any]:
 
 
 def _outcome(database: Database, work: Work) -> Any:
-    """Return the result of the committed work, or its refusal."""
+    """Return the result of the committed work, or its error."""
     try:
         with database.transaction(SYSTEM) as session:
             return work(session)
@@ -78,5 +78,5 @@ def _outcome(database: Database, work: Work) -> Any:
 
 
 def codes(outcomes: Sequence[Any]) -> list[str]:
-    """Return the codes of the refusals among the outcomes."""
+    """Return the codes of the errors among the outcomes."""
     return [outcome.code for outcome in outcomes if isinstance(outcome, BillingError)]

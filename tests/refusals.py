@@ -1,4 +1,4 @@
-"""Expecting a refusal by its code, which is what callers rely on."""
+"""Expect an error by its code, which is what callers rely on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from billing_app.errors import BillingError
 
 @contextmanager
 def refused(code: str, *, field: str | None = None) -> Iterator[pytest.ExceptionInfo[BillingError]]:
-    """Assert that the block raises a refusal with this code and about this field."""
+    """Assert that the block raises an error with this code about this field."""
     with pytest.raises(BillingError) as caught:
         yield caught
     assert caught.value.code == code

@@ -1,4 +1,4 @@
-"""A runtime over a test's database, installed for as long as the test lasts."""
+"""Install a runtime with a test's database for the duration of the test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECRET = "a secret of thirty-two bytes, or more"
 
 @contextmanager
 def installed(database: Database, **settings: Any) -> Iterator[Runtime]:
-    """Install a runtime over the database, with a fixed signing secret."""
+    """Install a runtime with the database and a fixed signing secret."""
     before = runtime.current() if runtime.is_installed() else None
     inner = Runtime(database, Settings(jwt_secret=SECRET, **settings))
     runtime.install(inner)
@@ -38,7 +38,7 @@ def authenticator() -> Authenticator:
 
 
 def limited_api() -> FastAPI:
-    """Build the API with its limits of bodies, as it is served."""
+    """Build the API with its limits on bodies, as it is served."""
     api = create_api()
     api.add_middleware(BodyLimits)
     return api

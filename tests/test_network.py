@@ -1,4 +1,4 @@
-"""BILLING_PUBLIC_URL, BILLING_PROXIES, and what requests are told by them."""
+"""BILLING_PUBLIC_URL and BILLING_PROXIES, and their effect on requests."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_public_url_is_put_in_normal_form(written: str, normal: str | None) -> N
         ("https://*.example", "has a host name that is not valid"),
     ],
 )
-def test_public_url_that_is_no_address_of_a_host_is_refused_by_name(written: str, fault: str) -> None:
+def test_invalid_public_url_is_rejected_by_name(written: str, fault: str) -> None:
     with pytest.raises(ValidationError, match=f"BILLING_PUBLIC_URL {fault}") as refused:
         Settings(public_url=written)
     assert "secret" not in str(refused.value.errors()[0]["msg"])
@@ -92,7 +92,7 @@ def test_proxies_are_addresses_or_networks(
 
 
 @pytest.mark.parametrize("written", ["proxy", "10.0.0.0/33", "10.0.0.7:80", "10.0.0", "10.0.0.7;10.0.0.8"])
-def test_proxy_that_is_no_network_is_refused_by_name(written: str) -> None:
+def test_invalid_proxy_is_rejected_by_name(written: str) -> None:
     with pytest.raises(ValidationError, match="BILLING_PROXIES contains"):
         Settings(proxies=written)
 
@@ -133,7 +133,7 @@ def test_network_of_an_address_contains_it_in_every_spelling() -> None:
 
 @contextmanager
 def process(**settings: object) -> Iterator[None]:
-    """A process with these settings, over a database that nothing here asks."""
+    """Install a runtime with these settings and a database that is not used."""
     database = Database("postgresql+psycopg://")
     with installed(database, **settings):
         yield
@@ -164,7 +164,7 @@ def request(peer: str = "192.0.2.1", scheme: str = "http", **headers: str) -> HT
         ("10.0.0.7", "::ffff:203.0.113.9", "203.0.113.9"),
         ("10.0.0.7", "203.0.113.9:4711", "203.0.113.9"),
         ("10.0.0.7", "[2001:db8::9]:4711", "2001:db8::9"),
-        # What the client wrote itself precedes what the proxy added.
+        # The entry that the client sent precedes the one that the proxy added.
         ("10.0.0.7", "198.51.100.1, 203.0.113.9", "203.0.113.9"),
         ("10.0.0.7", "garbage, 203.0.113.9", "203.0.113.9"),
         # Several proxies.
@@ -172,7 +172,7 @@ def request(peer: str = "192.0.2.1", scheme: str = "http", **headers: str) -> HT
         ("10.0.0.7", "203.0.113.9, ::ffff:10.0.0.8, 10.1.2.3", "203.0.113.9"),
         ("10.0.0.7", "198.51.100.1, 203.0.113.9, 10.0.0.8", "203.0.113.9"),
         ("10.0.0.7", "10.0.0.9, 203.0.113.9, 10.0.0.8", "203.0.113.9"),
-        # Only proxies: the outermost one called by itself.
+        # Only proxies: the outermost one made the request itself.
         ("10.0.0.7", "10.0.0.9, 10.0.0.8", "10.0.0.9"),
         # Not an address: nothing before it can be trusted.
         ("10.0.0.7", "203.0.113.9, unknown", "10.0.0.7"),
@@ -207,7 +207,7 @@ def test_headers_are_ignored_without_proxies() -> None:
         ("10.0.0.7", "203.0.113.9", "http", False),
         ("10.0.0.7", "203.0.113.9", "", False),
         ("10.0.0.7", "203.0.113.9, 10.0.0.8", "https", True),
-        # One entry for each hop: the first proxy's counts, and what the client wrote does not.
+        # With one entry per hop, the first proxy's counts, and the one that the client sent does not.
         ("10.0.0.7", "203.0.113.9, 10.0.0.8", "https, http", True),
         ("10.0.0.7", "203.0.113.9, 10.0.0.8", "https, http, http", False),
         ("10.0.0.7", "203.0.113.9", "https, http", False),
@@ -254,7 +254,7 @@ def test_only_pages_of_the_https_public_address_are_ours(scheme: str, origin: st
         ("localhost:3000", "http://localhost:3000", True),
         ("LOCALHOST:3000", "http://localhost:3000", True),
         ("billing.example", "http://billing.example:80", True),
-        # A proxy that Tallybook knows nothing of.
+        # A proxy that is not configured.
         ("billing.example", "https://billing.example", True),
         ("billing.example:443", "https://billing.example", True),
         ("localhost:3000", "http://localhost:3001", False),

@@ -1,4 +1,4 @@
-"""The shape of the code: which module may import which, and how long files and functions may be."""
+"""Rules for the code: which modules may import which, and how long files and functions may be."""
 
 import ast
 import subprocess
@@ -49,7 +49,7 @@ def unguarded_modules() -> tuple[str, ...]:
 
 @pytest.mark.parametrize("path", SERVICES, ids=name)
 def test_guarded_and_unguarded_functions_never_share_a_module(path: Path) -> None:
-    """A function over a session takes the actor, or its module is closed to API, pages and commands."""
+    """Modules that API, pages and commands can import only have functions that take an actor."""
     module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
     is_unguarded = any(fnmatch(module, pattern) for pattern in unguarded_modules())
     takes_actor = {

@@ -1,12 +1,12 @@
-"""Create the environment of this checkout: `.venv`, exactly as `requirements.lock` says.
+"""Create the virtual environment of this checkout, with the packages in `requirements.lock`.
 
     python3 tools/setup.py            the environment
     python3 tools/setup.py --browser  and a browser for the tests
 
-It uses the standard library only, because it runs before anything is installed. It can be run again at
-any time: it does nothing when everything is in place, repeats what was interrupted, follows a changed
-lock or project file, and waits for another set-up of the same checkout. A user who can't write to the
-checkout can use an environment that its owner has set up.
+It uses the standard library only, because it runs before anything is installed. It can be run again at any
+time: it does nothing if everything is installed, resumes after an interruption, updates after a change of the
+lock file or pyproject.toml, and waits if it is already running for this checkout. A user who can't write to
+the checkout can use an environment that its owner has set up.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ class SetupError(Exception):
 
 
 def main(arguments):
-    """Set up what is missing; return the exit code."""
+    """Install what is missing. Return the exit code."""
     try:
         check_python()
         if not is_set_up():
@@ -69,7 +69,7 @@ def check_python():
 
 @contextlib.contextmanager
 def one_at_a_time():
-    """Hold the set-up lock of this checkout. The kernel releases it however this process ends."""
+    """Hold the setup lock of this checkout. The kernel releases it when the process ends."""
     with (ROOT / ".setup.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -80,7 +80,7 @@ def one_at_a_time():
 
 
 def is_set_up():
-    """Return whether the environment holds the locked packages and this project, and works."""
+    """Return whether the environment has the locked packages and this project, and works."""
     return (
         is_stamped(PACKAGES_STAMP, wanted_packages())
         and is_stamped(PROJECT_STAMP, wanted_project())
@@ -98,26 +98,26 @@ def require_write_access():
 
 
 def wanted_packages():
-    """Name the packages that the environment should hold, and its place."""
+    """Return a fingerprint of the packages that the environment should have, and of its path."""
     # A virtual environment contains absolute paths, so one that was moved is another one.
     return fingerprint(LOCK.read_bytes(), bytes(VENV))
 
 
 def wanted_project():
-    """Name the project file whose commands and dependencies should be installed."""
+    """Return a fingerprint of pyproject.toml."""
     return fingerprint(PROJECT.read_bytes())
 
 
 def create_environment():
-    """Make `.venv` hold the locked packages and no others.
+    """Create `.venv` with the locked packages and no others.
 
-    It is created anew and not updated, so that packages which left the lock do not stay.
+    It is never updated in place, so that packages that were removed from the lock file are removed.
     """
     if is_stamped(PACKAGES_STAMP, wanted_packages()) and environment_works():
         return
     print("setup: installing the packages into .venv (about a minute the first time)", flush=True)
     PACKAGES_STAMP.unlink(missing_ok=True)
-    # Without pip, which Debian's Python can't install there; the pip outside does as well.
+    # Without pip, because Debian's Python can't install it there. The pip outside is used instead.
     run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(VENV)], "creating .venv")
     pip_install("--require-hashes", "--only-binary=:all:", "-r", str(LOCK))
     PACKAGES_STAMP.write_text(wanted_packages())
@@ -126,8 +126,7 @@ def create_environment():
 def install_project():
     """Make `billing_app` importable from this checkout, and install the `billing` command.
 
-    It is installed again whenever pyproject.toml changes, so the command always has the current entry
-    point.
+    It is reinstalled whenever pyproject.toml changes, so that the command has the current entry point.
     """
     if not is_stamped(PROJECT_STAMP, wanted_project()):
         PROJECT_STAMP.unlink(missing_ok=True)
@@ -136,7 +135,7 @@ def install_project():
 
 
 def fingerprint(*parts):
-    """Return a name for these contents."""
+    """Return a hash of these contents."""
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
@@ -162,7 +161,7 @@ def pip_install(*arguments):
 
 
 def install_browser():
-    """Find a browser that the tests can use, or install one."""
+    """Install a browser for the tests unless there is one."""
     if browser_works():
         return
     for attempt in browser_sources():

@@ -65,7 +65,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # An invoice and its last line refer to each other, so neither table can be dropped before this.
+    # An invoice and its last line refer to each other, so this foreign key must be dropped before the tables.
     op.drop_constraint("fk_invoice_last_line", "invoice", type_="foreignkey")
     for table in reversed(TABLES):
         op.drop_table(table)
@@ -73,7 +73,7 @@ def downgrade() -> None:
         op.execute(f"DROP FUNCTION {signature}")
 
 
-# Listed so that every table comes after the tables it refers to.
+# In an order in which every table follows the tables that it refers to.
 TABLES = (
     "customer",
     "plan",
@@ -339,7 +339,7 @@ def _create_usage_event_table() -> None:
 
 
 def _create_invoice_table() -> None:
-    """Create the invoices, each with a copy of all that it shows."""
+    """Create the invoices, each with copies of everything that it shows."""
     op.create_table(
         "invoice",
         sa.Column("customer_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -675,11 +675,10 @@ INVOICE_RUN_CHECKS = {
 
 
 def _create_verification_table() -> None:
-    """Create the verifications, which exist from their start so that they survive a restart.
+    """Create the verifications. The row is created at the start, so that a verification survives a restart.
 
-    Until a verification finishes, `report` holds its progress. One that fails too often without
-    making progress finishes with a `fault` instead of a verdict in `ok`. `attempts` counts those
-    failures across all server processes.
+    Until a verification finishes, `report` holds its progress. One that fails too often finishes with a
+    `fault` instead of a result in `ok`. `attempts` counts those failures across all server processes.
     """
     op.create_table(
         "verification",
@@ -839,7 +838,7 @@ def _create_figures_tables() -> None:
 
 
 def _create_idempotent_request_table() -> None:
-    """Create the answers to requests that carried an `Idempotency-Key`, kept for about a day."""
+    """Create the responses to requests with an `Idempotency-Key`, which are kept for about a day."""
     op.create_table(
         "idempotent_request",
         sa.Column("actor_id", sa.Text(), nullable=False),
@@ -972,7 +971,7 @@ def _create_usage_log_indexes() -> None:
 def _create_invoice_and_payment_indexes() -> None:
     """Create the indexes that find invoices by period and payments by invoice."""
     op.create_index("ix_invoice_period_start", "invoice", ["period_start", "customer_id"])
-    # The included columns tell an invoice's status without reading the table.
+    # The included columns determine an invoice's status without reading the table.
     op.create_index(
         "ix_open_invoice_period_start",
         "open_invoice",
@@ -1034,7 +1033,7 @@ def _create_audit_entry_indexes() -> None:
 def _create_figures_indexes() -> None:
     """Create the indexes that page through customers by usage and by outstanding amount.
 
-    Only the background computation pays for them; recording usage doesn't.
+    They slow down only the background count, not recording usage.
     """
     op.create_index("ix_customer_figures_usage", "customer_figures", ["usage_quantity", "customer_id"])
     op.create_index(
@@ -1043,16 +1042,16 @@ def _create_figures_indexes() -> None:
 
 
 def _create_idempotent_request_index() -> None:
-    """Create the index that finds expired answers."""
+    """Create the index that finds expired responses."""
     op.create_index("ix_idempotent_request_created_at", "idempotent_request", ["created_at"])
 
 
 # Functions and triggers
 #
-# Triggers enforce the rules that no key or CHECK can express. They apply to the owner of the tables
-# as well, which makes them the second safeguard of append-only tables after the privileges of the
-# application's role. Every function sets its search path, so that a temporary table with the name
-# of one of our tables is never read instead.
+# Triggers enforce the rules that no key or CHECK can express. They also apply to the owner of the tables, so
+# they are the second safeguard of append-only tables, after the privileges of the application's role. Every
+# function sets its search path, so that a temporary table with the name of one of our tables is never read
+# instead.
 
 PLPGSQL = "LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp"
 

@@ -17,8 +17,8 @@ ClientOf = Callable[[Role], TestClient]
 
 
 @pytest.fixture(autouse=True)
-def _quick(fast_hashes: None) -> None:
-    """Users are made in nearly every test here."""
+def _use_fast_hashes(fast_hashes: None) -> None:
+    """Nearly every test here creates users."""
 
 
 @pytest.fixture
@@ -29,14 +29,14 @@ def api(database: Database) -> Iterator[FastAPI]:
 
 
 @pytest.fixture
-def nobody(api: FastAPI) -> TestClient:
-    """Nobody signed in. An unexpected error is answered as a server would, and not raised."""
+def anonymous(api: FastAPI) -> TestClient:
+    """A client that is not signed in. Unexpected errors become responses, as on a server."""
     return TestClient(api, base_url="http://testserver", raise_server_exceptions=False)
 
 
 @pytest.fixture
 def client_of(api: FastAPI, database: Database) -> ClientOf:
-    """Signs in a new user of the role with a bearer token."""
+    """Returns a client of a new user with the role, signed in with a bearer token."""
 
     def sign_in(role: Role) -> TestClient:
         user = make_user(database, role)

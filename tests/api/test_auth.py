@@ -1,4 +1,4 @@
-"""Signing in and out, one's own sessions and password, over HTTP."""
+"""Signing in and out, and users' own sessions and passwords, over HTTP."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OWN = {"Origin": "http://testserver"}
 
 
 @pytest.fixture
-def user(nobody: TestClient, database: Database) -> UserRow:
+def user(anonymous: TestClient, database: Database) -> UserRow:
     return make_user(database, Role.BILLING, email="eve@example.com", name="Eve")
 
 
@@ -46,8 +46,8 @@ def code(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
-def test_email_and_password_are_exchanged_for_a_token(nobody: TestClient, user: UserRow) -> None:
-    answer = sign_in(nobody)
+def test_email_and_password_are_exchanged_for_a_token(anonymous: TestClient, user: UserRow) -> None:
+    answer = sign_in(anonymous)
     assert answer.status_code == 200
     assert answer.json() == {
         "access_token": answer.json()["access_token"],
@@ -55,23 +55,23 @@ def test_email_and_password_are_exchanged_for_a_token(nobody: TestClient, user: 
         "expires_in": 12 * 3600,
     }
     assert "set-cookie" not in answer.headers
-    me = nobody.get(f"{V1}/auth/me", headers=bearer(nobody))
+    me = anonymous.get(f"{V1}/auth/me", headers=bearer(anonymous))
     assert me.json() == {"id": user.public_id, "email": user.email, "name": "Eve", "role": "billing"}
 
 
 def test_every_failed_sign_in_gets_the_same_answer(
-    nobody: TestClient, user: UserRow, database: Database
+    anonymous: TestClient, user: UserRow, database: Database
 ) -> None:
     make_user(database)
     disabled = make_user(database)
     with database.transaction(SYSTEM) as session:
         users.update_user(session, SYSTEM, disabled.user_id, status="disabled")
     answers = [
-        sign_in(nobody, "wrong horse battery"),
-        sign_in(nobody, email="nobody@example.com"),
-        sign_in(nobody, email=disabled.email),
-        sign_in(nobody, "\0", email="\0"),
-        sign_in(nobody, ""),
+        sign_in(anonymous, "wrong horse battery"),
+        sign_in(anonymous, email="missing@example.com"),
+        sign_in(anonymous, email=disabled.email),
+        sign_in(anonymous, "\0", email="\0"),
+        sign_in(anonymous, ""),
     ]
     assert {code(answer) for answer in answers} == {(401, "invalid_credentials")}
     assert len({answer.text for answer in answers}) == 1
@@ -80,13 +80,13 @@ def test_every_failed_sign_in_gets_the_same_answer(
 
 
 @pytest.mark.parametrize("route", ["token", "session"])
-def test_after_five_failures_the_right_password_must_wait_too(
-    nobody: TestClient, user: UserRow, clock: Clock, route: str
+def test_correct_password_is_locked_out_too_after_five_failures(
+    anonymous: TestClient, user: UserRow, clock: Clock, route: str
 ) -> None:
     def post(password: str, email: str = user.email) -> Any:
-        return nobody.post(f"{V1}/auth/{route}", json={"email": email, "password": password})
+        return anonymous.post(f"{V1}/auth/{route}", json={"email": email, "password": password})
 
-    for email in (user.email, "nobody@example.com"):
+    for email in (user.email, "missing@example.com"):
         assert [post("wrong horse battery", email).status_code for _ in range(5)] == [401] * 5
         for password in (PASSWORD, "wrong horse battery"):
             answer = post(password, email)
@@ -104,7 +104,7 @@ def behind_a_proxy(api: FastAPI, database: Database) -> Iterator[None]:
 
 
 def address_of(api: FastAPI, database: Database, peer: str, forwarded: list[str]) -> str:
-    """Where a failed sign-in is said to come from, in the audit log."""
+    """Return the network address of a failed sign-in, as in the audit log."""
     client = TestClient(api, client=(peer, 50000))
     headers = [("X-Forwarded-For", each) for each in forwarded]
     client.post(f"{V1}/auth/token", json={"email": peer, "password": "x"}, headers=headers)
@@ -162,20 +162,22 @@ def test_failures_of_one_client_behind_a_remote_proxy_lock_no_other(api: FastAPI
 
 
 def test_browser_gets_the_token_in_a_cookie_that_scripts_cannot_read(
-    nobody: TestClient, user: UserRow
+    anonymous: TestClient, user: UserRow
 ) -> None:
-    answer = nobody.post(f"{V1}/auth/session", json={"email": user.email, "password": PASSWORD}, headers=OWN)
+    answer = anonymous.post(
+        f"{V1}/auth/session", json={"email": user.email, "password": PASSWORD}, headers=OWN
+    )
     assert (answer.status_code, answer.content) == (204, b"")
     cookie = next(each for each in answer.headers.get_list("set-cookie") if each.startswith(SESSION_COOKIE))
     attributes = {part.strip().lower() for part in cookie.split(";")[1:]}
     assert {"httponly", "samesite=lax", "path=/"} <= attributes
     assert "secure" not in attributes
-    assert nobody.get(f"{V1}/auth/me").json()["email"] == user.email
-    assert code(nobody.delete(f"{V1}/auth/session")) == (403, "foreign_origin")
-    assert nobody.delete(f"{V1}/auth/session", headers=OWN).status_code == 204
-    assert SESSION_COOKIE not in nobody.cookies
-    assert EPOCH_COOKIE not in nobody.cookies
-    assert code(nobody.get(f"{V1}/auth/me")) == (401, "invalid_token")
+    assert anonymous.get(f"{V1}/auth/me").json()["email"] == user.email
+    assert code(anonymous.delete(f"{V1}/auth/session")) == (403, "foreign_origin")
+    assert anonymous.delete(f"{V1}/auth/session", headers=OWN).status_code == 204
+    assert SESSION_COOKIE not in anonymous.cookies
+    assert EPOCH_COOKIE not in anonymous.cookies
+    assert code(anonymous.get(f"{V1}/auth/me")) == (401, "invalid_token")
 
 
 def test_cookie_is_secure_over_https(api: FastAPI, user: UserRow) -> None:
@@ -187,8 +189,8 @@ def test_cookie_is_secure_over_https(api: FastAPI, user: UserRow) -> None:
 @pytest.mark.parametrize(
     "origin", ["https://attacker.example", "null", "", "http://testserver.attacker.example"]
 )
-def test_other_sites_cannot_sign_visitors_in(nobody: TestClient, user: UserRow, origin: str) -> None:
-    answer = nobody.post(
+def test_other_sites_cannot_sign_visitors_in(anonymous: TestClient, user: UserRow, origin: str) -> None:
+    answer = anonymous.post(
         f"{V1}/auth/session",
         json={"email": user.email, "password": PASSWORD},
         headers={"Origin": origin},
@@ -197,20 +199,20 @@ def test_other_sites_cannot_sign_visitors_in(nobody: TestClient, user: UserRow, 
     assert "set-cookie" not in answer.headers
 
 
-def test_form_of_another_site_cannot_sign_visitors_in(nobody: TestClient, user: UserRow) -> None:
-    # What a browser sends across sites without asking first.
+def test_form_of_another_site_cannot_sign_visitors_in(anonymous: TestClient, user: UserRow) -> None:
+    # Content types that browsers send to other sites without a preflight request.
     body = f'{{"email": "{user.email}", "password": "{PASSWORD}"}}'
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
-        answer = nobody.post(f"{V1}/auth/session", content=body, headers={"Content-Type": kind})
+        answer = anonymous.post(f"{V1}/auth/session", content=body, headers={"Content-Type": kind})
         assert code(answer) == (415, "unsupported_media_type")
         assert "set-cookie" not in answer.headers
 
 
-def test_own_sessions_are_listed_and_ended(nobody: TestClient, user: UserRow, clock: Clock) -> None:
-    old = bearer(nobody, headers={"User-Agent": "Old browser"})
+def test_own_sessions_are_listed_and_ended(anonymous: TestClient, user: UserRow, clock: Clock) -> None:
+    old = bearer(anonymous, headers={"User-Agent": "Old browser"})
     clock.moment += timedelta(minutes=5)
-    new = bearer(nobody)
-    first, second = nobody.get(f"{V1}/auth/sessions", headers=new).json()["items"]
+    new = bearer(anonymous)
+    first, second = anonymous.get(f"{V1}/auth/sessions", headers=new).json()["items"]
     assert (first["current"], second["current"]) == (True, False)
     assert second == {
         "id": second["id"],
@@ -220,41 +222,41 @@ def test_own_sessions_are_listed_and_ended(nobody: TestClient, user: UserRow, cl
         "address": "testclient",
         "current": False,
     }
-    page = nobody.get(f"{V1}/auth/sessions?limit=1", headers=new).json()
-    rest = nobody.get(f"{V1}/auth/sessions", params={"cursor": page["next_cursor"]}, headers=new).json()
+    page = anonymous.get(f"{V1}/auth/sessions?limit=1", headers=new).json()
+    rest = anonymous.get(f"{V1}/auth/sessions", params={"cursor": page["next_cursor"]}, headers=new).json()
     assert (page["items"], rest) == ([first], {"items": [second], "next_cursor": None})
-    assert nobody.delete(f"{V1}/auth/sessions/{second['id']}", headers=new).status_code == 204
-    assert code(nobody.get(f"{V1}/auth/me", headers=old)) == (401, "invalid_token")
-    assert [each["id"] for each in nobody.get(f"{V1}/auth/sessions", headers=new).json()["items"]] == [
+    assert anonymous.delete(f"{V1}/auth/sessions/{second['id']}", headers=new).status_code == 204
+    assert code(anonymous.get(f"{V1}/auth/me", headers=old)) == (401, "invalid_token")
+    assert [each["id"] for each in anonymous.get(f"{V1}/auth/sessions", headers=new).json()["items"]] == [
         first["id"]
     ]
 
 
 def test_session_id_is_no_credential_and_names_only_own_sessions(
-    nobody: TestClient, user: UserRow, client: TestClient
+    anonymous: TestClient, user: UserRow, client: TestClient
 ) -> None:
-    eve = bearer(nobody)
-    own = nobody.get(f"{V1}/auth/sessions", headers=eve).json()["items"][0]["id"]
+    eve = bearer(anonymous)
+    own = anonymous.get(f"{V1}/auth/sessions", headers=eve).json()["items"][0]["id"]
     for headers in ({"Authorization": f"Bearer {own}"}, {"Cookie": f"{SESSION_COOKIE}={own}"}):
-        assert code(nobody.get(f"{V1}/auth/me", headers=headers)) == (401, "invalid_token")
-    # Not even an admin's, who has a way of its own.
+        assert code(anonymous.get(f"{V1}/auth/me", headers=headers)) == (401, "invalid_token")
+    # Not even for an admin, who has a separate endpoint for this.
     for session in (own, "unknown", "a%00b", "x" * 5000):
         assert code(client.delete(f"{V1}/auth/sessions/{session}")) == (404, "session_not_found")
-    assert nobody.get(f"{V1}/auth/me", headers=eve).status_code == 200
+    assert anonymous.get(f"{V1}/auth/me", headers=eve).status_code == 200
 
 
-def test_changing_the_password_ends_the_other_sessions(nobody: TestClient, user: UserRow) -> None:
-    here, elsewhere = bearer(nobody), bearer(nobody)
-    answer = change(nobody, here)
+def test_changing_the_password_ends_the_other_sessions(anonymous: TestClient, user: UserRow) -> None:
+    here, elsewhere = bearer(anonymous), bearer(anonymous)
+    answer = change(anonymous, here)
     assert (answer.status_code, answer.content) == (204, b"")
-    assert nobody.get(f"{V1}/auth/me", headers=here).status_code == 200
-    assert code(nobody.get(f"{V1}/auth/me", headers=elsewhere)) == (401, "invalid_token")
-    assert code(sign_in(nobody)) == (401, "invalid_credentials")
-    assert sign_in(nobody, NEW).status_code == 200
+    assert anonymous.get(f"{V1}/auth/me", headers=here).status_code == 200
+    assert code(anonymous.get(f"{V1}/auth/me", headers=elsewhere)) == (401, "invalid_token")
+    assert code(sign_in(anonymous)) == (401, "invalid_credentials")
+    assert sign_in(anonymous, NEW).status_code == 200
 
 
-def test_new_password_must_follow_the_rules(nobody: TestClient, user: UserRow) -> None:
-    here = bearer(nobody)
+def test_new_password_must_follow_the_rules(anonymous: TestClient, user: UserRow) -> None:
+    here = bearer(anonymous)
     for current, new, refusal in [
         (PASSWORD, "xyzzy", "password_too_short"),
         (PASSWORD, "x1y2" * 19, "password_too_long"),
@@ -263,34 +265,34 @@ def test_new_password_must_follow_the_rules(nobody: TestClient, user: UserRow) -
         ("wrong horse battery", NEW, "wrong_password"),
         ("", NEW, "wrong_password"),
     ]:
-        answer = change(nobody, here, current, new)
+        answer = change(anonymous, here, current, new)
         assert code(answer) == (422, refusal)
         assert answer.json()["errors"][0]["field"] == ("current" if refusal == "wrong_password" else "new")
         assert new not in answer.text
-    assert sign_in(nobody).status_code == 200
+    assert sign_in(anonymous).status_code == 200
 
 
-def test_stolen_session_cannot_be_used_to_guess_the_password(nobody: TestClient, user: UserRow) -> None:
-    here = bearer(nobody)
-    found = [code(change(nobody, here, f"wrong horse battery {number}")) for number in range(8)]
+def test_stolen_session_cannot_be_used_to_guess_the_password(anonymous: TestClient, user: UserRow) -> None:
+    here = bearer(anonymous)
+    found = [code(change(anonymous, here, f"wrong horse battery {number}")) for number in range(8)]
     assert found == [(422, "wrong_password")] * 5 + [(429, "too_many_attempts")] * 3
-    assert code(change(nobody, here)) == (429, "too_many_attempts")
+    assert code(change(anonymous, here)) == (429, "too_many_attempts")
 
 
-def test_other_sites_cannot_change_the_password(nobody: TestClient, user: UserRow) -> None:
-    nobody.post(f"{V1}/auth/session", json={"email": user.email, "password": PASSWORD}, headers=OWN)
+def test_other_sites_cannot_change_the_password(anonymous: TestClient, user: UserRow) -> None:
+    anonymous.post(f"{V1}/auth/session", json={"email": user.email, "password": PASSWORD}, headers=OWN)
     for headers in ({}, {"Origin": "https://attacker.example"}):
-        assert code(change(nobody, headers)) == (403, "foreign_origin")
-    assert change(nobody, OWN).status_code == 204
+        assert code(change(anonymous, headers)) == (403, "foreign_origin")
+    assert change(anonymous, OWN).status_code == 204
 
 
 def test_one_time_password_must_be_changed_before_anything_else(
-    nobody: TestClient, client: TestClient
+    anonymous: TestClient, client: TestClient
 ) -> None:
     made = client.post(
         f"{V1}/users", json={"email": "new@example.com", "name": "New", "role": "admin"}
     ).json()
-    once = bearer(nobody, made["one_time_password"], email="new@example.com")
+    once = bearer(anonymous, made["one_time_password"], email="new@example.com")
     for method, path in [
         ("GET", "/customers"),
         ("GET", "/users"),
@@ -300,15 +302,15 @@ def test_one_time_password_must_be_changed_before_anything_else(
         ("GET", "/auth/sessions"),
         ("DELETE", "/auth/sessions/another"),
     ]:
-        answer = nobody.request(method, f"{V1}{path}", headers=once)
+        answer = anonymous.request(method, f"{V1}{path}", headers=once)
         assert code(answer) == (403, "password_change_required"), path
-    assert nobody.get(f"{V1}/auth/me", headers=once).json()["id"] == made["id"]
-    assert change(nobody, once, made["one_time_password"]).status_code == 204
-    assert nobody.get(f"{V1}/users", headers=once).status_code == 200
-    assert code(sign_in(nobody, made["one_time_password"], email="new@example.com"))[0] == 401
+    assert anonymous.get(f"{V1}/auth/me", headers=once).json()["id"] == made["id"]
+    assert change(anonymous, once, made["one_time_password"]).status_code == 204
+    assert anonymous.get(f"{V1}/users", headers=once).status_code == 200
+    assert code(sign_in(anonymous, made["one_time_password"], email="new@example.com"))[0] == 401
 
 
-def test_api_token_has_no_account(nobody: TestClient, database: Database) -> None:
+def test_api_token_has_no_account(anonymous: TestClient, database: Database) -> None:
     for scope in ("read", "usage:write"):
         with database.transaction(SYSTEM) as session:
             token = api_tokens.create_token(session, SYSTEM, name="Meter", scopes=[scope]).token
@@ -319,8 +321,8 @@ def test_api_token_has_no_account(nobody: TestClient, database: Database) -> Non
             ("DELETE", "/auth/session"),
             ("DELETE", "/auth/sessions/x"),
         ]:
-            assert code(nobody.request(method, f"{V1}{path}", headers=headers)) == (403, "forbidden")
-        assert code(change(nobody, headers)) == (403, "forbidden")
+            assert code(anonymous.request(method, f"{V1}{path}", headers=headers)) == (403, "forbidden")
+        assert code(change(anonymous, headers)) == (403, "forbidden")
 
 
 def sign_in_browser(client: TestClient, password: str = PASSWORD) -> Any:
@@ -332,29 +334,29 @@ def sign_in_browser(client: TestClient, password: str = PASSWORD) -> Any:
 
 
 def test_browser_is_known_by_a_cookie_of_the_authentication_endpoints(
-    nobody: TestClient, user: UserRow
+    anonymous: TestClient, user: UserRow
 ) -> None:
-    answer = sign_in_browser(nobody)
+    answer = sign_in_browser(anonymous)
     (cookie,) = [each for each in answer.headers.get_list("set-cookie") if BROWSER_COOKIE in each]
     for attribute in ("HttpOnly", "SameSite=lax", "Path=/api/v1/auth", "Max-Age=7776000"):
         assert attribute in cookie
-    token = nobody.cookies[BROWSER_COOKIE]
-    assert token not in nobody.get("/api/v1/audit").text
+    token = anonymous.cookies[BROWSER_COOKIE]
+    assert token not in anonymous.get("/api/v1/audit").text
     # The same browser keeps its token, also after signing out.
-    assert nobody.delete(f"{V1}/auth/session", headers={"Origin": "http://testserver"}).status_code == 204
-    assert sign_in_browser(nobody).status_code == 204
-    assert nobody.cookies[BROWSER_COOKIE] == token
+    assert anonymous.delete(f"{V1}/auth/session", headers={"Origin": "http://testserver"}).status_code == 204
+    assert sign_in_browser(anonymous).status_code == 204
+    assert anonymous.cookies[BROWSER_COOKIE] == token
 
 
 def test_known_browser_signs_in_where_an_attacker_locked_the_address(
-    api: FastAPI, nobody: TestClient, user: UserRow
+    api: FastAPI, anonymous: TestClient, user: UserRow
 ) -> None:
-    assert sign_in_browser(nobody).status_code == 204
+    assert sign_in_browser(anonymous).status_code == 204
     stranger = TestClient(api)
     for _ in range(5):
         assert sign_in_browser(stranger, "wrong horse battery").status_code == 401
     assert code(sign_in_browser(stranger)) == (429, "too_many_attempts")
-    assert sign_in_browser(nobody).status_code == 204
-    bearer_of_browser = nobody.cookies[SESSION_COOKIE]
-    answer = change(nobody, {"Authorization": f"Bearer {bearer_of_browser}"})
+    assert sign_in_browser(anonymous).status_code == 204
+    bearer_of_browser = anonymous.cookies[SESSION_COOKIE]
+    answer = change(anonymous, {"Authorization": f"Bearer {bearer_of_browser}"})
     assert answer.status_code == 204

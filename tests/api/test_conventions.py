@@ -1,4 +1,4 @@
-"""What holds for every endpoint alike, checked for all that the OpenAPI document lists."""
+"""Conventions of all endpoints, checked for every operation in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from billing_app.services.invoices.runs import start_run
 from billing_app.services.payments.payments import record_payment
 from billing_app.services.usage_imports.files import store_file
 from billing_app.services.usage_imports.rows import COLUMNS
-from tests.api.world import Operation, World, founded, operations
+from tests.api.world import Operation, World, new_world, operations
 from tests.factories import make_customer, make_invoice, record
 
 OPERATIONS = operations(create_api())
@@ -36,14 +36,14 @@ LISTS = [
 
 @pytest.fixture(scope="module")
 def world(server: cluster.Server) -> Iterator[World]:
-    with founded(server) as made:
+    with new_world(server) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def lists(server: cluster.Server) -> Iterator[tuple[TestClient, dict[str, str]]]:
-    """An admin's client, in a business where every list has more than one item."""
-    with founded(server) as made:
+    """The client of an admin, in a business where every list has more than one item."""
+    with new_world(server) as made:
         places = made.places | _add_seconds(made)
         headers = made.headers("admin")
         client = TestClient(made.api, raise_server_exceptions=False, headers=headers)
@@ -53,7 +53,7 @@ def lists(server: cluster.Server) -> Iterator[tuple[TestClient, dict[str, str]]]
 
 
 def _add_seconds(made: World) -> dict[str, str]:
-    """Add a second of everything that is listed; return where the lists of one thing have two items."""
+    """Add a second item to every list. Return the path parameters of lists that belong to one thing."""
     beta = make_customer(made.database, key="beta", start_period=date(2026, 9, 1))
     for day in (1, 2):
         record(made.database, beta, 1, f"2026-09-0{day}T00:00:00Z")
@@ -124,7 +124,7 @@ def test_unknown_query_parameter_is_named(world: World, operation: Operation) ->
 
 
 @pytest.mark.parametrize("operation", [each for each in OPERATIONS if _query_parameters(each)], ids=str)
-def test_parameter_given_twice_is_named(world: World, operation: Operation) -> None:
+def test_repeated_query_parameter_is_named(world: World, operation: Operation) -> None:
     client = TestClient(world.api, raise_server_exceptions=False, headers=world.headers("admin"))
     for parameter in _query_parameters(operation):
         twice = [(parameter["name"], "1"), (parameter["name"], "2")]
@@ -133,7 +133,7 @@ def test_parameter_given_twice_is_named(world: World, operation: Operation) -> N
         assert answer.json()["errors"] == [{"field": parameter["name"], "message": "must be given only once"}]
 
 
-def test_unknown_parameter_is_not_told_before_sign_in(world: World) -> None:
+def test_unknown_parameter_is_not_reported_to_unauthenticated_callers(world: World) -> None:
     client = TestClient(world.api)
     assert client.get("/api/v1/customers?custmer=acme").status_code == 401
     assert client.get("/api/health?x=1").status_code == 422

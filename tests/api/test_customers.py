@@ -6,7 +6,7 @@ from billing_app.database.session import Database
 from tests.factories import make_customer, make_plan
 
 
-def test_a_customer_is_made_read_and_changed(client: TestClient, database: Database) -> None:
+def test_customer_is_created_read_and_changed(client: TestClient, database: Database) -> None:
     plan = make_plan(database, name="Team")
     body = {"name": "Acme Supply", "email": "ap@acme.example", "plan_id": plan.public_id, "key": "acme"}
     made = client.post("/api/v1/customers", json=body)
@@ -32,7 +32,7 @@ def test_a_customer_is_made_read_and_changed(client: TestClient, database: Datab
     assert (stale.status_code, stale.json()["code"], stale.json()["version"]) == (409, "stale", 2)
 
 
-def test_the_plan_is_changed_and_cancelled(client: TestClient, database: Database) -> None:
+def test_plan_is_changed_and_subscription_cancelled(client: TestClient, database: Database) -> None:
     customer = make_customer(database, key="acme")
     plan = make_plan(database, name="Team")
     path = "/api/v1/customers/acme/subscription"
@@ -51,7 +51,7 @@ def test_the_plan_is_changed_and_cancelled(client: TestClient, database: Databas
     assert customer.key == "acme"
 
 
-def test_lists_are_searched_and_paged(client: TestClient, database: Database) -> None:
+def test_list_is_searched_and_paged(client: TestClient, database: Database) -> None:
     for name in ("Alpha", "Beta", "Gamma"):
         make_customer(database, name=name)
     first = client.get("/api/v1/customers", params={"limit": 2}).json()
@@ -64,7 +64,7 @@ def test_lists_are_searched_and_paged(client: TestClient, database: Database) ->
         assert client.get("/api/v1/customers", params={"limit": limit}).status_code == 422
 
 
-def test_bad_bodies_name_the_field_and_the_rule(client: TestClient) -> None:
+def test_invalid_body_names_the_field_and_the_rule(client: TestClient) -> None:
     answer = client.post("/api/v1/customers", json={"name": "A", "email": "no", "plan_id": "plan_1", "x": 1})
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"

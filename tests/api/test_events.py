@@ -109,7 +109,7 @@ def test_event_without_a_time_occurs_now(client: TestClient, owner: psycopg.Conn
         ({"type": ""}, "type", "invalid"),
         ({"type": None}, "type", "invalid"),
         ({"subject": None}, "subject", "invalid"),
-        ({"subject": "nobody"}, "subject", "customer_not_found"),
+        ({"subject": "missing"}, "subject", "customer_not_found"),
         ({"time": "yesterday"}, "time", "invalid"),
         ({"time": "2026-11-16T00:00:00Z"}, "time", "occurred_in_future"),
         ({"time": "2026-10-10T00:00:00Z"}, "time", "no_plan"),
@@ -209,7 +209,7 @@ def test_batch_has_one_audit_entry_and_a_single_event_has_none(
 def test_single_event_needs_no_worker_thread(
     api: FastAPI, database: Database, owner: psycopg.Connection
 ) -> None:
-    """All worker threads are busy, as with slow batches. A single event is recorded nevertheless."""
+    """A single event is recorded even if all worker threads are busy, for example with slow batches."""
     with database.transaction(SYSTEM) as session:
         token = create_token(session, SYSTEM, name="meter", scopes=["usage:write"]).token
     headers = {"authorization": f"Bearer {token}"}

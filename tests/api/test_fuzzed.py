@@ -1,4 +1,4 @@
-"""Requests of every shape, made by schemathesis out of the OpenAPI document, as each kind of caller."""
+"""Requests that schemathesis generates from the OpenAPI document, sent as each kind of caller."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from schemathesis import checks
 
 from billing_app.api.app import create_api
 from billing_app.database.embedded import cluster
-from tests.api.world import CALLERS, World, founded
+from tests.api.world import CALLERS, World, new_world
 
 SCHEMA = schemathesis.openapi.from_asgi("/api/openapi.json", create_api())
-# What the document promises of answers. The other checks ask that a request is refused when the
-# schema says so, and only then: our services' rules say more than a schema can.
+# Checks of responses. The other checks require that exactly the requests that violate the schema are
+# rejected, but our services have more rules than a schema can express.
 CHECKS = [
     checks.not_a_server_error,
     checks.status_code_conformance,
@@ -28,20 +28,20 @@ CHECKS = [
 
 @schemathesis.serializer("text/csv", "application/gzip")
 def file_of(context: Any, value: Any) -> bytes:
-    """The bytes of a file, whatever they are."""
+    """Return random bytes as a file."""
     made = getattr(value, "data", value)
     return made if isinstance(made, bytes) else str(made).encode(errors="replace")
 
 
 @pytest.fixture(scope="module")
 def world(server: cluster.Server) -> Iterator[World]:
-    with founded(server) as made:
+    with new_world(server) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def signed_in() -> dict[str, dict[str, str]]:
-    """The headers of each kind of caller, while they are good."""
+    """The headers of each kind of caller, replaced when they become invalid."""
     return {}
 
 
@@ -59,11 +59,11 @@ def test_every_answer_is_documented(
     case: Any, caller: str, world: World, signed_in: dict[str, dict[str, str]]
 ) -> None:
     if len(str(case.body)) % 2 == 0:
-        # Half of them at things that are there.
+        # Half of the requests use things that exist.
         case.path_parameters = {name: world.places[name] for name in case.path_parameters}
     headers = signed_in.get(caller) or world.headers(caller)
     answer = case.call(headers=headers)
     case.validate_response(answer, checks=CHECKS)
-    # Of what is under /auth some ends the session that it came with.
+    # Some requests under /auth end the session that they are sent with.
     ended = answer.status_code == 401 or "/auth/" in case.path
     signed_in[caller] = {} if ended else headers

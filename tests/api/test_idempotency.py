@@ -1,4 +1,4 @@
-"""The Idempotency-Key header: a retry gets the first answer, and nothing is created twice."""
+"""The Idempotency-Key header: a retry gets the first response, and nothing is created twice."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PLAN, KEY = "/api/v1/plans", {"Idempotency-Key": "first-attempt"}
 
 @pytest.fixture
 def requests(database: Database) -> dict[str, dict[str, Any]]:
-    """A request for everything that the header creates once."""
+    """Return a request for each operation that accepts the header."""
     plan = make_plan(database)
     make_customer(database, plan)
     with database.transaction(SYSTEM) as session:
@@ -43,7 +43,7 @@ def requests(database: Database) -> dict[str, dict[str, Any]]:
 
 
 def count(owner: psycopg.Connection) -> dict[str, int]:
-    """Count the rows of every table that a request here adds to."""
+    """Count the rows of every table that these requests add to."""
     tables = (
         "plan", "customer", "user_account", "api_token", "invoice_run", "verification", "audit_entry",
         "idempotent_request",
@@ -142,7 +142,7 @@ def test_answers_are_kept_for_a_day_and_then_deleted(
     for hours, kept in ((23, 1), (2, 0)):
         clock.moment += timedelta(hours=hours)
         other = {"Idempotency-Key": f"after-{hours}"}
-        # Any caller's answer deletes what has expired.
+        # Every stored response deletes expired ones, whoever the caller is.
         client_of(Role.BILLING).post(PLAN, json=TERMS | {"name": f"Plan {hours}"}, headers=other)
         query = "SELECT count(*) FROM idempotent_request WHERE idempotency_key = 'first-attempt'"
         assert owner.execute(query).fetchone() == (kept,)

@@ -37,7 +37,7 @@ def test_stray_quote_rejects_its_row_and_no_other(shop: Shop, client: TestClient
     client.post(f"{IMPORTS}/{uploaded['id']}/start")
     import_files(database)
     assert counts(get(client, uploaded)) == ("done", 3, 2, 0, 0, 1)
-    # The rejected row is still rejected when the file of rejected rows is imported unchanged.
+    # Importing the file of rejected rows unchanged rejects the row again.
     again = upload(client, client.get(f"{IMPORTS}/{uploaded['id']}/rejected-rows.csv").content)
     check_files(database)
     assert counts(get(client, again)) == ("checked", 1, 0, 0, 0, 1)

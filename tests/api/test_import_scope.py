@@ -1,4 +1,4 @@
-"""API tokens that may only record usage, and the imports of others."""
+"""Tokens that can only record usage have no access to the imports of others."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def shop(database: Database, admin: Actor) -> Shop:
 
 
 def problem(answer: Response) -> dict[str, Any]:
-    """Return the refusal with the import that it names replaced, to compare those of two imports."""
+    """Return the error with the import's ID replaced, to compare the errors for two imports."""
     found: dict[str, Any] = answer.json()
     named = found.pop("named")
     return {**found, "status_code": answer.status_code, "detail": found["detail"].replace(named, "imp_N")}
 
 
 class TestScopeOfTokens:
-    """A token that may only record usage acts on the imports that it uploaded and learns of no other."""
+    """A token that can only record usage has access to the imports that it uploaded, and to no others."""
 
     @pytest.fixture
     def tokens(self, shop: Shop, api: FastAPI, database: Database) -> list[TestClient]:
@@ -44,7 +44,7 @@ class TestScopeOfTokens:
         return clients
 
     @pytest.mark.parametrize("action", ["start", "cancel"])
-    def test_import_of_another_is_answered_as_one_that_does_not_exist(
+    def test_import_of_another_user_looks_like_a_missing_one(
         self, client: TestClient, tokens: list[TestClient], database: Database, action: str
     ) -> None:
         meter, other_meter = tokens

@@ -1,4 +1,4 @@
-"""Uploads that arrive piece by piece, stall, break off or never end."""
+"""Uploads that arrive in pieces, stall, break off or never end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def shop(database: Database, admin: Actor) -> Shop:
 
 
 class TestStreaming:
-    """The body arrives piece by piece, sent to the application by ASGI directly."""
+    """The body arrives in pieces, which are passed to the application directly through ASGI."""
 
     @pytest.fixture
     def head(self, client: TestClient) -> tuple[tuple[str, str], ...]:

@@ -92,7 +92,7 @@ def test_name_is_not_run_as_a_formula(
 
 def test_refusal_precedes_the_first_byte(shop: Shop, client: TestClient) -> None:
     for query, expected in (
-        ({"customer": "nobody"}, (404, "customer_not_found")),
+        ({"customer": "missing"}, (404, "customer_not_found")),
         ({"status": "late"}, (422, "invalid")),
         ({"period": "2026"}, (422, "invalid")),
     ):
@@ -102,15 +102,15 @@ def test_refusal_precedes_the_first_byte(shop: Shop, client: TestClient) -> None
 
 
 def test_finance_user_exports_and_unauthenticated_caller_does_not(
-    shop: Shop, client_of: ClientOf, nobody: TestClient, database: Database
+    shop: Shop, client_of: ClientOf, anonymous: TestClient, database: Database
 ) -> None:
     assert len(rows(client_of(Role.FINANCE).get(PATH))) == 10
-    assert nobody.get(PATH).status_code == 401
+    assert anonymous.get(PATH).status_code == 401
 
 
 def test_connection_is_returned_to_the_pool(shop: Shop, client: TestClient, database: Database) -> None:
     before = database.engine.pool.checkedout()  # type: ignore[attr-defined]
-    for query in ({}, {"customer": "nobody"}):
+    for query in ({}, {"customer": "missing"}):
         client.get(PATH, params=query)
         assert database.engine.pool.checkedout() == before  # type: ignore[attr-defined]
 

@@ -126,7 +126,7 @@ def test_refusals_name_the_reason(client: TestClient, shop: Shop) -> None:
     older = make("acme", "2026-10")
     assert (problem(older), older.json()["period"]) == ((409, "earlier_period_open"), "2026-09")
     assert problem(make("later", "2026-10")) == (409, "nothing_to_invoice")
-    assert problem(make("nobody", "2026-10")) == (404, "customer_not_found")
+    assert problem(make("missing", "2026-10")) == (404, "customer_not_found")
     assert make("acme", "2026-13").json()["errors"] == [
         {"field": "period", "message": "must be a month written as YYYY-MM, such as 2026-10"}
     ]
@@ -202,7 +202,7 @@ def test_pdf_and_invoice_have_distinct_addresses_whatever_the_key(
 
 
 def test_pdf_of_an_unknown_invoice_is_not_found(client: TestClient) -> None:
-    for number in ("NOBODY-0001", "x", "%00", ".pdf"):
+    for number in ("MISSING-0001", "x", "%00", ".pdf"):
         assert problem(client.get(f"{INVOICES}/{number}.pdf")) == (404, "invoice_not_found")
 
 
@@ -225,7 +225,7 @@ def test_finance_user_reads_everything_and_creates_nothing(late_shop: Shop, clie
     for path in (INVOICES, f"{INVOICES}.csv", "/api/v1/customers/acme/invoice-preview"):
         assert finance.get(path).status_code == 200
     # Permission is checked first, so that a refusal does not reveal which customers exist.
-    for customer in ("acme", "nobody"):
+    for customer in ("acme", "missing"):
         refused = finance.post(INVOICES, json={"customer": customer, "period": "2026-11"})
         assert problem(refused) == (403, "forbidden")
     assert len(finance.get(INVOICES).json()["items"]) == 1

@@ -1,4 +1,4 @@
-"""Attacks on the session's token over HTTP: each is refused with 401 and one code, never with a 500."""
+"""Attacks on session tokens over HTTP: each gets a 401 with the same code, never a 500."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.runtimes import authenticator
 
 Claims = dict[str, Any]
 ME = "/api/v1/auth/me"
-# That of tests/api/conftest.py.
+# The secret in tests/api/conftest.py.
 SECRET = b"a secret of thirty-two bytes, or more"
 HEADER = {"alg": "HS256", "typ": "JWT"}
 # An attacker's own RSA key.
@@ -72,24 +72,24 @@ OURS = by_hmac(SECRET)
 
 
 def made(header: object, payload: object, sign: Callable[[bytes], bytes] = OURS) -> str:
-    """A token by hand: what a library would refuse to make as well."""
+    """Build a token by hand, including tokens that a library would refuse to build."""
     parts = [part if isinstance(part, bytes) else json.dumps(part).encode() for part in (header, payload)]
     signed = ".".join(map(b64, parts))
     return f"{signed}.{b64(sign(signed.encode()))}"
 
 
 def headed(**more: Any) -> Callable[[Claims], str]:
-    """Signed by us, under a header that asks for something."""
+    """Build a token that is signed with our secret but has another header."""
     return lambda claims: made(HEADER | more, claims)
 
 
 def claiming(**changes: Any) -> Callable[[Claims], str]:
-    """Signed by us, with other claims; one that is None is left out."""
+    """Build a token that is signed with our secret but has other claims. A claim that is None is left out."""
     return lambda claims: made(HEADER, {k: v for k, v in (claims | changes).items() if v is not None})
 
 
 def edited(**changes: Any) -> Callable[[Claims], str]:
-    """Other claims under the signature of the real ones."""
+    """Build a token with changed claims and the original signature."""
 
     def edit(claims: Claims) -> str:
         head, _, signature = made(HEADER, claims).split(".")
@@ -106,7 +106,7 @@ def nothing(signed: bytes) -> bytes:
     return b""
 
 
-# Of a user whose claims are `sub`, `sid`, `iat`, `exp`, `iss` and `aud`; usr_1 is another one.
+# Each of these is built from the claims of a valid token. usr_1 is another user.
 ATTACKS: dict[str, Callable[[Claims], str]] = {
     **{f"alg {name}": algorithm(name, nothing) for name in ("none", "None", "NONE", "nOnE", "", None, 0)},
     "alg none, signed": algorithm("none", by_hmac(SECRET)),
@@ -156,7 +156,7 @@ ATTACKS: dict[str, Callable[[Claims], str]] = {
     "iss a list": claiming(iss=["tallybook"]),
     "sub a number": lambda claims: claiming(sub=int(claims["sub"].removeprefix("usr_")))(claims),
     "sub another user's": claiming(sub="usr_1"),
-    "sub nobody's": claiming(sub="usr_999999999999999999"),
+    "unknown sub": claiming(sub="usr_999999999999999999"),
     "sub beyond all numbers": claiming(sub="usr_" + "9" * 400),
     "sub with NUL": lambda claims: claiming(sub=claims["sub"] + "\0")(claims),
     "sid another": claiming(sid="another"),
@@ -193,7 +193,7 @@ ATTACKS: dict[str, Callable[[Claims], str]] = {
 
 
 @pytest.fixture
-def other(nobody: TestClient, database: Database) -> UserRow:
+def other(anonymous: TestClient, database: Database) -> UserRow:
     """usr_1, an admin."""
     user = make_user(database)
     assert user.public_id == "usr_1"
@@ -235,123 +235,127 @@ def assert_refused(answer: Any) -> None:
     assert len(answer.text) < 300
 
 
-def test_what_is_made_by_hand_is_let_in_when_nothing_is_wrong(
-    nobody: TestClient, user: UserRow, token: str, claims: Claims
+def test_valid_handmade_token_is_accepted(
+    anonymous: TestClient, user: UserRow, token: str, claims: Claims
 ) -> None:
     by_hand = made(HEADER, claims)
     assert unb64(by_hand.split(".")[0]) == json.dumps(HEADER).encode()
     for good in (token, by_hand, claiming(nbf=claims["iat"])(claims)):
-        assert ask(nobody, bearer(good)).json()["id"] == user.public_id
-        assert ask(nobody, ("Cookie", f"{SESSION_COOKIE}={good}")).json()["id"] == user.public_id
+        assert ask(anonymous, bearer(good)).json()["id"] == user.public_id
+        assert ask(anonymous, ("Cookie", f"{SESSION_COOKIE}={good}")).json()["id"] == user.public_id
     assert by_rsa(b"x") != by_rsa(b"y")
     assert pow(int.from_bytes(by_rsa(b"x"), "big"), 65537, RSA_N) & 0xFF == hashlib.sha256(b"x").digest()[-1]
 
 
-def test_a_forged_token_is_refused(nobody: TestClient, claims: Claims, subtests: pytest.Subtests) -> None:
+def test_forged_token_is_rejected(anonymous: TestClient, claims: Claims, subtests: pytest.Subtests) -> None:
     for attack, forge in ATTACKS.items():
         with subtests.test(attack=attack):
             forged = forge(claims)
-            assert_refused(ask(nobody, bearer(forged)))
-            assert_refused(ask(nobody, ("Cookie", f"{SESSION_COOKIE}={forged}")))
+            assert_refused(ask(anonymous, bearer(forged)))
+            assert_refused(ask(anonymous, ("Cookie", f"{SESSION_COOKIE}={forged}")))
 
 
-def test_sids_and_subs_of_two_users_do_not_mix(nobody: TestClient, other: UserRow, claims: Claims) -> None:
+def test_session_of_one_user_with_the_id_of_another_is_rejected(
+    anonymous: TestClient, other: UserRow, claims: Claims
+) -> None:
     theirs = authenticator().sign_in(other.email, PASSWORD, user_agent="", address="").token
     of_other = json.loads(unb64(theirs.split(".")[1]))
-    assert ask(nobody, bearer(made(HEADER, of_other))).json()["id"] == other.public_id
-    assert_refused(ask(nobody, bearer(made(HEADER, claims | {"sid": of_other["sid"]}))))
-    assert_refused(ask(nobody, bearer(made(HEADER, claims | {"sub": of_other["sub"]}))))
+    assert ask(anonymous, bearer(made(HEADER, of_other))).json()["id"] == other.public_id
+    assert_refused(ask(anonymous, bearer(made(HEADER, claims | {"sid": of_other["sid"]}))))
+    assert_refused(ask(anonymous, bearer(made(HEADER, claims | {"sub": of_other["sub"]}))))
 
 
-def test_an_edited_token_is_refused_wherever_it_is_edited(nobody: TestClient, token: str) -> None:
-    # Not the last character: two of its bits say nothing.
+def test_token_edited_anywhere_is_rejected(anonymous: TestClient, token: str) -> None:
+    # Not the last character, because two of its bits are padding.
     for place in range(0, len(token) - 1, 7):
         letter = "A" if token[place] != "A" else "B"
-        assert_refused(ask(nobody, bearer(token[:place] + letter + token[place + 1 :])))
+        assert_refused(ask(anonymous, bearer(token[:place] + letter + token[place + 1 :])))
 
 
 @pytest.mark.parametrize("scheme", ["Basic", "Token", "JWT", "Digest", "Bearer:", "", "Négotiate"])
-def test_another_scheme_proves_nothing(nobody: TestClient, token: str, scheme: str) -> None:
-    assert_refused(ask(nobody, ("Authorization", f"{scheme} {token}".strip())))
+def test_other_authentication_schemes_are_rejected(anonymous: TestClient, token: str, scheme: str) -> None:
+    assert_refused(ask(anonymous, ("Authorization", f"{scheme} {token}".strip())))
 
 
 @pytest.mark.parametrize("value", ["Bearer", "Bearer ", "Bearer  ", "bearer ", "", ",", "Bearer null"])
-def test_an_empty_bearer_proves_nothing_and_is_no_way_to_the_cookie(
-    nobody: TestClient, token: str, value: str
+def test_empty_bearer_token_is_rejected_even_with_a_valid_cookie(
+    anonymous: TestClient, token: str, value: str
 ) -> None:
-    assert_refused(ask(nobody, ("Authorization", value)))
+    assert_refused(ask(anonymous, ("Authorization", value)))
     if value.lower().startswith("bearer"):
-        assert_refused(ask(nobody, ("Authorization", value), ("Cookie", f"{SESSION_COOKIE}={token}")))
+        assert_refused(ask(anonymous, ("Authorization", value), ("Cookie", f"{SESSION_COOKIE}={token}")))
 
 
-def test_the_scheme_is_named_without_case(nobody: TestClient, token: str) -> None:
-    assert ask(nobody, ("authorization", f"bEARER  {token}")).status_code == 200
+def test_authentication_scheme_ignores_case(anonymous: TestClient, token: str) -> None:
+    assert ask(anonymous, ("authorization", f"bEARER  {token}")).status_code == 200
 
 
-def test_two_tokens_joined_are_none(nobody: TestClient, token: str) -> None:
+def test_two_joined_tokens_are_rejected(anonymous: TestClient, token: str) -> None:
     bad = token[:-4] + "AAAA"
-    assert_refused(ask(nobody, bearer(bad), bearer(token)))
-    assert_refused(ask(nobody, bearer(f"{token}, Bearer {token}")))
+    assert_refused(ask(anonymous, bearer(bad), bearer(token)))
+    assert_refused(ask(anonymous, bearer(f"{token}, Bearer {token}")))
 
 
-def test_a_token_is_good_until_it_expires(
-    nobody: TestClient, claims: Claims, token: str, clock: Clock
+def test_token_is_valid_until_it_expires(
+    anonymous: TestClient, claims: Claims, token: str, clock: Clock
 ) -> None:
     started = clock.moment
     clock.moment = started + timedelta(hours=12, seconds=-1)
-    assert ask(nobody, bearer(token)).status_code == 200
+    assert ask(anonymous, bearer(token)).status_code == 200
     clock.moment = started + timedelta(hours=12)
-    assert_refused(ask(nobody, bearer(token)))
-    assert_refused(ask(nobody, bearer(claiming(exp=claims["exp"] + 3600)(claims))))
+    assert_refused(ask(anonymous, bearer(token)))
+    assert_refused(ask(anonymous, bearer(claiming(exp=claims["exp"] + 3600)(claims))))
 
 
-def test_servers_clocks_may_differ_by_a_minute(nobody: TestClient, token: str, clock: Clock) -> None:
+def test_server_clocks_can_differ_by_a_minute(anonymous: TestClient, token: str, clock: Clock) -> None:
     started = clock.moment
     clock.moment = started - timedelta(seconds=60)
-    assert ask(nobody, bearer(token)).status_code == 200
+    assert ask(anonymous, bearer(token)).status_code == 200
     clock.moment = started - timedelta(seconds=61)
-    assert_refused(ask(nobody, bearer(token)))
+    assert_refused(ask(anonymous, bearer(token)))
 
 
-def test_a_session_ends_with_signing_out_whoever_has_its_token(nobody: TestClient, token: str) -> None:
-    assert ask(nobody, bearer(token), method="DELETE", path="/api/v1/auth/session").status_code == 204
-    assert_refused(ask(nobody, bearer(token)))
-    assert_refused(ask(nobody, ("Cookie", f"{SESSION_COOKIE}={token}")))
-    assert_refused(ask(nobody, bearer(token), method="DELETE", path="/api/v1/auth/session"))
+def test_signing_out_ends_the_session_for_every_holder_of_its_token(
+    anonymous: TestClient, token: str
+) -> None:
+    assert ask(anonymous, bearer(token), method="DELETE", path="/api/v1/auth/session").status_code == 204
+    assert_refused(ask(anonymous, bearer(token)))
+    assert_refused(ask(anonymous, ("Cookie", f"{SESSION_COOKIE}={token}")))
+    assert_refused(ask(anonymous, bearer(token), method="DELETE", path="/api/v1/auth/session"))
 
 
-def test_a_disabled_user_is_refused_at_the_next_request_and_after_it(
-    nobody: TestClient, database: Database, user: UserRow, token: str
+def test_disabled_user_is_rejected_from_the_next_request_on(
+    anonymous: TestClient, database: Database, user: UserRow, token: str
 ) -> None:
     for status in ("disabled", "active"):
         with database.transaction(SYSTEM) as session:
             users.update_user(session, SYSTEM, user.user_id, status=status)
-        assert_refused(ask(nobody, bearer(token)))
+        assert_refused(ask(anonymous, bearer(token)))
 
 
-def test_a_demoted_user_may_do_less_at_the_next_request(
-    nobody: TestClient, database: Database, user: UserRow, token: str
+def test_demoted_user_loses_permissions_at_the_next_request(
+    anonymous: TestClient, database: Database, user: UserRow, token: str
 ) -> None:
     plan = {"name": "Team", "monthly_price": "29.00", "included_units": "1", "overage_unit_price": "1"}
 
     def write() -> Any:
-        return ask(nobody, bearer(token), method="POST", path="/api/v1/plans", json=plan)
+        return ask(anonymous, bearer(token), method="POST", path="/api/v1/plans", json=plan)
 
     assert write().status_code == 201
     with database.transaction(SYSTEM) as session:
         users.update_user(session, SYSTEM, user.user_id, role="finance")
     assert (write().status_code, write().json()["code"]) == (403, "forbidden")
-    assert ask(nobody, bearer(token)).json()["role"] == "finance"
+    assert ask(anonymous, bearer(token)).json()["role"] == "finance"
 
 
-def test_an_api_token_is_no_cookie(nobody: TestClient, database: Database, other: UserRow) -> None:
+def test_api_token_is_rejected_as_a_cookie(anonymous: TestClient, database: Database, other: UserRow) -> None:
     with database.transaction(SYSTEM) as session:
         machine = api_tokens.create_token(session, SYSTEM, name="Reports", scopes=["read"]).token
-    assert ask(nobody, bearer(machine), path="/api/v1/plans").status_code == 200
+    assert ask(anonymous, bearer(machine), path="/api/v1/plans").status_code == 200
     cookie = ("Cookie", f"{SESSION_COOKIE}={machine}")
-    assert_refused(ask(nobody, cookie, path="/api/v1/plans"))
-    assert_refused(ask(nobody, cookie))
+    assert_refused(ask(anonymous, cookie, path="/api/v1/plans"))
+    assert_refused(ask(anonymous, cookie))
 
 
-def test_the_first_of_two_cookies_does_not_let_in_by_the_second(nobody: TestClient, token: str) -> None:
-    assert_refused(ask(nobody, ("Cookie", f"{SESSION_COOKIE}={token}; {SESSION_COOKIE}=x")))
+def test_repeated_session_cookie_is_rejected(anonymous: TestClient, token: str) -> None:
+    assert_refused(ask(anonymous, ("Cookie", f"{SESSION_COOKIE}={token}; {SESSION_COOKIE}=x")))

@@ -1,4 +1,4 @@
-"""Bodies that are too large, too slow or endless, and clients that do not read their answer."""
+"""Bodies that are too large, too slow or endless, and clients that don't read their response."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from billing_app.server.middleware import limits
 from billing_app.server.middleware.limits import BodyLimits, ClientLimits
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
-# A test that would never end fails instead.
+# Makes a test that hangs fail.
 GIVE_UP_SECONDS = 10
 JSON = ("content-type", "application/json")
 CHUNKED = ("transfer-encoding", "chunked")
 
 
 def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test in a new loop and thread, because Playwright keeps a loop running in this one."""
+    """Run a test in a new event loop and thread, because Playwright keeps one running in this thread."""
 
     @functools.wraps(test)
     def run(**fixtures: Any) -> None:
@@ -37,7 +37,7 @@ def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., N
 
 
 class Exchange:
-    """One request to an ASGI application: its answer, and how much of the body was read before it."""
+    """A request to an ASGI application: its response, and how much of the body was read before it."""
 
     def __init__(self) -> None:
         self.read = 0
@@ -77,7 +77,7 @@ class Exchange:
 
 
 def pieces(*given: bytes, ends: bool = True) -> Receive:
-    """Return a client that sends these pieces; without `ends` it then stays connected and silent."""
+    """Return a client that sends these pieces. Unless `ends` is set, it then stays connected."""
     waiting = list(given)
 
     async def receive() -> dict[str, Any]:
@@ -99,7 +99,7 @@ def endless(piece: bytes) -> Receive:
 
 @pytest.fixture
 def api() -> FastAPI:
-    """Return an API that reads a body as the real one does and returns its length."""
+    """Return an API that reads a body like the real one and returns its length."""
     made = FastAPI()
     made.add_middleware(BodyLimits)
     problems.add_to(made)

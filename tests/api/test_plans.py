@@ -6,7 +6,7 @@ from fastapi.testclient import TestClient
 TERMS = {"name": "Team", "monthly_price": "29.00", "included_units": "1000", "overage_unit_price": "0.0125"}
 
 
-def test_a_plan_is_made_and_its_next_version(client: TestClient) -> None:
+def test_plan_and_its_next_version_are_created(client: TestClient) -> None:
     first = client.post("/api/v1/plans", json=TERMS)
     assert first.status_code == 201, first.text
     assert first.json() == {
@@ -67,14 +67,14 @@ def test_prices_are_read_exactly_as_text_and_as_numbers(client: TestClient) -> N
         ("name", 7),
     ],
 )
-def test_bad_terms_name_the_field_and_save_nothing(client: TestClient, field: str, value: object) -> None:
+def test_invalid_terms_name_the_field_and_save_nothing(client: TestClient, field: str, value: object) -> None:
     answer = client.post("/api/v1/plans", json={**TERMS, field: value})
     assert answer.status_code == 422
     assert [each["field"] for each in answer.json()["errors"]] == [field]
     assert client.get("/api/v1/plans").json()["items"] == []
 
 
-def test_an_archived_plan_takes_nobody_new(client: TestClient) -> None:
+def test_new_customers_cannot_be_assigned_to_an_archived_plan(client: TestClient) -> None:
     plan = client.post("/api/v1/plans", json=TERMS).json()["id"]
     assert client.post(f"/api/v1/plans/{plan}/archive").json()["archived"] is True
     body = {"name": "Acme", "email": "a@example.com", "plan_id": plan}
@@ -83,6 +83,6 @@ def test_an_archived_plan_takes_nobody_new(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("plan", ["plan_9", "plan_0", "plan_x", "9", "cus_1", "plan_99999999999999999999"])
-def test_an_unknown_plan_is_not_found(client: TestClient, plan: str) -> None:
+def test_unknown_plan_is_not_found(client: TestClient, plan: str) -> None:
     assert client.get(f"/api/v1/plans/{plan}").json()["code"] == "plan_not_found"
     assert client.post(f"/api/v1/plans/{plan}/archive").json()["code"] == "plan_not_found"

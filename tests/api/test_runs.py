@@ -26,7 +26,7 @@ OCTOBER = {"period": "2026-10"}
 
 @pytest.fixture
 def shop(database: Database, admin: Actor) -> Shop:
-    """Three customers to invoice for October, and one that is a month behind."""
+    """Three customers to invoice for October, and one whose September is not invoiced yet."""
     shop = Shop(database, admin)
     plan = shop.plan()
     for key in ("a", "b", "c"):
@@ -113,7 +113,7 @@ def test_run_that_another_process_executes_is_left_alone(
     assert september
     with invoice_runs.sole_execution(database, admin, september):
         resume_invoice_runs(database)
-    # October waits as well, because its invoices follow on from those of September.
+    # October waits too, because invoices must be created in the order of their months.
     assert [each["status"] for each in client.get(RUNS).json()["items"]] == ["running"] * 2
     resume_invoice_runs(database)
     assert [each["status"] for each in client.get(RUNS).json()["items"]] == ["done"] * 2

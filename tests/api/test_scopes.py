@@ -1,4 +1,4 @@
-"""A token with a narrow scope learns nothing about what other actors created."""
+"""A token with a narrow scope reveals nothing about what other actors created."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from billing_app.api.app import create_api
 from billing_app.database.embedded import cluster
-from tests.api.world import Operation, World, founded, operations
+from tests.api.world import Operation, World, new_world, operations
 
-# Every operation that names a thing, so that a new one is covered, too.
+# Every operation with a path parameter, so that new ones are covered too.
 NAMING = [each for each in operations(create_api()) if "{" in each.path]
 MISSING = {
     "customer": "no-such-customer",
@@ -29,12 +29,12 @@ MISSING = {
 
 @pytest.fixture(scope="module")
 def world(server: cluster.Server) -> Iterator[World]:
-    with founded(server) as made:
+    with new_world(server) as made:
         yield made
 
 
 def reply(world: World, operation: Operation, places: dict[str, str], headers: dict[str, str]) -> Any:
-    """Send the operation's example, and return the answer without the names of the things."""
+    """Send the operation's example, and return the response without the IDs in it."""
     answer = World(world.api, world.database, world.urls, places).send(operation, headers)
     text = answer.text
     for name, place in places.items():

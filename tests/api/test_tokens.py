@@ -1,4 +1,4 @@
-"""API tokens over HTTP: shown once, can do what their scopes say, gone when revoked."""
+"""API tokens over HTTP: they are shown once, limited to their scopes, and invalid when revoked."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def machine(api: FastAPI, client: TestClient) -> Machine:
     return made
 
 
-def test_a_token_is_shown_once(client: TestClient, owner: psycopg.Connection, nobody: TestClient) -> None:
+def test_token_is_shown_once(client: TestClient, owner: psycopg.Connection, anonymous: TestClient) -> None:
     made = create(client, "usage:write", "read")
     assert made == {
         "id": made["id"],
@@ -56,7 +56,7 @@ def test_a_token_is_shown_once(client: TestClient, owner: psycopg.Connection, no
         "revoked_at": None,
         "token": made["token"],
     }
-    nobody.get("/api/v1/plans", headers={"Authorization": f"Bearer {made['token']}"})
+    anonymous.get("/api/v1/plans", headers={"Authorization": f"Bearer {made['token']}"})
     client.delete(f"{TOKENS}/{made['id']}")
     secret = made["token"].removeprefix("tbk_")
     for path in ("tokens", "audit", "users"):
@@ -67,7 +67,7 @@ def test_a_token_is_shown_once(client: TestClient, owner: psycopg.Connection, no
         assert secret not in str(rows), table
 
 
-def test_a_revoked_token_is_refused_at_once(client: TestClient, machine: Machine, clock: Clock) -> None:
+def test_revoked_token_is_rejected_at_once(client: TestClient, machine: Machine, clock: Clock) -> None:
     reader = machine("read")
     assert reader.get("/api/v1/plans").status_code == 200
     place = f"{TOKENS}/{client.get(TOKENS).json()['items'][0]['id']}"
@@ -80,15 +80,15 @@ def test_a_revoked_token_is_refused_at_once(client: TestClient, machine: Machine
     assert client.get(TOKENS).json()["items"][0]["revoked_at"] == "2026-11-15T12:00:00Z"
 
 
-def test_the_last_use_is_shown(client: TestClient, machine: Machine, clock: Clock) -> None:
+def test_last_use_is_shown(client: TestClient, machine: Machine, clock: Clock) -> None:
     reader = machine("read")
     clock.moment += timedelta(minutes=90)
-    # Also a use that was refused is one.
+    # A rejected request counts as a use too.
     assert reader.post("/api/v1/plans", json={}).status_code in (403, 422)
     assert client.get(TOKENS).json()["items"][0]["last_used_at"] == "2026-11-15T13:30:00Z"
 
 
-def test_a_reporting_token_reads_nothing_not_even_itself(machine: Machine, database: Database) -> None:
+def test_usage_token_cannot_read_anything(machine: Machine, database: Database) -> None:
     make_customer(database, key="acme")
     reporter = machine("usage:write")
     for path in ("customers", "customers/acme", "plans", "issuer", "audit", "users", "tokens"):
@@ -107,7 +107,7 @@ def test_token_that_records_usage_does_not_learn_the_customers_name(
         assert answer.json()["event"]["customer"] == {"id": "cus_1", "key": "acme", "name": name}
 
 
-def test_a_reading_token_reads_and_its_transaction_is_read_only(
+def test_reading_token_can_read_in_a_read_only_transaction(
     machine: Machine, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     acme = make_customer(database, key="acme")
@@ -116,7 +116,7 @@ def test_a_reading_token_reads_and_its_transaction_is_read_only(
     for path in ("users", "tokens"):
         assert code(reader.get(f"/api/v1/{path}")) == (403, "forbidden")
     assert code(reader.patch("/api/v1/customers/acme", json={"name": "Other"})) == (403, "forbidden")
-    # A forgotten check: the database refuses.
+    # Even if a service forgets its check, the database rejects the write.
     monkeypatch.setattr(Actor, "may", lambda self, permission: True)
     assert reader.patch("/api/v1/customers/acme", json={"name": "Other"}).status_code >= 400
     assert reader.post(TOKENS, json={"name": "x", "scopes": ["usage:write"]}).status_code >= 400
@@ -126,7 +126,7 @@ def test_a_reading_token_reads_and_its_transaction_is_read_only(
         assert customers.get_customer(session, reading, "acme").name == acme.name
 
 
-def test_a_token_is_made_by_the_rules(client: TestClient, subtests: pytest.Subtests) -> None:
+def test_invalid_token_names_the_field(client: TestClient, subtests: pytest.Subtests) -> None:
     bodies: list[dict[str, Any]] = [
         {"name": "Meter"},
         {"name": "Meter", "scopes": []},
@@ -146,13 +146,13 @@ def test_a_token_is_made_by_the_rules(client: TestClient, subtests: pytest.Subte
             assert client.get(TOKENS).json()["items"] == []
 
 
-def test_a_token_that_is_not_there_is_not_found(client: TestClient) -> None:
+def test_unknown_token_is_not_found(client: TestClient) -> None:
     for token in ("tok_99", "usr_1", "1", "tok_1%00", "tok_" + "9" * 30):
         assert code(client.delete(f"{TOKENS}/{token}")) == (404, "token_not_found"), token
 
 
 @pytest.mark.parametrize("role", [Role.BILLING, Role.FINANCE])
-def test_tokens_are_an_admins(client_of: ClientOf, role: Role) -> None:
+def test_only_admins_manage_tokens(client_of: ClientOf, role: Role) -> None:
     client = client_of(role)
     for answer in (
         client.get(TOKENS),
@@ -162,10 +162,10 @@ def test_tokens_are_an_admins(client_of: ClientOf, role: Role) -> None:
         assert code(answer) == (403, "forbidden")
 
 
-def test_a_token_outlives_the_rights_of_who_made_it(
+def test_token_outlives_the_permissions_of_its_creator(
     client_of: ClientOf, client: TestClient, machine: Machine
 ) -> None:
-    # It is the company's: an admin who leaves must not stop the meters. Another admin revokes it.
+    # Tokens belong to the company: usage must still be recorded after the admin who created one leaves.
     reader = machine("read")
     other = client_of(Role.ADMIN)
     own = client.get("/api/v1/auth/me").json()["id"]

@@ -1,4 +1,4 @@
-"""Single events over HTTP: exact quantities, exactly once, rejections with their field."""
+"""Single events over HTTP: exact quantities, recorded exactly once, and rejections that name the field."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_rejected_event_has_its_own_code(client: TestClient) -> None:
     client.post(PATH, json=EVENT)
     conflict = client.post(PATH, json=EVENT | {"quantity": "2"})
     assert (conflict.status_code, conflict.json()["code"]) == (409, "idempotency_conflict")
-    unknown = client.post(PATH, json=EVENT | {"customer": "nobody"})
+    unknown = client.post(PATH, json=EVENT | {"customer": "missing"})
     assert (unknown.status_code, unknown.json()["code"]) == (404, "customer_not_found")
     client.patch("/api/v1/customers/acme", json={"status": "suspended"})
     later = EVENT | {"occurred_at": "2026-11-15T12:00:01Z", "idempotency_key": "b"}
@@ -96,11 +96,11 @@ def test_finance_user_cannot_record_usage(client_of: ClientOf, owner: psycopg.Co
     assert events_of(owner) == []
 
 
-def test_unauthenticated_request_is_rejected_before_its_body_is_read(nobody: TestClient) -> None:
+def test_unauthenticated_request_is_rejected_before_its_body_is_read(anonymous: TestClient) -> None:
     for path in (PATH, f"{PATH}/batch"):
-        assert nobody.post(path, json=EVENT).json()["code"] == "invalid_token"
+        assert anonymous.post(path, json=EVENT).json()["code"] == "invalid_token"
     for path in (PATH, f"{PATH}.csv"):
-        assert nobody.get(path).json()["code"] == "invalid_token"
+        assert anonymous.get(path).json()["code"] == "invalid_token"
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])

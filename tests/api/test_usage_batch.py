@@ -29,12 +29,12 @@ def keys_of(owner: psycopg.Connection) -> list[str]:
     return [key for [key] in owner.execute("SELECT idempotency_key FROM usage_event ORDER BY 1")]
 
 
-# Rows of every outcome, after the event "old" was recorded.
+# Rows with every outcome, if the event "old" is already recorded.
 MIXED_ROWS = [
     event("new"),
     event("old"),
     event("old", 2),
-    event("x", customer="nobody"),
+    event("x", customer="missing"),
     event("x", occurred_at="2026-11-16T00:00:00Z"),
     event("x", quantity=-1),
     "acme,1",

@@ -104,7 +104,7 @@ def test_log_is_paged_newest_first(client: TestClient, database: Database) -> No
 
 def test_export_is_refused_before_the_first_byte(client: TestClient, api: Any, database: Database) -> None:
     for path in (PATH, "/api/v1/usage"):
-        unknown = client.get(path, params={"customer": "nobody"})
+        unknown = client.get(path, params={"customer": "missing"})
         assert (unknown.status_code, unknown.json()["code"]) == (404, "customer_not_found")
         for filters in ({"period": "2026-13"}, {"billing_period": "november"}):
             assert client.get(path, params=filters).json()["code"] == "invalid"
@@ -139,7 +139,7 @@ def test_export_spans_many_chunks(
 
 @pytest.fixture
 def watched(database: Database, api: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Return the number of rows of each chunk, appended when it is fetched."""
+    """Return a list that gets the number of rows of each chunk when it is fetched."""
     monkeypatch.setattr(usage_export, "CHUNK_ROWS", 10)
     make_customer(database, key="acme")
     fill(database, 1_000)

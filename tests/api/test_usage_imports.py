@@ -37,7 +37,7 @@ def test_uploaded_file_becomes_events(shop: Shop, client: TestClient, database: 
     answer = client.post(
         IMPORTS,
         params={"file_name": "november.csv"},
-        content=gzip.compress(f"{HEADER}acme,a,1,{TIME}\nnobody,b,1,{TIME}\n".encode()),
+        content=gzip.compress(f"{HEADER}acme,a,1,{TIME}\nmissing,b,1,{TIME}\n".encode()),
         headers=GZIP,
     )
     uploaded = answer.json()
@@ -53,7 +53,7 @@ def test_uploaded_file_becomes_events(shop: Shop, client: TestClient, database: 
     assert checked["preview"] == [
         {"line": 2, "row": ["acme", "a", "1", TIME], "quantity": "1", "occurred_at": TIME,
          "status": "recorded", "detail": None},
-        {"line": 3, "row": ["nobody", "b", "1", TIME], "quantity": "1", "occurred_at": TIME,
+        {"line": 3, "row": ["missing", "b", "1", TIME], "quantity": "1", "occurred_at": TIME,
          "status": "rejected", "detail": "customer does not exist."},
     ]  # fmt: skip
     assert client.get("/api/v1/usage").json()["items"] == []
@@ -88,9 +88,9 @@ def test_rejected_rows_are_corrected_and_imported_again(
     rejected_rows = answer.content.removeprefix(BYTE_ORDER_MARK)
     assert rejected_rows != answer.content
     assert rejected_rows.splitlines()[0] == b"line,customer,idempotency_key,quantity,occurred_at,code,detail"
-    # A spreadsheet must not run a cell, and the import takes the apostrophes off again.
+    # A spreadsheet must not run a cell, and the import removes the apostrophes.
     assert rejected_rows.splitlines()[1].startswith(f"2,'=later,'=1+1,'-5,{TIME},".encode())
-    # Imported unchanged, every row is what it was.
+    # Importing the file unchanged gives the same result for every row.
     again = upload(client, answer.content)
     check_files(database)
     assert counts(get(client, again)) == ("checked", 4, 1, 0, 0, 3)
@@ -171,7 +171,7 @@ def test_rejected_rows_file_has_every_row(
     from billing_app.services.usage_imports import rejected_rows
 
     monkeypatch.setattr(rejected_rows, "CHUNK_ROWS", 7)
-    uploaded = upload(client, HEADER + "".join(f"nobody,k{number},1,\n" for number in range(100)))
+    uploaded = upload(client, HEADER + "".join(f"missing,k{number},1,\n" for number in range(100)))
     check_files(database)
     content = client.get(f"{IMPORTS}/{uploaded['id']}/rejected-rows.csv").content
     assert [row["idempotency_key"] for row in csv.DictReader(io.StringIO(content.decode("utf-8-sig")))] == [

@@ -25,7 +25,9 @@ def sign_in(client: TestClient, password: str = PASSWORD) -> Any:
     return client.post("/api/v1/auth/token", json=credentials)
 
 
-def test_a_user_is_made_with_a_one_time_password_told_once(client: TestClient, nobody: TestClient) -> None:
+def test_user_is_created_with_a_one_time_password_that_is_shown_once(
+    client: TestClient, anonymous: TestClient
+) -> None:
     answer = client.post(USERS, json=EVE)
     made = answer.json()
     assert answer.status_code == 201, answer.text
@@ -41,7 +43,7 @@ def test_a_user_is_made_with_a_one_time_password_told_once(client: TestClient, n
         "version": 1,
         "one_time_password": made["one_time_password"],
     }
-    assert sign_in(nobody, made["one_time_password"]).status_code == 200
+    assert sign_in(anonymous, made["one_time_password"]).status_code == 200
     found = client.get(answer.headers["location"])
     assert found.json() == {k: v for k, v in made.items() if k != "one_time_password"} | {
         "last_sign_in_at": "2026-11-15T12:00:00Z"
@@ -51,13 +53,15 @@ def test_a_user_is_made_with_a_one_time_password_told_once(client: TestClient, n
         assert "$2b$" not in answer.text
 
 
-def test_a_user_is_made_with_a_password_of_the_admins(client: TestClient, nobody: TestClient) -> None:
+def test_user_is_created_with_a_password_chosen_by_the_admin(
+    client: TestClient, anonymous: TestClient
+) -> None:
     made = client.post(USERS, json={**EVE, "password": PASSWORD}).json()
     assert (made["one_time_password"], made["must_change_password"]) == (None, False)
-    assert sign_in(nobody).status_code == 200
+    assert sign_in(anonymous).status_code == 200
 
 
-def test_a_user_is_made_by_the_rules(client: TestClient, subtests: pytest.Subtests) -> None:
+def test_invalid_user_names_the_field(client: TestClient, subtests: pytest.Subtests) -> None:
     assert client.post(USERS, json=EVE).status_code == 201
     changes: list[tuple[dict[str, Any], tuple[int, str]]] = [
         ({"email": "EVE@example.com"}, (409, "email_taken")),
@@ -83,7 +87,7 @@ def test_a_user_is_made_by_the_rules(client: TestClient, subtests: pytest.Subtes
             assert len(client.get(USERS).json()["items"]) == 2
 
 
-def test_users_come_by_name_in_pages(client: TestClient, database: Database) -> None:
+def test_users_are_paged_by_name(client: TestClient, database: Database) -> None:
     for name in ("carl", "Adam", "beth"):
         make_user(database, Role.FINANCE, name=name)
     names, cursor = [], None
@@ -97,7 +101,7 @@ def test_users_come_by_name_in_pages(client: TestClient, database: Database) -> 
     assert len(names) == 4
 
 
-def test_a_user_is_changed_and_a_stale_change_refused(client: TestClient) -> None:
+def test_user_is_changed_and_a_stale_change_is_rejected(client: TestClient) -> None:
     place = f"{USERS}/{client.post(USERS, json=EVE).json()['id']}"
     changed = client.patch(place, json={"name": "Eve Eden", "role": "finance", "version": 1})
     assert changed.status_code == 200, changed.text
@@ -120,50 +124,50 @@ def test_a_user_is_changed_and_a_stale_change_refused(client: TestClient) -> Non
         assert code(client.patch(place, json=body)) == (422, "invalid")
 
 
-def test_the_last_admin_stays(client: TestClient) -> None:
+def test_last_admin_cannot_be_removed(client: TestClient) -> None:
     own = f"{USERS}/{client.get('/api/v1/auth/me').json()['id']}"
     for change in ({"role": "finance"}, {"status": "disabled"}):
         assert code(client.patch(own, json=change)) == (409, "last_admin")
     assert client.get(own).json()["role"] == "admin"
 
 
-def test_a_disabled_user_is_out_at_once_and_may_come_back(client: TestClient, nobody: TestClient) -> None:
+def test_disabled_user_is_signed_out_at_once_and_can_be_enabled_again(
+    client: TestClient, anonymous: TestClient
+) -> None:
     place = f"{USERS}/{client.post(USERS, json={**EVE, 'password': PASSWORD}).json()['id']}"
-    headers = {"Authorization": f"Bearer {sign_in(nobody).json()['access_token']}"}
+    headers = {"Authorization": f"Bearer {sign_in(anonymous).json()['access_token']}"}
     assert client.patch(place, json={"status": "disabled"}).json()["status"] == "disabled"
-    assert nobody.get("/api/v1/auth/me", headers=headers).status_code == 401
-    assert code(sign_in(nobody)) == (401, "invalid_credentials")
+    assert anonymous.get("/api/v1/auth/me", headers=headers).status_code == 401
+    assert code(sign_in(anonymous)) == (401, "invalid_credentials")
     client.patch(place, json={"status": "active"})
-    assert nobody.get("/api/v1/auth/me", headers=headers).status_code == 401
-    assert sign_in(nobody).status_code == 200
+    assert anonymous.get("/api/v1/auth/me", headers=headers).status_code == 401
+    assert sign_in(anonymous).status_code == 200
 
 
-def test_an_admin_signs_somebody_out_everywhere(client: TestClient, nobody: TestClient) -> None:
+def test_admin_ends_all_sessions_of_a_user(client: TestClient, anonymous: TestClient) -> None:
     place = f"{USERS}/{client.post(USERS, json={**EVE, 'password': PASSWORD}).json()['id']}"
-    tokens = [sign_in(nobody).json()["access_token"] for _ in range(3)]
+    tokens = [sign_in(anonymous).json()["access_token"] for _ in range(3)]
     assert client.delete(f"{place}/sessions").status_code == 204
     for token in tokens:
         headers = {"Authorization": f"Bearer {token}"}
-        assert nobody.get("/api/v1/auth/me", headers=headers).status_code == 401
-    assert sign_in(nobody).status_code == 200
+        assert anonymous.get("/api/v1/auth/me", headers=headers).status_code == 401
+    assert sign_in(anonymous).status_code == 200
     assert client.get("/api/v1/auth/me").status_code == 200
     entries = client.get("/api/v1/audit", params={"subject": place.rpartition("/")[2]}).json()["items"]
     assert "user.sessions_ended" in [each["action"] for each in entries]
 
 
-def test_who_forgot_the_password_is_let_in_by_a_one_time_password(
-    client: TestClient, nobody: TestClient
-) -> None:
+def test_lost_password_is_replaced_by_a_one_time_password(client: TestClient, anonymous: TestClient) -> None:
     place = f"{USERS}/{client.post(USERS, json={**EVE, 'password': PASSWORD}).json()['id']}"
-    headers = {"Authorization": f"Bearer {sign_in(nobody).json()['access_token']}"}
+    headers = {"Authorization": f"Bearer {sign_in(anonymous).json()['access_token']}"}
     answer = client.post(f"{place}/one-time-password")
     made = answer.json()
     assert answer.status_code == 200, answer.text
     assert made == {**client.get(place).json(), "one_time_password": made["one_time_password"]}
     assert made["must_change_password"] is True
-    assert nobody.get("/api/v1/auth/me", headers=headers).status_code == 401
-    assert code(sign_in(nobody)) == (401, "invalid_credentials")
-    assert sign_in(nobody, made["one_time_password"]).status_code == 200
+    assert anonymous.get("/api/v1/auth/me", headers=headers).status_code == 401
+    assert code(sign_in(anonymous)) == (401, "invalid_credentials")
+    assert sign_in(anonymous, made["one_time_password"]).status_code == 200
     entries = client.get("/api/v1/audit", params={"subject": made["id"]})
     assert "user.password_reset" in [each["action"] for each in entries.json()["items"]]
     assert made["one_time_password"] not in entries.text
@@ -171,7 +175,7 @@ def test_who_forgot_the_password_is_let_in_by_a_one_time_password(
     assert code(client.post(f"{own}/one-time-password")) == (409, "own_password")
 
 
-def test_who_is_not_there_is_not_found(client: TestClient) -> None:
+def test_unknown_user_is_not_found(client: TestClient) -> None:
     for user in ("usr_99", "cus_1", "1", "usr_1%00", "usr_" + "9" * 30, "usr_٣"):
         for answer in (
             client.get(f"{USERS}/{user}"),
@@ -183,7 +187,7 @@ def test_who_is_not_there_is_not_found(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("role", [Role.BILLING, Role.FINANCE])
-def test_users_are_an_admins(client_of: ClientOf, role: Role) -> None:
+def test_only_admins_manage_users(client_of: ClientOf, role: Role) -> None:
     client = client_of(role)
     for answer in (
         client.get(USERS),
@@ -197,16 +201,16 @@ def test_users_are_an_admins(client_of: ClientOf, role: Role) -> None:
     assert client.get("/api/v1/auth/me").json()["role"] == role
 
 
-def test_lock_is_shown_and_ended(client: TestClient, nobody: TestClient) -> None:
+def test_lock_is_shown_and_ended(client: TestClient, anonymous: TestClient) -> None:
     user = client.post(USERS, json={**EVE, "password": PASSWORD}).json()
     for _ in range(5):
-        assert code(sign_in(nobody, "wrong horse battery")) == (401, "invalid_credentials")
-    assert code(sign_in(nobody)) == (429, "too_many_attempts")
+        assert code(sign_in(anonymous, "wrong horse battery")) == (401, "invalid_credentials")
+    assert code(sign_in(anonymous)) == (429, "too_many_attempts")
     path = f"{USERS}/{user['id']}"
     assert client.get(path).json()["locked_until"] == "2026-11-15T12:01:00Z"
     unlocked = client.post(f"{path}/unlock")
     assert (unlocked.status_code, unlocked.json()["locked_until"]) == (200, None)
-    assert sign_in(nobody).status_code == 200
+    assert sign_in(anonymous).status_code == 200
     assert client.post(f"{path}/unlock").status_code == 200
     assert code(client.post(f"{USERS}/usr_999/unlock")) == (404, "user_not_found")
 

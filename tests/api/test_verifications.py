@@ -51,7 +51,7 @@ def test_verification_is_executed_in_the_background(
         "checked": dict.fromkeys(started["checked"], 0),
         "awaiting_invoice": [], "discrepancy_count": 0, "discrepancies": [],
     }  # fmt: skip
-    # The latest is the newest with a result, and there is none yet.
+    # `latest` is the newest verification with a result, and there is none yet.
     assert problem(client.get(f"{VERIFICATIONS}/latest")) == (404, "verification_not_found")
     assert client.get(answer.headers["location"]).json() == started
     resume_verification(database)
@@ -146,7 +146,7 @@ def test_interrupted_verification_starts_over(
         resume_verification(database, die)
     left = client.get(place).json()
     assert (left["status"], left["checked"]["customers"]) == ("running", 1)
-    # The command resumes it too, instead of starting another.
+    # The command resumes it too, rather than starting another one.
     assert verify(database, SYSTEM).checked.customers == 2
     done = client.get(place).json()
     assert (done["status"], done["ok"], done["checked"]["customers"]) == ("done", True, 2)

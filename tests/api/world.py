@@ -1,4 +1,4 @@
-"""One of everything, and each kind of caller: what the generated tests send their requests into."""
+"""A business with one of everything and each kind of caller, for the generated tests."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from tests.conftest import Clock, new_database
 from tests.factories import PASSWORD, make_customer, make_invoice, make_user, record
 from tests.runtimes import authenticator, installed, limited_api
 
-__all__ = ["CALLERS", "Operation", "World", "founded", "operations"]
+__all__ = ["CALLERS", "Operation", "World", "new_world", "operations"]
 
-CALLERS = ("admin", "billing", "finance", "reading token", "usage token", "nobody")
+CALLERS = ("admin", "billing", "finance", "reading token", "usage token", "anonymous")
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One endpoint of the OpenAPI document."""
+    """An operation in the OpenAPI document."""
 
     method: str
     path: str
@@ -51,13 +51,13 @@ class Operation:
 
     @property
     def body(self) -> tuple[str, Any] | None:
-        """The media type of its body and the example of it; None without a body."""
+        """The media type and the example of its body, or None without a body."""
         content = self.described.get("requestBody", {}).get("content", {})
         return next(((kind, each["example"]) for kind, each in content.items()), None)
 
 
 def operations(api: FastAPI) -> list[Operation]:
-    """All of them."""
+    """Return all operations of the API."""
     return [
         Operation(method, path, described)
         for path, methods in api.openapi()["paths"].items()
@@ -67,7 +67,7 @@ def operations(api: FastAPI) -> list[Operation]:
 
 @dataclass(frozen=True)
 class World:
-    """A business with one of everything, at noon of 15 November 2026."""
+    """A business with one of everything, at noon on November 15, 2026."""
 
     api: FastAPI
     database: Database
@@ -75,8 +75,8 @@ class World:
     places: dict[str, str]
 
     def headers(self, caller: str) -> dict[str, str]:
-        """A new sign-in, or a new token, of that kind of caller: no request spoils the next one's."""
-        if caller == "nobody":
+        """Return the headers of a new session or token, so that no request affects the next one."""
+        if caller == "anonymous":
             return {}
         return {"Authorization": f"Bearer {self._token(caller)}"}
 
@@ -90,7 +90,7 @@ class World:
         return authenticator().sign_in(user.email, PASSWORD, user_agent="test", address="test").token
 
     def send(self, operation: Operation, headers: dict[str, str]) -> Any:
-        """The operation's own example, at the things that are there."""
+        """Send the operation's example, with path parameters that exist."""
         path = operation.path.format(**self.places)
         client = TestClient(self.api, raise_server_exceptions=False)
         if operation.body is None:
@@ -104,7 +104,7 @@ class World:
         )
 
     def content(self) -> dict[str, str]:
-        """A fingerprint of each table, but of what callers themselves leave: sessions and their users."""
+        """Return a fingerprint of each table, except the sessions and users that callers create."""
         with psycopg.connect(self.urls.owner.replace("+psycopg", ""), autocommit=True) as db:
             tables = db.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
             return {
@@ -117,8 +117,8 @@ class World:
 
 
 @contextmanager
-def founded(server: cluster.Server) -> Iterator[World]:
-    """A world of its own, gone afterwards."""
+def new_world(server: cluster.Server) -> Iterator[World]:
+    """Yield a new world, and remove it afterwards."""
     with new_database(server) as urls, pytest.MonkeyPatch.context() as patch:
         patch.setattr(passwords, "COST", 4)
         database = Database(

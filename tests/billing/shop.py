@@ -1,4 +1,4 @@
-"""A small business for tests of billing, with short methods for what its users do."""
+"""A small business for billing tests, with short methods for the actions of its users."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from billing_app.services.usage.recording import (
 
 @dataclass
 class Shop:
-    """A database and the actor that works in it. Plans cost 29.00 USD with 1000 included units by default."""
+    """A database and an actor. By default, plans cost 29.00 USD with 1000 included units."""
 
     database: Database
     actor: Actor

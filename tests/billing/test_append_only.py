@@ -105,7 +105,7 @@ EVENT = (
 @pytest.mark.parametrize(
     ("period", "quantity", "refusal"),
     [
-        ("'2026-09-01'", "1", errors.CheckViolation),  # billed before its usage month
+        ("'2026-09-01'", "1", errors.CheckViolation),  # a billing period before the usage month
         ("'2026-10-02'", "1", errors.CheckViolation),  # not the first day of a month
         ("'2026-10-01'", "-1", errors.CheckViolation),
         ("'2026-10-01'", "'NaN'", errors.CheckViolation),

@@ -43,7 +43,7 @@ def money(dashboard: Dashboard, currency: str = "USD") -> CurrencyFigures:
 
 
 def kept(owner: psycopg.Connection) -> list[Any]:
-    """All customers' figures, with the transaction that wrote each."""
+    """Return all customers' figures, with the ID of the transaction that wrote each row."""
     return owner.execute("SELECT f.*, f.xmin FROM customer_figures f ORDER BY customer_id").fetchall()
 
 
@@ -80,7 +80,7 @@ def test_event_committed_late_is_in_the_next_count(
 def test_count_is_of_one_moment(shop: Shop, owner: psycopg.Connection) -> None:
     acme = shop.customer("acme")
     shop.use("acme", "first", 5)
-    refresh_figures(shop.database, lambda step: shop.use("acme", "meanwhile", 7))
+    refresh_figures(shop.database, lambda step: shop.use("acme", "late", 7))
     assert usage_of(owner, acme) == (NOVEMBER, 5)
     with shop.database.transaction(SYSTEM) as session:
         found = get_dashboard(session, SYSTEM)

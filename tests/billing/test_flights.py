@@ -1,6 +1,7 @@
 """The invoices for a year of real usage: 328,521 flights of 16 airlines.
 
-The data is in the public domain (see tests/data). The invoices were computed independently, with exact decimals.
+The data is in the public domain (see tests/data). The expected invoices were computed independently, with
+exact decimals.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def invoice(database: Database, months: list[date]) -> None:
 
 
 def invoice_with_late_events(database: Database, folder: Path) -> None:
-    """Import some events of January to June after June was invoiced and before July is."""
+    """Import some events of January to June after June is invoiced and before July is."""
     in_time, late = folder / "in_time.csv", folder / "late.csv"
     with gzip.open(FLIGHTS, "rt") as source, in_time.open("w") as first, late.open("w") as second:
         header = next(source)
@@ -170,7 +171,7 @@ def test_verification_accounts_for_every_event(billed: tuple[str, Database, str]
 
 def test_verification_finds_an_invoice_whose_line_was_changed(billed: tuple[str, Database, str]) -> None:
     _, database, owner_url = billed
-    # The constraints hold without triggers too, so the line must be changed consistently.
+    # Constraints apply even without triggers, so the change must be consistent.
     change = (
         "UPDATE invoice_line SET rated_minor = rated_minor + %(by)s, amount_minor = amount_minor + %(by)s,"
         " exact_amount = exact_amount + %(by)s / 100.0 WHERE period_start = '2013-05-01' AND kind = 'base'"

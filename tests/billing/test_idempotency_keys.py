@@ -1,6 +1,6 @@
-"""Idempotency keys with control characters are rejected alike, whichever way an event arrives.
+"""Idempotency keys with control characters are rejected everywhere that events are recorded.
 
-The API's own ways in are in `tests/api`, the page's in `tests/e2e/test_usage_page.py`.
+The API is covered in `tests/api`, and the page in `tests/e2e/test_usage_page.py`.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def test_key_with_a_line_break_is_rejected_in_every_way_in(
 ) -> None:
     shop.customer("acme", "2026-10")
     reasons = [way(shop.database, shop.actor, key, tmp_path) for way in WAYS]
-    # In a file the row ends at the line break, so its quote is open.
+    # In a file, the row ends at the line break, so its quote is not closed.
     assert [reason.rule if reason else None for reason in reasons[:-1]] == ["control_characters"] * 4
     assert reasons[-1] is not None
     assert owner.execute("SELECT count(*) FROM usage_event").fetchone() == (0,)

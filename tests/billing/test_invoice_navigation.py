@@ -35,4 +35,4 @@ def test_neighbours_are_the_customers_previous_and_next_invoice(shop: Shop) -> N
         assert get_neighbours(session, SYSTEM, "a-0002") == ("A-0001", "A-0003")
         assert get_neighbours(session, SYSTEM, "A-0003") == ("A-0002", None)
         with refused("invoice_not_found"):
-            get_neighbours(session, SYSTEM, "nobody-0001")
+            get_neighbours(session, SYSTEM, "missing-0001")

@@ -1,4 +1,4 @@
-"""One customer's invoices: their order, closing, cancellation, currencies and copies."""
+"""A customer's invoices: their order, closing, cancellations, currencies and copies."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_month_before_the_first_plan_has_nothing_to_invoice(shop: Shop) -> None:
 
 def test_unknown_customer_is_refused(shop: Shop) -> None:
     with refused("customer_not_found"):
-        shop.invoice("nobody", "2026-10")
+        shop.invoice("missing", "2026-10")
 
 
 def test_cancelled_month_without_usage_does_not_block_the_next(shop: Shop, clock: Clock) -> None:

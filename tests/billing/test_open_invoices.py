@@ -1,4 +1,4 @@
-"""The database maintains which invoices are open, whichever way payments are written."""
+"""Triggers keep the table of open invoices correct, however payments are written."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def test_preview_defaults_to_the_current_month_even_after_an_uninvoiced_one(
     assert [(line.kind, line.amount_minor) for line in coming.lines] == [("base", 2900), ("overage", 100)]
 
 
-def test_the_log_of_usage_by_customer_month_and_lateness(
+def test_usage_log_is_filtered_by_customer_month_and_lateness(
     shop: Shop, database: Database, finance: Actor
 ) -> None:
     shop.customer("acme", "2026-09")

@@ -1,4 +1,4 @@
-"""Invoice runs: every outcome is counted, one customer never fails the others, and an interruption loses nothing."""
+"""Invoice runs: outcomes are counted, failures don't affect other customers, and interrupted runs resume."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_run_survives_locks_on_customers_of_both_lanes(
     monkeypatch.setattr(invoice_runs, "invoice_period", slowly)
     with ThreadPoolExecutor(2) as pool:
         run = pool.submit(run_invoices, database, admin, OCTOBER)
-        # Once the run has closed the month, it creates invoices.
+        # When the month is closed for all customers, the run is creating invoices.
         while not is_closed_for_all(database):
             assert not run.done()
         other = pool.submit(database.run, admin, lock_both)
@@ -339,7 +339,7 @@ def start_cli(urls: Urls) -> subprocess.Popen[bytes]:
     )
 
 
-# The command itself, with chunks so small that it is killed between or within them.
+# Runs the command with chunks small enough to be killed between or within them.
 SLOW_RUN = """
 from billing_app.jobs import invoice_runs
 invoice_runs.CHUNK_CUSTOMERS = 100

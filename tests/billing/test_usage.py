@@ -96,7 +96,7 @@ def test_sender_clock_may_be_five_minutes_ahead(acme: Shop) -> None:
 def test_unknown_customer_is_rejected(acme: Shop) -> None:
     # The lower case of the Kelvin sign is an ASCII k.
     acme.customer("kilo", "2026-09")
-    for name in ("nobody", "cus_999", "cus_x", "%", "\N{KELVIN SIGN}ilo"):
+    for name in ("missing", "cus_999", "cus_x", "%", "\N{KELVIN SIGN}ilo"):
         with pytest.raises(NotFound) as refused:
             acme.use(name, "a", 1)
         assert refused.value.code == "customer_not_found"
@@ -172,7 +172,7 @@ def test_each_row_of_a_batch_has_its_own_outcome(acme: Shop, owner: psycopg.Conn
             UsageReport("acme", "new", "2", NOW),
             UsageReport("acme", "old", "5.0", NOW),
             UsageReport("acme", "old", "6", NOW),
-            UsageReport("nobody", "x", "1", NOW),
+            UsageReport("missing", "x", "1", NOW),
             UsageReport("acme", "", "1", NOW),
             UsageReport("acme", "ahead", "1", "2026-11-16T00:00:00Z"),
             UsageReport("acme", "other", "1", NOW),
@@ -224,7 +224,7 @@ def test_two_reports_in_one_transaction_are_two_events(acme: Shop, database: Dat
     with database.transaction(admin) as session:
         record_usage(session, admin, UsageReport("acme", "a", 1, NOW))
         assert record_usage(session, admin, UsageReport("acme", "b", 2, NOW)).event.idempotency_key == "b"
-        outcome = record_usage_batch(session, admin, [UsageReport("nobody", "c", 1, NOW)])
+        outcome = record_usage_batch(session, admin, [UsageReport("missing", "c", 1, NOW)])
     assert (outcome.recorded, outcome.duplicates, outcome.rejected) == (0, 0, 1)
 
 
@@ -233,7 +233,7 @@ def test_each_report_of_a_group_is_answered_like_a_single_one(
 ) -> None:
     reports = [
         UsageReport("acme", "a", 1, NOW),
-        UsageReport("nobody", "a", 1, NOW),
+        UsageReport("missing", "a", 1, NOW),
         UsageReport("ACME", "a", "1.0", NOW),
         UsageReport("acme", "a", 2, NOW),
         UsageReport("acme", "b", -1, NOW),
@@ -277,8 +277,8 @@ def test_batch_with_too_many_rows_is_rejected_as_a_whole(acme: Shop, owner: psyc
 def test_recording_needs_the_permission(acme: Shop, database: Database, finance: Actor) -> None:
     writer = Actor("token", "tok_1", "meter", scopes=frozenset({Scope.USAGE_WRITE}))
     reader = Actor("token", "tok_2", "report", scopes=frozenset({Scope.READ}))
-    nobody = Actor("user", "usr_9", "none", None)
-    for refused in (finance, reader, nobody):
+    anonymous = Actor("user", "usr_9", "none", None)
+    for refused in (finance, reader, anonymous):
         with pytest.raises(Forbidden), database.transaction(refused) as session:
             record_usage(session, refused, UsageReport("acme", "a", 1, NOW))
     with database.transaction(writer) as session:
@@ -295,7 +295,7 @@ def test_database_rejects_a_finance_user_even_without_the_permission_check(
 
 
 def test_database_rejects_control_characters_in_a_key(acme: Shop, owner: psycopg.Connection) -> None:
-    """The rule holds for what is written past the services, too."""
+    """The rule also applies to rows that are written without the services."""
     acme.use("acme", "as-usual 42/é", 1, NOW)
     for key in ("a\tb", "a\nb", "a\x7f", "a\x85b", "a\u2028b"):
         with pytest.raises(psycopg.errors.CheckViolation, match="idempotency_key_control_characters"):

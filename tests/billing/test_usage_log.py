@@ -107,4 +107,4 @@ def test_monthly_usage_lists_days_and_included_units(used: Shop) -> None:
     with refused("invalid", field="period"):
         month("acme", date(2026, 10, 2))
     with refused("customer_not_found"):
-        month("nobody")
+        month("missing")

@@ -163,7 +163,7 @@ def test_every_discrepancy_is_found_with_its_subject(
         sentence = discrepancy_sentence(each)
         assert sentence.endswith(".")
         assert "{" not in sentence
-    # The stored report is the same one.
+    # The stored report is the same.
     assert database.call(admin, get_latest).report == report
 
 
@@ -249,7 +249,7 @@ def test_second_verification_waits_for_the_first_and_sees_later_data(
             billed.use("acme", "in between", 1)
             second.append(pool.submit(verify, database, admin))
             assert blocked_before_end(database, second[0])
-            # The background of another process leaves it alone.
+            # The background worker of another process doesn't execute it.
             resume_verification(database)
 
         resume_verification(database, in_the_middle)

@@ -1,4 +1,4 @@
-"""The `billing` command as a process of its own, on a test's database."""
+"""Run the `billing` command as a separate process on a test's database."""
 
 from __future__ import annotations
 

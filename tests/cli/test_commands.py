@@ -1,4 +1,4 @@
-"""The commands: their output for people and scripts, and their refusals."""
+"""The commands: their output as text and JSON, and their errors."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_invoice_run_and_verify(shop: Shop, urls: Urls, owner: psycopg.Connectio
         (("invoice-run", "2025-13"), "period must be a month written as YYYY-MM, such as 2026-10."),
         (("invoice-run", "2199-01"), "January 2199 has not ended yet."),
         (
-            ("user", "add", "nobody", "--name", "N", "--role", "admin"),
+            ("user", "add", "missing", "--name", "N", "--role", "admin"),
             "email must be an email address, such as ada@example.com.",
         ),
         (("demo",), "The database is not empty. The demo can only be loaded into an empty database."),
@@ -90,9 +90,9 @@ def test_locked_user_is_unlocked(urls: Urls) -> None:
     database.call(SYSTEM, count, email=user.email, address="192.0.2.1")
     again = run_billing(urls, "user", "unlock", user.email)
     assert (again.returncode, again.stdout) == (0, "User ada@example.com is not locked.\n")
-    missing = run_billing(urls, "user", "unlock", "nobody@example.com")
+    missing = run_billing(urls, "user", "unlock", "missing@example.com")
     assert (missing.returncode, missing.stdout) == (1, "")
-    assert "nobody@example.com does not exist" in missing.stderr
+    assert "missing@example.com does not exist" in missing.stderr
     database.close()
 
 
@@ -109,7 +109,7 @@ def test_locked_user_is_unlocked(urls: Urls) -> None:
         ({"BILLING_DEMO": "1", "BILLING_HOST": "0.0.0.0"}, "The demo accounts have public passwords"),
         ({"BILLING_PORT": "seventy"}, "BILLING_PORT: Input should be a valid integer"),
         (
-            {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"},
+            {"DATABASE_URL": "postgresql://missing@127.0.0.1:1/none"},
             "The database can't be reached: connection",
         ),
         ({"BILLING_DEMO": "1", "BILLING_ADMIN_EMAIL": "a@b.test"}, "Set both BILLING_ADMIN_EMAIL and"),

@@ -1,4 +1,4 @@
-"""`billing import-usage` on the files that people have."""
+"""`billing import-usage` with good, damaged and unusual files."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def import_path(
 
 
 BAD_ROWS = (
-    ("nobody,k1,1,2025-10-01T00:00:00Z", "customer_not_found", "customer does not exist"),
+    ("missing,k1,1,2025-10-01T00:00:00Z", "customer_not_found", "customer does not exist"),
     ("acme,k2,-1,2025-10-01T00:00:00Z", "invalid", "quantity must be zero or more"),
     ("acme,k3,many,2025-10-01T00:00:00Z", "invalid", "quantity must be a decimal number"),
     ("acme,k4,1e400,2025-10-01T00:00:00Z", "invalid", "quantity must have at most 14 digits"),
@@ -252,7 +252,7 @@ def test_stray_quote_rejects_its_row_and_no_other(
 
 
 class TestFileOfRejectedRows:
-    """`--rejected` never names what is imported: nothing is read, truncated or recorded."""
+    """If `--rejected` names the imported file, the command fails before it reads or writes anything."""
 
     CONTENT = HEADER + "acme,a,1,2025-10-01T00:00:00Z\nacme,b,-1,2025-10-01T00:00:00Z\n"
 

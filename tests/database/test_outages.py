@@ -1,4 +1,4 @@
-"""While the database can't be reached, health says why and the log stays short."""
+"""While the database can't be reached, the health check says why and the log stays short."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.runtimes import installed
 
 
 def unreachable(database: Database, tmp_path: Path) -> str:
-    """The URL of the database at a socket that no server listens on."""
+    """Return the URL of the database with a socket that no server listens on."""
     url = make_url(database.url).update_query_dict({"host": str(tmp_path)})
     return url.render_as_string(hide_password=False)
 
@@ -77,14 +77,14 @@ def test_newer_schema_is_reported_by_health(database: Database, owner: psycopg.C
 
 
 @pytest.mark.parametrize("sqlstate", ["57P01", "57P02", "53100", "53300", "58030", "08006"])
-def test_a_database_that_can_do_no_work_is_unavailable(database: Database, sqlstate: str) -> None:
+def test_database_without_resources_is_unavailable(database: Database, sqlstate: str) -> None:
     with pytest.raises(DBAPIError) as raised, database.transaction(SYSTEM) as session:
         session.execute(text(f"DO $$ BEGIN RAISE SQLSTATE '{sqlstate}'; END $$"))
     assert is_unavailable(raised.value)
 
 
 @pytest.mark.parametrize("sqlstate", ["23505", "40001", "42P01", "57014"])
-def test_a_refused_statement_is_not_an_outage(database: Database, sqlstate: str) -> None:
+def test_rejected_statement_is_not_an_outage(database: Database, sqlstate: str) -> None:
     with pytest.raises(DBAPIError) as raised, database.transaction(SYSTEM) as session:
         session.execute(text(f"DO $$ BEGIN RAISE SQLSTATE '{sqlstate}'; END $$"))
     assert not is_unavailable(raised.value)

@@ -1,4 +1,4 @@
-"""The schema in the catalogs follows the rules that allow distributing it."""
+"""The schema follows the rules that allow distributing it by customer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transactions are retried when the database asks for it, whatever the server's defaults are."""
+"""Transactions are retried if the database rolled them back, and don't depend on the server's defaults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A database that can't be used is refused with one sentence that says why and what to do."""
+"""An unusable database is rejected with one sentence that says why and what to do."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def as_superuser(server: cluster.Server, database: str = "postgres") -> Iterator
 
 @contextmanager
 def created_database(server: cluster.Server, options: str) -> Iterator[Urls]:
-    """A new database with these options, owned by the owner."""
+    """Yield a new database with these options."""
     with as_superuser(server) as connection:
         connection.execute(f"CREATE DATABASE unusable OWNER {OWNER_ROLE} {options}")  # type: ignore[arg-type]
         try:
@@ -214,7 +214,7 @@ def test_key_is_found_whatever_its_case(database: Database) -> None:
             assert record_usage(session, SYSTEM, report).event.customer_key == customer.key
 
 
-def test_the_advised_database_is_accepted(server: cluster.Server) -> None:
+def test_recommended_database_is_accepted(server: cluster.Server) -> None:
     options = "TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'"
     with created_database(server, options) as urls:
         migrate_database(settings(urls.application, urls.owner))

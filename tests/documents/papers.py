@@ -1,4 +1,4 @@
-"""Invoices to typeset, and what a reader finds in their PDFs."""
+"""Build invoices, and extract texts, fonts and positions from their PDFs."""
 
 from __future__ import annotations
 

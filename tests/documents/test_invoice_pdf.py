@@ -1,4 +1,4 @@
-"""The invoice as a PDF: its text, its reproducible bytes, and that it fits the paper."""
+"""The invoice as a PDF: its text, its reproducible bytes, and its layout."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_file_metadata_describes_the_invoice() -> None:
 
 
 def around_the_world() -> InvoiceDetail:
-    # Many fonts have the sign at the end.
+    # Many fonts have the last character.
     names = [*WORLD.values(), "\N{DEVANAGARI DANDA}"]
     return an_invoice(
         plan(name=WORLD["DroidSansFallback"], currency="JPY"),
@@ -177,11 +177,11 @@ def around_the_world() -> InvoiceDetail:
 @pytest.mark.parametrize(("font", "name"), WORLD.items(), ids=list(WORLD))
 def test_name_in_any_script_is_drawn_with_an_embedded_font(font: str, name: str) -> None:
     invoice = an_invoice(customer=CUSTOMER._replace(billing_address=name))
-    # The file is archivable only if every character has a glyph.
+    # The file only conforms to PDF/A if every character has a glyph.
     assert ARCHIVABLE in invoice_pdf(invoice, as_of=AS_OF)
     reader = read(invoice)
     text = reader.pages[0].extract_text()
-    # A reader may extract right-to-left words in visual order.
+    # Programs may extract right-to-left words in visual order.
     assert all(word in text or word[::-1] in text for word in name.split())
     fonts = dict(fonts_of(reader))
     assert f"{font}-Regular" in fonts or font in fonts
@@ -259,7 +259,7 @@ def test_page_prints_on_letter_as_on_a4(invoice: InvoiceDetail) -> None:
     for page in read(invoice).pages:
         assert (round(page.mediabox.width / 72 * 25.4), round(page.mediabox.height / 72 * 25.4)) == (210, 297)
         across, down = zip(*places_of(page), strict=True)
-        # The area that both papers show, whether the page is aligned at the top, the middle or the bottom.
+        # The area that fits both papers, whether the page is aligned at the top, the middle or the bottom.
         assert min(across) > 20 - 0.01
         assert max(across) <= 190
         assert min(down) >= 25
@@ -287,7 +287,7 @@ def test_long_invoice_breaks_between_lines_and_repeats_the_header() -> None:
     for number, page in enumerate(pages, 1):
         assert f"Invoice ACME-0001 Page {number} of {len(pages)}" in page
         assert page.count("Description Amount (USD)") == (1 if "Usage in" in page else 0)
-        # Whole lines: as many beginnings as ends.
+        # Lines are not split: there are as many beginnings as ends.
         assert page.count("Late usage") == page.count("already charged")
     assert sum(page.count("Late usage") for page in pages) == 40
 
@@ -301,7 +301,7 @@ def test_total_is_never_alone_on_a_page() -> None:
         [total] = [page for page in pages if "Total $" in page]
         assert "Usage in" in total
         numbers_of_pages.add(len([page for page in pages if "Amount (USD)" in page]))
-    # The loop has crossed the end of a page.
+    # The loop covered a page break.
     assert numbers_of_pages == {1, 2}
 
 
@@ -375,7 +375,7 @@ def test_broken_word_loses_nothing_and_gains_nothing() -> None:
 
 
 @pytest.mark.parametrize("override", ["\u202e", "\u202d", "\u2067", "\u200f"])
-def test_direction_override_can_not_reorder_what_follows(override: str) -> None:
+def test_direction_override_cannot_reorder_the_following_text(override: str) -> None:
     hostile = f"ACME {override}000,1$ Corporation"
     invoice = an_invoice(
         plan(name=hostile),

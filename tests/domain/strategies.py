@@ -1,4 +1,4 @@
-"""Random plans, quantities and prices, of every value that the columns can hold."""
+"""Random plans, quantities and prices, over the whole range of the columns."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ currencies = st.sampled_from(["USD", "JPY", "KWD", "CLF", *sorted(EXPONENTS)])
 
 
 def decimals(integer_digits: int, places: int) -> st.SearchStrategy[Decimal]:
-    """Numbers of zero or more that fit a column. Small and round ones are frequent, because rules change there."""
+    """Numbers of zero or more that fit a column. Edge cases, such as small and round ones, are frequent."""
     largest = 10 ** (integer_digits + places) - 1
     scaled = st.one_of(
         st.integers(0, 10 ** (places + 4)),
         st.integers(largest // 10, largest),
         st.integers(0, 2000).map(lambda whole: whole * 10**places),
     )
-    # scaleb() would round to the digits of the current decimal context.
+    # Not scaleb(), which rounds to the digits of the current decimal context.
     return scaled.map(lambda number: Decimal(f"{number}e-{places}"))
 
 

@@ -48,7 +48,7 @@ def content(**changes: Any) -> InvoiceContent:
 
 
 def test_hash_of_an_invoice_is_stable() -> None:
-    """If this hash changes, every existing invoice fails its verification."""
+    """If this hash changed, verification would fail for every existing invoice."""
     assert content_sha256(content()) == ("6a27d84716b296d2317a43a6864292b5a8aa514af9db901544f0aeb9e5206e27")
 
 
@@ -62,7 +62,7 @@ def test_hash_can_be_reproduced_from_the_fields() -> None:
 
 
 def test_spelling_and_offset_do_not_change_the_hash() -> None:
-    """The database returns numbers with other trailing zeros, and timestamps with other offsets."""
+    """The database may return numbers with other trailing zeros and timestamps with other offsets."""
 
     def padded(number: Decimal | None) -> Decimal | None:
         return number if number is None else number.quantize(Decimal("0.000000000000000001"))

@@ -47,7 +47,7 @@ def test_rating_is_exact_until_it_is_rounded_once(plan: Plan, quantity: Decimal)
 
 
 def test_largest_possible_month_loses_no_digit() -> None:
-    """Rate a million events of the largest quantity at the highest price."""
+    """A million events of the largest quantity at the highest price."""
     dearest = Plan(1, "Dear", 1, "USD", 0, ZERO, Decimal("99999999.999999999999"))
     quantity = Decimal("99999999999999.999999") * 1_000_000
     rated = rate(dearest, quantity)
@@ -63,7 +63,7 @@ def test_more_usage_never_costs_less(plan: Plan, one: Decimal, other: Decimal) -
 
 @given(plans(), st.lists(quantities, min_size=1, max_size=12), st.randoms())
 def test_charges_do_not_depend_on_arrival_order(plan: Plan, events: list[Decimal], random: object) -> None:
-    """The month's own invoice and each later one bill the events that have arrived by then."""
+    """The month's own invoice and each later one bill the events that arrived before it."""
     random.shuffle(events)  # type: ignore[attr-defined]
     cuts = sorted(random.choices(range(len(events) + 1), k=4))  # type: ignore[attr-defined]
     totals = [sum(events[:cut], ZERO) for cut in (*cuts, len(events))]

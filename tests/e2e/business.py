@@ -1,4 +1,4 @@
-"""A small business for the pages to show, made through the services as people would have made it."""
+"""A small business for the page tests, created through the services."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ ACME_OCTOBER = "ACME-0003"
 
 
 @dataclass
-class Hand:
-    """Does one thing after another at the moments that it is told."""
+class TimedActions:
+    """Performs actions at given times."""
 
     database: Database
 
@@ -43,17 +43,17 @@ class Hand:
         generate_invoice(self.database, OPERATOR, customer, period)
 
 
-def found_business(database: Database) -> None:
-    """Users, a plan, customers; Acme with three invoices, the last with overage and late usage."""
-    hand = Hand(database)
+def create_business(database: Database) -> None:
+    """Create users, a plan and customers. Acme has three invoices, the last with overage and late usage."""
+    actions = TimedActions(database)
     begin = datetime(2026, 8, 3, 9, tzinfo=UTC)
     for email, name, role in (
         (ADMIN, "Ada Lovelace", Role.ADMIN),
         (BILLING, "Bea Ledger", Role.BILLING),
         (FINANCE, "Finn Ance", Role.FINANCE),
     ):
-        hand.at(begin, users.create_user, email=email, name=name, role=role, password=PASSWORD)
-    hand.at(
+        actions.at(begin, users.create_user, email=email, name=name, role=role, password=PASSWORD)
+    actions.at(
         begin,
         issuer.update_issuer,
         name="Tallybook Ltd",
@@ -61,7 +61,7 @@ def found_business(database: Database) -> None:
         email="billing@tallybook.test",
         payment_instructions="By bank transfer within 30 days.\nReference: the invoice's number",
     )
-    plan = hand.at(
+    plan = actions.at(
         begin,
         plans.create_plan,
         name="Growth",
@@ -70,7 +70,7 @@ def found_business(database: Database) -> None:
         included_units="1000",
         overage_unit_price="0.0125",
     )
-    hand.at(
+    actions.at(
         begin,
         customers.create_customer,
         name="Acme Industrial Supply",
@@ -79,7 +79,7 @@ def found_business(database: Database) -> None:
         key="acme",
         billing_address="12 Harbour Street\nBristol BS1 4QA\nUnited Kingdom",
     )
-    hand.at(
+    actions.at(
         begin,
         customers.create_customer,
         name="Quiet Corner",
@@ -88,7 +88,7 @@ def found_business(database: Database) -> None:
         key="quiet",
     )
     for number in range(1, MANY + 1):
-        hand.at(
+        actions.at(
             begin,
             customers.create_customer,
             name=f"Branch {number:02d}",
@@ -96,25 +96,25 @@ def found_business(database: Database) -> None:
             plan_id=plan.plan_id,
             key=f"branch-{number:02d}",
         )
-    _acme(hand)
+    _acme(actions)
 
 
-def _acme(hand: Hand) -> None:
+def _acme(actions: TimedActions) -> None:
     september = datetime(2026, 9, 10, 8, tzinfo=UTC)
-    hand.invoice(datetime(2026, 9, 1, 6, tzinfo=UTC), "acme", date(2026, 8, 1))
-    _record(hand, september, [("sep-1", 900, september)])
-    hand.invoice(datetime(2026, 10, 1, 6, tzinfo=UTC), "acme", date(2026, 9, 1))
+    actions.invoice(datetime(2026, 9, 1, 6, tzinfo=UTC), "acme", date(2026, 8, 1))
+    _record(actions, september, [("sep-1", 900, september)])
+    actions.invoice(datetime(2026, 10, 1, 6, tzinfo=UTC), "acme", date(2026, 9, 1))
     late = datetime(2026, 10, 3, 8, tzinfo=UTC)
-    _record(hand, late, [("sep-late", 300, september + timedelta(days=1))])
+    _record(actions, late, [("sep-late", 300, september + timedelta(days=1))])
     first = datetime(2026, 10, 2, 7, 30, tzinfo=UTC)
     october = [
         (f"oct-{number:03d}", 30, first + timedelta(hours=13 * number)) for number in range(OCTOBER_EVENTS)
     ]
-    _record(hand, datetime(2026, 10, 31, 23, tzinfo=UTC), october)
+    _record(actions, datetime(2026, 10, 31, 23, tzinfo=UTC), october)
     issued = datetime(2026, 11, 1, 6, tzinfo=UTC)
-    hand.invoice(issued, "acme", date(2026, 10, 1))
+    actions.invoice(issued, "acme", date(2026, 10, 1))
     for number, amount in (("ACME-0001", "29.00"), ("ACME-0002", "29.00"), (ACME_OCTOBER, "15.00")):
-        hand.at(
+        actions.at(
             issued,
             payments.record_payment,
             number,
@@ -125,7 +125,7 @@ def _acme(hand: Hand) -> None:
         )
 
 
-def _record(hand: Hand, moment: datetime, events: list[tuple[str, int, datetime]]) -> None:
+def _record(actions: TimedActions, moment: datetime, events: list[tuple[str, int, datetime]]) -> None:
     reports = [recording.UsageReport("acme", *event) for event in events]
-    outcome = hand.at(moment, recording.record_usage_batch, reports)
+    outcome = actions.at(moment, recording.record_usage_batch, reports)
     assert outcome.recorded == len(events), outcome

@@ -24,10 +24,10 @@ from billing_app.database.provision import Urls
 from billing_app.database.session import Database
 from tests.browser import find_browser
 from tests.conftest import new_database
-from tests.e2e.business import ADMIN, PASSWORD, found_business
+from tests.e2e.business import ADMIN, PASSWORD, create_business
 
 START_SECONDS_MAX = 180
-# Without background traffic, so that only what a page requests is fetched.
+# Disables the browser's background traffic, so that only the page's requests are seen.
 BROWSER_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -56,9 +56,9 @@ def free_port() -> int:
 
 @contextmanager
 def serving(urls: Urls | None, data_dir: Path, **environment: str) -> Iterator[str]:
-    """Run `billing serve` on a free port until the block ends, by SIGTERM; yield its address.
+    """Run `billing serve` on a free port until the block ends, and stop it with SIGTERM. Yield its address.
 
-    Without URLs it runs on the embedded database of the data directory.
+    Without `urls`, it uses the embedded database in the data directory.
     """
     port = free_port()
     log = data_dir / f"serve-{port}.log"
@@ -113,7 +113,7 @@ def site(server: cluster.Server, tmp_path_factory: pytest.TempPathFactory) -> It
     """Serve the business of `business.py`."""
     with new_database(server) as urls:
         database = Database(urls.application)
-        found_business(database)
+        create_business(database)
         with serving(urls, tmp_path_factory.mktemp("site")) as url:
             yield Site(url, urls, database)
         database.close()
@@ -122,9 +122,9 @@ def site(server: cluster.Server, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture
 def today(site: Site) -> Iterator[None]:
     """Make the services that a test calls use the current time, as the server does."""
-    founded, site.database.clock = site.database.clock, lambda: datetime.now(UTC)
+    new_world, site.database.clock = site.database.clock, lambda: datetime.now(UTC)
     yield
-    site.database.clock = founded
+    site.database.clock = new_world
 
 
 @pytest.fixture(scope="session")

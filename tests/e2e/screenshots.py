@@ -92,7 +92,7 @@ def _named(address: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", address.lower()).strip("-") or "dashboard"
 
 
-# A chart takes the width of its frame shortly after it is drawn; a curve has it at once.
+# Charts adapt to the width of their frame shortly after they are drawn.
 _CHARTS_FIT = """() => [...document.querySelectorAll("[data-drawing]:not(:has(polyline))")].every((frame) => {
   const chart = frame.querySelector("svg.recharts-surface")
   return !frame.clientWidth || (chart && Math.abs(chart.clientWidth - frame.clientWidth) < 2)
@@ -100,7 +100,7 @@ _CHARTS_FIT = """() => [...document.querySelectorAll("[data-drawing]:not(:has(po
 
 
 def _take(page: Page, name: str, *, full: bool = True) -> None:
-    # Everything has been loaded and drawn.
+    # Wait until everything is loaded and drawn.
     expect(page.locator(".animate-pulse")).to_have_count(0)
     page.wait_for_timeout(500)
     page.wait_for_function(_CHARTS_FIT)

@@ -1,4 +1,4 @@
-"""Reflex's websocket protocol by hand, as somebody who is not a browser would speak it."""
+"""A client of Reflex's websocket protocol that can send anything, unlike a browser."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ ANSWER_SECONDS_MAX = 60
 
 
 class Refused(Exception):
-    """The server did not take the handshake."""
+    """The server rejected the handshake."""
 
 
 class Socket:
-    """One connection: events out, and whatever comes back as text."""
+    """One connection, which sends events and returns the responses as text."""
 
     def __init__(
         self, site: str, *, token: str | None = None, origin: str | None = "", cookie: str = ""
@@ -30,8 +30,8 @@ class Socket:
         headers = {"Origin": own if origin == "" else origin, "Cookie": cookie}
         try:
             self._client = Client(address, headers={name: value for name, value in headers.items() if value})
-            # At once: this client looks at what came together with the handshake, the server's greeting
-            # mostly, when the next message is there.
+            # Sent at once: the client reads messages that arrive with the handshake, mostly the server's
+            # greeting, only when the next message arrives.
             self._client.send(f"40{NAMESPACE},")
             greeting, answer = (self._client.receive(timeout=ANSWER_SECONDS_MAX) for _ in range(2))
         except (ConnectionError, ConnectionClosed) as error:
@@ -40,7 +40,7 @@ class Socket:
             raise Refused(f"{greeting} {answer}")
 
     def send(self, name: str, payload: dict[str, Any], path: str = "/") -> None:
-        """Send one event as from the page at `path`."""
+        """Send one event as the page at `path` would."""
         event = {
             "name": name,
             "payload": payload,
@@ -50,7 +50,7 @@ class Socket:
         self._client.send(f"42{NAMESPACE},{json.dumps(['event', event])}")
 
     def heard(self, quiet_seconds: float = QUIET_SECONDS) -> str:
-        """All that comes until the server has been quiet for a while."""
+        """Return everything that is received until the server has been quiet for a while."""
         messages: list[str] = []
         while (message := self._client.receive(timeout=quiet_seconds)) is not None:
             if message == "2":

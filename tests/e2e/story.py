@@ -1,4 +1,4 @@
-"""How the people in the story navigate, and which controls of a page write something."""
+"""Navigation for the story, and the controls of a page that write something."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from billing_app.domain.periods import next_period, period_of, previous_period
 from billing_app.ui.kit.layout import SECTIONS
 
-# Any button except those that only show something. A new one counts as writing until it is named here.
+# All buttons except those that only show something. A new button counts as writing unless it is listed here.
 WRITES = re.compile(r"^(?!(Show|Hide|Print|Previous|Next|Copy|Close getting started)\b)")
-# The longest that background work takes on a busy machine.
+# The longest time that background work takes on a busy machine.
 ENDS_WITHIN_MS = 60_000
 THIS = period_of(datetime.now(UTC))
 NEXT, LAST = next_period(THIS), previous_period(THIS)
@@ -69,7 +69,7 @@ def sign_in(page: Page, email: str, password: str) -> None:
 
 
 def record(page: Page, customer: str, quantity: str, moment: str = "") -> None:
-    """Record usage in the dialog of the usage page; without a time it is now."""
+    """Record usage in the dialog of the usage page, by default at the current time."""
     go(page, "Usage")
     page.get_by_role("button", name="Record usage").first.click()
     dialog(page).get_by_label("Customer").fill(customer)

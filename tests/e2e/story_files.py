@@ -27,7 +27,7 @@ def write_file_with_rejected_rows(folder: Path) -> Path:
         f"acme-supply,meter-1,480,{time}\n"
         f"acme-supply,meter-2,20,{time}\n"
         f"borough-bakers,meter-3,1250.5,{time}\n"
-        f"nobody-here,meter-4,5,{time}\n"
+        f"missing-customer,meter-4,5,{time}\n"
         f"acme-supply,meter-5,-5,{time}\n"
         "acme-supply,meter-6,6,20 o'clock\n"
         f"acme-supply,meter-1,480,{time}\n"

@@ -1,4 +1,4 @@
-"""The audit log as people read it: who did what, when, on what."""
+"""The page of the audit log: who did what, when, and to what."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AT = datetime(2026, 11, 3, 22, 30, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def ada(site: Site) -> Actor:
-    """Ada, who made a customer and gave it another name."""
+    """Ada, who created a customer and renamed it."""
     database = Database(site.urls.application, clock=lambda: AT)
     with database.transaction(OPERATOR) as session:
         found = next(each for each in users.list_users(session, OPERATOR).items if each.email == ADMIN)
@@ -42,7 +42,7 @@ def ada(site: Site) -> Actor:
     return ada
 
 
-def test_a_customer_s_history_is_found_by_its_key(signed_in: Page, ada: Actor) -> None:
+def test_customer_history_is_found_by_key(signed_in: Page, ada: Actor) -> None:
     page = signed_in
     page.get_by_role("link", name="Audit log").click()
     page.get_by_role("searchbox", name="Subject").fill("noted")
@@ -115,19 +115,19 @@ def test_pages_of_the_log_follow_each_other(signed_in: Page, site: Site) -> None
 @pytest.mark.parametrize(
     "address", ["/audit?subject=%00", "/audit?actor=" + "x" * 190, "/audit?page=nonsense"]
 )
-def test_an_address_that_makes_no_sense_is_said_so(signed_in: Page, address: str) -> None:
+def test_invalid_address_shows_an_error(signed_in: Page, address: str) -> None:
     signed_in.goto(address)
     expect(
         signed_in.get_by_text(re.compile("No matching entries|This page could not be loaded"))
     ).to_be_visible()
 
 
-def test_finance_reads_the_log(page: Page, sign_in: Callable[..., None], ada: Actor) -> None:
+def test_finance_user_can_read_the_log(page: Page, sign_in: Callable[..., None], ada: Actor) -> None:
     sign_in(FINANCE, at="/login?next=/audit?subject=noted")
     expect(page.locator("tbody tr")).to_have_count(2)
 
 
-def test_a_narrow_screen_has_all_of_an_entry(signed_in: Page, ada: Actor) -> None:
+def test_narrow_screen_shows_the_whole_entry(signed_in: Page, ada: Actor) -> None:
     page = signed_in
     page.set_viewport_size({"width": 360, "height": 800})
     page.goto("/audit?subject=noted")

@@ -1,4 +1,4 @@
-"""A real server, killed with SIGKILL in the middle of its background work, resumes it by itself."""
+"""A server that is killed with SIGKILL during background work resumes it by itself."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_killed_serving_process_is_replaced_and_resumes(business: Business, tmp_
         with held_halfway(business), business.sign_in(url) as client:
             run, verification = start_both(business, client)
             serving_process(url).kill()
-        # Its supervisor starts another one.
+        # Its supervisor starts a new one.
         until(lambda: is_up(url))
         with business.sign_in(url) as client:
             assert_both_end(business, client, run, verification)

@@ -1,4 +1,4 @@
-"""A connection that is lost, a server that is started again, websockets that are blocked: nothing typed is lost."""
+"""Lost connections, server restarts and blocked websockets: typed text is never lost."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RESTART_MS = START_SECONDS_MAX * 1000
 
 
 class Wire:
-    """The websockets of a page. They can be cut, kept down, or carry no answers."""
+    """The websockets of a page, which can be cut, kept disconnected, or made to drop responses."""
 
     def __init__(self, page: Page) -> None:
         self.sockets: list[WebSocketRoute] = []
@@ -42,7 +42,7 @@ class Wire:
         server.on_message(lambda message: None if self.holds_answers else route.send(message))
 
     def cut(self) -> None:
-        """Close the current connection without a word."""
+        """Close the current connection without notice."""
         self.sockets[-1].close()
 
 
@@ -113,7 +113,7 @@ def test_form_sent_while_the_connection_is_down_is_saved_later(wire: Wire, signe
     expect(dialog).to_be_hidden()
 
 
-def test_answer_lost_with_the_connection_is_asked_for_again(wire: Wire, signed_in: Page, site: Site) -> None:
+def test_form_is_sent_again_if_its_response_was_lost(wire: Wire, signed_in: Page, site: Site) -> None:
     page = signed_in
     dialog = fill_payment(page, "cut on the way")
     wire.holds_answers = True
@@ -129,7 +129,7 @@ def test_answer_lost_with_the_connection_is_asked_for_again(wire: Wire, signed_i
     assert len(payments_with(site, "cut on the way")) == 1
 
 
-def test_repeated_change_is_not_taken_for_someone_elses(wire: Wire, signed_in: Page, site: Site) -> None:
+def test_repeated_change_is_not_mistaken_for_another_users(wire: Wire, signed_in: Page, site: Site) -> None:
     page = signed_in
     dialog = open_dialog(page, "/customers/branch-30", "Edit customer")
     dialog.get_by_label("Name").fill("Branch thirty")
@@ -161,7 +161,7 @@ def test_forms_survive_a_restart_and_take_effect_once(wire: Wire, signed_in: Pag
     expect(dialog).to_contain_text(UNANSWERED)
     wire.holds_answers = False
 
-    # Its supervisor starts another.
+    # Its supervisor starts a new one.
     expect(page.get_by_text(f"Payment of $1.00 recorded on {ACME_OCTOBER}")).to_be_visible(timeout=RESTART_MS)
     expect(dialog).to_be_hidden()
     assert len(payments_with(site, "answer never came")) == 1

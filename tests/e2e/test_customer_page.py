@@ -129,7 +129,7 @@ def test_invoice_generated_by_two_people_is_created_once(
         page.get_by_role("button", name="Generate invoice").click()
         expect(dialog(page)).to_contain_text(f"Xact Twins will be invoiced $29.00 for {text.month(LAST)}.")
     for page in pages:
-        # Without waiting for the answer.
+        # Without waiting for the response.
         dialog(page).get_by_role("button", name="Generate invoice").evaluate("it => { it.click() }")
     made = [page.get_by_text("Invoice XACT-TWINS-0001 for $29.00 created") for page in pages]
     told = [page.get_by_role("link", name="Open XACT-TWINS-0001") for page in pages]

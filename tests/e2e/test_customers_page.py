@@ -212,7 +212,7 @@ def test_billing_user_sees_the_new_customer_button(page: Page, sign_in: Callable
 
 @pytest.fixture
 def empty_site(server: cluster.Server, tmp_path: Path) -> Iterator[Site]:
-    """Serve an installation that has an admin and nothing else."""
+    """Serve an installation that has only an admin."""
     with new_database(server) as urls:
         database = Database(urls.application)
         with database.transaction(SYSTEM) as session:

@@ -1,4 +1,4 @@
-"""The dashboard: its figures are those of the lists, and the guide for a new installation."""
+"""The dashboard: its figures match the lists, and the guide for a new installation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from billing_app.services.usage import recording
 from billing_app.services.usage.filters import UsageFilter
 from billing_app.state.kit import text
 from tests.conftest import new_database
-from tests.e2e.business import ADMIN, FINANCE, PASSWORD, Hand
+from tests.e2e.business import ADMIN, FINANCE, PASSWORD, TimedActions
 from tests.e2e.conftest import Site, serving
 from tests.e2e.test_look import found_by_axe
 
@@ -73,26 +73,26 @@ def used_on(database: Database, day: date) -> Decimal:
 
 @pytest.fixture(scope="module")
 def swiss(site: Site) -> Iterator[Database]:
-    """A customer in a currency of its own, whose October, say, is invoiced and partly paid."""
+    """A customer in another currency, whose last month is invoiced and partially paid."""
     own = Database(site.urls.application)
-    hand = Hand(own)
+    actions = TimedActions(own)
     begin = bounds(LAST)[0] + timedelta(hours=9)
-    plan = hand.at(
+    plan = actions.at(
         begin, plans.create_plan, name="Alpine", currency="CHF", monthly_price="100", included_units="10",
         overage_unit_price="0.5",
     )  # fmt: skip
-    hand.at(
+    actions.at(
         begin, customers.create_customer, name="Gipfel Bahnen", email="kasse@gipfel.test",
         plan_id=plan.plan_id, key="gipfel",
     )  # fmt: skip
-    hand.at(begin, recording.record_usage, recording.UsageReport("gipfel", "first", 1234, begin))
+    actions.at(begin, recording.record_usage, recording.UsageReport("gipfel", "first", 1234, begin))
     own.clock = lambda: datetime.now(UTC)
-    hand.invoice(NOW, "gipfel", LAST)
-    hand.at(
+    actions.invoice(NOW, "gipfel", LAST)
+    actions.at(
         NOW, payments.record_payment, "GIPFEL-0001", amount="12.00", received_on=NOW.date(),
         idempotency_key="gipfel-1",
     )  # fmt: skip
-    hand.at(NOW, recording.record_usage, recording.UsageReport("gipfel", "second", "2000.5", NOW))
+    actions.at(NOW, recording.record_usage, recording.UsageReport("gipfel", "second", "2000.5", NOW))
     own.clock = lambda: datetime.now(UTC)
     refresh_figures(own)
     yield own
@@ -180,7 +180,7 @@ def test_currencies_are_shown_separately(signed_in: Page, swiss: Database) -> No
     expect(page).to_have_url(re.compile(r"/\?currency=CHF$"))
     expect(main.get_by_role("link", name="Gipfel Bahnen")).to_be_visible()
     expect(main.get_by_role("link", name="Acme Industrial Supply")).to_have_count(0)
-    # 100.00, and 1,224 beyond at 0.5 each; 12.00 of it is paid, and the rest not due yet.
+    # 100.00 plus 1,224 units of overage at 0.5 each. 12.00 is paid, and the rest is not due yet.
     expect(main.get_by_role("listitem").filter(has_text="Not due yet")).to_contain_text("CHF\u00a0700.00")
     expect(card(page, "MRR")).to_contain_text("CHF\u00a0100.00")
     page.reload()
@@ -201,7 +201,7 @@ def test_charts_can_be_shown_as_tables(signed_in: Page, swiss: Database) -> None
     usage_chart.get_by_role("button", name="Show as a table").click()
     expect(usage_chart.get_by_role("columnheader")).to_have_text(["Day", text.month(THIS), text.month(LAST)])
     today = usage_chart.get_by_role("row").nth(NOW.day)
-    # Other tests recorded today, too.
+    # Other tests may have recorded usage today too.
     expect(today.get_by_role("cell").first).to_have_text(text.quantity(used_on(swiss, NOW.date())))
     assert found_by_axe(page) == []
 
@@ -243,7 +243,7 @@ def step(page: Page, title: str) -> Locator:
 
 @pytest.fixture
 def new_site(server: cluster.Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Serve an installation with an admin, a finance user and nothing else."""
+    """Serve an installation that has only an admin and a finance user."""
     with new_database(server) as urls:
         database = Database(urls.application)
         with psycopg.connect(
@@ -321,7 +321,7 @@ def test_finance_user_sees_no_guide(page: Page, new_site: Site) -> None:
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1024, 1440])
 def test_sums_of_20_digits_are_not_cut(signed_in: Page, site: Site, width: int) -> None:
-    """Every figure is inside its card, in the dashboard and on the customer's page."""
+    """Every figure fits its card, on the dashboard and on the customer's page."""
     with site.database.transaction(SYSTEM) as session:
         plan = plans.create_plan(
             session, SYSTEM, name="Twenty digits", currency="JPY", monthly_price="123456789012345678",
@@ -341,6 +341,6 @@ def test_sums_of_20_digits_are_not_cut(signed_in: Page, site: Site, width: int) 
     assert page.get_by_role("main").evaluate(OVERFLOWING) == []
 
 
-# What is wider than the panel that it is in.
+# Elements that are wider than their panel.
 OVERFLOWING = """main => [...main.querySelectorAll('div.group, section')].filter(
     panel => panel.scrollWidth > panel.clientWidth + 1).map(panel => panel.innerText)"""

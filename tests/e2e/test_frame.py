@@ -1,4 +1,4 @@
-"""What surrounds every page: the search for customers, filters in the address, and the history."""
+"""The frame of every page: the customer search, filters in the address, and the browser history."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_selected_filter_is_a_history_entry(signed_in: Page) -> None:
 
 def test_filters_are_cleared_from_an_empty_list(signed_in: Page) -> None:
     page = signed_in
-    page.get_by_role("searchbox").fill("nobody at all")
+    page.get_by_role("searchbox").fill("no such customer")
     page.get_by_role("link", name="Show all customers").click()
     expect(page.locator("tbody tr")).to_have_count(25)
     expect(page.get_by_role("searchbox")).to_have_value("")

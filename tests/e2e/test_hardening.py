@@ -1,4 +1,4 @@
-"""What is served withstands: pages run no foreign script, and raw sockets get nothing but refusals."""
+"""Hardening: pages run no foreign scripts, and malformed requests on raw sockets are rejected."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ JSON = HOST + b"Content-Type: application/json\r\n"
 CLOSE = b"Connection: close\r\n"
 HALF = TOKEN + JSON + b"Content-Length: 99\r\n\r\n" + BODY[:9]
 
-# Who is to find something like it in a page hears of it.
+# Looks like an attack, and would be noticed if it appeared in a page.
 LISTEN = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) =>
@@ -43,7 +43,7 @@ def connect(site: Site) -> socket.socket:
 
 
 def answer_of(connection: socket.socket) -> bytes:
-    """All that comes until the server closes."""
+    """Return everything that is received until the server closes the connection."""
     heard = b""
     try:
         while more := connection.recv(65536):
@@ -60,7 +60,7 @@ def status_of(answer: bytes) -> int:
 
 @pytest.fixture
 def still_well(site: Site) -> Iterator[None]:
-    """Fails when the server does not answer as usual afterwards."""
+    """Fail if the server does not respond normally after the test."""
     yield
     assert httpx.get(f"{site.url}/api/health").status_code == 200
 
@@ -93,7 +93,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("request_", MALFORMED.values(), ids=MALFORMED.keys())
-def test_what_is_malformed_is_refused_and_the_connection_closed(
+def test_malformed_request_is_rejected_and_the_connection_closed(
     site: Site, still_well: None, request_: bytes
 ) -> None:
     connection = connect(site)
@@ -136,7 +136,7 @@ ODD = {
 
 
 @pytest.mark.parametrize(("head", "body", "status"), ODD.values(), ids=ODD.keys())
-def test_what_is_odd_is_answered_plainly(
+def test_unusual_request_gets_a_regular_response(
     site: Site, still_well: None, head: bytes, body: bytes, status: int
 ) -> None:
     connection = connect(site)
@@ -148,7 +148,7 @@ def test_what_is_odd_is_answered_plainly(
     assert [word for word in INTERNAL if word in answer] == []
 
 
-def test_who_is_slow_or_stops_halfway_is_cut_off(site: Site, still_well: None) -> None:
+def test_slow_or_stalled_client_is_disconnected(site: Site, still_well: None) -> None:
     chunked = TOKEN + JSON + b"Transfer-Encoding: chunked\r\n\r\n5\r\n" + BODY[:5] + b"\r\n"
     slow = {HALF: 408, chunked: 408, TOKEN + HOST: None, b"": None, b"GET / HTTP/1.1\r\nHo": None}
     connections = {request: connect(site) for request in slow}
@@ -164,7 +164,7 @@ def test_who_is_slow_or_stops_halfway_is_cut_off(site: Site, still_well: None) -
             assert b'"request_timeout"' in answer
 
 
-def test_a_body_shorter_than_its_length_is_no_body(site: Site, still_well: None) -> None:
+def test_body_shorter_than_its_length_is_not_processed(site: Site, still_well: None) -> None:
     connection = connect(site)
     connection.sendall(HALF)
     connection.shutdown(socket.SHUT_WR)
@@ -172,7 +172,7 @@ def test_a_body_shorter_than_its_length_is_no_body(site: Site, still_well: None)
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["with its length", "in chunks"])
-def test_a_body_of_17_mib_is_too_large(site: Site, still_well: None, chunked: bool) -> None:
+def test_body_of_17_mib_is_too_large(site: Site, still_well: None, chunked: bool) -> None:
     pieces = [bytes(64 * 1024)] * (17 * 16)
     assert sum(map(len, pieces)) > BODY_BYTES_MAX
     connection = http.client.HTTPConnection(urlsplit(site.url).netloc, timeout=ANSWER_SECONDS_MAX)
@@ -188,14 +188,14 @@ def test_a_body_of_17_mib_is_too_large(site: Site, still_well: None, chunked: bo
     connection.close()
 
 
-def test_a_length_over_the_limit_is_refused_before_the_body(site: Site, still_well: None) -> None:
+def test_content_length_over_the_limit_is_rejected_before_the_body(site: Site, still_well: None) -> None:
     connection = connect(site)
     connection.sendall(TOKEN + JSON + b"Content-Length: %d\r\n\r\n" % (BODY_BYTES_MAX + 1))
     assert status_of(connection.recv(65536)) == 413
     connection.close()
 
 
-def test_a_message_over_the_limit_ends_its_websocket(site: Site, still_well: None) -> None:
+def test_websocket_message_over_the_limit_closes_the_websocket(site: Site, still_well: None) -> None:
     sent = Socket(site.url)
     sent.send("x" * 1_100_000, {})
     with pytest.raises(ConnectionClosed):
@@ -215,7 +215,9 @@ SERVED = (
 
 @pytest.mark.parametrize("path", SERVED)
 @pytest.mark.parametrize("method", ["GET", "OPTIONS", "POST"])
-def test_every_answer_is_safe_and_allows_no_other_origin(site: Site, path: str, method: str) -> None:
+def test_every_response_has_security_headers_and_allows_no_other_origin(
+    site: Site, path: str, method: str
+) -> None:
     asks = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization"}
     answer = httpx.request(method, site.url + path, headers={**EVIL, **asks})
     assert not [name for name in answer.headers if name.startswith("access-control-")]
@@ -238,13 +240,15 @@ def test_every_answer_is_safe_and_allows_no_other_origin(site: Site, path: str, 
 @pytest.mark.parametrize(
     "path", ["/ping", "/_health", "/_upload", "/_upload/x", "/_all_routes", "/auth-codespace", "/_event/"]
 )
-def test_reflex_s_own_endpoints_are_closed(site: Site, path: str) -> None:
+def test_reflex_endpoints_are_closed(site: Site, path: str) -> None:
     assert httpx.get(site.url + path).status_code == 404
     assert httpx.post(site.url + path, files={"files": b"x"}).status_code == 405
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_breaks_its_policy(context: BrowserContext, page: Page, scheme: str) -> None:
+def test_no_page_violates_its_content_security_policy(
+    context: BrowserContext, page: Page, scheme: str
+) -> None:
     context.add_init_script(LISTEN)
     page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
     errors: list[str] = []
@@ -254,7 +258,7 @@ def test_no_page_breaks_its_policy(context: BrowserContext, page: Page, scheme: 
     page.on("websocket", lambda each: sockets.append(each.url))
 
     def shows(heading: str, path: str) -> None:
-        # The second time it has not changed, and comes without its body.
+        # The second time it is unchanged, so the response has no body.
         for _ in range(2):
             page.goto(path)
             expect(page.get_by_role("heading", level=1)).to_contain_text(heading)
@@ -281,7 +285,7 @@ def test_no_page_breaks_its_policy(context: BrowserContext, page: Page, scheme: 
     assert page.evaluate("window.violations") == []
 
 
-def test_a_page_runs_no_script_but_its_own(context: BrowserContext, signed_in: Page) -> None:
+def test_page_runs_only_its_own_scripts(context: BrowserContext, signed_in: Page) -> None:
     signed_in.evaluate(LISTEN)
     signed_in.evaluate(
         """() => {

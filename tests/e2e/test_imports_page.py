@@ -60,7 +60,7 @@ def recording_paused(site: Site) -> Iterator[None]:
 
 @pytest.fixture
 def long_file(site: Site, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """Write a file of several chunks, for a customer of its own."""
+    """Write a file of several chunks, for a new customer."""
     key = f"long-{abs(hash(request.node.name)) % 10_000}"
     make_customer(site, key, key)
     return write(tmp_path / f"{key}.csv", *(f"{key},k-{n},1,{TIME}" for n in range(25_000)))
@@ -73,7 +73,7 @@ def test_file_is_checked_and_imported_and_rejected_rows_are_corrected(
     file = write(
         tmp_path / "paper.csv",
         f"paper,a,1.5,{TIME}",
-        f"nobody-here,b,1,{TIME}",
+        f"missing-customer,b,1,{TIME}",
         f"paper,c,-5,{TIME}",
         f"paper,d,2,{TIME}",
         f"paper,a,7,{TIME}",
@@ -112,7 +112,7 @@ def test_file_is_checked_and_imported_and_rejected_rows_are_corrected(
     assert [line.split(",")[0] for line in lines[1:]] == ["3", "4", "6"]
 
     # The corrected file is imported as it is.
-    back.write_text(back.read_text().replace("nobody-here", "paper").replace("'-5", "5"))
+    back.write_text(back.read_text().replace("missing-customer", "paper").replace("'-5", "5"))
     upload(page, back)
     expect_status(page, "Ready to import")
     expect(figures(page)).to_have_text("Rows3To record2Duplicates0Conflicts1Rejected0")
@@ -200,7 +200,7 @@ def test_file_is_dropped_on_the_page(signed_in: Page) -> None:
     expect(page.get_by_text("Choose a CSV file", exact=True)).to_be_visible()
     dropped = page.evaluate_handle(
         "text => { const it = new DataTransfer(); it.items.add(new File([text], 'dropped.csv')); return it }",
-        f"{HEADER}\nnobody-here,x,1,{TIME}\n",
+        f"{HEADER}\nmissing-customer,x,1,{TIME}\n",
     )
     page.dispatch_event("main", "dragover", {"dataTransfer": dropped})
     expect(page.locator("[data-upload]")).to_have_attribute("data-over", "")
@@ -211,7 +211,7 @@ def test_file_is_dropped_on_the_page(signed_in: Page) -> None:
 
 def test_interrupted_upload_says_so_and_can_be_repeated(signed_in: Page, tmp_path: Path) -> None:
     page = signed_in
-    file = write(tmp_path / "unsent.csv", f"nobody-here,x,1,{TIME}")
+    file = write(tmp_path / "unsent.csv", f"missing-customer,x,1,{TIME}")
     page.route("**/api/v1/usage/imports?*", lambda route: route.abort())
     page.goto("/usage/imports")
     page.locator("input[type=file]").set_input_files(file)

@@ -20,7 +20,7 @@ WIDTHS = (320, 360, 390, 640, 768, 820, 875, 1024, 1280, 1440)
 LONG_KEY = "a" * 44
 APRIL = date(2026, 4, 1)
 
-# Amounts that stick out of the invoice, or whose end is cut off.
+# Amounts that overflow the invoice or are cut off.
 _CUT_AMOUNTS = """() => [...document.querySelectorAll("main dd, main article td")]
   .filter((cell) => cell.offsetParent && /[0-9]/.test(cell.textContent))
   .filter((cell) => {
@@ -38,7 +38,7 @@ def sideways(page: Page) -> int:
 
 @pytest.fixture
 def long_number(site: Site, today: None) -> str:
-    """An invoice with a number of 44 letters and a total of more than 20 digits, in a currency without decimals."""
+    """An invoice with a number of 44 letters and a total of over 20 digits."""
     plan = make_plan(
         site.database,
         currency="JPY",
@@ -76,7 +76,7 @@ def test_invoice_pages_fit_every_width(signed_in: Page, long_number: str) -> Non
 
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
 def test_payment_form_proposes_the_viewers_date(browser: Browser, site: Site, today: None, zone: str) -> None:
-    """The two zones are 25 hours apart, so that one of their dates always differs from the UTC date."""
+    """The two zones are 25 hours apart, so one of their dates always differs from the UTC date."""
     number = make_invoice(site.database, make_customer(site.database, start_period=APRIL), APRIL).number
     context = browser.new_context(base_url=site.url, timezone_id=zone)
     page = context.new_page()
@@ -131,7 +131,7 @@ def test_company_details_are_required_before_the_first_invoice(signed_in: Page, 
 
 
 def clear_issuer(site: Site) -> None:
-    """Leave the issuer as empty as a new installation has it."""
+    """Clear the issuer, as in a new installation."""
     url = site.urls.owner.replace("+psycopg", "")
     with psycopg.connect(url, autocommit=True) as owner:
         owner.execute("UPDATE issuer SET name = '', address = '', email = '', payment_instructions = ''")

@@ -1,4 +1,4 @@
-"""Invoices as people find, sum, export and generate them, one by one and a month for everyone."""
+"""The pages of invoices: search, totals, export, and generating one invoice or those of a month."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.e2e.conftest import Site
 from tests.e2e.test_look import found_by_axe
 from tests.factories import make_customer, make_plan
 
-# Months in which nobody else of this business has a plan: what is run for them is these tests' own.
+# Months in which no other customer has a plan, so that runs for them only affect these tests.
 APRIL, MAY, JUNE, JULY = (date(2026, month, 1) for month in (4, 5, 6, 7))
 
 
@@ -138,7 +138,7 @@ def test_customer_filter_can_be_cleared(signed_in: Page) -> None:
     expect(rows(page)).to_contain_text(["ACME-0002", "ACME-0001"])
     page.get_by_role("link", name="Show invoices of all customers").click()
     expect(page).to_have_url(re.compile(r"/invoices\?status=paid$"))
-    page.goto("/invoices?customer=nobody")
+    page.goto("/invoices?customer=missing")
     expect(page.get_by_role("heading", name="Customer not found")).to_be_visible()
 
 

@@ -1,4 +1,4 @@
-"""Numbers typed in browsers of several locales are saved as their viewers mean them."""
+"""Numbers typed in browsers with different locales are saved with the right value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients of others against the served app: OpenMeter's client and the CloudEvents SDK."""
+"""Third-party clients: OpenMeter's client and the CloudEvents SDK."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_openmeter_client_records_each_flight_once(airlines: Airlines) -> None:
 
 def test_openmeter_client_gets_the_rejected_events(airlines: Airlines) -> None:
     good = as_event({**flights()[0], "idempotency_key": "good", "customer": "acme"})
-    bad = as_event({**flights()[0], "idempotency_key": "bad", "customer": "nobody"})
+    bad = as_event({**flights()[0], "idempotency_key": "bad", "customer": "missing"})
     count, _ = airlines.recorded()
     with airlines.client() as client, pytest.raises(HttpResponseError) as refused:
         client.events.ingest_events([bad, good])

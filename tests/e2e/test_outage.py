@@ -1,4 +1,4 @@
-"""The embedded database dies under a running server: it comes back by itself, and nothing is lost."""
+"""The embedded database is killed under a running server: it restarts by itself, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_server_outlives_its_database_and_keeps_every_acknowledged_event(data_di
         acknowledged = send_some(40)
         assert len(acknowledged) == 40
         control = data_dir / "postgres/cluster/global"
-        hidden = control.rename(control.with_name("hidden"))  # So that it can't start for a while.
+        hidden = control.rename(control.with_name("hidden"))  # Prevents it from starting for a while.
         kill(postmasters(data_dir / "postgres")[0])
         wait_until(lambda: not postmasters(data_dir / "postgres"))
         acknowledged += send_some(40)

@@ -1,4 +1,4 @@
-"""Choosing a password of one's own."""
+"""Replacing a one-time password."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture
 def invited(site: Site) -> tuple[str, str]:
-    """The email and the one-time password of somebody who was never here."""
+    """The email and the one-time password of a user who has never signed in."""
     email = f"invited{next(_numbers)}@tallybook.test"
     with site.database.transaction(OPERATOR) as session:
         made = users.create_user(session, OPERATOR, email=email, name="Ivy Invited", role=Role.FINANCE)
@@ -34,7 +34,7 @@ def change(page: Page, current: str, new: str) -> None:
     page.get_by_role("button", name="Change password").click()
 
 
-def test_an_invited_person_chooses_a_password_before_anything_else(
+def test_invited_user_must_choose_a_password_first(
     page: Page, sign_in: SignIn, invited: tuple[str, str]
 ) -> None:
     email, one_time = invited

@@ -122,7 +122,7 @@ def test_same_terms_create_no_version(signed_in: Page, site: Site) -> None:
 
 @pytest.mark.parametrize("width", [320, 360, 390, 768, 1024, 1440])
 def test_long_names_and_amounts_fit_every_width(signed_in: Page, site: Site, width: int) -> None:
-    """Nothing scrolls sideways, with a price of 1,234,567.89 and with one of 20 digits."""
+    """The page doesn't scroll sideways, with a price of 1,234,567.89 or of 20 digits."""
     make(
         site,
         "Wide",

@@ -78,14 +78,14 @@ def test_search_pagination_and_history_work_together(signed_in: Page) -> None:
     expect(page.get_by_text("No invoices yet")).to_be_visible()
     page.go_back()
     expect(page.get_by_role("searchbox")).to_have_value("quiet")
-    page.get_by_role("searchbox").fill("nobody at all")
+    page.get_by_role("searchbox").fill("no such customer")
     expect(page.get_by_text("No customer matches")).to_be_visible()
 
 
 def test_missing_page_says_so(signed_in: Page) -> None:
     for address, sentence in (
-        ("/customers/nobody", "Customer not found"),
-        ("/invoices/NOBODY-0001", "Invoice not found"),
+        ("/customers/missing", "Customer not found"),
+        ("/invoices/MISSING-0001", "Invoice not found"),
         (f"/invoices/{ACME_OCTOBER[:-4]}9999", "Invoice not found"),
         ("/nothing/at/all", "Page not found"),
     ):

@@ -1,4 +1,4 @@
-"""The settings as people use them: the issuer, their own account, and API tokens."""
+"""The pages of the settings: company details, the user's account, and API tokens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SignIn = Callable[..., None]
 
 @pytest.fixture
 def restored(site: Site) -> Iterator[None]:
-    """The issuer is the whole business's: it is put back."""
+    """Restore the issuer after the test, because all tests share it."""
     was = read_issuer(site)
     yield
     with site.database.transaction(SYSTEM) as session:
@@ -40,15 +40,15 @@ def read_issuer(site: Site) -> issuer.IssuerRow:
         return issuer.get_issuer(session, SYSTEM)
 
 
-def somebody(site: Site, email: str, role: Role = Role.FINANCE) -> str:
-    """A person of the test's own."""
+def add_user(site: Site, email: str, role: Role = Role.FINANCE) -> str:
+    """Create a user that only this test uses."""
     with site.database.transaction(OPERATOR) as session:
         users.create_user(session, OPERATOR, email=email, name="Sam Sessions", role=role, password=PASSWORD)
     return email
 
 
-def a_script_signs_in(site: Site, email: str) -> httpx.Client:
-    """Another session of the same person."""
+def sign_in_by_script(site: Site, email: str) -> httpx.Client:
+    """Start another session of the user, over the API."""
     answer = httpx.post(f"{site.url}/api/v1/auth/token", json={"email": email, "password": PASSWORD})
     return httpx.Client(
         base_url=site.url, headers={"Authorization": f"Bearer {answer.json()['access_token']}"}
@@ -137,9 +137,9 @@ def test_other_users_can_only_read_company_details(page: Page, sign_in: SignIn, 
     expect(page.get_by_role("button", name="New token")).to_have_count(0)
 
 
-def test_somebody_sees_their_sessions_and_ends_one(page: Page, sign_in: SignIn, site: Site) -> None:
-    email = somebody(site, "sam.one@tallybook.test")
-    script = a_script_signs_in(site, email)
+def test_user_sees_their_sessions_and_ends_one(page: Page, sign_in: SignIn, site: Site) -> None:
+    email = add_user(site, "sam.one@tallybook.test")
+    script = sign_in_by_script(site, email)
     sign_in(email, at="/login?next=/settings/account")
     table = page.get_by_role("table", name="Sessions")
     this, other = table.get_by_role("row", name="Current"), table.get_by_role("row", name="python-httpx")
@@ -158,9 +158,9 @@ def test_somebody_sees_their_sessions_and_ends_one(page: Page, sign_in: SignIn, 
     assert status(script) == 401
 
 
-def test_somebody_ends_all_other_sessions(page: Page, sign_in: SignIn, site: Site) -> None:
-    email = somebody(site, "sam.two@tallybook.test")
-    scripts = [a_script_signs_in(site, email) for _ in range(2)]
+def test_user_ends_all_other_sessions(page: Page, sign_in: SignIn, site: Site) -> None:
+    email = add_user(site, "sam.two@tallybook.test")
+    scripts = [sign_in_by_script(site, email) for _ in range(2)]
     sign_in(email, at="/login?next=/settings/account")
     page.get_by_role("button", name="End other sessions").click()
     dialog(page).get_by_role("button", name="End other sessions").click()
@@ -171,9 +171,9 @@ def test_somebody_ends_all_other_sessions(page: Page, sign_in: SignIn, site: Sit
     expect(page.get_by_text("Current")).to_be_visible()
 
 
-def test_a_password_is_changed_from_the_account(page: Page, sign_in: SignIn, site: Site) -> None:
-    email = somebody(site, "sam.three@tallybook.test")
-    script = a_script_signs_in(site, email)
+def test_password_is_changed_from_the_account_page(page: Page, sign_in: SignIn, site: Site) -> None:
+    email = add_user(site, "sam.three@tallybook.test")
+    script = sign_in_by_script(site, email)
     sign_in(email, at="/login?next=/settings/account")
     page.get_by_role("link", name="Change password").click()
     page.get_by_role("link", name="Cancel").click()
@@ -188,7 +188,7 @@ def test_a_password_is_changed_from_the_account(page: Page, sign_in: SignIn, sit
 
 
 def make_token(page: Page, name: str, may: str) -> str:
-    """Makes a token as an admin does, and reads it from the screen."""
+    """Create a token on the page, and return its secret from the screen."""
     page.goto("/settings/tokens")
     page.get_by_role("button", name="New token").first.click()
     dialog(page).get_by_label("Name").fill(name)
@@ -200,7 +200,7 @@ def make_token(page: Page, name: str, may: str) -> str:
     return shown.inner_text()
 
 
-def test_a_token_is_shown_once_and_works_until_it_is_revoked(signed_in: Page, site: Site) -> None:
+def test_token_is_shown_once_and_works_until_it_is_revoked(signed_in: Page, site: Site) -> None:
     page = signed_in
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     token = make_token(page, "Lighthouse meter", "Read everything")
@@ -232,7 +232,7 @@ def test_a_token_is_shown_once_and_works_until_it_is_revoked(signed_in: Page, si
     assert machine.get("/api/v1/plans").status_code == 401
 
 
-def test_a_token_without_a_name_is_refused_in_place(signed_in: Page) -> None:
+def test_token_without_a_name_shows_an_error_at_its_field(signed_in: Page) -> None:
     page = signed_in
     page.goto("/settings/tokens")
     page.get_by_role("button", name="New token").first.click()

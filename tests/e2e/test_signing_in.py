@@ -25,26 +25,26 @@ def end_all_sessions(site: Site) -> None:
         )
 
 
-def test_a_wrong_password_is_refused_in_one_line(page: Page, sign_in: SignIn) -> None:
+def test_wrong_password_shows_one_line(page: Page, sign_in: SignIn) -> None:
     sign_in(password="not this one, surely")
     expect(page.get_by_role("alert")).to_have_text("The email or password is incorrect.")
     expect(page).to_have_url("/login")
     expect(page.get_by_label("Email")).to_have_value(ADMIN)
 
 
-def test_a_lost_connection_is_told_apart(page: Page, sign_in: SignIn) -> None:
+def test_unreachable_server_has_its_own_message(page: Page, sign_in: SignIn) -> None:
     page.route("**/api/v1/auth/session", lambda route: route.abort())
     sign_in()
     expect(page.get_by_role("alert")).to_contain_text("can't be reached")
 
 
-def test_the_right_password_leads_to_the_dashboard(page: Page, sign_in: SignIn) -> None:
+def test_correct_password_leads_to_the_dashboard(page: Page, sign_in: SignIn) -> None:
     sign_in()
     expect(page.get_by_role("heading", name="Dashboard", level=1)).to_be_visible()
     expect(page.get_by_title(ADMIN)).to_have_text("Ada Lovelace")
 
 
-def test_somebody_signs_in_by_keyboard_alone(page: Page) -> None:
+def test_user_signs_in_by_keyboard_alone(page: Page) -> None:
     page.goto("/login")
     expect(page.get_by_label("Email")).to_be_focused()
     page.keyboard.type(ADMIN)
@@ -54,14 +54,14 @@ def test_somebody_signs_in_by_keyboard_alone(page: Page) -> None:
     expect(page.get_by_role("heading", name="Dashboard", level=1)).to_be_visible()
 
 
-def test_a_signed_out_visitor_signs_in_and_gets_the_page_asked_for(page: Page, sign_in: SignIn) -> None:
+def test_signed_out_visitor_signs_in_and_returns_to_the_requested_page(page: Page, sign_in: SignIn) -> None:
     asked_for = f"/invoices/{ACME_OCTOBER}?line=2"
     sign_in(at=asked_for)
     page.wait_for_url(f"**{asked_for}")
     expect(page.get_by_role("heading", name=f"Invoice {ACME_OCTOBER}")).to_be_visible()
 
 
-def test_the_sign_in_page_leads_nowhere_else(page: Page, sign_in: SignIn, site: Site) -> None:
+def test_sign_in_page_redirects_only_to_own_pages(page: Page, sign_in: SignIn, site: Site) -> None:
     for foreign in ("https://evil.test/", "//evil.test/", "javascript:alert(1)"):
         sign_in(at=f"/login?next={foreign}")
         page.wait_for_url(f"{site.url}/")
@@ -69,7 +69,7 @@ def test_the_sign_in_page_leads_nowhere_else(page: Page, sign_in: SignIn, site: 
         page.wait_for_url("**/login")
 
 
-def test_the_token_is_in_a_cookie_that_no_script_can_read(
+def test_token_is_in_a_cookie_that_scripts_cannot_read(
     signed_in: Page, context: BrowserContext, site: Site
 ) -> None:
     cookie = next(each for each in context.cookies() if each["name"] == "tallybook_session")
@@ -94,7 +94,7 @@ def test_signing_out_ends_the_session_and_its_token(signed_in: Page, context: Br
     signed_in.wait_for_url("**/login**")
 
 
-def test_the_next_person_in_a_tab_finds_nothing_of_the_one_before(page: Page, sign_in: SignIn) -> None:
+def test_next_user_of_a_tab_sees_nothing_of_the_previous_one(page: Page, sign_in: SignIn) -> None:
     heard: list[str] = []
     page.on("websocket", lambda ws: ws.on("framereceived", lambda frame: heard.append(str(frame))))
     sign_in()
@@ -116,7 +116,7 @@ def test_the_next_person_in_a_tab_finds_nothing_of_the_one_before(page: Page, si
     assert [each for each in heard if BILLING in each] == []
 
 
-def test_a_revoked_session_is_led_to_sign_in_with_the_reason_and_back(
+def test_revoked_session_is_redirected_to_sign_in_with_the_reason_and_back(
     signed_in: Page, sign_in: SignIn, site: Site
 ) -> None:
     signed_in.get_by_role("link", name="Acme Industrial Supply").click()
@@ -131,12 +131,12 @@ def test_a_revoked_session_is_led_to_sign_in_with_the_reason_and_back(
     signed_in.wait_for_url(f"**/invoices/{ACME_OCTOBER}")
 
 
-def test_finance_is_told_that_it_only_reads(page: Page, sign_in: SignIn) -> None:
+def test_finance_user_is_shown_as_read_only(page: Page, sign_in: SignIn) -> None:
     sign_in(FINANCE)
     expect(page.get_by_text("Read-only")).to_be_visible()
 
 
-def test_a_changed_role_counts_at_the_next_page(page: Page, sign_in: SignIn, site: Site) -> None:
+def test_changed_role_takes_effect_on_the_next_page(page: Page, sign_in: SignIn, site: Site) -> None:
     with site.database.transaction(OPERATOR) as session:
         made = users.create_user(
             session, OPERATOR, email="mo@tallybook.test", name="Mo Ver", role="billing",

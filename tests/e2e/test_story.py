@@ -1,7 +1,7 @@
-"""From an empty installation to a business that runs, step by step, as its people would take them.
+"""From an empty installation to a running business, step by step, in the browser.
 
-Each step is a function of its own; a page that is new adds its step where it belongs. Last month can be
-run whatever day it is: two of the customers begin with it.
+Each step is a function. A new page adds its step where it belongs. Two of the customers start last month, so
+invoices can be run on any day.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ from tests.e2e.story_files import (
 
 ADMIN, FINANCE = "root@harbour.test", "fay@harbour.test"
 ADMIN_PASSWORD, FINANCE_PASSWORD = "seven grey herons wade", "four horses near a lake"
-# Where nobody is asked to write anything, admin or not.
+# Pages without controls that write something, even for admins.
 ONLY_READ = ("Dashboard", "Audit log")
 
 
 @pytest.fixture
 def url(server: cluster.Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server on a new, empty database, told who its first admin is."""
+    """Serve an empty database with a first admin from the settings."""
     first_admin = {"BILLING_ADMIN_EMAIL": ADMIN, "BILLING_ADMIN_PASSWORD": ADMIN_PASSWORD}
     with new_database(server) as urls:
-        # The databases of tests have an issuer; a new installation has none.
+        # The databases of tests have an issuer, but a new installation has none.
         owner_url = urls.owner.replace("postgresql+psycopg://", "postgresql://")
         with psycopg.connect(owner_url, autocommit=True) as owner:
             owner.execute("UPDATE issuer SET name = '', address = '', email = '', payment_instructions = ''")
@@ -125,7 +125,7 @@ def fill_in_company_details(page: Page) -> None:
 
 
 def steps_done(page: Page, count: int) -> None:
-    """Check the guide on the dashboard, which is gone once all steps are done."""
+    """Check the guide on the dashboard, which disappears when all steps are done."""
     go(page, "Dashboard")
     guide = page.get_by_role("region", name="Getting started")
     if count == 5:
@@ -148,7 +148,7 @@ def create_plan(page: Page) -> None:
 
 
 def create_customers(page: Page) -> None:
-    """Two since last month, which can be invoiced therefore, and one since this month."""
+    """Create two customers since last month, which can be invoiced, and one since this month."""
     for name, email, since in (
         ("Acme Supply", "bills@acme.test", LAST),
         ("Borough Bakers", "bills@bakers.test", LAST),
@@ -174,7 +174,7 @@ def record_usage_by_hand(page: Page) -> None:
     expect(
         page.get_by_text(f"1,000 units recorded for Acme Supply, billed in {text.month(LAST)}")
     ).to_have_count(1)
-    # Half an hour into this month where it is typed in; the month before by UTC, which is what counts.
+    # Half an hour into this month in the browser's zone, but still last month in UTC, which counts.
     record(page, "acme-supply", "30", f"{THIS:%Y-%m}-01T00:30")
     expect(
         page.get_by_text(f"30 units recorded for Acme Supply, billed in {text.month(LAST)}", exact=True)
@@ -302,7 +302,7 @@ def change_plan_from_next_month(page: Page) -> None:
     expect(about.get_by_role("listitem").filter(has_text="Planned")).to_contain_text(
         f"From {text.month(NEXT)}"
     )
-    # This month stays as it was sold.
+    # This month keeps its plan.
     expect(upcoming_invoice(page)).to_contain_text("$32.76")
 
 
@@ -321,7 +321,7 @@ def suspend_customer(page: Page) -> None:
 
 
 def invite_finance_user(page: Page) -> str:
-    """Answers the one-time password, as it is read from the screen."""
+    """Invite a user, and return the one-time password from the screen."""
     go(page, "Users")
     page.get_by_role("button", name="Invite user").click()
     dialog(page).get_by_label("Email").fill(FINANCE)

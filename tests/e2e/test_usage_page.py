@@ -106,7 +106,7 @@ def test_customer_is_found_by_part_of_its_name(signed_in: Page) -> None:
     page.get_by_role("link", name="Branch 03 (branch-03)").click()
     page.wait_for_url("**/usage?customer=branch-03")
     expect(page.get_by_role("heading", name="No usage matches")).to_be_visible()
-    page.get_by_role("searchbox", name="Customer", exact=True).fill("nobody at all")
+    page.get_by_role("searchbox", name="Customer", exact=True).fill("no such customer")
     expect(page.get_by_role("heading", name="No customer matches")).to_be_visible()
 
 
@@ -183,7 +183,7 @@ def test_event_without_a_time_occurs_now_and_a_double_click_records_it_once(
 @pytest.mark.parametrize(
     ("label", "value", "message"),
     [
-        ("Customer", "nobody of this name", "This is not the name or key of a customer."),
+        ("Customer", "no such customer", "This is not the name or key of a customer."),
         ("Quantity", "-1", "Must be zero or more."),
         ("Quantity", "\N{FULLWIDTH DIGIT THREE}", "Must be a number written like 1,234.56."),
         ("Time (optional)", "2026-07-01T00:00", "Must be in a month in which the customer has a plan."),

@@ -1,4 +1,4 @@
-"""The people of an installation, as an admin lets them in, changes and keeps them out."""
+"""The page of users: inviting, changing, disabling and unlocking them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.e2e.test_look import found_by_axe
 SignIn = Callable[..., None]
 
 
-def somebody(site: Site, name: str, role: Role = Role.BILLING) -> users.UserRow:
-    """A person of the test's own."""
+def add_user(site: Site, name: str, role: Role = Role.BILLING) -> users.UserRow:
+    """Create a user that only this test uses."""
     email = f"{name.lower().replace(' ', '.')}@tallybook.test"
     with site.database.transaction(OPERATOR) as session:
         return users.create_user(session, OPERATOR, email=email, name=name, role=role, password=PASSWORD).user
 
 
-def signs_in(site: Site, email: str, password: str = PASSWORD) -> httpx.Response:
+def sign_in_over_api(site: Site, email: str, password: str = PASSWORD) -> httpx.Response:
     return httpx.post(f"{site.url}/api/v1/auth/token", json={"email": email, "password": password})
 
 
@@ -71,7 +71,7 @@ def test_invited_user_gets_a_one_time_password_that_is_shown_once(signed_in: Pag
     assert one_time not in page.content()
     for words in ("nell.new@tallybook.test", "Finance", "One-time password", "Never"):
         expect(row(page, "Nell New")).to_contain_text(words)
-    assert signs_in(site, "nell.new@tallybook.test", one_time).status_code == 200
+    assert sign_in_over_api(site, "nell.new@tallybook.test", one_time).status_code == 200
 
 
 def test_email_that_is_taken_is_refused_and_the_input_stays(signed_in: Page) -> None:
@@ -91,7 +91,7 @@ def test_email_that_is_taken_is_refused_and_the_input_stays(signed_in: Page) -> 
 
 
 def test_changed_role_takes_effect_at_the_next_click(signed_in: Page, browser: Browser, site: Site) -> None:
-    somebody(site, "Rolf Role")
+    add_user(site, "Rolf Role")
     theirs = browser.new_context(base_url=site.url).new_page()
     theirs.goto("/login?next=/plans")
     theirs.get_by_label("Email").fill("rolf.role@tallybook.test")
@@ -114,7 +114,7 @@ def test_changed_role_takes_effect_at_the_next_click(signed_in: Page, browser: B
 
 
 def test_two_admins_at_once_see_each_others_change(signed_in: Page, site: Site) -> None:
-    tom = somebody(site, "Tom Twofold")
+    tom = add_user(site, "Tom Twofold")
     page = signed_in
     page.goto("/users?search=twofold")
     choose(page, "Tom Twofold", "Edit user")
@@ -126,9 +126,9 @@ def test_two_admins_at_once_see_each_others_change(signed_in: Page, site: Site) 
     expect(dialog(page).get_by_label("Role")).to_have_value("finance")
 
 
-def test_who_is_disabled_is_out_at_once_and_may_come_back(signed_in: Page, site: Site) -> None:
-    dan = somebody(site, "Dan Disabled")
-    headers = bearer(signs_in(site, dan.email))
+def test_disabled_user_is_signed_out_at_once_and_can_be_enabled_again(signed_in: Page, site: Site) -> None:
+    dan = add_user(site, "Dan Disabled")
+    headers = bearer(sign_in_over_api(site, dan.email))
     page = signed_in
     page.goto("/users?search=disabled")
     choose(page, "Dan Disabled", "Disable user")
@@ -138,14 +138,14 @@ def test_who_is_disabled_is_out_at_once_and_may_come_back(signed_in: Page, site:
     expect(page.get_by_text("User Dan Disabled disabled")).to_be_visible()
     expect(row(page, "Dan Disabled").get_by_text("Disabled", exact=True).last).to_be_visible()
     assert httpx.get(f"{site.url}/api/v1/auth/me", headers=headers).status_code == 401
-    assert signs_in(site, dan.email).status_code == 401
+    assert sign_in_over_api(site, dan.email).status_code == 401
     choose(page, "Dan Disabled", "Enable user")
     dialog(page).get_by_role("button", name="Enable user").click()
     expect(page.get_by_text("User Dan Disabled enabled")).to_be_visible()
-    assert signs_in(site, dan.email).status_code == 200
+    assert sign_in_over_api(site, dan.email).status_code == 200
 
 
-def test_the_last_admin_stays_one(signed_in: Page, site: Site) -> None:
+def test_last_admin_cannot_be_demoted(signed_in: Page, site: Site) -> None:
     page = signed_in
     page.goto("/users?role=admin")
     expect(page.locator("tbody tr")).to_have_count(1)
@@ -161,9 +161,9 @@ def test_the_last_admin_stays_one(signed_in: Page, site: Site) -> None:
     expect(dialog(page).get_by_role("alert")).to_contain_text("At least one active admin is required")
 
 
-def test_somebodys_sessions_are_ended(signed_in: Page, site: Site) -> None:
-    sue = somebody(site, "Sue Signedin")
-    headers = bearer(signs_in(site, sue.email))
+def test_sessions_of_a_user_are_ended(signed_in: Page, site: Site) -> None:
+    sue = add_user(site, "Sue Signedin")
+    headers = bearer(sign_in_over_api(site, sue.email))
     page = signed_in
     page.goto("/users?search=sue")
     choose(page, "Sue Signedin", "End all sessions")
@@ -173,7 +173,7 @@ def test_somebodys_sessions_are_ended(signed_in: Page, site: Site) -> None:
 
 
 def test_lost_password_is_replaced_by_a_one_time_password(signed_in: Page, site: Site) -> None:
-    fred = somebody(site, "Fred Forgetful")
+    fred = add_user(site, "Fred Forgetful")
     page = signed_in
     page.goto("/users?search=fred")
     choose(page, "Fred Forgetful", "Create one-time password")
@@ -182,15 +182,15 @@ def test_lost_password_is_replaced_by_a_one_time_password(signed_in: Page, site:
     one_time = secret(page)
     page.get_by_role("button", name="Done").click()
     expect(row(page, "Fred Forgetful")).to_contain_text("One-time password")
-    assert signs_in(site, fred.email).status_code == 401
-    assert signs_in(site, fred.email, one_time).status_code == 200
+    assert sign_in_over_api(site, fred.email).status_code == 401
+    assert sign_in_over_api(site, fred.email, one_time).status_code == 200
 
 
 def test_lock_is_shown_and_ended(signed_in: Page, site: Site) -> None:
-    lou = somebody(site, "Lou Shutout")
+    lou = add_user(site, "Lou Shutout")
     for _ in range(5):
-        assert signs_in(site, lou.email, "wrong horse battery").status_code == 401
-    assert signs_in(site, lou.email).status_code == 429
+        assert sign_in_over_api(site, lou.email, "wrong horse battery").status_code == 401
+    assert sign_in_over_api(site, lou.email).status_code == 429
     page = signed_in
     page.goto("/users?search=shutout")
     expect(row(page, "Lou Shutout").get_by_text("Locked", exact=True)).to_be_visible()
@@ -199,7 +199,7 @@ def test_lock_is_shown_and_ended(signed_in: Page, site: Site) -> None:
     dialog(page).get_by_role("button", name="Unlock user").click()
     expect(page.get_by_text("User Lou Shutout unlocked")).to_be_visible()
     expect(row(page, "Lou Shutout").get_by_text("Locked", exact=True)).to_have_count(0)
-    assert signs_in(site, lou.email).status_code == 200
+    assert sign_in_over_api(site, lou.email).status_code == 200
 
 
 def test_users_are_filtered_in_the_address(signed_in: Page, site: Site) -> None:
@@ -219,7 +219,7 @@ def test_users_are_filtered_in_the_address(signed_in: Page, site: Site) -> None:
 
 
 @pytest.mark.parametrize("email", [BILLING, FINANCE])
-def test_users_are_for_admins(page: Page, sign_in: SignIn, email: str) -> None:
+def test_only_admins_can_open_users(page: Page, sign_in: SignIn, email: str) -> None:
     sign_in(email, at="/login?next=/users")
     expect(page.get_by_role("heading", name="You don't have access to this page")).to_be_visible()
     expect(page.get_by_role("link", name="Users", exact=True)).to_have_count(0)

@@ -1,4 +1,4 @@
-"""The verification page: start one, follow it, and read what it found."""
+"""The verification page: start one, follow it, and read its result."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def store_result(database: Database, report: Report) -> None:
 
 
 def counted(customers: int) -> Report:
-    """A report that has checked so many customers."""
+    """Return a report with this number of checked customers."""
     return Report(checked=Counts(customers=customers))
 
 

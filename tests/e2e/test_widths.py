@@ -1,4 +1,4 @@
-"""No page scrolls sideways, and no number is cut, at any width, with short and with very long texts and amounts."""
+"""At any width, no page scrolls sideways and no number is cut off, even with very long texts and amounts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from billing_app.services.identity import users
 from billing_app.services.plans import plans
 from billing_app.services.usage import recording
 from tests.conftest import new_database
-from tests.e2e.business import ADMIN, PASSWORD, Hand, found_business
+from tests.e2e.business import ADMIN, PASSWORD, TimedActions, create_business
 from tests.e2e.conftest import Site, serving
 
 WIDTHS = (1440, 1280, 1150, 1024, 1023, 955, 875, 820, 768, 767, 700, 639, 540, 430, 390, 360, 320)
@@ -30,7 +30,7 @@ PAGES = (
     "/verify", "/audit", "/settings", "/settings/account", "/settings/tokens", "/users", "/nowhere",
 )  # fmt: skip
 
-# Elements whose own text has a long number in it, and that show less of it than there is.
+# Elements that contain a long number and cut off part of it.
 CUT_NUMBERS = r"""() => [...document.querySelectorAll("main *")].filter((each) => {
   const text = [...each.childNodes].filter((node) => node.nodeType === 3).map((node) => node.data).join("")
   if (!/\d[\d,.]{7,}/.test(text) || !each.checkVisibility()) return false
@@ -54,43 +54,43 @@ BEYOND = """() => {
 
 
 def _grow(database: Database) -> None:
-    """Add what is as long as it may be: names, keys, prices, and sums of more than 20 digits."""
-    hand = Hand(database)
+    """Add names, keys and prices of the maximum length, and sums of more than 20 digits."""
+    actions = TimedActions(database)
     create_plan, create_customer = plans.create_plan, customers.create_customer
-    dear = hand.at(
+    dear = actions.at(
         START, create_plan, name=LONG, currency="USD", monthly_price="1234567.89",
         included_units="99999999999999", overage_unit_price="1234567.89",
     )  # fmt: skip
-    huge = hand.at(
+    huge = actions.at(
         START, create_plan, name="Huge", currency="JPY", monthly_price="99999999999999",
         included_units="0", overage_unit_price="9999999",
     )  # fmt: skip
     for key, name, plan in ((LONG_KEY, LONG, dear), ("huge", "Huge", huge), ("vast", f"{LONG} 2", huge)):
-        hand.at(
+        actions.at(
             START, create_customer, name=name, email=f"{key[:20]}.{'x' * 40}@{'y' * 50}.example",
             plan_id=plan.plan_id, key=key, billing_address=f"{LONG}\n{'9' * 100}",
         )  # fmt: skip
         report = recording.UsageReport(key, "k" * 200, "9999999999999", START)
-        hand.at(START, recording.record_usage, report)
-        hand.invoice(datetime(2026, 9, 1, 6, tzinfo=UTC), key, date(2026, 8, 1))
+        actions.at(START, recording.record_usage, report)
+        actions.invoice(datetime(2026, 9, 1, 6, tzinfo=UTC), key, date(2026, 8, 1))
     for currency in ("EUR", "GBP", "CHF", "SEK", "KWD", "INR"):
-        plan = hand.at(
+        plan = actions.at(
             START, create_plan, name=f"Plan {currency}", currency=currency, monthly_price="9999999.00",
             included_units="1", overage_unit_price="1",
         )  # fmt: skip
         key = currency.lower()
         email = f"{key}@example.com"
-        hand.at(START, create_customer, name=key, email=email, plan_id=plan.plan_id, key=key)
-        hand.invoice(datetime(2026, 9, 1, 6, tzinfo=UTC), key, date(2026, 8, 1))
-    hand.at(START, users.create_user, email=f"{'u' * 60}@{'v' * 60}.example", name=LONG, role=Role.BILLING)
+        actions.at(START, create_customer, name=key, email=email, plan_id=plan.plan_id, key=key)
+        actions.invoice(datetime(2026, 9, 1, 6, tzinfo=UTC), key, date(2026, 8, 1))
+    actions.at(START, users.create_user, email=f"{'u' * 60}@{'v' * 60}.example", name=LONG, role=Role.BILLING)
 
 
 @pytest.fixture(scope="module")
 def long_site(server: cluster.Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The business of the other tests, grown very long."""
+    """Serve the usual business with very long texts and amounts."""
     with new_database(server) as urls:
         database = Database(urls.application)
-        found_business(database)
+        create_business(database)
         _grow(database)
         with serving(urls, tmp_path_factory.mktemp("long")) as url:
             yield Site(url, urls, database)
@@ -106,12 +106,12 @@ def long_page(browser: Browser, long_site: Site) -> Iterator[Page]:
 
 
 def problems_of(page: Page) -> list[str]:
-    """Sweep over the widths; return where the page scrolls sideways or cuts a number."""
+    """Return the widths at which the page scrolls sideways or cuts off a number."""
     found = []
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         try:
-            # A chart takes its new width shortly after the page has taken its own.
+            # Charts adapt shortly after the page has its new width.
             page.wait_for_function(FITS, timeout=2000)
         except TimeoutError:
             found.append(f"{width}: beside the screen: {page.evaluate(BEYOND)}")

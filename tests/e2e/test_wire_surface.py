@@ -1,4 +1,4 @@
-"""Every handler is callable by anybody with a socket: none tells anything, none changes anything."""
+"""Any client can call every handler over a websocket. Without permission, none reveals or changes data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.e2e.business import ACME_OCTOBER, ADMIN, FINANCE, PASSWORD
 from tests.e2e.conftest import Site
 from tests.e2e.socket_client import Refused, Socket
 
-# Anything of the business; the page's own address comes back to whoever sent it.
+# Data of the business. The page's address doesn't count, because the client sent it.
 SECRETS = ("Industrial", "Lovelace", "Ledger Lane", "tallybook.test", "$38.13", "oct-000", "Branch 0")
 LEAKS = ("Traceback", "psycopg", "sqlalchemy", "site-packages", "SELECT ")
 WRONG = (None, "not-an-int", -1, 2**70, 1.5, True, ["x"], {"a": {"b": 1}}, "\0", "x" * 5000)
@@ -29,7 +29,7 @@ PATHS = (
 
 
 def handlers() -> dict[str, list[str]]:
-    """The wire names of all handlers with their arguments."""
+    """Return the names of all handlers in the protocol, with their arguments."""
     found = {}
     for name, registered in RegistrationContext.get().event_handlers.items():
         code = registered.handler.fn.__code__
@@ -39,7 +39,7 @@ def handlers() -> dict[str, list[str]]:
 
 
 def call_all(socket: Socket) -> str:
-    """Each handler from each page, without arguments and with each wrong one; what was heard."""
+    """Call each handler from each page, without and with wrong arguments. Return everything received."""
     heard = []
     for name, arguments in handlers().items():
         for path in PATHS:
@@ -47,7 +47,7 @@ def call_all(socket: Socket) -> str:
             if arguments:
                 for value in WRONG:
                     socket.send(name, dict.fromkeys(arguments, value), path)
-        # What is answered later is heard with the next one's.
+        # A later response is received with the next one.
         heard.append(socket.heard(quiet_seconds=0.05))
     heard.append(socket.heard(quiet_seconds=3))
     return "\n".join(heard)
@@ -55,13 +55,13 @@ def call_all(socket: Socket) -> str:
 
 @pytest.fixture
 def unchanged(site: Site) -> Iterator[None]:
-    """Fails when a row was added, changed or taken away in any table meanwhile."""
+    """Fail if the test added, changed or deleted a row in any table."""
     url = site.urls.owner.replace("postgresql+psycopg://", "postgresql://")
     with psycopg.connect(url, autocommit=True) as connection:
         tables = [
             row[0]
             for row in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-            # Counted anew in the background every now and then, whoever calls what.
+            # Recounted regularly in the background, independently of calls.
             if row[0] != "dashboard_figures"
         ]
 
@@ -89,7 +89,7 @@ def finance_cookie(site: Site) -> str:
 
 
 @pytest.mark.parametrize("cookie", ["", "tallybook_session=eyJhbGciOiJub25lIn0.e30."], ids=["none", "forged"])
-def test_nobody_reads_or_writes_anything(site: Site, unchanged: None, cookie: str) -> None:
+def test_unauthenticated_socket_reads_and_writes_nothing(site: Site, unchanged: None, cookie: str) -> None:
     socket = Socket(site.url, cookie=cookie)
     heard = call_all(socket)
     socket.close()
@@ -97,7 +97,7 @@ def test_nobody_reads_or_writes_anything(site: Site, unchanged: None, cookie: st
     assert "goToSignIn" in heard
 
 
-def test_finance_reads_and_writes_nothing(site: Site, finance_cookie: str, unchanged: None) -> None:
+def test_finance_socket_reads_and_writes_nothing(site: Site, finance_cookie: str, unchanged: None) -> None:
     socket = Socket(site.url, cookie=finance_cookie)
     heard = call_all(socket)
     socket.close()
@@ -105,13 +105,13 @@ def test_finance_reads_and_writes_nothing(site: Site, finance_cookie: str, uncha
     assert "Industrial" in heard
 
 
-def test_a_foreign_page_gets_no_socket(site: Site, finance_cookie: str) -> None:
+def test_page_of_another_origin_cannot_open_a_socket(site: Site, finance_cookie: str) -> None:
     for origin in ("https://evil.test", "null", None, f"{site.url}.evil.test"):
         with pytest.raises(Refused):
             Socket(site.url, origin=origin, cookie=finance_cookie)
 
 
-def test_a_client_token_belongs_to_the_session_that_first_used_it(site: Site, finance_cookie: str) -> None:
+def test_client_token_belongs_to_the_session_that_first_used_it(site: Site, finance_cookie: str) -> None:
     mine = Socket(site.url, cookie=finance_cookie)
     for cookie in ("", cookie_of(site, ADMIN)):
         with pytest.raises(Refused):
@@ -120,7 +120,7 @@ def test_a_client_token_belongs_to_the_session_that_first_used_it(site: Site, fi
     Socket(site.url, token=mine.token, cookie=finance_cookie).close()
 
 
-def test_a_client_token_is_refused_when_its_session_is_over(site: Site) -> None:
+def test_client_token_is_rejected_after_its_session_ended(site: Site) -> None:
     cookie = cookie_of(site, FINANCE)
     socket = Socket(site.url, cookie=cookie)
     socket.close()

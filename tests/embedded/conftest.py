@@ -21,7 +21,7 @@ def data_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def roots_data_dir() -> Iterator[Path]:
-    """Return one in a directory that only root can enter."""
+    """Return a data directory in a directory that only root can enter."""
     if os.geteuid() != 0:
         pytest.skip("only root can have a directory that its PostgreSQL can't reach")
     parent = Path(tempfile.mkdtemp(prefix="tb-"))
@@ -31,13 +31,13 @@ def roots_data_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep this process from starting a crashed server again, so that a test can look at the remains."""
+    """Prevent this process from restarting a crashed server, so that a test can inspect what is left."""
     monkeypatch.setattr(Watcher, "run", lambda self: None)
 
 
 @pytest.fixture
 def users() -> Iterator[Users]:
-    """Return a function that starts processes which use a server; the last of them are killed at the end."""
+    """Return a function that starts processes that use a server. It kills them at the end."""
     users = Users()
     yield users
     users.kill_all()

@@ -1,6 +1,6 @@
-"""Fill the disk under a server and free it again, on a small file system in a mount namespace.
+"""Fill a server's disk and free it again, on a small file system in a mount namespace.
 
-Prints how many rows were acknowledged, and how many are there in the end.
+Prints the number of acknowledged rows and the number of rows at the end.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ def mount_small_disk(directory: Path) -> None:
 
 
 def write_until_it_fails(to: Server, count: int) -> int:
-    """Insert up to `count` rows, each with a megabyte of log; return how many were acknowledged."""
+    """Insert up to `count` rows, each with a megabyte of WAL. Return how many were acknowledged."""
     acknowledged = 0
     with suppress(psycopg.OperationalError), connect(to) as connection:
         for _ in range(count):

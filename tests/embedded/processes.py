@@ -1,7 +1,7 @@
-"""Real processes for the tests of the embedded PostgreSQL, observed from outside.
+"""Processes that use the embedded PostgreSQL, started and observed by tests.
 
-Run as a program, this is one user of a server: it prints `in` and the server's start time when it uses
-the server, and leaves when its standard input ends.
+As a program, this is one user of a server: it prints `in` and the server's start time when it uses the
+server, and leaves when its standard input ends.
 """
 
 import os
@@ -33,13 +33,13 @@ def connect(to: Server) -> psycopg.Connection:
 
 
 def started_at(to: Server) -> str:
-    """Return the server's start time, which tells it from an earlier one."""
+    """Return the server's start time, which identifies it."""
     with connect(to) as connection:
         return connection.execute("SELECT pg_postmaster_start_time()::text").fetchone()[0]
 
 
 def wait_until(condition: Callable[[], T]) -> T:
-    """Return the first true value of the condition; fail at the deadline."""
+    """Return the first true value of the condition, and fail at the deadline."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not (value := condition()):
         assert time.monotonic() < deadline, "the condition did not become true in time"
@@ -98,13 +98,13 @@ class User:
             text=True,
             start_new_session=True,
         )
-        # After that it prints nothing more, so no test waits for it forever.
+        # Ends its output, so that no test waits for it forever.
         self._end = threading.Timer(DEADLINE_SECONDS, self.process.kill)
         self._end.daemon = True
         self._end.start()
 
     def says(self) -> str:
-        """Return the next line that it prints, empty when it has ended."""
+        """Return the next line of its output, or an empty one if it has ended."""
         return self.process.stdout.readline().strip()
 
     def leave(self) -> int:
@@ -150,7 +150,7 @@ class Users:
 
 @contextmanager
 def interrupts_answered(to: Server) -> Iterator[None]:
-    """When interrupted, print whether the server still answers."""
+    """On an interrupt, print whether the server still answers."""
     try:
         yield
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""A full disk stops the server. When there is room again, the server starts by itself."""
+"""A full disk stops the server. When there is space again, the server starts by itself."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.embedded.processes import ROOT
 
-# A mount namespace of its own, in which this user can mount a small file system.
+# A new mount namespace, in which this user can mount a small file system.
 _NAMESPACE = ["unshare", "--mount"] + (
     [] if os.geteuid() == 0 else ["--user", "--map-current-user", "--keep-caps"]
 )

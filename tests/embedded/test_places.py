@@ -1,4 +1,4 @@
-"""Where a server keeps its files: its account can reach them, and other users can't."""
+"""The directories of a server: its account has access to them, and other users don't."""
 
 import os
 import pwd
@@ -185,7 +185,8 @@ def test_ordinary_user_runs_the_server_as_itself(data_dir: Path, monkeypatch: py
     copy = programs.runnable_programs(data_dir.parent)
     data_dir.mkdir()
     os.chown(data_dir, account.pw_uid, account.pw_gid)
-    # The environment may be where only root can enter; the copy that root made is not.
+    # Uses root's copy of the programs, because the environment may be in a directory that only root can
+    # enter.
     monkeypatch.setattr(postgres, "installed_programs", lambda: copy)
     monkeypatch.setattr(programs, "installed_programs", lambda: copy)
 

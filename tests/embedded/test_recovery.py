@@ -37,7 +37,7 @@ def as_server_account() -> dict[str, object]:
 
 @contextmanager
 def stranger() -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process of the server's account that is not a server."""
+    """Run an unrelated process as the server's account."""
     process = subprocess.Popen(["sleep", "600"], start_new_session=True, **as_server_account())
     yield process
     process.kill()
@@ -45,7 +45,7 @@ def stranger() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def take_over(lock_file: Path, pid: int) -> None:
-    """Make a lock file name another process, as when its process ID is reused."""
+    """Make a lock file name another process, as if its process ID had been reused."""
     _, rest = lock_file.read_text().split("\n", 1)
     lock_file.write_text(f"{pid}\n{rest}")
 
@@ -94,7 +94,7 @@ def test_next_user_starts_a_server_whose_postmaster_was_killed(data_dir: Path) -
     with use_server(data_dir) as entered:
         before = started_at(entered)
         with connect(entered) as busy:
-            # A process of the dead server that lives on: nothing may start beside it.
+            # A process of the dead server is still alive, so no other server may start.
             kill(postmasters(data_dir)[0])
             with use_server(data_dir) as again:
                 assert started_at(again) != before
@@ -131,7 +131,7 @@ def test_stranger_is_not_signalled_while_a_process_of_the_dead_server_lives(
         kill(postmasters(data_dir)[0])
         take_over(data_dir / "cluster/postmaster.pid", living.pid)
         user.process.stdin.close()
-        for _ in range(2):  # it asked, and went on to ask again
+        for _ in range(2):  # it has checked once and checks again
             wait_until(lambda: asks_the_server(user))
             wait_until(lambda: not asks_the_server(user))
         last.resume()
@@ -174,7 +174,7 @@ def recovering(data_dir: Path) -> psutil.Process:
 def test_recovering_server_is_waited_for(long_recovery: Path, users: Users) -> None:
     starter = users(long_recovery)
     replaying = recovering(long_recovery)
-    replaying.suspend()  # This recovery takes as long as the test wants.
+    replaying.suspend()  # The test controls how long this recovery takes.
     starter.kill()
     (postmaster,) = postmasters(long_recovery)
     joiner = users(long_recovery)

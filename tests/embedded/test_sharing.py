@@ -61,12 +61,12 @@ def test_new_user_waits_while_the_last_user_stops_the_server(data_dir: Path, use
     leaving = users(data_dir)
     before = leaving.says()
     (postmaster,) = postmasters(data_dir)
-    postmaster.suspend()  # so leaving takes as long as this test wants
+    postmaster.suspend()  # the test controls how long leaving takes
     leaving.process.stdin.close()
     wait_until(lambda: asks_the_server(leaving))
     coming = users(data_dir)
     wait_until(lambda: has_open(coming, data_dir / "users.lock"))
-    # Time enough to join a server that is about to be stopped, if nothing kept it from that.
+    # Enough time to join a server that is about to be stopped, if nothing prevented that.
     wait_until(lambda: not asks_the_server(leaving))
     wait_until(lambda: asks_the_server(leaving))
     postmaster.resume()

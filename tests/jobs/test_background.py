@@ -1,4 +1,4 @@
-"""Background work of a server: it finds what there is to do, and nothing makes it stop."""
+"""Background workers: they find pending work, retry failures and survive lost connections."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def invoices(owner: psycopg.Connection) -> tuple[int, int]:
 
 
 def waiting(owner: psycopg.Connection) -> int:
-    """Return how many locks are waited for. Unlike pg_stat_activity, pg_locks is always current."""
+    """Return the number of waiting lock requests. Unlike pg_stat_activity, pg_locks is always current."""
     found = owner.execute(
         "SELECT count(*) FROM pg_locks WHERE NOT granted"
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -191,7 +191,7 @@ def refuse(owner: psycopg.Connection, table: str, when: str, errcode: str = "rai
     )
 
 
-# What no row is at fault for.
+# Errors that are not caused by rows.
 MISSING_TABLE = Reason("database_refused", facts={"sqlstate": "42P01"})
 
 
@@ -205,7 +205,7 @@ def test_run_that_keeps_failing_is_given_up_and_can_be_run_again(
     background.start()
     until(lambda: run_now(database, admin, run).status == "failed")
     failed = run_now(database, admin, run)
-    # The other lane is finished, and of this one all customers before the last.
+    # The other lane is finished, and so are all customers of this one except the last.
     assert (failed.fault, failed.created, invoices(owner)) == (MISSING_TABLE, 5, (5, 5))
     assert failed.finished_at
     recorded = owner.execute(

@@ -1,4 +1,4 @@
-"""The demo: a year of a growing business, loaded once, resumed when it was interrupted."""
+"""The demo: a year of a growing business, loaded once, and resumed if it was interrupted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TODAY = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Demo:
-    """A database with the demo as of `TODAY`, and how many rows its tables had then."""
+    """A database with the demo as of `TODAY`, and the number of rows in its tables."""
 
     database: Database
     loaded: DemoLoaded
@@ -70,7 +70,7 @@ def whole(database: Database, rows: list[InvoiceRow]) -> list[InvoiceDetail]:
 
 
 def state_of(database: Database) -> dict[str, tuple[str, int]]:
-    """Of each invoice what it says, as its hash, and what was paid."""
+    """Return the hash and the paid amount of each invoice."""
     return {
         each.number: (each.content_sha256, each.paid_minor) for each in whole(database, invoices(database))
     }

@@ -69,7 +69,7 @@ def test_cancel_waits_for_the_chunk_that_is_being_recorded_and_counts_it(
     def count_and_cancel(*arguments: object) -> None:
         count(*arguments)  # type: ignore[arg-type]
         if not answers:
-            # The chunk is counted and not yet committed, so the cancel has to wait for it.
+            # The chunk is counted but not committed yet, so cancelling has to wait for it.
             cancel = Thread(target=files.database.call, args=[files.actor, cancel_import, started.public_id])
             answers.append(cancel)
             cancel.start()

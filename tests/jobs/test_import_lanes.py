@@ -1,4 +1,4 @@
-"""Small files do not wait for large ones, and a file that waits names the one that it waits for."""
+"""Small files don't wait for large ones, and a waiting file names the one that it waits for."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LARGE = HEADER + good_rows(40, 1_000)
 
 
 class Held:
-    """Holds every batch of a large file in one phase until `release`; small files pass."""
+    """Blocks every batch of a large file in one phase until `release`. Small files are not blocked."""
 
     def __init__(self) -> None:
         self.phase: Phase = "checking"

@@ -72,7 +72,7 @@ def test_waiting_reports_are_recorded_in_one_transaction(
         answers = [recorder.submit(admin, report(f"k{number}")) for number in range(100)]
     assert Counter(map(outcome, answers)) == {"recorded": 100}
     written = owner.execute("SELECT count(*) FROM usage_event GROUP BY xmin::text").fetchall()
-    # The first transaction has the reports of the first round, the second those that came while it waited.
+    # The first transaction has the reports of the first round, the second those that arrived while it waited.
     assert len(written) <= 2
 
 
@@ -86,7 +86,7 @@ def test_rejected_report_does_not_affect_others(
             "other": recorder.submit(admin, report("a", 2)),
             "token": recorder.submit(WRITER, report("a")),
             "bad": recorder.submit(admin, report("b", -1)),
-            "unknown": recorder.submit(admin, report("b", customer="nobody")),
+            "unknown": recorder.submit(admin, report("b", customer="missing")),
             "forbidden": recorder.submit(finance, report("c")),
             "good": recorder.submit(WRITER, report("d")),
         }

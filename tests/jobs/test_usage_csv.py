@@ -1,4 +1,4 @@
-"""Reading the rows of usage files: strict quotes, headers with a fault, and what our own exports write."""
+"""Reading the rows of usage files: strict quotes, invalid headers, and our own exports."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read(content: str | bytes) -> list[Batch]:
 
 
 def outcomes(content: str | bytes) -> dict[int, str]:
-    """By line number: the idempotency key of a row that can be judged, else the rule that it breaks."""
+    """Return, by line number, the idempotency key of each well-formed row, or the rule that a row breaks."""
     return {
         line: str(report.idempotency_key) if isinstance(report, UsageReport) else report.rule
         for batch in read(content)
@@ -40,7 +40,7 @@ def outcomes(content: str | bytes) -> dict[int, str]:
 
 
 def fault(content: bytes) -> tuple[str, str, str]:
-    """The field and the rule of a file that can't be imported, and the sentence about it."""
+    """Return the field, the rule and the sentence of the error for a file that can't be imported."""
     with pytest.raises(Invalid) as caught:
         read(content)
     with pytest.raises(Invalid) as checked:

@@ -68,7 +68,7 @@ def files(database: Database, admin: Actor) -> Files:
 MIXED = (
     HEADER
     + good_rows(12)
-    + f"nobody,x,1,{TIME}\n"
+    + f"missing,x,1,{TIME}\n"
     + f"acme,k3,1,{TIME}\n"  # in another chunk than the first
     + f"acme,k3,2,{TIME}\n"
     + "acme,short\n"
@@ -170,7 +170,7 @@ time.sleep(600)
 
 
 def test_worker_that_lost_its_lock_records_nothing_more(files: Files) -> None:
-    """Its connection breaks, another worker imports a chunk and is killed, and then it continues."""
+    """Another worker takes over, imports a chunk and is killed. Then the first worker continues."""
     started = files.check_and_start(HEADER + good_rows(35))
     overtakings = []
 
@@ -312,7 +312,7 @@ def test_first_rejected_rows_are_kept_and_all_are_counted(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rows, "REJECTED_ROWS_KEPT_MAX", 15)
-    checked = files.check(HEADER + "nobody,k,1,\n" * 25)
+    checked = files.check(HEADER + "missing,k,1,\n" * 25)
     assert counts(checked) == ("checked", 25, 0, 0, 0, 25)
     assert (checked.rejected_rows_kept, files.rejected_lines(checked)) == (15, list(range(2, 17)))
 

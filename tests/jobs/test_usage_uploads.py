@@ -1,4 +1,4 @@
-"""Usage files on their way into the database, and files that can't be imported."""
+"""Uploading usage files, and files that can't be imported."""
 
 from __future__ import annotations
 

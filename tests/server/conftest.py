@@ -1,4 +1,4 @@
-"""A user who does not own the files of a test."""
+"""Run code as a user who does not own the files of a test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AsOtherUser = Callable[[Callable[[], None]], None]
 
 @pytest.fixture
 def as_other_user() -> AsOtherUser:
-    """Return a function that does something in a forked process; under root, as a user without an account."""
+    """Return a function that runs code in a forked process, under root as a user without an account."""
 
     def run(work: Callable[[], None]) -> None:
         child = os.fork()

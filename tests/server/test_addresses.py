@@ -1,4 +1,4 @@
-"""Where the server listens, and what it says when it can't."""
+"""The address that the server listens on, and the errors if it can't."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from billing_app.settings import Settings
 
 @contextmanager
 def listening(family: socket.AddressFamily, address: str) -> Iterator[int]:
-    """Listen on a free port as the server does, which shares its port; yield the port."""
+    """Listen on a free port with SO_REUSEPORT, as the server does, and yield the port."""
     with socket.socket(family) as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         taken.bind((address, 0))
@@ -75,7 +75,7 @@ def test_taken_port_is_named(family: socket.AddressFamily, taken: str, host: str
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "not a name", "300.1.1.1", "a" * 70 + ".invalid"])
-def test_name_that_does_not_resolve_is_called_that(host: str, free_port: int) -> None:
+def test_unresolvable_name_is_reported(host: str, free_port: int) -> None:
     with pytest.raises(
         AddressUnusable, match=f"^BILLING_HOST is {host}, which is not an IP address and does not"
     ):

@@ -1,4 +1,4 @@
-"""HEAD answers as GET does, without the body."""
+"""HEAD has the response of GET without the body."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages' build, in a checkout that its user may only read."""
+"""Building the pages in a checkout that the user can only read."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def checkout(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def compile_pages(place: Path) -> None:
-    """Stand in for Reflex, which takes a minute: write the pages where it does."""
+    """Replace Reflex, which takes a minute: write the pages where it would."""
     client = place / WORK / "build" / "client"
     (client / "assets").mkdir(parents=True)
     (client / "index.html").write_text(PAGE)

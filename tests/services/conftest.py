@@ -4,5 +4,5 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def _quick(fast_hashes: None) -> None:
-    """Users are made in nearly every test here."""
+def _use_fast_hashes(fast_hashes: None) -> None:
+    """Nearly every test here creates users."""

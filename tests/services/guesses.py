@@ -1,4 +1,4 @@
-"""Attempts to sign in, and what was counted and recorded of them."""
+"""Sign-in attempts, and what is counted and recorded about them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.runtimes import authenticator
 WRONG = "wrong horse battery"
 NEW = "another horse battery"
 HERE = "192.0.2.1"
-# The user's own address, where strangers are not.
+# The user's own address, which attackers don't use.
 HOME = "198.51.100.7"
 
 
 def sign_in(email: str, password: str = WRONG, address: str = HERE, browser: str = "") -> str:
-    """Try a password and return the code of the refusal, or an empty string for a session."""
+    """Try a password. Return the error code, or an empty string on success."""
     try:
         authenticator().sign_in(email, password, user_agent="", address=address, browser_token=browser)
     except BillingError as refusal:
@@ -42,14 +42,14 @@ def retry_after(email: str, address: str = HERE) -> int:
 
 
 def actions(database: Database) -> list[tuple[str, str]]:
-    """What the audit log has of sign-ins, the oldest first."""
+    """Return the audit actions about sign-ins, oldest first."""
     with database.transaction(SYSTEM) as session:
         entries = audit_log.list_audit_entries(session, SYSTEM, limit=200).items
     return [(each.action, each.subject) for each in reversed(entries) if each.action != "user.created"]
 
 
 def counts(owner: psycopg.Connection) -> list[tuple[Any, ...]]:
-    """What is counted, the count per address first, then that of the account, then those of its places."""
+    """Return the counts: first per address, then of the account, then of its places."""
     return owner.execute("""
         SELECT CASE WHEN account = '' THEN 'address' WHEN place = '' THEN 'account' ELSE 'place' END,
                failures, locked_until

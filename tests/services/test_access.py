@@ -39,7 +39,7 @@ MODULES: list[ModuleType] = [
     for found in pkgutil.walk_packages(services.__path__, f"{services.__name__}.")
     if not found.ispkg
 ]
-# Called by services that have checked the permission of their own use case.
+# Called by services that have already checked a permission.
 HELPERS = {"shared.audit.record", "shared.idempotency.store_answer"}
 
 
@@ -68,7 +68,7 @@ def test_every_service_checks_the_permission_first() -> None:
     for name, function in found.items():
         parameters = list(inspect.signature(function).parameters.values())[2:]
         nothing = {each.name: None for each in parameters if each.default is inspect.Parameter.empty}
-        # Without a session and arguments, checking the permission is all that it can do.
+        # Without a session and arguments, a service can't do anything before the permission check.
         try:
             function(None, SCOPELESS, **nothing)
         except Forbidden:
@@ -173,7 +173,7 @@ def test_writes_succeed_with_permission(database: Database, subtests: pytest.Sub
 
 
 def run(database: Database, actor: Actor, write: Write) -> None:
-    """Write and undo it, so that the next write finds the same data."""
+    """Write and roll back, so that the next write finds the same data."""
     with database.transaction(actor) as session:
         write(session, actor)
         session.flush()

@@ -21,7 +21,7 @@ from tests.runtimes import authenticator, installed
 
 @pytest.fixture(autouse=True)
 def process(database: Database) -> Iterator[None]:
-    """This test's database is the process's."""
+    """Install this test's database as that of the process."""
     with installed(database):
         yield
 
@@ -51,7 +51,7 @@ def revoke(database: Database, token: str) -> None:
         api_tokens.revoke_token(session, SYSTEM, token)
 
 
-def test_a_token_is_an_actor_with_its_scopes(database: Database, ada: Actor, clock: Clock) -> None:
+def test_token_is_an_actor_with_its_scopes(database: Database, ada: Actor, clock: Clock) -> None:
     made = create(database, ada, name=" Meter 7 ", scopes=["read", "usage:write"])
     assert made.row.created_by == ada.id
     assert made.row.created_at == clock.moment
@@ -59,7 +59,7 @@ def test_a_token_is_an_actor_with_its_scopes(database: Database, ada: Actor, clo
     assert identified(made.token) == Actor("token", made.row.public_id, "Meter 7", scopes=scopes)
 
 
-def test_a_token_is_found_by_its_id(database: Database, ada: Actor, billing: Actor) -> None:
+def test_token_is_found_by_its_id(database: Database, ada: Actor, billing: Actor) -> None:
     made = create(database, ada, name="Meter 7")
     with database.transaction(ada) as session:
         assert api_tokens.get_token(session, ada, made.row.public_id) == made.row
@@ -70,12 +70,12 @@ def test_a_token_is_found_by_its_id(database: Database, ada: Actor, billing: Act
         api_tokens.get_token(session, billing, made.row.public_id)
 
 
-def test_a_reading_token_is_read_only(database: Database) -> None:
+def test_reading_token_is_read_only(database: Database) -> None:
     assert identified(create(database, scopes=["read"]).token).read_only
     assert not identified(create(database).token).read_only
 
 
-def test_a_token_is_nowhere_but_in_the_answer(database: Database, owner: psycopg.Connection) -> None:
+def test_token_secret_is_only_in_the_response(database: Database, owner: psycopg.Connection) -> None:
     made = create(database)
     identified(made.token)
     revoke(database, made.row.public_id)
@@ -87,7 +87,7 @@ def test_a_token_is_nowhere_but_in_the_answer(database: Database, owner: psycopg
     assert made.token.removeprefix("tbk_") not in everything
 
 
-def test_what_is_no_token_of_ours_proves_nothing(database: Database) -> None:
+def test_text_that_is_not_our_token_is_rejected(database: Database) -> None:
     token = create(database).token
     other = create(database).row
     for bad in (
@@ -96,7 +96,7 @@ def test_what_is_no_token_of_ours_proves_nothing(database: Database) -> None:
     ):  # fmt: skip
         with refused("invalid_token"):
             identified(bad)
-    # The hash that is kept, even to somebody who has read the database.
+    # The stored hash, which an attacker may have read from the database.
     with database.transaction(SYSTEM) as session:
         kept = session.execute(text("SELECT token_sha256 FROM api_token")).scalars().all()
     for sha256 in kept:
@@ -106,10 +106,10 @@ def test_what_is_no_token_of_ours_proves_nothing(database: Database) -> None:
             identified(sha256)
 
 
-def test_who_ask_at_once_are_each_told_apart(database: Database) -> None:
+def test_concurrent_lookups_return_their_own_actors(database: Database) -> None:
     made = [create(database, name=f"meter {number}") for number in range(20)]
     revoke(database, made[7].row.public_id)
-    asked = [made[number % 20].token if number % 3 else "tbk_nobody" for number in range(200)]
+    asked = [made[number % 20].token if number % 3 else "tbk_unknown" for number in range(200)]
     answers = [authenticator().token_actor(token) for token in asked]
     for number, answer in enumerate(answers):
         if number % 3 == 0 or number % 20 == 7:
@@ -119,12 +119,14 @@ def test_who_ask_at_once_are_each_told_apart(database: Database) -> None:
             assert answer.result(timeout=30).id == made[number % 20].row.public_id
 
 
-def test_a_token_is_no_session(database: Database) -> None:
+def test_api_token_is_not_a_session(database: Database) -> None:
     with refused("invalid_token"):
         authenticator().authenticate(create(database).token)
 
 
-def test_a_revoked_token_ends_at_once_and_again_changes_nothing(database: Database, clock: Clock) -> None:
+def test_revoked_token_is_invalid_at_once_and_revoking_again_changes_nothing(
+    database: Database, clock: Clock
+) -> None:
     made, other = create(database), create(database)
     for _ in range(2):
         revoke(database, made.row.public_id)
@@ -140,7 +142,7 @@ def test_a_revoked_token_ends_at_once_and_again_changes_nothing(database: Databa
 
 
 @pytest.mark.parametrize("token", ["tok_99", "usr_1", "", "tok_0", "tok_1\0", "tok_" + "9" * 30])
-def test_a_token_that_is_not_there_is_not_found(database: Database, token: str) -> None:
+def test_unknown_token_is_not_found(database: Database, token: str) -> None:
     with refused("token_not_found"):
         revoke(database, token)
 
@@ -159,14 +161,12 @@ def test_a_token_that_is_not_there_is_not_found(database: Database, token: str) 
         ({"name": "x" * 201}, "name"),
     ],
 )
-def test_a_wrong_field_is_named(database: Database, details: dict[str, Any], field: str) -> None:
+def test_invalid_field_is_named(database: Database, details: dict[str, Any], field: str) -> None:
     with refused("invalid", field=field):
         create(database, **details)
 
 
-def test_only_who_administers_makes_sees_or_ends_tokens(
-    database: Database, billing: Actor, finance: Actor
-) -> None:
+def test_only_admins_create_read_or_revoke_tokens(database: Database, billing: Actor, finance: Actor) -> None:
     reader = identified(create(database, scopes=["read"]).token)
     writer = identified(create(database).token)
     for actor in (billing, finance, reader, writer):
@@ -178,9 +178,7 @@ def test_only_who_administers_makes_sees_or_ends_tokens(
             api_tokens.revoke_token(session, actor, "tok_1")
 
 
-def test_the_last_use_is_noted_once_a_minute(
-    database: Database, clock: Clock, owner: psycopg.Connection
-) -> None:
+def test_last_use_is_noted_once_a_minute(database: Database, clock: Clock, owner: psycopg.Connection) -> None:
     made = create(database)
     assert listed(database)[0].last_used_at is None
     first = clock.moment
@@ -190,23 +188,23 @@ def test_the_last_use_is_noted_once_a_minute(
         assert listed(database)[0].last_used_at == first + timedelta(seconds=noted)
 
 
-def test_a_use_within_the_minute_is_not_noted_again(database: Database) -> None:
+def test_use_within_the_same_minute_is_not_noted_again(database: Database) -> None:
     token = create(database).token
     identified(token)
     statements: list[str] = []
     event.listen(database.engine, "before_cursor_execute", lambda *seen: statements.append(seen[2]))
     identified(token)
-    # The look-up itself goes by the driver.
+    # The lookup itself uses the driver.
     assert statements == []
 
 
-def test_noting_a_use_waits_for_nobody_and_may_fail(
+def test_noting_a_use_never_waits_and_may_fail(
     database: Database, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = create(database)
     with owner.transaction():
         owner.execute("SELECT FROM api_token FOR UPDATE")
-        # Would never come back if it waited for the row's lock.
+        # Would hang if it waited for the row's lock.
         assert identified(made.token).id == made.row.public_id
     assert listed(database)[0].last_used_at is None
 
@@ -217,7 +215,7 @@ def test_noting_a_use_waits_for_nobody_and_may_fail(
     assert identified(made.token).id == made.row.public_id
 
 
-def test_tokens_come_newest_first_in_pages(database: Database, clock: Clock) -> None:
+def test_tokens_are_paged_newest_first(database: Database, clock: Clock) -> None:
     made = []
     for number in range(5):
         clock.moment += timedelta(minutes=number % 2)
@@ -234,7 +232,7 @@ def test_tokens_come_newest_first_in_pages(database: Database, clock: Clock) -> 
     assert found == made[::-1]
 
 
-def test_a_session_is_no_token(database: Database) -> None:
+def test_session_token_is_not_an_api_token(database: Database) -> None:
     user = make_user(database, Role.BILLING)
     token = authenticator().sign_in(user.email, "correct horse battery", user_agent="", address="").token
     with refused("invalid_token"):

@@ -27,7 +27,7 @@ PLACE, ADDRESS = sign_in_attempts.PLACE, sign_in_attempts.ADDRESS
 
 @pytest.fixture(autouse=True)
 def process(database: Database) -> Iterator[None]:
-    """This test's database is the process's."""
+    """Install this test's database as that of the process."""
     with installed(database):
         yield
 
@@ -51,7 +51,7 @@ def test_fifth_failure_locks_the_place_for_a_minute_and_each_further_one_for_twi
 
 def test_lock_has_a_maximum_however_many_failures_there_are() -> None:
     assert PLACE.lock_after(10**9) == PLACE.lock_max == timedelta(hours=1)
-    # Otherwise a lock would outlive the count that caused it.
+    # Otherwise a lock would last longer than the count that caused it.
     for policy in (PLACE, sign_in_attempts.ACCOUNT, ADDRESS):
         assert policy.lock_max <= policy.window
 
@@ -86,7 +86,7 @@ def test_five_of_fifty_simultaneous_guesses_are_checked(
     monkeypatch.setattr(passwords, "matches", look)
     with ThreadPoolExecutor(50) as pool:
         found = list(pool.map(guess, range(50)))
-    # The answers alone prove nothing: a guess that is checked and refused afterwards was a guess.
+    # The responses alone are not enough: a guess that is checked and then rejected still counts as a guess.
     assert len(looks) == PLACE.allowed
     assert found.count("invalid_credentials") == PLACE.allowed
     assert found.count("too_many_attempts") == 50 - PLACE.allowed
@@ -106,7 +106,7 @@ def test_attempt_is_committed_before_the_password_is_checked(
     assert seen == [[1, 1, 1]]
 
 
-def test_right_password_resets_the_count_of_its_place(database: Database) -> None:
+def test_correct_password_resets_the_count_of_its_place(database: Database) -> None:
     user = make_user(database)
     for _ in range(3):
         failures(user.email, 4)
@@ -144,7 +144,7 @@ def test_all_spellings_of_an_email_are_one_account(database: Database) -> None:
 
 def test_unknown_emails_lock_like_known_ones(database: Database, clock: Clock) -> None:
     make_user(database)
-    for email in ("nobody@example.com", "a\0b", "\ud800"):
+    for email in ("missing@example.com", "a\0b", "\ud800"):
         address = email.encode(errors="replace").hex()
         failures(email, 5, address=address)
         assert retry_after(email, address) == 60
@@ -154,11 +154,11 @@ def test_unknown_emails_lock_like_known_ones(database: Database, clock: Clock) -
 def test_address_locks_after_fifty_failures_in_a_quarter_of_an_hour(database: Database, clock: Clock) -> None:
     user = make_user(database)
     for number in range(49):
-        failures(f"nobody{number}@example.com", 1)
-        # A right password takes its own attempt back and no other.
+        failures(f"missing{number}@example.com", 1)
+        # A correct password subtracts its own attempt and no other.
         assert sign_in(user.email, PASSWORD) == ""
     clock.moment += timedelta(minutes=5)
-    failures("nobody@example.com", 1)
+    failures("missing@example.com", 1)
     assert retry_after(user.email) == 15 * 60
     assert sign_in(user.email, PASSWORD, address="192.0.2.2") == ""
     clock.moment += timedelta(minutes=15)
@@ -167,9 +167,9 @@ def test_address_locks_after_fifty_failures_in_a_quarter_of_an_hour(database: Da
 
 
 def test_failures_of_an_address_are_counted_from_the_first_one(database: Database, clock: Clock) -> None:
-    # A large office that mistypes now and then is no attack.
+    # Occasional typos in a large office are not an attack.
     for number in range(60):
-        failures(f"nobody{number}@example.com", 1)
+        failures(f"missing{number}@example.com", 1)
         clock.moment += timedelta(seconds=20)
 
 
@@ -209,7 +209,7 @@ def test_old_counts_are_deleted_along_the_way(
     database: Database, clock: Clock, owner: psycopg.Connection
 ) -> None:
     for number in range(30):
-        sign_in(f"nobody{number}@example.com", address=f"192.0.2.{number}")
+        sign_in(f"missing{number}@example.com", address=f"192.0.2.{number}")
     clock.moment += timedelta(days=1)
     for number in range(16):
         sign_in(f"other{number}@example.com", address=f"198.51.100.{number}")
@@ -217,7 +217,7 @@ def test_old_counts_are_deleted_along_the_way(
 
 
 def work_of(database: Database, work: Callable[[], Any]) -> list[str]:
-    """The statements that it takes."""
+    """Return the SQL statements that the work executes."""
     statements: list[str] = []
 
     def see(*seen: Any) -> None:
@@ -237,7 +237,7 @@ def test_unknown_email_runs_the_same_statements_as_a_wrong_password(database: Da
     for _ in range(PLACE.allowed + 1):
         first, *others = (
             work_of(database, lambda email=email: sign_in(email))  # type: ignore[misc]
-            for email in (known.email, disabled.email, "nobody@example.com")
+            for email in (known.email, disabled.email, "missing@example.com")
         )
         assert first
         assert others == [first, first]
@@ -245,7 +245,7 @@ def test_unknown_email_runs_the_same_statements_as_a_wrong_password(database: Da
 
 def test_failures_and_their_lock_are_audited_once(database: Database) -> None:
     user = make_user(database)
-    for email in (user.email, "nobody@example.com"):
+    for email in (user.email, "missing@example.com"):
         for _ in range(8):
             sign_in(email)
     for subject in (user.public_id, "unknown"):

@@ -22,7 +22,7 @@ from tests.refusals import refused
 
 
 def entries(database: Database, **filters: Any) -> list[AuditRow]:
-    """All entries, newest first, read two at a time."""
+    """Return all entries, newest first, read two at a time."""
     found: list[AuditRow] = []
     cursor = None
     while True:
@@ -34,7 +34,7 @@ def entries(database: Database, **filters: Any) -> list[AuditRow]:
             return found
 
 
-def test_an_entry_says_who_did_what_when_to_what(database: Database, admin: Actor, clock: Clock) -> None:
+def test_entry_has_actor_action_subject_and_time(database: Database, admin: Actor, clock: Clock) -> None:
     plan = make_plan(database, name="Pro")
     with database.transaction(admin) as session:
         made = customers.create_customer(
@@ -85,7 +85,9 @@ def test_every_change_has_one_entry(database: Database, clock: Clock) -> None:
         assert [entry.action for entry in entries(database)[:-before]] == [action]
 
 
-def test_what_changes_nothing_and_what_is_refused_leaves_no_entry(database: Database, clock: Clock) -> None:
+def test_requests_that_change_nothing_or_are_rejected_leave_no_entry(
+    database: Database, clock: Clock
+) -> None:
     customer = make_customer(database, name="Acme")
     before = entries(database)
     with database.transaction(SYSTEM) as session:
@@ -96,7 +98,7 @@ def test_what_changes_nothing_and_what_is_refused_leaves_no_entry(database: Data
     assert entries(database) == before
 
 
-def test_no_secret_is_written_down(database: Database) -> None:
+def test_entries_contain_no_secrets(database: Database) -> None:
     user = make_user(database)
     with database.transaction(SYSTEM) as session:
         made = users.create_user(session, SYSTEM, email="n@example.com", name="N", role="finance")
@@ -135,7 +137,7 @@ def test_background_work_is_found_by_the_actor_who_started_it(database: Database
         assert [each.id for each in audit_names.list_audit_actors(session, SYSTEM)] == [admin.id]
 
 
-def test_the_log_only_grows(database: Database, owner: psycopg.Connection) -> None:
+def test_log_is_append_only(database: Database, owner: psycopg.Connection) -> None:
     make_plan(database)
     for statement in (
         "UPDATE audit_entry SET actor_id = 'x'",

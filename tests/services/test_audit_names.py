@@ -1,4 +1,4 @@
-"""What ids are called, and which one somebody means."""
+"""Names for ids in the audit log, and resolving a search for a subject."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_ids_have_names_and_others_are_left_out(database: Database, finance: Act
     assert [each.key for each in found.values() if each.key] == ["acme"]
 
 
-def test_people_of_the_log_are_those_who_did_something(database: Database) -> None:
+def test_actors_of_the_log_are_those_with_entries(database: Database) -> None:
     make_user(database, name="Idle")
     active = make_user(database, name="Busy")
     actor = Actor("user", active.public_id, "Busy", active.role)
@@ -39,7 +39,7 @@ def test_people_of_the_log_are_those_who_did_something(database: Database) -> No
         assert [each.name for each in audit_names.list_audit_actors(session, SYSTEM)] == ["Busy"]
 
 
-def test_a_subject_is_meant_by_its_key_number_or_id(database: Database, finance: Actor) -> None:
+def test_subject_is_found_by_key_number_or_id(database: Database, finance: Actor) -> None:
     acme = make_customer(database, key="acme")
     odd = make_customer(database, key="odd-0001")
     with database.transaction(finance) as session:
@@ -50,7 +50,7 @@ def test_a_subject_is_meant_by_its_key_number_or_id(database: Database, finance:
             ("acme-0003", "ACME-0003"),
             ("usr_4", "usr_4"),
             ("Issuer", "issuer"),
-            ("nobody", "nobody"),
+            ("missing", "missing"),
         ):
             assert audit_names.resolve_subject(session, finance, typed) == meant
         for wrong in ("", "\0", "x" * 5000):

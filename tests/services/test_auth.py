@@ -31,13 +31,13 @@ def sign_in(database: Database, email: str, password: str = PASSWORD, **client: 
 
 
 def authenticate(database: Database, token: str) -> Authenticated:
-    """As a reader: authenticating must not write."""
+    """Authenticate in a READ ONLY transaction, because this must not write."""
     reader = Actor("user", "usr_0", "reader", Role.FINANCE)
     with database.transaction(reader) as session:
         return queries.authenticate(session, token=token, secret=SECRET)
 
 
-def test_signing_in_answers_a_token_that_says_who(database: Database, clock: Clock) -> None:
+def test_signing_in_returns_a_token_of_the_user(database: Database, clock: Clock) -> None:
     user = make_user(database, Role.BILLING, email="Eve@Example.com", name="Eve")
     signed_in = sign_in(database, " eve@example.COM ")
     assert signed_in.expires_in_seconds == 12 * 3600
@@ -52,7 +52,7 @@ def test_signing_in_answers_a_token_that_says_who(database: Database, clock: Clo
 
 @contextmanager
 def counted_checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
-    """The hashes that passwords are compared with."""
+    """Return a list that gets the hashes that passwords are compared with."""
     real, seen = bcrypt.checkpw, []
 
     def check(password: bytes, hashed: bytes) -> bool:
@@ -64,7 +64,7 @@ def counted_checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
         yield seen
 
 
-def test_every_wrong_sign_in_gets_the_same_answer_after_the_same_work(
+def test_every_failed_sign_in_gets_the_same_response_after_the_same_work(
     database: Database, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
 ) -> None:
     make_user(database, email="eve@example.com")
@@ -78,7 +78,7 @@ def test_every_wrong_sign_in_gets_the_same_answer_after_the_same_work(
         ("eve@example.com", PASSWORD * 10),
         ("eve@example.com", "\ud800"),
         ("eve@example.com", None),
-        ("nobody@example.com", PASSWORD),
+        ("missing@example.com", PASSWORD),
         ("disabled@example.com", PASSWORD),
         ("eve@example.com\0", PASSWORD),
         ("\ud800", PASSWORD),
@@ -101,7 +101,7 @@ def b64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def test_a_token_we_did_not_sign_as_it_is_proves_nothing(database: Database) -> None:
+def test_token_with_another_signature_or_content_is_rejected(database: Database) -> None:
     eve, ada = make_user(database, Role.FINANCE), make_user(database)
     token = sign_in(database, eve.email).token
     claims = jwt.decode(token, options={"verify_signature": False})
@@ -111,7 +111,7 @@ def test_a_token_we_did_not_sign_as_it_is_proves_nothing(database: Database) -> 
         jwt.encode(claims, "", "none"),
         jwt.encode(claims, SECRET, "HS512"),
         jwt.encode(claims, "z" * 40, "HS256"),
-        forged(token, iss="somebody"),
+        forged(token, iss="someone-else"),
         forged(token, aud="something"),
         forged(token, sub=ada.public_id),
         forged(token, sub="usr_99999999999999999999"),
@@ -136,7 +136,7 @@ def test_a_token_we_did_not_sign_as_it_is_proves_nothing(database: Database) -> 
     assert authenticate(database, forged(token)).user.user_id == eve.user_id
 
 
-def test_a_token_is_good_for_twelve_hours(database: Database, clock: Clock) -> None:
+def test_token_is_valid_for_twelve_hours(database: Database, clock: Clock) -> None:
     token = sign_in(database, make_user(database).email).token
     started = clock.moment
     clock.moment = started + timedelta(hours=12) - timedelta(seconds=1)
@@ -148,7 +148,7 @@ def test_a_token_is_good_for_twelve_hours(database: Database, clock: Clock) -> N
         authenticate(database, forged(token, exp=int((started + timedelta(days=9)).timestamp())))
 
 
-def test_a_changed_role_counts_at_the_next_request(database: Database) -> None:
+def test_changed_role_takes_effect_at_the_next_request(database: Database) -> None:
     make_user(database)
     eve = make_user(database, Role.BILLING)
     token = sign_in(database, eve.email).token
@@ -167,7 +167,7 @@ def test_authenticating_is_one_query(database: Database) -> None:
     assert len(statements) == 1
 
 
-def test_signing_out_ends_the_token_at_once_and_again_changes_nothing(database: Database) -> None:
+def test_signing_out_ends_the_token_at_once_and_repeating_it_changes_nothing(database: Database) -> None:
     user = make_user(database)
     first, second = sign_in(database, user.email), sign_in(database, user.email)
     session_id = authenticate(database, first.token).session_id
@@ -179,7 +179,7 @@ def test_signing_out_ends_the_token_at_once_and_again_changes_nothing(database: 
     authenticate(database, second.token)
 
 
-def test_a_disabled_user_signs_in_no_more_even_while_being_disabled(database: Database) -> None:
+def test_disabled_user_cannot_sign_in_even_while_being_disabled(database: Database) -> None:
     make_user(database)
     eve = make_user(database)
     outcome = overlap(
@@ -207,7 +207,7 @@ def test_changing_the_password_ends_the_other_sessions(database: Database) -> No
     sign_in(database, user.email, NEW_PASSWORD)
 
 
-def test_a_password_is_not_changed_without_the_present_one_or_to_a_weak_one(
+def test_password_change_requires_the_current_one_and_a_strong_new_one(
     database: Database, subtests: pytest.Subtests
 ) -> None:
     for current, new, code, field in [
@@ -226,7 +226,7 @@ def test_a_password_is_not_changed_without_the_present_one_or_to_a_weak_one(
             sign_in(database, user.email)
 
 
-def test_a_one_time_password_needs_no_change_once_changed(database: Database) -> None:
+def test_replaced_one_time_password_need_not_be_changed_again(database: Database) -> None:
     with database.transaction(SYSTEM) as session:
         made = users.create_user(session, SYSTEM, email="eve@example.com", name="Eve", role="finance")
     with database.transaction(SYSTEM) as session:
@@ -237,7 +237,7 @@ def test_a_one_time_password_needs_no_change_once_changed(database: Database) ->
     assert not sign_in(database, "eve@example.com", NEW_PASSWORD).user.must_change_password
 
 
-def test_sessions_are_ones_own(database: Database, clock: Clock) -> None:
+def test_users_see_and_end_only_their_own_sessions(database: Database, clock: Clock) -> None:
     eve, ada = make_user(database), make_user(database)
     old = authenticate(
         database, sign_in(database, eve.email, user_agent="Old\0 browser", address="::1").token
@@ -259,7 +259,7 @@ def test_sessions_are_ones_own(database: Database, clock: Clock) -> None:
     assert [row.session_id for row in left] == [new.session_id]
 
 
-def test_all_other_sessions_of_ones_own_end_at_once(database: Database) -> None:
+def test_user_ends_all_other_own_sessions_at_once(database: Database) -> None:
     eve, ada = make_user(database), make_user(database)
     here, there, anothers = (
         authenticate(database, sign_in(database, who.email).token) for who in (eve, eve, ada)
@@ -276,10 +276,10 @@ def test_all_other_sessions_of_ones_own_end_at_once(database: Database) -> None:
     assert there.session_id != here.session_id
 
 
-def test_sessions_come_in_pages(database: Database, clock: Clock) -> None:
+def test_sessions_are_paged(database: Database, clock: Clock) -> None:
     eve = make_user(database)
     made = []
-    # Two at a time have the same moment.
+    # Pairs of sessions have the same start time.
     for number in range(5):
         clock.moment += timedelta(minutes=number % 2)
         made.append(authenticate(database, sign_in(database, eve.email).token).session_id)

@@ -22,7 +22,7 @@ from tests.refusals import refused
 
 
 def listed(database: Database, limit: int = 2, sort: str = "name", **filters: Any) -> list[str]:
-    """The names of all customers, read a small page at a time."""
+    """Return the names of all customers, read in small pages."""
     names, cursor = [], None
     while True:
         with database.transaction(SYSTEM) as session:
@@ -36,7 +36,7 @@ def listed(database: Database, limit: int = 2, sort: str = "name", **filters: An
             return names
 
 
-def test_customers_are_listed_by_name_each_once(database: Database) -> None:
+def test_customers_are_listed_by_name_exactly_once(database: Database) -> None:
     names = ["acme", "Acme", "Zebra", "älter", "_x", "beta", "Beta"] + [f"Name {n}" for n in range(8)]
     plan = make_plan(database)
     for name in random.Random(1).sample(names, len(names)):
@@ -46,7 +46,7 @@ def test_customers_are_listed_by_name_each_once(database: Database) -> None:
     assert [name.lower() for name in found] == sorted(name.lower() for name in names)
 
 
-def test_search_looks_within_name_email_and_key_and_takes_letters_as_they_are(database: Database) -> None:
+def test_search_matches_name_email_and_key_literally(database: Database) -> None:
     plan = make_plan(database)
     make_customer(database, plan, name="Acme_100%", email="one@example.com", key="first")
     make_customer(database, plan, name="Globex\\", email="acme@example.org", key="second")
@@ -73,17 +73,17 @@ def test_search_finds_composed_and_decomposed_letters(database: Database) -> Non
             assert len(customers.list_named(session, SYSTEM, search, limit=5)) == 2
 
 
-def test_a_search_can_be_answered_by_the_index_of_names(database: Database) -> None:
+def test_search_can_use_the_index(database: Database) -> None:
     with database.transaction(SYSTEM) as session:
         conditions, values = select_customers(session, CustomerFilter(search="acme"))
-        # With nobody there, reading all is quicker.
+        # In an empty table, the planner prefers a sequential scan.
         session.execute(text("SET LOCAL enable_seqscan = off"))
         query = text(f"EXPLAIN SELECT customer_id FROM customer WHERE {conditions[0]}")
         plan = "\n".join(session.execute(query, values).scalars())
     assert plan.count("ix_customer_search") == 3
 
 
-def test_filters_by_status_and_by_the_plan_of_this_month(database: Database) -> None:
+def test_customers_are_filtered_by_status_and_current_plan(database: Database) -> None:
     pro, new_pro, basic = (
         make_plan(database, name=name, monthly_price=price)
         for price, name in enumerate(("Pro", "pro", "Basic"))
@@ -104,7 +104,7 @@ def test_filters_by_status_and_by_the_plan_of_this_month(database: Database) -> 
 
 @pytest.fixture
 def shop(database: Database, clock: Clock) -> Database:
-    """Five customers who used 5, 3, 3, 1 and nothing this month, and owe nothing or 29.00."""
+    """Five customers with usage of 5, 3, 3, 1 and 0 this month, and nothing or 29.00 outstanding."""
     plan = make_plan(database)
     for number, (name, quantity) in enumerate((("e", 5), ("d", 3), ("c", 3), ("b", 1), ("a", None))):
         clock.moment = datetime(2026, 10, 1 + number, tzinfo=UTC)
@@ -118,7 +118,7 @@ def shop(database: Database, clock: Clock) -> Database:
     return database
 
 
-def test_in_every_order_each_is_listed_once(shop: Database, subtests: pytest.Subtests) -> None:
+def test_every_order_lists_each_customer_once(shop: Database, subtests: pytest.Subtests) -> None:
     expected = {"name": "abcde", "usage": "abdce", "outstanding": "ecadb", "created": "edcba"}
     for sort, names in expected.items():
         for prefix in ("", "-"):
@@ -130,13 +130,13 @@ def test_in_every_order_each_is_listed_once(shop: Database, subtests: pytest.Sub
         listed(shop, sort="price")
 
 
-def test_a_customer_is_in_every_order_from_its_first_moment_on(shop: Database) -> None:
+def test_new_customer_is_listed_in_every_order_at_once(shop: Database) -> None:
     make_customer(shop, name="new")
     for sort in CustomerSort:
         assert "new" in listed(shop, sort=sort)
 
 
-def test_a_cursor_is_refused_in_another_order(shop: Database, subtests: pytest.Subtests) -> None:
+def test_cursor_of_another_order_is_rejected(shop: Database, subtests: pytest.Subtests) -> None:
     cursors = {}
     for sort in CustomerSort:
         with shop.transaction(SYSTEM) as session:
@@ -152,9 +152,7 @@ def test_a_cursor_is_refused_in_another_order(shop: Database, subtests: pytest.S
                     customers.list_customers(session, SYSTEM, sort=sort, cursor=cursor)
 
 
-def test_a_cursor_with_a_number_that_is_none_is_refused(
-    database: Database, subtests: pytest.Subtests
-) -> None:
+def test_cursor_with_an_invalid_number_is_rejected(database: Database, subtests: pytest.Subtests) -> None:
     for number in ("NaN", "Infinity", "x", "1" * 61, 5, None, "1e999999999"):
         with (
             subtests.test(number=number),
@@ -165,7 +163,7 @@ def test_a_cursor_with_a_number_that_is_none_is_refused(
             customers.list_customers(session, SYSTEM, sort="usage", cursor=cursor)
 
 
-def test_rows_say_what_was_used_and_what_is_owed(shop: Database, clock: Clock) -> None:
+def test_rows_have_usage_and_outstanding_amount(shop: Database, clock: Clock) -> None:
     def row(name: str) -> CustomerRow:
         with shop.transaction(SYSTEM) as session:
             return customers.list_customers(session, SYSTEM, CustomerFilter(search=name)).items[0]
@@ -183,7 +181,7 @@ def test_rows_say_what_was_used_and_what_is_owed(shop: Database, clock: Clock) -
     assert row("b").usage_quantity == 0
 
 
-def test_the_count_is_of_what_is_listed(shop: Database, subtests: pytest.Subtests) -> None:
+def test_count_matches_the_list(shop: Database, subtests: pytest.Subtests) -> None:
     with shop.transaction(SYSTEM) as session:
         customers.update_customer(session, SYSTEM, "b", status="suspended")
         set_plan(session, SYSTEM, "c", plan_id=None, effective_from=date(2026, 12, 1))
@@ -195,7 +193,7 @@ def test_the_count_is_of_what_is_listed(shop: Database, subtests: pytest.Subtest
         "abcde": {"subscribed": True},
         "later": {"subscribed": False},
         "acde": {"subscribed": True, "status": "active"},
-        "": {"search": "nobody"},
+        "": {"search": "missing"},
     }
     for names, filters in chosen.items():
         with subtests.test(**filters), shop.transaction(SYSTEM) as session:
@@ -205,7 +203,7 @@ def test_the_count_is_of_what_is_listed(shop: Database, subtests: pytest.Subtest
             )
 
 
-def test_a_made_up_cursor_is_refused(database: Database, subtests: pytest.Subtests) -> None:
+def test_invented_cursor_is_rejected(database: Database, subtests: pytest.Subtests) -> None:
     for cursor in [
         "x",
         "!",
@@ -224,7 +222,7 @@ def test_a_made_up_cursor_is_refused(database: Database, subtests: pytest.Subtes
             customers.list_customers(session, SYSTEM, cursor=cursor)
 
 
-def test_a_page_has_1_to_200_rows(database: Database, subtests: pytest.Subtests) -> None:
+def test_page_has_1_to_200_rows(database: Database, subtests: pytest.Subtests) -> None:
     for limit in [0, 201, -1, "5", 1.5, None]:
         with (
             subtests.test(limit=limit),

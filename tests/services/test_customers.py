@@ -24,7 +24,7 @@ def update(database: Database, ref: str, **changes: Any) -> CustomerRow:
         return customers.update_customer(session, SYSTEM, ref, **changes)
 
 
-def test_a_customer_is_made_as_told_on_a_plan_from_this_month_on(database: Database, clock: Clock) -> None:
+def test_customer_is_created_with_a_plan_from_this_month_on(database: Database, clock: Clock) -> None:
     plan = make_plan(database, name="Pro", currency="JPY", monthly_price="2900")
     made = make_customer(
         database, plan, name=" Acme Ltd ", email=" Billing@Acme.example ", key="Acme.1",
@@ -38,15 +38,15 @@ def test_a_customer_is_made_as_told_on_a_plan_from_this_month_on(database: Datab
     )  # fmt: skip
 
 
-def test_id_and_key_serve_alike_whatever_the_case(database: Database) -> None:
+def test_customer_is_found_by_id_or_key_ignoring_case(database: Database) -> None:
     made = make_customer(database, key="Acme")
     with database.transaction(SYSTEM) as session:
         for ref in ("acme", "ACME", made.public_id):
             assert customers.get_customer(session, SYSTEM, ref) == made
 
 
-def test_an_unknown_customer_is_not_found(database: Database, subtests: pytest.Subtests) -> None:
-    for ref in ["nobody", "cus_99", "cus_0", "", "cus_", "a\0", "\ud800", "é", None, 5, "cus_" + "9" * 18]:
+def test_unknown_customer_is_not_found(database: Database, subtests: pytest.Subtests) -> None:
+    for ref in ["missing", "cus_99", "cus_0", "", "cus_", "a\0", "\ud800", "é", None, 5, "cus_" + "9" * 18]:
         with subtests.test(ref=ref), refused("customer_not_found"), database.transaction(SYSTEM) as session:
             customers.get_customer(session, SYSTEM, ref)
 
@@ -63,20 +63,20 @@ def test_an_unknown_customer_is_not_found(database: Database, subtests: pytest.S
         ("a" * 47 + " b", "a" * 47),
     ],
 )
-def test_a_key_is_made_from_the_name(name: str, key: str) -> None:
+def test_key_is_generated_from_the_name(name: str, key: str) -> None:
     first = next(keys.generate_keys(name))
     assert first == key
     assert keys.parse_key(first) == key
 
 
-def test_keys_from_one_name_are_told_apart(database: Database) -> None:
+def test_customers_with_the_same_name_get_different_keys(database: Database) -> None:
     make_customer(database, name="Other", key="ACME-2")
     made = [make_customer(database, name="Acme").key for _ in range(25)]
     assert made[:3] == ["acme", "acme-3", "acme-4"]
     assert len(set(made)) == 25
 
 
-def test_customers_of_one_name_made_at_once_all_get_a_key(database: Database) -> None:
+def test_concurrent_customers_with_the_same_name_all_get_a_key(database: Database) -> None:
     plan = make_plan(database)
     outcomes = at_once(
         database,
@@ -95,7 +95,7 @@ def test_customers_of_one_name_made_at_once_all_get_a_key(database: Database) ->
     ("details", "code"),
     [({"email": "BILLING@acme.example"}, "email_taken"), ({"key": "ACME"}, "key_taken")],
 )
-def test_email_and_key_are_one_customers_whatever_the_case(
+def test_email_and_key_are_unique_ignoring_case(
     database: Database, details: dict[str, str], code: str
 ) -> None:
     plan = make_plan(database)
@@ -105,7 +105,7 @@ def test_email_and_key_are_one_customers_whatever_the_case(
 
 
 @pytest.mark.parametrize("shared", ["email", "key"])
-def test_email_and_key_are_one_customers_under_a_race(database: Database, shared: str) -> None:
+def test_email_and_key_are_unique_under_concurrency(database: Database, shared: str) -> None:
     plan = make_plan(database)
 
     def create(number: int) -> Any:
@@ -123,13 +123,13 @@ def test_email_and_key_are_one_customers_under_a_race(database: Database, shared
         update(database, other.key, email=outcome.first.email)
 
 
-def test_a_wrong_field_is_named(database: Database, subtests: pytest.Subtests) -> None:
+def test_invalid_field_is_named(database: Database, subtests: pytest.Subtests) -> None:
     for details, field in [
         ({"name": ""}, "name"),
         ({"name": "x" * 201}, "name"),
         ({"name": 5}, "name"),
         ({"name": "a\0b"}, "name"),
-        ({"email": "nobody"}, "email"),
+        ({"email": "missing"}, "email"),
         ({"email": None}, "email"),
         ({"billing_address": "x" * 1001}, "billing_address"),
         ({"billing_address": "a\0"}, "billing_address"),
@@ -152,7 +152,7 @@ def test_a_wrong_field_is_named(database: Database, subtests: pytest.Subtests) -
             make_customer(database, **details)
 
 
-def test_nobody_is_put_on_a_plan_that_is_not_there_or_archived(database: Database) -> None:
+def test_customer_cannot_be_created_on_a_missing_or_archived_plan(database: Database) -> None:
     plan = make_plan(database)
     with database.transaction(SYSTEM) as session:
         plans.archive_plan(session, SYSTEM, plan.plan_id)
@@ -162,12 +162,12 @@ def test_nobody_is_put_on_a_plan_that_is_not_there_or_archived(database: Databas
         make_customer(database, plan_id=99)
 
 
-def test_before_the_first_month_there_is_no_plan_yet(database: Database) -> None:
+def test_customer_has_no_plan_before_the_first_month(database: Database) -> None:
     made = make_customer(database, start_period=date(2026, 12, 1))
     assert (made.plan_id, made.plan_name, made.plan_version) == (None, None, None)
 
 
-def test_changes_count_versions_and_a_stale_one_is_refused(database: Database) -> None:
+def test_each_change_is_a_version_and_a_stale_one_is_rejected(database: Database) -> None:
     made = make_customer(database, name="Acme")
     changed = update(database, made.key, name="Acme Ltd", billing_address="Town", version=1)
     assert (changed.name, changed.billing_address, changed.version) == ("Acme Ltd", "Town", 2)
@@ -177,7 +177,7 @@ def test_changes_count_versions_and_a_stale_one_is_refused(database: Database) -
     assert (caught.value.facts["version"], caught.value.facts["newer"]["name"]) == (2, "Acme Ltd")
 
 
-def test_of_two_changes_of_one_version_one_is_stale(database: Database) -> None:
+def test_one_of_two_concurrent_changes_is_stale(database: Database) -> None:
     made = make_customer(database)
     outcome = overlap(
         database,
@@ -188,7 +188,7 @@ def test_of_two_changes_of_one_version_one_is_stale(database: Database) -> None:
     assert codes([outcome.second]) == ["stale"]
 
 
-def test_usage_of_a_suspension_is_refused_also_after_it(database: Database, clock: Clock) -> None:
+def test_usage_during_a_suspension_is_rejected_even_after_it(database: Database, clock: Clock) -> None:
     customer = make_customer(database, start_period=date(2026, 11, 1))
     clock.set(2026, 11, 10)
     assert update(database, customer.key, status="suspended").status == "suspended"
@@ -211,7 +211,7 @@ def test_suspending_twice_is_one_suspension(database: Database, clock: Clock) ->
     assert update(database, customer.key, status="active").status == "active"
 
 
-def test_a_suspension_waits_for_usage_under_way_and_holds_up_what_follows(database: Database) -> None:
+def test_suspension_waits_for_usage_in_progress_and_blocks_later_usage(database: Database) -> None:
     customer = make_customer(database)
     report = recording.UsageReport(customer.key, "one", 1, None)
     outcome = overlap(
@@ -231,7 +231,7 @@ def test_a_suspension_waits_for_usage_under_way_and_holds_up_what_follows(databa
     assert outcome.second.status == "recorded"
 
 
-def test_other_changes_do_not_hold_up_usage(database: Database) -> None:
+def test_other_changes_do_not_block_usage(database: Database) -> None:
     customer = make_customer(database)
     outcome = overlap(
         database,
@@ -243,14 +243,16 @@ def test_other_changes_do_not_hold_up_usage(database: Database) -> None:
     assert not outcome.second_waited
 
 
-def test_the_database_itself_refuses_a_second_email(database: Database, owner: psycopg.Connection) -> None:
+def test_database_rejects_a_second_customer_with_the_same_email(
+    database: Database, owner: psycopg.Connection
+) -> None:
     make_customer(database, email="a@example.com")
     make_customer(database, email="b@example.com")
     with pytest.raises(psycopg.errors.UniqueViolation):
         owner.execute("UPDATE customer SET email_key = 'a@example.com' WHERE email = 'b@example.com'")
 
 
-def test_the_key_that_is_proposed_is_the_one_that_is_given(database: Database) -> None:
+def test_proposed_key_is_the_one_that_is_assigned(database: Database) -> None:
     plan = make_plan(database)
     for expected in ("acme-gmbh", "acme-gmbh-2", "acme-gmbh-3"):
         with database.transaction(SYSTEM) as session:

@@ -36,7 +36,7 @@ DIFFERENT = [
     ("ada+1@example.com", "ada@example.com"),
     ("a.da@example.com", "ada@example.com"),
     ("jos\u00e9@example.com", "jose@example.com"),
-    # Dotless i is a letter of its own, whatever the database's locale.
+    # The dotless i is a different letter, whatever the database's locale.
     ("t\u0131tle@example.com", "title@example.com"),
 ]
 
@@ -97,7 +97,7 @@ def test_one_address_is_one_customer(database: Database, admin: Actor, one: str,
     second = make_customer(database, email="second@example.com")
     with refused("email_taken"), database.transaction(admin) as session:
         customers.update_customer(session, admin, second.key, email=other)
-    # Another spelling of one's own address is a change like any other.
+    # A customer's own address can be changed to another spelling.
     with database.transaction(admin) as session:
         changed = customers.update_customer(session, admin, first.key, email=other)
         assert changed.email == normalize("NFC", other)

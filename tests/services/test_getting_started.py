@@ -1,4 +1,4 @@
-"""The guide for a new installation: each step is ticked by what exists, each user closes it alone."""
+"""The guide for a new installation: steps are ticked automatically, and each user can close it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_guide_is_closed_for_one_user_alone(database: Database) -> None:
     assert not progress(database, bea).is_dismissed
 
 
-def test_guide_is_not_closed_by_who_cannot_take_its_steps(database: Database) -> None:
+def test_users_who_cannot_do_the_steps_cannot_close_the_guide(database: Database) -> None:
     finance = actor_of(make_user(database, Role.FINANCE))
     assert not progress(database, finance).is_dismissed
     for actor in (finance, SYSTEM):

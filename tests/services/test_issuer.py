@@ -62,7 +62,7 @@ def test_invalid_field_is_named(database: Database, subtests: pytest.Subtests) -
     for changes, field in [
         ({"name": " "}, "name"),
         ({"name": None}, "name"),
-        ({"email": "nobody"}, "email"),
+        ({"email": "missing"}, "email"),
         ({"address": "a\0"}, "address"),
         ({"address": "\n"}, "address"),
         ({"payment_instructions": "x" * 1001}, "payment_instructions"),

@@ -1,4 +1,4 @@
-"""Attackers elsewhere don't keep a user out, their guesses are bounded, and locks can be ended."""
+"""Attackers can't lock users out of known places, their guesses are bounded, and locks can be ended."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ LOW_BOUND = 2 * PLACE.allowed
 
 @pytest.fixture(autouse=True)
 def process(database: Database) -> Iterator[None]:
-    """This test's database is the process's."""
+    """Install this test's database as that of the process."""
     with installed(database):
         yield
 
 
 @pytest.fixture(autouse=True)
 def low_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two addresses are enough to lock all places that the user has not used."""
+    """Lower the bound, so that two addresses are enough to lock all unknown places."""
     monkeypatch.setattr(sign_in_attempts, "ACCOUNT", replace(ACCOUNT, allowed=LOW_BOUND))
 
 
 @pytest.fixture
 def real_bound(low_bound: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bound as it is."""
+    """Restore the actual bound."""
     monkeypatch.setattr(sign_in_attempts, "ACCOUNT", ACCOUNT)
 
 
@@ -49,7 +49,7 @@ def known_browser(email: str, address: str = HOME) -> str:
 
 
 def attack(email: str) -> None:
-    """Guess from two addresses until all places that the user has not used are locked."""
+    """Guess from two addresses until all unknown places are locked."""
     for number in range(2):
         failures(email, PLACE.allowed, address=f"203.0.{number}.1")
     assert sign_in(email, address="203.0.99.1") == "too_many_attempts"
@@ -65,7 +65,7 @@ def test_stranger_does_not_lock_other_addresses(database: Database) -> None:
 def test_patient_stranger_never_locks_the_account_alone(
     database: Database, clock: Clock, real_bound: None
 ) -> None:
-    """Whenever a lock ends, the stranger tries again, for two days."""
+    """For two days, an attacker tries again whenever a lock ends."""
     user = make_user(database)
     until = clock.moment + timedelta(days=2)
     checked = 0
@@ -94,7 +94,7 @@ def test_guesses_from_all_addresses_together_are_bounded(
     assert ("user.locked_for_new_places", user.public_id) in actions(database)
 
 
-def test_known_address_stays_open_to_the_right_password(database: Database) -> None:
+def test_known_address_accepts_the_correct_password(database: Database) -> None:
     user = make_user(database)
     known_browser(user.email)
     attack(user.email)
@@ -110,12 +110,12 @@ def test_known_browser_stays_open_at_any_address(database: Database) -> None:
 
 
 def test_known_browser_stays_open_where_the_address_is_locked(database: Database) -> None:
-    """A colleague in the same office mistypes, or attacks."""
+    """A colleague in the same office fails to sign in, by mistake or in an attack."""
     user = make_user(database)
     browser = known_browser(user.email)
     failures(user.email, 5, address=HOME)
     for number in range(45):
-        failures(f"nobody{number}@example.com", 1, address=HOME)
+        failures(f"missing{number}@example.com", 1, address=HOME)
     assert sign_in(user.email, PASSWORD, address=HOME) == "too_many_attempts"
     assert sign_in(user.email, PASSWORD, address=HOME, browser=browser) == ""
 
@@ -202,7 +202,7 @@ def test_hundred_of_many_simultaneous_guesses_from_many_addresses_are_checked(
     assert answers.count("too_many_attempts") == 130 - ACCOUNT.allowed
 
 
-def test_simultaneous_right_passwords_all_succeed(database: Database, owner: psycopg.Connection) -> None:
+def test_simultaneous_correct_passwords_all_succeed(database: Database, owner: psycopg.Connection) -> None:
     user = make_user(database)
     browser = known_browser(user.email)
     failures(user.email, 4, address="192.0.2.9")
@@ -219,7 +219,7 @@ def test_simultaneous_right_passwords_all_succeed(database: Database, owner: psy
     assert min(counts(owner)) == ("account", 4, None)
 
 
-def test_right_password_gives_no_further_guesses_elsewhere(database: Database) -> None:
+def test_correct_password_gives_no_further_guesses_elsewhere(database: Database) -> None:
     user = make_user(database)
     browser = known_browser(user.email)
     failures(user.email, PLACE.allowed)

@@ -31,7 +31,7 @@ EVE = ("evelyn.adams@example.com", "Evelyn Adams")
         "adams-evelyn-adams",
     ],
 )
-def test_what_anybody_would_try_first_is_refused(password: str) -> None:
+def test_easily_guessed_password_is_rejected(password: str) -> None:
     with refused("password_too_common", field="new"):
         passwords.check_rules("new", password, account_words=EVE)
 
@@ -47,16 +47,16 @@ def test_what_anybody_would_try_first_is_refused(password: str) -> None:
         *(user.password for user in DEMO_USERS),
     ],
 )
-def test_a_password_of_ones_own_is_taken_as_it_is(password: str) -> None:
+def test_uncommon_password_is_accepted_unchanged(password: str) -> None:
     assert passwords.check_rules("new", password, account_words=EVE) == password
 
 
-def test_the_demos_passwords_are_taken_for_their_accounts() -> None:
+def test_demo_passwords_are_accepted_for_their_accounts() -> None:
     for user in DEMO_USERS:
         passwords.check_rules("password", user.password, account_words=(user.email, user.name))
 
 
-def test_the_list_is_there_and_its_licence_is_not_part_of_it() -> None:
+def test_password_list_is_loaded_without_its_license() -> None:
     common = passwords.common_passwords()
     assert len(common) > 5000
     assert len([password for password in common if len(password) >= passwords.CHARACTERS_MIN]) > 300

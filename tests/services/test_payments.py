@@ -54,7 +54,7 @@ def status(database: Database, number: str) -> tuple[str, int]:
     return invoice.payment_status, invoice.balance_minor
 
 
-def test_payment_is_recorded_as_given(database: Database, number: str, clock: Clock) -> None:
+def test_payment_is_recorded_with_its_values(database: Database, number: str, clock: Clock) -> None:
     recorded = pay(database, number.lower(), "10.50", method=" transfer ", reference="R-1")
     assert recorded.created
     assert recorded.payment == PaymentRow(
@@ -199,7 +199,7 @@ def test_concurrent_reversals_create_one(database: Database, number: str) -> Non
 
 def test_unknown_invoice_or_payment_is_not_found(database: Database, number: str) -> None:
     other = pay(database, make_invoice(database).number).payment
-    for wrong in ("NOBODY-0001", "x", "", f"{number}0", "a\0-0001", "\ud800-0001", None, number[:-1] + "2"):
+    for wrong in ("MISSING-0001", "x", "", f"{number}0", "a\0-0001", "\ud800-0001", None, number[:-1] + "2"):
         with refused("invoice_not_found"):
             pay(database, wrong)  # type: ignore[arg-type]
     for payment_id in (other.payment_id, 999, 0, 2**80):
@@ -273,7 +273,7 @@ def test_payment_can_be_dated_today_anywhere_on_earth(
         pay(database, number, "1.00", key="ahead", received_on=latest + timedelta(days=1))
 
 
-def test_database_itself_refuses_a_payment_dated_ahead_everywhere(
+def test_database_rejects_a_payment_dated_in_the_future_everywhere(
     database: Database, number: str, owner: psycopg.Connection
 ) -> None:
     pay(database, number, "1.00")

@@ -26,7 +26,7 @@ TERMS: dict[str, Any] = {
 
 
 def listed(database: Database, **filters: Any) -> list[tuple[str, int]]:
-    """Name and version of every plan, read two at a time."""
+    """Return name and version of every plan, read two at a time."""
     found, cursor = [], None
     while True:
         with database.transaction(SYSTEM) as session:
@@ -37,7 +37,7 @@ def listed(database: Database, **filters: Any) -> list[tuple[str, int]]:
             return found
 
 
-def test_terms_are_kept_exactly(database: Database) -> None:
+def test_terms_are_stored_exactly(database: Database) -> None:
     plan = make_plan(
         database, currency="KWD", monthly_price="1.005", included_units="0.000001",
         overage_unit_price="12345678.000000000001",
@@ -49,13 +49,13 @@ def test_terms_are_kept_exactly(database: Database) -> None:
         assert plans.get_plan(session, SYSTEM, plan.plan_id) == plan
 
 
-def test_a_currency_is_trimmed_as_names_are(database: Database) -> None:
+def test_currency_is_trimmed(database: Database) -> None:
     assert make_plan(database, currency=" KWD ").currency == "KWD"
     with refused("invalid", field="currency"):
         make_plan(database, currency="usd")
 
 
-def test_the_same_name_whatever_its_case_is_the_next_version(database: Database) -> None:
+def test_same_name_in_another_case_creates_the_next_version(database: Database) -> None:
     made = [
         make_plan(database, name=name, monthly_price=price)
         for price, name in enumerate(("Pro", " PRO ", "pro", "Professional"))
@@ -63,7 +63,7 @@ def test_the_same_name_whatever_its_case_is_the_next_version(database: Database)
     assert [plan.version for plan in made] == [1, 2, 3, 1]
 
 
-def test_versions_made_at_once_are_numbered_without_a_gap(database: Database) -> None:
+def test_concurrent_versions_are_numbered_without_gaps(database: Database) -> None:
     outcomes = at_once(
         database,
         [
@@ -84,7 +84,7 @@ def test_same_terms_as_the_newest_version_return_that_version(database: Database
         assert (repeated, repeated.is_new) == (first, False)
     second = make_plan(database, **TERMS | {"monthly_price": "31.00"})
     assert (first.is_new, second.is_new, second.version) == (True, True, 2)
-    # Going back to earlier terms is a change, so it is a version of its own.
+    # Going back to earlier terms is a change too, so it creates a version.
     assert make_plan(database, **TERMS).version == 3
 
 
@@ -92,7 +92,7 @@ def test_same_terms_as_the_newest_version_return_that_version(database: Database
     "change",
     [{"currency": "EUR"}, {"monthly_price": "29.01"}, {"included_units": 1001}, {"overage_unit_price": "0"}],
 )
-def test_any_other_term_is_a_new_version(database: Database, change: dict[str, Any]) -> None:
+def test_changed_term_creates_a_new_version(database: Database, change: dict[str, Any]) -> None:
     make_plan(database, **TERMS)
     assert make_plan(database, **TERMS | change).version == 2
 
@@ -104,7 +104,7 @@ def test_same_terms_as_an_archived_version_are_a_new_version(database: Database)
     assert make_plan(database, **TERMS).version == 2
 
 
-def test_same_terms_sent_concurrently_make_one_version(database: Database) -> None:
+def test_same_terms_sent_concurrently_create_one_version(database: Database) -> None:
     outcomes = at_once(database, [lambda session: plans.create_plan(session, SYSTEM, **TERMS)] * 6)
     assert {plan.version for plan in outcomes} == {1}
     assert sorted(plan.is_new for plan in outcomes) == [False] * 5 + [True]
@@ -121,7 +121,7 @@ def test_search_finds_composed_and_decomposed_letters(database: Database, name: 
         assert plans.find_plans(session, SYSTEM, name=search) == (plan,)
 
 
-def test_a_version_waits_for_the_one_before_it(database: Database) -> None:
+def test_version_waits_for_the_previous_one(database: Database) -> None:
     outcome = overlap(
         database,
         lambda session: plans.create_plan(session, SYSTEM, **TERMS),
@@ -131,7 +131,7 @@ def test_a_version_waits_for_the_one_before_it(database: Database) -> None:
     assert outcome.second.version == 2
 
 
-def test_a_wrong_term_is_named(database: Database, subtests: pytest.Subtests) -> None:
+def test_invalid_term_is_named(database: Database, subtests: pytest.Subtests) -> None:
     for terms, field in [
         ({"name": " "}, "name"),
         ({"name": "a\nb"}, "name"),
@@ -155,7 +155,7 @@ def test_a_wrong_term_is_named(database: Database, subtests: pytest.Subtests) ->
             make_plan(database, **terms)
 
 
-def test_archiving_keeps_the_first_moment(database: Database, clock: Clock) -> None:
+def test_archiving_again_keeps_the_first_time(database: Database, clock: Clock) -> None:
     plan = make_plan(database)
     with database.transaction(SYSTEM) as session:
         archived = plans.archive_plan(session, SYSTEM, plan.plan_id)
@@ -165,7 +165,7 @@ def test_archiving_keeps_the_first_moment(database: Database, clock: Clock) -> N
     assert archived.archived_at is not None
 
 
-def test_an_unknown_plan_is_not_found(database: Database, subtests: pytest.Subtests) -> None:
+def test_unknown_plan_is_not_found(database: Database, subtests: pytest.Subtests) -> None:
     for plan_id in [99, 0, -1, 2**80]:
         with subtests.test(plan_id=plan_id):
             for call in (plans.get_plan, plans.archive_plan):
@@ -183,7 +183,7 @@ def test_plans_are_listed_by_name_the_newest_version_first(database: Database) -
     assert ("beta", 1) not in listed(database, archived=False)
 
 
-def test_a_list_counts_the_customers_of_this_month(database: Database) -> None:
+def test_list_counts_this_months_customers(database: Database) -> None:
     plan, other = make_plan(database, name="A"), make_plan(database, name="B")
     for start in (date(2026, 1, 1), date(2026, 11, 1), date(2026, 12, 1)):
         make_customer(database, plan, start_period=start)
@@ -197,7 +197,7 @@ def test_a_list_counts_the_customers_of_this_month(database: Database) -> None:
     assert [(row.name, row.customers) for row in page.items] == [("A", 2), ("B", 1)]
 
 
-def test_the_terms_of_a_saved_plan_stay_even_for_the_owner(
+def test_terms_of_a_plan_cannot_be_changed_even_by_the_owner(
     database: Database, owner: psycopg.Connection
 ) -> None:
     make_plan(database)
@@ -206,7 +206,7 @@ def test_the_terms_of_a_saved_plan_stay_even_for_the_owner(
             owner.execute(statement)
 
 
-def test_any_of_a_thousand_plans_is_found_by_its_name(database: Database) -> None:
+def test_plan_is_found_by_name_among_a_thousand(database: Database) -> None:
     with database.transaction(SYSTEM) as session:
         session.connection().execute(
             text(

@@ -27,7 +27,7 @@ OCTOBER, NOVEMBER, DECEMBER, JANUARY = (
 def set_plan(
     database: Database, customer: CustomerRow, plan: PlanRow | None, month: Any, **more: Any
 ) -> list[tuple[date, int | None]]:
-    """The customer's rows afterwards, as month and plan."""
+    """Set a plan, and return the customer's rows as month and plan."""
     with database.transaction(SYSTEM) as session:
         rows = subscriptions.set_plan(
             session, SYSTEM, customer.key,
@@ -36,7 +36,7 @@ def set_plan(
     return [(row.effective_from, row.plan_id) for row in rows]
 
 
-def test_a_plan_from_a_month_on_replaces_all_that_was_set_for_later(database: Database) -> None:
+def test_setting_a_plan_replaces_later_months(database: Database) -> None:
     basic, pro = make_plan(database), make_plan(database)
     customer = make_customer(database, basic)
     assert set_plan(database, customer, pro, JANUARY) == [(NOVEMBER, basic.plan_id), (JANUARY, pro.plan_id)]
@@ -47,7 +47,7 @@ def test_a_plan_from_a_month_on_replaces_all_that_was_set_for_later(database: Da
         assert customers.get_customer(session, SYSTEM, customer.key).plan_id == pro.plan_id
 
 
-def test_rows_say_which_plan(database: Database) -> None:
+def test_rows_name_the_plan(database: Database) -> None:
     plan = make_plan(database, name="Pro")
     customer = make_customer(database, plan)
     set_plan(database, customer, None, DECEMBER)
@@ -63,7 +63,9 @@ def test_rows_say_which_plan(database: Database) -> None:
     assert in_effect(rows[::-1], NOVEMBER) == rows[0]
 
 
-def test_closed_months_and_those_before_the_first_stay(database: Database, clock: Clock) -> None:
+def test_closed_months_and_months_before_the_first_cannot_be_changed(
+    database: Database, clock: Clock
+) -> None:
     plan = make_plan(database)
     customer = make_customer(database, plan, start_period=OCTOBER)
     for month in (date(2026, 9, 1), date(1970, 1, 1)):
@@ -77,13 +79,13 @@ def test_closed_months_and_those_before_the_first_stay(database: Database, clock
     set_plan(database, customer, plan, NOVEMBER)
 
 
-def test_the_currency_of_a_customer_stays(database: Database) -> None:
+def test_currency_of_a_customer_cannot_change(database: Database) -> None:
     customer = make_customer(database, make_plan(database, currency="USD"))
     with refused("currency_mismatch"):
         set_plan(database, customer, make_plan(database, currency="EUR"), DECEMBER)
 
 
-def test_an_archived_plan_takes_nobody_new_and_keeps_who_is_on_it(database: Database) -> None:
+def test_archived_plan_accepts_no_new_customers_and_keeps_existing_ones(database: Database) -> None:
     basic, old = make_plan(database), make_plan(database)
     on_it, another = make_customer(database, old), make_customer(database, basic)
     with database.transaction(SYSTEM) as session:
@@ -94,7 +96,7 @@ def test_an_archived_plan_takes_nobody_new_and_keeps_who_is_on_it(database: Data
     assert set_plan(database, on_it, old, DECEMBER) == [(NOVEMBER, old.plan_id), (DECEMBER, old.plan_id)]
 
 
-def test_recorded_usage_keeps_a_plan(database: Database, clock: Clock) -> None:
+def test_plan_cannot_be_removed_from_a_month_with_usage(database: Database, clock: Clock) -> None:
     customer = make_customer(database, start_period=OCTOBER)
     record(database, customer, 1, "2026-10-31T23:59:59.999999Z")
     with refused("usage_recorded"):
@@ -108,14 +110,14 @@ def test_recorded_usage_keeps_a_plan(database: Database, clock: Clock) -> None:
     assert len(set_plan(database, customer, None, DECEMBER)) == 3
 
 
-def test_late_usage_of_earlier_months_does_not_stand_in_the_way(database: Database) -> None:
+def test_late_usage_does_not_prevent_a_change(database: Database) -> None:
     customer = make_customer(database, start_period=OCTOBER)
     make_invoice(database, customer, OCTOBER)
     record(database, customer, 1, "2026-10-05T00:00:00Z")
     assert len(set_plan(database, customer, None, NOVEMBER)) == 2
 
 
-def test_a_cancellation_waits_for_usage_under_way(database: Database) -> None:
+def test_cancellation_waits_for_usage_in_progress(database: Database) -> None:
     customer = make_customer(database)
     outcome = overlap(
         database,
@@ -130,7 +132,7 @@ def test_a_cancellation_waits_for_usage_under_way(database: Database) -> None:
     assert codes([outcome.second]) == ["usage_recorded"]
 
 
-def test_usage_waits_for_a_cancellation_under_way(database: Database) -> None:
+def test_usage_waits_for_a_cancellation_in_progress(database: Database) -> None:
     customer = make_customer(database)
     outcome = overlap(
         database,
@@ -145,7 +147,7 @@ def test_usage_waits_for_a_cancellation_under_way(database: Database) -> None:
     assert codes([outcome.second]) == ["no_plan"]
 
 
-def test_the_customers_version_covers_its_subscription(database: Database) -> None:
+def test_subscription_change_increases_the_customers_version(database: Database) -> None:
     plan = make_plan(database)
     customer = make_customer(database, plan)
     set_plan(database, customer, plan, DECEMBER, version=1)
@@ -154,7 +156,7 @@ def test_the_customers_version_covers_its_subscription(database: Database) -> No
     set_plan(database, customer, plan, DECEMBER, version=2)
 
 
-def test_a_month_is_its_first_day(database: Database, subtests: pytest.Subtests) -> None:
+def test_month_must_be_given_as_its_first_day(database: Database, subtests: pytest.Subtests) -> None:
     for month in [date(2026, 12, 2), "2026-12", None, date(1969, 12, 1)]:
         with subtests.test(month=month):
             customer = make_customer(database)
@@ -164,12 +166,12 @@ def test_a_month_is_its_first_day(database: Database, subtests: pytest.Subtests)
 
 def test_unknown_customers_and_plans_are_not_found(database: Database) -> None:
     customer = make_customer(database)
-    for code, ref, plan_id in (("customer_not_found", "nobody", None), ("plan_not_found", customer.key, 99)):
+    for code, ref, plan_id in (("customer_not_found", "missing", None), ("plan_not_found", customer.key, 99)):
         with refused(code), database.transaction(SYSTEM) as session:
             subscriptions.set_plan(session, SYSTEM, ref, plan_id=plan_id, effective_from=DECEMBER)
 
 
-def test_the_database_itself_keeps_closed_months(database: Database, owner: psycopg.Connection) -> None:
+def test_database_protects_closed_months(database: Database, owner: psycopg.Connection) -> None:
     customer = make_customer(database, start_period=OCTOBER)
     make_invoice(database, customer, OCTOBER)
     for statement in ("DELETE FROM subscription", "UPDATE subscription SET plan_id = NULL"):

@@ -26,7 +26,7 @@ def update(database: Database, user: users.UserRow, **changes: Any) -> users.Use
         return users.update_user(session, SYSTEM, user.user_id, **changes)
 
 
-def test_a_user_is_made_as_told(database: Database) -> None:
+def test_user_is_created_with_the_given_values(database: Database) -> None:
     made = create(database, email=" Eve@Example.com ", name=" Eve  Adams ", password=PASSWORD)
     assert made.one_time_password is None
     assert (made.user.email, made.user.name) == ("Eve@Example.com", "Eve  Adams")
@@ -35,7 +35,7 @@ def test_a_user_is_made_as_told(database: Database) -> None:
     assert not made.user.must_change_password
 
 
-def test_without_a_password_a_one_time_password_lets_in_and_must_be_changed(database: Database) -> None:
+def test_user_without_a_password_gets_a_one_time_password_to_change(database: Database) -> None:
     made = create(database)
     assert made.one_time_password is not None
     with database.transaction(SYSTEM) as session:
@@ -52,13 +52,13 @@ def test_secrets_are_in_no_representation(database: Database) -> None:
     assert "$2b$" not in repr(made)
 
 
-def test_an_email_belongs_to_one_user_whatever_its_case(database: Database) -> None:
+def test_email_is_unique_among_users_ignoring_case(database: Database) -> None:
     create(database)
     with refused("email_taken"):
         create(database, email="EVE@EXAMPLE.COM")
 
 
-def test_two_users_made_at_once_with_one_email_are_one(database: Database) -> None:
+def test_concurrent_users_with_the_same_email_create_one(database: Database) -> None:
     outcomes = at_once(
         database,
         [
@@ -71,7 +71,7 @@ def test_two_users_made_at_once_with_one_email_are_one(database: Database) -> No
     assert codes(outcomes) == ["email_taken"] * 5
 
 
-def test_a_weak_password_is_refused(database: Database, subtests: pytest.Subtests) -> None:
+def test_weak_password_is_rejected(database: Database, subtests: pytest.Subtests) -> None:
     for password, code in [
         ("elevenchars", "password_too_short"),
         ("passwordpassword", "password_too_common"),
@@ -85,7 +85,7 @@ def test_a_weak_password_is_refused(database: Database, subtests: pytest.Subtest
             create(database, password=password)
 
 
-def test_a_password_of_exactly_72_bytes_counts_to_its_last_byte(database: Database) -> None:
+def test_all_72_bytes_of_a_password_are_checked(database: Database) -> None:
     password = "x1y2" * 17 + "last"
     create(database, password=password)
     with database.transaction(SYSTEM) as session:
@@ -95,7 +95,7 @@ def test_a_password_of_exactly_72_bytes_counts_to_its_last_byte(database: Databa
             sessions.sign_in(session, SYSTEM, email="eve@example.com", password=wrong, secret=SECRET)
 
 
-def test_a_wrong_field_is_named(database: Database, subtests: pytest.Subtests) -> None:
+def test_invalid_field_is_named(database: Database, subtests: pytest.Subtests) -> None:
     for details, field in [
         ({"email": "eve"}, "email"),
         ({"email": "eve@@example.com"}, "email"),
@@ -115,7 +115,7 @@ def test_a_wrong_field_is_named(database: Database, subtests: pytest.Subtests) -
             create(database, **details)
 
 
-def test_changes_count_versions_and_a_stale_one_is_refused(database: Database) -> None:
+def test_each_change_is_a_version_and_a_stale_one_is_rejected(database: Database) -> None:
     make_user(database)
     eve = create(database).user
     changed = update(database, eve, name="Eva", role="finance", version=1)
@@ -126,7 +126,7 @@ def test_changes_count_versions_and_a_stale_one_is_refused(database: Database) -
     assert update(database, eve, name="Eva", version=2).version == 2
 
 
-def test_an_unknown_user_is_not_found(database: Database) -> None:
+def test_unknown_user_is_not_found(database: Database) -> None:
     for user_id in (99, 2**80, -1):
         with refused("user_not_found"), database.transaction(SYSTEM) as session:
             users.update_user(session, SYSTEM, user_id, name="Eve")
@@ -135,7 +135,7 @@ def test_an_unknown_user_is_not_found(database: Database) -> None:
 
 
 @pytest.mark.parametrize("change", [{"role": "billing"}, {"status": "disabled"}])
-def test_the_last_active_admin_stays(database: Database, change: dict[str, str]) -> None:
+def test_last_active_admin_cannot_be_removed(database: Database, change: dict[str, str]) -> None:
     last = make_user(database)
     update(database, make_user(database), status="disabled")
     with refused("last_admin"):
@@ -143,7 +143,7 @@ def test_the_last_active_admin_stays(database: Database, change: dict[str, str])
     assert update(database, last, name="Still here").role is Role.ADMIN
 
 
-def test_two_admins_demoting_each_other_leave_one(database: Database) -> None:
+def test_concurrent_mutual_demotions_leave_one_admin(database: Database) -> None:
     ada, eve = make_user(database), make_user(database)
     outcome = overlap(
         database,
@@ -154,7 +154,7 @@ def test_two_admins_demoting_each_other_leave_one(database: Database) -> None:
     assert codes([outcome.second]) == ["last_admin"]
 
 
-def test_a_disabled_user_is_signed_out_for_good(database: Database) -> None:
+def test_disabled_user_is_signed_out_permanently(database: Database) -> None:
     make_user(database)
     eve = make_user(database, Role.BILLING)
     with database.transaction(SYSTEM) as session:
@@ -175,7 +175,7 @@ def sign_in(database: Database, email: str, password: str = PASSWORD) -> session
         return sessions.sign_in(session, SYSTEM, email=email, password=password, secret=SECRET)
 
 
-def test_who_forgot_the_password_gets_a_one_time_password(database: Database) -> None:
+def test_user_with_a_lost_password_gets_a_one_time_password(database: Database) -> None:
     eve = make_user(database, Role.BILLING)
     token = sign_in(database, eve.email).token
     made = reset(database, eve.user_id)
@@ -193,14 +193,14 @@ def test_who_forgot_the_password_gets_a_one_time_password(database: Database) ->
         sign_in(database, eve.email, made.one_time_password)
 
 
-def test_nobody_gets_a_one_time_password_for_themselves(database: Database) -> None:
+def test_admin_cannot_reset_their_own_password(database: Database) -> None:
     ada = make_user(database)
     with refused("own_password"):
         reset(database, ada.user_id, actor_of(ada))
     assert not sign_in(database, ada.email).user.must_change_password
 
 
-def test_a_one_time_password_is_an_admins_to_make(database: Database, billing: Actor) -> None:
+def test_only_admins_create_one_time_passwords(database: Database, billing: Actor) -> None:
     eve = make_user(database, Role.FINANCE)
     with refused("forbidden"):
         reset(database, eve.user_id, billing)
@@ -209,7 +209,7 @@ def test_a_one_time_password_is_an_admins_to_make(database: Database, billing: A
             reset(database, user_id)
 
 
-def test_a_sign_in_on_its_way_does_not_outlive_a_new_one_time_password(database: Database) -> None:
+def test_concurrent_sign_in_does_not_survive_a_password_reset(database: Database) -> None:
     eve = make_user(database, Role.FINANCE)
     outcome = overlap(
         database,
@@ -234,7 +234,7 @@ def test_users_are_found_by_name_email_role_and_status(database: Database, admin
     assert found(search="BETH") == ["Beth 100%"]
     assert found(search="@two.") == ["carl", "Dora"]
     assert found(search="%") == ["Beth 100%"]
-    assert found(search="nobody") == []
+    assert found(search="missing") == []
     assert found(role="finance") == ["carl", "Dora"]
     assert found(role="finance", status="active") == ["carl"]
     for asked in ({"role": "owner"}, {"status": "gone"}):
@@ -243,7 +243,7 @@ def test_users_are_found_by_name_email_role_and_status(database: Database, admin
 
 
 def listed(database: Database, admin: Actor, **asked: str) -> list[str]:
-    """The names of all, read two at a time."""
+    """Return the names of all users, read two at a time."""
     names, cursor = [], None
     while True:
         with database.transaction(admin) as session:
@@ -287,7 +287,7 @@ def test_users_are_sorted_by_name_role_and_last_sign_in(
             users.list_users(session, admin, **asked)
 
 
-def test_the_first_admin_is_made_on_an_empty_database_only(database: Database) -> None:
+def test_first_admin_is_created_only_in_an_empty_database(database: Database) -> None:
     for email in ("first@example.com", "second@example.com"):
         with database.transaction(SYSTEM) as session:
             users.create_first_admin(session, SYSTEM, email, PASSWORD)
@@ -296,7 +296,7 @@ def test_the_first_admin_is_made_on_an_empty_database_only(database: Database) -
     assert [(user.email, user.role) for user in page.items] == [("first@example.com", "admin")]
 
 
-def test_two_servers_starting_at_once_make_one_first_admin(database: Database) -> None:
+def test_concurrent_servers_create_one_first_admin(database: Database) -> None:
     outcome = overlap(
         database,
         lambda session: users.create_first_admin(session, SYSTEM, "first@example.com", PASSWORD),

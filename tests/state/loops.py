@@ -1,4 +1,4 @@
-"""Running what is asynchronous in a test."""
+"""Run asynchronous code in a test."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Result = TypeVar("Result")
 
 
 def in_a_loop(work: Coroutine[Any, Any, Result]) -> Result:
-    """In a loop and a thread of its own: Playwright keeps a loop running in a worker's own."""
+    """Run in a new event loop and thread, because Playwright keeps one running in the test's thread."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, work).result()
 
 
 def in_own_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """An asynchronous test, run by `in_a_loop`."""
+    """Make an asynchronous test run in `in_a_loop`."""
 
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:

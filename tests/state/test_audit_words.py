@@ -1,4 +1,4 @@
-"""Entries of the audit log as people read them."""
+"""The wording of audit entries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the marks of a chart are drawn, and the ends of its scale."""
+"""The positions of a chart's points, and the end of its scale."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from billing_app.state.kit.charts import curve, point
     ("highest", "top"),
     [("1154.07", 1200), ("1090", 1100), ("54", 60), ("0.07", 0.07), ("100", 100), ("100.01", 110), ("0", 2)],
 )
-def test_a_scale_ends_at_a_round_number_that_nothing_is_above(highest: str, top: float) -> None:
+def test_scale_ends_at_a_round_number_above_all_values(highest: str, top: float) -> None:
     drawn = curve("cost", [point("0", cost=(0, "$0")), point("9", cost=(Decimal(highest), "all"))])
     assert drawn.marks == [top, top / 2, 0]
 
 
-def test_a_curve_goes_through_its_points_from_the_left_to_the_right() -> None:
+def test_curve_connects_its_points_from_left_to_right() -> None:
     costs = [("0", 29), ("1,000", 29), ("2,000", 41.5), ("3,000", 54)]
     drawn = curve("cost", [point(units, cost=(Decimal(cost), f"${cost}")) for units, cost in costs])
     assert drawn.line == "0.00,51.67 33.33,51.67 66.67,30.83 100.00,10.00"

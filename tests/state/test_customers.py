@@ -1,4 +1,4 @@
-"""The dialog for a new customer creates one, however often it is sent."""
+"""The dialog for a new customer creates only one, however often it is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a form shows what a refusal says, how it survives a restart, and what it makes of anything that is sent."""
+"""Forms: where errors are shown, how a form survives a restart, and how malformed input is handled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any public method of a state can be called by anybody, so each is meant to be."""
+"""Any client can call the public methods of a state, so each must be a handler."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import billing_app.state
 
 FOLDER = Path(billing_app.state.__file__).parent
 FILES = sorted(FOLDER.rglob("*.py"))
-MEANT = {"rx.event", "rx.var", "rx.event(background=True)"}
+HANDLER_DECORATORS = {"rx.event", "rx.var", "rx.event(background=True)"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(FOLDER)))
@@ -24,11 +24,11 @@ def test_public_methods_of_states_are_marked_as_handlers(path: Path) -> None:
         for method in node.body:
             if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef) and method.name[0] != "_":
                 marks = {ast.unparse(each) for each in method.decorator_list}
-                assert marks & MEANT, f"{node.name}.{method.name}"
+                assert marks & HANDLER_DECORATORS, f"{node.name}.{method.name}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(FOLDER)))
-def test_states_know_no_tables_and_no_sql(path: Path) -> None:
+def test_states_use_no_tables_and_no_sql(path: Path) -> None:
     imported = {
         node.module
         for node in ast.walk(ast.parse(path.read_text()))

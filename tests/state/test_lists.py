@@ -1,4 +1,4 @@
-"""A list's address: the same filters on every page of it, and none that is empty."""
+"""The addresses of a list: every page keeps the filters, and empty ones are left out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from billing_app.state.kit.lists import Listing, Sorting
 LIST = Listing("/invoices", {"search": "a b", "status": "", "sort": "total"}, "one~two")
 
 
-def test_the_pages_around_keep_the_filters() -> None:
+def test_page_links_keep_the_filters() -> None:
     pages = LIST.pages("three")
     assert pages.previous_href == "/invoices?search=a+b&sort=total&page=one"
     assert pages.next_href == "/invoices?search=a+b&sort=total&page=one~two~three"
@@ -15,13 +15,13 @@ def test_the_pages_around_keep_the_filters() -> None:
     assert Listing("/invoices", {}, "").pages(None).previous_href == ""
 
 
-def test_another_filter_begins_at_the_first_page() -> None:
+def test_changed_filter_starts_at_the_first_page() -> None:
     assert LIST.href(status="paid") == "/invoices?search=a+b&status=paid&sort=total"
     assert LIST.cursor == "two"
     assert LIST.get("status") is None
 
 
-def test_a_column_sorts_up_and_then_down() -> None:
+def test_column_sorts_ascending_and_then_descending() -> None:
     heads = LIST.sorting(("number", "total"))
     assert heads["number"] == Sorting("/invoices?search=a+b&sort=number", "none")
     assert heads["total"] == Sorting("/invoices?search=a+b&sort=-total", "ascending")
@@ -29,12 +29,12 @@ def test_a_column_sorts_up_and_then_down() -> None:
     assert down == Sorting("/invoices?sort=total", "descending")
 
 
-def test_an_order_is_no_filter() -> None:
+def test_order_does_not_count_as_a_filter() -> None:
     assert LIST.is_filtered
     assert not Listing("/invoices", {"sort": "total", "search": ""}, "").is_filtered
 
 
-def test_the_largest_may_come_first_and_an_order_may_go_without_saying() -> None:
+def test_column_can_start_descending_and_the_default_order_is_left_out() -> None:
     heads = Listing("/c", {"sort": ""}, "").sorting(
         ("name", "usage"), default="name", largest_first=("usage",)
     )

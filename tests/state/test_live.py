@@ -1,4 +1,4 @@
-"""Watching ends by itself: when the page is left, when it is closed, when it is watched anew."""
+"""Polling ends by itself when the page is left, closed or polled again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.state.loops import in_a_loop
 
 
 class Watched:
-    """As much of a background event's state as is looked at."""
+    """The parts of a background event's state that polling uses."""
 
     def __init__(self) -> None:
         self._watch = 0

@@ -1,4 +1,4 @@
-"""Numbers as people type them: read in the viewer's notation, refused with an example, never guessed."""
+"""Typed numbers are parsed in the viewer's notation, or rejected with an example, never guessed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every page can be built from the states that it shows: a renamed variable fails here, and not in the build."""
+"""Every page can be built, so that a renamed variable fails here rather than in the build of the pages."""
 
 from __future__ import annotations
 

@@ -24,5 +24,5 @@ MOZILLA = "Mozilla/5.0"
         ("", "Unknown"),
     ],
 )
-def test_a_session_is_named_after_browser_and_system(user_agent: str, name: str) -> None:
+def test_session_is_named_after_browser_and_system(user_agent: str, name: str) -> None:
     assert describe_program(user_agent) == name

@@ -1,4 +1,4 @@
-"""What services refuse, as a person reads it on a page."""
+"""The sentences for errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_month_is_written_in_words() -> None:
     assert error_sentence(error) == "April 2026 has not ended yet."
 
 
-def test_text_of_the_user_is_left_as_it_is() -> None:
+def test_entered_text_is_unchanged() -> None:
     error = Conflict("key_taken", key="run-2026-10")
     assert error_sentence(error) == "Another customer already has the key run-2026-10."
 

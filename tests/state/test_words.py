@@ -1,4 +1,4 @@
-"""What the pages say of an amount, exactly as it is printed."""
+"""The formats of amounts and times on pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_currencies_have_their_own_decimals() -> None:
     assert text.money(10**30, "USD").startswith("$10,000,000,000")
 
 
-def test_moments_are_in_the_viewers_zone_with_utc_beside() -> None:
+def test_times_are_in_the_viewers_zone_and_in_utc() -> None:
     moment = datetime(2026, 10, 31, 23, 30, tzinfo=UTC)
     assert text.timestamp(moment, text.find_zone("Europe/Berlin")) == "Nov 1, 2026, 00:30:00"
     assert text.timestamp_utc(moment) == "2026-10-31 23:30:00 UTC"
@@ -29,11 +29,11 @@ def test_moments_are_in_the_viewers_zone_with_utc_beside() -> None:
 @pytest.mark.parametrize(
     "name", ["", "Nowhere/Land", "../../etc/passwd", "/etc/passwd", "\0", "Europe", "x" * 999]
 )
-def test_a_zone_that_is_none_is_utc(name: str) -> None:
+def test_unknown_zone_is_utc(name: str) -> None:
     assert str(text.find_zone(name)) == "UTC"
 
 
-def test_a_trail_leads_forth_and_back() -> None:
+def test_trail_leads_forward_and_back() -> None:
     trail = address.next_trail("", "a")
     trail = address.next_trail(trail, "b")
     assert address.cursor_of(trail) == "b"

@@ -1,4 +1,4 @@
-"""Every kind of caller against every operation of the OpenAPI document, so that new ones are covered, too."""
+"""Every kind of caller against every operation in the OpenAPI document, so that new ones are covered too."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from billing_app.api.app import create_api
 from billing_app.database.embedded import cluster
 from billing_app.domain.actor import Actor
-from tests.api.world import CALLERS, Operation, World, founded, operations
+from tests.api.world import CALLERS, Operation, World, new_world, operations
 
 OPERATIONS = operations(create_api())
 # Signing in, and the health check.
@@ -22,14 +22,14 @@ RECORDS_USAGE = {
     "POST /api/v1/usage/imports/{import}/start",
     "POST /api/v1/usage/imports/{import}/cancel",
 }
-# What only admins can see or change.
+# Resources that only admins can read or change.
 SEEN_BY_ADMIN = ("/api/v1/users", "/api/v1/tokens")
 CHANGED_BY_ADMIN = (*SEEN_BY_ADMIN, "/api/v1/issuer")
 
 
 @pytest.fixture(scope="module")
 def world(server: cluster.Server) -> Iterator[World]:
-    with founded(server) as made:
+    with new_world(server) as made:
         yield made
 
 
@@ -37,7 +37,7 @@ def may(caller: str, operation: Operation) -> bool:
     """Return whether the caller has permission for the operation."""
     if str(operation) in PUBLIC:
         return True
-    if caller == "nobody":
+    if caller == "anonymous":
         return False
     if caller == "usage token":
         return str(operation) in RECORDS_USAGE
@@ -59,9 +59,9 @@ def test_callers_can_do_what_they_have_permission_for(
     before = world.content()
     answer = world.send(operation, headers)
     if may(caller, operation):
-        # Every example of the documentation works.
+        # Every example in the documentation works.
         assert answer.status_code < 300 or answer.json()["code"] in REFUSALS_OF_EXAMPLES, answer.text
-    elif caller == "nobody":
+    elif caller == "anonymous":
         assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token")
         assert answer.headers["www-authenticate"] == "Bearer"
     else:
@@ -72,7 +72,7 @@ def test_callers_can_do_what_they_have_permission_for(
         assert answer.json()["code"] in documented(operation, answer.status_code)
 
 
-# Examples name things that exist already or don't exist, and passwords of no account.
+# Some examples use existing names, missing things or wrong passwords.
 REFUSALS_OF_EXAMPLES = {
     "already_reversed", "import_not_checked", "import_not_found", "invalid_credentials", "invoice_exists", "key_taken", "session_not_found",
     "too_many_attempts", "verification_not_found",
@@ -80,7 +80,7 @@ REFUSALS_OF_EXAMPLES = {
 
 
 def documented(operation: Operation, status: int) -> set[str]:
-    """Return the codes that the document lists for an answer of this status."""
+    """Return the codes that the document lists for responses with this status."""
     answer = operation.described["responses"][str(status)]
     return set(answer["content"]["application/problem+json"]["examples"])
 
@@ -101,10 +101,10 @@ def test_database_refuses_even_without_the_check(
     assert world.content() == before
 
 
-# The example's terms are those of the plan's newest version, which is returned.
+# The example has the terms of the plan's newest version, which is returned without a write.
 UNCHANGED = {"POST /api/v1/plans"}
 
 
 def unchanged(operation: Operation) -> bool:
-    """Return whether the operation's example asks for what exists already."""
+    """Return whether the operation's example changes nothing, because what it creates exists."""
     return str(operation) in UNCHANGED
