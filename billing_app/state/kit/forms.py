@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 import reflex as rx
 from reflex.event import EventSpec
 
+from billing_app.database.session import Database
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.periods import FIRST_YEAR, LAST_YEAR, parse_date, parse_period
 from billing_app.domain.rules import BrokenRule
@@ -28,7 +29,7 @@ from billing_app.services.shared.idempotency import Answer, RequestKey, find_ans
 from billing_app.state.kit import address
 from billing_app.state.kit.browser import run_in_browser
 from billing_app.state.kit.errors import error_sentence, requires_password_change
-from billing_app.state.kit.session import P, Service, Session, call
+from billing_app.state.kit.session import Job, P, Service, Session, call, perform
 from billing_app.wording.rules import rule_sentence
 
 # The hidden field that has the form as it was opened. The browser sends it back.
@@ -161,6 +162,28 @@ def _call_once(
     result = service(session, actor, *args, **kwargs)
     if request:
         store_answer(session, actor, request, Answer(200, "", {}))
+    return result
+
+
+async def perform_once(
+    state: rx.State, form: object, job: Job[P, Result], /, *args: P.args, **kwargs: P.kwargs
+) -> Result:
+    """Run a job as `perform` does, but only once for the same values from the same opening of a form.
+
+    A job has several transactions, so it must be safe to repeat: if the server was killed after the job, it
+    runs again. Raises AlreadySaved.
+    """
+    return await perform(state, _perform_once, _request_key(form), job, args, kwargs)
+
+
+def _perform_once(
+    database: Database, actor: Actor, request: RequestKey | None, job: Any, args: Any, kwargs: Any
+) -> Any:
+    if request and database.call(actor, find_answer, request, permission=Permission.READ):
+        raise AlreadySaved
+    result = job(database, actor, *args, **kwargs)
+    if request:
+        database.call(actor, store_answer, request, Answer(200, "", {}))
     return result
 
 

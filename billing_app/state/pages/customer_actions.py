@@ -26,6 +26,7 @@ from billing_app.state.kit.forms import (
     call_once,
     new_key,
     open_dialog,
+    perform_once,
     read_number,
     read_period,
     read_text,
@@ -34,7 +35,7 @@ from billing_app.state.kit.forms import (
 )
 from billing_app.state.kit.lists import Option
 from billing_app.state.kit.numbers import read_decimal
-from billing_app.state.kit.session import Session, call, perform, viewer_zone
+from billing_app.state.kit.session import Session, call, viewer_zone
 from billing_app.state.pages.customer import CustomerState
 from billing_app.wording.values import counted
 
@@ -197,8 +198,9 @@ class CustomerActions(rx.State):
     async def generate(self, form: dict[str, Any]) -> Any:
         """Generate the invoice. If it already exists, show its number."""
         async with submitting(self, form) as submission:
-            invoice = await perform(
-                self, generate_invoice, read_text(form, "key"), read_period(form, "period")
+            submission.repeated = "Invoice created"
+            invoice = await perform_once(
+                self, form, generate_invoice, read_text(form, "key"), read_period(form, "period")
             )
             total = text.money(invoice.total_minor, invoice.currency)
             submission.succeed(f"Invoice {invoice.number} for {total} created", CustomerState.load)

@@ -16,7 +16,7 @@ from billing_app.services.invoices import runs
 from billing_app.services.invoices.runs import RunRow, RunSummary
 from billing_app.state.kit import address, text
 from billing_app.state.kit.errors import LOADING, READY, loading
-from billing_app.state.kit.forms import Form, open_dialog, read_period, read_text, submitting
+from billing_app.state.kit.forms import Form, call_once, open_dialog, read_period, read_text, submitting
 from billing_app.state.kit.lists import Option, parse_listing
 from billing_app.state.kit.live import poll_while_open
 from billing_app.state.kit.session import Session, call, viewer_zone
@@ -63,7 +63,8 @@ class InvoiceRunsState(rx.State):
     async def start(self, form: dict[str, Any]) -> Any:
         """Start the month's run, or show the one that is already running."""
         async with submitting(self, form) as submission:
-            run = await call(self, runs.start_run, read_period(form, "period"))
+            submission.repeated = "Invoice run started"
+            run = await call_once(self, form, runs.start_run, read_period(form, "period"))
             current().background.wake()
             submission.succeed(
                 f"Invoice run for {text.month(run.period_start)} started",

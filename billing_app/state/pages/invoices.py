@@ -25,10 +25,10 @@ from billing_app.services.shared import validation
 from billing_app.services.shared.pagination import Page
 from billing_app.state.kit import address, text
 from billing_app.state.kit.errors import LOADING, loading
-from billing_app.state.kit.forms import Form, open_dialog, read_period, read_text, submitting
+from billing_app.state.kit.forms import Form, open_dialog, perform_once, read_period, read_text, submitting
 from billing_app.state.kit.lists import Listing, Option, Pages, Sorting, parse_listing
 from billing_app.state.kit.naming import resolve_customer
-from billing_app.state.kit.session import Session, call, perform, viewer_zone
+from billing_app.state.kit.session import Session, call, viewer_zone
 from billing_app.state.presenters.invoices import InvoiceItem, TotalItem, invoice_item, total_item
 from billing_app.wording.values import PAYMENT_STATUSES
 
@@ -98,7 +98,8 @@ class InvoicesState(rx.State):
             self.earlier = ""
             period = read_period(form, "period")
             customer = await call(self, resolve_customer, read_text(form, "customer"))
-            invoice = await _generate(self, customer.key, period)
+            submission.repeated = "Invoice created"
+            invoice = await _generate(self, form, customer.key, period)
             submission.succeed(_created(invoice), rx.redirect(address.link(f"/invoices/{invoice.number}")))
         return submission.events
 
@@ -110,16 +111,16 @@ class InvoicesState(rx.State):
             # After a restart, the server no longer knows which invoice it offered.
             return rx.toast.error("Generate the invoice again to see which month must be invoiced first.")
         async with submitting(self, {}) as submission:
-            invoice = await _generate(self, key, parse_period(period))
+            invoice = await _generate(self, {}, key, parse_period(period))
             self.earlier = ""
             submission.events = [*submission.events, rx.toast.success(_created(invoice)), InvoicesState.load]
         return submission.events
 
 
-async def _generate(state: InvoicesState, key: str, period: date) -> InvoiceDetail:
+async def _generate(state: InvoicesState, form: object, key: str, period: date) -> InvoiceDetail:
     """Generate the invoice; if an older one is required first, offer that one."""
     try:
-        return await perform(state, generate_invoice, key, period)
+        return await perform_once(state, form, generate_invoice, key, period)
     except Conflict as refusal:
         earlier = refusal.facts.get("period")
         if refusal.code == "earlier_period_open" and isinstance(earlier, date):
