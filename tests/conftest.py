@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from billing_app.database.embedded import cluster
+from billing_app.database.embedded import cluster, postgres
+from billing_app.database.embedded.server_settings import server_settings
 from billing_app.database.migrations import migrate
 from billing_app.database.provision import OWNER_ROLE, Urls, create_database, urls_of
 from billing_app.database.session import Database
@@ -23,6 +27,8 @@ from billing_app.services.identity import passwords
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _TEMPLATE = "template_tallybook"
+_MEMORY = Path("/dev/shm")
+_ROOM_BYTES = 6 << 30
 _numbers = itertools.count(1)
 
 
@@ -41,12 +47,34 @@ class Clock:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[cluster.Server]:
-    """Run an embedded server for this test run alone."""
-    with cluster.use_temporary_server() as running:
-        create_database(running, _TEMPLATE)
-        migrate(urls_of(running, _TEMPLATE))
-        _set_issuer(running, _TEMPLATE)
-        yield running
+    """Run an embedded server for this test run alone.
+
+    Nothing that it writes has to reach a disk: tests of what survives a crash start servers of their own.
+    """
+    with tempfile.TemporaryDirectory(prefix="tallybook-", dir=_directory_in_memory()) as directory:
+        # Its mode is 0700, and under root the server's account must pass through.
+        Path(directory).chmod(0o711)
+        with ExitStack() as stack:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(postgres, "server_settings", _settings_without_syncing)
+                running = stack.enter_context(cluster.use_server(Path(directory) / "postgres"))
+            create_database(running, _TEMPLATE)
+            migrate(urls_of(running, _TEMPLATE))
+            _set_issuer(running, _TEMPLATE)
+            yield running
+
+
+def _directory_in_memory() -> Path | None:
+    """Return a directory in memory, or None if there is none with room that programs can run from."""
+    if not _MEMORY.is_dir() or os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC:
+        return None
+    return _MEMORY if shutil.disk_usage(_MEMORY).free > _ROOM_BYTES else None
+
+
+def _settings_without_syncing(home: Path, socket_dir: Path) -> Iterator[tuple[str, str]]:
+    """Yield the product's settings, except that the server doesn't wait for the disk."""
+    yield from server_settings(home, socket_dir)
+    yield "fsync", "off"
 
 
 def _set_issuer(server: cluster.Server, database: str) -> None:
@@ -62,7 +90,9 @@ def new_database(server: cluster.Server) -> Iterator[Urls]:
     name = f"test_{os.getpid()}_{next(_numbers)}"
     admin = f"host={server.socket_dir} port={server.port} user={server.superuser} dbname=postgres"
     with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} OWNER {OWNER_ROLE}")  # type: ignore[arg-type]
+        connection.execute(
+            f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY FILE_COPY OWNER {OWNER_ROLE}"  # type: ignore[arg-type]
+        )
         try:
             yield urls_of(server, name)
         finally:
