@@ -19,6 +19,7 @@ from billing_app.database.provision import provide_database
 from billing_app.database.session import Database
 from billing_app.server.garbage import freeze_loaded_objects
 from billing_app.server.middleware.stack import ApiBeforePages, wrap_pages, wrap_server
+from billing_app.server.observing import observed
 from billing_app.server.reflex_patches import DEV_BACKEND
 from billing_app.server.serving import end_with_parent
 from billing_app.settings import Settings
@@ -42,6 +43,7 @@ from billing_app.state.pages.usage import UsageState
 from billing_app.state.pages.usage_imports import UsageImportsState, UsageImportState
 from billing_app.state.pages.users import UsersState
 from billing_app.state.pages.verify import VerifyState
+from billing_app.telemetry.logs import configure_logging
 from billing_app.ui.kit.layout import toaster
 from billing_app.ui.pages.account import account
 from billing_app.ui.pages.audit import audit
@@ -142,8 +144,10 @@ async def running() -> AsyncIterator[None]:
     with ExitStack() as stack:
         if not runtime.is_installed():
             settings = Settings()
+            configure_logging(settings.log_level)
             urls = stack.enter_context(provide_database(settings))
             runtime.install(runtime.Runtime(Database(urls.application), settings))
+        stack.enter_context(observed(runtime.current()))
         background = runtime.current().background
         background.start()
         try:

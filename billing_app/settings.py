@@ -7,7 +7,7 @@ import ipaddress
 import os
 import secrets
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -57,6 +57,10 @@ def _parse_proxies(value: object) -> object:
     return tuple(networks)
 
 
+def _none_if_blank(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
 class Settings(BaseSettings):
     """The operator's settings, validated at startup. The README describes each one.
 
@@ -73,12 +77,15 @@ class Settings(BaseSettings):
     port: int = Field(3000, ge=1, le=65535)
     public_url: Annotated[str | None, BeforeValidator(_parse_public_url)] = None
     proxies: Annotated[tuple[IPNetwork, ...] | None, NoDecode, BeforeValidator(_parse_proxies)] = None
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int | None, BeforeValidator(_none_if_blank)] = Field(None, ge=1, le=65535)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     jwt_secret: SecretStr | None = None
     demo: bool = False
     admin_email: str | None = None
     admin_password: SecretStr | None = None
 
-    @field_validator("host")
+    @field_validator("host", "metrics_host")
     @classmethod
     def _normalize_host(cls, host: str) -> str:
         """Accept an IPv6 address with or without brackets."""
@@ -100,6 +107,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:
+        if self.metrics_port == self.port:
+            raise ValueError("BILLING_METRICS_PORT and BILLING_PORT must differ.")
         if bool(self.admin_email) != bool(self.admin_password):
             raise ValueError("Set both BILLING_ADMIN_EMAIL and BILLING_ADMIN_PASSWORD, or neither.")
         if self.demo and self.admin_email:

@@ -14,6 +14,7 @@ from billing_app.cli.console import fail
 from billing_app.database.errors import DatabaseUnusable
 from billing_app.errors import BillingError
 from billing_app.server.garbage import freeze_loaded_objects
+from billing_app.telemetry.logs import configure_logging
 from billing_app.wording.refusals import refusal_sentence
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ def main() -> None:
     # A termination signal unwinds the stack too, so that the embedded database is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     freeze_loaded_objects()
+    configure_logging("warning")
     try:
         app()
     except BillingError as error:

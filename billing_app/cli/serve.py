@@ -13,6 +13,7 @@ from billing_app.cli.database import ensure_demo, print_demo_accounts
 from billing_app.database.session import Database
 from billing_app.services.identity.users import create_first_admin
 from billing_app.settings import Settings
+from billing_app.telemetry.logs import configure_logging
 
 commands = typer.Typer()
 
@@ -26,6 +27,7 @@ def serve_command(
     from billing_app.server import serving
 
     settings = Settings()
+    configure_logging(settings.log_level)
     with open_database(settings) as database:
         _create_first_admin(settings, database)
         if settings.demo and not ensure_demo(database):

@@ -57,6 +57,7 @@ class Database:
         self.clock = clock
         self.outages = OutageLog()
         self.counts = Counts()
+        self.connections_max = 2 * pool_size
         self.engine: Engine = create_engine(
             url,
             pool_size=pool_size,

@@ -11,14 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 
-from billing_app.server.addresses import ListenAddress, find_listen_address
+from billing_app.server.addresses import ListenAddress, find_addresses, find_listen_address
 from billing_app.server.page_build import ROOT, WORK, ensure_built, reflex_environment
 from billing_app.server.reflex_patches import DEV_BACKEND
 
@@ -33,6 +33,8 @@ HEADER_BYTES_MAX = 64 * 1024
 # An open page holds one for its websocket.
 CONNECTIONS_MAX = 2048
 FILES = 2 * CONNECTIONS_MAX
+# Its lines go where all others go.
+_NO_LOG_OF_ITS_OWN: dict[str, Any] = {"formatters": {}, "handlers": {}, "loggers": {}}
 # These tell Reflex in the child process that the pages are compiled, and to serve them itself.
 _COMPILED = {
     "REFLEX_ENV_MODE": "prod",
@@ -52,7 +54,7 @@ def serve(settings: Settings, database_url: str, announce: Callable[[], None] = 
         BuildFailed: The pages could not be built.
         DataDirUnusable: The data directory can't be written to.
     """
-    address = find_listen_address(settings.host, settings.port)
+    address = find_addresses(settings)
     build = ensure_built(print, own_dir=settings.create_data_dir())
     os.environ.update(reflex_environment(build.path, build.work_dir))
     os.environ.update(_COMPILED)
@@ -78,6 +80,7 @@ def serve(settings: Settings, database_url: str, announce: Callable[[], None] = 
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_SECONDS_MAX,
         log_level=LogLevels.warning,
+        log_dictconfig=_NO_LOG_OF_ITS_OWN,
     )
     server.on_startup(lambda: _call_when_it_answers(address, announce))
     server.serve()
