@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.databases import Bench, settle
 from bench.ingest import ACTOR, Batch
 from bench.measures import seconds
-from billing_app.jobs.file_import import import_usage, open_sound_file
+from billing_app.jobs.file_import import import_usage, open_checked_file
 from billing_app.jobs.verification import verify
 from billing_app.services.usage.recording import UsageReport, record_usage
 from billing_app.services.usage_imports.rows import COLUMNS
@@ -50,7 +50,7 @@ def import_rate(bench: Bench, batches: Sequence[Batch]) -> float:
         settle(bench)
 
         def check_and_import() -> None:
-            with open_sound_file(path) as file:
+            with open_checked_file(path) as file:
                 import_usage(database, ACTOR, file)
 
         taken = seconds(check_and_import)

@@ -113,8 +113,8 @@ def list_customers(
     Sorting by `usage` (this month's) or `outstanding` uses figures that are recounted in the background
     every few seconds.
     """
-    chosen = CustomerFilter(search=search, status=status, plan=plan)
-    found = call.do(customers.list_customers, chosen, sort=sort, **paged)
+    customer_filter = CustomerFilter(search=search, status=status, plan=plan)
+    found = call.do(customers.list_customers, customer_filter, sort=sort, **paged)
     return page_of(found, customer_of)
 
 

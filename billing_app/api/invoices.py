@@ -179,9 +179,9 @@ def create_invoice(call: Caller, body: NewInvoice, response: Response) -> Invoic
 
 
 @router.get("/invoices", responses=refusals("customer_not_found"))
-def list_invoices(call: Caller, paged: Paged, wanted: Filtered) -> Page[InvoiceSummary]:
+def list_invoices(call: Caller, paged: Paged, invoice_filter: Filtered) -> Page[InvoiceSummary]:
     """List invoices, newest period first."""
-    return page_of(call.do(invoices.list_invoices, wanted, **paged), summary_of)
+    return page_of(call.do(invoices.list_invoices, invoice_filter, **paged), summary_of)
 
 
 @router.get("/customers/{customer}/invoices", responses=refusals("customer_not_found"))
@@ -189,8 +189,8 @@ def list_invoices_of_customer(
     call: Caller, paged: Paged, customer: str, period: PeriodQuery = None, status: StatusQuery = None
 ) -> Page[InvoiceSummary]:
     """List a customer's invoices, newest period first."""
-    wanted = InvoiceFilter(customer=customer, period=period, status=status)
-    return page_of(call.do(invoices.list_invoices, wanted, **paged), summary_of)
+    invoice_filter = InvoiceFilter(customer=customer, period=period, status=status)
+    return page_of(call.do(invoices.list_invoices, invoice_filter, **paged), summary_of)
 
 
 @router.get(
@@ -222,16 +222,23 @@ _COLUMNS = (
 
 
 @router.get("/invoices.csv", response_class=CsvFile, responses=DESCRIBED | refusals("customer_not_found"))
-def export_invoices(call: Caller, wanted: Filtered) -> CsvFile:
+def export_invoices(call: Caller, invoice_filter: Filtered) -> CsvFile:
     """Export invoices as CSV, newest period first.
 
     The file is UTF-8 with a byte order mark. Text that starts with `=`, `+`, `-`, `@` or an
     apostrophe is preceded by an apostrophe, so that no spreadsheet runs it as a formula.
     """
-    period = label(wanted.period) if wanted.period else None
-    parts = ["invoices", period, wanted.customer, wanted.status, wanted.age, wanted.currency]
+    period = label(invoice_filter.period) if invoice_filter.period else None
+    parts = [
+        "invoices",
+        period,
+        invoice_filter.customer,
+        invoice_filter.status,
+        invoice_filter.age,
+        invoice_filter.currency,
+    ]
     name = "-".join(part for part in parts if part)
-    return csv_file(call, f"{name}.csv", _COLUMNS, _cells, export.read_invoices, wanted)
+    return csv_file(call, f"{name}.csv", _COLUMNS, _cells, export.read_invoices, invoice_filter)
 
 
 # Registered before `/invoices/{number}`, which would match it too.

@@ -86,7 +86,7 @@ def restore_command(
 
 
 def _require_owner(settings: Settings) -> None:
-    """Refuse to work with a database of one's own as the application's role."""
+    """Refuse to work with an external database as the application's role."""
     if settings.database_url and not settings.database_owner_url:
         raise BackupUnusable(
             "Set DATABASE_OWNER_URL to the role that owns the tables. The role of DATABASE_URL can neither read "

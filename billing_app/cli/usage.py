@@ -18,7 +18,7 @@ from billing_app.documents.csv_rows import (
     encode_rows,
     rejected_row_cells,
 )
-from billing_app.jobs.file_import import ImportSummary, SoundFile, import_usage, open_sound_file
+from billing_app.jobs.file_import import CheckedFile, ImportSummary, import_usage, open_checked_file
 from billing_app.services.usage_imports.rows import RejectedRow
 from billing_app.wording.refusals import reason_sentence
 
@@ -46,8 +46,8 @@ def import_usage_command(
     """
     if rejected:
         _require_other_file(rejected, file)
-    with open_sound_file(file) as sound_file, _RejectedRows(rejected, quiet=as_json) as rejected_rows:
-        summary = _import(sound_file, rejected_rows, quiet=as_json)
+    with open_checked_file(file) as checked_file, _RejectedRows(rejected, quiet=as_json) as rejected_rows:
+        summary = _import(checked_file, rejected_rows, quiet=as_json)
     _print_summary(summary, rejected_rows, as_json=as_json)
     if summary.conflicts or summary.rejected:
         raise typer.Exit(1)
@@ -63,7 +63,7 @@ def _require_other_file(rejected: Path, file: Path) -> None:
         fail(f"--rejected must name a file in an existing directory, which {rejected} is not")
 
 
-def _import(file: SoundFile, rejected_rows: _RejectedRows, *, quiet: bool) -> ImportSummary:
+def _import(file: CheckedFile, rejected_rows: _RejectedRows, *, quiet: bool) -> ImportSummary:
     with open_database() as database, progress_bar(DownloadColumn(), quiet=quiet) as progress:
         task = progress.add_task(f"Importing {file.name}", total=file.size_bytes)
         return import_usage(

@@ -18,7 +18,7 @@ from billing_app.database.session import Database
 from billing_app.domain.actor import Actor, Permission
 from billing_app.errors import Invalid
 from billing_app.jobs.usage_csv import read_batches
-from billing_app.jobs.usage_files import check_soundness
+from billing_app.jobs.usage_files import check_integrity
 from billing_app.services.shared import audit
 from billing_app.services.shared.permissions import require
 from billing_app.services.usage.recording import (
@@ -42,7 +42,7 @@ class ImportSummary:
     bytes_read: int = 0
 
 
-class SoundFile:
+class CheckedFile:
     """An open file that was read to its end without errors and has not changed since."""
 
     def __init__(self, name: str, raw: io.BufferedReader) -> None:
@@ -50,7 +50,7 @@ class SoundFile:
         self.name, self.raw = name, raw
         self._version = self._read_version()
         self.size_bytes = self._version[0]
-        check_soundness(raw)
+        check_integrity(raw)
         self.require_unchanged()
         raw.seek(0)
 
@@ -65,7 +65,7 @@ class SoundFile:
 
 
 @contextmanager
-def open_sound_file(path: Path) -> Iterator[SoundFile]:
+def open_checked_file(path: Path) -> Iterator[CheckedFile]:
     """Open a usage file that can be imported as a whole. Raises Invalid (`file`, `header`)."""
     try:
         raw = path.open("rb")
@@ -73,19 +73,19 @@ def open_sound_file(path: Path) -> Iterator[SoundFile]:
         raise Invalid("file", "unreadable_file", reason=error.strerror) from error
     with raw:
         if raw.seekable():
-            yield SoundFile(path.name, raw)
+            yield CheckedFile(path.name, raw)
             return
         # A pipe can be read only once.
         with TemporaryFile() as copy:
             shutil.copyfileobj(raw, copy)
             copy.seek(0)
-            yield SoundFile(path.name, cast(io.BufferedReader, copy))
+            yield CheckedFile(path.name, cast(io.BufferedReader, copy))
 
 
 def import_usage(
     database: Database,
     actor: Actor,
-    file: SoundFile,
+    file: CheckedFile,
     *,
     on_rejected: Callable[[RejectedRow], None] = lambda row: None,
     on_progress: Callable[[ImportSummary], None] = lambda summary: None,

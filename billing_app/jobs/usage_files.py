@@ -110,7 +110,7 @@ def open_usage_text(raw: io.BufferedReader) -> Iterator[UsageText]:
         text.detach()
 
 
-def check_soundness(raw: io.BufferedReader) -> None:
+def check_integrity(raw: io.BufferedReader) -> None:
     """Read a file to its end, including checksums. Raises Invalid if it can't be imported as a whole."""
     with open_usage_text(raw) as text:
         text.skip_to_end()

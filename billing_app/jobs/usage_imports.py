@@ -47,7 +47,14 @@ from billing_app.services.usage_imports.progress import (
     finish_import,
     restart_check,
 )
-from billing_app.services.usage_imports.rows import Chunk, Lane, Overtaken, Phase, PreviewRow, UsageImportRow
+from billing_app.services.usage_imports.rows import (
+    Chunk,
+    ImportSuperseded,
+    Lane,
+    Phase,
+    PreviewRow,
+    UsageImportRow,
+)
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -108,7 +115,7 @@ def _work_on(
 ) -> None:
     """Process one file, unless another process does or it is no longer due."""
     worker = system(due.public_id, on_behalf_of=due.uploaded_by)
-    with try_lock(database, worker, locks.IMPORT, due.import_id) as is_leader, suppress(Overtaken):
+    with try_lock(database, worker, locks.IMPORT, due.import_id) as is_leader, suppress(ImportSuperseded):
         row = database.call(worker, get_import, due.public_id)
         if not is_leader or row.status != phase:
             return
@@ -198,7 +205,7 @@ def _storable_text(cell: str) -> str:
 
 
 class _StoredFile(io.RawIOBase):
-    """The contents of an import's file, one part in memory. Raises Overtaken if the file is deleted."""
+    """The contents of an import's file, one part in memory. Raises ImportSuperseded if the file is deleted."""
 
     def __init__(self, database: Database, actor: Actor, row: UsageImportRow) -> None:
         self._database, self._actor, self._row = database, actor, row

@@ -24,7 +24,7 @@ from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM
 from billing_app.domain.money import major_text
 from billing_app.domain.periods import label, parse_period
-from billing_app.jobs.file_import import ImportSummary, import_usage, open_sound_file
+from billing_app.jobs.file_import import ImportSummary, import_usage, open_checked_file
 from billing_app.jobs.invoice_runs import run_invoices
 from billing_app.jobs.verification import verify
 from billing_app.services.customers.customers import create_customer
@@ -77,7 +77,7 @@ def open_accounts(database: Database) -> None:
 
 def import_flights(database: Database, path: Path) -> ImportSummary:
     rejected: list[object] = []
-    with open_sound_file(path) as file:
+    with open_checked_file(path) as file:
         summary = import_usage(database, SYSTEM, file, on_rejected=rejected.append)
     assert rejected == []
     return summary

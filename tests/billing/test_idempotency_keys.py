@@ -14,7 +14,7 @@ import pytest
 from billing_app.database.session import Database
 from billing_app.domain.actor import Actor
 from billing_app.errors import Invalid
-from billing_app.jobs.file_import import import_usage, open_sound_file
+from billing_app.jobs.file_import import import_usage, open_checked_file
 from billing_app.jobs.recorder import UsageRecorder
 from billing_app.services.shared.reasons import Reason
 from billing_app.services.usage.recording import (
@@ -55,7 +55,7 @@ def import_a_file(database: Database, actor: Actor, key: str, folder: Path) -> R
     header = b"customer,idempotency_key,quantity,occurred_at\n"
     path.write_bytes(header + f'acme,"{key}",1,{TIME}\n'.encode())
     rejected: list[Reason] = []
-    with open_sound_file(path) as file:
+    with open_checked_file(path) as file:
         import_usage(database, actor, file, on_rejected=lambda row: rejected.append(row.reason))
     return rejected[0] if rejected else None
 

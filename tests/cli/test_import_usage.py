@@ -17,7 +17,7 @@ from billing_app.database.provision import Urls
 from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM
 from billing_app.jobs import usage_csv
-from billing_app.jobs.file_import import ImportSummary, import_usage, open_sound_file
+from billing_app.jobs.file_import import ImportSummary, import_usage, open_checked_file
 from tests.billing.shop import Shop
 from tests.cli.command import run_billing
 from tests.refusals import refused
@@ -47,7 +47,7 @@ def counts(done: subprocess.CompletedProcess[str]) -> tuple[int, ...]:
 def import_path(
     database: Database, path: Path, on_progress: Callable[[ImportSummary], None] = lambda summary: None
 ) -> ImportSummary:
-    with open_sound_file(path) as file:
+    with open_checked_file(path) as file:
         return import_usage(database, SYSTEM, file, on_progress=on_progress)
 
 

@@ -17,7 +17,7 @@ from billing_app.domain.spreadsheets import FORMULA_STARTS, escape_cell, unescap
 from billing_app.errors import Invalid
 from billing_app.jobs import usage_files
 from billing_app.jobs.usage_csv import Batch, read_batches
-from billing_app.jobs.usage_files import check_soundness
+from billing_app.jobs.usage_files import check_integrity
 from billing_app.services.usage.recording import UnreadableReport, UsageReport
 from billing_app.wording.refusals import refusal_sentence
 
@@ -44,7 +44,7 @@ def fault(content: bytes) -> tuple[str, str, str]:
     with pytest.raises(Invalid) as caught:
         read(content)
     with pytest.raises(Invalid) as checked:
-        check_soundness(io.BufferedReader(io.BytesIO(content)))  # type: ignore[arg-type]
+        check_integrity(io.BufferedReader(io.BytesIO(content)))  # type: ignore[arg-type]
     assert checked.value.errors == caught.value.errors
     [error] = caught.value.errors
     return error.field, error.rule, refusal_sentence(caught.value)
@@ -200,18 +200,18 @@ def overwrite(content: bytes, position: int) -> bytes:
         "trailing garbage",
     ],
 )
-def test_damaged_gzip_file_is_never_sound(content: bytes) -> None:
+def test_damaged_gzip_file_fails_the_integrity_check(content: bytes) -> None:
     with pytest.raises(Invalid) as caught:
-        check_soundness(io.BufferedReader(io.BytesIO(content)))  # type: ignore[arg-type]
+        check_integrity(io.BufferedReader(io.BytesIO(content)))  # type: ignore[arg-type]
     assert caught.value.errors[0].rule == "damaged"
 
 
 @pytest.mark.parametrize(
     "content", [PACKED, gzip.compress(HEADER.encode(), mtime=0) + gzip.compress(b"acme,a,1,\n", mtime=0)]
 )
-def test_sound_file_is_read_to_its_end_and_stays_open(content: bytes) -> None:
+def test_intact_file_is_read_to_its_end_and_stays_open(content: bytes) -> None:
     raw = io.BufferedReader(io.BytesIO(content))  # type: ignore[arg-type]
-    check_soundness(raw)
+    check_integrity(raw)
     assert (raw.closed, raw.read()) == (False, b"")
 
 

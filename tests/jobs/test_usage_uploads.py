@@ -40,7 +40,7 @@ PACKED = gzip.compress((HEADER + good_rows(60_000)).encode(), mtime=0)
     ],
     ids=["empty", "header", "more columns", "half", "damaged", "trailing garbage"],
 )
-def test_file_that_is_not_sound_fails_its_check_and_can_not_be_started(
+def test_unusable_file_fails_its_check_and_cannot_be_started(
     files: Files, owner: psycopg.Connection, content: bytes, rule: str
 ) -> None:
     failed = files.check(content)

@@ -94,7 +94,7 @@ def _message(fault: Any) -> str:
     return str(fault["msg"])
 
 
-def of_bug(error: Exception) -> Problem:
+def of_unexpected_error(error: Exception) -> Problem:
     """Return the problem for an unexpected error, whose details are only logged.
 
     It is `forbidden` if the database rejected a write because the actor can only read.
@@ -126,7 +126,7 @@ def add_to(api: FastAPI) -> None:
             headers["Allow"] = ", ".join(_methods_at(api, request.url.path)) or headers["Allow"]
         return of_status(error.status_code, headers)
 
-    api.add_middleware(Bugs)
+    api.add_middleware(UnexpectedErrors)
 
 
 def _methods_at(api: FastAPI, path: str) -> list[str]:
@@ -140,7 +140,7 @@ def _methods_at(api: FastAPI, path: str) -> list[str]:
     return sorted(found)
 
 
-class Bugs:
+class UnexpectedErrors:
     """ASGI middleware that logs unexpected errors and responds to them.
 
     This can't be an exception handler, because Starlette raises the exception again after the handler's
@@ -169,4 +169,4 @@ class Bugs:
             if is_started:
                 # The response is incomplete. Breaking the connection signals that to the client.
                 raise
-            await of_bug(error)(scope, receive, send)
+            await of_unexpected_error(error)(scope, receive, send)

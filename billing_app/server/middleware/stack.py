@@ -6,7 +6,7 @@ HeadAsGet           HEAD for everything that answers GET
 ClientLimits        malformed requests, and clients that do not read
 API or pages        by the path
     API:    BodyLimits    the type, size and speed of a body
-            Bugs          an unexpected error becomes a problem document (added by the API itself)
+            UnexpectedErrors  logged, and answered with a problem document (added by the API itself)
     pages:  SocketGuard   who may open the websocket
             PageFiles     the files of the pages
 """

@@ -20,7 +20,7 @@ from billing_app.services.customers import suspensions
 from billing_app.services.customers.keys import generate_keys, parse_key
 from billing_app.services.customers.queries import find_customer_id, get_customer_id, lock_customer
 from billing_app.services.customers.rows import (
-    EVERYONE,
+    ALL_CUSTOMERS,
     CustomerFilter,
     CustomerRow,
     CustomerSort,
@@ -251,7 +251,7 @@ def has_customer(session: Session, actor: Actor, ref: str) -> bool:
 def list_customers(
     session: Session,
     actor: Actor,
-    chosen: CustomerFilter = EVERYONE,
+    customer_filter: CustomerFilter = ALL_CUSTOMERS,
     *,
     sort: str = CustomerSort.NAME,
     limit: int = LIMIT_DEFAULT,
@@ -263,7 +263,9 @@ def list_customers(
     last background count.
     """
     require(actor, Permission.READ)
-    return read_page(session, select_customers(session, chosen), sort=sort, limit=limit, cursor=cursor)
+    return read_page(
+        session, select_customers(session, customer_filter), sort=sort, limit=limit, cursor=cursor
+    )
 
 
 def list_named(session: Session, actor: Actor, name: str, *, limit: int) -> tuple[CustomerRow, ...]:
@@ -273,7 +275,7 @@ def list_named(session: Session, actor: Actor, name: str, *, limit: int) -> tupl
     return read_page(session, selection, sort=CustomerSort.NAME, limit=limit, cursor=None).items
 
 
-def count_customers(session: Session, actor: Actor, chosen: CustomerFilter = EVERYONE) -> int:
+def count_customers(session: Session, actor: Actor, customer_filter: CustomerFilter = ALL_CUSTOMERS) -> int:
     """Return how many customers `list_customers` would list."""
     require(actor, Permission.READ)
-    return count_selected(session, select_customers(session, chosen))
+    return count_selected(session, select_customers(session, customer_filter))

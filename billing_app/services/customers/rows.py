@@ -45,7 +45,7 @@ class CustomerFilter:
     subscribed: bool | None = None
 
 
-EVERYONE = CustomerFilter()
+ALL_CUSTOMERS = CustomerFilter()
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,23 +78,27 @@ _ON_PLAN = f"""
 """
 
 
-def select_customers(session: Session, chosen: CustomerFilter) -> Selection:
+def select_customers(session: Session, customer_filter: CustomerFilter) -> Selection:
     """Turn a filter into conditions. Raises Invalid for an invalid value."""
     conditions: list[str] = []
     values: dict[str, Any] = {"month": period_of(now(session))}
-    if chosen.search:
-        wanted = validation.line("search", chosen.search, at_most=validation.NAME_MAX, required=False)
+    if customer_filter.search:
+        wanted = validation.line(
+            "search", customer_filter.search, at_most=validation.NAME_MAX, required=False
+        )
         conditions.append(f"({' OR '.join(f'lower({each}) LIKE lower(:pattern)' for each in SEARCHED)})")
         values["pattern"] = f"%{validation.like_pattern(wanted)}%"
-    if chosen.status:
-        suspended = validation.choice("status", chosen.status, CustomerStatus) == CustomerStatus.SUSPENDED
+    if customer_filter.status:
+        suspended = (
+            validation.choice("status", customer_filter.status, CustomerStatus) == CustomerStatus.SUSPENDED
+        )
         conditions.append(_SUSPENDED if suspended else f"NOT {_SUSPENDED}")
-    if chosen.plan:
+    if customer_filter.plan:
         conditions.append(_ON_PLAN)
-        named = validation.line("plan", chosen.plan, at_most=validation.NAME_MAX)
+        named = validation.line("plan", customer_filter.plan, at_most=validation.NAME_MAX)
         values["plan_ids"] = _find_plan_ids(session, named)
-    if chosen.subscribed is not None:
-        conditions.append(_SUBSCRIBED if chosen.subscribed else f"NOT ({_SUBSCRIBED})")
+    if customer_filter.subscribed is not None:
+        conditions.append(_SUBSCRIBED if customer_filter.subscribed else f"NOT ({_SUBSCRIBED})")
     return Selection(conditions, values)
 
 

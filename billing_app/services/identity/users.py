@@ -151,7 +151,7 @@ def _lock_with_admins(session: Session, user_id: int) -> tuple[UserAccount, set[
 def reset_password(session: Session, actor: Actor, user_id: int) -> NewUser:
     """Replace another user's password with a one-time password, and end all of their sessions.
 
-    Raises NotFound (`user_not_found`), and Conflict (`own_password`), because changing one's own
+    Raises NotFound (`user_not_found`), and Conflict (`own_password`), because changing their own
     password requires the current one.
     """
     require(actor, Permission.ADMINISTER)

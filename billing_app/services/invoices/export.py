@@ -18,7 +18,7 @@ CHUNK_ROWS = 2_000
 
 
 def read_invoices(
-    session: Session, actor: Actor, wanted: InvoiceFilter = ALL_INVOICES
+    session: Session, actor: Actor, invoice_filter: InvoiceFilter = ALL_INVOICES
 ) -> Iterator[list[InvoiceRow]]:
     """Read every invoice that `list_invoices` would list, from one snapshot, newest period first.
 
@@ -29,7 +29,7 @@ def read_invoices(
         Invalid: The filter breaks a rule, when called.
     """
     require(actor, Permission.READ)
-    query = list_query(select_invoices(session, wanted))
+    query = list_query(select_invoices(session, invoice_filter))
     today = now(session).date()
 
     def chunks() -> Iterator[list[InvoiceRow]]:

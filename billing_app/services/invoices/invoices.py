@@ -37,7 +37,7 @@ SORTS = (NEWEST_FIRST, OLDEST_FIRST)
 def list_invoices(
     session: Session,
     actor: Actor,
-    wanted: InvoiceFilter = ALL_INVOICES,
+    invoice_filter: InvoiceFilter = ALL_INVOICES,
     *,
     sort: str = NEWEST_FIRST,
     limit: int = LIMIT_DEFAULT,
@@ -55,7 +55,7 @@ def list_invoices(
         raise Invalid("sort", "not_a_choice", choices=SORTS)
     after = decode_sorted(cursor, sort, date, int)
     query, parameters = list_query(
-        select_invoices(session, wanted), oldest_first=sort == OLDEST_FIRST, after=after
+        select_invoices(session, invoice_filter), oldest_first=sort == OLDEST_FIRST, after=after
     )
     today = now(session).date()
     with driver_cursor(session).connection.cursor(row_factory=paid_invoice) as db:

@@ -34,34 +34,36 @@ class InvoiceSelection(NamedTuple):
     parameters: dict[str, object]
 
 
-def select_invoices(session: Session, wanted: InvoiceFilter) -> InvoiceSelection:
+def select_invoices(session: Session, invoice_filter: InvoiceFilter) -> InvoiceSelection:
     """Return the condition for the filter.
 
     Raises:
         NotFound: `customer_not_found`.
         Invalid: The filter's status, age, currency or search breaks a rule.
     """
-    wanted.check_status()
+    invoice_filter.check_status()
     conditions = ["true"]
     parameters: dict[str, object] = {"today": now(session).date()}
-    if wanted.status == OUTSTANDING:
+    if invoice_filter.status == OUTSTANDING:
         conditions.append(IS_OUTSTANDING)
-    elif wanted.status is not None:
-        conditions.append(has_status(cast(PaymentStatus, wanted.status)))
-    if wanted.customer is not None:
+    elif invoice_filter.status is not None:
+        conditions.append(has_status(cast(PaymentStatus, invoice_filter.status)))
+    if invoice_filter.customer is not None:
         conditions.append("i.customer_id = %(customer_id)s")
-        parameters["customer_id"] = get_customer_id(session, wanted.customer)
-    if wanted.period is not None:
+        parameters["customer_id"] = get_customer_id(session, invoice_filter.customer)
+    if invoice_filter.period is not None:
         conditions.append("i.period_start = %(period)s")
-        parameters["period"] = wanted.period
-    if age := wanted.find_age():
+        parameters["period"] = invoice_filter.period
+    if age := invoice_filter.find_age():
         conditions.append(has_age(age, "o.due_on"))
-    if wanted.currency is not None:
+    if invoice_filter.currency is not None:
         conditions.append("i.currency = %(currency)s")
-        parameters["currency"] = validation.line("currency", wanted.currency, at_most=validation.NAME_MAX)
-    if wanted.search:
+        parameters["currency"] = validation.line(
+            "currency", invoice_filter.currency, at_most=validation.NAME_MAX
+        )
+    if invoice_filter.search:
         conditions.append(_SEARCH)
-        parameters |= _search_parameters(session, wanted.search)
+        parameters |= _search_parameters(session, invoice_filter.search)
     return InvoiceSelection(" AND ".join(conditions), parameters)
 
 

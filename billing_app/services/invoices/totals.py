@@ -53,7 +53,9 @@ _SUMS = f"""
 """
 
 
-def get_totals(session: Session, actor: Actor, wanted: InvoiceFilter = ALL_INVOICES) -> InvoiceTotals | None:
+def get_totals(
+    session: Session, actor: Actor, invoice_filter: InvoiceFilter = ALL_INVOICES
+) -> InvoiceTotals | None:
     """Sum the invoices that `list_invoices` would list.
 
     Up to 10,000 invoices are summed now. The totals of more come from the last background count, which can't
@@ -64,7 +66,7 @@ def get_totals(session: Session, actor: Actor, wanted: InvoiceFilter = ALL_INVOI
         Invalid: The filter breaks a rule.
     """
     require(actor, Permission.READ)
-    condition, parameters = select_invoices(session, wanted)
+    condition, parameters = select_invoices(session, invoice_filter)
     parameters |= {"most": SUMMED_MAX, "limit": SUMMED_MAX + 1}
     with driver_cursor(session) as db:
         rows = db.execute(_SUMS.format(condition=condition), parameters).fetchall()
@@ -72,7 +74,9 @@ def get_totals(session: Session, actor: Actor, wanted: InvoiceFilter = ALL_INVOI
     if not is_large:
         sums = (_totals_of(*columns) for _, *columns in rows if columns[0])
         return InvoiceTotals(now(session), _by_currency(sums))
-    return None if wanted.customer or wanted.search else _read_counted(session, wanted)
+    return (
+        None if invoice_filter.customer or invoice_filter.search else _read_counted(session, invoice_filter)
+    )
 
 
 class _CountedInvoices(NamedTuple):
@@ -87,7 +91,7 @@ class _CountedInvoices(NamedTuple):
     balance_minor: str
 
 
-def _read_counted(session: Session, wanted: InvoiceFilter) -> InvoiceTotals | None:
+def _read_counted(session: Session, invoice_filter: InvoiceFilter) -> InvoiceTotals | None:
     figures = session.scalar(select(DashboardFigures))
     if figures is None:
         return None
@@ -95,17 +99,17 @@ def _read_counted(session: Session, wanted: InvoiceFilter) -> InvoiceTotals | No
     selected = (
         _totals_of(row.currency, row.invoices, row.total_minor, row.balance_minor)
         for row in rows
-        if _includes(wanted, row)
+        if _includes(invoice_filter, row)
     )
     return InvoiceTotals(figures.as_of, _by_currency(selected))
 
 
-def _includes(wanted: InvoiceFilter, row: _CountedInvoices) -> bool:
-    age = wanted.find_age()
+def _includes(invoice_filter: InvoiceFilter, row: _CountedInvoices) -> bool:
+    age = invoice_filter.find_age()
     return (
-        (wanted.period is None or wanted.period.isoformat() == row.period)
-        and wanted.currency in (None, row.currency)
-        and wanted.includes_status(cast(PaymentStatus, row.status))
+        (invoice_filter.period is None or invoice_filter.period.isoformat() == row.period)
+        and invoice_filter.currency in (None, row.currency)
+        and invoice_filter.includes_status(cast(PaymentStatus, row.status))
         and (age is None or (row.status != "paid" and age.days_from == row.days_from))
     )
 

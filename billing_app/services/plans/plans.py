@@ -22,7 +22,7 @@ from billing_app.services.shared import audit, validation
 from billing_app.services.shared.pagination import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
 from billing_app.services.shared.permissions import require
 
-# The newest version of each name comes first.
+# By name, and the newest version of each name first.
 _BY_NAME = (func.lower(Plan.name), col(Plan.version).desc())
 
 

@@ -17,7 +17,7 @@ CHUNK_ROWS = 2_000
 
 
 def read_usage(
-    session: Session, actor: Actor, wanted: UsageFilter = ALL_USAGE
+    session: Session, actor: Actor, usage_filter: UsageFilter = ALL_USAGE
 ) -> Iterator[list[UsageEventRow]]:
     """Read all events that `list_usage` lists, from one snapshot, in chunks.
 
@@ -25,7 +25,7 @@ def read_usage(
     customer and time, as an index is. Raises NotFound (`customer_not_found`) before the first chunk.
     """
     require(actor, Permission.READ)
-    condition, parameters = select_usage(session, wanted)
+    condition, parameters = select_usage(session, usage_filter)
     query = (
         f"SELECT {EVENT_COLUMNS} FROM usage_event e JOIN customer c USING (customer_id) WHERE {condition}"
         " ORDER BY e.billing_period, e.customer_id, e.occurred_at, e.idempotency_key"

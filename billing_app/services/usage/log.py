@@ -22,7 +22,7 @@ COUNTED_MAX = 10_000
 def list_usage(
     session: Session,
     actor: Actor,
-    wanted: UsageFilter = ALL_USAGE,
+    usage_filter: UsageFilter = ALL_USAGE,
     *,
     limit: int = LIMIT_DEFAULT,
     cursor: str | None = None,
@@ -33,7 +33,7 @@ def list_usage(
     """
     require(actor, Permission.READ)
     check_limit(limit)
-    condition, parameters = select_usage(session, wanted)
+    condition, parameters = select_usage(session, usage_filter)
     parameters["limit"] = limit + 1
     if after := decode_cursor(cursor, datetime, str, str):
         # The first comparison is redundant, but it lets the query use the index, which is ordered by time.
@@ -79,10 +79,10 @@ class UsageCount(NamedTuple):
     has_more: bool
 
 
-def count_usage(session: Session, actor: Actor, wanted: UsageFilter = ALL_USAGE) -> UsageCount:
+def count_usage(session: Session, actor: Actor, usage_filter: UsageFilter = ALL_USAGE) -> UsageCount:
     """Count the events that `list_usage` lists, up to 10,000. Raises NotFound (`customer_not_found`)."""
     require(actor, Permission.READ)
-    condition, parameters = select_usage(session, wanted)
+    condition, parameters = select_usage(session, usage_filter)
     with driver_cursor(session) as db:
         db.execute(
             f"SELECT count(*) FROM (SELECT FROM usage_event e WHERE {condition} LIMIT %(limit)s) counted",

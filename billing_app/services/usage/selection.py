@@ -25,29 +25,30 @@ class UsageSelection(NamedTuple):
     parameters: dict[str, object]
 
 
-def select_usage(session: Session, wanted: UsageFilter) -> UsageSelection:
+def select_usage(session: Session, usage_filter: UsageFilter) -> UsageSelection:
     """Return the condition for a filter. Raises NotFound (`customer_not_found`)."""
     # An event is late if it is billed in another month than its usage month. A partial index has only the
     # late events.
     spans_months = (
-        None not in (wanted.period, wanted.billing_period) and wanted.period != wanted.billing_period
+        None not in (usage_filter.period, usage_filter.billing_period)
+        and usage_filter.period != usage_filter.billing_period
     )
-    conditions = [LATE] if wanted.late_only or spans_months else ["true"]
+    conditions = [LATE] if usage_filter.late_only or spans_months else ["true"]
     parameters: dict[str, object] = {}
-    if wanted.customer is not None:
+    if usage_filter.customer is not None:
         conditions.append("e.customer_id = %(customer_id)s")
-        parameters["customer_id"] = get_customer_id(session, wanted.customer)
-    if wanted.period is not None:
+        parameters["customer_id"] = get_customer_id(session, usage_filter.customer)
+    if usage_filter.period is not None:
         conditions.append("e.occurred_at >= %(start)s AND e.occurred_at < %(end)s")
         # No event is billed before its usage month, so the index on billing periods can be used.
         conditions.append("e.billing_period >= %(period)s")
-        start, end = bounds(wanted.period)
-        parameters |= {"start": start, "end": end, "period": wanted.period}
-    if wanted.billing_period is not None:
+        start, end = bounds(usage_filter.period)
+        parameters |= {"start": start, "end": end, "period": usage_filter.period}
+    if usage_filter.billing_period is not None:
         # For the same reason, events that occurred after the period need not be read.
         conditions.append("e.billing_period = %(billing_period)s AND e.occurred_at < %(billed_end)s")
         parameters |= {
-            "billing_period": wanted.billing_period,
-            "billed_end": bounds(wanted.billing_period)[1],
+            "billing_period": usage_filter.billing_period,
+            "billed_end": bounds(usage_filter.billing_period)[1],
         }
     return UsageSelection(" AND ".join(conditions), parameters)

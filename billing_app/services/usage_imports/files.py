@@ -17,7 +17,7 @@ from billing_app.services.shared import audit, validation
 from billing_app.services.shared.permissions import require
 from billing_app.services.usage_imports.imports import hide_other_imports
 from billing_app.services.usage_imports.queries import get_row
-from billing_app.services.usage_imports.rows import Overtaken, UsageImportRow
+from billing_app.services.usage_imports.rows import ImportSuperseded, UsageImportRow
 
 FILE_BYTES_MAX = 1024 * 1024 * 1024
 FILE_NAME_MAX = 255
@@ -71,7 +71,7 @@ def _split_into_parts(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def read_part(session: Session, actor: Actor, import_id: int, number: int) -> bytes:
-    """Return one part of a file. Raises Overtaken if its import has ended and the file is deleted."""
+    """Return one part of a file. Raises ImportSuperseded if its import has ended and the file is deleted."""
     require(actor, Permission.RECORD_USAGE)
     part: bytes | None = session.scalar(
         select(col(UsageImportPart.content)).where(
@@ -79,5 +79,5 @@ def read_part(session: Session, actor: Actor, import_id: int, number: int) -> by
         )
     )
     if part is None:
-        raise Overtaken
+        raise ImportSuperseded
     return part

@@ -29,8 +29,8 @@ from billing_app.services.usage_imports.queries import (
 )
 from billing_app.services.usage_imports.rows import (
     Chunk,
+    ImportSuperseded,
     Lane,
-    Overtaken,
     Phase,
     RejectedRow,
     UsageImportRow,
@@ -54,16 +54,16 @@ def find_due(session: Session, actor: Actor, phase: Phase, lane: Lane | None) ->
 
 
 def restart_check(session: Session, actor: Actor, import_id: int) -> None:
-    """Discard the results of an interrupted check. Raises Overtaken if the file is not being checked."""
+    """Discard the results of an interrupted check. Raises ImportSuperseded if the file is not being checked."""
     require(actor, Permission.RECORD_USAGE)
     if not restart(session, import_id, "checking", "checking"):
-        raise Overtaken
+        raise ImportSuperseded
 
 
 def count_chunk(session: Session, actor: Actor, import_id: int, phase: Phase, chunk: Chunk) -> None:
     """Count a chunk once, in the transaction that records its events.
 
-    Raises Overtaken, which rolls the transaction back, unless the import is in this phase and the chunk
+    Raises ImportSuperseded, which rolls the transaction back, unless the import is in this phase and the chunk
     starts where its progress ends. So if two processes have the same chunk, only one of them records it.
     """
     require(actor, Permission.RECORD_USAGE)
@@ -74,7 +74,7 @@ def count_chunk(session: Session, actor: Actor, import_id: int, phase: Phase, ch
         .returning(col(UsageImport.conflicts) + UsageImport.rejected)
     )
     if count is None:
-        raise Overtaken
+        raise ImportSuperseded
     room = limits.REJECTED_ROWS_KEPT_MAX - (count - len(chunk.rejected_rows))
     _keep_rejected_rows(session, import_id, chunk.rejected_rows[: max(0, room)])
 

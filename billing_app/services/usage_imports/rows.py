@@ -121,5 +121,5 @@ class UsageImportRow:
         return min(self.conflicts + self.rejected, REJECTED_ROWS_KEPT_MAX)
 
 
-class Overtaken(Exception):
+class ImportSuperseded(Exception):
     """The import was cancelled, or another process continued it. The caller must stop working on it."""

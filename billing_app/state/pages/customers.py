@@ -183,18 +183,18 @@ def _read(session: Session, actor: Actor, listing: Listing) -> _Read:
 
 def _page(session: Session, actor: Actor, listing: Listing, plan: str) -> tuple[Page[CustomerRow], int]:
     """Return the page in the address, and the number of customers on all pages."""
-    chosen = CustomerFilter(
+    customer_filter = CustomerFilter(
         search=listing.get("search"),
         status=listing.get("status"),
         plan=plan or None,
         subscribed=_SUBSCRIBED.get(listing.filters["subscribed"]),
     )
     page = customers.list_customers(
-        session, actor, chosen, sort=listing.get("sort") or "name", limit=ROWS, cursor=listing.cursor
+        session, actor, customer_filter, sort=listing.get("sort") or "name", limit=ROWS, cursor=listing.cursor
     )
     if listing.cursor is None and page.next_cursor is None:
         return page, len(page.items)
-    return page, customers.count_customers(session, actor, chosen)
+    return page, customers.count_customers(session, actor, customer_filter)
 
 
 def _read_options(session: Session, actor: Actor) -> tuple[list[Option], date]:

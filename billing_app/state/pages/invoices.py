@@ -148,7 +148,7 @@ class _Read(NamedTuple):
 
 def _read(session: Session, actor: Actor, listing: Listing) -> _Read:
     period = listing.get("period")
-    wanted = InvoiceFilter(
+    invoice_filter = InvoiceFilter(
         customer=listing.get("customer"),
         period=validation.parsed("period", parse_period, period) if period else None,
         status=listing.get("status"),
@@ -158,11 +158,13 @@ def _read(session: Session, actor: Actor, listing: Listing) -> _Read:
     )
     sort = listing.get("sort") or NEWEST_FIRST
     return _Read(
-        page=list_invoices(session, actor, wanted, sort=sort, limit=ROWS, cursor=listing.cursor),
-        totals=get_totals(session, actor, wanted),
+        page=list_invoices(session, actor, invoice_filter, sort=sort, limit=ROWS, cursor=listing.cursor),
+        totals=get_totals(session, actor, invoice_filter),
         periods=list_periods(session, actor),
         currencies=plans.list_currencies(session, actor),
-        customer=customers.get_customer(session, actor, wanted.customer).name if wanted.customer else "",
+        customer=customers.get_customer(session, actor, invoice_filter.customer).name
+        if invoice_filter.customer
+        else "",
         needs_issuer=not get_issuer(session, actor).is_complete,
         now=now(session),
     )

@@ -146,13 +146,15 @@ def _read(session: Session, actor: Actor, listing: Listing) -> _Read:
     customer, candidates = _find_customer(session, actor, listing.get("customer"))
     if listing.get("customer") and not customer:
         return replace(found, candidates=candidates, is_unknown_customer=True)
-    wanted = UsageFilter(customer or None, period, billing_period, late_only=listing.get("late") == LATE)
-    events = usage_log.list_usage(session, actor, wanted, limit=ROWS, cursor=listing.cursor)
+    usage_filter = UsageFilter(
+        customer or None, period, billing_period, late_only=listing.get("late") == LATE
+    )
+    events = usage_log.list_usage(session, actor, usage_filter, limit=ROWS, cursor=listing.cursor)
     return replace(
         found,
         customer=customer,
         events=events,
-        count=usage_log.count_usage(session, actor, wanted),
+        count=usage_log.count_usage(session, actor, usage_filter),
         invoice_numbers=find_invoice_numbers(session, actor, events.items),
     )
 

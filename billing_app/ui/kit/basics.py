@@ -25,7 +25,7 @@ def file_link(
     icon_name: str = "download",
     **props: Any,
 ) -> rx.Component:
-    """Create a link that downloads a file. The browser follows it: the router would look for a page."""
+    """Create a link that downloads a file. It bypasses the router, which would look for a page."""
     return link(
         rx.fragment(icon(icon_name), label),
         href,
@@ -44,7 +44,7 @@ def icon(name: str, size: int = 16, class_name: str = "shrink-0") -> rx.Componen
 def action_button(
     label: str, action: str, icon_name: str, *, icon_only_when_narrow: bool = False
 ) -> rx.Component:
-    """Create a button whose `action` is one of assets/js. It works without the websocket."""
+    """Create a button with an `action` of assets/js, which works without the websocket."""
     return rx.el.button(
         icon(icon_name),
         rx.el.span(label, class_name="max-sm:sr-only") if icon_only_when_narrow else label,
@@ -118,7 +118,7 @@ def skeleton(class_name: str) -> rx.Component:
 
 
 def notice(icon_name: str, title: Text, explanation: Any, *actions: rx.Component) -> rx.Component:
-    """Create what is shown instead of content that is empty, missing or failed, with what to do next."""
+    """Create a notice that replaces empty, missing or failed content and says what to do next."""
     return rx.el.div(
         rx.el.div(
             icon(icon_name, 20),
@@ -163,7 +163,7 @@ def by_phase(
     phase: rx.Var[str], problem: rx.Var[str], *, loading: rx.Component, missing: rx.Component,
     ready: rx.Component,
 ) -> rx.Component:  # fmt: skip
-    """Show content by the phase of its loading: the skeleton, the content, or what went wrong."""
+    """Show the skeleton, the content or the error, depending on the loading phase."""
     return rx.match(
         phase,
         ("ready", ready),

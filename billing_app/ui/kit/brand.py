@@ -1,4 +1,4 @@
-"""The logo: four strokes and one across, a tally of five."""
+"""The logo: a tally of five, four strokes and one across."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Buttons in their looks, and content for certain roles only."""
+"""Buttons, and content for certain roles only."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def button(label: Text, icon_name: str = "", *, look: str = "plain", **props: An
 
 
 def submit_button(label: Text, *, look: str = "primary") -> rx.Component:
-    """Create the button that sends its form. Until the answer it shows a spinner and can't be pressed again."""
+    """Create the button that submits its form. It shows a spinner and is disabled until the response."""
     return rx.el.button(
         rx.el.span(class_name="spinner", aria_hidden=True),
         label,

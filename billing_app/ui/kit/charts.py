@@ -1,4 +1,4 @@
-"""Charts in a frame that turns over to the same numbers as a table. Points: state/charts.py."""
+"""Charts in a frame that can show the numbers as a table instead. state/kit/charts.py builds the points."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _QUIET = "var(--faint)"
 COLORS = ("var(--chart-1)", "var(--chart-2)", "var(--chart-3)")
 _SWATCHES = ("bg-chart-1", "bg-chart-2", "bg-chart-3")
 _TICK = {"fill": "var(--faint)", "fontSize": 11}
-# The numbers are read, by whoever does not see the drawing, in the table.
+# Hidden from screen readers, which read the numbers in the table.
 _SILENT = {"accessibilityLayer": False}
 _MARGIN = {"top": 8, "right": 8, "bottom": 0, "left": 0}
 
 
 class Series(NamedTuple):
-    """What one colour stands for: its name in the points, and for people. Three at most.
+    """A series of a chart: its name in the points, and its label. A chart has at most three.
 
-    A `quiet` one is there to compare with: a grey line behind the others.
+    A `quiet` series is only for comparison: a grey line behind the others.
     """
 
     key: str
@@ -40,10 +40,10 @@ def chart_frame(
     height: str = "h-56",
     columns: list[Series] | None = None,
 ) -> rx.Component:
-    """A chart with what its colours mean, and a switch to its numbers; `scale` heads their first column.
+    """Create a chart with a legend, and a switch to its table. `scale` is the title of the first column.
 
-    `columns` are those of the table when it says more than what is drawn. A point without a value
-    keeps its place on the scale and is not in the table.
+    `columns` has the series of the table if they differ from those of the chart. A point without a value
+    keeps its place on the scale but is not in the table.
     """
     return rx.el.figure(
         rx.el.figcaption(
@@ -73,8 +73,8 @@ def chart_frame(
 
 
 def area_chart(series: list[Series], points: Points, **scales: Any) -> rx.Component:
-    """A quantity over time."""
-    # What is drawn first lies behind.
+    """Create a chart of a quantity over time."""
+    # The first one is drawn behind the others.
     drawn = sorted(zip(series, COLORS, strict=False), key=lambda pair: not pair[0].quiet)
     areas = [_area(each, _QUIET if each.quiet else color) for each, color in drawn]
     return rx.recharts.area_chart(
@@ -98,7 +98,7 @@ def _area(each: Series, color: str) -> rx.Component:
 
 
 def bar_chart(series: list[Series], points: Points, *, stacked: bool = True, **scales: Any) -> rx.Component:
-    """Amounts of months or groups; stacked when they add up to something."""
+    """Create a bar chart of amounts by month or group, stacked if they add up to a total."""
     bars = [
         rx.recharts.bar(
             data_key=each.key,
@@ -114,11 +114,11 @@ def bar_chart(series: list[Series], points: Points, *, stacked: bool = True, **s
 
 
 def curve_chart(each: Series, curve: rx.Var[Curve], *, unit: Text = "") -> rx.Component:
-    """A line of four points, for pages with many: it looks like an area chart and is drawn at once."""
+    """Create a line of four points that looks like an area chart but renders faster, for pages with many."""
     return rx.el.div(
         rx.el.div(
             rx.foreach(curve.marks, lambda mark: rx.el.span(unit, _in_short(mark))),
-            # Of no height: the middle of each stands at its line.
+            # Without height, so that each label is centered on its line.
             class_name="absolute bottom-5 left-0 top-2 flex w-9 flex-col justify-between text-right leading-[0]",
         ),
         _line(curve.line),
@@ -145,7 +145,7 @@ def _line(line: rx.Var[str]) -> rx.Component:
 
 
 def _stop(each: Series, point: Any) -> rx.Component:
-    """What lies nearest to a point: its label below and, pointed at, its mark and its number."""
+    """Create the area around a point, with its label, and its mark and number on hover."""
     place = "absolute left-1/2 group-first/stop:left-0 group-last/stop:left-full"
     return rx.el.div(
         rx.el.div(
@@ -174,9 +174,9 @@ def _in_short(number: rx.Var[Any]) -> rx.Var[str]:
 
 
 def level(value: Any, label: Text) -> rx.Component:
-    """A line across a chart, such as what is included: pass it as `extra=`."""
+    """Create a horizontal line, such as the included units. Pass it as `extra=`."""
     return rx.recharts.reference_line(
-        # Reflex knows whole levels only; the chart takes any.
+        # Reflex's type allows only integers, but the chart accepts any number.
         y=value.to(int) if isinstance(value, rx.Var) else value,
         stroke="var(--line-strong)",
         custom_attrs={"strokeDasharray": "4 4", "ifOverflow": "extendDomain", "label": {"value": label, "position": "insideTopRight",
@@ -197,7 +197,7 @@ _TOOLTIP = {
 def _scales(
     *, unit: Text = "", compact: bool = False, extra: rx.Component | None = None
 ) -> list[rx.Component]:
-    """Light grid, a real zero, and texts (not the drawn numbers) in the tooltip."""
+    """Create a light grid, axes that start at zero, and a tooltip with the texts of the points."""
     axis = {"axis_line": False, "tick_line": False, "tick": _TICK, "stroke": "var(--line)"}
     return [
         rx.recharts.cartesian_grid(
@@ -234,12 +234,12 @@ def _scales(
 
 
 def _label() -> rx.Var[Any]:
-    """A label under its mark: of a month, `October 2026`, the beginning. The tooltip has all of it."""
+    """Shorten a label on the axis: `October 2026` to `Oct`. The tooltip has the whole label."""
     return rx.Var("((text) => text.replace(/^([A-Z][a-z]{2})[a-z]* [0-9]{4}$/, '$1'))")
 
 
 def _short(unit: Text) -> rx.Var[Any]:
-    """A tick: `$1.2K`. Exact numbers are in the tooltip and the table."""
+    """Shorten a tick: `$1.2K`. The tooltip and the table have exact numbers."""
     sign = rx.Var.create(unit)
     return rx.Var(
         f"((number) => {sign!s} + window.tallybook.formatCompactly(number))",

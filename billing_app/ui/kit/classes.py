@@ -1,4 +1,4 @@
-"""The look as named class strings. They are literal, so that Tailwind finds them."""
+"""CSS classes of common elements. They are literals, so that Tailwind finds them."""
 
 _BUTTON = (
     "inline-flex h-8 shrink-0 select-none items-center justify-center gap-1.5 whitespace-nowrap"
@@ -19,7 +19,7 @@ INPUT = (
     " placeholder:text-faint focus-visible:outline-offset-0 aria-[invalid=true]:border-bad"
 )
 TEXT_AREA = f"{INPUT} h-auto min-h-20 py-2 leading-5"
-# Room for the arrow that assets/app.css draws.
+# Space for the arrow that assets/app.css draws.
 SELECT = f"{INPUT} select pr-8"
 FILTER = "select h-8 rounded-md border border-field-line bg-raised pl-2.5 pr-8 text-sm text-ink"
 CHECKBOX = "mt-0.5 size-4 shrink-0 accent-button"
@@ -48,7 +48,7 @@ EYEBROW = "text-xs font-medium leading-4 text-faint"
 FIGURE = "text-2xl font-semibold leading-8 tabular-nums tracking-tight"
 
 TABLE_FRAME = "relative overflow-x-auto rounded-lg border border-line bg-raised"
-# A long table scrolls by itself, under its head.
+# A long table scrolls under its header.
 TABLE_FRAME_TALL = f"{TABLE_FRAME} max-h-[70vh] overflow-y-auto [&_th]:sticky [&_th]:top-0 [&_th]:z-10"
 TABLE = "w-full border-separate border-spacing-0 text-sm"
 TH = "h-9 whitespace-nowrap border-b border-line bg-sunken px-3 text-left text-xs font-medium text-faint"
@@ -65,7 +65,7 @@ TD_NOTHING = "h-10 whitespace-nowrap border-b border-line px-3 text-right tabula
 TD_AMOUNT = "h-10 whitespace-nowrap border-b border-line px-3 text-right font-medium tabular-nums text-ink"
 ROW_LINK = "outline-none after:absolute after:inset-0 focus-visible:after:outline-2 focus-visible:after:-outline-offset-2 focus-visible:after:outline-accent"
 WIDE_ONLY = "hidden md:table-cell"
-# Takes the place of the columns that a narrow screen hides, under the first one.
+# Shown in the first column instead of the columns that narrow screens hide.
 NARROW_CAPTION = "truncate text-xs font-normal leading-4 text-faint md:hidden"
 
 SEGMENTS = "inline-flex max-w-full flex-wrap gap-0.5 rounded-md bg-hover p-0.5"

@@ -1,4 +1,4 @@
-"""Dialogs: native ones, so that focus stays inside, Escape closes and the opener gets focus back."""
+"""Dialogs. Native elements keep the focus inside, close with Escape and return the focus to the opener."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def form_dialog(
     explanation: Text | rx.Component = "",
     danger: bool = False,
 ) -> rx.Component:
-    """Create a form of one column, which one handler opens (`open_dialog`) and another answers."""
+    """Create a dialog with a form. One handler opens it (`open_dialog`), and another one submits it."""
     form, title_id = dialog.form, f"{dialog.name}-title"
     return rx.el.dialog(
         rx.el.form(
@@ -38,7 +38,7 @@ def form_dialog(
             rx.el.div(
                 rx.el.p(explanation, class_name="text-pretty text-sm text-soft empty:hidden"),
                 *content,
-                # Each opening has fields of its own, so that none keeps what was typed the last time.
+                # Each opening has new fields, so that none keeps previously typed text.
                 key=form.opened,
                 class_name="flex flex-col gap-4 px-5 pb-5 pt-3",
             ),
@@ -63,7 +63,7 @@ def confirm_dialog(
     dismiss: Text = "Cancel",
     danger: bool = True,
 ) -> rx.Component:
-    """Create a dialog that asks before something that can't be undone; its button says what it does."""
+    """Create a dialog that asks for confirmation before something that can't be undone."""
     return form_dialog(
         dialog, on_submit, *content, submit=submit, dismiss=dismiss, explanation=explanation, danger=danger
     )
@@ -72,7 +72,7 @@ def confirm_dialog(
 def form_in_place(
     dialog: DialogForm, on_submit: Any, *content: rx.Component, submit: Text = "Save"
 ) -> rx.Component:
-    """Create a form that is part of its page, which `load` starts (`start_form`) and a handler answers."""
+    """Create a form that is part of its page. `load` starts it (`start_form`), and a handler submits it."""
     form = dialog.form
     return rx.el.form(
         rx.el.div(*content, key=form.opened, class_name="flex flex-col gap-4 px-5 py-5"),
@@ -93,7 +93,8 @@ def secret_dialog(
 ) -> rx.Component:
     """Create a dialog that shows a secret once; `run_in_browser("showSecret", name, secret)` opens it.
 
-    The secret goes from the handler to the screen. It is in no state, and gone when the dialog closes.
+    The secret is sent directly to the browser. It is never stored in a state, and removed when the dialog
+    closes.
     """
     title_id = f"{name}-title"
     return rx.el.dialog(
@@ -126,7 +127,7 @@ def secret_dialog(
 
 
 def _buttons(submit: Text, dismiss: Text, *, danger: bool) -> rx.Component:
-    """Return the buttons, and the question that assets/js/dialogs.js asks in their place."""
+    """Return the buttons, and the question that assets/js/dialogs.js shows instead of them."""
     return rx.el.div(
         rx.el.div(
             button(dismiss, custom_attrs={"data-action": "cancel-dialog", "data-cancel": ""}),
@@ -147,7 +148,7 @@ def _buttons(submit: Text, dismiss: Text, *, danger: bool) -> rx.Component:
 
 
 def _status() -> rx.Component:
-    """Return where assets/js/forms.js says that an answer is missing."""
+    """Return the element in which assets/js/forms.js shows that the response is missing."""
     return rx.el.p(
         role="status",
         class_name="mx-5 mb-5 rounded-md bg-warn-soft px-3 py-2 text-sm text-warn empty:hidden",
@@ -156,7 +157,7 @@ def _status() -> rx.Component:
 
 
 def _hidden(form: rx.Var[Any]) -> rx.Component:
-    """Return what is sent along unseen: the hidden values, and the form as it was opened."""
+    """Return the hidden fields: the hidden values, and the form as it was opened."""
     return rx.fragment(
         rx.foreach(form.hidden, lambda pair: rx.el.input(type="hidden", name=pair[0], value=pair[1])),
         rx.el.input(type="hidden", name=OPENED_FORM, value=form.to_string()),
@@ -164,7 +165,7 @@ def _hidden(form: rx.Var[Any]) -> rx.Component:
 
 
 def _problem(form: rx.Var[Any]) -> rx.Component:
-    """Return where a refusal of the whole form is shown, with a link to what it names."""
+    """Return the element that shows an error about the whole form, with a link if the error has one."""
     return rx.el.div(
         rx.cond(
             form.problem != "",

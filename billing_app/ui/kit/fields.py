@@ -162,7 +162,7 @@ def _below(dialog: DialogForm, name: str, help_text: Text) -> rx.Component:
 
 
 def _described(dialog: DialogForm, name: str, help_text: Text) -> dict[str, Any]:
-    # As custom attributes, because Reflex sends a control with an `id` twice.
+    # Passed as custom attributes, because Reflex sends a control with an `id` twice.
     field_id, error = f"{dialog.name}-{name}", dialog.form.errors[name]
     return {
         "id": field_id,

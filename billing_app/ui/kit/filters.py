@@ -1,4 +1,4 @@
-"""Filters of a list: fields and links whose values live in the address, where assets/js/navigation.js writes them."""
+"""Filters of a list: fields and links. assets/js/navigation.js writes their values to the address."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def filters(*fields: rx.Component) -> rx.Component:
 
 
 def search_filter(label: str, placeholder: str, name: str = "search") -> rx.Component:
-    """Create a field that searches while typing, with one history entry for all letters. `/` focuses it."""
+    """Create a field that searches while typing, without a history entry per letter. `/` focuses it."""
     return rx.el.div(
         icon("search", 16, "pointer-events-none absolute left-2.5 top-2 text-faint"),
         rx.el.input(
@@ -57,7 +57,7 @@ def select_filter(
 
 
 def suggest_filter(label: str, name: str, options: rx.Var[Any], *, everything: str) -> rx.Component:
-    """Create a field to filter by one of very many values; `options` are those that match what is typed."""
+    """Create a field to filter by one of many values. `options` has those that match the typed text."""
     listed = f"filter-{name}-options"
     return rx.fragment(
         rx.el.input(
@@ -75,12 +75,12 @@ def suggest_filter(label: str, name: str, options: rx.Var[Any], *, everything: s
     )
 
 
-def which_one(question: str, meant: rx.Var[Any]) -> rx.Component:
-    """Show the values that an ambiguous filter matches, as links: options with an address and a text."""
+def ambiguous_matches(question: str, matches: rx.Var[Any]) -> rx.Component:
+    """Show the values that an ambiguous filter matches, as links."""
     return rx.el.div(
         rx.el.h2(question, class_name="mb-2 text-sm font-semibold"),
         rx.el.ul(
-            rx.foreach(meant, lambda each: rx.el.li(link(each.text, each.value), class_name="py-1 text-sm"))
+            rx.foreach(matches, lambda each: rx.el.li(link(each.text, each.value), class_name="py-1 text-sm"))
         ),
         class_name="px-5 py-4",
     )

@@ -50,7 +50,7 @@ _THEME_OTHER = f"{_THEME} text-faint hover:text-ink"
 
 
 class Arrivals(rx.Fragment):  # type: ignore[misc]
-    """Reports every address that the router arrives at to assets/js/navigation.js, with the way to others."""
+    """Reports every navigation to assets/js/navigation.js, together with the router's navigate function."""
 
     def add_imports(self) -> Any:
         """Import the router's hooks and React's."""
@@ -125,7 +125,7 @@ def _section_link(section: Section, current: str) -> rx.Component:
 
 
 def _search(class_name: str) -> rx.Component:
-    """Create the search for customers. Pages with a search of their own hide it."""
+    """Create the customer search. Pages with their own search hide it."""
     return rx.el.form(
         icon("search", 16, "pointer-events-none absolute left-2.5 top-2 text-faint"),
         rx.el.input(
@@ -190,7 +190,7 @@ def _top_bar(title: Text, above: Any) -> rx.Component:
             class_name="flex min-w-0 items-center gap-2",
         ),
         rx.el.div(
-            # From 1024 px on, so that the title fits. A page's own search takes its place.
+            # From 1024 px on, so that the title fits. A page's own search replaces it.
             _search("hidden w-40 lg:block xl:w-56 [:root:has(main_[data-search])_&]:hidden"),
             rx.el.div(_theme_switch(), class_name="hidden md:block"),
             _user(),

@@ -1,4 +1,4 @@
-"""A field for a number: typed as the viewer writes numbers, and explained before it is saved."""
+"""A field for a number in the viewer's notation, with an explanation of what was understood."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def number_field(
     """
 
     def read(value: rx.Var[str]) -> Any:
-        # Not debounced: that would drop all but the last of several fields that change together.
+        # Not debounced, because that would drop changes if several fields change together.
         return NumbersState.read(at.form.opened, name, kind, currency, value)
 
     field = text_field(at, name, label, input_mode="decimal", max_length=TYPED_MAX, on_change=read, **props)
@@ -39,7 +39,7 @@ def _explanation(at: DialogForm, name: str) -> rx.Component:
             rx.fragment(
                 rx.cond(understood[name], f"= {understood[name]}", ""),
                 rx.cond(
-                    # After a refusal the field's error already says the same.
+                    # If the field has an error, that already says the same.
                     problems[name] & (problems[name] != at.form.errors[name]),
                     rx.el.span(problems[name], class_name="text-warn"),
                 ),

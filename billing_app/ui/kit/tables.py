@@ -1,4 +1,4 @@
-"""Tables: a frame that scrolls by itself, rows that are links, and links to the pages around."""
+"""Tables: a scrolling frame, rows that are links, and links to the previous and next pages."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from billing_app.ui.kit.basics import icon, link, skeleton
 def table(label: str, head: list[rx.Component], body: Any, *, tall: bool = False) -> rx.Component:
     """Create a table in its frame. `label` names it for screen readers.
 
-    A `tall` table scrolls under its head. Narrow screens hide columns that are `wide_only`; a caption
-    in the first column takes their place.
+    A `tall` table scrolls under its header. Narrow screens hide columns that are `wide_only` and show a
+    caption in the first column instead.
     """
     return rx.el.div(
         rx.el.table(

@@ -13,7 +13,13 @@ from billing_app.ui.kit.basics import by_phase, customer_badge, link, notice
 from billing_app.ui.kit.buttons import button, writers_only
 from billing_app.ui.kit.dialogs import form_dialog
 from billing_app.ui.kit.fields import DialogForm, select_field, suggest_field, text_area, text_field
-from billing_app.ui.kit.filters import filters, search_filter, select_filter, suggest_filter, which_one
+from billing_app.ui.kit.filters import (
+    ambiguous_matches,
+    filters,
+    search_filter,
+    select_filter,
+    suggest_filter,
+)
 from billing_app.ui.kit.layout import page
 from billing_app.ui.kit.tables import column, page_links, row_link, sort_column, table, table_skeleton
 
@@ -129,7 +135,7 @@ def _row(customer: rx.Var[CustomerItem]) -> rx.Component:
 
 
 def _usage(customer: rx.Var[CustomerItem]) -> rx.Component:
-    """The usage, above a bar of the included units in which overage has its own colour."""
+    """The usage, above a bar of the included units and the overage."""
     return rx.el.div(
         rx.el.div(
             rx.el.span(customer.usage, class_name="text-ink"),
@@ -185,7 +191,7 @@ def _empty() -> rx.Component:
     return rx.el.div(
         rx.cond(
             CustomersState.similar_plans.length() > 0,
-            which_one("Which plan?", CustomersState.similar_plans),
+            ambiguous_matches("Which plan?", CustomersState.similar_plans),
             _no_rows(),
         ),
         class_name=classes.PANEL,

@@ -22,13 +22,13 @@ _USAGE = [
 _REVENUE = [Series("base", "Base"), Series("overage", "Overage"), Series("late", "Late usage")]
 _CARDS = "grid grid-cols-1 gap-4 sm:grid-cols-2 lg:grid-cols-3"
 _HALVES = "mt-4 grid grid-cols-1 gap-4 lg:grid-cols-2"
-# A sum of many digits is set smaller and may wrap, but is never cut off.
+# Sums with many digits have a smaller font and may wrap, but are never cut off.
 _LONG = "text-base leading-6 tracking-normal [overflow-wrap:anywhere]"
 _BAR = "h-1.5 min-w-px rounded-full"
 
 
 def dashboard() -> rx.Component:
-    """Figures as cards, then charts and lists in one currency; above them the guide for a new installation."""
+    """Create the page: the guide for a new installation, cards, and charts and lists in one currency."""
     return page(
         "Dashboard",
         "Dashboard",
@@ -44,7 +44,7 @@ def dashboard() -> rx.Component:
                     rx.cond(
                         DashboardState.has_customers,
                         _figures(),
-                        # The guide says what to do; an empty state below it would say so twice.
+                        # The guide already says what to do, so no empty state is shown below it.
                         rx.cond(GettingStartedState.is_shown, rx.fragment(), _empty()),
                     ),
                     _not_counted(),

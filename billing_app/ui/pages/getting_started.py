@@ -14,7 +14,7 @@ _TITLE_ID = "getting-started-title"
 
 
 def getting_started() -> rx.Component:
-    """The steps, with the actions of the next one; nothing once they are done or the viewer closed it."""
+    """The steps, with the actions of the next one, until all are done or the viewer closed the guide."""
     return rx.cond(
         GettingStartedState.is_shown,
         rx.el.section(
@@ -99,7 +99,7 @@ def _row(*content: rx.Component) -> rx.Component:
 
 
 def _usage() -> rx.Component:
-    """The three ways to record usage; the command line for whoever has a terminal open."""
+    """The three ways to record usage, and a command for the terminal."""
     return rx.fragment(
         _row(
             link("Record usage", "/usage", classes.BUTTON_PRIMARY),

@@ -1,4 +1,4 @@
-"""One invoice, as it is printed, with its payments and everything that explains its amounts."""
+"""One invoice as printed, with its payments and the explanation of its amounts."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _actions() -> rx.Component:
 
 
 def _neighbour(which: str, icon_name: str, number: rx.Var[str], href: rx.Var[str]) -> rx.Component:
-    """Link to the customer's invoice before or after this one."""
+    """Link to the customer's previous or next invoice."""
     return rx.cond(
         number != "",
         link(
@@ -95,7 +95,7 @@ def _due_sentence() -> rx.Var[str]:
 
 
 def _sheet() -> rx.Component:
-    """Render what the printed invoice shows."""
+    """Render the printed part of the invoice."""
     return rx.el.article(
         _issuer_and_number(),
         _customer_and_dates(),
@@ -220,7 +220,7 @@ def _payment(payment: rx.Var[PaymentItem]) -> rx.Component:
 def _total(name: Text | rx.Component, amount: Text | rx.Component, class_name: str) -> rx.Component:
     return rx.el.div(
         rx.el.dt(name, class_name="min-w-0 flex-1 [overflow-wrap:anywhere]"),
-        # Only a sum that takes more than its share of the line wraps.
+        # A sum only wraps if it takes more than its share of the line.
         rx.el.dd(amount, class_name="max-w-[70%] shrink-0 text-right tabular-nums [overflow-wrap:anywhere]"),
         class_name=f"flex justify-between gap-6 {class_name}",
     )

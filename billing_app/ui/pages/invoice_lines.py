@@ -1,4 +1,4 @@
-"""The lines of an invoice: each with its arithmetic, and opening to its usage per day and its events."""
+"""The lines of an invoice, each with its arithmetic. A line opens to its usage per day and its events."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _usage() -> rx.Component:
         ),
         rx.el.h3("Events", class_name="border-t border-line px-4 pb-1 pt-3 text-xs font-medium text-ink"),
         _events(),
-        # It has no width of its own: its table scrolls inside it and does not widen the invoice.
+        # Without a width, so that its table scrolls inside it rather than widening the invoice.
         class_name="w-0 min-w-full overflow-hidden rounded-md border border-line bg-sunken",
     )
 

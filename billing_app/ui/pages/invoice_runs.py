@@ -16,7 +16,7 @@ from billing_app.ui.kit.tables import column, number_column, row_link, table
 
 
 def shown_run() -> rx.Component:
-    """The run that the address names, or the running one. Nothing otherwise."""
+    """The run in the address or the running one, if there is one."""
     run = InvoiceRunsState.run
     return rx.cond(
         run.run != "",

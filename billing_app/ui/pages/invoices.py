@@ -27,7 +27,7 @@ from billing_app.ui.kit.tables import (
 )
 from billing_app.ui.pages.invoice_runs import recent_runs, run_dialogs, shown_run
 
-# Columns that a narrower window has no room for beside the navigation.
+# Columns that don't fit next to the navigation in a narrow window.
 _FROM_LARGE, _FROM_LARGEST = "hidden lg:table-cell", "hidden xl:table-cell"
 # The largest sums wrap rather than widen the page.
 _SUM = "min-w-0 font-semibold text-ink [overflow-wrap:anywhere] lg:text-right"

@@ -1,4 +1,4 @@
-"""Signing in. The form is handled by assets/js/session.js, which alone can be given the cookie."""
+"""The sign-in page. assets/js/session.js handles the form: only an HTTP response can set the cookie."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from billing_app.ui.kit.brand import mark
 
 
 def login() -> rx.Component:
-    """Create the page. In a demo, its accounts are one click each."""
+    """Create the page. In a demo, it has a sign-in button for each account."""
     return rx.el.main(
         rx.el.div(
             rx.el.div(

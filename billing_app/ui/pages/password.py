@@ -1,4 +1,4 @@
-"""The page that changes the password. The form is handled by assets/js/session.js, as signing in is."""
+"""The page that changes the password. As for signing in, assets/js/session.js handles the form."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def _card(plan: rx.Var[PlanItem]) -> rx.Component:
             class_name="mt-4 border-t border-line pt-3",
         ),
         rx.cond(plan.earlier_count != "", _earlier(plan)),
-        # The hidden labels of a chart with long amounts would widen the page.
+        # Otherwise the hidden labels of a chart with long amounts would widen the page.
         class_name=f"{classes.PANEL} flex min-w-0 flex-col overflow-x-clip px-5 py-4",
         custom_attrs={"aria-label": plan.name},
     )

@@ -13,7 +13,7 @@ from billing_app.ui.kit.buttons import button, writers_only
 from billing_app.ui.kit.customer_field import customer_field
 from billing_app.ui.kit.dialogs import form_dialog
 from billing_app.ui.kit.fields import DialogForm, text_field
-from billing_app.ui.kit.filters import filters, search_filter, segments, select_filter, which_one
+from billing_app.ui.kit.filters import ambiguous_matches, filters, search_filter, segments, select_filter
 from billing_app.ui.kit.layout import page
 from billing_app.ui.kit.number_field import number_field
 from billing_app.ui.kit.tables import column, number_column, page_links, table, table_skeleton
@@ -198,7 +198,7 @@ def _empty() -> rx.Component:
     return rx.el.div(
         rx.cond(
             UsageState.candidates.length() > 0,
-            which_one("Which customer?", UsageState.candidates),
+            ambiguous_matches("Which customer?", UsageState.candidates),
             rx.cond(
                 UsageState.is_unknown_customer,
                 notice("search-x", "No customer matches", "No customer has this key or name.", show_all),
