@@ -278,7 +278,8 @@ def test_killed_postmaster_is_started_again_and_no_acknowledged_row_is_lost(data
     with use_server(data_dir) as entered:
         with connect(entered) as connection:
             connection.execute("CREATE TABLE event (id bigint GENERATED ALWAYS AS IDENTITY)")
-        writers = [threading.Thread(target=write, args=[entered]) for _ in range(4)]
+        # They would keep a failed test from ending.
+        writers = [threading.Thread(target=write, args=[entered], daemon=True) for _ in range(4)]
         for writer in writers:
             writer.start()
         for victim in (lambda: kill(postmasters(data_dir)[0]), lambda: crash(data_dir)):
