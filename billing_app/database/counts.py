@@ -33,7 +33,7 @@ class Counts:
 
 
 def count(session: Session, what: str, kind: str, amount: int = 1) -> None:
-    """Count something when this transaction commits, and not at all if it is undone."""
+    """Count something when this transaction commits, and not at all if it is rolled back."""
     counted: Counter[CountKey] = session.info.setdefault(_INFO, Counter())
     counted[what, kind] += amount
 

@@ -14,7 +14,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from billing_app.errors import Busy
 
-# Further requests are refused, because they would wait longer than their clients do.
+# Further requests are rejected, because they would wait longer than their clients do.
 WAITING_MAX = 10_000
 ROUND_MAX = 1_000
 
@@ -33,8 +33,8 @@ class Gatherer(Generic[Group, Request, Answer]):
     """Answers requests from one thread, which exists only while requests are waiting.
 
     `answer_all` gets the waiting requests of one group and returns an answer for each, in their order.
-    An answer that is an exception is raised for its own request. An exception that `answer_all` raises
-    is raised for every request of the group. A request never waits for more requests to arrive.
+    If an answer is an exception, it is raised for that request. If `answer_all` raises, the exception is
+    raised for every request of the group. A request never waits for more requests to arrive.
     """
 
     def __init__(

@@ -22,8 +22,8 @@ Report = UsageReport | UnreadableReport
 class UsageRecorder:
     """Records single events, in one transaction per actor and round.
 
-    The actor's permissions and its READ ONLY rule therefore hold for each event. If a transaction
-    fails, all its events get the error. Their senders can retry, because each event has a key.
+    So the actor's permissions apply to each event. If a transaction fails, all of its events get the error.
+    Senders can retry, because each event has a key.
     """
 
     def __init__(self, database: Database) -> None:

@@ -1,4 +1,4 @@
-"""The address that the server listens on: from BILLING_HOST to a socket, or one sentence why not."""
+"""Find the address to listen on from BILLING_HOST, or explain why the server can't listen there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class AddressUnusable(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """A numeric address of this machine, or the one that stands for all of them, and a port."""
+    """A numeric address of this machine, or the wildcard address, and a port."""
 
     family: socket.AddressFamily
     address: str

@@ -1,4 +1,4 @@
-"""Keeping the garbage collector away from what a process loads once and keeps."""
+"""Exempt objects that are loaded once from garbage collection."""
 
 from __future__ import annotations
 

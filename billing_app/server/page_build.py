@@ -25,7 +25,7 @@ WORK = Path(".web")
 BUILDS = Path("build/pages")
 LOCK = Path("reflex.lock")
 
-# What the compiled pages are made from. Services and tables are not part of it.
+# The sources of the compiled pages. Services and tables are not among them.
 SOURCES = (
     "rxconfig.py",
     "bunfig.toml",
@@ -36,7 +36,7 @@ SOURCES = (
     "billing_app/state",
     "billing_app/ui",
 )
-# What a server needs of a finished build: the pages, and what tells Reflex to skip compiling.
+# The parts of a finished build that a server needs: the pages, and the file that makes Reflex skip compiling.
 PRODUCTS = ("build/client", "backend", "routes.json", "utils")
 BUILDS_KEPT = 4
 
@@ -74,7 +74,7 @@ def ensure_built(say: Callable[[str], None] = lambda line: None, *, own_dir: Pat
     place = checkout or (own_dir.resolve() / "pages" if own_dir else ROOT)
     for root in (ROOT, place):
         if (existing := root / BUILDS / sources_hash()).is_dir():
-            with suppress(PermissionError):  # It only tells which builds are old.
+            with suppress(PermissionError):  # Only used to find old builds.
                 os.utime(existing)
             return _measure(existing, place, 0.0)
     if not checkout and not own_dir:
@@ -101,7 +101,7 @@ def _build_in(place: Path, say: Callable[[str], None]) -> Build:
         _run_build(place)
     if before != sources_hash(with_lock=False):
         raise BuildFailed("The sources changed while the pages were being built. Start again.")
-    # A build that resolves new packages writes them down, so the checkout's name may have changed.
+    # A build may update the lock file with newly resolved packages, which changes the hash.
     path = _put_into_place(place, sources_hash())
     build = _measure(path, place, time.monotonic() - started_at)
     say(
@@ -184,7 +184,7 @@ def reflex_environment(web_dir: Path, work_dir: Path) -> dict[str, str]:
 def _run_build(place: Path) -> None:
     # `.web` is relative, because Reflex joins it to the working directory in some places.
     environment = {**os.environ, **reflex_environment(WORK, place)}
-    # The copy of the sources precedes the checkout that is installed.
+    # The copied sources take precedence over the installed checkout.
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(place), os.environ.get("PYTHONPATH"))))
     command = [sys.executable, "-m", "reflex", "export", "--frontend-only", "--no-zip"]
     done = subprocess.run(
@@ -214,7 +214,7 @@ def _put_into_place(place: Path, name: str) -> Path:
             elif source.exists():
                 shutil.copy2(source, copy)
         draft.chmod(0o755)
-        # It exists already if the build wrote down exactly the packages of an earlier one.
+        # It already exists if the build resolved exactly the packages of an earlier one.
         if not (builds / name).is_dir():
             draft.rename(builds / name)
     finally:

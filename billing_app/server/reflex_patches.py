@@ -1,4 +1,4 @@
-"""Changes to the compiled pages: they connect to the origin they were loaded from, and never use eval."""
+"""Patches of the compiled pages, so that they connect to their own origin and never use eval."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reflex_base.plugins.base import Plugin, PreCompileContext
 STATE_SCRIPT = "utils/state.js"
 
 # Reflex writes ws://localhost:<port of the build>/_event into the pages, and replaces only the host name
-# in the browser. This line is where the address has just been parsed.
+# in the browser. This is the line after the address is parsed.
 ANCHOR = "  const endpoint = new URL(url_str);\n"
 FOLLOW_THE_PAGE = (
     ANCHOR
@@ -117,7 +117,7 @@ class NoEvalPlugin(Plugin):
         context["add_modify_task"](STATE_SCRIPT, without_eval)
 
 
-# assets/js/connection.js and assets/js/forms.js learn of the websocket, and of each change of a state.
+# Notifies assets/js/connection.js of the websocket, and assets/js/forms.js of every state change.
 REPORTED = {
     "    const delta = withoutUnknownSubstates(update.delta);\n": (
         "    const delta = window.tallybook.keepForms(withoutUnknownSubstates(update.delta));\n"
@@ -142,7 +142,7 @@ def report_to_scripts(script: str) -> str:
 
 
 class UnpatchedPlugin(Plugin):
-    """Starts each build from Reflex's own script. It comes first: an earlier build has left its patches in it."""
+    """Restores Reflex's original script before other plugins, because earlier builds have patched it."""
 
     def pre_compile(self, **context: Unpack[PreCompileContext]) -> None:
         """Let the compiler replace its copy with the one that was installed."""
@@ -151,7 +151,7 @@ class UnpatchedPlugin(Plugin):
 
 
 class ReportingPlugin(Plugin):
-    """Forms that are being filled in survive a lost connection and a restart of the server."""
+    """Lets forms that are being filled in survive a lost connection and a restart of the server."""
 
     def pre_compile(self, **context: Unpack[PreCompileContext]) -> None:
         """Let the compiler rewrite its copy before it uses it."""

@@ -30,7 +30,7 @@ STOP_SECONDS_MAX = 3
 HEADER_SECONDS_MAX = 5
 # Including the request line. At most a hundred fields are accepted.
 HEADER_BYTES_MAX = 64 * 1024
-# An open page holds one for its websocket.
+# Every open page has one for its websocket.
 CONNECTIONS_MAX = 2048
 FILES = 2 * CONNECTIONS_MAX
 # Its lines go where all others go.
@@ -61,7 +61,7 @@ def serve(settings: Settings, database_url: str, announce: Callable[[], None] = 
     _pass_on(settings, database_url)
     os.chdir(ROOT)
     _allow_open_files()
-    # The child starts afresh: a fork would share this process's connections and locks.
+    # Spawned rather than forked, because a fork would share this process's connections and locks.
     multiprocessing.set_start_method("spawn", force=True)
     server = Server(
         "billing_app.billing_app:create_asgi",
@@ -74,7 +74,7 @@ def serve(settings: Settings, database_url: str, announce: Callable[[], None] = 
         http1_settings=HTTP1Settings(
             header_read_timeout=HEADER_SECONDS_MAX * 1000, max_buffer_size=HEADER_BYTES_MAX
         ),
-        # Granian describes it in requests, but it counts connections.
+        # Granian's documentation says requests, but it limits connections.
         backpressure=CONNECTIONS_MAX,
         workers=1,
         respawn_failed_workers=True,
@@ -153,7 +153,7 @@ def serve_dev(settings: Settings, database_url: str, announce: Callable[[], None
             announce()
             process.wait()
         except KeyboardInterrupt:
-            # The terminal sent it to both processes.
+            # The terminal sends the interrupt to both processes.
             process.wait()
         finally:
             process.terminate()

@@ -1,1 +1,1 @@
-"""What an operator sees of a running server: metrics and logs."""
+"""Metrics and logs of a running server."""

@@ -1,7 +1,7 @@
-"""What only the database knows, read when metrics are scraped, and at most once in a while.
+"""Metrics from the database, read when metrics are scraped, but not more often than READ_EVERY_SECONDS.
 
-It has a connection of its own and short limits, so that scraping can neither use up the pool nor wait
-for it, and a database in trouble gets no more work from being watched.
+The reader has its own connection and short timeouts, so that scraping neither uses the pool nor waits for it,
+and doesn't add load to a database in trouble.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The metrics in the format of Prometheus, on a port of their own.
+"""Expose the metrics to Prometheus on a separate port.
 
 `docs/operations.md` describes each metric.
 """
@@ -31,7 +31,7 @@ _IMPORT_STATUSES = ("checking", "checked", "importing")
 
 
 class MetricsServer:
-    """Answers Prometheus from threads of its own, so that it works while the event loop is busy."""
+    """Serves metrics from its own threads, so that it works while the event loop is busy."""
 
     def __init__(self, metrics: Metrics, database: Database, host: str, port: int) -> None:
         """Start to listen at an IP address. Raises OSError if that is not possible."""
@@ -53,7 +53,7 @@ class _ServerV6(ThreadingWSGIServer):
 
 
 class _Handler(WSGIRequestHandler):
-    # A client that connects and says nothing must not keep a thread for ever.
+    # A client that connects without sending anything must not block a thread forever.
     timeout = 10
 
     def log_message(self, format: str, *args: object) -> None:
@@ -71,7 +71,7 @@ def create_registry(metrics: Metrics, database: Database) -> CollectorRegistry:
 
 
 class _ProcessMetrics(Collector):
-    """What this process counted."""
+    """The metrics of this process."""
 
     def __init__(self, metrics: Metrics, database: Database) -> None:
         self._metrics, self._database = metrics, database
@@ -119,7 +119,7 @@ class _ProcessMetrics(Collector):
 
 
 class _DatabaseMetrics(Collector):
-    """What the database knows. All servers of one database show the same."""
+    """The metrics of the database. All servers with the same database return the same values."""
 
     def __init__(self, reader: DatabaseFiguresReader) -> None:
         self._reader = reader

@@ -1,4 +1,4 @@
-"""What a database contains, as a manifest says it: rows by table, and the end of each customer's chain."""
+"""The content of a database for the manifest: rows by table, and the end of each customer's invoice chain."""
 
 from __future__ import annotations
 

@@ -17,17 +17,17 @@ from billing_app.database.backup.new_file import new_file
 from billing_app.database.backup.programs import connection_arguments, find_program, run
 from billing_app.database.urls import plain_url
 
-# A migration that waits for a lock must not be waited for in turn.
+# Don't wait behind a migration that is itself waiting for a lock.
 LOCK_SECONDS_MAX = 10
 _CHUNK_BYTES = 1 << 20
-# The snapshot lives as long as its transaction, which does nothing while pg_dump works.
+# The snapshot exists as long as its transaction, which is idle while pg_dump works.
 _SESSION_OPTIONS = (
     "-c search_path=public,pg_temp -c timezone=UTC -c idle_in_transaction_session_timeout=0"
     f" -c statement_timeout=0 -c transaction_timeout=0 -c lock_timeout={LOCK_SECONDS_MAX}s"
     " -c application_name=tallybook-backup"
 )
 # Owners and privileges are those of the database that the backup is restored into. Other extensions
-# are not ours, and their comments may only be set by who installed them.
+# are not ours, and only their owner may set comments on them.
 _DUMP_OPTIONS = (
     "--format=custom",
     "--compress=gzip:1",
@@ -42,7 +42,7 @@ _DUMP_OPTIONS = (
     f"--lock-wait-timeout={LOCK_SECONDS_MAX * 1000}",
 )
 # The transaction's time is that of its BEGIN, so it precedes the snapshot, which the first query takes.
-# So everything that was acknowledged before is in the snapshot.
+# Everything that was acknowledged before it is therefore in the snapshot.
 _SNAPSHOT = "SELECT now(), pg_export_snapshot(), version_num FROM alembic_version"
 
 OnProgress = Callable[[int], None]

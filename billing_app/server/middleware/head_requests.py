@@ -1,4 +1,4 @@
-"""HEAD for everything that answers GET."""
+"""Support HEAD wherever GET is supported."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadAsGet:
-    """ASGI middleware that answers HEAD with the status and headers of GET, and without the body.
+    """ASGI middleware that responds to HEAD with the status and headers of GET, without the body.
 
     The application sees a GET. It is cancelled once it has produced the first part of a longer body,
     so that the HEAD of a large export costs no more than its beginning.

@@ -1,4 +1,4 @@
-"""The security headers of every answer: what a page may load, who may frame it, what is not stored."""
+"""The security headers of every response: what pages may load, who may frame them, and caching."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ALWAYS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": ", ".join(f"{feature}=()" for feature in _UNUSED),
-    # Without it the server would send its own name and version.
+    # Replaces the server's name and version.
     "Server": "tallybook",
 }
 _POLICY = "Content-Security-Policy"
@@ -59,9 +59,9 @@ _ONLY_HTTPS = (b"strict-transport-security", b"max-age=31536000; includeSubDomai
 class SafeHeaders:
     """ASGI middleware that adds security headers to every answer, including errors and files.
 
-    A page runs the scripts that were built and no others: those inside the HTML files of `build` are
-    allowed by their hashes. No answer allows anything to another origin, whatever the application
-    says. Answers of the API are not stored, unless they say otherwise themselves.
+    Pages run only the scripts of the build: inline scripts in the HTML files of `build` are allowed by their
+    hashes. Other origins are never allowed anything, even if the application sets CORS headers. Responses of
+    the API are not cached, unless they set their own header.
     """
 
     def __init__(self, app: ASGIApp, build: Path) -> None:
@@ -94,7 +94,7 @@ class SafeHeaders:
         """Return the headers of the application with ours, which replace its own of the same name."""
         path = scope["path"]
         is_api = path.startswith("/api/") or path == "/api"
-        # The answer for an unchanged page has no type, and the browser takes these headers for the page.
+        # A 304 response has no content type, and the browser applies its headers to the cached page.
         is_document = status == 304
         headers, present = [], set()
         for name, value in given:
@@ -117,7 +117,7 @@ class SafeHeaders:
 
 
 class _InlineScripts(HTMLParser):
-    """Collects the scripts whose text is in the page itself."""
+    """Collects the inline scripts of a page."""
 
     def __init__(self) -> None:
         super().__init__()

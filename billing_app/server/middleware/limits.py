@@ -1,4 +1,4 @@
-"""Limits on requests and answers: the size, speed and form of a request, and the speed of its reader."""
+"""Limits on requests and responses: the size, speed and format of a request, and how fast a client reads."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from billing_app.services.usage_imports.files import FILE_BYTES_MAX
 logger = logging.getLogger(__name__)
 
 BODY_BYTES_MAX = 16 * 1024 * 1024
-# Of all requests that are being answered.
+# In all requests in progress together.
 BODIES_BYTES_MAX = 16 * BODY_BYTES_MAX
 BODY_SECONDS_MAX = 60.0
 # Of a request without its body.
 HEAD_BYTES_MAX = 32 * 1024
-# Without a byte of an unfinished body.
+# Without receiving a byte of an unfinished body.
 PIECE_SECONDS_MAX = 10.0
-# For a client to take the part of the answer that waits for it, a few hundred kilobytes at most.
+# For a client to read the buffered part of the response, at most a few hundred kilobytes.
 SEND_SECONDS_MAX = 30.0
-# Of a refused body that is read and dropped, because a client that is still sending does not listen.
+# Of a rejected body, read and dropped because a client doesn't read the response while it is sending.
 DROPPED_BYTES_MAX = 4 * BODY_BYTES_MAX
 
 # A name or an address, with an optional port.
@@ -46,19 +46,19 @@ _JSON_TYPES = {
     "application/cloudevents+json",
     "application/cloudevents-batch+json",
 }
-# Paths that take files, with the types of these. A file is passed on as it arrives and held nowhere.
+# Paths that accept files, with their types. A file is streamed and never kept in memory.
 _FILE_TYPES = {"/api/v1/usage/imports": {"text/csv", "application/gzip"}}
 FILE_SECONDS_MAX = 3600.0
 _ENCODING_SHOWN_MAX = 40
 
 
 class BodyLimits:
-    """ASGI middleware that refuses bodies of a wrong type, encoding, size or speed.
+    """ASGI middleware that rejects bodies with a wrong type, encoding, size or speed.
 
     415 for a wrong Content-Type or any Content-Encoding, 413 for a body over the limit, 408 for a slow
-    one. A body is judged by its Content-Length before any of it is read, and again as it arrives: each
-    piece within PIECE_SECONDS_MAX, all of it within BODY_SECONDS_MAX. 503 when all bodies together
-    exceed BODIES_BYTES_MAX. Files may be larger and slower, on the paths that take them.
+    one. The size is checked by Content-Length before the body is read, and again while it arrives. Each piece
+    must arrive within PIECE_SECONDS_MAX, and the whole body within BODY_SECONDS_MAX. 503 if all bodies
+    together exceed BODIES_BYTES_MAX. On the paths that accept files, bodies may be larger and slower.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -82,13 +82,13 @@ class BodyLimits:
             self._held -= 0 if body.is_file else body.received
 
     def hold(self, size: int) -> bool:
-        """Count the kept part of a body; return whether all of them together still fit."""
+        """Count bytes of a body that are kept in memory. Return whether all bodies are within the limit."""
         self._held += size
         return self._held <= BODIES_BYTES_MAX
 
 
 def _refuse_head(headers: Headers, media_types: set[str], bytes_max: int) -> Problem | None:
-    """Return the refusal of a body that its headers already rule out."""
+    """Return the error for a body whose headers already violate a limit."""
     length = headers.get("content-length", "")
     has_body = length not in ("", "0") or "transfer-encoding" in headers
     encoding = headers.get("content-encoding", "").strip()
@@ -105,9 +105,9 @@ def _refuse_head(headers: Headers, media_types: set[str], bytes_max: int) -> Pro
 
 
 class _Body:
-    """One request's body as it arrives. A broken limit is raised to its reader.
+    """The body of a request as it arrives. Raises an HTTPException to its reader if a limit is exceeded.
 
-    It is raised as HTTPException: FastAPI answers any other exception of a body's reader with 400.
+    FastAPI would respond to any other exception with 400.
     """
 
     def __init__(self, limits: BodyLimits, receive: Receive, *, is_file: bool) -> None:
@@ -122,7 +122,7 @@ class _Body:
     async def receive(self) -> Message:
         """Return the next piece. Raises HTTPException with status 408, 413 or 503."""
         if self._is_complete:
-            # A reader that calls again waits for the client to disconnect.
+            # A reader that calls this again is waiting for the client to disconnect.
             return await self._receive()
         message = await self._next_piece()
         size = len(message.get("body", b""))
@@ -135,9 +135,9 @@ class _Body:
         return message
 
     async def refuse(self, refusal: Problem, scope: Scope, send: Send) -> None:
-        """Answer at once, then drop some of the body so that the client gets to reading the answer.
+        """Respond at once, then drop some of the body so that the client can read the response.
 
-        The answer ends only after that, because the server closes the connection where it ends.
+        The response ends only after that, because the server then closes the connection.
         """
 
         async def send_unfinished(message: Message) -> None:
@@ -167,11 +167,11 @@ class _Body:
 
 
 class ClientLimits:
-    """ASGI middleware that refuses malformed requests, and stops answering clients that do not read.
+    """ASGI middleware that rejects malformed requests, and disconnects clients that don't read.
 
-    400 for a request without a host or with several, with a malformed Host or Origin, or for anything
-    but a path; 431 for a head over HEAD_BYTES_MAX. An answer that its client does not take for
-    SEND_SECONDS_MAX is cancelled, which releases what it holds: a thread and a database connection.
+    400 for a request with no or several hosts, with a malformed Host or Origin, or with a target that is not
+    a path. 431 for a header over HEAD_BYTES_MAX. If a client doesn't read for SEND_SECONDS_MAX, its response
+    is cancelled, which releases the thread and the database connection.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -184,7 +184,7 @@ class ClientLimits:
         elif refusal := _judge_head(scope):
             await _refuse(refusal, scope, receive, send)
         elif scope["type"] == "websocket":
-            # Its own pings notice a client that no longer reads.
+            # Websocket pings already detect a client that no longer reads.
             await self.app(scope, receive, send)
         else:
             await self._answer(scope, receive, send)
@@ -258,7 +258,7 @@ def _is_well_formed(value: bytes) -> bool:
     text = value.decode("latin-1")
     try:
         urlsplit(f"//{text}")
-    except ValueError:  # What is in the brackets is not an address.
+    except ValueError:  # The text in the brackets is not an address.
         return False
     return _AUTHORITY.fullmatch(text) is not None
 

@@ -1,4 +1,4 @@
-"""How the files of the built pages are served: one address per page, caching, and nothing else."""
+"""Serve the files of the built pages, with one address per page and caching headers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 # Vite names these after their content.
 _NEVER_CHANGES = "public, max-age=31536000, immutable"
 _REVALIDATE = "no-cache"
-# Reflex's own endpoints. The pages use none of them: the API has a health check of its own, and the
-# websocket does not poll, which would read a request of any size into memory.
+# Reflex's own endpoints, which the pages don't use. The API has its own health check. HTTP polling for the
+# websocket would read a request of any size into memory.
 _CLOSED = tuple(str(endpoint) for endpoint in Endpoint)
 _MISSING_FILE = "/404/none"
 
@@ -19,9 +19,9 @@ _MISSING_FILE = "/404/none"
 class PageFiles:
     """ASGI middleware around the pages: `/customers` is the page, and `/customers/` redirects to it.
 
-    Only files are served over HTTP, and none of Reflex's own endpoints. A page with children is a
-    directory in the build, for which the file server would redirect to the address with a slash. The
-    slash is added here instead, where the browser does not see it.
+    Only files are served over HTTP, and none of Reflex's own endpoints. A page with subpages is a directory
+    in the build, for which the file server would redirect to the address with a slash. The slash is added
+    internally instead, so that the browser doesn't see it.
     """
 
     def __init__(self, pages: ASGIApp, routes: frozenset[str]) -> None:

@@ -21,12 +21,12 @@ TRY_AGAIN_LATER = 1013
 
 
 class SocketGuard:
-    """ASGI middleware that refuses a websocket handshake which could reach another user's state.
+    """ASGI middleware that rejects a websocket handshake that could access another user's state.
 
-    Reflex hands a state to anyone who presents its client token, and the browser chooses the token.
-    So a token belongs to the session that first used it, or to a browser that is not signed in. It is
-    refused to every other session, to the same session once that has ended, and to a foreign
-    `Origin`. The owners are kept in this process, as the states are.
+    Reflex gives access to a state to any client that sends its client token, and browsers choose their
+    tokens. So here, a token belongs to the session that first used it, or to a browser that is not signed in.
+    It is rejected for every other session, for the same session once it has ended, and for a foreign
+    `Origin`. The owners are stored in this process, like the states.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -34,7 +34,7 @@ class SocketGuard:
         self._owners: OrderedDict[str, str] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on everything except a handshake that is not allowed."""
+        """Pass everything on, except handshakes that are not allowed."""
         is_handshake = scope["type"] == "websocket" and scope["path"].startswith(SOCKET_PATH)
         try:
             refusal = POLICY_VIOLATION

@@ -151,8 +151,8 @@ def _lock_with_admins(session: Session, user_id: int) -> tuple[UserAccount, set[
 def reset_password(session: Session, actor: Actor, user_id: int) -> NewUser:
     """Replace another user's password with a one-time password, and end all of their sessions.
 
-    Raises NotFound (`user_not_found`), and Conflict (`own_password`), because changing their own
-    password requires the current one.
+    Raises NotFound (`user_not_found`), and Conflict (`own_password`) for the actor's own password, because
+    changing that requires the current one.
     """
     require(actor, Permission.ADMINISTER)
     one_time = passwords.one_time_password()

@@ -1,7 +1,7 @@
 """The rules that decide whether usage is recorded and in which period it is billed, as SQL.
 
-`judged_usage` is their only spelling. Batches read their rows from a temporary table and single events
-from arrays, so where the rows come from is a parameter.
+They are defined only in `judged_usage`. Batches read their rows from a temporary table and single events from
+arrays, so the source of the rows is a parameter.
 """
 
 from __future__ import annotations

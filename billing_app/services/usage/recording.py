@@ -57,7 +57,7 @@ class UsageReport(NamedTuple):
 
 
 class UnreadableReport(NamedTuple):
-    """A report that is rejected before its values are parsed. `field` is empty if all of it is wrong."""
+    """A report that is rejected before its values are parsed. `field` is empty if it is not an object."""
 
     field: str
     rule: str
@@ -96,7 +96,7 @@ def record_usage(session: Session, actor: Actor, report: UsageReport) -> Recorde
     """Record one event exactly once. The same report again returns the first event as a duplicate.
 
     Raises NotFound (`customer_not_found`), Conflict (`idempotency_conflict`, `customer_suspended`) and
-    Invalid. Then nothing was recorded.
+    Invalid, without recording anything.
     """
     [answer] = record_usage_group(session, actor, [report])
     if isinstance(answer, BillingError):
@@ -107,7 +107,7 @@ def record_usage(session: Session, actor: Actor, report: UsageReport) -> Recorde
 def record_usage_group(
     session: Session, actor: Actor, reports: Sequence[UsageReport | UnreadableReport]
 ) -> list[RecordedUsage | BillingError]:
-    """Record single events together, and answer each as `record_usage` would, in their order.
+    """Record single events together. Return the result or error of `record_usage` for each, in order.
 
     Reports don't affect each other, except that the first with a key is recorded. The audit log has
     no entry for single events, because each event says who recorded it.
@@ -127,7 +127,7 @@ def record_usage_group(
 def record_usage_batch(
     session: Session, actor: Actor, reports: Sequence[UsageReport | UnreadableReport]
 ) -> BatchResult:
-    """Record each acceptable row exactly once, whatever the other rows are.
+    """Record each acceptable row exactly once, independently of the other rows.
 
     If several rows have the same key, the first of them is recorded. Raises Invalid
     (`batch_too_large`) for more than 10,000 rows.
@@ -145,7 +145,7 @@ def record_usage_batch(
 def record_usage_file_batch(
     session: Session, actor: Actor, reports: Sequence[UsageReport | UnreadableReport]
 ) -> BatchResult:
-    """Record a batch of a file like `record_usage_batch`, but without an audit entry: a file has one."""
+    """Record a batch of a file like `record_usage_batch`, but leave the audit entry to the import."""
     require(actor, Permission.RECORD_USAGE)
     _check_size(reports)
     outcome = _record(session, actor, reports)[0]
@@ -161,7 +161,7 @@ def dry_run_usage_batch(
 ) -> BatchResult:
     """Return what `record_usage_batch` would, but record nothing.
 
-    Dry runs in one transaction build on each other: a key counts once in all of them.
+    Dry runs in one transaction build on each other: later ones report repeated keys as duplicates.
     """
     require(actor, Permission.RECORD_USAGE)
     _check_size(reports)
@@ -254,9 +254,9 @@ def _is_storable(text: str) -> bool:
 
 
 def _row_results(checked: Iterable[CheckedRow], accepted: set[EventKey]) -> list[RowResult]:
-    """Return a result for each row but those whose event was accepted.
+    """Return a result for each row, except those whose event was accepted.
 
-    Of the rows with an accepted key, that is the first one that isn't rejected.
+    If several rows have an accepted key, the accepted one is the first that isn't rejected.
     """
     results = []
     for row in checked:
@@ -267,8 +267,8 @@ def _row_results(checked: Iterable[CheckedRow], accepted: set[EventKey]) -> list
             # If nothing is wrong, the customer was created between the two statements.
             code = row.rejection or "customer_not_found"
             results.append(RowResult(row.position, "rejected", Reason(code, REJECTED_FIELDS[code], code)))
-        # The key was recorded before. That counts even if the row would be rejected today, so that the
-        # answer to a report never changes.
+        # The key is already recorded, which takes precedence even if the row would be rejected today, so that
+        # the outcome of a report never changes.
         elif row.is_same:
             results.append(RowResult(row.position, "duplicate"))
         else:

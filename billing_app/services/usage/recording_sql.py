@@ -59,7 +59,7 @@ def dry_run(db: Cursor[Any], rows: str, *, now: datetime, latest: datetime) -> i
 
     Records nothing. `fetch_accepted` returns the keys until the cursor is used again.
     """
-    # A file takes thousands of calls in one transaction. Rows that are only deleted would be read by each.
+    # A file takes thousands of calls in one transaction, and each would read all previously deleted rows.
     _copy_in(db, rows, "TRUNCATE pg_temp.incoming_usage")
     db.execute(_DRY_RUN_TABLE)
     db.execute(_DRY_RUN, {"now": now, "latest": latest})
