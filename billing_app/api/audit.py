@@ -43,12 +43,14 @@ def list_audit_entries(
     call: Caller,
     paged: Paged,
     subject: Annotated[
-        str | None, Query(description="Only entries about this ID or invoice number, such as `cus_12`.")
+        str | None,
+        Query(min_length=1, description="Only entries about this ID or invoice number, such as `cus_12`."),
     ] = None,
     actor: Annotated[
         str | None,
         Query(
-            description="Only changes by this actor, such as `usr_4`, including background work they started."
+            min_length=1,
+            description="Only changes by this actor, such as `usr_4`, including background work they started.",
         ),
     ] = None,
 ) -> Page[AuditEntry]:

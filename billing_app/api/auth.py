@@ -182,7 +182,8 @@ def end_one_session(user: SignedInUser, session: str) -> None:
 def change_password(user: SignedInUser, body: PasswordChange, request: Request) -> None:
     """Change your password.
 
-    All of your other sessions end.
+    All of your other sessions end. If you get no response, sign in to find out which password is
+    current: a retry with the old one counts as a failed attempt.
     """
     current().authenticator.change_password(
         user,

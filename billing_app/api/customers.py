@@ -99,7 +99,7 @@ def list_customers(
     search: Annotated[str | None, Query(description="Part of the name, email or key, ignoring case.")] = None,
     status: Annotated[Literal["active", "suspended"] | None, Query()] = None,
     plan: Annotated[
-        str | None, Query(description="A plan ID, or a plan name for all of its versions.")
+        str | None, Query(min_length=1, description="A plan ID, or a plan name for all of its versions.")
     ] = None,
     sort: Annotated[
         CustomerSort,

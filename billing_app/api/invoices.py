@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from billing_app.api.usage import UsageEvent, usage_event
 from billing_app.api.wire.calls import Caller
 from billing_app.api.wire.csv_files import DESCRIBED, CsvFile, csv_file
+from billing_app.api.wire.idempotency import Created, OnceOnly
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
@@ -23,14 +24,17 @@ from billing_app.api.wire.values import (
     Quantity,
     Sha256,
     Timestamp,
+    WholeNumber,
 )
 from billing_app.documents.csv_rows import Cell
 from billing_app.documents.invoice_pdf import invoice_pdf
+from billing_app.domain.actor import Permission
 from billing_app.domain.invoice import PaymentStatus
 from billing_app.domain.money import major_text, to_major
 from billing_app.domain.periods import label
 from billing_app.domain.rating import Line, LineKind
-from billing_app.jobs.invoicing import generate_invoice
+from billing_app.errors import Conflict
+from billing_app.jobs import invoicing
 from billing_app.runtime import current
 from billing_app.services.invoices import export, invoices, line_usage, previews
 from billing_app.services.invoices.filters import InvoiceFilter
@@ -40,7 +44,7 @@ router = resource("", "Invoices")
 
 PeriodQuery = Annotated[Period | None, Query(description="The billing period.")]
 StatusQuery = Annotated[
-    PaymentStatus | Literal["outstanding"] | None,
+    Literal[PaymentStatus, "outstanding"] | None,
     Query(description="The payment status today, in UTC. `outstanding` is every status but `paid`."),
 ]
 
@@ -164,18 +168,33 @@ class NewInvoice(Body):
     status_code=201,
     responses=refusals(
         "customer_not_found", "invoice_exists", "period_open", "earlier_period_open", "nothing_to_invoice",
-        "issuer_incomplete",
+        "issuer_incomplete", "idempotency_conflict",
     ),
 )  # fmt: skip
-def create_invoice(call: Caller, body: NewInvoice, response: Response) -> Invoice:
+def create_invoice(call: Caller, once: OnceOnly, body: NewInvoice) -> Invoice:
     """Generate a customer's invoice for a month that has ended.
 
     This closes the month for the customer. Usage that is reported for it afterwards is billed on the
-    next invoice.
+    next invoice. A month is invoiced once: without an `Idempotency-Key`, a retry returns 409
+    `invoice_exists`, which names the invoice.
     """
-    created = generate_invoice(current().database, call.actor, body.customer, body.period)
-    response.headers["Location"] = f"/api/v1/invoices/{created.number}"
-    return invoice_of(created)
+
+    def describe(created: InvoiceDetail) -> Created[Invoice]:
+        return Created(invoice_of(created), f"/api/v1/invoices/{created.number}")
+
+    if repeated := once.repeat(Permission.INVOICE, Invoice):
+        return repeated
+    try:
+        customer_id = call.do(invoicing.close_to_invoice, body.customer, body.period)
+        return once.create(
+            Permission.INVOICE, Invoice, describe,
+            invoicing.create_invoice, body.customer, customer_id, body.period,
+        )  # fmt: skip
+    except Conflict:
+        # A concurrent request with the same key may have been faster.
+        if repeated := once.repeat(Permission.INVOICE, Invoice):
+            return repeated
+        raise
 
 
 @router.get("/invoices", responses=refusals("customer_not_found"))
@@ -272,7 +291,8 @@ def list_invoice_usage(
     paged: Paged,
     number: str,
     line: Annotated[
-        int | None, Query(ge=1, le=32767, description="List only the events of the line with this number.")
+        WholeNumber | None,
+        Query(ge=1, le=32767, description="List only the events of the line with this number."),
     ] = None,
 ) -> Page[UsageEvent]:
     """List the usage events that an invoice charges, ordered by time."""

@@ -8,10 +8,12 @@ from fastapi import Response
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from billing_app.api.wire.calls import Caller
+from billing_app.api.wire.idempotency import Created, OnceOnly
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
 from billing_app.api.wire.values import Body, Currency, Date, ExactNumber, Money, Timestamp
+from billing_app.domain.actor import Permission
 from billing_app.domain.money import major_text
 from billing_app.services.payments import payments
 from billing_app.services.payments.rows import PaymentRow
@@ -104,12 +106,23 @@ def record_payment(call: Caller, number: str, body: NewPayment, response: Respon
 @router.post(
     "/{payment}/reversal",
     status_code=201,
-    responses=refusals("invoice_not_found", "payment_not_found", "already_reversed"),
+    responses=refusals("invoice_not_found", "payment_not_found", "already_reversed", "idempotency_conflict"),
 )
-def reverse_payment(call: Caller, number: str, payment: str, body: Reversal) -> Payment:
-    """Reverse a whole payment, once. Its amount becomes outstanding again."""
-    payment_id = get_number("pay", payment, "payment")
-    return payment_of(call.do(payments.reverse_payment, number, payment_id, reason=body.reason))
+def reverse_payment(once: OnceOnly, number: str, payment: str, body: Reversal) -> Payment:
+    """Reverse a whole payment, once.
+
+    Its amount becomes outstanding again. Without an `Idempotency-Key`, a retry returns 409
+    `already_reversed`.
+    """
+    return once.create(
+        Permission.INVOICE,
+        Payment,
+        lambda reversed_payment: Created(payment_of(reversed_payment)),
+        payments.reverse_payment,
+        number,
+        get_number("pay", payment, "payment"),
+        reason=body.reason,
+    )
 
 
 def payment_of(row: PaymentRow) -> Payment:

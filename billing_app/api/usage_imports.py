@@ -131,7 +131,8 @@ def upload(
     `''=a`; `'a` stays `'a`.
 
     Nothing is recorded until you start the import, which you can do once its status is `checked`. An
-    interrupted upload leaves nothing behind.
+    interrupted upload leaves nothing behind. If you get no response, upload the file again: that may
+    create a second import, but starting both records each event once.
     """
     stored = receive_file(current().database, call.actor, file_name, _read_pieces(request))
     current().background.wake()

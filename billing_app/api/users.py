@@ -135,7 +135,8 @@ def update_user(call: Caller, user: str, body: UserChange) -> User:
 def reset_password(call: Caller, user: str) -> UserWithPassword:
     """Replace a user's password with a one-time password.
 
-    The old password stops working, and all of the user's sessions end.
+    The old password stops working, and all of the user's sessions end. If you get no response, send the
+    request again: only the newest one-time password works.
     """
     return _with_password(call.do(users.reset_password, _user_number(user)))
 

@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 from billing_app.cli.failures import explain_failures
 from billing_app.database.errors import DatabaseUnusable
 from billing_app.database.migrations import SchemaState, migrate, refuse_unknown_revision, schema_state
-from billing_app.database.privileges import refuse_unsafe_role
+from billing_app.database.privileges import refuse_missing_privileges, refuse_unsafe_role
 from billing_app.database.provision import Urls, provide_database
 from billing_app.database.requirements import refuse_unsuitable_text
 from billing_app.database.session import Database
@@ -77,6 +77,7 @@ def _prepare(settings: Settings, urls: Urls, database: Database) -> None:
             _migrate(urls)
     with database.engine.connect() as connection:
         refuse_unsafe_role(connection)
+        refuse_missing_privileges(connection)
 
 
 def _migrate(urls: Urls) -> None:

@@ -28,6 +28,10 @@ _EXPLANATIONS = {
         "The database has no connection left",
         "Raise max_connections, or close connections of other clients.",
     ),
+    "57014": (
+        "The database canceled a statement",
+        "Raise statement_timeout for the role of {setting}, or set it to 0.",
+    ),
     "55P03": (
         "Another session holds a lock that the migration needs",
         "Run `billing migrate` again when that session has ended.",
@@ -57,7 +61,7 @@ def _explain(error: Exception, settings: Settings, *, as_owner: bool) -> str | N
     explanation = _EXPLANATIONS.get(sqlstate_of(error) or "")
     if explanation:
         problem, advice = explanation
-        return f"{problem.format(setting=setting)}: {reason}. {advice}"
+        return f"{problem.format(setting=setting)}: {reason}. {advice.format(setting=setting)}"
     if not is_unavailable(error):
         return None
     if settings.database_url:

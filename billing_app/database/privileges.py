@@ -120,3 +120,37 @@ def refuse_unsafe_role(connection: Connection) -> None:
             f"The role {role!r} of DATABASE_URL could change append-only tables ({', '.join(tables)}). Use a "
             "role that does not own them, and set DATABASE_OWNER_URL to their owner."
         )
+
+
+_MISSING_PRIVILEGES = text("""
+    SELECT privilege || ' on ' || table_name
+    FROM unnest(CAST(:tables AS text[]), CAST(:privileges AS text[]), CAST(:columns AS text[]))
+         AS required(table_name, privilege, column_name)
+    WHERE NOT CASE column_name
+                   WHEN '' THEN has_table_privilege('public.' || table_name, privilege)
+                   ELSE has_column_privilege('public.' || table_name, column_name, privilege) END
+""")
+
+
+def refuse_missing_privileges(connection: Connection) -> None:
+    """Refuse a role that lacks one of `PRIVILEGES`, so that no request fails for it later.
+
+    Raises:
+        DatabaseUnusable: The connected role is such a one.
+    """
+    required = [(table, *_split(each)) for table, privileges in PRIVILEGES.items() for each in privileges]
+    tables, privileges, columns = map(list, zip(*required, strict=True))
+    values = {"tables": tables, "privileges": privileges, "columns": columns}
+    missing = list(connection.scalars(_MISSING_PRIVILEGES, values))
+    if missing:
+        others = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
+        raise DatabaseUnusable(
+            f"The role of DATABASE_URL lacks a privilege: {missing[0]}{others}. Run `billing migrate` with "
+            "DATABASE_OWNER_URL set to the owner of the tables."
+        )
+
+
+def _split(privilege: str) -> tuple[str, str]:
+    """Return `("UPDATE", "name")` for `UPDATE (name)`; the column is empty for the whole table."""
+    kind, _, column = privilege.partition(" (")
+    return kind, column.rstrip(")")

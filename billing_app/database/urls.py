@@ -11,15 +11,20 @@ from billing_app.database.errors import DatabaseUnusable
 
 _DRIVER = "postgresql+psycopg"
 _SCHEMES = ("postgresql", "postgres", _DRIVER)
+# Longer than any server that works takes to answer, and short enough to wait for the refusal.
+_CONNECT_SECONDS_MAX = "10"
 _FORM = "Write it as postgresql://user:password@host:5432/database."
 
 
 def parse_database_url(url: str, setting: str) -> str:
-    """Return the URL with the installed driver and UTF-8; `setting` is its name in messages.
+    """Return the URL with the installed driver, UTF-8 and a time limit for connecting.
+
+    `setting` is its name in messages. A time limit in the URL is kept.
 
     Raises:
-        DatabaseUnusable: It is not a URL of a PostgreSQL database, names no user or no database, or
-            has an option that PostgreSQL's client library does not know.
+        DatabaseUnusable: It is not a URL of a PostgreSQL database, names no user or no database, has a
+            password that is not percent-encoded, or an option that PostgreSQL's client library does
+            not know.
     """
     parsed = _parse(url, setting)
     if parsed.drivername not in _SCHEMES:
@@ -28,6 +33,10 @@ def parse_database_url(url: str, setting: str) -> str:
         )
     if not parsed.username:
         raise DatabaseUnusable(f"{setting} names no user. {_FORM}")
+    if "@" in (parsed.host or ""):
+        raise DatabaseUnusable(
+            f"{setting} has more than one @. Write each @ of the password as %40, / as %2F and : as %3A. {_FORM}"
+        )
     if not parsed.database:
         raise DatabaseUnusable(f"{setting} names no database. {_FORM}")
     try:
@@ -36,7 +45,8 @@ def parse_database_url(url: str, setting: str) -> str:
         reason = str(error).strip().replace('"', "")
         raise DatabaseUnusable(f"{setting} can't be used: {reason}. {_FORM}") from None
     # Text is exchanged as UTF-8, whatever the encoding of the server and the environment.
-    complete = parsed.set(drivername=_DRIVER).update_query_dict({"client_encoding": "utf8"})
+    options = {"connect_timeout": _CONNECT_SECONDS_MAX, **parsed.query, "client_encoding": "utf8"}
+    complete = parsed.set(drivername=_DRIVER, query=options)
     return complete.render_as_string(hide_password=False)
 
 

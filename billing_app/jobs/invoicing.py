@@ -33,12 +33,16 @@ def generate_invoice(database: Database, actor: Actor, customer: str, period_sta
         NotFound: `customer_not_found`.
     """
     require(actor, Permission.INVOICE)
-    customer_id = database.run(actor, lambda session: _close(session, actor, customer, period_start))
-    return database.run(actor, lambda session: _create(session, actor, customer, customer_id, period_start))
+    customer_id = database.call(actor, close_to_invoice, customer, period_start)
+    return database.call(actor, create_invoice, customer, customer_id, period_start)
 
 
-def _close(session: Session, actor: Actor, customer: str, period_start: date) -> int:
-    """Close the month and return the customer's id. Errors roll the closing back."""
+def close_to_invoice(session: Session, actor: Actor, customer: str, period_start: date) -> int:
+    """Close the month and return the customer's id. Errors roll the closing back.
+
+    The first of the two transactions of `generate_invoice`, which raises what it raises.
+    """
+    require(actor, Permission.INVOICE)
     customer_id = get_customer_id(session, customer)
     require_issuer(session)
     for blocked in close_period(session, actor, period_start=period_start, customer_ids=[customer_id]):
@@ -50,9 +54,11 @@ def _close(session: Session, actor: Actor, customer: str, period_start: date) ->
     return customer_id
 
 
-def _create(
+def create_invoice(
     session: Session, actor: Actor, customer: str, customer_id: int, period_start: date
 ) -> InvoiceDetail:
+    """Create the one invoice of a closed month. The second transaction of `generate_invoice`."""
+    require(actor, Permission.INVOICE)
     outcome = invoice_period(session, actor, period_start=period_start, customer_ids=[customer_id])
     if outcome.existing:
         number = find_invoice_number(session, customer_id, period_start)

@@ -26,8 +26,13 @@ _PIECE = 1_000_000
 _NAMES_MAX, _NAME_CHARS_MAX = 5, 50
 
 _GZIP_START = b"\x1f\x8b"
+# The name of the first file in a ZIP archive tells a workbook (Excel, OpenDocument, Numbers) from other archives.
+_WORKBOOK = rb"PK\x03\x04.{26}(?:\[Content_Types\]|_rels/|docProps/|xl/|mimetype|Index/)|\xd0\xcf\x11\xe0"
+_START_BYTES = 64
 _FOREIGN_FORMATS = (
-    (re.compile(rb"PK\x03\x04|\xd0\xcf\x11\xe0"), BrokenRule("workbook")),
+    (re.compile(_WORKBOOK, re.DOTALL), BrokenRule("workbook")),
+    (re.compile(rb"PK\x03\x04"), BrokenRule("compressed", format="ZIP")),
+    (re.compile(rb"%PDF-|\x89PNG|\xff\xd8\xff|GIF8"), BrokenRule("not_a_text_file")),
     (re.compile(rb"\xff\xfe|\xfe\xff|(?:[^\0]\0){4}|(?:\0[^\0]){4}", re.DOTALL), BrokenRule("utf16")),
     (re.compile(rb"\x1f\x8b"), BrokenRule("compressed_twice")),
     (re.compile(rb"BZh[1-9]1AY"), BrokenRule("compressed", format="bzip2")),
@@ -37,6 +42,8 @@ _FOREIGN_FORMATS = (
 # The exceptions that reading a damaged or truncated gzip file raises.
 _DAMAGE = (OSError, EOFError, zlib.error)
 _OTHER_SEPARATORS = (";", "\t", "|")
+# Excel reads the separator from such a first line, and nothing else does.
+_SEPARATOR_LINE = re.compile('"?sep=."?', re.IGNORECASE)
 _CONTROL = re.compile("[\0-\x08\x0e-\x1f]")
 _QUOTED = '"([^"]*+(?:""[^"]*+)*+)"'
 _CELL = re.compile(rf'(?:{_QUOTED}|([^",]*))(,|\Z)')
@@ -145,7 +152,7 @@ def _unpack(raw: io.BufferedReader) -> IO[bytes]:
     packed = raw.peek(2).startswith(_GZIP_START)
     data = cast(io.BufferedReader, gzip.GzipFile(fileobj=raw) if packed else raw)
     try:
-        start = data.peek(16)
+        start = data.peek(_START_BYTES)
     except _DAMAGE as error:
         raise _damaged(0) from error
     for pattern, broken in _FOREIGN_FORMATS:
@@ -163,6 +170,8 @@ def _parse_header(line: Line | None) -> Header:
         raise Invalid("file", "not_utf8")
     if line.is_too_long:
         raise Invalid("header", "row_too_long", at_most=ROW_CHARS_MAX)
+    if _SEPARATOR_LINE.fullmatch(line.text):
+        raise Invalid("file", "separator_line")
     for separator in _OTHER_SEPARATORS:
         if separator in line.text and "," not in line.text:
             raise Invalid("file", "wrong_separator", separator=separator)

@@ -96,9 +96,10 @@ RULES: dict[str, Template] = {
         f"separates columns with {_SEPARATORS[facts['separator']]}."
         " Save it with commas, in Excel as CSV UTF-8 (comma delimited)"
     ),
+    "separator_line": "starts with a line that only Excel reads (sep=). Remove that line and use commas",
     "utf16": "is UTF-16 text. Save it as UTF-8, in Excel as CSV UTF-8 (comma delimited)",
     "workbook": "is an Excel workbook. Save the sheet as CSV UTF-8 (comma delimited) and import that file",
-    "compressed": "is compressed with {format}. Use gzip, or no compression",
+    "compressed": "is compressed with {format}. Decompress it, or use gzip",
     "compressed_twice": "is compressed twice. Decompress it once",
     "not_a_text_file": "is not a text file. Choose a CSV file",
     "damaged": lambda facts: (

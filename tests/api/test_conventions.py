@@ -124,6 +124,27 @@ def test_unknown_query_parameter_is_named(world: World, operation: Operation) ->
 
 
 @pytest.mark.parametrize("operation", [each for each in OPERATIONS if _query_parameters(each)], ids=str)
+def test_empty_filter_is_refused_instead_of_ignored(world: World, operation: Operation) -> None:
+    client = TestClient(world.api, raise_server_exceptions=False, headers=world.headers("admin"))
+    for parameter in _query_parameters(operation):
+        # Nothing to search for is everything, and no cursor is the first page.
+        if parameter["name"] not in ("search", "cursor"):
+            path = operation.path.format(**world.places)
+            answer = client.request(operation.method, path, params={parameter["name"]: ""})
+            assert answer.status_code == (404 if parameter["name"] == "customer" else 422), answer.text
+            assert "literal" not in answer.text
+
+
+@pytest.mark.parametrize("number", ["1_0", "+1", " 1", "1.0", "1e0", "\u0661", "\uff11", "-0"])
+def test_only_ascii_digits_are_a_whole_number(world: World, number: str) -> None:
+    client = TestClient(world.api, raise_server_exceptions=False, headers=world.headers("admin"))
+    for path in ("/api/v1/customers?limit", f"/api/v1/invoices/{world.places['number']}/usage?line"):
+        answer = client.get(path.partition("?")[0], params={path.partition("?")[2]: number})
+        (error,) = answer.json()["errors"]
+        assert (answer.status_code, error["message"]) == (422, "must be a whole number")
+
+
+@pytest.mark.parametrize("operation", [each for each in OPERATIONS if _query_parameters(each)], ids=str)
 def test_repeated_query_parameter_is_named(world: World, operation: Operation) -> None:
     client = TestClient(world.api, raise_server_exceptions=False, headers=world.headers("admin"))
     for parameter in _query_parameters(operation):

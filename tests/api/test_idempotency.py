@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import date, timedelta
 from threading import Barrier
 from typing import Any
 
@@ -16,11 +16,13 @@ from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Role
 from billing_app.services.identity import users
 from billing_app.services.invoices.issuer import update_issuer
+from billing_app.services.payments.payments import record_payment
 from tests.api.conftest import ClientOf
 from tests.conftest import Clock
-from tests.factories import make_customer, make_plan
+from tests.factories import make_customer, make_invoice, make_plan
 
 TERMS = {"name": "Team", "monthly_price": "29.00", "included_units": "1000", "overage_unit_price": "0.0125"}
+INVOICES = "/api/v1/invoices"
 PLAN, KEY = "/api/v1/plans", {"Idempotency-Key": "first-attempt"}
 
 
@@ -28,15 +30,22 @@ PLAN, KEY = "/api/v1/plans", {"Idempotency-Key": "first-attempt"}
 def requests(database: Database) -> dict[str, dict[str, Any]]:
     """Return a request for each operation that accepts the header."""
     plan = make_plan(database)
-    make_customer(database, plan)
+    acme = make_customer(database, plan, key="acme", start_period=date(2026, 9, 1))
     with database.transaction(SYSTEM) as session:
         issuer = {"name": "Tallybook Ltd", "address": "1 Ledger Lane", "email": "billing@tallybook.test"}
         update_issuer(session, SYSTEM, **issuer, payment_instructions="")
+    invoice = make_invoice(database, acme, date(2026, 9, 1))
+    with database.transaction(SYSTEM) as session:
+        payment = record_payment(
+            session, SYSTEM, invoice.number, amount="5.00", received_on=date(2026, 11, 1), idempotency_key="p1"
+        ).payment  # fmt: skip
     return {
         PLAN: TERMS,
         "/api/v1/customers": {"name": "Acme", "email": "ap@acme.example", "plan_id": plan.public_id},
         "/api/v1/users": {"email": "ada@example.com", "name": "Ada", "role": "billing"},
         "/api/v1/tokens": {"name": "Meter 7", "scopes": ["usage:write"]},
+        INVOICES: {"customer": "acme", "period": "2026-10"},
+        f"{INVOICES}/{invoice.number}/payments/{payment.public_id}/reversal": {"reason": "It bounced."},
         "/api/v1/invoice-runs": {"period": "2026-10"},
         "/api/v1/verifications": {},
     }
@@ -45,8 +54,8 @@ def requests(database: Database) -> dict[str, dict[str, Any]]:
 def count(owner: psycopg.Connection) -> dict[str, int]:
     """Count the rows of every table that these requests add to."""
     tables = (
-        "plan", "customer", "user_account", "api_token", "invoice_run", "verification", "audit_entry",
-        "idempotent_request",
+        "plan", "customer", "user_account", "api_token", "invoice", "payment_reversal", "invoice_run",
+        "verification", "audit_entry", "idempotent_request",
     )  # fmt: skip
     return {table: owner.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}  # type: ignore[arg-type,index]
 
@@ -92,6 +101,33 @@ def test_keys_belong_to_their_caller(client: TestClient, client_of: ClientOf) ->
 def test_refused_request_does_not_use_up_its_key(client: TestClient) -> None:
     assert client.post(PLAN, json=TERMS | {"monthly_price": "-1"}, headers=KEY).status_code == 422
     assert client.post(PLAN, json=TERMS, headers=KEY).status_code == 201
+
+
+def test_key_of_another_request_is_refused_before_the_month_is_closed(
+    client: TestClient, requests: dict[str, dict[str, Any]], owner: psycopg.Connection
+) -> None:
+    assert client.post(PLAN, json=TERMS, headers=KEY).status_code == 201
+    refused = client.post(INVOICES, json=requests[INVOICES], headers=KEY)
+    assert (refused.status_code, refused.json()["code"]) == (409, "idempotency_conflict")
+    closed = owner.execute("SELECT closed_through FROM customer_billing").fetchall()
+    assert closed == [(date(2026, 9, 1),)]
+
+
+def test_invoice_requested_concurrently_with_one_key_is_the_answer_to_all(
+    client: TestClient, requests: dict[str, dict[str, Any]], owner: psycopg.Connection
+) -> None:
+    barrier = Barrier(6)
+
+    def send(_: int) -> Response:
+        barrier.wait(timeout=30)
+        return client.post(INVOICES, json=requests[INVOICES], headers=KEY)
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(send, range(6)))
+    assert {(answer.status_code, answer.json().get("number")) for answer in answers} == {(201, "ACME-0002")}
+    assert count(owner)["invoice"] == 2
+    without_key = client.post(INVOICES, json=requests[INVOICES])
+    assert (without_key.status_code, without_key.json()["code"]) == (409, "invoice_exists")
 
 
 def test_requests_sent_concurrently_create_one_thing(client: TestClient, owner: psycopg.Connection) -> None:
@@ -165,7 +201,8 @@ def test_openapi_documents_the_header(client: TestClient) -> None:
         if parameter["name"] == "Idempotency-Key"
     }
     assert documented == {
-        "/api/v1/customers", "/api/v1/invoice-runs", "/api/v1/plans", "/api/v1/tokens", "/api/v1/users",
-        "/api/v1/verifications",
+        "/api/v1/customers", "/api/v1/invoice-runs", "/api/v1/invoices",
+        "/api/v1/invoices/{number}/payments/{payment}/reversal", "/api/v1/plans", "/api/v1/tokens",
+        "/api/v1/users", "/api/v1/verifications",
     }  # fmt: skip
     assert "409" in paths["/api/v1/verifications"]["post"]["responses"]

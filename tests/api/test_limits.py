@@ -127,6 +127,14 @@ async def test_content_encoding_is_refused_by_name(api: FastAPI, encoding: str) 
 
 
 @in_a_loop
+async def test_encoding_in_a_second_header_is_refused_by_name(api: FastAPI) -> None:
+    encodings = [("content-encoding", encoding) for encoding in ("identity", "gzip")]
+    exchange = await Exchange().ask(api, pieces(b"\x1f\x8b"), JSON, CHUNKED, *encodings)
+    assert exchange.status == 415
+    assert "Content-Encoding identity, gzip is not accepted" in json.loads(exchange.body)["detail"]
+
+
+@in_a_loop
 async def test_identity_is_not_an_encoding(api: FastAPI) -> None:
     exchange = await Exchange().ask(api, pieces(b"[1]"), JSON, CHUNKED, ("content-encoding", "identity"))
     assert (exchange.status, exchange.body) == (200, b"1")

@@ -57,6 +57,7 @@ def created_database(server: cluster.Server, options: str) -> Iterator[Urls]:
         ("tallybook", r"is not a database URL\."),
         ("postgresql://ada@localhost:port/tallybook", r"is not a database URL\."),
         ("postgresql://localhost/tallybook", r"names no user\."),
+        ("postgresql://ada:se@cret@localhost/tallybook", r"has more than one @\. Write each @ .* as %40,"),
         ("postgresql://ada@localhost", r"names no database\."),
         (
             "postgresql://ada@localhost/tallybook?pool_size=5",
@@ -73,8 +74,13 @@ def test_malformed_url_is_refused_with_its_setting_and_an_example(url: str, prob
 @pytest.mark.parametrize("url", ["postgres://ada:secret@db/books", " postgresql://ada:secret@db/books\n"])
 def test_url_gets_the_installed_driver(url: str) -> None:
     assert parse_database_url(url, "DATABASE_URL") == (
-        "postgresql+psycopg://ada:secret@db/books?client_encoding=utf8"
+        "postgresql+psycopg://ada:secret@db/books?client_encoding=utf8&connect_timeout=10"
     )
+
+
+def test_time_limit_for_connecting_is_kept() -> None:
+    url = parse_database_url("postgresql://ada@db/books?connect_timeout=3", "DATABASE_URL")
+    assert make_url(url).query["connect_timeout"] == "3"
 
 
 @pytest.mark.parametrize(
@@ -144,6 +150,35 @@ def test_application_role_without_its_privileges_is_told_what_to_do(
         DatabaseUnusable, match=r"^The role of DATABASE_URL lacks a privilege.* Run `billing migrate`"
     ):
         open_database(settings(urls.application)).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("revoked", "missing"),
+    [
+        ("ALL ON customer", r"The role of DATABASE_URL lacks a privilege: SELECT on customer and 6 others\."),
+        ("INSERT ON usage_event", r"The role of DATABASE_URL lacks a privilege: INSERT on usage_event\."),
+        ("UPDATE (archived_at) ON plan", r"The role of DATABASE_URL lacks a privilege: UPDATE on plan\."),
+        # A role that sees no tables can't tell that they exist.
+        ("USAGE ON SCHEMA public", r"The database's schema is older than this version of Tallybook\."),
+    ],
+)
+def test_missing_privilege_is_named_and_migrating_grants_it(
+    urls: Urls, owner: psycopg.Connection, revoked: str, missing: str
+) -> None:
+    owner.execute(f"REVOKE {revoked} FROM {APPLICATION_ROLE}, PUBLIC")  # type: ignore[arg-type]
+    with pytest.raises(DatabaseUnusable, match=f"^{missing} Run `billing migrate`"):
+        open_database(settings(urls.application)).__enter__()
+    migrate_database(settings(urls.application, urls.owner))
+    with open_database(settings(urls.application)):
+        pass
+
+
+def test_statement_timeout_of_the_role_is_named(urls: Urls) -> None:
+    owner = make_url(urls.owner).update_query_dict({"options": "-c statement_timeout=1"})
+    with pytest.raises(
+        DatabaseUnusable, match=r"^The database canceled a statement.* for the role of DATABASE_OWNER_URL"
+    ):
+        migrate_database(settings(urls.application, owner.render_as_string(hide_password=False)))
 
 
 def test_application_role_that_does_not_exist_is_named_by_migrate(server: cluster.Server) -> None:

@@ -78,10 +78,15 @@ def waits_for(row: UsageImportRow) -> str | None:
     return row.waits_for.public_id if row.waits_for else None
 
 
-def test_small_file_is_checked_and_imported_while_a_large_one_is_checked(
+def upload_large(files: Files) -> list[UsageImportRow]:
+    """Upload a large file for each worker, so that none would be free without a lane for small files."""
+    return [files.upload(LARGE + good_rows(1, 2_000 + number)) for number in range(2)]
+
+
+def test_small_file_is_checked_and_imported_while_large_ones_are_checked(
     files: Files, held: Held, background: Background
 ) -> None:
-    large = files.upload(LARGE)
+    large = upload_large(files)
     background.wake()
     assert held.reached.wait(60)
     small = files.upload(SMALL)
@@ -91,19 +96,20 @@ def test_small_file_is_checked_and_imported_while_a_large_one_is_checked(
     files.database.call(files.actor, start_import, small.public_id)
     background.wake()
     until(lambda: files.reload(small).status == "done")
-    assert counts(files.reload(large)) == ("checking", 0, 0, 0, 0, 0)
+    assert {counts(files.reload(each)) for each in large} == {("checking", 0, 0, 0, 0, 0)}
     held.release()
-    until(lambda: files.reload(large).status == "checked")
+    until(lambda: all(files.reload(each).status == "checked" for each in large))
 
 
-def test_small_file_is_imported_while_a_large_one_is_imported(
+def test_small_file_is_imported_while_large_ones_are_imported(
     files: Files, held: Held, background: Background
 ) -> None:
     held.phase = "importing"
-    large = files.upload(LARGE)
+    large = upload_large(files)
     background.wake()
-    until(lambda: files.reload(large).status == "checked")
-    files.database.call(files.actor, start_import, large.public_id)
+    until(lambda: all(files.reload(each).status == "checked" for each in large))
+    for each in large:
+        files.database.call(files.actor, start_import, each.public_id)
     background.wake()
     assert held.reached.wait(60)
     small = files.upload(SMALL)
@@ -112,9 +118,9 @@ def test_small_file_is_imported_while_a_large_one_is_imported(
     files.database.call(files.actor, start_import, small.public_id)
     background.wake()
     until(lambda: files.reload(small).status == "done")
-    assert counts(files.reload(large)) == ("importing", 0, 0, 0, 0, 0)
+    assert {counts(files.reload(each)) for each in large} == {("importing", 0, 0, 0, 0, 0)}
     held.release()
-    until(lambda: files.reload(large).status == "done")
+    until(lambda: all(files.reload(each).status == "done" for each in large))
 
 
 def test_large_file_names_the_large_file_that_it_waits_for(

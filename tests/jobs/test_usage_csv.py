@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import zipfile
 from collections.abc import Sequence
 
 import pytest
@@ -131,6 +132,15 @@ def test_header_is_compared_without_case_and_blanks(header: str) -> None:
     assert outcomes(f"{header}\nacme,a,1,\n") == {2: "a"}
 
 
+def archive(*names: str) -> bytes:
+    """Return a ZIP archive with files of these names."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as written:
+        for name in names:
+            written.writestr(zipfile.ZipInfo(name), HEADER)
+    return packed.getvalue()
+
+
 @pytest.mark.parametrize(
     ("content", "field", "rule", "words"),
     [
@@ -141,8 +151,13 @@ def test_header_is_compared_without_case_and_blanks(header: str) -> None:
         (HEADER.encode("utf-16"), "file", "utf16", "UTF-16"),
         (HEADER.encode("utf-16-le"), "file", "utf16", "UTF-16"),
         (HEADER.encode("utf-16-be"), "file", "utf16", "UTF-16"),
-        (b"PK\x03\x04rest of a workbook", "file", "workbook", "Excel workbook"),
-        (gzip.compress(b"PK\x03\x04rest of a workbook", mtime=0), "file", "workbook", "Excel workbook"),
+        (archive("[Content_Types].xml", "xl/workbook.xml"), "file", "workbook", "Excel workbook"),
+        (archive("docProps/app.xml", "xl/workbook.xml"), "file", "workbook", "Excel workbook"),
+        (archive("mimetype", "content.xml"), "file", "workbook", "Excel workbook"),
+        (gzip.compress(archive("_rels/.rels"), mtime=0), "file", "workbook", "Excel workbook"),
+        (archive("usage.csv"), "file", "compressed", "is compressed with ZIP"),
+        (b"sep=,\n" + HEADER.encode(), "file", "separator_line", "Remove that line"),
+        (b'"sep=;"\r\n' + HEADER.encode(), "file", "separator_line", "Remove that line"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "file", "workbook", "Excel workbook"),
         (
             gzip.compress(gzip.compress(HEADER.encode(), mtime=0), mtime=0),
@@ -152,7 +167,8 @@ def test_header_is_compared_without_case_and_blanks(header: str) -> None:
         ),
         (bz2.compress(HEADER.encode()), "file", "compressed", "bzip2"),
         (lzma.compress(HEADER.encode()), "file", "compressed", "xz"),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "file", "not_utf8", "UTF-8"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "file", "not_a_text_file", "not a text file"),
+        (b"%PDF-1.7\n", "file", "not_a_text_file", "not a text file"),
         (bytes(range(1, 256)), "file", "not_a_text_file", "not a text file"),
         ("kunde,schlüssel\n".encode("latin-1"), "file", "not_utf8", "UTF-8"),
         (b"customer,quantity\n", "header", "missing_columns", "idempotency_key, occurred_at"),

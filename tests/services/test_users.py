@@ -221,6 +221,18 @@ def test_concurrent_sign_in_does_not_survive_a_password_reset(database: Database
         queries.authenticate(session, token=outcome.first.token, secret=SECRET)
 
 
+def test_search_finds_composed_and_decomposed_letters_in_either_case(
+    database: Database, admin: Actor
+) -> None:
+    composed, decomposed = "Jos\u00e9 \u00d6st", "Jose\u0301 O\u0308st"
+    for number, name in enumerate((composed, decomposed)):
+        assert make_user(database, name=name, email=f"jose{number}@example.com").name == composed
+    searches = (composed, decomposed, composed.upper(), decomposed.upper(), decomposed.lower(), "e\u0301 ")
+    for search in searches:
+        with database.transaction(admin) as session:
+            assert len(users.list_users(session, admin, search=search).items) == 2, ascii(search)
+
+
 def test_users_are_found_by_name_email_role_and_status(database: Database, admin: Actor) -> None:
     make_user(database, name="Beth 100%", email="beth@one.example")
     make_user(database, Role.FINANCE, name="carl", email="carl@two.example")

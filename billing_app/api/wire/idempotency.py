@@ -1,6 +1,7 @@
 """The `Idempotency-Key` header of requests that create something: a retry gets the first response.
 
-Usage and payments have an idempotency key in their body instead, which is kept forever.
+Usage and payments have an idempotency key in their body instead, which is kept forever. A file is
+uploaded without one: importing it twice records nothing twice.
 """
 
 from __future__ import annotations
@@ -77,7 +78,22 @@ class Once:
                 store_answer(session, actor, request, _without_secrets(created))
             return created, False
 
-        created, is_repeated = self.call.do(work)
+        return self._respond(*self.call.do(work))
+
+    def repeat(self, permission: Permission, model: type[Model]) -> Model | None:
+        """Repeat the answer to the first request with this key; return None if this is the first one.
+
+        For requests that take several transactions: `create` then does the last of them.
+        """
+        if not self.request:
+            return None
+        first = self.call.do(find_answer, self.request, permission=permission)
+        if first is None:
+            return None
+        answer = Created(model.model_validate(first.body), first.location, first.status)
+        return self._respond(answer, is_repeated=True)
+
+    def _respond(self, created: Created[Model], is_repeated: bool) -> Model:
         self.response.status_code = created.status
         if created.location:
             self.response.headers["Location"] = created.location

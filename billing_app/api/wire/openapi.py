@@ -47,6 +47,10 @@ A billing period is a calendar month in UTC, such as `2026-10`.
 Wherever you name a customer, you can use its ID (`cus_12`) or its key. Lists are paginated with `limit` and
 `cursor`. Unknown query parameters and unknown fields are rejected.
 
+If you get no response, send the request again. Usage and payments have an idempotency key in the body, and
+requests that create something else take the header `Idempotency-Key`. All other requests have the same effect
+when they are repeated; one with a `version` then returns 409 `stale` with the newer values.
+
 Every error is a problem document (RFC 9457) with a stable `code`. A request that fails changes nothing, unless
 its documentation says otherwise.
 """

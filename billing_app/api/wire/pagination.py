@@ -8,6 +8,7 @@ from typing import Annotated, Generic, TypedDict, TypeVar
 from fastapi import Depends, Query
 from pydantic import BaseModel, Field
 
+from billing_app.api.wire.values import WholeNumber
 from billing_app.services.shared import pagination
 
 Row = TypeVar("Row")
@@ -22,7 +23,7 @@ class PageQuery(TypedDict):
 
 
 def page_query(
-    limit: Annotated[int, Query(ge=1, le=pagination.LIMIT_MAX)] = pagination.LIMIT_DEFAULT,
+    limit: Annotated[WholeNumber, Query(ge=1, le=pagination.LIMIT_MAX)] = pagination.LIMIT_DEFAULT,
     cursor: Annotated[str | None, Query(description="The `next_cursor` of the previous page.")] = None,
 ) -> PageQuery:
     """Return the requested page, which is passed to a service as `**paged`."""

@@ -25,12 +25,17 @@ _PARSED_ON_THE_LOOP_BYTES = 64 * 1024
 def loads_exactly(body: bytes) -> Any:
     """Parse JSON with every number exactly as written: int or Decimal, never a float.
 
+    A byte order mark in front of it, which some programs write, is ignored.
+
     Raises json.JSONDecodeError for everything that is not plain JSON in UTF-8: NaN and infinity,
     numbers out of range, an object with the same name twice, nesting that is too deep.
     """
     try:
         return json.loads(
-            body.decode(), parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_object
+            body.decode("utf-8-sig"),
+            parse_float=Decimal,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_object,
         )
     except json.JSONDecodeError:
         raise

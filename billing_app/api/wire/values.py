@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -11,6 +12,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from billing_app.domain.money import Amount, major_text, plain
 from billing_app.domain.periods import label, parse_date, parse_period
+from billing_app.domain.rules import BrokenRule
+
+_DIGITS = re.compile("[0-9]+")
 
 
 class Body(BaseModel):
@@ -34,6 +38,15 @@ def _timestamp_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def _check_digits(value: object) -> object:
+    """Refuse what Python reads as a number and JSON does not, such as `1_0` and `+5`."""
+    if isinstance(value, str) and not _DIGITS.fullmatch(value):
+        raise BrokenRule("not_a_whole_number")
+    return value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_check_digits)]
+"""A whole number in a query, in ASCII digits."""
 Period = Annotated[
     date,
     BeforeValidator(lambda value: value if isinstance(value, date) else parse_period(value)),

@@ -91,7 +91,7 @@ def _refuse_head(headers: Headers, media_types: set[str], bytes_max: int) -> Pro
     """Return the error for a body whose headers already violate a limit."""
     length = headers.get("content-length", "")
     has_body = length not in ("", "0") or "transfer-encoding" in headers
-    encoding = headers.get("content-encoding", "").strip()
+    encoding = ", ".join(headers.getlist("content-encoding")).strip()
     if encoding.lower() not in ("", "identity"):
         shown = encoding[:_ENCODING_SHOWN_MAX]
         detail = f"Content-Encoding {shown} is not accepted. Send the body without an encoding."
