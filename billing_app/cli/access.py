@@ -15,7 +15,7 @@ from billing_app.database.errors import DatabaseUnusable
 from billing_app.database.migrations import SchemaState, migrate, refuse_unknown_revision, schema_state
 from billing_app.database.privileges import refuse_missing_privileges, refuse_unsafe_role
 from billing_app.database.provision import Urls, provide_database
-from billing_app.database.requirements import refuse_unsuitable_text
+from billing_app.database.requirements import refuse_unsuitable_database
 from billing_app.database.session import Database
 from billing_app.domain.actor import Actor, system
 from billing_app.settings import Settings
@@ -64,7 +64,7 @@ def migrate_database(settings: Settings) -> None:
 def _prepare(settings: Settings, urls: Urls, database: Database) -> None:
     """Check that the database can be used safely, and migrate it if its schema is behind."""
     with database.engine.connect() as connection:
-        refuse_unsuitable_text(connection)
+        refuse_unsuitable_database(connection)
         refuse_unknown_revision(connection)
         is_behind = schema_state(connection) is SchemaState.BEHIND
     if is_behind:
@@ -83,6 +83,6 @@ def _prepare(settings: Settings, urls: Urls, database: Database) -> None:
 def _migrate(urls: Urls) -> None:
     engine = create_engine(urls.owner, poolclass=NullPool)
     with engine.connect() as connection:
-        refuse_unsuitable_text(connection)
+        refuse_unsuitable_database(connection)
         refuse_unknown_revision(connection)
     migrate(urls)

@@ -9,6 +9,10 @@ from sqlalchemy import Connection, text
 
 from billing_app.database.errors import DatabaseUnusable
 
+OLDEST_POSTGRESQL = 18
+_VERSION = text(
+    "SELECT current_setting('server_version_num')::int / 10000, current_setting('server_version')"
+)
 _CREATE = (
     "CREATE DATABASE tallybook TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER builtin "
     "BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'"
@@ -24,6 +28,21 @@ class TextRules(NamedTuple):
     encoding: str
     lowered: str
     uppered: str
+
+
+def refuse_unsuitable_database(connection: Connection) -> None:
+    """Raise an error if the server is too old, or the database does not treat text as Tallybook needs.
+
+    Raises:
+        DatabaseUnusable: The message says what is wrong and what to do.
+    """
+    major_version, name = connection.execute(_VERSION).one()
+    if major_version < OLDEST_POSTGRESQL:
+        raise DatabaseUnusable(
+            f"The database server runs PostgreSQL {name.split()[0]}, but Tallybook needs PostgreSQL "
+            f"{OLDEST_POSTGRESQL} or later. Upgrade the server, or use another one."
+        )
+    refuse_unsuitable_text(connection)
 
 
 def refuse_unsuitable_text(connection: Connection) -> None:

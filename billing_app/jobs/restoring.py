@@ -15,7 +15,7 @@ from billing_app.database.backup.loading import load, refuse_occupied_database
 from billing_app.database.migrations import newest_revision
 from billing_app.database.privileges import grant_application_role
 from billing_app.database.provision import Urls
-from billing_app.database.requirements import refuse_unsuitable_text
+from billing_app.database.requirements import refuse_unsuitable_database
 from billing_app.database.session import utc_now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.services.shared import audit
@@ -41,7 +41,7 @@ def restore(urls: Urls, archive: Archive, actor: Actor) -> None:
     refuse_other_schema(archive)
     engine = create_engine(urls.owner, poolclass=NullPool, connect_args={"options": _SESSION_OPTIONS})
     with engine.begin() as connection:
-        _refuse_unsuitable_database(connection, make_url(urls.application).username or "")
+        _refuse_unsuitable_target(connection, make_url(urls.application).username or "")
         load(connection, archive)
         with Session(connection) as session:
             session.info["now"] = utc_now()
@@ -68,14 +68,14 @@ def refuse_other_schema(archive: Archive) -> None:
     )
 
 
-def _refuse_unsuitable_database(connection: Connection, role: str) -> None:
+def _refuse_unsuitable_target(connection: Connection, role: str) -> None:
     """Refuse a database that has tables, or whose application's role is missing or is the owner."""
     # A migration that starts now waits until this transaction has ended, and then finds a schema.
     if not connection.scalar(select(func.pg_try_advisory_xact_lock(locks.MIGRATING))):
         raise BackupUnusable(
             "Another restore or a migration is running on this database. Nothing was changed."
         )
-    refuse_unsuitable_text(connection)
+    refuse_unsuitable_database(connection)
     refuse_occupied_database(connection)
     is_owner = connection.scalar(_OWNER_ACTS_AS, {"role": role})
     if is_owner is None:

@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.pool import NullPool
 
 from billing_app.cli.access import migrate_database, open_database
+from billing_app.database import requirements
 from billing_app.database.embedded import cluster
 from billing_app.database.errors import DatabaseUnusable
 from billing_app.database.provision import APPLICATION_ROLE, OWNER_ROLE, Urls, urls_of
@@ -112,7 +113,7 @@ def test_wrong_password_is_named(urls: Urls, monkeypatch: pytest.MonkeyPatch) ->
         'FATAL:  password authentication failed for user "ada"'
     )
     monkeypatch.setattr(
-        "billing_app.cli.access.refuse_unsuitable_text", lambda connection: (_ for _ in ()).throw(error)
+        "billing_app.cli.access.refuse_unsuitable_database", lambda connection: (_ for _ in ()).throw(error)
     )
     with pytest.raises(
         DatabaseUnusable, match=r'authentication failed for user "ada"\. Check DATABASE_URL\.$'
@@ -186,6 +187,18 @@ def test_application_role_that_does_not_exist_is_named_by_migrate(server: cluste
         application = urls.application.replace(APPLICATION_ROLE, "absent")
         with pytest.raises(DatabaseUnusable, match=r'role "absent" does not exist\. Create it'):
             migrate_database(settings(application, urls.owner))
+
+
+def test_postgresql_that_is_too_old_is_refused(urls: Urls, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Only one version is installed, so the requirement is raised above it.
+    monkeypatch.setattr(requirements, "OLDEST_POSTGRESQL", 99)
+    with_owner = settings(urls.application, urls.owner)
+    for command in (lambda: open_database(with_owner).__enter__(), lambda: migrate_database(with_owner)):
+        with pytest.raises(
+            DatabaseUnusable,
+            match=r"runs PostgreSQL 18\.\d+, but Tallybook needs PostgreSQL 99 or later\. Upgrade",
+        ):
+            command()
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
