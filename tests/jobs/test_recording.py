@@ -39,7 +39,7 @@ def report(key: str, quantity: object = 1, customer: str = "acme") -> UsageRepor
 def closed_gate(database: Database) -> Iterator[None]:
     """Keep anything from being recorded, so that submitted reports wait."""
     with database.transaction(SYSTEM) as session:
-        gate.pass_alone(session)
+        gate.hold_exclusively(session)
         yield
 
 

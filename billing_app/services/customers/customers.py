@@ -184,7 +184,7 @@ def update_customer(
     require(actor, Permission.WRITE_CUSTOMERS)
     if status is not None:
         status = validation.choice("status", status, CustomerStatus)
-        gate.pass_alone(session)
+        gate.hold_exclusively(session)
     customer = lock_customer(session, ref)
     assert customer.customer_id is not None
     before = read_customer(session, customer.customer_id)

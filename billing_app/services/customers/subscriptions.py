@@ -40,7 +40,7 @@ def set_plan(
     """
     require(actor, Permission.WRITE_CUSTOMERS)
     month = validation.period("effective_from", effective_from)
-    gate.pass_alone(session)
+    gate.hold_exclusively(session)
     customer = lock_customer(session, ref)
     assert customer.customer_id is not None
     validation.refuse_stale(version, customer.version)

@@ -53,7 +53,7 @@ def close_period(
     require(actor, Permission.INVOICE)
     require_ended(session, period_start)
     _lock_billing_rows(session, customer_ids)
-    gate.pass_alone(session)
+    gate.hold_exclusively(session)
     with driver_cursor(session) as db:
         blocked = _find_blocked(db, period_start, customer_ids)
         blocked_ids = {customer.customer_id for customer in blocked}

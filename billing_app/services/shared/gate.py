@@ -15,11 +15,11 @@ from sqlmodel import Session
 from billing_app.database import locks
 
 
-def pass_shared(session: Session) -> None:
+def hold_shared(session: Session) -> None:
     """Hold the gate shared, to record usage. Waits while a mark, a plan or a suspension changes."""
     session.execute(text("SELECT pg_advisory_xact_lock_shared(:gate)"), {"gate": locks.GATE})
 
 
-def pass_alone(session: Session) -> None:
+def hold_exclusively(session: Session) -> None:
     """Hold the gate exclusively, to change a mark, a plan or a suspension. Waits for recordings."""
     session.execute(text("SELECT pg_advisory_xact_lock(:gate)"), {"gate": locks.GATE})

@@ -187,7 +187,7 @@ def _record(
 ) -> tuple[BatchResult, dict[int, UsageEventRow]]:
     """Record the reports and return the outcome. If asked to, return the events by position as well."""
     require(actor, Permission.RECORD_USAGE)
-    gate.pass_shared(session)
+    gate.hold_shared(session)
     text, rows, results = _read_reports(reports)
     recorded = 0
     events: dict[int, UsageEventRow] = {}

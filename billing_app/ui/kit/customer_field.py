@@ -8,9 +8,9 @@ from billing_app.state.kit.naming import NamingState
 from billing_app.ui.kit.fields import DialogForm, suggest_field
 
 
-def customer_field(at: DialogForm) -> rx.Component:
+def customer_field(dialog: DialogForm) -> rx.Component:
     """Build the field `customer` with suggestions; `state.kit.naming.resolve_customer` reads it."""
     return suggest_field(
-        at, "customer", "Customer", NamingState.suggestions, on_type=NamingState.suggest,
+        dialog, "customer", "Customer", NamingState.suggestions, on_type=NamingState.suggest,
         help_text="Key or full name", placeholder="acme", max_length=200,
     )  # fmt: skip

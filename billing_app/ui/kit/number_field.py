@@ -13,7 +13,7 @@ from billing_app.ui.kit.fields import DialogForm, text_field
 
 
 def number_field(
-    at: DialogForm, name: str, label: Text, kind: str, *, currency: Text = "", **props: Any
+    dialog: DialogForm, name: str, label: Text, kind: str, *, currency: Text = "", **props: Any
 ) -> rx.Component:
     """Build a field that `state.kit.numbers.read_decimal` reads.
 
@@ -23,16 +23,18 @@ def number_field(
 
     def read(value: rx.Var[str]) -> Any:
         # Not debounced, because that would drop changes if several fields change together.
-        return NumbersState.read(at.form.opened, name, kind, currency, value)
+        return NumbersState.read(dialog.form.opened, name, kind, currency, value)
 
-    field = text_field(at, name, label, input_mode="decimal", max_length=TYPED_MAX, on_change=read, **props)
-    return rx.el.div(field, _explanation(at, name), class_name="flex min-w-0 flex-col gap-1")
+    field = text_field(
+        dialog, name, label, input_mode="decimal", max_length=TYPED_MAX, on_change=read, **props
+    )
+    return rx.el.div(field, _explanation(dialog, name), class_name="flex min-w-0 flex-col gap-1")
 
 
-def _explanation(at: DialogForm, name: str) -> rx.Component:
+def _explanation(dialog: DialogForm, name: str) -> rx.Component:
     understood: Any = NumbersState.understood
     problems: Any = NumbersState.problems
-    is_current = NumbersState.opened == at.form.opened
+    is_current = NumbersState.opened == dialog.form.opened
     return rx.el.p(
         rx.cond(
             is_current,
@@ -40,7 +42,7 @@ def _explanation(at: DialogForm, name: str) -> rx.Component:
                 rx.cond(understood[name], f"= {understood[name]}", ""),
                 rx.cond(
                     # If the field has an error, that already says the same.
-                    problems[name] & (problems[name] != at.form.errors[name]),
+                    problems[name] & (problems[name] != dialog.form.errors[name]),
                     rx.el.span(problems[name], class_name="text-warn"),
                 ),
             ),
@@ -50,10 +52,10 @@ def _explanation(at: DialogForm, name: str) -> rx.Component:
     )
 
 
-def currency_field(at: DialogForm, name: str, label: Text, **props: Any) -> rx.Component:
+def currency_field(dialog: DialogForm, name: str, label: Text, **props: Any) -> rx.Component:
     """Build the field of the currency in which the form's prices are explained."""
 
     def read(value: rx.Var[str]) -> Any:
-        return NumbersState.read_currency(at.form.opened, value)
+        return NumbersState.read_currency(dialog.form.opened, value)
 
-    return text_field(at, name, label, max_length=3, on_change=read, **props)
+    return text_field(dialog, name, label, max_length=3, on_change=read, **props)

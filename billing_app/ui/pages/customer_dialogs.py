@@ -26,25 +26,25 @@ def dialogs() -> rx.Component:
     return rx.fragment(_edit(), _suspend(), _reactivate(), _plan(), _cancel(), _usage(), _invoice())
 
 
-def _at(name: str) -> DialogForm:
+def _dialog_form(name: str) -> DialogForm:
     return DialogForm(name, CustomerActions.form)
 
 
 def _edit() -> rx.Component:
-    at = _at(EDIT)
+    dialog = _dialog_form(EDIT)
     return form_dialog(
-        at,
+        dialog,
         CustomerActions.save,
-        text_field(at, "name", "Name", max_length=200),
-        text_field(at, "email", "Email", kind="email", max_length=254),
-        text_area(at, "billing_address", "Billing address", max_length=1000),
+        text_field(dialog, "name", "Name", max_length=200),
+        text_field(dialog, "email", "Email", kind="email", max_length=254),
+        text_area(dialog, "billing_address", "Billing address", max_length=1000),
         explanation="Existing invoices keep the details they were issued with.",
     )
 
 
 def _suspend() -> rx.Component:
     return confirm_dialog(
-        _at(SUSPEND),
+        _dialog_form(SUSPEND),
         CustomerActions.suspend,
         "While suspended, the customer’s usage is rejected. You can reactivate the customer at any time.",
         rx.el.div(
@@ -66,7 +66,7 @@ def _suspend() -> rx.Component:
 
 def _reactivate() -> rx.Component:
     return confirm_dialog(
-        _at(REACTIVATE),
+        _dialog_form(REACTIVATE),
         CustomerActions.reactivate,
         "Usage is recorded again from now on. Usage dated during the suspension is still rejected.",
         submit="Reactivate customer",
@@ -75,9 +75,9 @@ def _reactivate() -> rx.Component:
 
 
 def _plan() -> rx.Component:
-    at = _at(PLAN)
+    dialog = _dialog_form(PLAN)
     return form_dialog(
-        at,
+        dialog,
         CustomerActions.change_plan,
         rx.cond(
             CustomerActions.can_change,
@@ -85,10 +85,10 @@ def _plan() -> rx.Component:
             rx.el.p("There is no active plan in this customer’s currency.", class_name="text-sm text-warn"),
         ),
         suggest_field(
-            at, "plan", "Plan", CustomerActions.plan_options, on_type=CustomerActions.suggest_plan, max_length=200
+            dialog, "plan", "Plan", CustomerActions.plan_options, on_type=CustomerActions.suggest_plan, max_length=200
         ),
         select_field(
-            at, "effective_from", "From", CustomerActions.months,
+            dialog, "effective_from", "From", CustomerActions.months,
             help_text="All usage in a month is priced by that month’s plan.",
         ),
         submit="Change plan",
@@ -97,25 +97,25 @@ def _plan() -> rx.Component:
 
 
 def _cancel() -> rx.Component:
-    at = _at(CANCEL)
+    dialog = _dialog_form(CANCEL)
     return confirm_dialog(
-        at,
+        dialog,
         CustomerActions.cancel,
         "From the month you choose, nothing is charged and usage is rejected. Earlier months are still invoiced."
         " You can assign a plan again later.",
-        select_field(at, "effective_from", "From", CustomerActions.months),
+        select_field(dialog, "effective_from", "From", CustomerActions.months),
         submit="Cancel subscription",
     )
 
 
 def _usage() -> rx.Component:
-    at = _at(USAGE)
+    dialog = _dialog_form(USAGE)
     return form_dialog(
-        at,
+        dialog,
         CustomerActions.record,
-        number_field(at, "quantity", "Quantity", "quantity", placeholder="1530"),
+        number_field(dialog, "quantity", "Quantity", "quantity", placeholder="1530"),
         text_field(
-            at, "occurred_at", "Time (optional)", kind="datetime-local", step="1",
+            dialog, "occurred_at", "Time (optional)", kind="datetime-local", step="1",
             help_text=f"In {CustomerActions.zone}. Leave empty for the current time.",
         ),
         submit="Record usage",
@@ -125,7 +125,7 @@ def _usage() -> rx.Component:
 
 def _invoice() -> rx.Component:
     return confirm_dialog(
-        _at(INVOICE),
+        _dialog_form(INVOICE),
         CustomerActions.generate,
         rx.el.span(CustomerActions.note, class_name="tabular-nums"),
         rx.el.p(

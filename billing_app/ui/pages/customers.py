@@ -156,33 +156,33 @@ def _usage(customer: rx.Var[CustomerItem]) -> rx.Component:
 
 
 def _new_dialog() -> rx.Component:
-    at = DialogForm(NEW, CustomersState.form)
+    dialog = DialogForm(NEW, CustomersState.form)
     return form_dialog(
-        at,
+        dialog,
         CustomersState.create,
         text_field(
-            at, "name", "Name", placeholder="Acme Industrial Supply", max_length=200,
+            dialog, "name", "Name", placeholder="Acme Industrial Supply", max_length=200,
             on_change=CustomersState.propose_key.debounce(200),
         ),
-        text_field(at, "email", "Email", kind="email", placeholder="billing@acme.example", max_length=254,
+        text_field(dialog, "email", "Email", kind="email", placeholder="billing@acme.example", max_length=254,
                    help_text="Unique to this customer. Invoices show it."),
         rx.el.div(
             suggest_field(
-                at, "plan", "Plan", CustomersState.plan_options,
+                dialog, "plan", "Plan", CustomersState.plan_options,
                 on_type=CustomersState.suggest_plan, max_length=200,
             ),
-            select_field(at, "start_period", "First month", CustomersState.months),
+            select_field(dialog, "start_period", "First month", CustomersState.months),
             class_name="grid grid-cols-1 gap-4 sm:grid-cols-[3fr_2fr] sm:gap-3",
         ),
         text_field(
-            at, "key", "Key (optional)", max_length=63, placeholder=CustomersState.proposed_key,
+            dialog, "key", "Key (optional)", max_length=63, placeholder=CustomersState.proposed_key,
             help_text=rx.cond(
                 CustomersState.proposed_key != "",
                 f"Your own ID for this customer. It can’t be changed later. Leave empty to use {CustomersState.proposed_key}.",
                 "Your own ID for this customer. It can’t be changed later. Leave empty to generate it from the name.",
             ),
         ),
-        text_area(at, "billing_address", "Billing address (optional)", max_length=1000),
+        text_area(dialog, "billing_address", "Billing address (optional)", max_length=1000),
         submit="Create customer",
     )  # fmt: skip
 

@@ -125,11 +125,11 @@ def _charts() -> rx.Component:
         [
             point(
                 month,
-                base=(2900 + 90 * at, f"${2900 + 90 * at:,}.00"),
-                overage=(410 + 160 * at, f"${410 + 160 * at}.00"),
-                late=(60 * (at % 3), f"${60 * (at % 3)}.00"),
+                base=(2900 + 90 * index, f"${2900 + 90 * index:,}.00"),
+                overage=(410 + 160 * index, f"${410 + 160 * index}.00"),
+                late=(60 * (index % 3), f"${60 * (index % 3)}.00"),
             )
-            for at, month in enumerate(_MONTHS)
+            for index, month in enumerate(_MONTHS)
         ]
     )
     usage = rx.Var.create(
@@ -211,24 +211,24 @@ def _forms() -> rx.Component:
     asks = DialogForm("design-asks", rx.Var.create(Form(opened="3", title="Archive Growth, version 1?")))
     return _part(
         "Dialogs",
-        _row(*[_opener(at) for at in (plain, wrong, asks)]),
-        *[form_dialog(at, rx.console_log("sent"), *_fields(at)) for at in (plain, wrong)],
+        _row(*[_opener(dialog) for dialog in (plain, wrong, asks)]),
+        *[form_dialog(dialog, rx.console_log("sent"), *_fields(dialog)) for dialog in (plain, wrong)],
         confirm_dialog(
             asks, rx.console_log("sent"), "New customers can't be assigned to it.", submit="Archive plan"
         ),
     )
 
 
-def _opener(at: DialogForm) -> rx.Component:
-    return button(at.form.title, custom_attrs={"data-action": "open-dialog", "data-dialog": at.name})
+def _opener(dialog: DialogForm) -> rx.Component:
+    return button(dialog.form.title, custom_attrs={"data-action": "open-dialog", "data-dialog": dialog.name})
 
 
-def _fields(at: DialogForm) -> list[rx.Component]:
+def _fields(dialog: DialogForm) -> list[rx.Component]:
     return [
-        text_field(at, "name", "Name", help_text="As shown on invoices"),
-        text_area(at, "address", "Billing address"),
-        select_field(at, "plan", "Plan", [("a", "Starter"), ("b", "Growth")]),
-        checkbox(at, "now", "Starting this month", help_text="Otherwise starting next month"),
+        text_field(dialog, "name", "Name", help_text="As shown on invoices"),
+        text_area(dialog, "address", "Billing address"),
+        select_field(dialog, "plan", "Plan", [("a", "Starter"), ("b", "Growth")]),
+        checkbox(dialog, "now", "Starting this month", help_text="Otherwise starting next month"),
     ]
 
 

@@ -177,12 +177,12 @@ def _row(run: rx.Var[RunItem]) -> rx.Component:
 
 def run_dialogs() -> rx.Component:
     """The dialogs that start and cancel a run."""
-    at = DialogForm(RUN, InvoiceRunsState.form)
+    dialog = DialogForm(RUN, InvoiceRunsState.form)
     return rx.fragment(
         form_dialog(
-            at,
+            dialog,
             InvoiceRunsState.start,
-            select_field(at, "period", "Month", InvoiceRunsState.months),
+            select_field(dialog, "period", "Month", InvoiceRunsState.months),
             submit="Run invoices",
             explanation=rx.fragment(
                 "Closes the month and generates its missing invoices for all ",

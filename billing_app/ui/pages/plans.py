@@ -168,34 +168,34 @@ def _version(version: rx.Var[VersionItem]) -> rx.Component:
 
 
 def _plan_dialog() -> rx.Component:
-    at = DialogForm(PLAN, PlansState.form)
+    dialog = DialogForm(PLAN, PlansState.form)
     return form_dialog(
-        at,
+        dialog,
         PlansState.save,
         rx.cond(
-            at.form.hidden["name"],
+            dialog.form.hidden["name"],
             rx.fragment(),
-            text_field(at, "name", "Name", placeholder="Growth", max_length=200),
+            text_field(dialog, "name", "Name", placeholder="Growth", max_length=200),
         ),
         rx.el.div(
             number_field(
-                at, "monthly_price", "Monthly price", "monthly_price", currency=at.form.start["currency"],
+                dialog, "monthly_price", "Monthly price", "monthly_price", currency=dialog.form.start["currency"],
                 placeholder="29",
             ),
-            currency_field(at, "currency", "Currency", help_text="ISO code, such as USD"),
+            currency_field(dialog, "currency", "Currency", help_text="ISO code, such as USD"),
             class_name="grid grid-cols-[2fr_1fr] gap-3",
         ),
         number_field(
-            at, "included_units", "Included units", "included", placeholder="1000",
+            dialog, "included_units", "Included units", "included", placeholder="1000",
             help_text="Units per month covered by the monthly price. Enter 0 for none.",
         ),
         number_field(
-            at, "overage_unit_price", "Overage price", "unit_price", currency=at.form.start["currency"],
+            dialog, "overage_unit_price", "Overage price", "unit_price", currency=dialog.form.start["currency"],
             help_text="Per unit above the included units, with up to 12 decimals. Only the month’s total is rounded.",
         ),
-        submit=rx.cond(at.form.hidden["name"], "Create version", "Create plan"),
+        submit=rx.cond(dialog.form.hidden["name"], "Create version", "Create plan"),
         explanation=rx.cond(
-            at.form.hidden["name"],
+            dialog.form.hidden["name"],
             "Customers stay on their current version until you move them to the new one.",
             "Terms can’t be changed later. To change a price, create a new version of the plan.",
         ),

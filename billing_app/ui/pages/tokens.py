@@ -114,12 +114,12 @@ def _row(token: rx.Var[TokenItem]) -> rx.Component:
 
 
 def _new_dialog() -> rx.Component:
-    at = DialogForm(NEW, TokensState.form)
+    dialog = DialogForm(NEW, TokensState.form)
     return form_dialog(
-        at,
+        dialog,
         TokensState.create,
         text_field(
-            at,
+            dialog,
             "name",
             "Name",
             placeholder="Usage reporter",
@@ -127,7 +127,7 @@ def _new_dialog() -> rx.Component:
             help_text="The program that uses this token.",
         ),
         select_field(
-            at, "scopes", "Access", list(ACCESS.items()), help_text="Choose only what the program needs."
+            dialog, "scopes", "Access", list(ACCESS.items()), help_text="Choose only what the program needs."
         ),
         submit="Create token",
     )

@@ -175,18 +175,18 @@ def _narrow_details(event: rx.Var[UsageItem]) -> rx.Component:
 
 
 def _record_dialog() -> rx.Component:
-    at = DialogForm(RECORD, UsageState.form)
+    dialog = DialogForm(RECORD, UsageState.form)
     return form_dialog(
-        at,
+        dialog,
         UsageState.record,
-        customer_field(at),
-        number_field(at, "quantity", "Quantity", "quantity", placeholder="1530"),
+        customer_field(dialog),
+        number_field(dialog, "quantity", "Quantity", "quantity", placeholder="1530"),
         text_field(
-            at, "occurred_at", "Time (optional)", kind="datetime-local", step="1",
+            dialog, "occurred_at", "Time (optional)", kind="datetime-local", step="1",
             help_text=f"In {UsageState.zone}. Leave empty for the current time.",
         ),
         text_field(
-            at, "idempotency_key", "Idempotency key", max_length=255,
+            dialog, "idempotency_key", "Idempotency key", max_length=255,
             help_text="Identifies the event. The same key is never counted twice.",
         ),
         submit="Record usage",

@@ -240,10 +240,10 @@ def _cells(row: rx.Var[FileRow]) -> list[rx.Component]:
 
 
 def _cancel_dialog() -> rx.Component:
-    at = DialogForm(CANCEL, UsageImportState.form)
-    is_importing = at.form.hidden["status"] == "importing"
+    dialog = DialogForm(CANCEL, UsageImportState.form)
+    is_importing = dialog.form.hidden["status"] == "importing"
     return confirm_dialog(
-        at,
+        dialog,
         UsageImportState.cancel,
         rx.cond(
             is_importing,
