@@ -153,6 +153,7 @@ async def running() -> AsyncIterator[None]:
         try:
             yield
         finally:
+            runtime.current().is_stopping = True
             background.stop()
 
 

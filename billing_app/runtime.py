@@ -47,6 +47,7 @@ class Runtime:
         self.authenticator = Authenticator(database, settings)
         self.recorder = UsageRecorder(database)
         self.background = Background(database)
+        self.is_stopping = False
         self.origin_refusals = Throttle(ORIGIN_REFUSALS_LOGGED_EVERY_SECONDS)
 
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
-from pydantic import BaseModel, Field
-from sqlalchemy.exc import SQLAlchemyError
 
 from billing_app.api import (
     audit,
@@ -25,11 +21,9 @@ from billing_app.api import (
     users,
     verifications,
 )
+from billing_app.api.health import health_router
 from billing_app.api.wire import docs, openapi, problems
 from billing_app.api.wire.routing import ExactRoute
-from billing_app.database.migrations import SchemaState, schema_state
-from billing_app.database.outages import Outage, diagnose_outage
-from billing_app.runtime import Runtime, current
 
 VERSION_PREFIX = "/api/v1"
 
@@ -68,12 +62,7 @@ def create_api() -> FastAPI:
     for router in ROUTERS:
         api.include_router(router, prefix=VERSION_PREFIX)
     public = APIRouter(prefix="/api", route_class=ExactRoute)
-    public.add_api_route(
-        "/health",
-        health,
-        tags=["Health"],
-        responses={503: {"model": Health, "description": "The database or its schema is not ready."}},
-    )
+    public.include_router(health_router())
 
     @public.get("/openapi.json", include_in_schema=False)
     def openapi_document() -> JSONResponse:
@@ -87,44 +76,3 @@ def create_api() -> FastAPI:
 
     api.include_router(public)
     return api
-
-
-class Health(BaseModel):
-    """Whether the server can work."""
-
-    status: Literal["ok", "failing"]
-    database: Literal["ok", "unreachable"]
-    migrations: Literal["ok", "behind", "ahead", "unknown"] = Field(
-        description="`behind`: the schema is older than the server. `ahead`: the schema is newer."
-    )
-    detail: str | None = Field(description="What is wrong, or null when the status is `ok`.")
-
-
-_OUTAGES = {
-    Outage.STARTING: "The database server is starting or recovering.",
-    Outage.DISK_FULL: "The database server is not running because its disk is full.",
-    Outage.NOT_RUNNING: "The database server is not running or can't be reached.",
-    Outage.REFUSING: "The database server refuses the connection.",
-}
-_SCHEMAS = {
-    SchemaState.BEHIND: "The database's schema is older than this server. Run `billing migrate`.",
-    SchemaState.UNKNOWN_REVISION: "The database's schema is newer than this server. Upgrade the server.",
-}
-
-
-def health(response: Response) -> Health:
-    """Check the health of the server: 200, or 503 if the database is unreachable or its schema outdated."""
-    found = _check_health(current())
-    response.status_code = 200 if found.status == "ok" else 503
-    return found
-
-
-def _check_health(runtime: Runtime) -> Health:
-    try:
-        with runtime.database.engine.connect() as connection:
-            schema = schema_state(connection)
-    except (SQLAlchemyError, OSError):
-        detail = _OUTAGES[diagnose_outage(runtime.database.url, runtime.settings.data_dir)]
-        return Health(status="failing", database="unreachable", migrations="unknown", detail=detail)
-    status: Literal["ok", "failing"] = "ok" if schema is SchemaState.CURRENT else "failing"
-    return Health(status=status, database="ok", migrations=schema.value, detail=_SCHEMAS.get(schema))

@@ -29,6 +29,7 @@ class Outage(StrEnum):
     DISK_FULL = "disk_full"
     NOT_RUNNING = "not_running"
     REFUSING = "refusing"
+    NOT_ANSWERING = "not_answering"
 
 
 def diagnose_outage(url: str, data_dir: Path) -> Outage:

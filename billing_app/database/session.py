@@ -42,6 +42,14 @@ _SESSION_OPTIONS = (
     " -c plan_cache_mode=force_custom_plan"
     " -c application_name=tallybook"
 )
+# A connection whose other end has vanished without a word ends within a minute, on both sides.
+KEEPALIVES = {
+    "keepalives": 1,
+    "keepalives_idle": 20,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 40_000,
+}
 
 
 def utc_now() -> datetime:
@@ -66,6 +74,7 @@ class Database:
                 "options": _SESSION_OPTIONS,
                 "prepare_threshold": 3,
                 "connect_timeout": _CONNECT_SECONDS_MAX,
+                **KEEPALIVES,
             },
         )
         event.listen(self.engine, "checkin", _note_use)

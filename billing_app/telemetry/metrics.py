@@ -29,6 +29,12 @@ class Metrics:
         self.open_websockets = 0
         self.queue_length: Callable[[], int] = lambda: 0
         """Returns how many single events wait for their round. The recorder sets it."""
+        self.queue_max = 10_000
+        """How many may wait before more are refused. The recorder sets it."""
+
+    def is_queue_full(self) -> bool:
+        """Return whether single events are refused because too many are waiting."""
+        return self.queue_length() >= self.queue_max
 
     def round_recorded(
         self,

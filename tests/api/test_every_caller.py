@@ -12,8 +12,14 @@ from billing_app.domain.actor import Actor
 from tests.api.world import CALLERS, Operation, World, new_world, operations
 
 OPERATIONS = operations(create_api())
-# Signing in, and the health check.
-PUBLIC = {"POST /api/v1/auth/token", "POST /api/v1/auth/session", "GET /api/health"}
+# Signing in, and the health checks.
+PUBLIC = {
+    "POST /api/v1/auth/token",
+    "POST /api/v1/auth/session",
+    "GET /api/health",
+    "GET /api/health/live",
+    "GET /api/health/ready",
+}
 RECORDS_USAGE = {
     "POST /api/v1/usage",
     "POST /api/v1/usage/batch",

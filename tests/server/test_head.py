@@ -23,6 +23,8 @@ from tests.runtimes import installed
     "path",
     [
         "/api/health",
+        "/api/health/live",
+        "/api/health/ready",
         "/api/openapi.json",
         "/api/docs",
         "/api/v1/customers",
