@@ -30,7 +30,7 @@ from billing_app.wording.refusals import reason_sentence
 
 router = resource("/usage", "Usage")
 
-# The values of an event reach the service unparsed, so that it rejects them with the field's own rule.
+# The values of an event reach the service unparsed, so that it can reject them with the rule that they break.
 IdempotencyKey = Annotated[
     Any,
     WithJsonSchema(
@@ -208,7 +208,7 @@ def export_usage(call: Caller, wanted: Filtered) -> CsvFile:
 
 
 def usage_event(row: UsageEventRow) -> UsageEvent:
-    """Return an event as the API answers it."""
+    """Convert a recorded event."""
     return UsageEvent(
         customer=CustomerRef(id=row.customer_public_id, key=row.customer_key, name=row.customer_name),
         idempotency_key=row.idempotency_key,

@@ -217,7 +217,7 @@ def export_rejected_rows(call: Caller, usage_import: Import) -> CsvFile:
 
 
 def to_import(row: rows.UsageImportRow) -> UsageImport:
-    """Return the import as the API answers it."""
+    """Convert an import."""
     return UsageImport(
         id=row.public_id,
         file_name=row.file_name,
@@ -254,7 +254,7 @@ def _to_preview_row(row: rows.PreviewRow) -> PreviewRow:
 
 
 def to_rejected_row(row: rows.RejectedRow) -> RejectedRow:
-    """Return the rejected row as the API answers it."""
+    """Convert a rejected row."""
     return RejectedRow(
         line=row.line,
         row=[cell.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for cell in row.row],

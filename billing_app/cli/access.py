@@ -1,4 +1,4 @@
-"""How a command gets to the database, and the actor it works as."""
+"""Opening the database for a command, and the actor that it works as."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def operator() -> Actor:
     user = os.getuid()
     try:
         name = pwd.getpwuid(user).pw_name
-    except KeyError:  # A container may run as any number.
+    except KeyError:  # A container may run as a user ID without a name.
         name = str(user)
     return system(f"cli:{name}")
 
@@ -35,11 +35,10 @@ def operator() -> Actor:
 def open_database(settings: Settings | None = None) -> Iterator[Database]:
     """Open the database of the settings as the application's role, at the newest revision.
 
-    Migrates it first when the owner's access is known: the database is embedded, or
-    DATABASE_OWNER_URL is set.
+    Migrates it first if the owner's URL is known: the database is embedded, or DATABASE_OWNER_URL is set.
 
     Raises:
-        DatabaseUnusable: It can't be reached, or must not be used as it is; the message says why.
+        DatabaseUnusable: It can't be reached, or must not be used as it is. The message says why.
     """
     settings = settings or Settings()
     with explain_failures(settings), provide_database(settings) as urls:

@@ -1,4 +1,4 @@
-"""The `billing` command: its groups of commands, and how each known failure is printed."""
+"""The `billing` command: its groups of commands, and printing known failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every command prints with: the two consoles, the progress bar, and how a command fails."""
+"""Output of commands: the two consoles, the progress bar, and printing failures."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def demo_command() -> None:
 
 
 def load_demo_with_status(database: Database) -> bool:
-    """Load the demo into an empty database; return whether it was empty."""
+    """Load the demo into an empty database. Return whether it was empty."""
     from billing_app.demo import load_demo
 
     with err.status("Loading the demo: twelve months of a business ..."):
@@ -41,7 +41,7 @@ def load_demo_with_status(database: Database) -> bool:
 
 
 def ensure_demo(database: Database) -> bool:
-    """Load the demo if the database is empty; return whether it has the demo now."""
+    """Load the demo if the database is empty. Return whether it has the demo now."""
     load_demo_with_status(database)
     actor = operator()
     with database.transaction(actor, read_only=True) as session:

@@ -1,4 +1,4 @@
-"""What a command says when the database refuses it: one sentence and the way out."""
+"""Explain database errors in one sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from billing_app.database.errors import DatabaseUnusable
 from billing_app.database.session import is_unavailable, sqlstate_of
 from billing_app.settings import Settings
 
-# What the message of PostgreSQL is preceded by, and what to do about it, by its code.
+# By SQLSTATE: the text before PostgreSQL's message, and what to do.
 _EXPLANATIONS = {
     "25006": ("The database is read-only", "Set DATABASE_URL to the primary server."),
     "42501": (
@@ -41,10 +41,10 @@ _EXPLANATIONS = {
 
 @contextmanager
 def explain_failures(settings: Settings, *, as_owner: bool = False) -> Iterator[None]:
-    """Turn an error of the database that an operator can mend into a sentence.
+    """Convert database errors that an operator can fix into a sentence.
 
     Raises:
-        DatabaseUnusable: Instead of such an error. Other errors are bugs and pass unchanged.
+        DatabaseUnusable: For such an error. Other errors are bugs and propagate unchanged.
     """
     try:
         yield

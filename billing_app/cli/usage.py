@@ -54,7 +54,7 @@ def import_usage_command(
 
 
 def _require_other_file(rejected: Path, file: Path) -> None:
-    """Fail before anything is read or truncated when `--rejected` can't be written beside the input."""
+    """Fail before anything is read or truncated if `--rejected` names the input file or can't be written."""
     if rejected.is_dir():
         fail(f"--rejected must name a file, but {rejected} is a directory")
     if rejected.exists() and file.exists() and rejected.samefile(file):
@@ -88,7 +88,7 @@ def _print_summary(summary: ImportSummary, rejected_rows: _RejectedRows, *, as_j
 
 
 class _RejectedRows:
-    """Report each conflict and rejected row once: in the file if one is named, else on standard error."""
+    """Report each conflict and rejected row: in the file if one is given, otherwise on standard error."""
 
     LISTED_MAX = 1_000
 

@@ -46,8 +46,7 @@ _COMPILED = {
 def serve(settings: Settings, database_url: str, announce: Callable[[], None] = lambda: None) -> None:
     """Serve pages, API and websocket at the settings' host and port until SIGINT or SIGTERM.
 
-    Builds the pages if they are not built. Calls `announce` when the port answers. A child process
-    answers the requests. It ends when this one does, whatever the reason.
+    Builds the pages if needed, and calls `announce` when the port answers. A child process serves requests.
 
     Raises:
         AddressUnusable: The server can't listen there.
