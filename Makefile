@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run dev test lint bench screenshots
+.PHONY: help setup run dev test lint bench screenshots wheel
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 13
@@ -26,6 +26,9 @@ lint: setup ## check style, types and imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+wheel: setup ## build the installable wheel, with the built pages inside, into dist/
+	@$(BIN)/python tools/wheel.py
 
 screenshots: ## save screenshots of every page to screenshots/
 	@$(PYTHON) tools/setup.py --browser

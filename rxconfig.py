@@ -2,7 +2,13 @@
 
 import reflex as rx
 
-from billing_app.server.reflex_patches import NoEvalPlugin, ReportingPlugin, SameOriginPlugin, UnpatchedPlugin
+from billing_app.server.reflex_patches import (
+    NoEvalPlugin,
+    ReportingPlugin,
+    ReproduciblePlugin,
+    SameOriginPlugin,
+    UnpatchedPlugin,
+)
 from billing_app.ui.kit.theme import TAILWIND
 
 config = rx.Config(
@@ -19,6 +25,7 @@ config = rx.Config(
         SameOriginPlugin(),
         NoEvalPlugin(),
         ReportingPlugin(),
+        ReproduciblePlugin(),
     ],
     disable_plugins=[rx.plugins.SitemapPlugin],
 )

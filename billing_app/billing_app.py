@@ -4,8 +4,7 @@ application."""
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import reflex as rx
@@ -13,16 +12,10 @@ from reflex.app import default_error_boundary
 from reflex.utils.prerequisites import get_web_dir
 from starlette.types import ASGIApp
 
-from billing_app import runtime
 from billing_app.api.app import create_api
-from billing_app.database.provision import provide_database
-from billing_app.database.session import Database
-from billing_app.server.garbage import freeze_loaded_objects
-from billing_app.server.middleware.stack import ApiBeforePages, wrap_pages, wrap_server
-from billing_app.server.observing import observed
+from billing_app.server.lifespan import finish_application, running
+from billing_app.server.middleware.stack import ApiBeforePages, wrap_pages
 from billing_app.server.reflex_patches import DEV_BACKEND
-from billing_app.server.serving import end_with_parent
-from billing_app.settings import Settings
 from billing_app.state.kit.errors import on_page_error
 from billing_app.state.kit.session import SessionState
 from billing_app.state.pages.account import AccountState
@@ -43,7 +36,6 @@ from billing_app.state.pages.usage import UsageState
 from billing_app.state.pages.usage_imports import UsageImportsState, UsageImportState
 from billing_app.state.pages.users import UsersState
 from billing_app.state.pages.verify import VerifyState
-from billing_app.telemetry.logs import configure_logging
 from billing_app.ui.kit.layout import toaster
 from billing_app.ui.pages.account import account
 from billing_app.ui.pages.audit import audit
@@ -138,25 +130,6 @@ app = rx.App(
 )
 
 
-@asynccontextmanager
-async def running() -> AsyncIterator[None]:
-    """Install the runtime, and run the background workers while the process serves."""
-    with ExitStack() as stack:
-        if not runtime.is_installed():
-            settings = Settings()
-            configure_logging(settings.log_level)
-            urls = stack.enter_context(provide_database(settings))
-            runtime.install(runtime.Runtime(Database(urls.application), settings))
-        stack.enter_context(observed(runtime.current()))
-        background = runtime.current().background
-        background.start()
-        try:
-            yield
-        finally:
-            runtime.current().is_stopping = True
-            background.stop()
-
-
 app.register_lifespan_task(running)
 for _route, _page, _title, _on_load in PAGES:
     app.add_page(_page, route=_route, title=_title, on_load=_on_load)
@@ -164,8 +137,5 @@ for _route, _page, _title, _on_load in PAGES:
 
 def create_asgi() -> ASGIApp:
     """Build the application of a serving process, whose pages are already compiled."""
-    end_with_parent()
     # The API precedes Reflex's own layers, which would take a quarter of a request's time.
-    application = wrap_server(with_api(app()), get_web_dir() / "build" / "client")
-    freeze_loaded_objects()
-    return application
+    return finish_application(with_api(app()), get_web_dir() / "build" / "client")

@@ -29,6 +29,17 @@ class DataDirUnusable(RuntimeError):
         )
 
 
+class SecretMissing(RuntimeError):
+    """Several servers may share the database, so a secret that only one of them has won't do."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "BILLING_JWT_SECRET is not set. With --api-only and DATABASE_URL, every server needs the same "
+            f"secret of at least {SECRET_BYTES_MIN} bytes, or sessions of one are invalid at the others. "
+            "`openssl rand -base64 48` generates one."
+        )
+
+
 def _parse_public_url(value: object) -> object:
     """Return the public URL in normal form, or None when it is blank. Raises ValueError."""
     if not isinstance(value, str) or not value.strip():
@@ -146,6 +157,15 @@ class Settings(BaseSettings):
         if not os.access(self.data_dir, os.W_OK | os.X_OK):
             raise DataDirUnusable(self.data_dir, os.strerror(errno.EACCES))
         return self.data_dir
+
+    def require_shared_secret(self) -> None:
+        """Refuse to generate a secret here for a database that servers on other machines can use.
+
+        Raises:
+            SecretMissing: DATABASE_URL is set and BILLING_JWT_SECRET is not.
+        """
+        if self.database_url and not self.jwt_secret:
+            raise SecretMissing
 
     def signing_secret(self) -> str:
         """Return the JWT secret: the configured one, or else a generated one that the data directory keeps.

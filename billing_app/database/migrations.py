@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 from alembic import command
@@ -18,9 +17,10 @@ from sqlalchemy import Connection, make_url
 
 from billing_app.database.errors import DatabaseUnusable
 from billing_app.database.provision import Urls, provide_database
+from billing_app.project_files import ROOT
 from billing_app.settings import Settings
 
-_PROJECT = Path(__file__).resolve().parents[2]
+_ALEMBIC = ROOT / "alembic.ini"
 
 
 class SchemaState(StrEnum):
@@ -53,7 +53,7 @@ def migrate(urls: Urls, revision: str = "head") -> None:
 
 def alembic_config(urls: Urls) -> Config:
     """Return an alembic configuration that is bound to these URLs and not to the environment."""
-    config = Config(_PROJECT / "alembic.ini")
+    config = Config(_ALEMBIC)
     role = make_url(urls.application).username
     config.attributes["target"] = Target(urls.owner, role or "")
     return config
@@ -80,7 +80,7 @@ class _Revisions(NamedTuple):
 @cache
 def _own_revisions() -> _Revisions:
     """Read the migrations once: they don't change while the process runs, and health is asked often."""
-    scripts = ScriptDirectory.from_config(Config(_PROJECT / "alembic.ini"))
+    scripts = ScriptDirectory.from_config(Config(_ALEMBIC))
     newest = scripts.get_current_head()
     assert newest is not None
     return _Revisions(frozenset(script.revision for script in scripts.walk_revisions()), newest)

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from billing_app.project_files import BUILT_PAGES, ROOT
+
 WORK = Path(".web")
 BUILDS = Path("build/pages")
 LOCK = Path("reflex.lock")
@@ -57,6 +58,11 @@ class Build:
     seconds: float
     first_page_bytes: int
     first_page_gzip_bytes: int
+
+
+def packaged_build(work_dir: Path) -> Build:
+    """Return the pages that an installed wheel brings along. Nothing is written to `work_dir`."""
+    return _measure(BUILT_PAGES, work_dir, 0.0)
 
 
 def ensure_built(say: Callable[[str], None] = lambda line: None, *, own_dir: Path | None = None) -> Build:

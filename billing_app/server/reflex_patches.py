@@ -117,6 +117,30 @@ class NoEvalPlugin(Plugin):
         context["add_modify_task"](STATE_SCRIPT, without_eval)
 
 
+# reflex.json also holds the time of the build and a random number, which would be in the pages.
+ONLY_THE_VERSION = {
+    'import reflexEnvironment from "$/reflex.json";\n': (
+        'import { version as reflexVersion } from "$/reflex.json";\n'
+    ),
+    "protocols: [reflexEnvironment.version]": "protocols: [reflexVersion]",
+}
+
+
+def without_build_time(script: str) -> str:
+    """Return the script with only what the sources determine. Raises ValueError as `follow_the_page` does."""
+    for old, new in ONLY_THE_VERSION.items():
+        script = _replace_once(script, old, new, STATE_SCRIPT)
+    return script
+
+
+class ReproduciblePlugin(Plugin):
+    """Makes builds of the same sources equal, byte for byte."""
+
+    def pre_compile(self, **context: Unpack[PreCompileContext]) -> None:
+        """Let the compiler rewrite its copy before it uses it."""
+        context["add_modify_task"](STATE_SCRIPT, without_build_time)
+
+
 # Notifies assets/js/connection.js of the websocket, and assets/js/forms.js of every state change.
 REPORTED = {
     "    const delta = withoutUnknownSubstates(update.delta);\n": (

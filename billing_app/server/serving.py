@@ -1,4 +1,4 @@
-"""Serving the pages, the API and the websocket on one port."""
+"""Serving the API, with or without the pages and their websocket, on one port."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 
+from billing_app.project_files import IS_WHEEL, ROOT
 from billing_app.server.addresses import ListenAddress, find_addresses, find_listen_address
-from billing_app.server.page_build import ROOT, WORK, ensure_built, reflex_environment
+from billing_app.server.page_build import WORK, Build, ensure_built, packaged_build, reflex_environment
 from billing_app.server.reflex_patches import DEV_BACKEND
 
 if TYPE_CHECKING:
     from billing_app.settings import Settings
 
-STOP_SECONDS_MAX = 3
+# For the requests in flight. Orchestrators should wait a little longer before they kill the server.
+STOP_SECONDS_MAX = 30
 # From the opening of a connection, or the last answer, to the end of a request's header.
 HEADER_SECONDS_MAX = 5
 # Including the request line. At most a hundred fields are accepted.
@@ -51,19 +53,41 @@ def serve(settings: Settings, database_url: str, announce: Callable[[], None] = 
     Raises:
         AddressUnusable: The server can't listen there.
         BuildFailed: The pages could not be built.
-        DataDirUnusable: The data directory can't be written to.
+        DataDirUnusable: The pages have to be built, and the data directory can't be written to.
     """
     address = find_addresses(settings)
-    build = ensure_built(print, own_dir=settings.create_data_dir())
+    build = _find_pages(settings)
     os.environ.update(reflex_environment(build.path, build.work_dir))
     os.environ.update(_COMPILED)
     _pass_on(settings, database_url)
+    # Reflex reads its configuration from the working directory.
     os.chdir(ROOT)
+    _serve_application("billing_app.billing_app:create_asgi", address, announce)
+
+
+def serve_api(settings: Settings, database_url: str, announce: Callable[[], None] = lambda: None) -> None:
+    """Serve the API without the pages, like `serve`, and without loading Reflex.
+
+    Raises:
+        AddressUnusable: The server can't listen there.
+    """
+    address = find_addresses(settings)
+    _pass_on(settings, database_url)
+    _serve_application("billing_app.server.api_only:create_asgi", address, announce)
+
+
+def _find_pages(settings: Settings) -> Build:
+    if IS_WHEEL:
+        return packaged_build(settings.data_dir.resolve())
+    return ensure_built(print, own_dir=settings.create_data_dir())
+
+
+def _serve_application(factory: str, address: ListenAddress, announce: Callable[[], None]) -> None:
     _allow_open_files()
     # Spawned rather than forked, because a fork would share this process's connections and locks.
     multiprocessing.set_start_method("spawn", force=True)
     server = Server(
-        "billing_app.billing_app:create_asgi",
+        factory,
         factory=True,
         address=address.address,
         port=address.port,

@@ -79,10 +79,10 @@ def serving(urls: Urls | None, data_dir: Path, **environment: str) -> Iterator[s
         ) as process,
     ):
         try:
-            yield _when_it_answers(f"http://localhost:{port}", process, log)
+            yield when_it_answers(f"http://localhost:{port}", process, log)
         finally:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0, log.read_text()
+            assert process.wait(40) == 0, log.read_text()
 
 
 def serving_process(url: str) -> psutil.Process:
@@ -97,7 +97,7 @@ def serving_process(url: str) -> psutil.Process:
     return max(supervisor.children(), key=lambda each: each.memory_info().rss)
 
 
-def _when_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> str:
+def when_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> str:
     until = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < until:
         assert process.poll() is None, log.read_text()

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from billing_app.cli import access
-from billing_app.settings import DataDirUnusable, Settings
+from billing_app.settings import DataDirUnusable, SecretMissing, Settings
 from tests.server.conftest import AsOtherUser
 
 ADMIN = {"admin_email": "ada@example.com", "admin_password": "a quiet harbour at noon"}
@@ -72,3 +72,16 @@ def test_operator_without_an_account_is_named_by_its_number(monkeypatch: pytest.
     assert access.operator().id == f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
     monkeypatch.setattr(os, "getuid", lambda: 3_999_999)
     assert access.operator().id == "cli:3999999"
+
+
+def test_servers_that_share_a_database_need_the_secret_to_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://tallybook_app@db/tallybook")
+    with pytest.raises(SecretMissing, match="BILLING_JWT_SECRET is not set"):
+        Settings().require_shared_secret()
+    monkeypatch.setenv("BILLING_JWT_SECRET", "s" * 32)
+    Settings().require_shared_secret()
+
+
+def test_servers_that_share_a_data_directory_share_its_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    Settings().require_shared_secret()
