@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -120,7 +119,7 @@ def _read_headers(request: Request) -> dict[str, Any]:
 async def _record_one(call: Call, event: object) -> Response:
     """Record a single event together with others that arrive at the same time. No thread waits for it."""
     try:
-        await asyncio.wrap_future(current().recorder.submit(call.actor, _parse_event(event)))
+        await current().recorder.record(call.actor, _parse_event(event))
     except (NotFound, Conflict, Invalid) as refusal:
         return _respond([event], {0: Reason.of(refusal)})
     return _respond([event], {})

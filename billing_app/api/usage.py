@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
@@ -140,7 +139,7 @@ async def record_usage(call: Caller, body: NewUsage, response: Response) -> Reco
     once.
     """
     report = UsageReport(body.customer, body.idempotency_key, body.quantity, body.occurred_at)
-    answer = await asyncio.wrap_future(current().recorder.submit(call.actor, report))
+    answer = await current().recorder.record(call.actor, report)
     if answer.status == "duplicate":
         response.status_code = 200
     event = usage_event(answer.event)

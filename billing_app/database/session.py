@@ -18,6 +18,7 @@ from sqlmodel import Session
 
 from billing_app.database.counts import Counts, counted_in
 from billing_app.database.outages import OutageLog
+from billing_app.database.urls import plain_url
 from billing_app.domain.actor import Actor
 
 Clock = Callable[[], datetime]
@@ -35,11 +36,9 @@ _TRIES_MAX = 8
 _TRUSTED_SECONDS = 1.0
 _CONNECT_SECONDS_MAX = 10
 # These override the server's defaults: a commit waits for the disk, dates are in UTC and in the format that
-# the driver reads, and temporary tables never hide ours. Query plans are made for each set of values, because
-# a selective filter needs another plan than one that matches everything.
+# the driver reads, and temporary tables never hide ours.
 _SESSION_OPTIONS = (
     "-c synchronous_commit=on -c timezone=UTC -c datestyle=ISO -c search_path=public,pg_temp"
-    " -c plan_cache_mode=force_custom_plan"
     " -c application_name=tallybook"
 )
 # A connection whose other end has vanished without a word ends within a minute, on both sides.
@@ -50,6 +49,14 @@ KEEPALIVES = {
     "keepalives_count": 3,
     "tcp_user_timeout": 40_000,
 }
+# Query plans are made for each set of values, because a selective filter needs another plan than one that
+# matches everything.
+_CUSTOM_PLANS = "-c plan_cache_mode=force_custom_plan"
+# For a few statements that find up to a thousand rows by an index. Their plans are kept, so they must not
+# depend on how small the tables were when they were made.
+_INDEXED_PLANS = (
+    "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_mergejoin=off -c jit=off"
+)
 
 
 def utc_now() -> datetime:
@@ -71,7 +78,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             connect_args={
-                "options": _SESSION_OPTIONS,
+                "options": f"{_SESSION_OPTIONS} {_CUSTOM_PLANS}",
                 "prepare_threshold": 3,
                 "connect_timeout": _CONNECT_SECONDS_MAX,
                 **KEEPALIVES,
@@ -128,6 +135,19 @@ class Database:
     ) -> Result:
         """Call a service as the actor, by `run`."""
         return self.run(actor, lambda session: service(session, actor, *args, **kwargs))
+
+    async def connect_async(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+        """Open a connection of the event loop, in autocommit mode, for statements that are prepared once.
+
+        They must find every row by an index, because plans are kept and read no table from end to end.
+        """
+        return await psycopg.AsyncConnection.connect(
+            plain_url(self.url),
+            autocommit=True,
+            options=f"{_SESSION_OPTIONS} {_INDEXED_PLANS}",
+            connect_timeout=_CONNECT_SECONDS_MAX,
+            **KEEPALIVES,
+        )
 
     def close(self) -> None:
         """Close the pooled connections."""

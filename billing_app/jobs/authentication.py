@@ -5,20 +5,21 @@ The system actor reads and writes identity data. The authenticated actor determi
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
+from billing_app.database.kept_connection import Connection
 from billing_app.database.session import Database, is_unavailable
 from billing_app.domain.actor import SYSTEM, Actor
 from billing_app.errors import Forbidden, Invalid, Unauthenticated
-from billing_app.jobs.gathering import Gatherer
+from billing_app.jobs.rounds import Rounds
 from billing_app.services.identity import api_tokens, queries, sessions, sign_in_attempts
 from billing_app.services.identity.rows import Authenticated, SignedIn, TokenActor
 from billing_app.settings import Settings
@@ -39,7 +40,7 @@ class Authenticator:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._settings = settings
-        self._token_lookups = Gatherer("api-tokens", _find_token_actors)
+        self._token_lookups: Rounds[str, Actor] = Rounds(database, self._find_token_actors)
 
     @functools.cached_property
     def _secret(self) -> str:
@@ -50,12 +51,16 @@ class Authenticator:
         with self._database.transaction(SYSTEM, isolation=_ONE_STATEMENT) as session:
             return queries.authenticate(session, token=token, secret=self._secret)
 
-    def token_actor(self, token: str) -> Future[Actor]:
+    async def token_actor(self, token: str) -> Actor:
         """Look up the actor of an API token, together with other lookups that arrive at the same time.
 
-        The future raises Unauthenticated. Raises Busy if too many lookups are waiting.
+        Raises Unauthenticated, and Busy if too many lookups are waiting.
         """
-        return self._token_lookups.submit(self._database, token)
+        return await self._token_lookups.answer(token)
+
+    async def close(self) -> None:
+        """Answer the lookups that are waiting, and close their connection."""
+        await self._token_lookups.close()
 
     def sign_in(
         self, email: str, password: str, *, user_agent: str, address: str, browser_token: str = ""
@@ -97,6 +102,14 @@ class Authenticator:
 
         email = caller.user.email
         self._count_and_try(email, address, browser_token, "user.password_change_failed", work)
+
+    async def _find_token_actors(
+        self, connection: Connection, tokens: Sequence[str]
+    ) -> list[Actor | Exception]:
+        found = await queries.find_token_actors(connection, tokens, self._database.clock())
+        for actor in {each.actor for each in found if isinstance(each, TokenActor) and each.is_use_due}:
+            await asyncio.to_thread(_note_use, self._database, actor)
+        return [each.actor if isinstance(each, TokenActor) else each for each in found]
 
     def _count_and_try(
         self,
@@ -151,14 +164,6 @@ def actor_of(caller: Authenticated) -> Actor:
     if caller.user.must_change_password:
         raise Forbidden("password_change_required")
     return caller.actor
-
-
-def _find_token_actors(database: Database, tokens: list[str]) -> list[Actor | Exception]:
-    with database.transaction(SYSTEM, isolation=_ONE_STATEMENT) as session:
-        found = queries.find_token_actors(session, tokens)
-    for actor in {each.actor for each in found if isinstance(each, TokenActor) and each.is_use_due}:
-        _note_use(database, actor)
-    return [each.actor if isinstance(each, TokenActor) else each for each in found]
 
 
 def _note_use(database: Database, actor: Actor) -> None:

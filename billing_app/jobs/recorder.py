@@ -1,41 +1,55 @@
-"""Group commit: single events that arrive at the same time are written in one transaction."""
+"""Records single events in rounds: those that arrive at the same time share one transaction."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future
 
+from billing_app.database.kept_connection import Connection
 from billing_app.database.session import Database
-from billing_app.domain.actor import Actor
+from billing_app.domain.actor import Actor, Permission
 from billing_app.errors import BillingError
-from billing_app.jobs.gathering import Gatherer
+from billing_app.jobs.rounds import Rounds
+from billing_app.services.shared.permissions import require
 from billing_app.services.usage.recording import (
     RecordedUsage,
     UnreadableReport,
     UsageReport,
-    record_usage_group,
+    parse_report,
 )
-
-Report = UsageReport | UnreadableReport
+from billing_app.services.usage.recording_round import Report, prepare, record_round
 
 
 class UsageRecorder:
-    """Records single events, in one transaction per actor and round.
+    """Records single events of all actors, each answered after its commit.
 
-    So the actor's permissions apply to each event. If a transaction fails, all of its events get the error.
-    Senders can retry, because each event has a key.
+    If the database can't be reached, all events of a round get the error. Senders can retry, because each
+    event has a key.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._gatherer = Gatherer("usage-recorder", self._record)
+        self._rounds: Rounds[Report, RecordedUsage] = Rounds(database, self._record, prepare)
 
-    def submit(self, actor: Actor, report: Report) -> Future[RecordedUsage]:
-        """Return a future with the outcome of `record_usage`, set once the event is committed.
+    async def record(self, actor: Actor, report: UsageReport | UnreadableReport) -> RecordedUsage:
+        """Record one event exactly once. The same report again returns the first event as a duplicate.
 
-        Raises Busy if too many events are waiting.
+        Raises Forbidden before the event waits, NotFound (`customer_not_found`), Conflict
+        (`idempotency_conflict`, `customer_suspended`), Invalid, and Busy if too many events are
+        waiting. Then nothing was recorded.
         """
-        return self._gatherer.submit(actor, report)
+        require(actor, Permission.RECORD_USAGE)
+        return await self._rounds.answer(Report(parse_report(0, report), actor.id))
 
-    def _record(self, actor: Actor, reports: list[Report]) -> Sequence[RecordedUsage | BillingError]:
-        return self._database.call(actor, record_usage_group, reports)
+    @property
+    def waiting(self) -> int:
+        """How many events wait for the next round."""
+        return self._rounds.waiting
+
+    async def close(self) -> None:
+        """Record what is waiting, then close the connection."""
+        await self._rounds.close()
+
+    async def _record(
+        self, connection: Connection, reports: Sequence[Report]
+    ) -> Sequence[RecordedUsage | BillingError]:
+        return await record_round(connection, reports, self._database.clock())

@@ -5,6 +5,7 @@ The API is covered in `tests/api`, and the page in `tests/e2e/test_usage_page.py
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,9 +38,12 @@ def record_single(database: Database, actor: Actor, key: str, folder: Path) -> R
     return None
 
 
-def record_in_a_group(database: Database, actor: Actor, key: str, folder: Path) -> Reason | None:
-    error = UsageRecorder(database).submit(actor, UsageReport("acme", key, 1, TIME)).exception(timeout=30)
-    return Reason.of(error) if isinstance(error, Invalid) else None
+def record_in_a_round(database: Database, actor: Actor, key: str, folder: Path) -> Reason | None:
+    try:
+        asyncio.run(UsageRecorder(database).record(actor, UsageReport("acme", key, 1, TIME)))
+    except Invalid as refusal:
+        return Reason.of(refusal)
+    return None
 
 
 def record_in_a_batch(database: Database, actor: Actor, key: str, folder: Path) -> Reason | None:
@@ -65,7 +69,7 @@ def only_reason(outcome: BatchResult) -> Reason | None:
 
 
 Way = Callable[[Database, Actor, str, Path], Reason | None]
-WAYS: list[Way] = [record_single, record_in_a_group, record_in_a_batch, check_a_batch, import_a_file]
+WAYS: list[Way] = [record_single, record_in_a_round, record_in_a_batch, check_a_batch, import_a_file]
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)

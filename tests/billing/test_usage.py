@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -12,13 +13,13 @@ import pytest
 from billing_app.database.session import Database
 from billing_app.domain.actor import Actor, Role, Scope
 from billing_app.errors import BillingError, Conflict, Forbidden, Invalid, NotFound
+from billing_app.jobs.recorder import UsageRecorder
 from billing_app.services.usage.recording import (
     RecordedUsage,
     RowResult,
     UsageReport,
     record_usage,
     record_usage_batch,
-    record_usage_group,
 )
 from tests.billing.shop import Shop
 from tests.conftest import Clock
@@ -228,7 +229,7 @@ def test_two_reports_in_one_transaction_are_two_events(acme: Shop, database: Dat
     assert (outcome.recorded, outcome.duplicates, outcome.rejected) == (0, 0, 1)
 
 
-def test_each_report_of_a_group_is_answered_like_a_single_one(
+def test_each_report_of_a_round_is_answered_like_a_single_one(
     acme: Shop, database: Database, admin: Actor, owner: psycopg.Connection
 ) -> None:
     reports = [
@@ -239,7 +240,14 @@ def test_each_report_of_a_group_is_answered_like_a_single_one(
         UsageReport("acme", "b", -1, NOW),
         UsageReport("acme", "c", 3),
     ]
-    answers = database.call(admin, record_usage_group, reports)
+
+    async def record_all() -> list[RecordedUsage | BaseException]:
+        recorder = UsageRecorder(database)
+        return await asyncio.gather(
+            *(recorder.record(admin, each) for each in reports), return_exceptions=True
+        )
+
+    answers = asyncio.run(record_all())
     assert [answer.code if isinstance(answer, BillingError) else answer.status for answer in answers] == [
         "recorded", "customer_not_found", "duplicate", "idempotency_conflict", "invalid", "recorded",
     ]  # fmt: skip

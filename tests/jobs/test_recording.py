@@ -1,34 +1,55 @@
-"""Group commit: each report is answered on its own, after the commit."""
+"""Rounds of single events: each event is answered on its own, after the commit."""
 
 from __future__ import annotations
 
-import threading
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from datetime import date
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Actor, Scope
-from billing_app.errors import BillingError
-from billing_app.jobs import gathering
-from billing_app.jobs.gathering import Busy
+from billing_app.errors import BillingError, Busy
+from billing_app.jobs import rounds
 from billing_app.jobs.recorder import UsageRecorder
+from billing_app.services.invoices.closing import close_period
 from billing_app.services.shared import gate
+from billing_app.services.usage import recording, recording_round
 from billing_app.services.usage.recording import RecordedUsage, UsageReport
 from tests.factories import make_customer
+from tests.loops import Loop, running_loop
 from tests.races import blocked_before_end
 
 WRITER = Actor("token", "tok_1", "meter", scopes=frozenset({Scope.USAGE_WRITE}))
 
 
 @pytest.fixture
-def recorder(database: Database) -> UsageRecorder:
-    make_customer(database, key="acme")
-    return UsageRecorder(database)
+def loop() -> Iterator[Loop]:
+    with running_loop() as loop:
+        yield loop
+
+
+class Recorder:
+    """The recorder on an event loop, with the calls of a test's own thread."""
+
+    def __init__(self, database: Database, loop: Loop) -> None:
+        self.inner = UsageRecorder(database)
+        self.loop = loop
+
+    def submit(self, actor: Actor, report: UsageReport) -> Future[RecordedUsage]:
+        return self.loop.start(self.inner.record(actor, report))
+
+
+@pytest.fixture
+def recorder(database: Database, loop: Loop) -> Recorder:
+    make_customer(database, key="acme", start_period=date(2026, 10, 1))
+    return Recorder(database, loop)
 
 
 def report(key: str, quantity: object = 1, customer: str = "acme") -> UsageReport:
@@ -49,24 +70,16 @@ def outcome(answer: Future[RecordedUsage]) -> str:
 
 
 def test_event_is_committed_before_it_is_answered(
-    recorder: UsageRecorder, owner: psycopg.Connection, admin: Actor
+    recorder: Recorder, owner: psycopg.Connection, admin: Actor
 ) -> None:
-    seen = []
-
-    def count_events(answer: Future[RecordedUsage]) -> None:
-        # This runs in the recorder's thread, at the time of the answer.
-        seen.append(owner.execute("SELECT count(*) FROM usage_event").fetchone())
-
     for number in range(20):
         answer = recorder.submit(admin, report(f"k{number}"))
-        answer.add_done_callback(count_events)
         assert answer.result(timeout=30).event.idempotency_key == f"k{number}"
         assert owner.execute("SELECT count(*) FROM usage_event").fetchone() == (number + 1,)
-    assert seen == [(number + 1,) for number in range(20)]
 
 
 def test_waiting_reports_are_recorded_in_one_transaction(
-    recorder: UsageRecorder, database: Database, owner: psycopg.Connection, admin: Actor
+    recorder: Recorder, database: Database, owner: psycopg.Connection, admin: Actor
 ) -> None:
     with closed_gate(database):
         answers = [recorder.submit(admin, report(f"k{number}")) for number in range(100)]
@@ -77,7 +90,7 @@ def test_waiting_reports_are_recorded_in_one_transaction(
 
 
 def test_rejected_report_does_not_affect_others(
-    recorder: UsageRecorder, database: Database, owner: psycopg.Connection, admin: Actor, finance: Actor
+    recorder: Recorder, database: Database, owner: psycopg.Connection, admin: Actor, finance: Actor
 ) -> None:
     with closed_gate(database):
         answers = {
@@ -104,59 +117,154 @@ def test_rejected_report_does_not_affect_others(
     assert rows == [("a", admin.id), ("d", "tok_1")]
 
 
-def test_database_rejects_a_reader_even_without_the_permission_check(
-    recorder: UsageRecorder, admin: Actor, finance: Actor, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("poisoned", [0, 1, 7, 12])
+def test_event_that_the_database_refuses_fails_alone(
+    recorder: Recorder, database: Database, owner: psycopg.Connection, admin: Actor, poisoned: int
 ) -> None:
-    monkeypatch.setattr("billing_app.services.usage.recording.require", lambda actor, permission: None)
-    refused, recorded = recorder.submit(finance, report("a")), recorder.submit(admin, report("b"))
-    assert "read-only transaction" in str(refused.exception(timeout=30))
-    assert outcome(recorded) == "recorded"
+    owner.execute("ALTER TABLE usage_event ADD CONSTRAINT broken CHECK (quantity <> 13)")
+    with closed_gate(database):
+        answers = [
+            recorder.submit(admin, report(f"k{number}", 13 if number == poisoned else 1))
+            for number in range(13)
+        ]
+    assert "broken" in str(answers.pop(poisoned).exception(timeout=30))
+    assert Counter(map(outcome, answers)) == {"recorded": 12}
+    assert outcome(recorder.submit(admin, report("after"))) == "recorded"
 
 
-def test_database_error_fails_only_its_own_group(
-    recorder: UsageRecorder, owner: psycopg.Connection, admin: Actor
+def test_event_that_waits_for_another_transaction_holds_up_no_other(
+    recorder: Recorder, database: Database, admin: Actor
 ) -> None:
-    owner.execute("ALTER TABLE usage_event ADD CONSTRAINT broken CHECK (recorded_by <> 'tok_1')")
-    failed, recorded = recorder.submit(WRITER, report("a")), recorder.submit(admin, report("b"))
-    assert "broken" in str(failed.exception(timeout=30))
-    assert outcome(recorded) == "recorded"
-    assert outcome(recorder.submit(admin, report("c"))) == "recorded"
+    with database.transaction(admin) as session:
+        recording.record_usage(session, admin, report("same"))
+        answers = {key: recorder.submit(admin, report(key)) for key in ("a", "same", "b")}
+        assert [outcome(answers[key]) for key in ("a", "b")] == ["recorded", "recorded"]
+        assert outcome(answers["same"]) == "unavailable"
+    assert outcome(recorder.submit(admin, report("same"))) == "duplicate"
+
+
+def test_event_that_waited_for_a_closing_is_billed_in_the_next_period(
+    recorder: Recorder, database: Database, owner: psycopg.Connection, admin: Actor
+) -> None:
+    [customer_id] = owner.execute("SELECT customer_id FROM customer").fetchone() or [0]
+    october = UsageReport("acme", "a", 1, "2026-10-10T00:00:00Z")
+    with database.transaction(admin) as session:
+        close_period(session, admin, period_start=date(2026, 10, 1), customer_ids=[customer_id])
+        answer = recorder.submit(admin, october)
+        assert blocked_before_end(database, answer)
+    assert answer.result(timeout=30).event.billing_period == date(2026, 11, 1)
+
+
+def test_closing_waits_for_a_round_that_has_not_committed(
+    recorder: Recorder, database: Database, owner: psycopg.Connection, admin: Actor
+) -> None:
+    with database.transaction(SYSTEM) as session:
+        recording.record_usage(session, SYSTEM, report("same"))
+        # The round holds the gate and waits for the key.
+        answer = recorder.submit(admin, report("same"))
+        assert blocked_before_end(database, answer)
+        held = owner.execute(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'"
+        )
+        assert held.fetchone() == (2,)
+    assert outcome(answer) == "duplicate"
+
+
+def test_round_goes_on_with_a_new_connection_after_the_database_closed_it(
+    recorder: Recorder, owner: psycopg.Connection, database: Database, admin: Actor
+) -> None:
+    assert outcome(recorder.submit(admin, report("before"))) == "recorded"
+    waiting = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with closed_gate(database):
+        waits = recorder.submit(admin, report("waits"))
+        assert blocked_before_end(database, waits)
+        with database.transaction(SYSTEM) as session:
+            session.execute(text(waiting))
+    # The database said that it undid the transaction, so it was tried again.
+    assert outcome(waits) == "recorded"
+    assert owner.execute("SELECT count(*) FROM usage_event").fetchone() == (2,)
+
+
+def test_lost_connection_fails_the_round_and_not_the_next(
+    recorder: Recorder,
+    database: Database,
+    owner: psycopg.Connection,
+    admin: Actor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = recording_round.record_round
+
+    async def lose_answer(connection: rounds.Connection, *arguments: object) -> list[object]:
+        await original(connection, *arguments)
+        raise psycopg.OperationalError("the connection is lost")
+
+    monkeypatch.setattr("billing_app.jobs.recorder.record_round", lose_answer)
+    answer = recorder.submit(admin, report("a"))
+    assert isinstance(answer.exception(timeout=30), psycopg.OperationalError)
+    monkeypatch.undo()
+    # The commit was done although nobody could know, so sending the event again is safe and needed.
+    assert outcome(recorder.submit(admin, report("a"))) == "duplicate"
+    assert owner.execute("SELECT count(*) FROM usage_event").fetchone() == (1,)
 
 
 def test_report_beyond_the_queue_limit_is_refused(
-    recorder: UsageRecorder, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch
+    recorder: Recorder, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gathering, "WAITING_MAX", 50)
+    monkeypatch.setattr(rounds, "WAITING_MAX", 50)
     with closed_gate(database):
         answers = [recorder.submit(admin, report("first"))]
         assert blocked_before_end(database, answers[0])
         answers += [recorder.submit(admin, report(f"k{number}")) for number in range(50)]
         with pytest.raises(Busy) as busy:
-            recorder.submit(admin, report("one too many"))
+            recorder.submit(admin, report("one too many")).result(timeout=30)
     assert (busy.value.status, busy.value.code) == (503, "unavailable")
     assert Counter(map(outcome, answers)) == {"recorded": 51}
 
 
-def test_canceled_report_is_not_recorded(
-    recorder: UsageRecorder, database: Database, owner: psycopg.Connection, admin: Actor
+def test_cancelled_report_is_not_recorded(
+    recorder: Recorder, database: Database, owner: psycopg.Connection, admin: Actor
 ) -> None:
     with closed_gate(database):
         first = recorder.submit(admin, report("first"))
         assert blocked_before_end(database, first)
         gone, waits = recorder.submit(admin, report("gone")), recorder.submit(admin, report("waits"))
         assert gone.cancel()
-        assert not first.cancel()
     assert [outcome(first), outcome(waits)] == ["recorded", "recorded"]
-    assert owner.execute("SELECT idempotency_key FROM usage_event ORDER BY 1").fetchall() == [
-        ("first",),
-        ("waits",),
-    ]
+    keys = owner.execute("SELECT idempotency_key FROM usage_event ORDER BY 1").fetchall()
+    assert keys == [("first",), ("waits",)]
 
 
-def test_recorder_thread_ends_when_no_report_waits(recorder: UsageRecorder, admin: Actor) -> None:
-    outcome(recorder.submit(admin, report("a")))
-    for thread in threading.enumerate():
-        if thread.name == "usage-recorder":
-            thread.join(timeout=30)
-            assert not thread.is_alive()
+def test_closing_the_recorder_records_what_is_waiting(
+    recorder: Recorder, database: Database, owner: psycopg.Connection, admin: Actor, loop: Loop
+) -> None:
+    with closed_gate(database):
+        answers = [recorder.submit(admin, report("first"))]
+        assert blocked_before_end(database, answers[0])
+        answers += [recorder.submit(admin, report(f"k{number}")) for number in range(20)]
+        closed = loop.start(recorder.inner.close())
+    closed.result(timeout=30)
+    assert all(answer.done() for answer in answers)
+    assert owner.execute("SELECT count(*) FROM usage_event").fetchone() == (21,)
+
+
+def test_each_event_loop_has_a_connection_of_its_own(
+    database: Database, recorder: Recorder, admin: Actor
+) -> None:
+    async def record(key: str) -> str:
+        return (await recorder.inner.record(admin, report(key))).status
+
+    assert asyncio.run(record("a")) == "recorded"
     assert outcome(recorder.submit(admin, report("b"))) == "recorded"
+    assert asyncio.run(record("b")) == "duplicate"
+
+
+def test_answer_to_a_recorded_event_is_what_reading_it_returns(recorder: Recorder, admin: Actor) -> None:
+    first = recorder.submit(admin, UsageReport("ACME", "a", "1.50", "2026-11-10T02:00:00.123456+02:00"))
+    again = recorder.submit(admin, UsageReport("acme", "a", "1.5", "2026-11-10T00:00:00.123456Z"))
+    now = recorder.submit(admin, UsageReport("acme", "b", 2))
+    later = recorder.submit(admin, UsageReport("acme", "b", 2))
+    assert (outcome(first), outcome(again), outcome(now), outcome(later)) == (
+        "recorded", "duplicate", "recorded", "duplicate",
+    )  # fmt: skip
+    assert first.result().event == again.result().event
+    assert now.result().event == later.result().event

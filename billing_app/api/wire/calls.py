@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
@@ -70,7 +69,7 @@ async def identify(request: Request) -> Authenticated | Actor:
     if scheme.lower() == "bearer":
         token = token.strip()
         if token.startswith(PREFIX):
-            return await asyncio.wrap_future(current().authenticator.token_actor(token))
+            return await current().authenticator.token_actor(token)
         return await run_in_threadpool(current().authenticator.authenticate, token)
     cookie = request.cookies.get(SESSION_COOKIE)
     if not cookie:

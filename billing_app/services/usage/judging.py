@@ -6,6 +6,8 @@ arrays, so the source of the rows is a parameter.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from billing_app.services.plans.plan_in_effect import plan_in_effect
 
 # The field that each rejection is about.
@@ -17,13 +19,15 @@ REJECTED_FIELDS = {
 }
 
 
-def judged_usage(incoming: str, *, now: str = "%(now)s", latest: str = "%(latest)s") -> str:
+def judged_usage(
+    incoming: str, *, now: str = "%(now)s", latest: str = "%(latest)s", also: Sequence[str] = ()
+) -> str:
     """Return a subquery that judges each incoming row. The gate must be held by an earlier statement.
 
     `incoming` is a FROM item: the name of a table, or `unnest(...) AS incoming (...)`. It has the columns
     `position`, `customer_id` or in its place `customer_key` in lower case, `idempotency_key`, `quantity`
     and `occurred_at`, which is null for now. `now` and `latest`, the last acceptable moment, are SQL
-    expressions, never values from callers.
+    expressions, never values from callers. `also` names further columns, which are passed through.
 
     The columns are `position`, `customer_id` (null for an unknown customer), `idempotency_key`,
     `quantity`, `given_at` (as reported), `occurred_at`, `billing_period`, and `rejection`: the code of
@@ -32,9 +36,11 @@ def judged_usage(incoming: str, *, now: str = "%(now)s", latest: str = "%(latest
     A customer's plan, suspensions and closing mark are looked up once per usage month of the batch, not
     once per row.
     """
+    passed_in = "".join(f" incoming.{column}," for column in also)
+    passed_on = "".join(f" reported.{column}," for column in also)
     return f"""(
     WITH reported AS MATERIALIZED (
-        SELECT incoming.position, incoming.idempotency_key, incoming.quantity,
+        SELECT{passed_in} incoming.position, incoming.idempotency_key, incoming.quantity,
                coalesce(incoming.customer_key, (
                    SELECT lower(customer.key) FROM customer
                    WHERE customer.customer_id = incoming.customer_id
@@ -59,7 +65,7 @@ def judged_usage(incoming: str, *, now: str = "%(now)s", latest: str = "%(latest
         JOIN customer ON lower(customer.key) = wanted.customer_key
         JOIN customer_billing billing USING (customer_id)
     )
-    SELECT reported.position, account.customer_id, reported.idempotency_key, reported.quantity,
+    SELECT{passed_on} reported.position, account.customer_id, reported.idempotency_key, reported.quantity,
            reported.given_at, reported.occurred_at, account.billing_period,
            CASE WHEN account.customer_id IS NULL THEN 'customer_not_found'
                 WHEN reported.occurred_at > {latest} THEN 'occurred_in_future'

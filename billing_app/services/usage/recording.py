@@ -95,33 +95,16 @@ class RecordedUsage:
 def record_usage(session: Session, actor: Actor, report: UsageReport) -> RecordedUsage:
     """Record one event exactly once. The same report again returns the first event as a duplicate.
 
+    The audit log has no entry for single events, because each event says who recorded it.
+
     Raises NotFound (`customer_not_found`), Conflict (`idempotency_conflict`, `customer_suspended`) and
     Invalid, without recording anything.
     """
-    [answer] = record_usage_group(session, actor, [report])
-    if isinstance(answer, BillingError):
-        raise answer
-    return answer
-
-
-def record_usage_group(
-    session: Session, actor: Actor, reports: Sequence[UsageReport | UnreadableReport]
-) -> list[RecordedUsage | BillingError]:
-    """Record single events together. Return the result or error of `record_usage` for each, in order.
-
-    Reports don't affect each other, except that the first with a key is recorded. The audit log has
-    no entry for single events, because each event says who recorded it.
-    """
-    outcome, events = _record(session, actor, reports, return_events=True)
-    results = {result.index: result for result in outcome.results}
-    answers: list[RecordedUsage | BillingError] = []
-    for index in range(len(reports)):
-        result = results.get(index)
-        if result is None or result.status == "duplicate":
-            answers.append(RecordedUsage("duplicate" if result else "recorded", events[index]))
-        else:
-            answers.append(_as_error(result))
-    return answers
+    outcome, events = _record(session, actor, [report], return_events=True)
+    [result] = outcome.results or [None]
+    if result is None or result.status == "duplicate":
+        return RecordedUsage("duplicate" if result else "recorded", events[0])
+    raise as_error(result)
 
 
 def record_usage_batch(
@@ -264,9 +247,7 @@ def _row_results(checked: Iterable[CheckedRow], accepted: set[EventKey]) -> list
         if key in accepted and not row.rejection:
             accepted.discard(key)
         elif key in accepted or not row.is_known:
-            # If nothing is wrong, the customer was created between the two statements.
-            code = row.rejection or "customer_not_found"
-            results.append(RowResult(row.position, "rejected", Reason(code, REJECTED_FIELDS[code], code)))
+            results.append(RowResult(row.position, "rejected", rejection(row.rejection)))
         # The key is already recorded, which takes precedence even if the row would be rejected today, so that
         # the outcome of a report never changes.
         elif row.is_same:
@@ -277,7 +258,14 @@ def _row_results(checked: Iterable[CheckedRow], accepted: set[EventKey]) -> list
     return results
 
 
-def _as_error(result: RowResult) -> BillingError:
+def rejection(code: str | None) -> Reason:
+    """Return the reason for which a statement rejected a row."""
+    # If nothing is wrong, the customer was created between the two statements.
+    code = code or "customer_not_found"
+    return Reason(code, REJECTED_FIELDS[code], code)
+
+
+def as_error(result: RowResult) -> BillingError:
     """Return the error for a single event whose report is a conflict or rejected."""
     assert result.reason is not None
     reason = result.reason

@@ -1,0 +1,78 @@
+"""One connection of the event loop, kept open between uses and replaced when it is broken."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+
+from billing_app.database.session import Database
+
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+Prepare = Callable[[Connection], Awaitable[None]]
+
+# How long after its last use a connection is used again without checking it.
+_TRUSTED_SECONDS = 1.0
+
+
+class KeptConnection:
+    """A connection in autocommit mode, opened at its first use and given to `prepare` then.
+
+    Only one task uses it at a time, so it belongs to that task's event loop.
+    """
+
+    def __init__(self, database: Database, prepare: Prepare | None = None) -> None:
+        self._database = database
+        self._prepare = prepare
+        self._connection: Connection | None = None
+        self._used_at = 0.0
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[Connection]:
+        """Lend the connection for one transaction, which is undone if the block raises.
+
+        Raises psycopg.OperationalError if the database can't be reached.
+        """
+        connection = await self._ready()
+        try:
+            yield connection
+        except BaseException:
+            await self._undo(connection)
+            raise
+        self._used_at = time.monotonic()
+
+    async def close(self) -> None:
+        """Close the connection. The next use opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def _ready(self) -> Connection:
+        if self._connection is not None and not await self._works(self._connection):
+            await self.close()
+        if self._connection is None:
+            self._connection = await self._database.connect_async()
+            if self._prepare is not None:
+                await self._prepare(self._connection)
+        return self._connection
+
+    async def _works(self, connection: Connection) -> bool:
+        """Return whether the database still knows the connection; asked only after a pause."""
+        if connection.closed:
+            return False
+        if time.monotonic() - self._used_at < _TRUSTED_SECONDS:
+            return True
+        try:
+            await connection.execute("")
+        except psycopg.Error:
+            return False
+        return True
+
+    async def _undo(self, connection: Connection) -> None:
+        try:
+            await connection.rollback()
+        except psycopg.Error:
+            await self.close()

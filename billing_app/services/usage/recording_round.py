@@ -1,0 +1,223 @@
+"""Recording single events together: one message to the database for a whole round.
+
+The message is BEGIN, the gate, the recording statement and COMMIT, in the simple protocol, which
+takes several statements at once. The statements are prepared once per connection. Each has a snapshot
+of its own, so the recording statement sees all that was committed while the gate waited. If the gate
+were taken inside it, it would judge by the closing marks as they were before.
+
+Permissions were checked for each event before it came here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import msgspec
+import psycopg
+from psycopg.pq import Escaping
+
+from billing_app.database import locks
+from billing_app.errors import BillingError
+from billing_app.services.shared.reasons import Reason
+from billing_app.services.usage.judging import judged_usage
+from billing_app.services.usage.recording import AHEAD_MAX, RecordedUsage, RowResult, as_error, rejection
+from billing_app.services.usage.recording_sql import EventKey, IncomingRow
+from billing_app.services.usage.rows import UsageEventRow
+from billing_app.services.usage.selection import EVENT_COLUMNS
+
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+
+class Report(NamedTuple):
+    """A well-formed report of an event, and the ID of the actor that records it."""
+
+    row: IncomingRow
+    recorded_by: str
+
+
+class _Judged(NamedTuple):
+    """What the recording statement returns for each report. Only an id of no customer is null."""
+
+    position: int
+    customer_id: int
+    customer_key: str
+    customer_name: str
+    billing_period: date
+    rejection: str | None
+    is_inserted: bool
+
+
+async def prepare(connection: Connection) -> None:
+    """Prepare the statements of a round on a new connection."""
+    await connection.execute(_PREPARE_RECORD)
+    await connection.execute(_PREPARE_FIND)
+
+
+async def record_round(
+    connection: Connection, reports: Sequence[Report], now: datetime
+) -> list[RecordedUsage | BillingError]:
+    """Record the events in one transaction, and answer each on its own, in their order.
+
+    Reports don't affect each other, except that the first with a key is recorded. Raises psycopg.Error
+    if the database refuses the round. Then nothing was recorded, unless the connection broke.
+    """
+    judged = await _record(connection, reports, now)
+    answers: dict[int, RecordedUsage | BillingError] = {}
+    recorded: dict[EventKey, UsageEventRow] = {}
+    others: list[_Judged] = []
+    for row in judged:
+        report = reports[row.position]
+        key = (row.customer_id, report.row.idempotency_key)
+        if row.is_inserted and not row.rejection and key not in recorded:
+            event = recorded[key] = _event(report, row, now)
+            answers[row.position] = RecordedUsage("recorded", event)
+        else:
+            others.append(row)
+    if others:
+        known = await _find(connection, [(row.customer_id, reports[row.position]) for row in others])
+        for row in others:
+            answers[row.position] = _answer(row, reports[row.position].row, recorded, known)
+    return [answers[position] for position in range(len(reports))]
+
+
+def _answer(
+    row: _Judged,
+    report: IncomingRow,
+    recorded: dict[EventKey, UsageEventRow],
+    known: dict[EventKey, UsageEventRow],
+) -> RecordedUsage | BillingError:
+    """Answer a report whose event was not inserted for it."""
+    key = (row.customer_id, report.idempotency_key)
+    event = known.get(key)
+    # An event that was recorded before decides, even if the report would be rejected today. So the
+    # answer to a report never changes.
+    if event is None or (row.rejection and key in recorded):
+        return as_error(RowResult(row.position, "rejected", rejection(row.rejection)))
+    if event.quantity == report.quantity and report.occurred_at in (None, event.occurred_at):
+        return RecordedUsage("duplicate", event)
+    reason = Reason("idempotency_conflict", "idempotency_key", "used_before")
+    return as_error(RowResult(row.position, "conflict", reason))
+
+
+def _event(report: Report, judged: _Judged, now: datetime) -> UsageEventRow:
+    """Return the event that was just inserted, as reading it would."""
+    return UsageEventRow(
+        customer_id=judged.customer_id,
+        customer_key=judged.customer_key,
+        customer_name=judged.customer_name,
+        idempotency_key=report.row.idempotency_key,
+        quantity=report.row.quantity,
+        occurred_at=report.row.occurred_at or now,
+        recorded_at=now,
+        billing_period=judged.billing_period,
+        recorded_by=report.recorded_by,
+    )
+
+
+class _Row(msgspec.Struct):
+    """A report as the recording statement reads it from JSON."""
+
+    position: int
+    customer_id: int | None
+    customer_key: str | None
+    idempotency_key: str
+    quantity: Decimal
+    occurred_at: datetime | None
+    recorded_by: str
+
+
+class _Key(msgspec.Struct):
+    customer_id: int
+    idempotency_key: str
+
+
+async def _record(connection: Connection, reports: Sequence[Report], now: datetime) -> list[_Judged]:
+    rows = [
+        _Row(
+            position,
+            report.row.customer_id,
+            report.row.customer_key,
+            report.row.idempotency_key,
+            report.row.quantity,
+            report.row.occurred_at,
+            report.recorded_by,
+        )
+        for position, report in enumerate(reports)
+    ]
+    arguments = (_literal(connection, rows), _time(now), _time(now + AHEAD_MAX))
+    cursor = await connection.execute(_ROUND % b", ".join(arguments), prepare=False)
+    # The results of BEGIN, the gate and the time limit.
+    for _ in range(_BEFORE_RECORDING):
+        cursor.nextset()
+    return [_Judged(*row) for row in await cursor.fetchall()]
+
+
+async def _find(
+    connection: Connection, wanted: Iterable[tuple[int | None, Report]]
+) -> dict[EventKey, UsageEventRow]:
+    """Return the recorded events with these customers and keys."""
+    keys = [
+        _Key(customer_id, report.row.idempotency_key)
+        for customer_id, report in wanted
+        if customer_id is not None
+    ]
+    cursor = await connection.execute(b"EXECUTE find_usage (%b)" % _literal(connection, keys), prepare=False)
+    found = [UsageEventRow(*row) for row in await cursor.fetchall()]
+    return {(event.customer_id, event.idempotency_key): event for event in found}
+
+
+def _literal(connection: Connection, rows: Sequence[msgspec.Struct]) -> bytes:
+    """Return the rows as a literal of SQL with JSON in it."""
+    return bytes(Escaping(connection.pgconn).escape_literal(msgspec.json.encode(rows)))
+
+
+def _time(moment: datetime) -> bytes:
+    return f"'{moment.isoformat()}'".encode()
+
+
+# A row that is locked by another transaction, such as one that inserts the same key, must not hold up
+# all others: the round is refused, and halved until only that event waits. Waiting for the gate is not
+# limited, because nothing can be recorded without it.
+_ROUND = (
+    b"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared(%d);"
+    b" SET LOCAL lock_timeout = '3s'; EXECUTE record_usage (%%b); COMMIT" % locks.GATE
+)
+_BEFORE_RECORDING = 3
+
+# Inserted in key order, so that two transactions with the same keys wait for each other instead of
+# deadlocking.
+_REPORTED = """json_to_recordset($1) AS incoming (
+    position integer, customer_id bigint, customer_key text, idempotency_key text,
+    quantity numeric, occurred_at timestamptz, recorded_by text
+)"""
+_PREPARE_RECORD = f"""
+    PREPARE record_usage (json, timestamptz, timestamptz) AS
+    WITH judged AS MATERIALIZED (
+        SELECT * FROM {judged_usage(_REPORTED, now="$2", latest="$3", also=["recorded_by"])} judged
+    ), inserted AS (
+        INSERT INTO usage_event (customer_id, idempotency_key, occurred_at, recorded_at,
+                                 billing_period, quantity, recorded_by)
+        SELECT customer_id, idempotency_key, occurred_at, $2, billing_period, quantity, recorded_by
+        FROM judged WHERE rejection IS NULL
+        ORDER BY customer_id, idempotency_key, position
+        ON CONFLICT DO NOTHING
+        RETURNING customer_id, idempotency_key
+    )
+    SELECT judged.position, judged.customer_id, customer.key, customer.name, judged.billing_period,
+           judged.rejection, inserted.customer_id IS NOT NULL
+    FROM judged
+    LEFT JOIN inserted USING (customer_id, idempotency_key)
+    LEFT JOIN customer ON customer.customer_id = judged.customer_id
+    ORDER BY judged.position
+"""
+
+_PREPARE_FIND = f"""
+    PREPARE find_usage (json) AS
+    SELECT {EVENT_COLUMNS}
+    FROM json_to_recordset($1) AS wanted(customer_id bigint, idempotency_key text)
+    JOIN usage_event e USING (customer_id, idempotency_key)
+    JOIN customer c USING (customer_id)
+"""
