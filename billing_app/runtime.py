@@ -45,7 +45,8 @@ class Runtime:
         self.database = database
         self.metrics = Metrics()
         self.authenticator = Authenticator(database, settings)
-        self.recorder = UsageRecorder(database)
+        self.recorder = UsageRecorder(database, self.metrics)
+        self.metrics.queue_length = lambda: self.recorder.waiting
         self.background = Background(database)
         self.is_stopping = False
         self.origin_refusals = Throttle(ORIGIN_REFUSALS_LOGGED_EVERY_SECONDS)

@@ -8,12 +8,14 @@ from urllib.parse import unquote
 
 from fastapi import Body, Request, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.types import ASGIApp
 
 from billing_app.api.wire.calls import Call, Caller
 from billing_app.api.wire.codes import CODES
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.problems import Problem
 from billing_app.api.wire.routing import resource
+from billing_app.domain.actor import Actor
 from billing_app.domain.rules import BrokenRule
 from billing_app.errors import Conflict, FieldError, Invalid, NotFound
 from billing_app.runtime import current
@@ -86,7 +88,7 @@ async def record_events(call: Caller, request: Request, body: Annotated[Any, Bod
     """
     events = _read_events(request, body)
     if len(events) == 1:
-        return await _record_one(call, events[0])
+        return await _record_one(call.actor, events[0])
     return await run_in_threadpool(_record_batch, call, events)
 
 
@@ -116,10 +118,15 @@ def _read_headers(request: Request) -> dict[str, Any]:
         raise Invalid("headers", "not_percent_encoded") from None
 
 
-async def _record_one(call: Call, event: object) -> Response:
+async def record_single(actor: Actor, body: dict[str, Any]) -> ASGIApp | None:
+    """Record one CloudEvent in structured mode as `record_events` does."""
+    return await _record_one(actor, body)
+
+
+async def _record_one(actor: Actor, event: object) -> Response:
     """Record a single event together with others that arrive at the same time. No thread waits for it."""
     try:
-        await current().recorder.record(call.actor, _parse_event(event))
+        await current().recorder.record(actor, _parse_event(event))
     except (NotFound, Conflict, Invalid) as refusal:
         return _respond([event], {0: Reason.of(refusal)})
     return _respond([event], {})

@@ -5,17 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
+import msgspec
 from fastapi import Depends, Query, Response
 from pydantic import BaseModel, Field, WithJsonSchema
+from starlette.types import ASGIApp
 
 from billing_app.api.wire.calls import Caller
 from billing_app.api.wire.csv_files import DESCRIBED, CsvFile, csv_file
+from billing_app.api.wire.encoded_answer import EncodedAnswer
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
-from billing_app.api.wire.values import Body, CustomerRef, ExactNumber, Period, Quantity, Timestamp
+from billing_app.api.wire.values import (
+    Body,
+    CustomerRef,
+    ExactNumber,
+    Period,
+    Quantity,
+    Timestamp,
+    timestamp_text,
+)
 from billing_app.documents.csv_rows import Cell
-from billing_app.domain.actor import Permission
+from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.money import plain
 from billing_app.domain.periods import label
 from billing_app.runtime import current
@@ -147,6 +158,34 @@ async def record_usage(call: Caller, body: NewUsage, response: Response) -> Reco
         # A token that only records usage must not learn who the customers are.
         event.customer.name = ""
     return RecordedEvent(status=answer.status, event=event)
+
+
+async def record_single(actor: Actor, body: dict[str, Any]) -> ASGIApp | None:
+    """Record a usage event as `record_usage` does, or return None if the body is not a `NewUsage`.
+
+    The answer has the same bytes.
+    """
+    report = _parse_row(body)
+    if isinstance(report, UnreadableReport):
+        return None
+    status, event = await current().recorder.record(actor, report)
+    content = {
+        "status": status,
+        "event": {
+            "customer": {
+                "id": event.customer_public_id,
+                "key": event.customer_key,
+                "name": event.customer_name if actor.may(Permission.READ) else "",
+            },
+            "idempotency_key": event.idempotency_key,
+            "quantity": plain(event.quantity),
+            "occurred_at": timestamp_text(event.occurred_at),
+            "recorded_at": timestamp_text(event.recorded_at),
+            "billing_period": label(event.billing_period),
+            "recorded_by": event.recorded_by,
+        },
+    }
+    return EncodedAnswer(200 if status == "duplicate" else 201, msgspec.json.encode(content))
 
 
 @router.post("/batch", response_model_exclude_none=True, responses=refusals("batch_too_large"))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from time import perf_counter
+from typing import Protocol
 
 from billing_app.database.kept_connection import Connection
 from billing_app.database.session import Database
 from billing_app.domain.actor import Actor, Permission
-from billing_app.errors import BillingError
+from billing_app.errors import BillingError, Invalid
 from billing_app.jobs.rounds import Rounds
 from billing_app.services.shared.permissions import require
 from billing_app.services.usage.recording import (
@@ -19,6 +22,18 @@ from billing_app.services.usage.recording import (
 from billing_app.services.usage.recording_round import Report, prepare, record_round
 
 
+class RoundMetrics(Protocol):
+    """Where the recorder counts what it did."""
+
+    def round_recorded(
+        self, size: int, seconds: float, *, recorded: int, duplicate: int, conflict: int, rejected: int
+    ) -> None:
+        """Count a committed round of single events."""
+
+    def event_rejected(self) -> None:
+        """Count a single event that was rejected before it was in a round."""
+
+
 class UsageRecorder:
     """Records single events of all actors, each answered after its commit.
 
@@ -26,8 +41,9 @@ class UsageRecorder:
     event has a key.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, metrics: RoundMetrics) -> None:
         self._database = database
+        self._metrics = metrics
         self._rounds: Rounds[Report, RecordedUsage] = Rounds(database, self._record, prepare)
 
     async def record(self, actor: Actor, report: UsageReport | UnreadableReport) -> RecordedUsage:
@@ -38,7 +54,12 @@ class UsageRecorder:
         waiting. Then nothing was recorded.
         """
         require(actor, Permission.RECORD_USAGE)
-        return await self._rounds.answer(Report(parse_report(0, report), actor.id))
+        try:
+            row = parse_report(0, report)
+        except Invalid:
+            self._metrics.event_rejected()
+            raise
+        return await self._rounds.answer(Report(row, actor.id))
 
     @property
     def waiting(self) -> int:
@@ -52,4 +73,21 @@ class UsageRecorder:
     async def _record(
         self, connection: Connection, reports: Sequence[Report]
     ) -> Sequence[RecordedUsage | BillingError]:
-        return await record_round(connection, reports, self._database.clock())
+        started = perf_counter()
+        answers = await record_round(connection, reports, self._database.clock())
+        outcomes = Counter(map(_outcome, answers))
+        self._metrics.round_recorded(
+            len(reports),
+            perf_counter() - started,
+            recorded=outcomes["recorded"],
+            duplicate=outcomes["duplicate"],
+            conflict=outcomes["conflict"],
+            rejected=outcomes["rejected"],
+        )
+        return answers
+
+
+def _outcome(answer: RecordedUsage | BillingError) -> str:
+    if isinstance(answer, BillingError):
+        return "conflict" if answer.code == "idempotency_conflict" else "rejected"
+    return answer.status

@@ -36,6 +36,8 @@ async def running() -> AsyncIterator[None]:
         finally:
             runtime.current().is_stopping = True
             background.stop()
+            await runtime.current().recorder.close()
+            await runtime.current().authenticator.close()
 
 
 def finish_application(application: ASGIApp, build: Path) -> ASGIApp:

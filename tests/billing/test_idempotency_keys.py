@@ -25,6 +25,7 @@ from billing_app.services.usage.recording import (
     record_usage,
     record_usage_batch,
 )
+from billing_app.telemetry.metrics import Metrics
 from tests.billing.shop import Shop
 
 TIME = "2026-11-10T00:00:00Z"
@@ -40,7 +41,7 @@ def record_single(database: Database, actor: Actor, key: str, folder: Path) -> R
 
 def record_in_a_round(database: Database, actor: Actor, key: str, folder: Path) -> Reason | None:
     try:
-        asyncio.run(UsageRecorder(database).record(actor, UsageReport("acme", key, 1, TIME)))
+        asyncio.run(UsageRecorder(database, Metrics()).record(actor, UsageReport("acme", key, 1, TIME)))
     except Invalid as refusal:
         return Reason.of(refusal)
     return None

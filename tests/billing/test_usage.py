@@ -21,6 +21,7 @@ from billing_app.services.usage.recording import (
     record_usage,
     record_usage_batch,
 )
+from billing_app.telemetry.metrics import Metrics
 from tests.billing.shop import Shop
 from tests.conftest import Clock
 from tests.races import blocked_before_end
@@ -242,7 +243,7 @@ def test_each_report_of_a_round_is_answered_like_a_single_one(
     ]
 
     async def record_all() -> list[RecordedUsage | BaseException]:
-        recorder = UsageRecorder(database)
+        recorder = UsageRecorder(database, Metrics())
         return await asyncio.gather(
             *(recorder.record(admin, each) for each in reports), return_exceptions=True
         )

@@ -22,6 +22,7 @@ from billing_app.services.invoices.closing import close_period
 from billing_app.services.shared import gate
 from billing_app.services.usage import recording, recording_round
 from billing_app.services.usage.recording import RecordedUsage, UsageReport
+from billing_app.telemetry.metrics import Metrics
 from tests.factories import make_customer
 from tests.loops import Loop, running_loop
 from tests.races import blocked_before_end
@@ -39,7 +40,7 @@ class Recorder:
     """The recorder on an event loop, with the calls of a test's own thread."""
 
     def __init__(self, database: Database, loop: Loop) -> None:
-        self.inner = UsageRecorder(database)
+        self.inner = UsageRecorder(database, Metrics())
         self.loop = loop
 
     def submit(self, actor: Actor, report: UsageReport) -> Future[RecordedUsage]:

@@ -19,7 +19,7 @@ from billing_app.errors import FieldError, Invalid
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 # Parsing a longer text takes milliseconds and would block the event loop.
-_PARSED_ON_THE_LOOP_BYTES = 64 * 1024
+PARSED_ON_THE_LOOP_BYTES = 64 * 1024
 
 
 def loads_exactly(body: bytes) -> Any:
@@ -31,12 +31,7 @@ def loads_exactly(body: bytes) -> Any:
     numbers out of range, an object with the same name twice, nesting that is too deep.
     """
     try:
-        return json.loads(
-            body.decode("utf-8-sig"),
-            parse_float=Decimal,
-            parse_constant=_refuse_constant,
-            object_pairs_hook=_object,
-        )
+        return _DECODER.decode(body.decode("utf-8-sig"))
     except json.JSONDecodeError:
         raise
     except UnicodeDecodeError:
@@ -58,13 +53,16 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_object)
+
+
 class ExactRequest(Request):
     """A request whose JSON is parsed by `loads_exactly`."""
 
     async def json(self) -> Any:
         """Return the parsed body; raises json.JSONDecodeError."""
         body = await self.body()
-        if len(body) <= _PARSED_ON_THE_LOOP_BYTES:
+        if len(body) <= PARSED_ON_THE_LOOP_BYTES:
             return loads_exactly(body)
         return await asyncio.to_thread(loads_exactly, body)
 

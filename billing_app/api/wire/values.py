@@ -34,7 +34,8 @@ class CustomerRef(BaseModel):
     )
 
 
-def _timestamp_text(moment: datetime) -> str:
+def timestamp_text(moment: datetime) -> str:
+    """Write a timestamp in UTC: `2026-10-31T23:00:00Z`."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -64,7 +65,7 @@ Date = Annotated[
 ]
 Timestamp = Annotated[
     datetime,
-    PlainSerializer(_timestamp_text, return_type=str),
+    PlainSerializer(timestamp_text, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-10-31T23:00:00Z"]}),
 ]
 Quantity = Annotated[

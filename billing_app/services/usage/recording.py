@@ -84,8 +84,7 @@ class BatchResult:
     results: tuple[RowResult, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedUsage:
+class RecordedUsage(NamedTuple):
     """The recorded event. It is a duplicate if it was already recorded before this report."""
 
     status: Literal["recorded", "duplicate"]
