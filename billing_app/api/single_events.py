@@ -49,8 +49,8 @@ class SingleEvents:
         try:
             # First, so that the body of an unknown sender is not even read.
             actor = await current().authenticator.token_actor(token)
-            received.append(await receive())
-            event = _decode(received[0])
+            body = await _receive_short(receive, received)
+            event = _decode(body)
             answer = None if event is None else await record(actor, event)
         except BillingError as refusal:
             answer = problems.of_refusal(refusal)
@@ -78,10 +78,21 @@ def _plain_token(scope: Scope) -> str | None:
     return None if token is None else token.decode("latin-1")
 
 
-def _decode(message: Message) -> dict[str, Any] | None:
-    """Return the JSON object in a body that arrived in one piece, or None if there is no such object."""
-    body = message.get("body", b"")
-    if message.get("more_body") or not body.startswith(b"{") or len(body) > PARSED_ON_THE_LOOP_BYTES:
+async def _receive_short(receive: Receive, received: list[Message]) -> bytes:
+    """Receive a body, or the part that shows that it is long. Each message is added to `received`."""
+    body = b""
+    while len(body) <= PARSED_ON_THE_LOOP_BYTES:
+        message = await receive()
+        received.append(message)
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    return body
+
+
+def _decode(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object in a short body, or None if it is anything else."""
+    if not body.startswith(b"{") or len(body) > PARSED_ON_THE_LOOP_BYTES:
         return None
     try:
         event = loads_exactly(body)
