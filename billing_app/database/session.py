@@ -42,7 +42,7 @@ _SESSION_OPTIONS = (
     " -c application_name=tallybook"
 )
 # A connection whose other end has vanished without a word ends within a minute, on both sides.
-KEEPALIVES = {
+KEEPALIVES: dict[str, Any] = {
     "keepalives": 1,
     "keepalives_idle": 20,
     "keepalives_interval": 10,
