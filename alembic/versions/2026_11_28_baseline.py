@@ -33,6 +33,7 @@ def upgrade() -> None:
     _create_usage_event_table()
     _create_invoice_table()
     _create_invoice_line_table()
+    _create_number_gap_table()
     _create_open_invoice_table()
     _create_payment_tables()
     _create_user_tables()
@@ -84,6 +85,7 @@ TABLES = (
     "usage_event",
     "invoice",
     "invoice_line",
+    "number_gap",
     "open_invoice",
     "payment",
     "payment_reversal",
@@ -461,6 +463,35 @@ INVOICE_LINE_CHECKS = {
         " AND already_charged_minor = round(exact_amount_before * 10::numeric ^ currency_exponent)"
     ),
     "ck_invoice_line_amount_rule": "amount_minor = rated_minor - already_charged_minor",
+}
+
+
+def _create_number_gap_table() -> None:
+    """Create the invoice numbers that customers got before a restore, without their invoices."""
+    op.create_table(
+        "number_gap",
+        sa.Column("customer_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("first_sequence", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("last_sequence", sa.Integer(), nullable=False),
+        sa.Column("backup_of", TIMESTAMP, nullable=False),
+        sa.Column("recorded_at", TIMESTAMP, nullable=False),
+        sa.Column("recorded_by", sa.Text(), nullable=False),
+        sa.Column("previous_sha256", sa.Text(), nullable=True),
+        sa.Column("content_sha256", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("customer_id", "first_sequence", name=op.f("pk_number_gap")),
+        sa.ForeignKeyConstraint(
+            ["customer_id"], ["customer.customer_id"], name=op.f("fk_number_gap_customer")
+        ),
+        *(sa.CheckConstraint(rule, name=op.f(name)) for name, rule in NUMBER_GAP_CHECKS.items()),
+    )
+
+
+NUMBER_GAP_CHECKS = {
+    "ck_number_gap_first_sequence_positive": "first_sequence >= 1",
+    "ck_number_gap_last_sequence_not_before_first": "last_sequence >= first_sequence",
+    "ck_number_gap_chained": "(first_sequence = 1) = (previous_sha256 IS NULL)",
+    "ck_number_gap_content_sha256_form": "length(content_sha256) = 64 AND content_sha256 !~ '[^0-9a-f]'",
+    "ck_number_gap_previous_sha256_form": "length(previous_sha256) = 64 AND previous_sha256 !~ '[^0-9a-f]'",
 }
 
 
@@ -1102,6 +1133,23 @@ END
 $$
 """
 
+# The numbers of a gap follow the customer's last invoice or gap, so that they overlap neither.
+CHECK_NUMBER_GAP = f"""
+CREATE FUNCTION check_number_gap() RETURNS trigger {PLPGSQL} AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM public.customer_billing b
+        WHERE b.customer_id = NEW.customer_id AND b.last_number = NEW.first_sequence - 1
+          AND b.last_sha256 IS NOT DISTINCT FROM NEW.previous_sha256
+    ) THEN
+        RAISE EXCEPTION 'a gap in invoice numbers must follow the last invoice of the customer'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END
+$$
+"""
+
 # In place of a foreign key, and of a lookup per row: see `_create_usage_event_table`. A billing row
 # belongs to an existing customer, by its foreign key.
 CHECK_NEW_USAGE = f"""
@@ -1239,6 +1287,7 @@ FUNCTIONS = {
     "check_invoice_closed()": CHECK_INVOICE_CLOSED,
     "check_new_usage()": CHECK_NEW_USAGE,
     "refuse_customer_removal()": REFUSE_CUSTOMER_REMOVAL,
+    "check_number_gap()": CHECK_NUMBER_GAP,
     "refuse_reopening()": REFUSE_REOPENING,
     "check_subscription_open()": CHECK_SUBSCRIPTION_OPEN,
     "refuse_new_terms()": REFUSE_NEW_TERMS,
@@ -1252,6 +1301,7 @@ APPEND_ONLY_TABLES = (
     "usage_event",
     "invoice",
     "invoice_line",
+    "number_gap",
     "payment",
     "payment_reversal",
     "audit_entry",
@@ -1286,6 +1336,10 @@ TRIGGERS = (
     CREATE TRIGGER keeps_its_id BEFORE UPDATE ON customer FOR EACH ROW
     WHEN (NEW.customer_id <> OLD.customer_id)
     EXECUTE FUNCTION refuse_customer_removal()
+    """,
+    """
+    CREATE TRIGGER follows_last_number BEFORE INSERT ON number_gap FOR EACH ROW
+    EXECUTE FUNCTION check_number_gap()
     """,
     """
     CREATE TRIGGER only_onwards BEFORE UPDATE ON customer_billing FOR EACH ROW

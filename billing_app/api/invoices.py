@@ -132,6 +132,13 @@ class InvoiceSummary(BaseModel):
     content_sha256: Sha256
 
 
+class SkippedNumbers(BaseModel):
+    """Invoice numbers that the customer got before the database was restored from an older backup."""
+
+    first: str = Field(examples=["ACME-0010"])
+    last: str = Field(examples=["ACME-0012"])
+
+
 class Invoice(InvoiceSummary):
     """What a customer owes for one billing period. Apart from payments, it never changes.
 
@@ -143,6 +150,10 @@ class Invoice(InvoiceSummary):
     lines: list[InvoiceLine]
     previous_sha256: Sha256 | None
     chain_ok: bool
+    gap_before: SkippedNumbers | None = Field(
+        description="Numbers that were skipped right before this one. `previous_sha256` is the hash of the"
+        " statement that says so."
+    )
 
 
 class InvoicePreview(BaseModel):
@@ -324,6 +335,9 @@ def invoice_of(detail: InvoiceDetail) -> Invoice:
         lines=_lines_of(detail.lines, detail.currency),
         previous_sha256=detail.previous_sha256,
         chain_ok=detail.chain_ok,
+        gap_before=SkippedNumbers(first=detail.gap_before[0], last=detail.gap_before[1])
+        if detail.gap_before
+        else None,
     )
 
 

@@ -51,6 +51,19 @@ class AwaitingInvoice(BaseModel):
     period: Period
 
 
+class NumberGap(BaseModel):
+    """Invoice numbers that a customer got before the database was restored from an older backup.
+
+    They are not used again, and their invoices are not in the database. This is not a discrepancy.
+    """
+
+    customer: values.CustomerRef
+    first: str = Field(examples=["ACME-0010"])
+    last: str = Field(examples=["ACME-0012"])
+    backup_of: Timestamp = Field(description="When the restored backup was made.")
+    recorded_at: Timestamp = Field(description="When the backup was restored.")
+
+
 class Discrepancy(BaseModel):
     """A stored value that contradicts the events, plans and payments."""
 
@@ -79,6 +92,7 @@ class Verification(BaseModel):
     fault: str | None = Field(description="Why the verification failed, if its status is `failed`.")
     checked: Checked
     awaiting_invoice: list[AwaitingInvoice]
+    number_gaps: list[NumberGap]
     discrepancy_count: int
     discrepancies: list[Discrepancy] = Field(description="The first 1,000 discrepancies.")
 
@@ -126,6 +140,10 @@ def verification_of(row: VerificationRow) -> Verification:
         awaiting_invoice=[
             AwaitingInvoice(customer=_customer_of(each.customer), period=each.period_start)
             for each in row.report.awaiting_invoice
+        ],
+        number_gaps=[
+            NumberGap(**each._asdict() | {"customer": _customer_of(each.customer)})
+            for each in row.report.number_gaps
         ],
         discrepancy_count=row.report.discrepancy_count,
         discrepancies=[_discrepancy_of(each) for each in row.report.discrepancies],

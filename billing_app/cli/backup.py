@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC
 from pathlib import Path
 from typing import Annotated, Any
@@ -64,6 +65,14 @@ def backup_command(
 @commands.command("restore")
 def restore_command(
     file: Annotated[Path, typer.Argument(metavar="FILE")],
+    issued: Annotated[
+        list[str],
+        typer.Option(
+            metavar="CUSTOMER=NUMBER",
+            help="The last invoice number that a customer got before the restore, such as ACME=12 for "
+            "ACME-0012. Numbers up to it are not used again. Repeat the option for more customers.",
+        ),
+    ] = [],  # noqa: B006 - typer copies it
     as_json: AsJson = False,
 ) -> None:
     """Restore a backup into an empty database, and verify the result.
@@ -72,9 +81,10 @@ def restore_command(
     """
     settings = Settings()
     _require_owner(settings)
+    last_issued = dict(map(_parse_issued, issued))
     # The embedded database keeps running in between.
     with explain_failures(settings, as_owner=True), provide_database(settings) as urls:
-        manifest = _restore(urls, file, quiet=as_json)
+        manifest = _restore(urls, file, last_issued, quiet=as_json)
         report = _verify(settings, quiet=as_json)
     if as_json:
         print(json.dumps({"file": str(file), **_as_json(manifest), "verification": report_as_json(report)}))
@@ -94,14 +104,25 @@ def _require_owner(settings: Settings) -> None:
         )
 
 
-def _restore(urls: Urls, file: Path, *, quiet: bool) -> Manifest:
+def _parse_issued(given: str) -> tuple[str, int]:
+    """Read `ACME=12` as a customer and its last invoice number."""
+    customer, _, number = given.rpartition("=")
+    if not customer or not re.fullmatch("0*[1-9][0-9]{0,8}", number, re.ASCII):
+        raise typer.BadParameter(
+            f"{given!r} is not a customer's key and its last invoice number, such as ACME=12.",
+            param_hint="--issued",
+        )
+    return customer, int(number)
+
+
+def _restore(urls: Urls, file: Path, issued: dict[str, int], *, quiet: bool) -> Manifest:
     with progress_bar(DownloadColumn(), quiet=quiet) as progress:
         task = progress.add_task("Checking the file", total=None)
         with open_archive(
             file, lambda done, total: progress.update(task, completed=done, total=total)
         ) as archive:
             progress.reset(task, description="Restoring", total=None)
-            restore(urls, archive, operator())
+            restore(urls, archive, operator(), issued)
             return archive.manifest
 
 

@@ -19,7 +19,7 @@ from billing_app.jobs.invoice_runs import run_invoices
 from billing_app.jobs.verification import verify
 from billing_app.services.invoices.runs import RunFailure, RunRow
 from billing_app.services.verification.report import Report
-from billing_app.wording.discrepancies import discrepancy_sentence, subject_name
+from billing_app.wording.discrepancies import discrepancy_sentence, number_gap_sentence, subject_name
 from billing_app.wording.refusals import reason_sentence
 
 commands = typer.Typer()
@@ -118,6 +118,10 @@ def report_as_json(report: Report) -> dict[str, Any]:
             {"customer": each.customer.key, "period": label(each.period_start)}
             for each in report.awaiting_invoice
         ],
+        "number_gaps": [
+            {"customer": each.customer.key, "first": each.first, "last": each.last}
+            for each in report.number_gaps
+        ],
         "discrepancy_count": report.discrepancy_count,
         "discrepancies": [
             {
@@ -147,6 +151,7 @@ def print_report(report: Report) -> None:
         ("usage months", checked.usage_months),
         ("invoices with payments", checked.paid_invoices),
         ("closed months without an invoice", len(report.awaiting_invoice)),
+        ("gaps in invoice numbers", len(report.number_gaps)),
         ("discrepancies", report.discrepancy_count),
     ):
         table.add_row(name, f"{number:,}", style="bold" if name == "discrepancies" else None)
@@ -155,6 +160,8 @@ def print_report(report: Report) -> None:
         out.print(
             f"{month.customer.key}: {label(month.period_start)} is closed and being invoiced", markup=False
         )
+    for gap in report.number_gaps:
+        out.print(f"{gap.customer.key}: {number_gap_sentence(gap)}", markup=False, soft_wrap=True)
     for each in report.discrepancies:
         name = subject_name(each)
         line = f"{name}: {discrepancy_sentence(each)}" if name else discrepancy_sentence(each)

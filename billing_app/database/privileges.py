@@ -13,7 +13,15 @@ from billing_app.database.errors import DatabaseUnusable
 _READ_AND_ADD = ("SELECT", "INSERT")
 _READ_ADD_CHANGE = ("SELECT", "INSERT", "UPDATE")
 
-APPEND_ONLY = ("usage_event", "invoice", "invoice_line", "payment", "payment_reversal", "audit_entry")
+APPEND_ONLY = (
+    "usage_event",
+    "invoice",
+    "invoice_line",
+    "number_gap",
+    "payment",
+    "payment_reversal",
+    "audit_entry",
+)
 
 PRIVILEGES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(APPEND_ONLY, _READ_AND_ADD),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Literal, NamedTuple
@@ -14,6 +15,7 @@ from billing_app.domain.rating import Line
 
 DAYS_TO_PAY = 30
 CONTENT_FORMAT = "tallybook.invoice.v1"
+GAP_FORMAT = "tallybook.number_gap.v1"
 
 PaymentStatus = Literal["unpaid", "partially_paid", "paid", "overdue"]
 
@@ -52,6 +54,26 @@ class BilledCustomer(NamedTuple):
     name: str
     email: str
     billing_address: str
+
+
+class NumberGap(NamedTuple):
+    """A stated gap in a customer's invoice numbers: issued before a restore, with invoices that are lost.
+
+    `backup_of` is when the restored backup was made.
+    """
+
+    customer_key: str
+    first_sequence: int
+    last_sequence: int
+    backup_of: datetime
+    recorded_at: datetime
+    previous_sha256: str | None
+
+    @property
+    def numbers(self) -> tuple[str, str]:
+        """The first and the last invoice number."""
+        first, last = self.first_sequence, self.last_sequence
+        return invoice_number(self.customer_key, first), invoice_number(self.customer_key, last)
 
 
 class InvoiceContent(NamedTuple):
@@ -112,7 +134,7 @@ def canonical_content(content: InvoiceContent) -> bytes:
         "number": content.number,
         "period": label(content.period_start),
         "currency": currency,
-        "issued_at": content.issued_at.astimezone(UTC).isoformat(timespec="microseconds"),
+        "issued_at": _moment_text(content.issued_at),
         "due_on": content.due_on.isoformat(),
         "issuer": content.issuer._asdict(),
         "customer": content.customer._asdict(),
@@ -120,7 +142,27 @@ def canonical_content(content: InvoiceContent) -> bytes:
         "total": major_text(content.total_minor, currency),
         "previous_sha256": content.previous_sha256,
     }
+    return _canonical(document)
+
+
+def gap_sha256(gap: NumberGap) -> str:
+    """Return the SHA-256, in hex, of a stated gap. The customer's next invoice contains it."""
+    document = {
+        "format": GAP_FORMAT,
+        "numbers": gap.numbers,
+        "backup_of": _moment_text(gap.backup_of),
+        "recorded_at": _moment_text(gap.recorded_at),
+        "previous_sha256": gap.previous_sha256,
+    }
+    return hashlib.sha256(_canonical(document)).hexdigest()
+
+
+def _canonical(document: Mapping[str, object]) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _moment_text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _line_document(line: Line, currency: str) -> dict[str, str | int | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC
 
 from sqlalchemy import Connection, Engine, create_engine, func, make_url, select, text
@@ -18,6 +19,8 @@ from billing_app.database.provision import Urls
 from billing_app.database.requirements import refuse_unsuitable_database
 from billing_app.database.session import utc_now
 from billing_app.domain.actor import Actor, Permission
+from billing_app.domain.invoice import NumberGap
+from billing_app.services.invoices.number_gaps import reserve_issued_numbers
 from billing_app.services.shared import audit
 from billing_app.services.shared.permissions import require
 
@@ -30,11 +33,17 @@ _OWNER_ACTS_AS = text("""
 """)
 
 
-def restore(urls: Urls, archive: Archive, actor: Actor) -> None:
+def restore(
+    urls: Urls, archive: Archive, actor: Actor, issued: Mapping[str, int] | None = None
+) -> list[NumberGap]:
     """Load a backup into an empty database as its owner, and give the application's role its privileges.
+
+    `issued` has the last invoice number by customer that was used before the restore. Returns the gaps
+    between those and the numbers in the backup, which are never used again.
 
     Raises:
         BackupUnusable: The backup or the database is unsuitable. The database is unchanged.
+        NotFound: `customer_not_found`. The database is unchanged.
         DatabaseUnusable: As above, if the database's encoding or locale is unsuitable.
     """
     require(actor, Permission.ADMINISTER)
@@ -47,9 +56,16 @@ def restore(urls: Urls, archive: Archive, actor: Actor) -> None:
             session.info["now"] = utc_now()
             moment = f"{archive.manifest.taken_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
             audit.record(session, actor, "database.restored", "database", backup_of=moment)
+            gaps = [
+                reserve_issued_numbers(
+                    session, actor, customer, last_issued=last, backup_of=archive.manifest.taken_at
+                )
+                for customer, last in (issued or {}).items()
+            ]
             session.flush()
         grant_application_role(connection, make_url(urls.application).username or "")
     _analyze(engine)
+    return [gap for gap in gaps if gap]
 
 
 def refuse_other_schema(archive: Archive) -> None:

@@ -12,7 +12,7 @@ from billing_app.models.getting_started import GettingStartedDismissal
 from billing_app.models.idempotency import IdempotentRequest
 from billing_app.models.identity import ApiToken, KnownPlace, SignInAttempt, UserAccount, UserSession
 from billing_app.models.imports import UsageImport, UsageImportPart, UsageImportRejectedRow
-from billing_app.models.invoice import Invoice, InvoiceLine, OpenInvoice, Payment, PaymentReversal
+from billing_app.models.invoice import Invoice, InvoiceLine, NumberGap, OpenInvoice, Payment, PaymentReversal
 from billing_app.models.ledger import AuditEntry, InvoiceRun, InvoiceRunFailure, Verification
 from billing_app.models.plan import Issuer, Plan
 from billing_app.models.usage import UsageEvent
@@ -32,6 +32,7 @@ __all__ = [
     "InvoiceRunFailure",
     "Issuer",
     "KnownPlace",
+    "NumberGap",
     "OpenInvoice",
     "Payment",
     "PaymentReversal",

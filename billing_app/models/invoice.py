@@ -93,6 +93,33 @@ class Invoice(SQLModel, table=True):
     content_sha256: str = Field(sa_column=text_column())
 
 
+class NumberGap(SQLModel, table=True):
+    """Invoice numbers that a customer got before a restore, and whose invoices are not in the database.
+
+    A gap is a link of the customer's chain like an invoice: it has the hash of the previous link, and the
+    next invoice has its hash. A trigger ensures that it starts right after the customer's last number.
+    """
+
+    __tablename__ = "number_gap"
+    __table_args__ = (
+        ForeignKeyConstraint(["customer_id"], ["customer.customer_id"]),
+        CheckConstraint("first_sequence >= 1", name="first_sequence_positive"),
+        CheckConstraint("last_sequence >= first_sequence", name="last_sequence_not_before_first"),
+        CheckConstraint("(first_sequence = 1) = (previous_sha256 IS NULL)", name="chained"),
+        _sha256_check("content_sha256"),
+        _sha256_check("previous_sha256"),
+    )
+
+    customer_id: int = Field(sa_column=customer_key_column())
+    first_sequence: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    last_sequence: int = Field(sa_column=Column(Integer, nullable=False))
+    backup_of: datetime = Field(sa_column=moment_column())
+    recorded_at: datetime = Field(sa_column=moment_column())
+    recorded_by: str = Field(sa_column=text_column())
+    previous_sha256: str | None = Field(default=None, sa_column=text_column(nullable=True))
+    content_sha256: str = Field(sa_column=text_column())
+
+
 class InvoiceLine(SQLModel, table=True):
     """One priced line. The checks verify its arithmetic independently of the code that computed it."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC
 from typing import Any
 
-from billing_app.services.verification.report import Discrepancy
+from billing_app.services.verification.report import Discrepancy, StatedGap
 from billing_app.wording.sentences import Template, capitalized, fill
+from billing_app.wording.values import day
 
 _LINE_VALUES = {
     "kind": "kind",
@@ -67,6 +69,7 @@ SENTENCES: dict[str, Template] = {
     "settled_without_invoice": "{period} is marked as invoiced and has a plan, but has no invoice.",
     "closed_without_invoice": "{period} is closed, but has no invoice.",
     "wrong_last_number": "The last sequence number is {found}, but should be {expected}.",
+    "wrong_number_gap": "The skipped invoice numbers {first} to {last} don't fit the invoices before and after them.",
     "wrong_last_hash": "The stored hash does not match the last invoice.",
     "wrong_charge": "{found} was charged for usage in {period}, but its price is {expected}.",
     "overpaid": "Payments for {period} exceed the invoice total.",
@@ -83,3 +86,14 @@ def subject_name(discrepancy: Discrepancy) -> str:
     """Return the name of the discrepancy's subject: an invoice's number or a customer's key."""
     subject = discrepancy.subject
     return subject.invoice or (subject.customer.key if subject.customer else "")
+
+
+def number_gap_sentence(gap: StatedGap) -> str:
+    """Write which invoice numbers were skipped, and why."""
+    restored_on = day(gap.recorded_at.astimezone(UTC).date())
+    return f"{skipped_numbers(gap.first, gap.last)} before the restore of {restored_on}, and not used again."
+
+
+def skipped_numbers(first: str, last: str) -> str:
+    """Write the beginning of a sentence about skipped numbers: `ACME-0010 to ACME-0012 were issued`."""
+    return f"{first} was issued" if first == last else f"{first} to {last} were issued"

@@ -62,6 +62,7 @@ def test_invoice_is_created_once_and_read_back(late_shop: Shop, client: TestClie
         "content_sha256": invoice["content_sha256"],
         "previous_sha256": first["content_sha256"],
         "chain_ok": True,
+        "gap_before": None,
     }
     assert invoice["issuer"].keys() == {"name", "address", "email", "payment_instructions"}
     again = client.post(INVOICES, json={"customer": customer_id, "period": "2026-11"})

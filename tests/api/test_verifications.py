@@ -49,7 +49,7 @@ def test_verification_is_executed_in_the_background(
         "started_at": "2026-11-15T12:00:00Z", "finished_at": None, "ok": None,
         "fault": None,
         "checked": dict.fromkeys(started["checked"], 0),
-        "awaiting_invoice": [], "discrepancy_count": 0, "discrepancies": [],
+        "awaiting_invoice": [], "number_gaps": [], "discrepancy_count": 0, "discrepancies": [],
     }  # fmt: skip
     # `latest` is the newest verification with a result, and there is none yet.
     assert problem(client.get(f"{VERIFICATIONS}/latest")) == (404, "verification_not_found")

@@ -11,6 +11,7 @@ from psycopg import errors
 from billing_app.database.migrations import migrate
 from billing_app.database.privileges import APPEND_ONLY, PRIVILEGES
 from billing_app.database.provision import Urls
+from billing_app.services.invoices.number_gaps import reserve_issued_numbers
 from billing_app.services.payments.payments import record_payment, reverse_payment
 from tests.billing.shop import Shop
 
@@ -33,6 +34,8 @@ def billed(shop: Shop) -> Shop:
             idempotency_key="p1",
         )  # fmt: skip
         reverse_payment(session, shop.actor, "ACME-0001", paid.payment.payment_id, reason="wrong customer")
+        shop.customer("globex")
+        reserve_issued_numbers(session, shop.actor, "globex", last_issued=2, backup_of=shop.database.clock())
     return shop
 
 

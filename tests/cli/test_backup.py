@@ -35,8 +35,9 @@ def test_backup_is_restored_and_verified(
     assert "1 customer, 1 usage event, 1 invoice, 0 payments" in replaced.stdout
 
     with empty_database(server) as empty:
-        restored = run_billing(empty, "restore", file)
+        restored = run_billing(empty, "restore", file, "--issued", "ACME=3", "--issued", "acme=1")
         assert (restored.returncode, restored.stderr) == (0, "")
+        assert "acme: ACME-0002 to ACME-0003 were issued before the restore of" in restored.stdout
         assert "Have the senders of usage repeat everything that they sent since then." in restored.stdout
         verified = run_billing(empty, "verify", "--json", DATABASE_OWNER_URL="")
         assert json.loads(verified.stdout)["checked"]["invoices"] == 1
@@ -65,3 +66,12 @@ def test_applications_role_alone_is_refused(urls: Urls, tmp_path: Path, command:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("billing: Set DATABASE_OWNER_URL to the role that owns the tables.")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "issued", ["ACME", "ACME=", "=3", "ACME=0", "ACME=-1", "ACME=1.5", "ACME=1234567890"]
+)
+def test_malformed_last_number_is_a_wrong_argument(urls: Urls, tmp_path: Path, issued: str) -> None:
+    done = run_billing(urls, "restore", str(tmp_path / "a.backup"), "--issued", issued)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is not a customer's key and its last invoice number" in done.stderr

@@ -32,6 +32,7 @@ CUSTOMER_OWNED = {
     "customer_figures",
     "invoice",
     "invoice_line",
+    "number_gap",
     "open_invoice",
     "payment",
     "payment_reversal",

@@ -8,11 +8,13 @@ from sqlmodel import Session
 
 from billing_app.database.session import driver_cursor, now
 from billing_app.domain.actor import Actor, Permission
-from billing_app.domain.invoice import content_sha256
+from billing_app.domain.invoice import NumberGap, content_sha256, gap_sha256
 from billing_app.errors import Invalid, NotFound
 from billing_app.services.invoices.filters import ALL_INVOICES, InvoiceFilter
 from billing_app.services.invoices.queries import (
     PAID_INVOICE_COLUMNS,
+    PaidInvoice,
+    find_gap,
     list_query,
     locate_invoice,
     paid_invoice,
@@ -83,6 +85,7 @@ def get_invoice(session: Session, actor: Actor, number: str) -> InvoiceDetail:
         if sequence not in by_sequence:
             raise NotFound("invoice_not_found", named=number)
         found, previous = by_sequence[sequence], by_sequence.get(sequence - 1)
+        gap = None if previous else find_gap(db, customer_id, last_sequence=sequence - 1)
         lines = read_lines(db, customer_id, found.invoice.period_start)
     content = found.invoice.content(lines)
     row = found.as_row(now(session).date())
@@ -102,5 +105,13 @@ def get_invoice(session: Session, actor: Actor, number: str) -> InvoiceDetail:
         lines=lines,
         previous_sha256=content.previous_sha256,
         chain_ok=content_sha256(content) == row.content_sha256
-        and content.previous_sha256 == (previous.invoice.content_sha256 if previous else None),
+        and content.previous_sha256 == _hash_before(previous, gap),
+        gap_before=gap.numbers if gap else None,
     )
+
+
+def _hash_before(previous: PaidInvoice | None, gap: NumberGap | None) -> str | None:
+    """Return the hash that an invoice must contain: the previous invoice's or that of a gap, if any."""
+    if previous:
+        return previous.invoice.content_sha256
+    return gap_sha256(gap) if gap else None

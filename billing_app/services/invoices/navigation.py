@@ -45,8 +45,12 @@ def get_neighbours(session: Session, actor: Actor, number: str) -> Neighbours:
     with driver_cursor(session) as db:
         customer_id, sequence = locate_invoice(db, number)
         db.execute(
-            "SELECT sequence, number FROM invoice WHERE customer_id = %s AND sequence IN (%s, %s)",
-            [customer_id, sequence - 1, sequence + 1],
+            """
+            SELECT (SELECT number FROM invoice WHERE customer_id = %(id)s AND sequence < %(sequence)s
+                    ORDER BY sequence DESC LIMIT 1),
+                   (SELECT number FROM invoice WHERE customer_id = %(id)s AND sequence > %(sequence)s
+                    ORDER BY sequence LIMIT 1)
+            """,
+            {"id": customer_id, "sequence": sequence},
         )
-        numbers: dict[int, str] = dict(db.fetchall())
-    return Neighbours(previous=numbers.get(sequence - 1), following=numbers.get(sequence + 1))
+        return Neighbours(*db.fetchall()[0])

@@ -15,6 +15,7 @@ from billing_app.domain.invoice import (
     BilledCustomer,
     InvoiceContent,
     Issuer,
+    NumberGap,
     payment_status,
     split_invoice_number,
 )
@@ -187,6 +188,20 @@ class InvoiceKey(NamedTuple):
 
     customer_id: int
     sequence: int
+
+
+def find_gap(db: Cursor[Any], customer_id: int, *, last_sequence: int) -> NumberGap | None:
+    """Return the customer's stated gap in invoice numbers that ends with this number, or None."""
+    db.execute(
+        """
+        SELECT c.key, g.first_sequence, g.last_sequence, g.backup_of, g.recorded_at, g.previous_sha256
+        FROM number_gap g JOIN customer c USING (customer_id)
+        WHERE g.customer_id = %s AND g.last_sequence = %s
+        """,
+        [customer_id, last_sequence],
+    )
+    row = db.fetchone()
+    return NumberGap(*row) if row else None
 
 
 def locate_invoice(db: Cursor[Any], number: str) -> InvoiceKey:

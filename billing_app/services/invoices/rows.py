@@ -46,13 +46,15 @@ class InvoiceDetail(InvoiceRow):
     """A whole invoice as it was created, with the payments since then.
 
     `chain_ok` is true if the stored hash is that of the content, and the content includes the hash of the
-    customer's previous invoice.
+    customer's previous invoice. `gap_before` has the first and the last of the numbers that were skipped
+    right before this one, whose hash is in the place of the previous invoice's.
     """
 
     issuer: Issuer
     lines: tuple[Line, ...]
     previous_sha256: str | None
     chain_ok: bool
+    gap_before: tuple[str, str] | None = None
 
 
 class Neighbours(NamedTuple):

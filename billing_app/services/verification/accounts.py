@@ -18,13 +18,14 @@ from psycopg.rows import namedtuple_row
 from sqlmodel import Session
 
 from billing_app.database.session import driver_cursor
-from billing_app.domain.invoice import InvoiceContent
+from billing_app.domain.invoice import InvoiceContent, NumberGap
 from billing_app.domain.periods import next_period
 from billing_app.domain.rating import Plan
 from billing_app.domain.subscription import in_effect
 from billing_app.services.invoices.queries import INVOICE_COLUMNS, LINE_COLUMNS, StoredInvoice, line_of
 from billing_app.services.payments.queries import STANDING_PAYMENTS
 from billing_app.services.plans.plan_in_effect import read_plans
+from billing_app.services.verification.chain import GapRecord
 from billing_app.services.verification.report import CustomerRef
 
 STREAM_ROWS = 5_000
@@ -87,6 +88,7 @@ class Account:
     subscriptions: list[PlanFrom]
     usage: list[UsageSum]
     invoices: list[InvoiceRecord]
+    gaps: list[GapRecord]
     paid: dict[date, Decimal]
     unsettled: dict[date, Decimal]
 
@@ -120,6 +122,10 @@ _LINES = f"""
     ORDER BY l.customer_id, l.period_start, l.line_number
 """
 _INVOICES = f"SELECT {INVOICE_COLUMNS} FROM invoice i ORDER BY i.customer_id, i.period_start"
+_GAPS = """
+    SELECT customer_id, first_sequence, last_sequence, backup_of, recorded_at, previous_sha256, content_sha256
+    FROM number_gap ORDER BY 1, 2
+"""
 _PAID = f"""
     SELECT customer_id, period_start, sum(amount_minor) AS paid_minor
     FROM {STANDING_PAYMENTS} standing GROUP BY 1, 2 ORDER BY 1, 2
@@ -132,6 +138,7 @@ _QUERIES = {
     "usage events": _USAGE,
     "invoice lines": _LINES,
     "invoices": _INVOICES,
+    "number gaps": _GAPS,
     "payments": _PAID,
     "open invoices": _OPEN_INVOICES,
 }
@@ -168,6 +175,7 @@ def read_accounts(session: Session, on_rows_without_customer: Callable[[str], No
                 )
                 for each in own["invoices"]
             ],
+            gaps=[GapRecord(NumberGap(customer.key, *gap), sha256) for _, *gap, sha256 in own["number gaps"]],
             paid={each.period_start: each.paid_minor for each in own["payments"]},
             unsettled={each.period_start: each.paid_minor for each in own["open invoices"]},
         )

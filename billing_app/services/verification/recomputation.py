@@ -21,7 +21,8 @@ from billing_app.domain.periods import next_period, periods_between
 from billing_app.domain.rating import ZERO, LateUsage, Line, invoice_lines, rate
 from billing_app.services.shared.permissions import require
 from billing_app.services.verification.accounts import Account, InvoiceRecord, UsageSum, read_accounts
-from billing_app.services.verification.report import AwaitingInvoice, Report, Subject
+from billing_app.services.verification.chain import Chain
+from billing_app.services.verification.report import AwaitingInvoice, Report, StatedGap, Subject
 
 PROGRESS_EVERY = 5_000
 
@@ -55,11 +56,14 @@ class _Check:
         """Run all checks."""
         self._check_events()
         self._check_settled_months()
-        previous_sha256: str | None = None
-        for position, stored in enumerate(self.account.invoices, 1):
-            self._check_invoice(stored, position, previous_sha256)
-            previous_sha256 = stored.sha256
-        self._check_head()
+        chain = Chain(self.account.gaps)
+        for stored in self.account.invoices:
+            chain.pass_gaps()
+            self._check_invoice(stored, chain.expected, chain.sha256)
+            chain.pass_invoice(stored.sequence, stored.sha256)
+        chain.pass_gaps()
+        self._check_head(chain)
+        self._check_gaps(chain)
         self._check_charges()
         self._check_payments()
 
@@ -159,14 +163,22 @@ class _Check:
             return Amount(value, self.account.customer.currency)
         return plain(value) if isinstance(value, Decimal) else value
 
-    def _check_head(self) -> None:
+    def _check_gaps(self, chain: Chain) -> None:
+        """State the gaps in the invoice numbers, and check that each one fits the chain."""
+        ref = self.account.customer.ref
+        self.report.number_gaps += [StatedGap.of(ref, stored.gap) for stored in self.account.gaps]
+        chain.end()
+        for gap in chain.wrong_gaps:
+            first, last = gap.numbers
+            self._add("wrong_number_gap", first=first, last=last)
+
+    def _check_head(self, chain: Chain) -> None:
         """Check that the customer's billing row has the number and hash of the last invoice."""
         customer = self.account.customer
         last = self.account.invoices[-1] if self.account.invoices else None
-        sequence = last.sequence if last else 0
-        if customer.last_number != sequence:
-            self._add("wrong_last_number", found=customer.last_number, expected=sequence)
-        if customer.last_sha256 != (last.sha256 if last else None):
+        if customer.last_number != chain.sequence:
+            self._add("wrong_last_number", found=customer.last_number, expected=chain.sequence)
+        if customer.last_sha256 != chain.sha256:
             self._add("wrong_last_hash")
         if last and last.content.period_start > customer.settled_through:
             self._add("invoice_of_unsettled_month", last.content.number, period=last.content.period_start)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
+from billing_app.domain.invoice import NumberGap
 from billing_app.domain.periods import label, parse_period
 from billing_app.services.shared.reasons import facts_from_json, facts_to_json
 
@@ -49,6 +50,40 @@ class AwaitingInvoice(NamedTuple):
     period_start: date
 
 
+class StatedGap(NamedTuple):
+    """Numbers that a customer got before a restore, and whose invoices are not in the database.
+
+    `backup_of` is when the restored backup was made, `recorded_at` when it was restored.
+    """
+
+    customer: CustomerRef
+    first: str
+    last: str
+    backup_of: datetime
+    recorded_at: datetime
+
+    @classmethod
+    def of(cls, customer: CustomerRef, gap: NumberGap) -> StatedGap:
+        """Return a gap as reports state it."""
+        return cls(customer, *gap.numbers, gap.backup_of, gap.recorded_at)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a JSONB column holds; `from_json` reads it."""
+        moments = {"backup_of": self.backup_of.isoformat(), "recorded_at": self.recorded_at.isoformat()}
+        return self._asdict() | {"customer": list(self.customer)} | moments
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> StatedGap:
+        """Read what `as_json` wrote."""
+        return cls(
+            CustomerRef(*stored["customer"]),
+            stored["first"],
+            stored["last"],
+            datetime.fromisoformat(stored["backup_of"]),
+            datetime.fromisoformat(stored["recorded_at"]),
+        )
+
+
 @dataclass(slots=True)
 class Counts:
     """How many of each were checked."""
@@ -73,6 +108,8 @@ class Report:
     # These become discrepancies unless the invoice is about to be created: see
     # `awaiting.select_still_awaiting`.
     awaiting_invoice: list[AwaitingInvoice] = field(default_factory=list)
+    # Facts, not discrepancies.
+    number_gaps: list[StatedGap] = field(default_factory=list)
     discrepancy_count: int = 0
     discrepancies: list[Discrepancy] = field(default_factory=list)
 
@@ -95,6 +132,7 @@ class Report:
                 {"customer": list(each.customer), "period": label(each.period_start)}
                 for each in self.awaiting_invoice
             ],
+            "number_gaps": [each.as_json() for each in self.number_gaps],
             "discrepancy_count": self.discrepancy_count,
             "discrepancies": [
                 {
@@ -116,6 +154,7 @@ class Report:
                 AwaitingInvoice(CustomerRef(*each["customer"]), parse_period(each["period"]))
                 for each in stored["awaiting_invoice"]
             ],
+            number_gaps=[StatedGap.from_json(each) for each in stored["number_gaps"]],
             discrepancy_count=stored["discrepancy_count"],
             discrepancies=[
                 Discrepancy(

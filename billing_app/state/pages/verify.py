@@ -24,11 +24,13 @@ from billing_app.state.presenters.verify import (
     AwaitingItem,
     Check,
     DiscrepancyItem,
+    GapItem,
     Progress,
     Verdict,
     awaiting_item,
     count_discrepancies,
     discrepancy_item,
+    gap_item,
     list_checks,
     progress_of,
     verdict_of,
@@ -50,6 +52,8 @@ class VerifyState(rx.State):
     awaiting: rx.Field[list[AwaitingItem]] = rx.field(default_factory=list)
     awaiting_count: str = ""
     awaiting_more: str = ""
+    gaps: rx.Field[list[GapItem]] = rx.field(default_factory=list)
+    gaps_count: str = ""
     pages: Pages = Pages()
     is_running: bool = False
     # Why the newest verification failed.
@@ -151,6 +155,8 @@ def _show_awaiting(state: VerifyState, report: Report) -> None:
     months = report.awaiting_invoice
     state.awaiting = [awaiting_item(each) for each in months[:ROWS]]
     state.awaiting_count = text.counted(len(months), "month")
+    state.gaps = [gap_item(each) for each in report.number_gaps[:ROWS]]
+    state.gaps_count = f"{len(report.number_gaps):,}"
     state.awaiting_more = f"and {len(months) - ROWS:,} more. " if len(months) > ROWS else ""
 
 

@@ -22,6 +22,7 @@ _ACTIONS = {
     "address.locked_out": "Sign-in locked for an IP address",
     "demo.loaded": "Demo data loaded",
     "demo.started": "Demo data loading started",
+    "invoice_numbers.skipped": "Invoice numbers skipped",
     "invoice_run.chunk_invoiced": "Invoices created by a run",
     "issuer.changed": "Company details changed",
     "subscription.cancelled": "Subscription cancelled",

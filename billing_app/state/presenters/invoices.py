@@ -14,6 +14,7 @@ from billing_app.services.payments.rows import PaymentRow
 from billing_app.services.usage.rows import UsageEventRow
 from billing_app.state.kit import address, text
 from billing_app.state.presenters.audit_entries import describe_actor_id
+from billing_app.wording.discrepancies import skipped_numbers
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class InvoiceSheet:
     content_sha256: str = ""
     previous_sha256: str = ""
     chain_ok: bool = False
+    gap: str = ""
     pdf_href: str = ""
     previous_number: str = ""
     previous_href: str = ""
@@ -121,6 +123,9 @@ def invoice_sheet(invoice: InvoiceDetail, neighbours: Neighbours) -> InvoiceShee
         content_sha256=invoice.content_sha256,
         previous_sha256=invoice.previous_sha256 or "",
         chain_ok=invoice.chain_ok,
+        gap=f"{skipped_numbers(*invoice.gap_before)} before a restore, and not used again."
+        if invoice.gap_before
+        else "",
         pdf_href=address.link(f"/api/v1/invoices/{invoice.number}.pdf"),
         previous_number=neighbours.previous or "",
         previous_href=address.link(f"/invoices/{neighbours.previous}") if neighbours.previous else "",

@@ -8,11 +8,11 @@ from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from billing_app.services.audit.names import Named
-from billing_app.services.verification.report import AwaitingInvoice, Counts, Discrepancy, Report
+from billing_app.services.verification.report import AwaitingInvoice, Counts, Discrepancy, Report, StatedGap
 from billing_app.services.verification.verifications import VerificationRow
 from billing_app.state.kit import address, text
 from billing_app.state.presenters.audit_entries import describe_actor_id
-from billing_app.wording.discrepancies import discrepancy_sentence, subject_name
+from billing_app.wording.discrepancies import discrepancy_sentence, number_gap_sentence, subject_name
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,15 @@ class AwaitingItem:
     customer: str = ""
     href: str = ""
     month: str = ""
+
+
+@dataclass(frozen=True)
+class GapItem:
+    """Invoice numbers of a customer that were skipped after a restore."""
+
+    customer: str = ""
+    href: str = ""
+    sentence: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,7 +138,7 @@ def list_checks(report: Report) -> list[Check]:
         Check(
             title="Customers",
             count=f"{checked.customers:,}",
-            explanation="No month and no invoice number is missing.",
+            explanation="No month is missing, and no invoice number without a stated reason.",
             outcome="All customers",
             mark=mark,
         ),
@@ -167,6 +176,12 @@ def awaiting_item(month: AwaitingInvoice) -> AwaitingItem:
     """Build the row of a closed month without an invoice."""
     key = month.customer.key
     return AwaitingItem(key, address.link(f"/customers/{key}"), text.month(month.period_start))
+
+
+def gap_item(gap: StatedGap) -> GapItem:
+    """Build the row of skipped invoice numbers."""
+    key = gap.customer.key
+    return GapItem(key, address.link(f"/customers/{key}"), number_gap_sentence(gap))
 
 
 def _starter(row: VerificationRow, names: Mapping[str, Named]) -> str:

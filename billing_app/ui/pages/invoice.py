@@ -235,9 +235,13 @@ def _integrity() -> rx.Component:
                 rx.fragment(
                     icon("shield-check", 16, "shrink-0 text-good"),
                     rx.cond(
-                        sheet.previous_sha256 != "",
-                        "Unchanged since it was issued, and linked to the previous invoice",
-                        "Unchanged since it was issued. This is the customer’s first invoice.",
+                        sheet.gap != "",
+                        "Unchanged since it was issued, and linked to the numbers skipped before it",
+                        rx.cond(
+                            sheet.previous_sha256 != "",
+                            "Unchanged since it was issued, and linked to the previous invoice",
+                            "Unchanged since it was issued. This is the customer’s first invoice.",
+                        ),
                     ),
                 ),
                 rx.fragment(
@@ -250,9 +254,13 @@ def _integrity() -> rx.Component:
             ),
             class_name="flex items-center gap-2 text-soft",
         ),
+        rx.cond(sheet.gap != "", rx.el.p(sheet.gap, class_name="mt-1 pl-6 text-soft")),
         rx.el.dl(
             _hash("Content SHA-256", sheet.content_sha256),
-            rx.cond(sheet.previous_sha256 != "", _hash("Previous invoice", sheet.previous_sha256)),
+            rx.cond(
+                sheet.previous_sha256 != "",
+                _hash(rx.cond(sheet.gap != "", "Skipped numbers", "Previous invoice"), sheet.previous_sha256),
+            ),
             class_name="mt-2 flex flex-col gap-1 pl-6",
         ),
         rx.el.p(
@@ -266,7 +274,7 @@ def _integrity() -> rx.Component:
     )
 
 
-def _hash(name: str, value: rx.Var[str]) -> rx.Component:
+def _hash(name: Text, value: rx.Var[str]) -> rx.Component:
     return rx.el.div(
         rx.el.dt(name, class_name="w-28 shrink-0 text-faint"),
         rx.el.dd(value, class_name="min-w-0 font-mono text-[11px] text-soft [overflow-wrap:anywhere]"),

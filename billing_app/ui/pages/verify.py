@@ -5,7 +5,7 @@ from __future__ import annotations
 import reflex as rx
 
 from billing_app.state.pages.verify import VerifyState
-from billing_app.state.presenters.verify import AwaitingItem, Check, DiscrepancyItem
+from billing_app.state.presenters.verify import AwaitingItem, Check, DiscrepancyItem, GapItem
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import Text, by_phase, icon, link, notice, skeleton
 from billing_app.ui.kit.buttons import button, writers_only
@@ -83,6 +83,7 @@ def _result() -> rx.Component:
         _verdict(),
         rx.cond(VerifyState.discrepancies.length() > 0, _discrepancies()),
         rx.cond(VerifyState.awaiting.length() > 0, _awaiting()),
+        rx.cond(VerifyState.gaps.length() > 0, _gaps()),
         _checks(),
     )
 
@@ -202,6 +203,33 @@ def _month(each: rx.Var[AwaitingItem]) -> rx.Component:
     return rx.el.tr(
         rx.el.td(link(each.customer, each.href), class_name=f"{classes.TD} w-28 font-medium sm:w-56"),
         rx.el.td(each.month, class_name=classes.TD),
+        class_name=classes.TR,
+    )
+
+
+def _gaps() -> rx.Component:
+    return rx.el.section(
+        _heading("Skipped invoice numbers", VerifyState.gaps_count),
+        table(
+            "Skipped invoice numbers",
+            [column("Customer"), column("Numbers")],
+            rx.foreach(VerifyState.gaps, _gap),
+        ),
+        rx.el.p(
+            "The database was restored from a backup that does not contain these invoices. They are not"
+            " discrepancies.",
+            class_name="mt-2 text-xs text-faint",
+        ),
+    )
+
+
+def _gap(each: rx.Var[GapItem]) -> rx.Component:
+    return rx.el.tr(
+        rx.el.td(
+            link(each.customer, each.href),
+            class_name=f"{_WRAP} w-28 font-medium [overflow-wrap:anywhere] lg:w-56",
+        ),
+        rx.el.td(each.sentence, class_name=f"{_WRAP} text-ink [overflow-wrap:anywhere]"),
         class_name=classes.TR,
     )
 
