@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -183,6 +184,20 @@ def test_body_that_is_not_a_plain_json_object_is_rejected(
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid"), refused.text
     assert [each["field"] for each in refused.json()["errors"]] == ["body"]
     assert events_of(owner) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        (gzip.compress(json.dumps(EVENT).encode(), mtime=0), "is compressed with gzip"),
+        (json.dumps(EVENT).encode("utf-16"), "is UTF-16"),
+        (b"\xfe\xff" + json.dumps(EVENT).encode("utf-16-be"), "is UTF-16"),
+        (b'{"customer": "caf\xe9"}', "is not UTF-8"),
+    ],
+)
+def test_body_that_is_not_utf8_says_what_it_is(client: TestClient, body: bytes, fault: str) -> None:
+    (error,) = post_raw(client, body).json()["errors"]
+    assert error["message"].startswith(f"must be JSON: the body {fault}")
 
 
 @pytest.mark.parametrize(

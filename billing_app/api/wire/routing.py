@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import inspect
 import json
 from collections import Counter
@@ -20,6 +21,12 @@ from billing_app.errors import FieldError, Invalid
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 # Parsing a longer text takes milliseconds and would block the event loop.
 PARSED_ON_THE_LOOP_BYTES = 64 * 1024
+# How bodies start that some programs send, and what is wrong with them.
+_OTHER_THAN_UTF8 = {
+    b"\x1f\x8b": "the body is compressed with gzip; send it uncompressed",
+    codecs.BOM_UTF16_LE: "the body is UTF-16; send UTF-8",
+    codecs.BOM_UTF16_BE: "the body is UTF-16; send UTF-8",
+}
 
 
 def loads_exactly(body: bytes) -> Any:
@@ -30,6 +37,9 @@ def loads_exactly(body: bytes) -> Any:
     Raises json.JSONDecodeError for everything that is not plain JSON in UTF-8: NaN and infinity,
     numbers out of range, an object with the same name twice, nesting that is too deep.
     """
+    for start, fault in _OTHER_THAN_UTF8.items():
+        if body.startswith(start):
+            raise json.JSONDecodeError(fault, "", 0)
     try:
         return _DECODER.decode(body.decode("utf-8-sig"))
     except json.JSONDecodeError:
