@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench.databases import Bench, TooLittleSpace, bench_server, new_database
-from bench.fill import MONTHS, add_audit_entries, add_customers, add_events
+from bench.fill import FIRST_MONTH, MONTHS, add_audit_entries, add_customers, add_events
 from bench.history import append
-from bench.http import Load, batch_rate, no_op_load, served, single_load
+from bench.http import LATEST, Served, batch_rate, served
 from bench.ingest import bare_rate, empty_usage, make_batches, product_rate
 from bench.lists import list_p95s
+from bench.load import Kind, Load, NoWrk, find_wrk, handwritten_app, load, other_work
 from bench.measures import Comparison, Figure, Measured, say
-from bench.others import import_rate, single_rate, verify_seconds
+from bench.others import import_rate, single_rate, usage_file, verify_seconds
 from bench.pages import FIRST_LOAD, page_times
 from bench.report import show
 from bench.runs import Reference, RunMeasured, product_run
@@ -34,18 +35,18 @@ class Size:
     batches: int
     rounds: int
     singles: int
-    requests: int
+    load_seconds: int
     audit_entries: int
     tours: int
     gigabytes: float
 
 
 FULL = Size(
-    customers=100_000, events=3_334_000, batches=20, rounds=5, singles=8_000, requests=20_000,
+    customers=100_000, events=3_334_000, batches=20, rounds=5, singles=8_000, load_seconds=8,
     audit_entries=200_000, tours=20, gigabytes=10,
 )  # fmt: skip
 QUICK = Size(
-    customers=5_000, events=100_000, batches=4, rounds=3, singles=1_000, requests=1_000,
+    customers=5_000, events=100_000, batches=4, rounds=3, singles=1_000, load_seconds=2,
     audit_entries=5_000, tours=2, gigabytes=2,
 )  # fmt: skip
 
@@ -95,28 +96,48 @@ def measure_ingest(measured: Measured, size: Size, empty: Bench, full: Bench) ->
 
 
 def measure_http(measured: Measured, size: Size, empty: Bench) -> None:
-    """Compare batches over HTTP with plain SQL, and single events with a POST that does nothing."""
-    loads: list[Load] = []
+    """Compare batches over HTTP with plain SQL, and single events with a hand-written app."""
 
     def bare() -> float:
         empty_usage(empty)
         return bare_rate(empty, make_batches(size.customers, size.batches))
 
-    with served(empty) as server:
-
-        def single() -> float:
-            loads.append(single_load(server, size.customers, size.requests))
-            return loads[-1].rate
-
+    with served(empty) as server, handwritten_app(empty) as reference:
         bulk = Comparison("POST /usage/batch / bare COPY and INSERT", "rows/s", 0.3)
         bulk.measure(size.rounds, bare, lambda: batch_rate(empty, server, size.customers, size.batches))
-        alone = Comparison("POST /usage, 64 connections / no-op POST", "requests/s", 0.5)
-        alone.measure(size.rounds, lambda: no_op_load(server, size.requests).rate, single)
+        measured.comparisons.append(bulk)
+        measure_single_events(measured, size, empty, server, reference)
     empty_usage(empty)
-    measured.comparisons += [bulk, alone]
+
+
+def measure_single_events(
+    measured: Measured, size: Size, empty: Bench, server: Served, reference: Served
+) -> None:
+    """Compare single events over HTTP with the hand-written app, alone and while the server does other work."""
+    loads: dict[str, list[Load]] = {"usage": [], "event": []}
+
+    def rate_of(target: Served, kind: Kind) -> float:
+        found = load(target, size.customers, size.load_seconds, kind)
+        if target is server:
+            loads[kind].append(found)
+        return found.rate
+
+    for kind, path in (("usage", "POST /usage"), ("event", "POST /events")):
+        alone = Comparison(f"{path}, 64 connections / hand-written app", "requests/s", 3)
+        alone.measure(
+            size.rounds, lambda: rate_of(reference, "usage"), lambda kind=kind: rate_of(server, kind)
+        )
+        measured.comparisons.append(alone)
+        p50, p99 = (median(getattr(each, name) for each in loads[kind]) for name in ("p50_ms", "p99_ms"))
+        measured.figures += [Figure(f"{path}: p50", p50, "ms"), Figure(f"{path}: p99", p99, "ms", 40)]
+    wide = load(server, size.customers, size.load_seconds, connections=256)
+    measured.figures.append(Figure("POST /usage, 256 connections", wide.rate, "requests/s"))
+    batches = make_batches(size.customers, size.batches, LATEST)
+    with usage_file(batches) as file, other_work(empty, server, file, FIRST_MONTH):
+        busy = load(server, size.customers, size.load_seconds)
     measured.figures += [
-        Figure("POST /usage, 64 connections: p50", median(load.p50_ms for load in loads), "ms"),
-        Figure("POST /usage, 64 connections: p99", median(load.p99_ms for load in loads), "ms", 100),
+        Figure("POST /usage during a run and an import", busy.rate, "requests/s"),
+        Figure("POST /usage during a run and an import: p99", busy.p99_ms, "ms", 150),
     ]
 
 
@@ -181,8 +202,9 @@ def main() -> int:
     freeze_loaded_objects()  # As in every process of the product.
     try:
         find_browser()  # Fail before measuring anything.
+        find_wrk()
         measured, postgresql = measure(QUICK if quick else FULL)
-    except (TooLittleSpace, NoBrowser) as error:
+    except (TooLittleSpace, NoBrowser, NoWrk) as error:
         print(error, file=sys.stderr)
         return 1
     append(measured, quick=quick, postgresql=postgresql)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.databases import Bench, settle
@@ -39,14 +40,8 @@ def single_rate(bench: Bench, rows: Batch) -> float:
 
 def import_rate(bench: Bench, batches: Sequence[Batch]) -> float:
     """Measure rows per second of a CSV file, from its check to the last commit, on one connection."""
-    rows = [row for batch in batches for row in batch]
     database = bench.database()
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "usage.csv"
-        with path.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            writer.writerows((f"customer-{customer}", *given) for customer, *given in rows)
+    with usage_file(batches) as path:
         settle(bench)
 
         def check_and_import() -> None:
@@ -55,7 +50,20 @@ def import_rate(bench: Bench, batches: Sequence[Batch]) -> float:
 
         taken = seconds(check_and_import)
     database.close()
-    return len(rows) / taken
+    return sum(map(len, batches)) / taken
+
+
+@contextmanager
+def usage_file(batches: Sequence[Batch]) -> Iterator[Path]:
+    """Write the rows to a CSV file, which exists until the block ends."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "usage.csv"
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            for batch in batches:
+                writer.writerows((f"customer-{customer}", *given) for customer, *given in batch)
+        yield path
 
 
 def verify_seconds(bench: Bench) -> float:
