@@ -58,7 +58,7 @@ def create_api() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    # Inside of `Bugs`, which the next line adds.
+    # Inside of `UnexpectedErrors`, which the next line adds.
     api.add_middleware(SingleEvents)
     problems.add_to(api)
     openapi.add_to(api)
