@@ -109,3 +109,10 @@ class Busy(BillingError):
 
     status = 503
     code = "unavailable"
+
+
+class GaveWay(Busy):
+    """A transaction stopped waiting for others, so that they don't queue behind it. It can be retried."""
+
+    def __init__(self) -> None:
+        super().__init__(retry_after_seconds=5)

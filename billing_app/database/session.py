@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -20,6 +21,7 @@ from billing_app.database.counts import Counts, counted_in
 from billing_app.database.outages import OutageLog
 from billing_app.database.urls import plain_url
 from billing_app.domain.actor import Actor
+from billing_app.errors import GaveWay
 
 Clock = Callable[[], datetime]
 P = ParamSpec("P")
@@ -28,18 +30,28 @@ Result = TypeVar("Result")
 # The database rolled the transaction back, so it can be retried: serialization failures, deadlocks, and
 # connections that the server itself ended. If a connection merely breaks, the transaction may have been
 # committed.
-_RETRYABLE = {"40001", "40P01", "57P01"}
+_RETRYABLE = {"40001", "40P01", "57P01", "25P03"}
 # Connection failures, a lack of disk, memory or connections, shutdown, crash, start, and I/O errors.
 _UNAVAILABLE = ("08", "53", "57P01", "57P02", "57P03", "58030")
 _TRIES_MAX = 8
 # A connection that was used more recently than this is reused without a check.
 _TRUSTED_SECONDS = 1.0
 _CONNECT_SECONDS_MAX = 10
+# Between two statements of a transaction.
+IDLE_SECONDS_MAX = 30
+# For how long a transaction that gives way to others is repeated. A frozen one has lost its locks by then.
+_GIVE_WAY_SECONDS_MAX = 90.0
+_PAUSE_SECONDS_MAX = 8.0
 # These override the server's defaults: a commit waits for the disk, dates are in UTC and in the format that
 # the driver reads, and temporary tables never hide ours.
 _SESSION_OPTIONS = (
     "-c synchronous_commit=on -c timezone=UTC -c datestyle=ISO -c search_path=public,pg_temp"
     " -c application_name=tallybook"
+    # A process that is stopped in the middle of a transaction loses it, and with it its locks. A server whose
+    # client has vanished notices that even in the middle of a statement.
+    f" -c idle_in_transaction_session_timeout={IDLE_SECONDS_MAX}s"
+    " -c client_connection_check_interval=5s"
+    " -c tcp_keepalives_idle=20 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 )
 # A connection whose other end has vanished without a word ends within a minute, on both sides.
 KEEPALIVES: dict[str, Any] = {
@@ -116,11 +128,16 @@ class Database:
 
     def retry(self, work: Callable[[], Result]) -> Result:
         """Call `work`, which opens its own transactions. Retry if the database rolled one back."""
-        for attempt in range(1, _TRIES_MAX + 1):
+        gives_up_at = time.monotonic() + _GIVE_WAY_SECONDS_MAX
+        for attempt in itertools.count(1):
             try:
                 return work()
+            except GaveWay:
+                if time.monotonic() >= gives_up_at:
+                    raise
+                time.sleep(random.uniform(0.5, 1.0) * min(2.0**attempt, _PAUSE_SECONDS_MAX))
             except (DBAPIError, psycopg.Error) as error:
-                if not is_retryable(error) or attempt == _TRIES_MAX:
+                if not is_retryable(error) or attempt >= _TRIES_MAX:
                     raise
                 time.sleep(random.uniform(0, 0.01 * 2**attempt))
         raise AssertionError("unreachable")
@@ -176,7 +193,7 @@ def _check_idle_connection(
 
 def is_retryable(error: Exception) -> bool:
     """Return whether the database rolled the transaction back and it can be retried."""
-    return sqlstate_of(error) in _RETRYABLE
+    return isinstance(error, GaveWay) or sqlstate_of(error) in _RETRYABLE
 
 
 def is_unavailable(error: Exception) -> bool:
@@ -203,6 +220,14 @@ def now(session: Session) -> datetime:
     """Return the time of this transaction, the same throughout."""
     moment: datetime = session.info["now"]
     return moment
+
+
+def allow_pauses(session: Session) -> None:
+    """Let this transaction pause for longer than IDLE_SECONDS_MAX, for one that a slow client feeds or reads.
+
+    Only for transactions that others never wait for.
+    """
+    session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '1h'"))
 
 
 def driver_cursor(session: Session) -> psycopg.Cursor[Any]:

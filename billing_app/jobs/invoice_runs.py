@@ -27,6 +27,7 @@ from billing_app.services.invoices.run_progress import (
     LANES,
     Batch,
     Failure,
+    RunSuperseded,
     add_progress,
     count_failed_attempt,
     finish_run,
@@ -78,9 +79,10 @@ def execute_run(
     worker = system(run.public_id, on_behalf_of=run.started_by)
     with sole_execution(database, actor, run) as is_sole:
         if is_sole:
-            while _process_chunk(database, worker, run):
-                on_progress(database.call(actor, get_run, run.public_id))
-            database.call(worker, finish_run, run.public_id)
+            with suppress(RunSuperseded):
+                while _process_chunk(database, worker, run):
+                    on_progress(database.call(actor, get_run, run.public_id))
+                database.call(worker, finish_run, run.public_id)
     return database.call(actor, get_run, run.public_id)
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from sqlmodel import Session
 
 from billing_app.database import locks
-from billing_app.database.session import Database
+from billing_app.database.session import Database, allow_pauses
 from billing_app.domain.actor import SYSTEM, Actor, Permission, system
 from billing_app.domain.money import parse_quantity
 from billing_app.domain.periods import parse_timestamp
@@ -79,6 +79,7 @@ def receive_file(database: Database, actor: Actor, file_name: str, pieces: Itera
     try:
         # Not `run`, which retries: the pieces can be read only once.
         with database.transaction(actor) as session:
+            allow_pauses(session)
             return store_file(session, actor, file_name, pieces)
     finally:
         _uploads.release()

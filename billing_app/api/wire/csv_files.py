@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from billing_app.api.wire.calls import Call
+from billing_app.database.session import allow_pauses
 from billing_app.documents.csv_rows import BYTE_ORDER_MARK, Cell, encode_rows
 from billing_app.domain.actor import Actor
 from billing_app.runtime import current
@@ -64,6 +65,7 @@ def csv_file(
     """
     with ExitStack() as opening:
         session = opening.enter_context(current().database.transaction(call.actor, read_only=True))
+        allow_pauses(session)
         chunks = service(session, call.actor, *args, **kwargs)
         return CsvFile(name, _encoded(columns, chunks, cells), opening.pop_all())
 

@@ -23,6 +23,10 @@ from billing_app.services.shared.reasons import Reason
 LANES = 2
 
 
+class RunSuperseded(Exception):
+    """Another process is executing the run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """The next customers of one lane."""
@@ -51,7 +55,8 @@ _ADD_PROGRESS = text("""
     SET done_through_customer_ids[:lane + 1] = :through, created = created + :created,
         existing = existing + :existing, skipped = skipped + :skipped, failed = failed + :failed,
         attempts = 0
-    WHERE run_id = :run_id
+    WHERE run_id = :run_id AND done_through_customer_ids[:lane + 1] < :first
+    RETURNING run_id
 """)
 
 
@@ -103,14 +108,18 @@ def add_progress(
     skipped: int,
     failures: Sequence[Failure],
 ) -> None:
-    """Add a batch's outcome to the run, in the transaction that creates the invoices."""
+    """Add a batch's outcome to the run, in the transaction that creates the invoices.
+
+    Raises:
+        RunSuperseded: Another process has done the batch, while this one was frozen and had lost its lock.
+    """
     require(actor, Permission.INVOICE)
     run_id = get_number("run", run, "run")
     counts = {"created": created, "existing": existing, "skipped": skipped, "failed": len(failures)}
-    session.execute(
-        _ADD_PROGRESS,
-        {"run_id": run_id, "lane": batch.lane, "through": batch.customer_ids[-1], **counts},
-    )
+    first, through = batch.customer_ids[0], batch.customer_ids[-1]
+    marks = {"run_id": run_id, "lane": batch.lane, "first": first, "through": through}
+    if session.scalar(_ADD_PROGRESS, marks | counts) is None:
+        raise RunSuperseded
     rows: list[dict[str, Any]] = [
         {"run_id": run_id, "customer_id": each.customer_id, "reason": each.reason.as_json()}
         for each in failures
