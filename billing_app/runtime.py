@@ -13,6 +13,7 @@ from billing_app.database.session import Database
 from billing_app.jobs.authentication import Authenticator
 from billing_app.jobs.background import Background
 from billing_app.jobs.recorder import UsageRecorder
+from billing_app.jobs.rounds import WAITING_MAX
 from billing_app.settings import Settings
 from billing_app.telemetry.metrics import Metrics
 
@@ -47,6 +48,7 @@ class Runtime:
         self.authenticator = Authenticator(database, settings)
         self.recorder = UsageRecorder(database, self.metrics)
         self.metrics.queue_length = lambda: self.recorder.waiting
+        self.metrics.queue_max = WAITING_MAX
         self.background = Background(database)
         self.is_stopping = False
         self.origin_refusals = Throttle(ORIGIN_REFUSALS_LOGGED_EVERY_SECONDS)

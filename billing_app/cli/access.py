@@ -13,6 +13,7 @@ from sqlalchemy.pool import NullPool
 from billing_app.cli.failures import explain_failures
 from billing_app.database.errors import DatabaseUnusable
 from billing_app.database.migrations import SchemaState, migrate, refuse_unknown_revision, schema_state
+from billing_app.database.pooling import refuse_shared_sessions
 from billing_app.database.privileges import refuse_missing_privileges, refuse_unsafe_role
 from billing_app.database.provision import Urls, provide_database
 from billing_app.database.requirements import refuse_unsuitable_database
@@ -62,6 +63,8 @@ def migrate_database(settings: Settings) -> None:
 
 def _prepare(settings: Settings, urls: Urls, database: Database) -> None:
     """Check that the database can be used safely, and migrate it if its schema is behind."""
+    if settings.database_url:
+        refuse_shared_sessions(database.engine)
     with database.engine.connect() as connection:
         refuse_unsuitable_database(connection)
         refuse_unknown_revision(connection)
