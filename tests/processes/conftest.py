@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -28,21 +29,47 @@ class Business:
     admin: str
     token: str
 
+    def new_admin(self) -> str:
+        """Add an admin, and return the email."""
+        return make_user(self.database, Role.ADMIN).email
+
+    def new_token(self) -> str:
+        """Add an API token that may record usage."""
+        return _create_token(self.database)
+
+    def events(self, key: str) -> int:
+        """Return how many events have a key that begins like this."""
+        query = "SELECT count(*) FROM usage_event WHERE starts_with(idempotency_key, %s)"
+        found = self.owner.execute(query, [key]).fetchone()
+        assert found
+        return int(found[0])
+
     def count(self, table: str) -> int:
         found = self.owner.execute(f"SELECT count(*) FROM {table}").fetchone()  # type: ignore[arg-type]
         assert found
         return int(found[0])
 
 
+def _create_token(database: Database) -> str:
+    actor = actor_of(make_user(database, Role.ADMIN))
+    with database.transaction(actor) as session:
+        return api_tokens.create_token(session, actor, name="meter", scopes=["usage:write"]).token
+
+
 @pytest.fixture
 def business(server: cluster.Server) -> Iterator[Business]:
     """Make the business in a database of its own."""
+    with make_business(server) as made:
+        yield made
+
+
+@contextmanager
+def make_business(server: cluster.Server) -> Iterator[Business]:
+    """Make the business, and drop its database afterwards."""
     with new_database(server) as urls:
         database = Database(urls.application)
         customer = make_customer(database)
-        user = make_user(database, Role.ADMIN)
-        with database.transaction(actor_of(user)) as session:
-            created = api_tokens.create_token(session, actor_of(user), name="meter", scopes=["usage:write"])
+        admin, token = make_user(database, Role.ADMIN).email, _create_token(database)
         with psycopg.connect(urls.owner.replace("+psycopg", ""), autocommit=True) as owner:
-            yield Business(urls, database, owner, customer.key, user.email, created.token)
+            yield Business(urls, database, owner, customer.key, admin, token)
         database.close()
