@@ -11,8 +11,8 @@ from sqlalchemy import create_engine, pool, text
 from sqlmodel import SQLModel
 
 import billing_app.models  # noqa: F401  (fills the metadata)
-from billing_app.database import locks
-from billing_app.database.migrations import provide_target
+from billing_app.database import locks, migrations
+from billing_app.database.lock_waits import naming_lock_waits
 from billing_app.database.privileges import grant_application_role
 
 
@@ -26,9 +26,10 @@ def run_migrations(owner_url: str, application_role: str) -> None:
             compare_type=True,
             compare_server_default=True,
         )
-        with context.begin_transaction():
-            # Other sessions queue behind a migration that waits for a lock, so it must not wait long.
-            connection.execute(text("SET LOCAL lock_timeout = '30s'"))
+        # Other sessions queue behind a migration that waits for a lock, so it must not wait long.
+        seconds = migrations.LOCK_SECONDS_MAX
+        with naming_lock_waits(connection, owner_url, seconds), context.begin_transaction():
+            connection.execute(text(f"SET LOCAL lock_timeout = '{seconds}s'"))
             # Of two migrations at once, the second waits and then finds nothing to do.
             connection.execute(
                 text("SELECT pg_advisory_xact_lock(:migrating)"), {"migrating": locks.MIGRATING}
@@ -37,5 +38,5 @@ def run_migrations(owner_url: str, application_role: str) -> None:
             grant_application_role(connection, application_role)
 
 
-with provide_target(context.config) as target:
+with migrations.provide_target(context.config) as target:
     run_migrations(target.owner_url, target.application_role)

@@ -11,6 +11,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from billing_app.cli.failures import explain_failures
+from billing_app.database import migrations
 from billing_app.database.errors import DatabaseUnusable
 from billing_app.database.migrations import SchemaState, migrate, refuse_unknown_revision, schema_state
 from billing_app.database.pooling import refuse_shared_sessions
@@ -83,7 +84,8 @@ def _prepare(settings: Settings, urls: Urls, database: Database) -> None:
 
 
 def _migrate(urls: Urls) -> None:
-    engine = create_engine(urls.owner, poolclass=NullPool)
+    timeout = {"options": f"-c lock_timeout={migrations.LOCK_SECONDS_MAX}s"}
+    engine = create_engine(urls.owner, poolclass=NullPool, connect_args=timeout)
     with engine.connect() as connection:
         refuse_unsuitable_database(connection)
         refuse_unknown_revision(connection)

@@ -20,6 +20,8 @@ from billing_app.database.provision import Urls, provide_database
 from billing_app.project_files import ROOT
 from billing_app.settings import Settings
 
+# How long a migration waits for each lock.
+LOCK_SECONDS_MAX = 10
 _ALEMBIC = ROOT / "alembic.ini"
 
 
@@ -43,7 +45,8 @@ def migrate(urls: Urls, revision: str = "head") -> None:
     """Upgrade to `revision` as the owner, and give the application's role its privileges.
 
     Raises:
-        DatabaseUnusable: The server lacks something that a migration needs.
+        DatabaseUnusable: The server lacks something that a migration needs, or another session held a lock
+            for too long. Nothing was changed.
     """
     try:
         command.upgrade(alembic_config(urls), revision)

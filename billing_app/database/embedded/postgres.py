@@ -154,8 +154,8 @@ class Postgres:
         if version != str(major_version()):
             raise EmbeddedPostgresError(
                 f"The data in {self.home} was created by PostgreSQL {version}, and this version of "
-                f"Tallybook runs PostgreSQL {major_version()}. Start the Tallybook version that created it, "
-                f"dump the database with pg_dump, move {self.home} away, and restore the dump here."
+                f"Tallybook runs PostgreSQL {major_version()}. Run `billing backup FILE` with the version of "
+                f"Tallybook that created it, move {self.home} away, and run `billing restore FILE` with this one."
             )
 
     def _state(self) -> str:
