@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -15,7 +15,14 @@ from billing_app.domain.actor import SYSTEM
 from billing_app.jobs.leadership import lock
 from billing_app.services.shared.reasons import Reason
 from billing_app.services.verification import verifications
-from billing_app.services.verification.report import AwaitingInvoice, Counts, CustomerRef, Report, Subject
+from billing_app.services.verification.report import (
+    AwaitingInvoice,
+    Counts,
+    CustomerRef,
+    Report,
+    StatedGap,
+    Subject,
+)
 from tests.e2e.business import BILLING, FINANCE
 from tests.e2e.conftest import Site
 from tests.e2e.test_look import found_by_axe
@@ -132,6 +139,28 @@ def test_discrepancies_are_listed_with_links(signed_in: Page, own: Database) -> 
     page.get_by_role("button", name="Start verification").click()
     expect(page.get_by_role("heading", name="No discrepancies")).to_be_visible()
     expect(discrepancies).to_have_count(0)
+
+
+def test_skipped_invoice_numbers_are_listed_and_are_no_discrepancy(
+    page: Page, sign_in: Callable[..., None], own: Database
+) -> None:
+    restored_at = datetime(2026, 11, 29, 9, tzinfo=UTC)
+    report = Report(Counts(customers=32))
+    report.number_gaps = [
+        StatedGap(CustomerRef(1, "acme", "Acme"), "ACME-0010", "ACME-0012", restored_at, restored_at)
+    ]
+    store_result(own, report)
+    sign_in(FINANCE, at="/login?next=/verify")
+    expect(page.get_by_role("heading", name="No discrepancies")).to_be_visible()
+    skipped = page.get_by_role("table", name="Skipped invoice numbers")
+    expect(skipped.get_by_role("cell")).to_have_text(
+        [
+            "acme",
+            "ACME-0010 to ACME-0012 were issued before the restore of Nov 29, 2026, and not used again.",
+        ]
+    )
+    expect(skipped.get_by_role("link")).to_have_attribute("href", "/customers/acme")
+    assert found_by_axe(page) == []
 
 
 def test_billing_user_verifies_and_finance_user_reads_the_result(
