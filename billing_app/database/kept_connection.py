@@ -54,10 +54,18 @@ class KeptConnection:
         if self._connection is not None and not await self._works(self._connection):
             await self.close()
         if self._connection is None:
-            self._connection = await self._database.connect_async()
-            if self._prepare is not None:
-                await self._prepare(self._connection)
+            self._connection = await self._open()
         return self._connection
+
+    async def _open(self) -> Connection:
+        connection = await self._database.connect_async()
+        if self._prepare is not None:
+            try:
+                await self._prepare(connection)
+            except BaseException:
+                await connection.close()
+                raise
+        return connection
 
     async def _works(self, connection: Connection) -> bool:
         """Return whether the database still knows the connection; asked only after a pause."""

@@ -104,7 +104,7 @@ class Authenticator:
         self._count_and_try(email, address, browser_token, "user.password_change_failed", work)
 
     async def _find_token_actors(
-        self, connection: Connection, tokens: Sequence[str]
+        self, connection: Connection, tokens: Sequence[str], is_late: bool
     ) -> list[Actor | Exception]:
         found = await queries.find_token_actors(connection, tokens, self._database.clock())
         for actor in {each.actor for each in found if isinstance(each, TokenActor) and each.is_use_due}:

@@ -14,6 +14,7 @@ from typing import Generic, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 import psycopg
+from psycopg.errors import LockNotAvailable
 
 from billing_app.database.kept_connection import Connection, KeptConnection, Prepare
 from billing_app.database.session import Database, is_retryable, is_unavailable
@@ -27,7 +28,7 @@ _TRIES_MAX = 8
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
-AnswerAll = Callable[[Connection, Sequence[Request]], Awaitable[Sequence[Answer | Exception]]]
+AnswerAll = Callable[[Connection, Sequence[Request], bool], Awaitable[Sequence[Answer | Exception]]]
 
 
 class Rounds(Generic[Request, Answer]):
@@ -36,7 +37,8 @@ class Rounds(Generic[Request, Answer]):
     `answer_all` gets the requests of a round and returns an answer for each, in their order, or an
     exception that is raised for that request alone. It runs one transaction on the connection, which
     is in autocommit mode and was given to `prepare` when it was opened. A round that the database
-    refuses is halved until the request that caused it is alone with the error.
+    refuses is halved until the request that caused it is alone with the error. If it was refused
+    because it waited too long for a lock, `answer_all` is told to wait only briefly in the halves.
     """
 
     def __init__(
@@ -147,7 +149,7 @@ class _Queue(Generic[Request, Answer]):
             else:
                 each.answer.set_result(answer)
 
-    async def _try(self, requests: list[Request]) -> Sequence[Answer | Exception]:
+    async def _try(self, requests: list[Request], *, is_late: bool = False) -> Sequence[Answer | Exception]:
         """Answer the requests, and again while the database asks for another try.
 
         Raises the database's error if it concerns all of them: the outcome is unknown, or nothing was
@@ -156,21 +158,23 @@ class _Queue(Generic[Request, Answer]):
         for attempt in range(1, _TRIES_MAX + 1):
             try:
                 async with self._connection.use() as connection:
-                    return await self._answer_all(connection, requests)
+                    return await self._answer_all(connection, requests, is_late)
             except psycopg.Error as error:
                 if is_retryable(error) and attempt < _TRIES_MAX:
                     await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))
                 elif is_unavailable(error):
                     raise
                 else:
-                    return await self._halve(requests, error)
+                    is_late = is_late or isinstance(error, LockNotAvailable)
+                    return await self._halve(requests, error, is_late=is_late)
         raise AssertionError("unreachable")
 
-    async def _halve(self, requests: list[Request], error: psycopg.Error) -> Sequence[Answer | Exception]:
+    async def _halve(
+        self, requests: list[Request], error: psycopg.Error, *, is_late: bool
+    ) -> Sequence[Answer | Exception]:
         """Answer a refused round in two halves, so that in the end one request alone gets the error."""
-        if isinstance(error, psycopg.errors.LockNotAvailable) and len(requests) == 1:
-            return [Busy(retry_after_seconds=1)]
         if len(requests) == 1:
-            return [error]
+            return [Busy(retry_after_seconds=1) if isinstance(error, LockNotAvailable) else error]
         middle = len(requests) // 2
-        return [*await self._try(requests[:middle]), *await self._try(requests[middle:])]
+        first, second = requests[:middle], requests[middle:]
+        return [*await self._try(first, is_late=is_late), *await self._try(second, is_late=is_late)]

@@ -195,8 +195,8 @@ def test_lost_connection_fails_the_round_and_not_the_next(
 ) -> None:
     original = recording_round.record_round
 
-    async def lose_answer(connection: rounds.Connection, *arguments: object) -> list[object]:
-        await original(connection, *arguments)
+    async def lose_answer(connection: rounds.Connection, *arguments: object, **named: object) -> list[object]:
+        await original(connection, *arguments, **named)
         raise psycopg.OperationalError("the connection is lost")
 
     monkeypatch.setattr("billing_app.jobs.recorder.record_round", lose_answer)

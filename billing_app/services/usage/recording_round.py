@@ -57,14 +57,15 @@ async def prepare(connection: Connection) -> None:
 
 
 async def record_round(
-    connection: Connection, reports: Sequence[Report], now: datetime
+    connection: Connection, reports: Sequence[Report], now: datetime, *, patience_ms: int
 ) -> list[RecordedUsage | BillingError]:
     """Record the events in one transaction, and answer each on its own, in their order.
 
     Reports don't affect each other, except that the first with a key is recorded. Raises psycopg.Error
-    if the database refuses the round. Then nothing was recorded, unless the connection broke.
+    if the database refuses the round, or if another transaction locks a row for longer than
+    `patience_ms`. Then nothing was recorded, unless the connection broke.
     """
-    judged = await _record(connection, reports, now)
+    judged = await _record(connection, reports, now, patience_ms)
     answers: dict[int, RecordedUsage | BillingError] = {}
     recorded: dict[EventKey, UsageEventRow] = {}
     others: list[_Judged] = []
@@ -134,7 +135,9 @@ class _Key(msgspec.Struct):
     idempotency_key: str
 
 
-async def _record(connection: Connection, reports: Sequence[Report], now: datetime) -> list[_Judged]:
+async def _record(
+    connection: Connection, reports: Sequence[Report], now: datetime, patience_ms: int
+) -> list[_Judged]:
     rows = [
         _Row(
             position,
@@ -147,8 +150,8 @@ async def _record(connection: Connection, reports: Sequence[Report], now: dateti
         )
         for position, report in enumerate(reports)
     ]
-    arguments = (_literal(connection, rows), _time(now), _time(now + AHEAD_MAX))
-    cursor = await connection.execute(_ROUND % b", ".join(arguments), prepare=False)
+    arguments = b", ".join((_literal(connection, rows), _time(now), _time(now + AHEAD_MAX)))
+    cursor = await connection.execute(_ROUND % (patience_ms, arguments), prepare=False)
     # The results of BEGIN, the gate and the time limit.
     for _ in range(_BEFORE_RECORDING):
         cursor.nextset()
@@ -178,12 +181,11 @@ def _time(moment: datetime) -> bytes:
     return f"'{moment.isoformat()}'".encode()
 
 
-# A row that is locked by another transaction, such as one that inserts the same key, must not hold up
-# all others: the round is refused, and halved until only that event waits. Waiting for the gate is not
-# limited, because nothing can be recorded without it.
+# Waiting for the gate has no limit here, because nothing can be recorded without it, and whoever closes
+# holds it briefly.
 _ROUND = (
     b"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared(%d);"
-    b" SET LOCAL lock_timeout = '3s'; EXECUTE record_usage (%%b); COMMIT" % locks.GATE
+    b" SET LOCAL lock_timeout = %%d; EXECUTE record_usage (%%b); COMMIT" % locks.GATE
 )
 _BEFORE_RECORDING = 3
 
