@@ -14,6 +14,7 @@ from httpx import Response
 
 from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Role
+from billing_app.jobs import invoicing
 from billing_app.services.identity import users
 from billing_app.services.invoices.issuer import update_issuer
 from billing_app.services.payments.payments import record_payment
@@ -113,18 +114,24 @@ def test_key_of_another_request_is_refused_before_the_month_is_closed(
     assert closed == [(date(2026, 9, 1),)]
 
 
-def test_invoice_requested_concurrently_with_one_key_is_the_answer_to_all(
-    client: TestClient, requests: dict[str, dict[str, Any]], owner: psycopg.Connection
+def test_slower_of_two_requests_for_an_invoice_gets_the_answer_of_the_faster(
+    client: TestClient,
+    requests: dict[str, dict[str, Any]],
+    owner: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    barrier = Barrier(6)
+    close = invoicing.close_to_invoice
+    faster: list[Response] = []
 
-    def send(_: int) -> Response:
-        barrier.wait(timeout=30)
-        return client.post(INVOICES, json=requests[INVOICES], headers=KEY)
+    def close_after_another(*arguments: Any) -> int:
+        monkeypatch.undo()
+        faster.append(client.post(INVOICES, json=requests[INVOICES], headers=KEY))
+        return close(*arguments)
 
-    with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(send, range(6)))
-    assert {(answer.status_code, answer.json().get("number")) for answer in answers} == {(201, "ACME-0002")}
+    monkeypatch.setattr(invoicing, "close_to_invoice", close_after_another)
+    slower = client.post(INVOICES, json=requests[INVOICES], headers=KEY)
+    assert (slower.status_code, slower.json()["number"]) == (201, "ACME-0002")
+    assert (slower.json(), slower.headers["location"]) == (faster[0].json(), faster[0].headers["location"])
     assert count(owner)["invoice"] == 2
     without_key = client.post(INVOICES, json=requests[INVOICES])
     assert (without_key.status_code, without_key.json()["code"]) == (409, "invoice_exists")
