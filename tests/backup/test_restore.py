@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -29,6 +31,7 @@ from billing_app.services.invoices.closing import close_period
 from tests.backup.conftest import empty_database
 from tests.backup.restored import connect, restore_file, rows_of
 from tests.billing.shop import Shop
+from tests.database.test_migration_locks import wait_for_lock, wait_until_alone
 
 SEPTEMBER, OCTOBER = date(2026, 9, 1), date(2026, 10, 1)
 
@@ -176,6 +179,22 @@ def test_failure_at_the_end_leaves_nothing(file: Path, empty: Urls, monkeypatch:
         patch.setattr(restoring, "grant_application_role", fail)
         with pytest.raises(RuntimeError):
             restore_file(empty, file)
+    assert rows_of(empty) == {}
+    restore_file(empty, file)
+
+
+def test_restore_that_is_killed_halfway_leaves_nothing_and_can_be_repeated(file: Path, empty: Urls) -> None:
+    settings = {"DATABASE_URL": empty.application, "DATABASE_OWNER_URL": empty.owner}
+    command = [sys.executable, "-m", "billing_app.cli", "restore", str(file)]
+    with connect(empty.owner) as blocker, connect(empty.owner) as observer:
+        with blocker.transaction(force_rollback=True):
+            # The restore creates other tables before it waits for the end of this transaction.
+            blocker.execute("CREATE TABLE verification ()")
+            process = subprocess.Popen(command, env={**os.environ, **settings})
+            wait_for_lock(observer, process)
+            process.kill()
+            process.wait()
+        wait_until_alone(observer)
     assert rows_of(empty) == {}
     restore_file(empty, file)
 

@@ -86,12 +86,23 @@ def test_full_disk_is_named(database: Database, tmp_path: Path, monkeypatch: pyt
     assert diagnose_outage(unreachable(database, tmp_path), tmp_path) is Outage.DISK_FULL
 
 
-def test_newer_schema_is_reported_by_health(database: Database, owner: psycopg.Connection) -> None:
-    owner.execute("UPDATE alembic_version SET version_num = '2027_01_01_later'")
+@pytest.mark.parametrize(
+    ("change", "state", "detail"),
+    [
+        ("UPDATE alembic_version SET version_num = '2027_01_01_later'", "ahead", "newer than this server"),
+        ("DELETE FROM alembic_version", "behind", "older than this server"),
+    ],
+)
+def test_schema_that_changes_under_a_running_server_is_reported_by_health(
+    database: Database, owner: psycopg.Connection, change: str, state: str, detail: str
+) -> None:
     with installed(database):
+        assert TestClient(create_api()).get("/api/health").json()["migrations"] == "ok"
+        owner.execute(change)
         health = TestClient(create_api()).get("/api/health")
     assert health.status_code == 503
-    assert (health.json()["migrations"], health.json()["database"]) == ("ahead", "ok")
+    assert (health.json()["migrations"], health.json()["database"]) == (state, "ok")
+    assert detail in health.json()["detail"]
 
 
 @pytest.mark.parametrize("sqlstate", ["57P01", "57P02", "53100", "53300", "58030", "08006"])
