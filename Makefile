@@ -1,6 +1,7 @@
 # Every target first installs what it needs; see tools/setup.py.
 PYTHON ?= python3
-BIN := .venv/bin
+# In the checkout, or in the user's home if the checkout belongs to someone else.
+BIN = $(shell $(PYTHON) tools/setup.py --bin)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run dev test lint bench screenshots wheel

@@ -2,11 +2,13 @@
 
     python3 tools/setup.py            the environment
     python3 tools/setup.py --browser  and a browser for the tests
+    python3 tools/setup.py --bin      only print where its commands are
 
 It uses the standard library only, because it runs before anything is installed. It can be run again at any
 time: it does nothing if everything is installed, resumes after an interruption, updates after a change of the
 lock file or pyproject.toml, and waits if it is already running for this checkout. A user who can't write to
-the checkout can use an environment that its owner has set up.
+the checkout uses the environment that its owner has set up. If that one does not work for this user, such as
+under a Python in another user's home, the environment is in the user's own home.
 """
 
 import contextlib
@@ -20,17 +22,13 @@ from pathlib import Path
 
 OLDEST_PYTHON = (3, 11)
 ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
-PYTHON = VENV / "bin" / "python"
 LOCK = ROOT / "requirements.lock"
 PROJECT = ROOT / "pyproject.toml"
-PACKAGES_STAMP = VENV / "packages.stamp"
-PROJECT_STAMP = VENV / "project.stamp"
 
 NO_BROWSER = """\
 The page tests need Chromium, and none was found or could be installed. Do one of these:
   - install Chromium or Chrome so that it is on the PATH (Debian: apt-get install chromium)
-  - .venv/bin/playwright install --with-deps chromium
+  - {}/playwright install --with-deps chromium
   - run this as root on a system with apt, which installs Chromium"""
 
 
@@ -42,13 +40,13 @@ def main(arguments):
     """Install what is missing. Return the exit code."""
     try:
         check_python()
-        if not is_set_up():
-            require_write_access()
-            with one_at_a_time():
-                create_environment()
-                install_project()
+        environment = Environment(find_place())
+        if "--bin" in arguments:
+            print(environment.bin)
+            return 0
+        environment.ensure_installed()
         if "--browser" in arguments:
-            install_browser()
+            install_browser(environment)
     except SetupError as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1
@@ -67,71 +65,109 @@ def check_python():
         )
 
 
+def find_place():
+    """Return the directory of the environment: in the checkout, or in the user's home if it has to be."""
+    usual = ROOT / ".venv"
+    if os.access(ROOT, os.W_OK) or Environment(usual).is_installed():
+        return usual
+    try:
+        home = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser()
+    except RuntimeError:  # This user has no home.
+        return usual
+    return home / "tallybook" / "environments" / fingerprint(bytes(ROOT))[:16]
+
+
+class Environment:
+    """A virtual environment with the locked packages and this project."""
+
+    def __init__(self, place):
+        self.place = place
+        self.bin = place / "bin"
+        self.python = self.bin / "python"
+        self.packages_stamp = place / "packages.stamp"
+        self.project_stamp = place / "project.stamp"
+        # A virtual environment contains absolute paths, so one that was moved is another one.
+        self.packages = fingerprint(LOCK.read_bytes(), bytes(place))
+        self.project = fingerprint(PROJECT.read_bytes())
+
+    def ensure_installed(self):
+        """Install what is missing, or wait until another process has done so."""
+        if not self.is_installed():
+            with one_at_a_time(self.place.parent):
+                self.install_packages()
+                self.install_project()
+
+    def is_installed(self):
+        """Return whether it has the locked packages and this project, and works."""
+        return self.has_packages() and is_stamped(self.project_stamp, self.project)
+
+    def has_packages(self):
+        """Return whether it has the locked packages and works, which a system upgrade can end."""
+        if not is_stamped(self.packages_stamp, self.packages) or not os.access(self.python, os.X_OK):
+            return False
+        probe = [
+            str(self.python),
+            "-c",
+            "import importlib.util as u, sys; sys.exit(not u.find_spec('reflex'))",
+        ]
+        return subprocess.run(probe, cwd=self.place, stderr=subprocess.DEVNULL).returncode == 0
+
+    def install_packages(self):
+        """Create it with the locked packages and no others.
+
+        It is never updated in place, so that packages that were removed from the lock file are removed.
+        """
+        if self.has_packages():
+            return
+        place = ".venv" if self.place.parent == ROOT else self.place
+        print(f"setup: installing the packages into {place} (about a minute the first time)", flush=True)
+        self.packages_stamp.unlink(missing_ok=True)
+        # Without pip, because Debian's Python can't install it there. The pip outside is used instead.
+        create = [sys.executable, "-m", "venv", "--clear", "--without-pip", str(self.place)]
+        run(create, f"creating {place}")
+        self.pip_install("--require-hashes", "--only-binary=:all:", "-r", str(LOCK))
+        self.packages_stamp.write_text(self.packages)
+
+    def install_project(self):
+        """Make `billing_app` importable from this checkout, and install the `billing` command.
+
+        It is reinstalled whenever pyproject.toml changes, so that the command has the current entry point.
+        """
+        if not is_stamped(self.project_stamp, self.project):
+            self.project_stamp.unlink(missing_ok=True)
+            self.pip_install("--no-index", "--no-build-isolation", "--editable", str(ROOT))
+            self.project_stamp.write_text(self.project)
+
+    def pip_install(self, *arguments):
+        """Install into it with the pip of the Python that runs this script."""
+        if subprocess.run([sys.executable, "-m", "pip", "--version"], stdout=subprocess.DEVNULL).returncode:
+            raise SetupError(f"`{sys.executable}` has no pip (Debian: apt-get install python3-pip)")
+        pip = [sys.executable, "-m", "pip", "--python", str(self.python), "--disable-pip-version-check"]
+        run(
+            [*pip, "install", "-qq", "--no-deps", "--root-user-action=ignore", *arguments],
+            "installing with pip",
+        )
+
+
 @contextlib.contextmanager
-def one_at_a_time():
-    """Hold the setup lock of this checkout. The kernel releases it when the process ends."""
-    with (ROOT / ".setup.lock").open("w") as lock:
+def one_at_a_time(directory):
+    """Hold the setup lock in a directory. The kernel releases it when the process ends."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / ".setup.lock").open("w")
+    except OSError as error:
+        raise SetupError(
+            f"{ROOT} is not set up, and user ID {os.geteuid()} can write neither to it nor to a home "
+            f"({error.strerror}: {error.filename}). Run `make setup` as the owner of {ROOT}, user ID "
+            f"{ROOT.stat().st_uid}, or set XDG_DATA_HOME to a directory that this user can write to."
+        ) from None
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print("setup: waiting for another set-up of this checkout to end", flush=True)
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def is_set_up():
-    """Return whether the environment has the locked packages and this project, and works."""
-    return (
-        is_stamped(PACKAGES_STAMP, wanted_packages())
-        and is_stamped(PROJECT_STAMP, wanted_project())
-        and environment_works()
-    )
-
-
-def require_write_access():
-    """Refuse to set up a checkout that belongs to another user."""
-    if not os.access(ROOT, os.W_OK):
-        raise SetupError(
-            f"{ROOT} is not set up, and user ID {os.geteuid()} can't write to it. "
-            f"Run `make setup` as its owner, user ID {ROOT.stat().st_uid}, first."
-        )
-
-
-def wanted_packages():
-    """Return a fingerprint of the packages that the environment should have, and of its path."""
-    # A virtual environment contains absolute paths, so one that was moved is another one.
-    return fingerprint(LOCK.read_bytes(), bytes(VENV))
-
-
-def wanted_project():
-    """Return a fingerprint of pyproject.toml."""
-    return fingerprint(PROJECT.read_bytes())
-
-
-def create_environment():
-    """Create `.venv` with the locked packages and no others.
-
-    It is never updated in place, so that packages that were removed from the lock file are removed.
-    """
-    if is_stamped(PACKAGES_STAMP, wanted_packages()) and environment_works():
-        return
-    print("setup: installing the packages into .venv (about a minute the first time)", flush=True)
-    PACKAGES_STAMP.unlink(missing_ok=True)
-    # Without pip, because Debian's Python can't install it there. The pip outside is used instead.
-    run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(VENV)], "creating .venv")
-    pip_install("--require-hashes", "--only-binary=:all:", "-r", str(LOCK))
-    PACKAGES_STAMP.write_text(wanted_packages())
-
-
-def install_project():
-    """Make `billing_app` importable from this checkout, and install the `billing` command.
-
-    It is reinstalled whenever pyproject.toml changes, so that the command has the current entry point.
-    """
-    if not is_stamped(PROJECT_STAMP, wanted_project()):
-        PROJECT_STAMP.unlink(missing_ok=True)
-        pip_install("--no-index", "--no-build-isolation", "--editable", str(ROOT))
-        PROJECT_STAMP.write_text(wanted_project())
 
 
 def fingerprint(*parts):
@@ -141,47 +177,31 @@ def fingerprint(*parts):
 
 def is_stamped(stamp, wanted):
     """Return whether this step was completed for these contents."""
-    return stamp.is_file() and stamp.read_text() == wanted
+    return os.access(stamp, os.R_OK) and stamp.read_text() == wanted
 
 
-def environment_works():
-    """Return whether its Python starts and finds its packages, which a system upgrade can break."""
-    if not PYTHON.exists():
-        return False
-    probe = [str(PYTHON), "-c", "import importlib.util as u, sys; sys.exit(not u.find_spec('reflex'))"]
-    return subprocess.run(probe, cwd=VENV, stderr=subprocess.DEVNULL).returncode == 0
-
-
-def pip_install(*arguments):
-    """Install into `.venv` with the pip of the Python that runs this script."""
-    if subprocess.run([sys.executable, "-m", "pip", "--version"], stdout=subprocess.DEVNULL).returncode:
-        raise SetupError(f"`{sys.executable}` has no pip (Debian: apt-get install python3-pip)")
-    pip = [sys.executable, "-m", "pip", "--python", str(PYTHON), "--disable-pip-version-check"]
-    run([*pip, "install", "-qq", "--no-deps", "--root-user-action=ignore", *arguments], "installing with pip")
-
-
-def install_browser():
+def install_browser(environment):
     """Install a browser for the tests unless there is one."""
-    if browser_works():
+    if browser_works(environment):
         return
-    for attempt in browser_sources():
+    for attempt in browser_sources(environment):
         print("setup: no browser found, trying:", *attempt, flush=True)
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(attempt, stdin=subprocess.DEVNULL, stdout=sys.stderr, env=environment)
-        if browser_works():
+        variables = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run(attempt, stdin=subprocess.DEVNULL, stdout=sys.stderr, env=variables)
+        if browser_works(environment):
             return
-    raise SetupError(NO_BROWSER)
+    raise SetupError(NO_BROWSER.format(environment.bin))
 
 
-def browser_works():
+def browser_works(environment):
     """Return whether the tests find a browser that starts."""
-    search = [str(PYTHON), str(ROOT / "tests" / "browser.py")]
+    search = [str(environment.python), str(ROOT / "tests" / "browser.py")]
     return subprocess.run(search, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
 
 
-def browser_sources():
+def browser_sources(environment):
     """Yield the commands that may install a browser, the least intrusive first."""
-    playwright = str(VENV / "bin" / "playwright")
+    playwright = str(environment.bin / "playwright")
     yield [playwright, "install", "chromium"]
     if os.geteuid() == 0 and shutil.which("apt-get"):
         yield ["apt-get", "-q", "update"]
