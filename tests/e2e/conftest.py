@@ -22,7 +22,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from billing_app.database.embedded import cluster
 from billing_app.database.provision import Urls
 from billing_app.database.session import Database
+from billing_app.server.page_build import ROOT
 from billing_app.services.identity import passwords
+from billing_app.settings import Settings
 from tests.browser import find_browser
 from tests.conftest import new_database
 from tests.e2e.business import ADMIN, PASSWORD, create_business
@@ -63,6 +65,7 @@ def serving(urls: Urls | None, data_dir: Path, **environment: str) -> Iterator[s
     """
     port = free_port()
     log = data_dir / f"serve-{port}.log"
+    share_pages(data_dir)
     settings = {
         "DATABASE_URL": urls.application if urls else "",
         "DATABASE_OWNER_URL": urls.owner if urls else "",
@@ -83,6 +86,15 @@ def serving(urls: Urls | None, data_dir: Path, **environment: str) -> Iterator[s
         finally:
             process.send_signal(signal.SIGTERM)
             assert process.wait(40) == 0, log.read_text()
+
+
+def share_pages(data_dir: Path) -> None:
+    """Use the pages that were built in the user's home if the checkout is read-only, and build them once."""
+    if not os.access(ROOT, os.W_OK):
+        pages = Settings().create_data_dir() / "pages"
+        pages.mkdir(exist_ok=True)
+        if not (data_dir / "pages").exists():
+            (data_dir / "pages").symlink_to(pages.resolve())
 
 
 def serving_process(url: str) -> psutil.Process:

@@ -23,7 +23,7 @@ from billing_app.database.provision import Urls
 from billing_app.database.session import Database
 from billing_app.domain.actor import Role
 from tests.conftest import new_database
-from tests.e2e.conftest import free_port, serving, serving_process
+from tests.e2e.conftest import free_port, serving, serving_process, share_pages
 from tests.factories import PASSWORD, make_plan, make_user
 
 CUSTOMERS = 3_000
@@ -87,6 +87,7 @@ def business(server: cluster.Server) -> Iterator[Business]:
 def killed_at_the_end(urls: Urls, data_dir: Path) -> Iterator[str]:
     """Run `billing serve` until the block ends, then kill all of its processes. Yields its address."""
     port = free_port()
+    share_pages(data_dir)
     environment = {
         **os.environ,
         "DATABASE_URL": urls.application,
