@@ -147,6 +147,9 @@ def _copy_sources(place: Path) -> None:
         shutil.rmtree(copy, ignore_errors=True)
         if source.is_dir():
             shutil.copytree(source, copy, ignore=without_caches)
+            # The next build replaces the copies, which have the modes of the originals.
+            for directory in (copy, *filter(Path.is_dir, copy.rglob("*"))):
+                directory.chmod(0o755)
         elif source.exists():
             shutil.copyfile(source, copy)
     for path in (place / LOCK).iterdir():

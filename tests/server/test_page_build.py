@@ -40,7 +40,7 @@ def checkout(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def compile_pages(place: Path) -> None:
     """Replace Reflex, which takes a minute: write the pages where it would."""
     client = place / WORK / "build" / "client"
-    (client / "assets").mkdir(parents=True)
+    (client / "assets").mkdir(parents=True, exist_ok=True)
     (client / "index.html").write_text(PAGE)
     (client / "assets/entry.js").write_text("let page")
 
@@ -74,6 +74,11 @@ def test_missing_build_is_made_from_a_copy_of_the_sources(
         assert (own_dir / "pages/billing_app/billing_app.py").exists()
         assert ensure_built(own_dir=own_dir).path == built.path
 
+    as_other_user(check)
+    changed = checkout / "assets/app.js"
+    changed.chmod(0o644)
+    changed.write_text("{ }")
+    changed.chmod(0o444)
     as_other_user(check)
     assert not (checkout / "build").exists()
 
