@@ -15,10 +15,9 @@ from billing_app.jobs import leadership
 from billing_app.services.shared import gate
 from billing_app.services.usage.recording import UsageReport, record_usage
 
-# PostgreSQL's limit for the connections of this process, shorter than that of a server.
-IDLE_SECONDS = 9
-# Of a worker, which has to be seen alive.
+# PostgreSQL's limit for the connections of a worker, shorter than that of a server.
 WORKER_IDLE_SECONDS = 3
+IDLE_SECONDS = {"record": 9, "copy": 60, "close": 60, "lead": WORKER_IDLE_SECONDS}
 
 
 def ready() -> None:
@@ -61,12 +60,11 @@ def lead(database: Database, customer: str) -> None:
 def main() -> None:
     url, what, customer = sys.argv[1:]
     database = Database(url)
-    seconds = WORKER_IDLE_SECONDS if what == "lead" else IDLE_SECONDS
 
     @event.listens_for(database.engine, "connect")
     def shorten(connection, record):
         connection.autocommit = True
-        connection.execute(f"SET idle_in_transaction_session_timeout = '{seconds}s'")
+        connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS[what]}s'")
         connection.autocommit = False
 
     {"record": record, "copy": copy, "close": close, "lead": lead}[what](database, customer)

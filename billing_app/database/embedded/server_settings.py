@@ -33,6 +33,9 @@ def server_settings(home: Path, socket_dir: Path) -> Iterator[tuple[str, str]]:
     yield "maintenance_work_mem", f"{_clamp(megabytes // 32, 64, 1024)}MB"
     yield "work_mem", f"{_clamp(megabytes // 768, 4, 64)}MB"
     yield "random_page_cost", "1.1"
+    # The details of an error contain the values of rows, which don't belong in a log.
+    yield "log_error_verbosity", "terse"
+    yield "log_min_error_statement", "panic"
     # The queries are short: compiling them takes longer than running them.
     yield "jit", "off"
 
