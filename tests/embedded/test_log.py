@@ -14,13 +14,8 @@ from tests.embedded.processes import connect
 def test_values_of_rows_are_not_logged(data_dir: Path) -> None:
     with use_server(data_dir) as server, connect(server) as connection:
         connection.execute("CREATE TABLE person (email text PRIMARY KEY)")
-        for _ in range(2):
-            row = ["boss@zanzibar.example"]
-            try:
-                connection.execute("INSERT INTO person VALUES (%s)", row)
-            except psycopg.errors.UniqueViolation as error:
-                assert "zanzibar" in str(error)
-        with pytest.raises(psycopg.errors.UniqueViolation):
+        connection.execute("INSERT INTO person VALUES ('boss@zanzibar.example')")
+        with pytest.raises(psycopg.errors.UniqueViolation, match="zanzibar"):
             connection.execute("INSERT INTO person VALUES ('boss@zanzibar.example')")
     log = (data_dir / "server.log").read_text()
     assert "person_pkey" in log

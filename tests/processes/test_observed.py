@@ -71,7 +71,7 @@ def test_log_of_a_story_contains_no_personal_data_and_no_secret(api: ApiServer, 
     # A bug is logged with its traceback: here, a table that has lost a column.
     business.owner.execute("ALTER TABLE customer RENAME COLUMN name TO nickname")
     with api.client(secrets[0]) as admin:
-        assert admin.get(f"/customers/{EMAIL}").status_code == 500
+        assert admin.get("/customers").status_code == 500
     business.owner.execute("ALTER TABLE customer RENAME COLUMN nickname TO name")
 
     lines = log_lines(api)
