@@ -10,6 +10,8 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from billing_app.api.invoices import SkippedNumbers, invoice_of
+from billing_app.api.verifications import verification_of
 from billing_app.database.backup.archive import open_archive
 from billing_app.database.backup.dumping import back_up
 from billing_app.database.embedded import cluster
@@ -23,8 +25,10 @@ from billing_app.jobs.verification import verify
 from billing_app.services.invoices.invoices import get_invoice
 from billing_app.services.invoices.navigation import get_neighbours
 from billing_app.services.invoices.number_gaps import reserve_issued_numbers
+from billing_app.services.invoices.rows import Neighbours
 from billing_app.services.verification.report import Report
 from billing_app.services.verification.verifications import get_latest
+from billing_app.state.presenters.invoices import invoice_sheet
 from billing_app.wording.discrepancies import discrepancy_sentence, number_gap_sentence
 from tests.backup.conftest import empty_database
 from tests.backup.restored import connect, rows_of
@@ -70,6 +74,10 @@ def test_next_invoice_gets_the_number_after_the_last_issued_one(restored: Shop) 
         ("GLOBEX-0001", "GLOBEX-0003"),
     ]
     assert all(invoice.chain_ok and invoice.previous_sha256 for invoice in invoices)
+    acme = restored.database.call(SYSTEM, get_invoice, "ACME-0013")
+    assert invoice_of(acme).gap_before == SkippedNumbers(first="ACME-0003", last="ACME-0012")
+    sheet = invoice_sheet(acme, Neighbours(None, None))
+    assert sheet.gap == "ACME-0003 to ACME-0012 were issued before a restore, and not used again."
     before, after = (
         restored.database.call(SYSTEM, get_neighbours, number) for number in ("ACME-0002", "ACME-0013")
     )
@@ -90,7 +98,10 @@ def test_verification_states_the_gap_and_reports_no_discrepancy(restored: Shop, 
     assert number_gap_sentence(report.number_gaps[0]).startswith(
         "ACME-0003 to ACME-0012 were issued before the"
     )
-    assert restored.database.call(finance, get_latest).report == report
+    latest = restored.database.call(finance, get_latest)
+    assert latest.report == report
+    gaps = verification_of(latest).number_gaps
+    assert (gaps[0].customer.key, gaps[0].first, gaps[0].last) == ("acme", "ACME-0003", "ACME-0012")
 
 
 def test_second_restore_adds_a_second_gap(
