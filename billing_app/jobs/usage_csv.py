@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from billing_app.domain.rules import BrokenRule
 from billing_app.domain.spreadsheets import unescape_cell
-from billing_app.jobs.usage_files import ROW_CHARS_MAX, Header, Line, is_utf8, open_usage_text, split_row
+from billing_app.jobs.usage_files import (
+    ROW_CHARS_MAX,
+    Header,
+    is_too_long,
+    is_utf8,
+    open_usage_text,
+    split_row,
+)
 from billing_app.services.usage.recording import BATCH_MAX, BatchResult, UnreadableReport, UsageReport
 from billing_app.services.usage_imports.rows import COLUMNS, RejectedRow
 
@@ -31,8 +39,51 @@ class Batch:
     after_line: int
     through_line: int
     lines: list[int] = field(default_factory=list)
-    cells: list[list[str]] = field(default_factory=list)
+    cells: list[Sequence[str]] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
+    chars: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the batch ends here."""
+        return (
+            len(self.reports) >= BATCH_MAX
+            or self.chars >= BATCH_CHARS_MAX
+            or self.through_line - self.after_line >= BATCH_LINES_MAX
+        )
+
+    def add_row(self, number: int, line: str, header: Header) -> None:
+        """Add the row of a line. An empty line has none."""
+        self.through_line = number
+        if line:
+            cells, report = _parse_row(line, header)
+            self.lines.append(number)
+            self.cells.append(cells)
+            self.reports.append(report)
+            self.chars += len(line)
+
+    def add_plain_rows(self, lines: list[str], after_line: int, header: Header) -> bool:
+        """Add the rows of lines at once. Return False if that would differ from adding one by one."""
+        chars = sum(map(len, lines))
+        if (
+            len(self.reports) + len(lines) > BATCH_MAX
+            or self.chars + chars >= BATCH_CHARS_MAX
+            or after_line + len(lines) - self.after_line >= BATCH_LINES_MAX
+        ):
+            return False
+        rows = _parse_plain_rows(lines, header)
+        if rows is None:
+            return False
+        self.through_line = after_line + len(lines)
+        self.lines.extend(range(after_line + 1, self.through_line + 1))
+        self.cells.extend(rows)
+        if all(map(itemgetter(3), rows)):
+            self.reports.extend(map(UsageReport._make, rows))
+        else:
+            # An empty time means now, like a missing one in the API.
+            self.reports.extend(UsageReport(*row[:3], row[3] or None) for row in rows)
+        self.chars += chars
+        return True
 
     def rejected_rows(self, outcome: BatchResult) -> list[RejectedRow]:
         """Return the rows that were not recorded, in the file's order. `outcome` is that of `reports`."""
@@ -54,40 +105,54 @@ def read_batches(raw: io.BufferedReader, after_line: int = 0) -> Iterator[Batch]
     Raises Invalid (`file`, `header`) if the file as a whole can't be read.
     """
     with open_usage_text(raw) as text:
-        batch, chars = Batch(after_line, after_line), 0
-        for line in text:
-            if line.number <= after_line:
+        batch, number = Batch(after_line, after_line), 1
+        for lines in text:
+            if number >= after_line and batch.add_plain_rows(lines, number, text.header):
+                number += len(lines)
+                if batch.is_full:
+                    yield batch
+                    batch = Batch(number, number)
                 continue
-            batch.through_line = line.number
-            if line.text:
-                cells, report = _parse_row(line, text.header)
-                batch.lines.append(line.number)
-                batch.cells.append(cells)
-                batch.reports.append(report)
-                chars += len(line.text)
-            lines = line.number - batch.after_line
-            if len(batch.reports) == BATCH_MAX or chars >= BATCH_CHARS_MAX or lines >= BATCH_LINES_MAX:
-                yield batch
-                batch, chars = Batch(line.number, line.number), 0
+            for line in lines:
+                number += 1
+                if number > after_line:
+                    batch.add_row(number, line, text.header)
+                    if batch.is_full:
+                        yield batch
+                        batch = Batch(number, number)
         if batch.reports:
             yield batch
 
 
-def _parse_row(line: Line, header: Header) -> tuple[list[str], Report]:
-    if line.is_too_long:
+def _parse_plain_rows(lines: list[str], header: Header) -> list[tuple[str, ...]] | None:
+    """Return the cells of each row, or None unless all are ASCII text without quotes and apostrophes.
+
+    Nearly all rows are. None of this runs Python code row by row, so it takes a sixth of the time.
+    """
+    text = "\n".join(lines)
+    if not text.isascii() or '"' in text or "'" in text or not all(lines):
+        return None
+    rows = [line.split(",") for line in lines]
+    if set(map(len, rows)) != {header.width} or max(map(len, lines)) > ROW_CHARS_MAX:
+        return None
+    return list(map(itemgetter(*header.positions), rows))
+
+
+def _parse_row(line: str, header: Header) -> tuple[list[str], Report]:
+    if is_too_long(line):
         return [], UnreadableReport("row", "row_too_long", {"at_most": ROW_CHARS_MAX})
     try:
-        cells = split_row(line.text)
+        cells = split_row(line)
     except BrokenRule as broken:
-        return [line.text], UnreadableReport("row", broken.rule, broken.facts)
-    if "'" in line.text:
+        return [line], UnreadableReport("row", broken.rule, broken.facts)
+    if "'" in line:
         cells = [unescape_cell(cell) for cell in cells]
     if len(cells) != header.width:
         # Four cells would pass for those of COLUMNS when the file of rejected rows is imported.
-        kept = [line.text] if len(cells) == len(COLUMNS) else cells
+        kept = [line] if len(cells) == len(COLUMNS) else cells
         return kept, UnreadableReport("row", "wrong_width", {"expected": header.width, "found": len(cells)})
     row = [cells[position] for position in header.positions]
-    if not is_utf8(line.text):
+    if not is_utf8(line):
         for column, cell in zip(COLUMNS, row, strict=True):
             if not is_utf8(cell):
                 return row, UnreadableReport(column, "not_utf8")

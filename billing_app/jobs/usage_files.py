@@ -13,6 +13,8 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import islice
 from typing import IO, NamedTuple, cast
 
 from billing_app.domain.rules import BrokenRule
@@ -23,6 +25,9 @@ from billing_app.services.usage_imports.rows import COLUMNS
 IGNORED_COLUMNS = ("recorded_at", "billing_period", "recorded_by", "line", "code", "detail")
 ROW_CHARS_MAX = 1_000_000
 _PIECE = 1_000_000
+# Nearly every line is shorter. Together they limit how much of a file with huge lines is in memory.
+_PIECE_OF_LINE = 4_096
+_LINES_AT_A_TIME = 1_000
 _NAMES_MAX, _NAME_CHARS_MAX = 5, 50
 
 _GZIP_START = b"\x1f\x8b"
@@ -51,14 +56,6 @@ _CLOSED_QUOTE = re.compile(_QUOTED)
 _SURROGATE = re.compile("[\udc80-\udcff]")
 
 
-class Line(NamedTuple):
-    """A line without its line break. If `is_too_long`, `text` is only its beginning."""
-
-    number: int
-    text: str
-    is_too_long: bool = False
-
-
 class Header(NamedTuple):
     """The number of columns in a file, and the position of each of COLUMNS."""
 
@@ -67,15 +64,22 @@ class Header(NamedTuple):
 
 
 class UsageText:
-    """A usage file that is read line by line. `header` is its first line. Iterating yields the others."""
+    """A usage file that is read line by line. `header` is its first line.
+
+    Lines have no line break. Of a line with more than ROW_CHARS_MAX characters, only the beginning is
+    kept, which still exceeds that length.
+    """
 
     def __init__(self, text: IO[str]) -> None:
         self._text, self._line_number = text, 0
-        self.header = _parse_header(self._read_line())
+        # As an iterator that reads without interpreting any Python code.
+        self._pieces = iter(partial(text.readline, _PIECE_OF_LINE), "")
+        self._unfinished = ""
+        self.header = _parse_header(next(self._read_lines(1), [None])[0])
 
-    def __iter__(self) -> Iterator[Line]:
-        while line := self._read_line():
-            yield line
+    def __iter__(self) -> Iterator[list[str]]:
+        """Yield the lines after the header, many at a time."""
+        return self._read_lines(_LINES_AT_A_TIME)
 
     def skip_to_end(self) -> None:
         """Read the rest without parsing its rows. Raises Invalid if the file is damaged."""
@@ -85,19 +89,40 @@ class UsageText:
         except _DAMAGE as error:
             raise _damaged(self._line_number) from error
 
-    def _read_line(self) -> Line | None:
-        """Read the next line. Keeps at most ROW_CHARS_MAX characters of it."""
-        try:
-            text = piece = self._text.readline(ROW_CHARS_MAX + 1)
-            while piece and not piece.endswith("\n"):
-                piece = self._text.readline(_PIECE)
-        except _DAMAGE as error:
-            raise _damaged(self._line_number) from error
-        if not text:
-            return None
-        self._line_number += 1
-        text = text.removesuffix("\n")
-        return Line(self._line_number, text, is_too_long=len(text) > ROW_CHARS_MAX)
+    def _read_lines(self, pieces_max: int) -> Iterator[list[str]]:
+        is_damaged_by = None
+        while not is_damaged_by:
+            pieces: list[str] = []
+            try:
+                pieces.extend(islice(self._pieces, pieces_max))
+            except _DAMAGE as error:
+                # The lines before the damage have been added nevertheless.
+                is_damaged_by = error
+            is_at_end = len(pieces) < pieces_max
+            if lines := self._finish_lines(pieces, is_at_end=is_at_end and not is_damaged_by):
+                self._line_number += len(lines)
+                yield lines
+            if is_at_end:
+                break
+        if is_damaged_by:
+            raise _damaged(self._line_number) from is_damaged_by
+
+    def _finish_lines(self, pieces: list[str], *, is_at_end: bool) -> list[str]:
+        """Return the lines that these pieces complete."""
+        text = "".join(pieces)
+        if not self._unfinished and text.endswith("\n") and text.count("\n") == len(pieces):
+            return text[:-1].split("\n")
+        lines = []
+        for piece in pieces:
+            if len(self._unfinished) <= ROW_CHARS_MAX:
+                self._unfinished += piece
+            if piece.endswith("\n"):
+                lines.append(self._unfinished.removesuffix("\n"))
+                self._unfinished = ""
+        if is_at_end and self._unfinished:
+            lines.append(self._unfinished)
+            self._unfinished = ""
+        return lines
 
 
 @contextmanager
@@ -121,6 +146,11 @@ def check_integrity(raw: io.BufferedReader) -> None:
     """Read a file to its end, including checksums. Raises Invalid if it can't be imported as a whole."""
     with open_usage_text(raw) as text:
         text.skip_to_end()
+
+
+def is_too_long(line: str) -> bool:
+    """Return whether a line that was read is too long to be a row."""
+    return len(line) > ROW_CHARS_MAX
 
 
 def split_row(line: str) -> list[str]:
@@ -161,22 +191,22 @@ def _unpack(raw: io.BufferedReader) -> IO[bytes]:
     return data
 
 
-def _parse_header(line: Line | None) -> Header:
-    if line is None or not line.text.strip():
+def _parse_header(line: str | None) -> Header:
+    if line is None or not line.strip():
         raise Invalid("file", "no_header", columns=COLUMNS)
-    if _CONTROL.search(line.text):
+    if _CONTROL.search(line):
         raise Invalid("file", "not_a_text_file")
-    if not is_utf8(line.text):
+    if not is_utf8(line):
         raise Invalid("file", "not_utf8")
-    if line.is_too_long:
+    if is_too_long(line):
         raise Invalid("header", "row_too_long", at_most=ROW_CHARS_MAX)
     if _SEPARATOR_LINE.fullmatch(line.text):
         raise Invalid("file", "separator_line")
     for separator in _OTHER_SEPARATORS:
-        if separator in line.text and "," not in line.text:
+        if separator in line and "," not in line:
             raise Invalid("file", "wrong_separator", separator=separator)
     try:
-        names = [name.strip().lower() for name in split_row(line.text)]
+        names = [name.strip().lower() for name in split_row(line)]
     except BrokenRule as broken:
         raise Invalid.from_rule("header", broken) from None
     _check_names(names)
