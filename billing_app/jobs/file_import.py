@@ -5,19 +5,21 @@ from __future__ import annotations
 import io
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import cast
+from typing import NamedTuple, cast
 
 from sqlmodel import Session
 
 from billing_app.database.session import Database
 from billing_app.domain.actor import Actor, Permission
 from billing_app.errors import Invalid
-from billing_app.jobs.usage_csv import read_batches
+from billing_app.jobs.usage_csv import Batch, read_batches
 from billing_app.jobs.usage_files import check_integrity
 from billing_app.services.shared import audit
 from billing_app.services.shared.permissions import require
@@ -28,6 +30,8 @@ from billing_app.services.usage.recording import (
     record_usage_file_batch,
 )
 from billing_app.services.usage_imports.rows import RejectedRow
+
+_BATCHES_AT_A_TIME = 2
 
 
 @dataclass(slots=True)
@@ -92,14 +96,13 @@ def import_usage(
 ) -> ImportSummary:
     """Record the events of a file, each once however often the file is imported.
 
-    Each batch is one transaction. After an interruption, import the file again: rows that are already
-    recorded are duplicates. The transaction that records the first event also writes the only audit entry.
+    Each batch is one transaction, and two batches are recorded at a time. After an interruption, import
+    the file again: rows that are already recorded are duplicates. The transaction that records the first
+    event also writes the only audit entry.
     """
     require(actor, Permission.RECORD_USAGE)
     summary = ImportSummary()
-    for batch in read_batches(file.raw):
-        file.require_unchanged()
-        outcome = database.call(actor, _record, batch.reports, "" if summary.recorded else file.name)
+    for batch, outcome, bytes_read in _record_batches(database, actor, file):
         summary.rows += len(batch.reports)
         summary.recorded += outcome.recorded
         summary.duplicates += outcome.duplicates
@@ -107,9 +110,49 @@ def import_usage(
         summary.rejected += outcome.rejected
         for row in batch.rejected_rows(outcome):
             on_rejected(row)
-        summary.bytes_read = file.raw.tell()
+        summary.bytes_read = bytes_read
         on_progress(summary)
     return summary
+
+
+class _Recording(NamedTuple):
+    """A batch that is being recorded, and how much of the file was read by then."""
+
+    batch: Batch
+    keys: set[object]
+    outcome: Future[BatchResult]
+    bytes_read: int
+
+
+def _record_batches(
+    database: Database, actor: Actor, file: CheckedFile
+) -> Iterator[tuple[Batch, BatchResult, int]]:
+    """Record two batches at a time, and yield their outcomes in the order of the file.
+
+    Batches with a key in common wait for each other, because the first row with a key is the one that
+    is recorded. Until something is recorded, every batch waits: that transaction writes the audit entry.
+    """
+    under_way: deque[_Recording] = deque()
+    is_audited = False
+    with ThreadPoolExecutor(_BATCHES_AT_A_TIME, "usage-import") as threads:
+        for batch in read_batches(file.raw):
+            file.require_unchanged()
+            keys: set[object] = {report[1] for report in batch.reports}
+            while under_way and (
+                not is_audited
+                or len(under_way) == _BATCHES_AT_A_TIME
+                or not all(keys.isdisjoint(recording.keys) for recording in under_way)
+            ):
+                first = under_way.popleft()
+                outcome = first.outcome.result()
+                is_audited = is_audited or outcome.recorded > 0
+                yield first.batch, outcome, first.bytes_read
+            recorded = threads.submit(
+                database.call, actor, _record, batch.reports, "" if is_audited else file.name
+            )
+            under_way.append(_Recording(batch, keys, recorded, file.raw.tell()))
+        for recording in under_way:
+            yield recording.batch, recording.outcome.result(), recording.bytes_read
 
 
 def _record(

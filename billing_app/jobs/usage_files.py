@@ -200,7 +200,7 @@ def _parse_header(line: str | None) -> Header:
         raise Invalid("file", "not_utf8")
     if is_too_long(line):
         raise Invalid("header", "row_too_long", at_most=ROW_CHARS_MAX)
-    if _SEPARATOR_LINE.fullmatch(line.text):
+    if _SEPARATOR_LINE.fullmatch(line):
         raise Invalid("file", "separator_line")
     for separator in _OTHER_SEPARATORS:
         if separator in line and "," not in line:
