@@ -306,7 +306,7 @@ def _create_usage_event_table() -> None:
     customer from being deleted and its ID from changing. Verification reports events without a customer.
 
     CPU time of one backend per event, for batches of 10,000 events of as many customers, into an empty
-    table: 7 µs with the primary key only, 0.5 µs more for all CHECKs together, 3 µs more for
+    table: 7 µs with the primary key only, 0.5 µs more for all CHECKs together, 2 µs more for
     `check_new_usage`, which finds the billing rows of a batch in the order of their key.
     """
     op.create_table(
@@ -1158,7 +1158,10 @@ DECLARE
     refused record;
 BEGIN
     SELECT a.customer_id, b.closed_through INTO refused
-    FROM (SELECT customer_id, min(billing_period) AS billing_period FROM added GROUP BY customer_id) a
+    FROM (
+        SELECT customer_id, min(billing_period) AS billing_period FROM added
+        GROUP BY customer_id ORDER BY customer_id
+    ) a
     LEFT JOIN public.customer_billing b USING (customer_id)
     WHERE b.customer_id IS NULL OR a.billing_period <= b.closed_through
     LIMIT 1;

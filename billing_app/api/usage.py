@@ -10,6 +10,7 @@ from fastapi import Depends, Query, Response
 from pydantic import BaseModel, Field, WithJsonSchema
 from starlette.types import ASGIApp
 
+from billing_app.api.usage_batches import BatchRoute
 from billing_app.api.wire.calls import Caller
 from billing_app.api.wire.csv_files import DESCRIBED, CsvFile, csv_file
 from billing_app.api.wire.encoded_answer import EncodedAnswer
@@ -188,7 +189,6 @@ async def record_single(actor: Actor, body: dict[str, Any]) -> ASGIApp | None:
     return EncodedAnswer(200 if status == "duplicate" else 201, msgspec.json.encode(content))
 
 
-@router.post("/batch", response_model_exclude_none=True, responses=refusals("batch_too_large"))
 def record_batch(call: Caller, body: NewBatch) -> BatchOutcome:
     """Record up to 10,000 usage events.
 
@@ -204,6 +204,16 @@ def record_batch(call: Caller, body: NewBatch) -> BatchOutcome:
         rejected=outcome.rejected,
         results=list(_batch_rows(outcome.results)),
     )
+
+
+router.add_api_route(
+    "/batch",
+    record_batch,
+    methods=["POST"],
+    route_class_override=BatchRoute,
+    response_model_exclude_none=True,
+    responses=refusals("batch_too_large"),
+)
 
 
 def _usage_filter(
@@ -292,6 +302,8 @@ _REQUIRED = [field for field in UsageReport._fields if field not in UsageReport.
 
 def _parse_row(row: object) -> UsageReport | UnreadableReport:
     """Return the report in a row of a batch. The service parses its values."""
+    if type(row) is UsageReport:
+        return row
     if not isinstance(row, dict):
         return UnreadableReport("", "not_an_object")
     if not row.keys() <= _FIELDS:

@@ -8,7 +8,7 @@ interrupted check starts over. Both read the same batches and check them with th
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
@@ -176,7 +176,7 @@ def _preview_rows(batch: Batch, outcome: BatchResult) -> list[PreviewRow]:
     ]
 
 
-def _preview_row(line: int, cells: Sequence[str], report: Report, result: RowResult) -> PreviewRow:
+def _preview_row(line: int, cells: list[str], report: Report, result: RowResult) -> PreviewRow:
     quantity, occurred_at = _parse_values(report)
     return PreviewRow(
         line=line,

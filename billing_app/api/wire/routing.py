@@ -14,6 +14,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from starlette.types import Receive, Scope
 
 from billing_app.api.wire.calls import identify
 from billing_app.errors import FieldError, Invalid
@@ -67,14 +68,18 @@ _DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant
 
 
 class ExactRequest(Request):
-    """A request whose JSON is parsed by `loads_exactly`."""
+    """A request whose JSON is parsed by `loads_exactly`, or by a function that accepts the same."""
+
+    def __init__(self, scope: Scope, receive: Receive, parse: Callable[[bytes], Any] = loads_exactly) -> None:
+        super().__init__(scope, receive)
+        self._parse = parse
 
     async def json(self) -> Any:
         """Return the parsed body; raises json.JSONDecodeError."""
         body = await self.body()
         if len(body) <= PARSED_ON_THE_LOOP_BYTES:
-            return loads_exactly(body)
-        return await asyncio.to_thread(loads_exactly, body)
+            return self._parse(body)
+        return await asyncio.to_thread(self._parse, body)
 
 
 class ExactRoute(APIRoute):
@@ -82,6 +87,8 @@ class ExactRoute(APIRoute):
 
     The endpoint's docstring is its documentation, and the first line the summary.
     """
+
+    parse_body = staticmethod(loads_exactly)
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         summary, _, rest = (inspect.getdoc(endpoint) or "").partition("\n")
@@ -98,7 +105,7 @@ class ExactRoute(APIRoute):
         async def exactly(request: Request) -> Response:
             if request.scope["query_string"]:
                 _check_query(request, known)
-            return await handle(ExactRequest(request.scope, request.receive))
+            return await handle(ExactRequest(request.scope, request.receive, self.parse_body))
 
         return exactly
 

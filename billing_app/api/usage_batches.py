@@ -1,0 +1,99 @@
+"""Reading the body of `POST /usage/batch` without creating an object per event.
+
+Nearly every body is a plain one: each event has the same fields once, as text or numbers, and nothing
+is escaped. Such a body is decoded into reports in a tenth of the time that `loads_exactly` takes. Every
+other body is left to it, so that what is refused and why doesn't depend on the way it was read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from billing_app.api.wire.routing import SignedInRoute, loads_exactly
+from billing_app.services.usage.recording import UsageReport
+
+# A number or a text that is worth the same whether it is read as text or as a number.
+_SAME_AS_TEXT = re.compile(r'"[^"]*"|-?[0-9]{1,20}(?:\.[0-9]{1,20})?')
+
+
+class _Row(msgspec.Struct, forbid_unknown_fields=True):
+    """An event with a quantity in text. The fields are in the order of `UsageReport`."""
+
+    customer: str
+    idempotency_key: str
+    quantity: str
+    occurred_at: str | None = None
+
+
+class _RowWithNumber(msgspec.Struct, forbid_unknown_fields=True):
+    """An event with any quantity."""
+
+    customer: str
+    idempotency_key: str
+    quantity: msgspec.Raw
+    occurred_at: str | None = None
+
+
+class _Batch(msgspec.Struct, forbid_unknown_fields=True):
+    events: list[_Row]
+
+
+class _BatchWithNumbers(msgspec.Struct, forbid_unknown_fields=True):
+    events: list[_RowWithNumber]
+
+
+_REQUIRED_NAMES = (b'"customer"', b'"idempotency_key"', b'"quantity"')
+_OPTIONAL_NAME = b'"occurred_at"'
+
+_as_report: Callable[[tuple[object, ...]], UsageReport] = partial(tuple.__new__, UsageReport)
+
+
+def parse_batch(body: bytes) -> Any:
+    """Return what `loads_exactly` does, except that the events of a plain body are reports already."""
+    reports = _read_plain(body)
+    return loads_exactly(body) if reports is None else {"events": reports}
+
+
+def _read_plain(body: bytes) -> list[UsageReport] | None:
+    # Without escapes, a name that occurs once per event is in no event twice. A decoder would not tell.
+    if b"\\" in body or body.count(b'"events"') != 1:
+        return None
+    try:
+        rows = _decode_rows(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if rows is None or any(body.count(name) != len(rows) for name in _REQUIRED_NAMES):
+        return None
+    if body.count(_OPTIONAL_NAME) not in (0, len(rows)):
+        return None
+    return list(map(_as_report, rows))
+
+
+def _decode_rows(body: bytes) -> list[tuple[object, ...]] | None:
+    try:
+        return list(map(msgspec.structs.astuple, _DECODER.decode(body).events))
+    except msgspec.ValidationError:
+        pass
+    rows = _DECODER_WITH_NUMBERS.decode(body).events
+    quantities = [bytes(row.quantity).decode() for row in rows]
+    if not all(map(_SAME_AS_TEXT.fullmatch, quantities)):
+        return None
+    return [
+        (row.customer, row.idempotency_key, quantity.strip('"'), row.occurred_at)
+        for row, quantity in zip(rows, quantities, strict=True)
+    ]
+
+
+_DECODER = msgspec.json.Decoder(_Batch)
+_DECODER_WITH_NUMBERS = msgspec.json.Decoder(_BatchWithNumbers)
+
+
+class BatchRoute(SignedInRoute):
+    """A route whose body is read by `parse_batch`."""
+
+    parse_body = staticmethod(parse_batch)
