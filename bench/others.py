@@ -1,4 +1,4 @@
-"""Measurements without a reference: single events, a CSV file, and a verification."""
+"""Measurements of single events, a CSV file, and a verification."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def single_rate(bench: Bench, rows: Batch) -> float:
 
 
 def import_rate(bench: Bench, batches: Sequence[Batch]) -> float:
-    """Measure rows per second of a CSV file, from its check to the last commit, on one connection."""
+    """Measure rows per second of a CSV file, from its check to the last commit."""
     database = bench.database()
     with usage_file(batches) as path:
         settle(bench)

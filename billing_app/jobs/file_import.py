@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import NamedTuple, cast
+from typing import cast
 
 from sqlmodel import Session
 
@@ -31,7 +31,8 @@ from billing_app.services.usage.recording import (
 )
 from billing_app.services.usage_imports.rows import RejectedRow
 
-_BATCHES_AT_A_TIME = 2
+# Of a batch, each recorded in a transaction of its own.
+_PARTS = 2
 
 
 @dataclass(slots=True)
@@ -96,69 +97,88 @@ def import_usage(
 ) -> ImportSummary:
     """Record the events of a file, each once however often the file is imported.
 
-    Each batch is one transaction, and two batches are recorded at a time. After an interruption, import
-    the file again: rows that are already recorded are duplicates. The transaction that records the first
-    event also writes the only audit entry.
+    Each batch is recorded in two transactions at the same time. After an interruption, import the file
+    again: rows that are already recorded are duplicates. The transaction that records the first event
+    also writes the only audit entry.
     """
     require(actor, Permission.RECORD_USAGE)
     summary = ImportSummary()
-    for batch, outcome, bytes_read in _record_batches(database, actor, file):
-        summary.rows += len(batch.reports)
-        summary.recorded += outcome.recorded
-        summary.duplicates += outcome.duplicates
-        summary.conflicts += outcome.conflicts
-        summary.rejected += outcome.rejected
-        for row in batch.rejected_rows(outcome):
-            on_rejected(row)
-        summary.bytes_read = bytes_read
-        on_progress(summary)
+    with closing(_record_batches(database, actor, file)) as recorded:
+        for batch, outcome, bytes_read in recorded:
+            summary.rows += len(batch.reports)
+            summary.recorded += outcome.recorded
+            summary.duplicates += outcome.duplicates
+            summary.conflicts += outcome.conflicts
+            summary.rejected += outcome.rejected
+            for row in batch.rejected_rows(outcome):
+                on_rejected(row)
+            summary.bytes_read = bytes_read
+            on_progress(summary)
     return summary
-
-
-class _Recording(NamedTuple):
-    """A batch that is being recorded, and how much of the file was read by then."""
-
-    batch: Batch
-    keys: set[object]
-    outcome: Future[BatchResult]
-    bytes_read: int
 
 
 def _record_batches(
     database: Database, actor: Actor, file: CheckedFile
-) -> Iterator[tuple[Batch, BatchResult, int]]:
-    """Record two batches at a time, and yield their outcomes in the order of the file.
+) -> Generator[tuple[Batch, BatchResult, int], None, None]:
+    """Record each batch and yield its outcome, and how much of the file was read by then.
 
-    Batches with a key in common wait for each other, because the first row with a key is the one that
-    is recorded. Until something is recorded, every batch waits: that transaction writes the audit entry.
+    Two connections record a batch, because the database takes most of the time. While they do, the next
+    batch is read, but none of it is recorded before the outcome of this one was taken.
     """
-    under_way: deque[_Recording] = deque()
-    is_audited = False
-    with ThreadPoolExecutor(_BATCHES_AT_A_TIME, "usage-import") as threads:
-        for batch in read_batches(file.raw):
+    has_audit_entry = False
+    with closing(read_batches(file.raw)) as batches, ThreadPoolExecutor(_PARTS + 1) as threads:
+        upcoming = threads.submit(_read_next, batches, file)
+        while read := upcoming.result():
+            batch, bytes_read = read
             file.require_unchanged()
-            keys: set[object] = {report[1] for report in batch.reports}
-            while under_way and (
-                not is_audited
-                or len(under_way) == _BATCHES_AT_A_TIME
-                or not all(keys.isdisjoint(recording.keys) for recording in under_way)
-            ):
-                first = under_way.popleft()
-                outcome = first.outcome.result()
-                is_audited = is_audited or outcome.recorded > 0
-                yield first.batch, outcome, first.bytes_read
-            recorded = threads.submit(
-                database.call, actor, _record, batch.reports, "" if is_audited else file.name
-            )
-            under_way.append(_Recording(batch, keys, recorded, file.raw.tell()))
-        for recording in under_way:
-            yield recording.batch, recording.outcome.result(), recording.bytes_read
+            # The transaction that records the first event writes the audit entry, so it is alone.
+            parts = _split(batch.reports) if has_audit_entry else [list(range(len(batch.reports)))]
+            file_name = "" if has_audit_entry else file.name
+            recordings = [
+                threads.submit(
+                    database.call, actor, _record, [batch.reports[index] for index in part], file_name
+                )
+                for part in parts
+            ]
+            upcoming = threads.submit(_read_next, batches, file)
+            outcome = _merge(parts, [recording.result() for recording in recordings])
+            has_audit_entry = has_audit_entry or outcome.recorded > 0
+            yield batch, outcome, bytes_read
+
+
+def _read_next(batches: Iterator[Batch], file: CheckedFile) -> tuple[Batch, int] | None:
+    batch = next(batches, None)
+    return (batch, file.raw.tell()) if batch else None
+
+
+def _split(reports: Sequence[UsageReport | UnreadableReport]) -> list[list[int]]:
+    """Divide the positions of a batch. Rows with the same key stay together: the first of them counts."""
+    parts: list[list[int]] = [[] for _ in range(_PARTS)]
+    for index, report in enumerate(reports):
+        parts[hash(report[1]) % _PARTS].append(index)
+    return parts
+
+
+def _merge(parts: Sequence[Sequence[int]], outcomes: Sequence[BatchResult]) -> BatchResult:
+    """Return the outcome of a batch from those of its parts."""
+    results = [
+        replace(result, index=part[result.index])
+        for part, outcome in zip(parts, outcomes, strict=True)
+        for result in outcome.results
+    ]
+    return BatchResult(
+        recorded=sum(outcome.recorded for outcome in outcomes),
+        duplicates=sum(outcome.duplicates for outcome in outcomes),
+        conflicts=sum(outcome.conflicts for outcome in outcomes),
+        rejected=sum(outcome.rejected for outcome in outcomes),
+        results=tuple(sorted(results, key=attrgetter("index"))),
+    )
 
 
 def _record(
     session: Session, actor: Actor, reports: Sequence[UsageReport | UnreadableReport], file_name: str
 ) -> BatchResult:
-    """Record a batch. Write the file's audit entry if `file_name` is given and anything was recorded."""
+    """Record a batch or a part of it. Write the file's audit entry if `file_name` is given and anything was recorded."""
     outcome = record_usage_file_batch(session, actor, reports)
     if file_name and outcome.recorded:
         audit.record(session, actor, "usage.file_imported", "usage", file_name=file_name)

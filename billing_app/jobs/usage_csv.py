@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
@@ -102,7 +102,7 @@ class Batch:
         ]
 
 
-def read_batches(raw: io.BufferedReader, after_line: int = 0) -> Iterator[Batch]:
+def read_batches(raw: io.BufferedReader, after_line: int = 0) -> Generator[Batch, None, None]:
     """Read the rows after a line in batches of up to 10,000. The batches are the same each time.
 
     Raises Invalid (`file`, `header`) if the file as a whole can't be read.
