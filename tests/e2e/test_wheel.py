@@ -87,11 +87,14 @@ def installation(wheel: Path) -> Iterator[Installation]:
     parent = Path(tempfile.mkdtemp(prefix="tb-"))
     parent.chmod(0o711)
     path = parent / "installed"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(path)], check=True)
-    # The environment of the tests has no pip either; the Python that it was made from has one.
-    python = str(Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}")
-    pip = [python, "-m", "pip", "--python", str(path / "bin" / "python"), "install", "-q", "--no-index"]
-    subprocess.run([*pip, "--no-deps", "--root-user-action=ignore", str(wheel)], check=True)
+    # The environment of the tests has no pip; the Python that it was made from has one.
+    python = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    subprocess.run(
+        ["sh", "deploy/install.sh", str(path), str(wheel.parent)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHON": str(python), "PIP_NO_DEPS": "1", "PIP_NO_INDEX": "1"},
+        check=True,
+    )
     (site_packages,) = path.glob("lib/*/site-packages")
     (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     yield Installation(path)
