@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN = $(shell $(PYTHON) tools/setup.py --bin)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run dev test lint bench screenshots wheel
+.PHONY: help setup run dev test lint bench soak screenshots wheel
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 13
@@ -38,3 +38,6 @@ screenshots: ## save screenshots of every page to screenshots/
 bench: ## run the benchmarks, print a table, and append it to the history
 	@$(PYTHON) tools/setup.py --browser
 	@$(BIN)/python -m bench
+
+soak: setup ## run real servers under load for half an hour, and cause faults
+	@$(BIN)/python -m soak

@@ -1,0 +1,1 @@
+"""A long test of real servers under load, with a fault in every round."""
