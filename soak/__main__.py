@@ -11,6 +11,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -21,6 +22,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import httpx
+import psutil
 import psycopg
 
 from billing_app.database.provision import urls_of
@@ -58,6 +60,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if not arguments.in_mount_namespace and can_unshare():
         os.execvp("unshare", [*_unshare(), sys.executable, "-m", "soak", *sys.argv[1:], _IN_NAMESPACE])
+    # Ends everything that was started, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     say(f"seed {arguments.seed}")
     directory = Path(tempfile.mkdtemp(prefix="tallybook-soak-"))
     directory.chmod(0o711)
@@ -150,7 +154,11 @@ def one_round(this: Round, name: str, seconds: float, traffic: Traffic, senders:
     started = time.monotonic()
     traffic.go_on()
     time.sleep(this.chance.uniform(0.2, 0.5) * seconds)
-    detail = FAULTS[name](this)
+    try:
+        detail = FAULTS[name](this)
+    except (OSError, psycopg.Error, psutil.Error) as error:
+        detail = "failed"
+        ledger.report(f"the fault {name} could not be caused: {error!r}")
     time.sleep(0.5 * seconds)
     wait_ready(this.on, ledger)
     if not traffic.pause(len(senders)):

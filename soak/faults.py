@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import psycopg
@@ -19,6 +20,10 @@ from billing_app.domain.periods import label
 from soak.installation import Installation
 from soak.senders import Biller
 from soak.servers import ROOT, billing
+
+# What a fault leaves of the disk, for the load to fill.
+_LEFT_BYTES = 512 << 10
+_PIECE_BYTES = 256 << 10
 
 
 @dataclass(frozen=True)
@@ -133,15 +138,20 @@ def fill_the_disk(this: Round) -> str:
     disk = this.on.disk
     assert disk is not None
     ballast = disk / "ballast"
-    with ballast.open("wb") as file:
-        room = os.statvfs(disk)
-        os.posix_fallocate(file.fileno(), 0, max(1, room.f_bavail * room.f_frsize - (256 << 10)))
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while free_bytes(disk) > _LEFT_BYTES:
+            file.write(bytes(_PIECE_BYTES))
     # The load writes until nothing is left.
     time.sleep(this.seconds)
-    free = os.statvfs(disk)
-    left = free.f_bavail * free.f_frsize >> 10
+    left = free_bytes(disk)
     ballast.unlink()
-    return f"{left} kB were left"
+    return f"{left >> 10} kB were left"
+
+
+def free_bytes(disk: Path) -> int:
+    """Return how much space a file system has."""
+    room = os.statvfs(disk)
+    return room.f_bavail * room.f_frsize
 
 
 def kill_a_migration(this: Round) -> str:

@@ -11,7 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CODE = sorted(
-    path for folder in ("billing_app", "bench", "soak", "tests", "tools") for path in (ROOT / folder).rglob("*.py")
+    path
+    for folder in ("billing_app", "bench", "soak", "tests", "tools")
+    for path in (ROOT / folder).rglob("*.py")
 )
 DOMAIN = sorted((ROOT / "billing_app/domain").rglob("*.py"))
 SERVICES = sorted(

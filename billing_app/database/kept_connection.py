@@ -9,11 +9,13 @@ from typing import Any
 
 import psycopg
 
-from billing_app.database.session import Database
+from billing_app.database.session import Database, is_retryable
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 Prepare = Callable[[Connection], Awaitable[None]]
 
+# Classes of SQLSTATE: data, integrity, a lock that is not available, raised by a trigger.
+_CAUSED_BY_DATA = {"22", "23", "55", "P0"}
 # How long after its last use a connection is used again without checking it.
 _TRUSTED_SECONDS = 1.0
 
@@ -39,8 +41,8 @@ class KeptConnection:
         connection = await self._ready()
         try:
             yield connection
-        except BaseException:
-            await self._undo(connection)
+        except BaseException as error:
+            await self._undo(connection, error)
             raise
         self._used_at = time.monotonic()
 
@@ -79,8 +81,22 @@ class KeptConnection:
             return False
         return True
 
-    async def _undo(self, connection: Connection) -> None:
+    async def _undo(self, connection: Connection, error: BaseException) -> None:
         try:
             await connection.rollback()
         except psycopg.Error:
             await self.close()
+        else:
+            if not _leaves_connection_usable(error):
+                await self.close()
+
+
+def _leaves_connection_usable(error: BaseException) -> bool:
+    """Return whether the database refused a transaction because of its data or of another transaction.
+
+    After other errors, such as a prepared statement that no longer fits a changed table, every use of the
+    same connection may fail in the same way.
+    """
+    return isinstance(error, psycopg.Error) and (
+        is_retryable(error) or (error.sqlstate or "")[:2] in _CAUSED_BY_DATA
+    )

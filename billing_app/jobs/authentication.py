@@ -40,6 +40,8 @@ class Authenticator:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._settings = settings
+        # Of this event loop; tasks are kept here because loops only refer to them weakly.
+        self._noting: dict[str, asyncio.Task[None]] = {}
         self._token_lookups: Rounds[str, Actor] = Rounds(database, self._find_token_actors)
 
     @functools.cached_property
@@ -59,8 +61,9 @@ class Authenticator:
         return await self._token_lookups.answer(token)
 
     async def close(self) -> None:
-        """Answer the lookups that are waiting, and close their connection."""
+        """Answer the lookups that are waiting, close their connection, and finish noting uses."""
         await self._token_lookups.close()
+        await asyncio.gather(*self._noting.values(), return_exceptions=True)
 
     def sign_in(
         self, email: str, password: str, *, user_agent: str, address: str, browser_token: str = ""
@@ -107,9 +110,18 @@ class Authenticator:
         self, connection: Connection, tokens: Sequence[str], is_late: bool
     ) -> list[Actor | Exception]:
         found = await queries.find_token_actors(connection, tokens, self._database.clock())
-        for actor in {each.actor for each in found if isinstance(each, TokenActor) and each.is_use_due}:
-            await asyncio.to_thread(_note_use, self._database, actor)
+        for each in found:
+            if isinstance(each, TokenActor) and each.is_use_due:
+                self._start_noting_use(each.actor)
         return [each.actor if isinstance(each, TokenActor) else each for each in found]
+
+    def _start_noting_use(self, actor: Actor) -> None:
+        """Note the use of a token in the background. No lookup waits for it, nor for a connection of the pool."""
+        if actor.id in self._noting:
+            return
+        noting = asyncio.create_task(asyncio.to_thread(_note_use, self._database, actor))
+        self._noting[actor.id] = noting
+        noting.add_done_callback(lambda _: self._noting.pop(actor.id, None))
 
     def _count_and_try(
         self,

@@ -208,6 +208,21 @@ def test_lost_connection_fails_the_round_and_not_the_next(
     assert owner.execute("SELECT count(*) FROM usage_event").fetchone() == (1,)
 
 
+def test_round_goes_on_after_a_table_that_its_statements_read_was_changed(
+    recorder: Recorder, owner: psycopg.Connection, admin: Actor
+) -> None:
+    assert outcome(recorder.submit(admin, report("before"))) == "recorded"
+    # The connection's prepared statements return a column of this type, and are refused from now on.
+    owner.execute("ALTER TABLE customer ALTER COLUMN name TYPE varchar(500)")
+    outcomes = [_outcome_or_error(recorder.submit(admin, report(key))) for key in ("lost", "lost", "after")]
+    assert outcomes[1:] == ["recorded", "recorded"]
+
+
+def _outcome_or_error(answer: Future[RecordedUsage]) -> str:
+    error = answer.exception(timeout=30)
+    return type(error).__name__ if error else answer.result().status
+
+
 def test_report_beyond_the_queue_limit_is_refused(
     recorder: Recorder, database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -40,7 +41,14 @@ def create(database: Database, actor: Actor = SYSTEM, **details: Any) -> api_tok
 
 
 def identified(token: str) -> Actor:
-    return asyncio.run(authenticator().token_actor(token))
+    async def identify() -> Actor:
+        try:
+            return await authenticator().token_actor(token)
+        finally:
+            # Waits until the use is noted.
+            await authenticator().close()
+
+    return asyncio.run(identify())
 
 
 def listed(database: Database) -> list[api_tokens.TokenRow]:
@@ -218,6 +226,28 @@ def test_noting_a_use_never_waits_and_may_fail(
 
     monkeypatch.setattr(api_tokens, "note_use", fail)
     assert identified(made.token).id == made.row.public_id
+
+
+def test_lookup_does_not_wait_until_its_use_is_noted(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = create(database)
+    has_answer = threading.Event()
+    noted = []
+
+    def wait(*_: Any) -> None:
+        noted.append(has_answer.wait(10))
+
+    monkeypatch.setattr(api_tokens, "note_use", wait)
+
+    async def identify_twice() -> None:
+        for _ in range(2):
+            await authenticator().token_actor(made.token)
+        has_answer.set()
+        await authenticator().close()
+
+    asyncio.run(identify_twice())
+    assert noted == [True]
 
 
 def test_tokens_are_paged_newest_first(database: Database, clock: Clock) -> None:

@@ -18,8 +18,9 @@ _HEADER = {"alg": _ALGORITHM, "typ": "JWT"}
 # accepts.
 _CHARACTERS_MAX = 1000
 _FORM = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
-# The clocks of two servers may differ by this much.
-_LEEWAY = timedelta(minutes=1)
+# The clocks of two servers may differ by this much, and a wrong clock may be set right by this much. A session
+# has a row in the database, so this makes no token valid for longer.
+_LEEWAY = timedelta(minutes=15)
 _ISSUER = _AUDIENCE = "tallybook"
 _OPTIONS: Options = {
     "require": ["sub", "sid", "iat", "exp", "iss", "aud"],

@@ -1,0 +1,104 @@
+"""Servers whose database is away for a while, or that are stopped themselves, go on by themselves."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import make_url
+
+from soak.proxy import Proxies, Proxy
+from tests.processes.conftest import Business
+from tests.processes.servers import ApiServer, serving_api, until, usage
+
+AWAY_SECONDS = 3
+# Less than the limit after which a client that does not answer is disconnected.
+STOPPED_SECONDS = 4
+
+
+@pytest.fixture
+def proxy(business: Business, tmp_path: Path) -> Proxy:
+    """Run a proxy before the database's socket."""
+    name = ".s.PGSQL.5432"
+    there = Path(str(make_url(business.urls.application).query["host"])) / name
+    return Proxies().unix(tmp_path / name, there, random.Random(1))
+
+
+@pytest.fixture
+def api_server(business: Business, proxy: Proxy, tmp_path: Path) -> Iterator[ApiServer]:
+    """Run a server that reaches the database through the proxy only."""
+    through_proxy = make_url(business.urls.application).update_query_dict({"host": str(tmp_path)})
+    urls = replace(business.urls, application=through_proxy.render_as_string(hide_password=False))
+    with serving_api(urls, tmp_path) as running:
+        yield running
+
+
+def is_ready(server: ApiServer) -> bool:
+    return httpx.get(f"{server.url}/api/health/ready").status_code == 200
+
+
+def test_server_answers_503_while_the_database_is_away_and_goes_on_by_itself(
+    business: Business, proxy: Proxy, api_server: ApiServer
+) -> None:
+    with api_server.client(business.token) as client:
+        assert client.post("/usage", json=usage(business.customer, "before")).status_code == 201
+        proxy.go_away()
+        ends = time.monotonic() + AWAY_SECONDS
+        answers = []
+        while time.monotonic() < ends:
+            answer = client.post("/usage", json=usage(business.customer, f"while-{len(answers)}"))
+            answers.append((answer.status_code, answer.json()["code"]))
+        assert set(answers) == {(503, "unavailable")}
+        assert not is_ready(api_server)
+        proxy.come_back()
+        until(lambda: is_ready(api_server))
+        for number in range(len(answers)):
+            assert client.post("/usage", json=usage(business.customer, f"while-{number}")).status_code == 201
+    assert business.events("") == len(answers) + 1
+
+
+def test_connections_that_are_cut_at_any_byte_lose_and_double_nothing(
+    business: Business, proxy: Proxy, api_server: ApiServer
+) -> None:
+    proxy.cuts_within_bytes = 200_000
+    proxy.cut_all()
+    statuses = set()
+    with api_server.client(business.token) as client:
+        for number in range(150):
+            answer = client.post("/usage", json=usage(business.customer, f"k{number}"))
+            statuses.add(answer.status_code)
+            while answer.status_code == 503:
+                answer = client.post("/usage", json=usage(business.customer, f"k{number}"))
+            assert answer.status_code in (200, 201), answer.text
+            if number % 10 == 0:
+                proxy.cut_all()
+    assert statuses <= {200, 201, 503}
+    assert proxy.cuts > 0
+    assert business.events("") == 150
+
+
+def test_server_that_was_stopped_goes_on_where_it_was(business: Business, api_server: ApiServer) -> None:
+    process = api_server.answering_process()
+    with api_server.client(business.token) as client:
+        assert client.post("/usage", json=usage(business.customer, "before")).status_code == 201
+        process.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(httpx.ReadTimeout):
+                httpx.post(
+                    f"{api_server.url}/api/v1/usage",
+                    json=usage(business.customer, "while"),
+                    headers=client.headers,
+                    timeout=STOPPED_SECONDS,
+                )
+        finally:
+            process.send_signal(signal.SIGCONT)
+        until(lambda: is_ready(api_server))
+        assert client.post("/usage", json=usage(business.customer, "while")).status_code in (200, 201)
+        assert client.post("/usage", json=usage(business.customer, "after")).status_code == 201
+    assert business.events("") == 3
