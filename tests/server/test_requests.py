@@ -124,6 +124,16 @@ def test_bug_is_a_warning_with_its_id(
     assert lines(caplog) == [("WARNING", "GET", "/api/v1/customers", 500)]
 
 
+def test_outage_has_no_line_for_each_request(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "billing_app")
+    away = Database(f"postgresql+psycopg://nobody@/nothing?host={tmp_path}")
+    with installed(away):
+        answer = client_of(HTMLResponse("")).get("/api/v1/customers", headers={"Authorization": "Bearer x"})
+    assert answer.status_code == 503
+    assert lines(caplog) == []
+    away.close()
+
+
 def test_lines_per_second_are_limited_and_the_omitted_ones_counted() -> None:
     limit = LineLimit(LINES_PER_SECOND_MAX)
     allowed = [limit.allows(logging.INFO) for _ in range(10 * LINES_PER_SECOND_MAX)]

@@ -165,7 +165,8 @@ class UnexpectedErrors:
             if is_unavailable(error):
                 current().database.outages.report("a request", error)
             else:
-                logger.exception("unexpected error at %s %s", scope.get("method"), scope.get("path"))
+                # The line of the request names its route. An address contains names and keys.
+                logger.exception("Unexpected error in a request")
             if is_started:
                 # The response is incomplete. Breaking the connection signals that to the client.
                 raise

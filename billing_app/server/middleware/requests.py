@@ -132,19 +132,25 @@ def _choose_id(scope: Scope) -> str:
 
 def _route_template(scope: Scope, method: str) -> str:
     """Return the template of the route that answered, such as `/api/v1/customers/{customer}`."""
-    if (route := scope.get("route")) is not None and isinstance(
-        template := getattr(route, "path", None), str
-    ):
-        # FastAPI keeps the prefix of an included router apart from its routes.
-        return template if template.startswith("/api") else f"{VERSION_PREFIX}{template}"
     path: str = scope["path"]
+    route = scope.get("route")
+    if route is not None and isinstance(template := getattr(route, "path", None), str):
+        # FastAPI keeps the prefix of an included router apart from its routes. It has no parameters.
+        return template if template.startswith("/api") else _prefix(path, template) + template
     if method == "POST" and path in EVENT_REPORTS:
         return path
     return "unknown" if path.startswith("/api/") else "pages"
 
 
+def _prefix(path: str, template: str) -> str:
+    return path.rsplit("/", template.count("/"))[0]
+
+
 def _level(method: str, route: str, status: int) -> int:
     """Return how important a request's line is. Routine ones are logged for debugging only."""
+    if status == 503:
+        # Its cause is logged by itself, and once for thousands of requests (OutageLog).
+        return logging.DEBUG
     if status >= 500:
         return logging.WARNING
     if status >= 400:
