@@ -915,7 +915,7 @@ def _create_customer_indexes() -> None:
     """
     op.create_index("uq_customer_key", "customer", [sa.text("lower(key)")], unique=True)
     # Partial, although the condition always holds: PostgreSQL treats the columns of other unique
-    # indexes as keys, and a change to one would block the recording of the customer's usage.
+    # indexes as keys, and a change to one would wait for everything that refers to the customer.
     op.create_index(
         "uq_customer_email",
         "customer",

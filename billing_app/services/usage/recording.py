@@ -1,9 +1,9 @@
 """Recording usage: every accepted event exactly once, with the period that it will be billed in.
 
-Reports are parsed one by one. Well-formed ones are copied into a temporary table, and one statement
-checks them against customers, plans, suspensions and closed periods and inserts the acceptable ones.
-Only if not all of them were inserted, a second statement finds out why. The statements are in
-`recording_sql`.
+Well-formed reports are copied into a temporary table: plain ones as they are, the others after they
+were parsed (`copy_text`). One statement checks the rows against customers, plans, suspensions and closed
+periods (`judging`) and inserts the acceptable ones. Only if not all of them were inserted, a second
+statement finds out why. The statements are in `recording_sql`.
 """
 
 from __future__ import annotations
