@@ -19,8 +19,10 @@ from billing_app.database.backup.archive import Manifest, open_archive
 from billing_app.database.backup.dumping import back_up
 from billing_app.database.backup.errors import BackupUnusable
 from billing_app.database.provision import Urls, provide_database
+from billing_app.database.session import now
 from billing_app.jobs.restoring import restore
 from billing_app.jobs.verification import verify
+from billing_app.services.invoices.number_gaps import reserve_issued_numbers
 from billing_app.services.verification.report import Report
 from billing_app.settings import Settings
 from billing_app.wording.values import counted
@@ -95,6 +97,35 @@ def restore_command(
         raise typer.Exit(1)
 
 
+@commands.command("skip-numbers")
+def skip_numbers_command(
+    issued: Annotated[list[str], typer.Argument(metavar="CUSTOMER=NUMBER...")],
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask for confirmation.")] = False,
+) -> None:
+    """Keep invoice numbers that were issued before a recovery from being used again.
+
+    ACME=12 skips the numbers up to ACME-0012. This can't be undone. Use it after a point-in-time recovery,
+    and for customers who were created after the backup; `billing restore --issued` does the same.
+    """
+    last_issued = dict(map(_parse_issued, issued))
+    if not yes:
+        typer.confirm(f"Skip invoice numbers up to {', '.join(issued)}? This can't be undone", abort=True)
+    actor = operator()
+    with open_database() as database, database.transaction(actor) as session:
+        gaps = [
+            reserve_issued_numbers(session, actor, customer, last_issued=last, backup_of=now(session))
+            for customer, last in last_issued.items()
+        ]
+    for customer, gap in zip(last_issued, gaps, strict=True):
+        out.print(
+            f"{customer}: {' to '.join(gap.numbers)} will not be used."
+            if gap
+            else f"{customer}: nothing to skip.",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
 def _require_owner(settings: Settings) -> None:
     """Refuse to work with an external database as the application's role."""
     if settings.database_url and not settings.database_owner_url:
@@ -110,7 +141,7 @@ def _parse_issued(given: str) -> tuple[str, int]:
     if not customer or not re.fullmatch("0*[1-9][0-9]{0,8}", number, re.ASCII):
         raise typer.BadParameter(
             f"{given!r} is not a customer's key and its last invoice number, such as ACME=12.",
-            param_hint="--issued",
+            param_hint="CUSTOMER=NUMBER",
         )
     return customer, int(number)
 

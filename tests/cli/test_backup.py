@@ -75,3 +75,17 @@ def test_malformed_last_number_is_a_wrong_argument(urls: Urls, tmp_path: Path, i
     done = run_billing(urls, "restore", str(tmp_path / "a.backup"), "--issued", issued)
     assert (done.returncode, done.stdout) == (2, "")
     assert "is not a customer's key and its last invoice number" in done.stderr
+
+
+def test_numbers_are_skipped_after_a_recovery(shop: Shop, urls: Urls) -> None:
+    shop.customer("acme", "2025-09")
+    unconfirmed = run_billing(urls, "skip-numbers", "ACME=12")
+    assert unconfirmed.returncode == 1
+    skipped = run_billing(urls, "skip-numbers", "ACME=12", "--yes")
+    assert (skipped.returncode, skipped.stdout) == (0, "ACME: ACME-0001 to ACME-0012 will not be used.\n")
+    again = run_billing(urls, "skip-numbers", "acme=3", "--yes", DATABASE_OWNER_URL="")
+    assert (again.returncode, again.stdout) == (0, "acme: nothing to skip.\n")
+    absent = run_billing(urls, "skip-numbers", "acme=20", "absent=3", "--yes")
+    assert (absent.returncode, absent.stdout) == (1, "")
+    assert absent.stderr.startswith("billing: Customer absent does not exist.")
+    assert shop.invoice("acme", "2025-09").number == "ACME-0013"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
+from psycopg import Cursor
 from sqlmodel import Session
 
 from billing_app.database.session import driver_cursor, now
@@ -74,19 +76,8 @@ def get_invoice(session: Session, actor: Actor, number: str) -> InvoiceDetail:
     """
     require(actor, Permission.READ)
     with driver_cursor(session) as db:
-        customer_id, sequence = locate_invoice(db, number)
-        with db.connection.cursor(row_factory=paid_invoice) as invoices:
-            invoices.execute(
-                f"SELECT {PAID_INVOICE_COLUMNS} FROM invoice i {JOIN_PAID}"
-                " WHERE i.customer_id = %(id)s AND i.sequence IN (%(sequence)s, %(sequence)s - 1)",
-                {"id": customer_id, "sequence": sequence},
-            )
-            by_sequence = {found.invoice.sequence: found for found in invoices}
-        if sequence not in by_sequence:
-            raise NotFound("invoice_not_found", named=number)
-        found, previous = by_sequence[sequence], by_sequence.get(sequence - 1)
-        gap = None if previous else find_gap(db, customer_id, last_sequence=sequence - 1)
-        lines = read_lines(db, customer_id, found.invoice.period_start)
+        found, previous, gap = _find_invoice(db, number)
+        lines = read_lines(db, found.invoice.customer_id, found.invoice.period_start)
     content = found.invoice.content(lines)
     row = found.as_row(now(session).date())
     return InvoiceDetail(
@@ -108,6 +99,23 @@ def get_invoice(session: Session, actor: Actor, number: str) -> InvoiceDetail:
         and content.previous_sha256 == _hash_before(previous, gap),
         gap_before=gap.numbers if gap else None,
     )
+
+
+def _find_invoice(db: Cursor[Any], number: str) -> tuple[PaidInvoice, PaidInvoice | None, NumberGap | None]:
+    """Return an invoice, and the customer's previous invoice or the gap that is in its place."""
+    customer_id, sequence = locate_invoice(db, number)
+    with db.connection.cursor(row_factory=paid_invoice) as invoices:
+        invoices.execute(
+            f"SELECT {PAID_INVOICE_COLUMNS} FROM invoice i {JOIN_PAID}"
+            " WHERE i.customer_id = %(id)s AND i.sequence IN (%(sequence)s, %(sequence)s - 1)",
+            {"id": customer_id, "sequence": sequence},
+        )
+        by_sequence = {found.invoice.sequence: found for found in invoices}
+    if sequence not in by_sequence:
+        raise NotFound("invoice_not_found", named=number)
+    previous = by_sequence.get(sequence - 1)
+    gap = None if previous else find_gap(db, customer_id, last_sequence=sequence - 1)
+    return by_sequence[sequence], previous, gap
 
 
 def _hash_before(previous: PaidInvoice | None, gap: NumberGap | None) -> str | None:

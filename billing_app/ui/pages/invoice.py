@@ -230,28 +230,7 @@ def _integrity() -> rx.Component:
     sheet = InvoiceState.invoice
     return rx.el.section(
         rx.el.div(
-            rx.cond(
-                sheet.chain_ok,
-                rx.fragment(
-                    icon("shield-check", 16, "shrink-0 text-good"),
-                    rx.cond(
-                        sheet.gap != "",
-                        "Unchanged since it was issued, and linked to the numbers skipped before it",
-                        rx.cond(
-                            sheet.previous_sha256 != "",
-                            "Unchanged since it was issued, and linked to the previous invoice",
-                            "Unchanged since it was issued. This is the customer’s first invoice.",
-                        ),
-                    ),
-                ),
-                rx.fragment(
-                    icon("shield-alert", 16, "shrink-0 text-bad"),
-                    rx.el.span(
-                        "Changed since it was issued, or not linked to the previous invoice. See Verification for details.",
-                        class_name="font-medium text-bad",
-                    ),
-                ),
-            ),
+            rx.cond(sheet.chain_ok, *_integrity_results()),
             class_name="flex items-center gap-2 text-soft",
         ),
         rx.cond(sheet.gap != "", rx.el.p(sheet.gap, class_name="mt-1 pl-6 text-soft")),
@@ -271,6 +250,32 @@ def _integrity() -> rx.Component:
         ),
         aria_label="Integrity",
         class_name="mt-8 px-1 text-xs leading-4",
+    )
+
+
+def _integrity_results() -> tuple[rx.Component, rx.Component]:
+    """What is shown for an invoice that is unchanged, and for one that was changed."""
+    sheet = InvoiceState.invoice
+    return (
+        rx.fragment(
+            icon("shield-check", 16, "shrink-0 text-good"),
+            rx.cond(
+                sheet.gap != "",
+                "Unchanged since it was issued, and linked to the numbers skipped before it",
+                rx.cond(
+                    sheet.previous_sha256 != "",
+                    "Unchanged since it was issued, and linked to the previous invoice",
+                    "Unchanged since it was issued. This is the customer’s first invoice.",
+                ),
+            ),
+        ),
+        rx.fragment(
+            icon("shield-alert", 16, "shrink-0 text-bad"),
+            rx.el.span(
+                "Changed since it was issued, or not linked to the previous invoice. See Verification for details.",
+                class_name="font-medium text-bad",
+            ),
+        ),
     )
 
 
