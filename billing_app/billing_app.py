@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from billing_app.api.app import create_api
 from billing_app.server.lifespan import finish_application, running
 from billing_app.server.middleware.stack import ApiBeforePages, wrap_pages
-from billing_app.server.reflex_patches import DEV_BACKEND
+from billing_app.server.page_build import DEV_BACKEND
 from billing_app.state.kit.errors import on_page_error
 from billing_app.state.kit.session import SessionState
 from billing_app.state.pages.account import AccountState

@@ -41,6 +41,9 @@ SOURCES = (
 PRODUCTS = ("build/client", "backend", "routes.json", "utils")
 BUILDS_KEPT = 4
 
+# Where the server's Python part is while the pages are developed; set by `billing serve --dev` alone.
+DEV_BACKEND = "TALLYBOOK_DEV_BACKEND"
+
 
 class BuildFailed(RuntimeError):
     """The pages could not be built. The message holds what the build printed."""
@@ -184,6 +187,8 @@ def reflex_environment(web_dir: Path, work_dir: Path) -> dict[str, str]:
         "REFLEX_USE_SYSTEM_BUN": "1",
         "REFLEX_CHECK_LATEST_VERSION": "0",
         "REFLEX_TELEMETRY_ENABLED": "0",
+        # A user ID without an account has no home, in which Reflex looks for it as soon as it is loaded.
+        "XDG_DATA_HOME": os.environ.get("XDG_DATA_HOME") or str(work_dir / "build" / "share"),
         "REFLEX_DIR": str(work_dir / "build" / "reflex"),
         "REFLEX_STATES_WORKDIR": str(work_dir / "build" / "states"),
         "REFLEX_WEB_WORKDIR": str(web_dir),

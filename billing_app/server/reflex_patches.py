@@ -7,6 +7,8 @@ from typing import Unpack
 from reflex_base.constants import Templates
 from reflex_base.plugins.base import Plugin, PreCompileContext
 
+from billing_app.server.page_build import DEV_BACKEND
+
 STATE_SCRIPT = "utils/state.js"
 
 # Reflex writes ws://localhost:<port of the build>/_event into the pages, and replaces only the host name
@@ -25,7 +27,6 @@ FOLLOW_THE_PAGE = (
 )
 
 VITE_CONFIG = "vite.config.js"
-DEV_BACKEND = "TALLYBOOK_DEV_BACKEND"
 SERVER = "  server: {\n"
 PROXY_TO_BACKEND = (
     SERVER

@@ -20,8 +20,14 @@ from granian.server import Server
 
 from billing_app.project_files import IS_WHEEL, ROOT
 from billing_app.server.addresses import ListenAddress, find_addresses, find_listen_address
-from billing_app.server.page_build import WORK, Build, ensure_built, packaged_build, reflex_environment
-from billing_app.server.reflex_patches import DEV_BACKEND
+from billing_app.server.page_build import (
+    DEV_BACKEND,
+    WORK,
+    Build,
+    ensure_built,
+    packaged_build,
+    reflex_environment,
+)
 
 if TYPE_CHECKING:
     from billing_app.settings import Settings

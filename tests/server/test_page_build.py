@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from platformdirs import PlatformDirs
 
 from billing_app.server import page_build
 from billing_app.server.page_build import BUILDS, WORK, BuildFailed, ensure_built, sources_hash
@@ -87,5 +89,15 @@ def test_missing_build_without_a_place_is_refused(checkout: Path, as_other_user:
     def check() -> None:
         with pytest.raises(BuildFailed, match=r"^The pages are not built, and user ID \d+ can't write to"):
             ensure_built()
+
+    as_other_user(check)
+
+
+def test_reflex_is_loaded_for_a_user_without_an_account(tmp_path: Path, as_other_user: AsOtherUser) -> None:
+    def check() -> None:
+        os.environ.clear()
+        os.environ.update(page_build.reflex_environment(tmp_path, tmp_path))
+        # Reflex asks for this directory when its constants are loaded.
+        assert PlatformDirs("reflex", False).user_data_path
 
     as_other_user(check)

@@ -20,7 +20,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from billing_app.server.middleware.head_requests import HeadAsGet
 from billing_app.server.middleware.headers import SafeHeaders
 from billing_app.server.middleware.limits import BodyLimits, ClientLimits
-from billing_app.server.middleware.page_files import PageFiles
 from billing_app.server.middleware.requests import Requests
 from billing_app.server.middleware.socket_guard import SocketGuard
 
@@ -32,6 +31,9 @@ def wrap_server(app: ASGIApp, build: Path) -> ASGIApp:
 
 def wrap_pages(pages: ASGIApp, routes: frozenset[str]) -> ASGIApp:
     """Wrap the pages and their websocket; `routes` are the pages without parameters."""
+    # It loads a part of Reflex, which a server without pages does without.
+    from billing_app.server.middleware.page_files import PageFiles
+
     return SocketGuard(PageFiles(pages, routes))
 
 
