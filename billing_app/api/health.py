@@ -53,17 +53,24 @@ _QUEUE_FULL = "More usage events are waiting than the server can record soon."
 _STOPPING = "The server is stopping."
 
 
+class _Asking:
+    """Asks the database of the current runtime, by the same probe every time."""
+
+    def __init__(self) -> None:
+        self._probes: dict[str, DatabaseProbe] = {}
+
+    async def __call__(self) -> State:
+        """Return the state of the schema, or why the database can't be reached."""
+        database, settings = current().database, current().settings
+        if database.url not in self._probes:
+            self._probes[database.url] = DatabaseProbe(database.url, settings.data_dir)
+        return await self._probes[database.url].state()
+
+
 def health_router() -> APIRouter:
     """Create the three health checks. They need no token, say nothing secret, and cost next to nothing."""
     router = APIRouter(prefix="/health", tags=["Health"], route_class=ExactRoute)
-    probes: dict[str, DatabaseProbe] = {}
-
-    async def ask_database() -> State:
-        runtime = current()
-        url = runtime.database.url
-        if url not in probes:
-            probes[url] = DatabaseProbe(url, runtime.settings.data_dir)
-        return await probes[url].state()
+    ask_database = _Asking()
 
     @router.get("", responses={503: {"model": Health, "description": "The database is not usable."}})
     async def health(response: Response) -> Health:
