@@ -91,7 +91,7 @@ class RecordedUsage(NamedTuple):
     event: UsageEventRow
 
 
-def record_usage(session: Session, actor: Actor, report: UsageReport) -> RecordedUsage:
+def record_usage(session: Session, actor: Actor, report: UsageReport | UnreadableReport) -> RecordedUsage:
     """Record one event exactly once. The same report again returns the first event as a duplicate.
 
     The audit log has no entry for single events, because each event says who recorded it.
