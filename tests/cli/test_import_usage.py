@@ -185,8 +185,6 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
     assert owner.execute("SELECT quantity FROM usage_event").fetchall() == [(7,)]
-    settings = dict(owner.execute("SELECT name, setting FROM pg_settings").fetchall())
-    assert (settings["fsync"], settings["full_page_writes"]) == ("on", "on")
 
 
 def overwrite(content: bytes, position: int) -> bytes:

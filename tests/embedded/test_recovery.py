@@ -50,6 +50,14 @@ def take_over(lock_file: Path, pid: int) -> None:
     lock_file.write_text(f"{pid}\n{rest}")
 
 
+def test_commit_waits_for_the_disk(data_dir: Path) -> None:
+    # The server of other tests does not, because they would take three times as long.
+    with use_server(data_dir) as server, connect(server) as connection:
+        query = "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)"
+        names = ["fsync", "full_page_writes", "synchronous_commit"]
+        assert dict(connection.execute(query, [names]).fetchall()) == dict.fromkeys(names, "on")
+
+
 def named(data_dir: Path, title: str) -> psutil.Process:
     """Wait for the server process with this in its title, and return it."""
 
