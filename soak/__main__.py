@@ -51,9 +51,7 @@ def main() -> int:
     parser.add_argument(
         "--seconds", type=float, default=20, help="how long the load of a round lasts at least"
     )
-    parser.add_argument(
-        "--freeze", type=float, default=None, help="how long a fault lasts, if it has a length"
-    )
+    parser.add_argument("--freeze", type=float, default=60, help="how long a server is frozen")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--faults", default="", help=f"some of {','.join(FAULTS)}")
     parser.add_argument(_IN_NAMESPACE, action="store_true", help=argparse.SUPPRESS)
@@ -102,11 +100,10 @@ def soak(directory: Path, arguments: argparse.Namespace) -> bool:
         with sending(on, ledger, first, arguments.seed) as (traffic, senders, biller):
             found = Found()
             for number in range(1, arguments.rounds + 1):
-                seconds = arguments.seconds if arguments.freeze is None else arguments.freeze
                 # Each fault comes once before any comes twice.
                 if (number - 1) % len(names) == 0:
                     chance.shuffle(names)
-                this = Round(on, chance, seconds, biller, number)
+                this = Round(on, chance, arguments.seconds, arguments.freeze, biller, number)
                 found = one_round(this, names[(number - 1) % len(names)], arguments.seconds, traffic, senders)
                 memory.sample()
         summary(arguments.rounds, time.monotonic() - started, found, ledger, traffic, memory)

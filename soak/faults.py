@@ -28,11 +28,12 @@ _PIECE_BYTES = 256 << 10
 
 @dataclass(frozen=True)
 class Round:
-    """What a fault may use: the installation, chance, how long it may last, and the biller."""
+    """What a fault may use: the installation, chance, how long it lasts, and the biller."""
 
     on: Installation
     chance: random.Random
     seconds: float
+    freeze_seconds: float
     biller: Biller
     number: int
 
@@ -81,9 +82,9 @@ def freeze_a_server(this: Round) -> str:
     """SIGSTOP of a server, and SIGCONT after a while."""
     server = this.chance.choice(this.on.servers)
     server.send(signal.SIGSTOP)
-    time.sleep(this.seconds)
+    time.sleep(this.freeze_seconds)
     server.send(signal.SIGCONT)
-    return f"{server.name}, {this.seconds:.0f} s"
+    return f"{server.name}, {this.freeze_seconds:.0f} s"
 
 
 def take_the_database_away(this: Round) -> str:

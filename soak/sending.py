@@ -152,6 +152,9 @@ class Sender(Thread):
             self._connection.request(method, f"/api/v1{path}", content or None, headers)
             response = self._connection.getresponse()
             answer = response.status, response.read()
+            if response.status != 204 and not answer[1]:
+                # The client takes headers for complete in which the connection was cut.
+                raise http.client.IncompleteRead(answer[1])
             self.traffic.count("503" if response.status == 503 else "answers")
         except (OSError, http.client.HTTPException) as error:
             self.traffic.count("too late" if isinstance(error, socket.timeout) else "cut")
