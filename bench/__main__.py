@@ -143,7 +143,8 @@ def measure_single_events(
         measured.figures += [Figure(f"{path}: p50", p50, "ms"), Figure(f"{path}: p99", p99, "ms", 40)]
     wide = load(server, size.customers, size.load_seconds, connections=256)
     measured.figures.append(Figure("POST /usage, 256 connections", wide.rate, "requests/s"))
-    batches = make_batches(size.customers, size.batches, LATEST)
+    # Enough rows that the import outlasts the load.
+    batches = make_batches(size.customers, 5 * size.batches, LATEST)
     with usage_file(batches) as file, other_work(empty, server, file, FIRST_MONTH):
         busy = load(server, size.customers, size.load_seconds)
     measured.figures += [
