@@ -1,13 +1,14 @@
-"""An event loop in a thread of its own, for tests whose own thread stays free."""
+"""Running what is asynchronous in a test: in threads of their own, because Playwright keeps a loop in the main one."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
-from collections.abc import Awaitable, Iterator
-from concurrent.futures import Future
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
@@ -52,3 +53,19 @@ def running_loop() -> Iterator[Loop]:
     finally:
         loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
         thread.join(timeout=30)
+
+
+def in_a_loop(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run in a new event loop and thread, because Playwright keeps one running in the test's thread."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+def in_own_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Make an asynchronous test run in `in_a_loop`."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        in_a_loop(test(*args, **kwargs))
+
+    return run

@@ -19,6 +19,7 @@ from billing_app.database.probe import DatabaseProbe
 from billing_app.database.session import Database
 from billing_app.runtime import current
 from billing_app.server.middleware.head_requests import HeadAsGet
+from tests.loops import in_a_loop
 from tests.runtimes import installed
 
 CHECKS = ("/api/health", "/api/health/live", "/api/health/ready")
@@ -83,7 +84,7 @@ def test_any_number_of_requests_asks_the_database_once(
     async def ask_often() -> list[object]:
         return await asyncio.gather(*(asking.state() for _ in range(500)))
 
-    assert set(asyncio.run(ask_often())) == {SchemaState.CURRENT}
+    assert set(in_a_loop(ask_often())) == {SchemaState.CURRENT}
     assert len(asked) == 1
 
 
@@ -101,7 +102,7 @@ def test_database_that_hangs_is_given_up_on_and_asked_by_one_thread(
     monkeypatch.setattr(hanging, "_ask", hang)
     monkeypatch.setattr(probe, "ANSWER_SECONDS_MAX", 0.05)
     monkeypatch.setattr(probe, "FRESH_SECONDS", 0.0)
-    states = [asyncio.run(hanging.state()) for _ in range(5)]
+    states = [in_a_loop(hanging.state()) for _ in range(5)]
     assert (states, len(started)) == ([Outage.NOT_ANSWERING] * 5, 1)
 
 

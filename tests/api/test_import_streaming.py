@@ -16,7 +16,7 @@ from billing_app.server.middleware import limits
 from tests.api.test_limits import CHUNKED, Exchange, endless, pieces
 from tests.api.usage_files import IMPORTS, count_stored
 from tests.billing.shop import Shop
-from tests.state.loops import in_own_loop
+from tests.loops import in_own_loop
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from billing_app.services.usage.recording import UsageReport, record_usage_batch
 from tests.api.conftest import ClientOf
 from tests.conftest import Clock
 from tests.factories import make_customer, make_invoice, record
+from tests.loops import in_a_loop
 from tests.refusals import refused
-from tests.state.loops import in_a_loop
 
 PATH = "/api/v1/usage.csv"
 COLUMNS = [

@@ -5,7 +5,6 @@ The API is covered in `tests/api`, and the page in `tests/e2e/test_usage_page.py
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from billing_app.services.usage.recording import (
 )
 from billing_app.telemetry.metrics import Metrics
 from tests.billing.shop import Shop
+from tests.loops import in_a_loop
 
 TIME = "2026-11-10T00:00:00Z"
 
@@ -41,7 +41,7 @@ def record_single(database: Database, actor: Actor, key: str, folder: Path) -> R
 
 def record_in_a_round(database: Database, actor: Actor, key: str, folder: Path) -> Reason | None:
     try:
-        asyncio.run(UsageRecorder(database, Metrics()).record(actor, UsageReport("acme", key, 1, TIME)))
+        in_a_loop(UsageRecorder(database, Metrics()).record(actor, UsageReport("acme", key, 1, TIME)))
     except Invalid as refusal:
         return Reason.of(refusal)
     return None

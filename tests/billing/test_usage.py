@@ -24,6 +24,7 @@ from billing_app.services.usage.recording import (
 from billing_app.telemetry.metrics import Metrics
 from tests.billing.shop import Shop
 from tests.conftest import Clock
+from tests.loops import in_a_loop
 from tests.races import blocked_before_end
 
 NOW = "2026-11-15T12:00:00Z"
@@ -248,7 +249,7 @@ def test_each_report_of_a_round_is_answered_like_a_single_one(
             *(recorder.record(admin, each) for each in reports), return_exceptions=True
         )
 
-    answers = asyncio.run(record_all())
+    answers = in_a_loop(record_all())
     assert [answer.code if isinstance(answer, BillingError) else answer.status for answer in answers] == [
         "recorded", "customer_not_found", "duplicate", "idempotency_conflict", "invalid", "recorded",
     ]  # fmt: skip

@@ -18,6 +18,7 @@ from billing_app.services.audit import log as audit_log
 from billing_app.services.identity import api_tokens
 from tests.conftest import Clock
 from tests.factories import actor_of, make_user
+from tests.loops import in_a_loop
 from tests.refusals import refused
 from tests.runtimes import authenticator, installed
 
@@ -48,7 +49,7 @@ def identified(token: str) -> Actor:
             # Waits until the use is noted.
             await authenticator().close()
 
-    return asyncio.run(identify())
+    return in_a_loop(identify())
 
 
 def listed(database: Database) -> list[api_tokens.TokenRow]:
@@ -124,7 +125,7 @@ def test_concurrent_lookups_return_their_own_actors(database: Database) -> None:
     async def identify_all() -> list[Actor | BaseException]:
         return await asyncio.gather(*map(authenticator().token_actor, asked), return_exceptions=True)
 
-    for number, answer in enumerate(asyncio.run(identify_all())):
+    for number, answer in enumerate(in_a_loop(identify_all())):
         if number % 3 == 0 or number % 20 == 7:
             assert isinstance(answer, Unauthenticated)
         else:
@@ -246,7 +247,7 @@ def test_lookup_does_not_wait_until_its_use_is_noted(
         has_answer.set()
         await authenticator().close()
 
-    asyncio.run(identify_twice())
+    in_a_loop(identify_twice())
     assert noted == [True]
 
 

@@ -12,8 +12,8 @@ import pytest
 from billing_app.errors import BillingError, Conflict, FieldError, Forbidden, Invalid, Unauthenticated
 from billing_app.state.kit import forms
 from billing_app.state.kit.forms import Form
+from tests.loops import in_a_loop
 from tests.refusals import refused
-from tests.state.loops import in_a_loop
 
 ANYTHING = (None, 3, 1.5, True, [], {}, "text", b"", {"name": None}, {"name": ["x"]}, {"name": {"a": 1}})
 

@@ -10,7 +10,7 @@ import pytest
 from reflex.utils import prerequisites
 
 from billing_app.state.kit.live import poll_while_open
-from tests.state.loops import in_a_loop
+from tests.loops import in_a_loop
 
 
 class Watched:
