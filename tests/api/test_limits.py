@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -17,23 +15,13 @@ from fastapi.responses import StreamingResponse
 from billing_app.api.wire import problems
 from billing_app.server.middleware import limits
 from billing_app.server.middleware.limits import BodyLimits, ClientLimits
+from tests.loops import in_own_loop
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 # Makes a test that hangs fail.
 GIVE_UP_SECONDS = 10
 JSON = ("content-type", "application/json")
 CHUNKED = ("transfer-encoding", "chunked")
-
-
-def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test in a new event loop and thread, because Playwright keeps one running in this thread."""
-
-    @functools.wraps(test)
-    def run(**fixtures: Any) -> None:
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(lambda: asyncio.run(test(**fixtures))).result()
-
-    return run
 
 
 class Exchange:
@@ -111,14 +99,14 @@ def api() -> FastAPI:
     return made
 
 
-@in_a_loop
+@in_own_loop
 async def test_body_in_pieces_is_read(api: FastAPI) -> None:
     exchange = await Exchange().ask(api, pieces(b"[1,", b"2]"), JSON, CHUNKED)
     assert (exchange.status, exchange.body) == (200, b"2")
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, identity", "x-" + "y" * 90])
-@in_a_loop
+@in_own_loop
 async def test_content_encoding_is_refused_by_name(api: FastAPI, encoding: str) -> None:
     exchange = await Exchange().ask(api, pieces(b"\x1f\x8b"), JSON, CHUNKED, ("content-encoding", encoding))
     assert (exchange.status, exchange.code) == (415, "unsupported_media_type")
@@ -126,7 +114,7 @@ async def test_content_encoding_is_refused_by_name(api: FastAPI, encoding: str) 
     assert exchange.headers["accept-encoding"] == "identity"
 
 
-@in_a_loop
+@in_own_loop
 async def test_encoding_in_a_second_header_is_refused_by_name(api: FastAPI) -> None:
     encodings = [("content-encoding", encoding) for encoding in ("identity", "gzip")]
     exchange = await Exchange().ask(api, pieces(b"\x1f\x8b"), JSON, CHUNKED, *encodings)
@@ -134,13 +122,13 @@ async def test_encoding_in_a_second_header_is_refused_by_name(api: FastAPI) -> N
     assert "Content-Encoding identity, gzip is not accepted" in json.loads(exchange.body)["detail"]
 
 
-@in_a_loop
+@in_own_loop
 async def test_identity_is_not_an_encoding(api: FastAPI) -> None:
     exchange = await Exchange().ask(api, pieces(b"[1]"), JSON, CHUNKED, ("content-encoding", "identity"))
     assert (exchange.status, exchange.body) == (200, b"1")
 
 
-@in_a_loop
+@in_own_loop
 async def test_body_that_stops_halfway_times_out(api: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PIECE_SECONDS_MAX", 0.02)
     for framing in (CHUNKED, ("content-length", "6")):
@@ -149,14 +137,14 @@ async def test_body_that_stops_halfway_times_out(api: FastAPI, monkeypatch: pyte
         assert exchange.headers["connection"] == "close"
 
 
-@in_a_loop
+@in_own_loop
 async def test_dripping_body_times_out(api: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "BODY_SECONDS_MAX", 0.02)
     exchange = await Exchange().ask(api, endless(b""), JSON, CHUNKED)
     assert (exchange.status, exchange.code) == (408, "request_timeout")
 
 
-@in_a_loop
+@in_own_loop
 async def test_waiting_for_a_disconnect_has_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PIECE_SECONDS_MAX", 0.01)
     first = pieces(b"[1]")
@@ -179,7 +167,7 @@ async def test_waiting_for_a_disconnect_has_no_limit(monkeypatch: pytest.MonkeyP
     assert seen == ["http.request", "http.disconnect"]
 
 
-@in_a_loop
+@in_own_loop
 async def test_chunked_body_is_counted_as_it_arrives(api: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "BODY_BYTES_MAX", 10)
     exchange = await Exchange().ask(api, endless(b"[[["), JSON, CHUNKED)
@@ -189,7 +177,7 @@ async def test_chunked_body_is_counted_as_it_arrives(api: FastAPI, monkeypatch: 
 @pytest.mark.parametrize(
     ("status", "header"), [(413, JSON), (415, ("content-type", "text/plain"))], ids=["413", "415"]
 )
-@in_a_loop
+@in_own_loop
 async def test_refused_body_is_answered_before_it_is_read_and_dropped(
     api: FastAPI, monkeypatch: pytest.MonkeyPatch, status: int, header: tuple[str, str]
 ) -> None:
@@ -200,7 +188,7 @@ async def test_refused_body_is_answered_before_it_is_read_and_dropped(
     assert 100 < exchange.read <= 107
 
 
-@in_a_loop
+@in_own_loop
 async def test_total_size_of_bodies_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "BODIES_BYTES_MAX", 10)
     held, go_on = asyncio.Event(), asyncio.Event()
@@ -226,7 +214,7 @@ async def test_total_size_of_bodies_is_limited(monkeypatch: pytest.MonkeyPatch) 
     assert (await ask()).status == 200
 
 
-@in_a_loop
+@in_own_loop
 async def test_answer_that_the_client_does_not_read_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SEND_SECONDS_MAX", 0.02)
     closed = []
@@ -277,7 +265,7 @@ async def ok(scope: Any, receive: Any, send: Any) -> None:
         (431, ("x", "y" * limits.HEAD_BYTES_MAX)),
     ],
 )
-@in_a_loop
+@in_own_loop
 async def test_malformed_request_is_refused(status: int, header: tuple[str, str]) -> None:
     exchange = await Exchange().ask(ClientLimits(ok), pieces(), header, method="GET")
     assert exchange.status == status
