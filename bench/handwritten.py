@@ -27,7 +27,7 @@ SCHEMA = """
 _RECORD = """
     INSERT INTO handwritten_event
     SELECT customer_id, %(idempotency_key)s, %(occurred_at)s, %(now)s, %(quantity)s
-    FROM customer WHERE key = %(customer)s
+    FROM customer WHERE lower(key) = lower(%(customer)s)
     ON CONFLICT DO NOTHING
 """
 

@@ -14,6 +14,7 @@ from billing_app.database.session import Database
 from billing_app.jobs.authentication import Authenticator
 from billing_app.runtime import Runtime
 from billing_app.server.middleware.limits import BodyLimits
+from billing_app.server.middleware.single_events import SingleEvents
 from billing_app.settings import Settings
 
 SECRET = "a secret of thirty-two bytes, or more"
@@ -38,7 +39,8 @@ def authenticator() -> Authenticator:
 
 
 def limited_api() -> FastAPI:
-    """Build the API with its limits on bodies, as it is served."""
+    """Build the API with its limits on bodies, and single events before them, as it is served."""
     api = create_api()
     api.add_middleware(BodyLimits)
+    api.add_middleware(SingleEvents)
     return api

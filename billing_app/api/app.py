@@ -22,7 +22,6 @@ from billing_app.api import (
     verifications,
 )
 from billing_app.api.health import health_router
-from billing_app.api.single_events import SingleEvents
 from billing_app.api.wire import docs, openapi, problems
 from billing_app.api.wire.routing import ExactRoute
 
@@ -58,8 +57,6 @@ def create_api() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    # Inside of `UnexpectedErrors`, which the next line adds.
-    api.add_middleware(SingleEvents)
     problems.add_to(api)
     openapi.add_to(api)
     for router in ROUTERS:

@@ -13,10 +13,10 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from billing_app.api import single_events
 from billing_app.api.wire.routing import PARSED_ON_THE_LOOP_BYTES
 from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM
+from billing_app.server.middleware import single_events
 from billing_app.services.identity.api_tokens import create_token, revoke_token
 from tests.factories import make_customer
 
@@ -42,7 +42,7 @@ def sender(api: FastAPI, token: str) -> TestClient:
 @contextmanager
 def endpoints_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patch:
-        patch.setattr(single_events, "_plain_token", lambda scope: None)
+        patch.setattr(single_events, "_read_head", lambda scope: None)
         yield
 
 

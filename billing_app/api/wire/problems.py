@@ -107,6 +107,16 @@ def of_unexpected_error(error: Exception) -> Problem:
     return Problem(CODES[code][0], code, CODES[code][1])
 
 
+def report_unexpected_error(error: Exception) -> Problem:
+    """Log an unexpected error of the request that is being answered, and return its problem."""
+    if is_unavailable(error):
+        current().database.outages.report("a request", error)
+    else:
+        # The line of the request names its route. An address contains names and keys.
+        logger.error("Unexpected error in a request", exc_info=error)
+    return of_unexpected_error(error)
+
+
 def add_to(api: FastAPI) -> None:
     """Make `api` respond to every error with a problem document."""
 
@@ -162,12 +172,8 @@ class UnexpectedErrors:
         try:
             await self.app(scope, receive, send_and_note)
         except Exception as error:
-            if is_unavailable(error):
-                current().database.outages.report("a request", error)
-            else:
-                # The line of the request names its route. An address contains names and keys.
-                logger.exception("Unexpected error in a request")
+            answer = report_unexpected_error(error)
             if is_started:
                 # The response is incomplete. Breaking the connection signals that to the client.
                 raise
-            await of_unexpected_error(error)(scope, receive, send)
+            await answer(scope, receive, send)

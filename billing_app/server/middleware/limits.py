@@ -39,7 +39,7 @@ _AUTHORITY_BYTES_MAX = 300
 # Of the hosts and origins that were found to be well-formed or not.
 _REMEMBERED_MAX = 256
 PROTOCOL_ERROR = 1002
-_CLOSE = {"Connection": "close"}
+CLOSE = {"Connection": "close"}
 _WITH_BODY = {"POST", "PUT", "PATCH"}
 _JSON_TYPES = {
     "application/json",
@@ -95,12 +95,12 @@ def _refuse_head(headers: Headers, media_types: set[str], bytes_max: int) -> Pro
     if encoding.lower() not in ("", "identity"):
         shown = encoding[:_ENCODING_SHOWN_MAX]
         detail = f"Content-Encoding {shown} is not accepted. Send the body without an encoding."
-        return of_status(415, {**_CLOSE, "Accept-Encoding": "identity"}, detail=detail)
+        return of_status(415, {**CLOSE, "Accept-Encoding": "identity"}, detail=detail)
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if has_body and media_type not in media_types:
-        return of_status(415, _CLOSE)
+        return of_status(415, CLOSE)
     if length.isdigit() and int(length) > bytes_max:
-        return of_status(413, _CLOSE)
+        return of_status(413, CLOSE)
     return None
 
 
@@ -129,9 +129,9 @@ class _Body:
         self.received += size
         fits = self.is_file or self._limits.hold(size)
         if self.received > self.bytes_max:
-            raise HTTPException(413, headers=_CLOSE)
+            raise HTTPException(413, headers=CLOSE)
         if not fits:
-            raise HTTPException(503, headers={**_CLOSE, "Retry-After": "1"})
+            raise HTTPException(503, headers={**CLOSE, "Retry-After": "1"})
         return message
 
     async def refuse(self, refusal: Problem, scope: Scope, send: Send) -> None:
@@ -161,7 +161,7 @@ class _Body:
             async with asyncio.timeout(min(PIECE_SECONDS_MAX, self._deadline - time.monotonic())):
                 message = await self._receive()
         except TimeoutError:
-            raise HTTPException(408, headers=_CLOSE) from None
+            raise HTTPException(408, headers=CLOSE) from None
         self._is_complete = message["type"] != "http.request" or not message.get("more_body")
         return message
 
@@ -181,7 +181,7 @@ class ClientLimits:
         """Answer one request."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
-        elif refusal := _judge_head(scope):
+        elif refusal := judge_head(scope):
             await _refuse(refusal, scope, receive, send)
         elif scope["type"] == "websocket":
             # Websocket pings already detect a client that no longer reads.
@@ -225,7 +225,7 @@ class ClientLimits:
             logger.warning("Stopped answering a client that did not read its answer.")
 
 
-def _judge_head(scope: Scope) -> int:
+def judge_head(scope: Scope) -> int:
     """Return the status to refuse a malformed request with, or 0."""
     size = len(scope["raw_path"]) + len(scope["query_string"])
     hosts = origins = 0
@@ -268,4 +268,4 @@ async def _refuse(status: int, scope: Scope, receive: Receive, send: Send) -> No
         await receive()
         await send({"type": "websocket.close", "code": PROTOCOL_ERROR})
     else:
-        await of_status(status, _CLOSE)(scope, receive, send)
+        await of_status(status, CLOSE)(scope, receive, send)

@@ -2,6 +2,7 @@
 
 Requests            the request's id, its place in the metrics, and its line in the log
 SafeHeaders         security headers on every answer
+SingleEvents        single usage events, which need none of the following
 HeadAsGet           HEAD for everything that answers GET
 ClientLimits        malformed requests, and clients that do not read
 API or pages        by the path
@@ -21,12 +22,13 @@ from billing_app.server.middleware.head_requests import HeadAsGet
 from billing_app.server.middleware.headers import SafeHeaders
 from billing_app.server.middleware.limits import BodyLimits, ClientLimits
 from billing_app.server.middleware.requests import Requests
+from billing_app.server.middleware.single_events import SingleEvents
 from billing_app.server.middleware.socket_guard import SocketGuard
 
 
 def wrap_server(app: ASGIApp, build: Path) -> ASGIApp:
     """Wrap the whole application, whose built pages are in `build`."""
-    return Requests(SafeHeaders(HeadAsGet(ClientLimits(app)), build))
+    return Requests(SafeHeaders(SingleEvents(HeadAsGet(ClientLimits(app))), build))
 
 
 def wrap_pages(pages: ASGIApp, routes: frozenset[str]) -> ASGIApp:

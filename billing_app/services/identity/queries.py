@@ -85,11 +85,11 @@ async def find_token_actors(
 
     One indexed query for all of them, which only reads.
     """
-    hashes = [hash_token(token) if _has_token_form(token) else "" for token in tokens]
-    rows = await (await connection.execute(_FIND_TOKENS, [list(set(hashes))], prepare=True)).fetchall()
+    hashes = {token: hash_token(token) for token in set(tokens) if _has_token_form(token)}
+    rows = await (await connection.execute(_FIND_TOKENS, [list(hashes.values())], prepare=True)).fetchall()
     noted_before = now - TOKEN_USE_NOTED_EVERY
     found = {token_sha256: _token_actor(noted_before, *rest) for token_sha256, *rest in rows}
-    return [found.get(each) or Unauthenticated("invalid_token") for each in hashes]
+    return [found.get(hashes.get(token, "")) or Unauthenticated("invalid_token") for token in tokens]
 
 
 def _has_token_form(token: str) -> bool:

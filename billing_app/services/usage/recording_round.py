@@ -209,9 +209,11 @@ _PREPARE_RECORD = f"""
         RETURNING customer_id, idempotency_key
     )
     SELECT judged.position, judged.customer_id, customer.key, customer.name, judged.billing_period,
-           judged.rejection, inserted.customer_id IS NOT NULL
+           judged.rejection,
+           (judged.customer_id, judged.idempotency_key) IN (
+               SELECT inserted.customer_id, inserted.idempotency_key FROM inserted
+           )
     FROM judged
-    LEFT JOIN inserted USING (customer_id, idempotency_key)
     LEFT JOIN customer ON customer.customer_id = judged.customer_id
     ORDER BY judged.position
 """
