@@ -187,4 +187,6 @@ def signed_in(page: Page, site: Site) -> Page:
     """Return a page that is signed in as an admin, without the sign-in page, and shows the customers."""
     page.request.post(f"{site.url}/api/v1/auth/session", data={"email": ADMIN, "password": PASSWORD})
     page.goto("/customers")
+    # Rows come over the WebSocket: until then the page is only drawn, and a click would be lost.
+    expect(page.locator("tbody tr").first).to_be_visible()
     return page
