@@ -107,6 +107,22 @@ def round_half_up(exact_amount: Decimal, currency: str) -> int:
     return int(rounded.scaleb(digits, EXACT))
 
 
+def round_quantity(numerator: Decimal, denominator: int) -> Decimal:
+    """Return `numerator / denominator`, which is not negative, rounded half up to 6 decimals."""
+    millionths = numerator.scaleb(QUANTITY_DECIMALS, EXACT)
+    return round_quotient(millionths, denominator).scaleb(-QUANTITY_DECIMALS, EXACT)
+
+
+def round_quotient(numerator: Decimal, denominator: int) -> Decimal:
+    """Return the whole number nearest to `numerator / denominator`, halves away from zero.
+
+    The quotient itself may have no end as a decimal. floor((2n + d) / 2d) needs no such number.
+    """
+    doubled = EXACT.fma(abs(numerator), Decimal(2), Decimal(denominator))
+    rounded = EXACT.divide_int(doubled, Decimal(2 * denominator))
+    return rounded.copy_sign(numerator)
+
+
 def exact_sum(numbers: Iterable[Decimal]) -> Decimal:
     """Add numbers without losing a digit, whatever the caller's decimal context is."""
     return functools.reduce(EXACT.add, numbers, Decimal(0))
