@@ -26,7 +26,8 @@ def upgrade() -> None:
     _install_trigram_extension()
 
     _create_customer_table()
-    _create_plan_table()
+    _create_meter_table()
+    _create_plan_tables()
     _create_issuer_table()
     _create_subscription_tables()
     _create_customer_billing_table()
@@ -77,7 +78,10 @@ def downgrade() -> None:
 # In an order in which every table follows the tables that it refers to.
 TABLES = (
     "customer",
+    "meter",
     "plan",
+    "plan_charge",
+    "plan_tier",
     "issuer",
     "subscription",
     "suspension",
@@ -179,8 +183,119 @@ def _create_customer_table() -> None:
     )
 
 
+def _create_meter_table() -> None:
+    """Create the meters and the default meter, which takes usage that names no meter."""
+    op.create_table(
+        "meter",
+        sa.Column("meter_id", sa.SmallInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("unit", sa.Text(), nullable=False),
+        sa.Column("aggregation", sa.Text(), nullable=False),
+        sa.Column("event_type", sa.Text(), nullable=False),
+        sa.Column("takes_other_types", sa.Boolean(), nullable=False),
+        sa.Column("created_at", TIMESTAMP, nullable=False),
+        sa.Column("archived_at", TIMESTAMP, nullable=True),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("meter_id", name=op.f("pk_meter")),
+        sa.UniqueConstraint("code", name=op.f("uq_meter_code")),
+        sa.UniqueConstraint("event_type", name=op.f("uq_meter_event_type")),
+        sa.CheckConstraint("code ~ '^[a-z0-9_]{1,63}$'", name=op.f("ck_meter_code_form")),
+        sa.CheckConstraint("name <> '' AND name = btrim(name)", name=op.f("ck_meter_name_trimmed")),
+        sa.CheckConstraint("unit <> '' AND unit = btrim(unit)", name=op.f("ck_meter_unit_trimmed")),
+        sa.CheckConstraint(
+            "aggregation IN ('sum', 'max', 'unique')", name=op.f("ck_meter_aggregation_known")
+        ),
+        sa.CheckConstraint("event_type <> ''", name=op.f("ck_meter_event_type_given")),
+        sa.CheckConstraint(
+            "meter_id = 1 OR NOT takes_other_types", name=op.f("ck_meter_only_default_takes_other_types")
+        ),
+        sa.CheckConstraint(
+            "meter_id <> 1 OR (aggregation = 'sum' AND archived_at IS NULL)",
+            name=op.f("ck_meter_default_stays"),
+        ),
+    )
+    op.execute(
+        "INSERT INTO meter (code, name, unit, aggregation, event_type, takes_other_types, created_at, version)"
+        " VALUES ('usage', 'Usage', 'unit', 'sum', 'usage', true, now(), 1)"
+    )
+
+
+def _create_plan_tables() -> None:
+    """Create the plan versions with their charges and tiers. Triggers keep their terms from changing.
+
+    The counts in the plan ensure that no charge and no tier is added to a plan later.
+    """
+    _create_plan_table()
+    op.create_table(
+        "plan_charge",
+        sa.Column("plan_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("position", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("meter_id", sa.SmallInteger(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("included_units", ENTERED_NUMBER, nullable=True),
+        sa.Column("unit_price", ENTERED_NUMBER, nullable=True),
+        sa.Column("package_size", ENTERED_NUMBER, nullable=True),
+        sa.Column("package_price_minor", ENTERED_NUMBER, nullable=True),
+        sa.Column("tier_count", sa.SmallInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("plan_id", "position", name=op.f("pk_plan_charge")),
+        sa.UniqueConstraint("plan_id", "meter_id", name=op.f("uq_plan_charge_plan_id_meter_id")),
+        sa.ForeignKeyConstraint(["plan_id"], ["plan.plan_id"], name=op.f("fk_plan_charge_plan")),
+        sa.ForeignKeyConstraint(["meter_id"], ["meter.meter_id"], name=op.f("fk_plan_charge_meter")),
+        *(sa.CheckConstraint(rule, name=op.f(name)) for name, rule in PLAN_CHARGE_CHECKS.items()),
+    )
+    op.create_table(
+        "plan_tier",
+        sa.Column("plan_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("position", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("tier_number", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("up_to", ENTERED_NUMBER, nullable=True),
+        sa.Column("unit_price", ENTERED_NUMBER, nullable=False),
+        sa.Column("flat_price_minor", ENTERED_NUMBER, nullable=False),
+        sa.PrimaryKeyConstraint("plan_id", "position", "tier_number", name=op.f("pk_plan_tier")),
+        sa.ForeignKeyConstraint(
+            ["plan_id", "position"],
+            ["plan_charge.plan_id", "plan_charge.position"],
+            name=op.f("fk_plan_tier_plan_charge"),
+        ),
+        *(sa.CheckConstraint(rule, name=op.f(name)) for name, rule in PLAN_TIER_CHECKS.items()),
+    )
+
+
+def _digits(column: str, integer_digits: int, decimals: int) -> str:
+    """Return the rule for a number of zero or more that fits these digits. NaN and infinity do not."""
+    return f"{column} >= 0 AND {column} < 1e{integer_digits} AND scale({column}) <= {decimals}"
+
+
+PLAN_CHARGE_CHECKS = {
+    "ck_plan_charge_position_limit": "position BETWEEN 1 AND 20",
+    "ck_plan_charge_terms_of_model": (
+        "CASE model WHEN 'per_unit' THEN num_nulls(included_units, unit_price) = 0"
+        " AND num_nonnulls(package_size, package_price_minor) = 0 AND tier_count = 0"
+        " WHEN 'package' THEN num_nulls(included_units, package_size, package_price_minor) = 0"
+        " AND unit_price IS NULL AND tier_count = 0"
+        " WHEN 'graduated' THEN num_nonnulls(included_units, unit_price, package_size,"
+        " package_price_minor) = 0 AND tier_count BETWEEN 1 AND 20"
+        " WHEN 'volume' THEN num_nonnulls(included_units, unit_price, package_size,"
+        " package_price_minor) = 0 AND tier_count BETWEEN 1 AND 20"
+        " ELSE false END"
+    ),
+    "ck_plan_charge_included_units_digits": _digits("included_units", 14, 6),
+    "ck_plan_charge_unit_price_digits": _digits("unit_price", 8, 12),
+    "ck_plan_charge_package_size_digits": _digits("package_size", 14, 6),
+    "ck_plan_charge_package_size_positive": "package_size > 0",
+    "ck_plan_charge_package_price_minor_digits": _digits("package_price_minor", 38, 0),
+}
+PLAN_TIER_CHECKS = {
+    "ck_plan_tier_tier_number_limit": "tier_number BETWEEN 1 AND 20",
+    "ck_plan_tier_up_to_digits": _digits("up_to", 14, 6),
+    "ck_plan_tier_up_to_positive": "up_to > 0",
+    "ck_plan_tier_unit_price_digits": _digits("unit_price", 8, 12),
+    "ck_plan_tier_flat_price_minor_digits": _digits("flat_price_minor", 38, 0),
+}
+
+
 def _create_plan_table() -> None:
-    """Create the plan versions. A trigger keeps their terms from changing."""
     op.create_table(
         "plan",
         sa.Column("plan_id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -188,8 +303,8 @@ def _create_plan_table() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
         sa.Column("monthly_price_minor", ENTERED_NUMBER, nullable=False),
-        sa.Column("included_units", ENTERED_NUMBER, nullable=False),
-        sa.Column("overage_unit_price", ENTERED_NUMBER, nullable=False),
+        sa.Column("charge_count", sa.SmallInteger(), nullable=False),
+        sa.Column("tier_count", sa.SmallInteger(), nullable=False),
         sa.Column("created_at", TIMESTAMP, nullable=False),
         sa.Column("archived_at", TIMESTAMP, nullable=True),
         sa.PrimaryKeyConstraint("plan_id", name=op.f("pk_plan")),
@@ -202,13 +317,9 @@ def _create_plan_table() -> None:
             "monthly_price_minor >= 0 AND monthly_price_minor < 1e38 AND scale(monthly_price_minor) <= 0",
             name=op.f("ck_plan_monthly_price_minor_digits"),
         ),
+        sa.CheckConstraint("charge_count BETWEEN 0 AND 20", name=op.f("ck_plan_charge_count_limit")),
         sa.CheckConstraint(
-            "included_units >= 0 AND included_units < 1e14 AND scale(included_units) <= 6",
-            name=op.f("ck_plan_included_units_digits"),
-        ),
-        sa.CheckConstraint(
-            "overage_unit_price >= 0 AND overage_unit_price < 1e8 AND scale(overage_unit_price) <= 12",
-            name=op.f("ck_plan_overage_unit_price_digits"),
+            "tier_count BETWEEN 0 AND charge_count * 20", name=op.f("ck_plan_tier_count_limit")
         ),
     )
 
@@ -233,7 +344,7 @@ def _create_issuer_table() -> None:
 
 
 def _create_subscription_tables() -> None:
-    """Create the plan of each customer by month, and the intervals in which usage is rejected."""
+    """Create the plan of each customer by day, and the intervals in which usage is rejected."""
     op.create_table(
         "subscription",
         sa.Column("customer_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -248,9 +359,6 @@ def _create_subscription_tables() -> None:
         ),
         sa.ForeignKeyConstraint(
             ["plan_id", "currency"], ["plan.plan_id", "plan.currency"], name=op.f("fk_subscription_plan")
-        ),
-        sa.CheckConstraint(
-            "extract(day FROM effective_from) = 1", name=op.f("ck_subscription_effective_from_first_of_month")
         ),
     )
     op.create_table(
@@ -316,8 +424,10 @@ def _create_usage_event_table() -> None:
         sa.Column("occurred_at", TIMESTAMP, nullable=False),
         sa.Column("recorded_at", TIMESTAMP, nullable=False),
         sa.Column("billing_period", sa.Date(), nullable=False),
+        sa.Column("meter_id", sa.SmallInteger(), nullable=False),
         sa.Column("quantity", ENTERED_NUMBER, nullable=False),
         sa.Column("recorded_by", sa.Text(), nullable=False),
+        sa.Column("item", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("customer_id", "idempotency_key", name=op.f("pk_usage_event")),
         sa.CheckConstraint(
             "length(idempotency_key) BETWEEN 1 AND 255", name=op.f("ck_usage_event_idempotency_key_length")
@@ -329,6 +439,12 @@ def _create_usage_event_table() -> None:
         sa.CheckConstraint(
             "quantity >= 0 AND quantity < 1e14 AND scale(quantity) <= 6",
             name=op.f("ck_usage_event_quantity_digits"),
+        ),
+        sa.CheckConstraint("item IS NULL OR quantity = 1", name=op.f("ck_usage_event_item_counts_once")),
+        sa.CheckConstraint("length(item) BETWEEN 1 AND 255", name=op.f("ck_usage_event_item_length")),
+        sa.CheckConstraint(
+            r"item !~ '[\u0001-\u001f\u007f-\u009f\u2028\u2029]'",
+            name=op.f("ck_usage_event_item_control_characters"),
         ),
         sa.CheckConstraint(
             "extract(day FROM billing_period) = 1", name=op.f("ck_usage_event_billing_period_first_of_month")
@@ -348,6 +464,7 @@ def _create_invoice_table() -> None:
         sa.Column("period_start", sa.Date(), nullable=False),
         sa.Column("sequence", sa.Integer(), nullable=False),
         sa.Column("number", sa.Text(), nullable=False),
+        sa.Column("format", sa.Text(), nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
         sa.Column("issued_at", TIMESTAMP, nullable=False),
         sa.Column("due_on", sa.Date(), nullable=False),
@@ -381,7 +498,7 @@ INVOICE_CHECKS = {
         "number = upper(customer_key) || '-' ||"
         " CASE WHEN sequence > 9999 THEN sequence::text ELSE lpad(sequence::text, 4, '0') END"
     ),
-    "ck_invoice_total_not_negative": "total_minor >= 0",
+    "ck_invoice_format_given": "format <> ''",
     "ck_invoice_has_lines": "line_count >= 1",
     "ck_invoice_chained": "(sequence = 1) = (previous_sha256 IS NULL)",
     # Matching '^[0-9a-f]{64}$' instead takes ten times as long per row.
@@ -401,19 +518,64 @@ def _create_invoice_line_table() -> None:
         sa.Column("customer_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("period_start", sa.Date(), nullable=False),
         sa.Column("line_number", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("currency_exponent", sa.SmallInteger(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("description", sa.Text(), nullable=False),
         sa.Column("usage_period", sa.Date(), nullable=True),
-        sa.Column("plan_name", sa.Text(), nullable=False),
-        sa.Column("plan_version", sa.Integer(), nullable=False),
-        *(sa.Column(name, QUANTITY, nullable=True) for name in INVOICE_LINE_QUANTITIES),
-        sa.Column("unit_price", ENTERED_NUMBER, nullable=True),
         sa.Column("exact_amount", EXACT_AMOUNT, nullable=False),
+        sa.Column("exact_denominator", sa.SmallInteger(), nullable=False),
         sa.Column("rated_minor", MINOR_UNITS, nullable=False),
         sa.Column("exact_amount_before", EXACT_AMOUNT, nullable=False),
         sa.Column("already_charged_minor", MINOR_UNITS, nullable=False),
         sa.Column("amount_minor", MINOR_UNITS, nullable=False),
-        sa.Column("currency_exponent", sa.SmallInteger(), nullable=False),
+        sa.Column("segment_start", sa.Date(), nullable=True),
+        sa.Column("segment_end", sa.Date(), nullable=True),
+        sa.Column("days", sa.SmallInteger(), nullable=True),
+        sa.Column("days_in_month", sa.SmallInteger(), nullable=True),
+        sa.Column("plan_name", sa.Text(), nullable=True),
+        sa.Column("plan_version", sa.Integer(), nullable=True),
+        sa.Column("monthly_price_minor", MINOR_UNITS, nullable=True),
+        sa.Column("charge_position", sa.SmallInteger(), nullable=True),
+        sa.Column("meter_code", sa.Text(), nullable=True),
+        sa.Column("meter_name", sa.Text(), nullable=True),
+        sa.Column("meter_unit", sa.Text(), nullable=True),
+        sa.Column("aggregation", sa.Text(), nullable=True),
+        sa.Column("model", sa.Text(), nullable=True),
+        sa.Column("quantity", QUANTITY, nullable=True),
+        sa.Column("quantity_before", QUANTITY, nullable=True),
+        sa.Column("quantity_after", QUANTITY, nullable=True),
+        sa.Column("included_units", ENTERED_NUMBER, nullable=True),
+        sa.Column("included_quantity", QUANTITY, nullable=True),
+        sa.Column("billed_quantity", QUANTITY, nullable=True),
+        sa.Column("billed_quantity_before", QUANTITY, nullable=True),
+        sa.Column("unit_price", ENTERED_NUMBER, nullable=True),
+        sa.Column("package_size", ENTERED_NUMBER, nullable=True),
+        sa.Column("package_price_minor", MINOR_UNITS, nullable=True),
+        sa.Column("packages", MINOR_UNITS, nullable=True),
+        sa.Column("packages_before", MINOR_UNITS, nullable=True),
+        sa.Column("tier_number", sa.SmallInteger(), nullable=True),
+        sa.Column("tier_above", QUANTITY, nullable=True),
+        sa.Column("tier_up_to", QUANTITY, nullable=True),
+        sa.Column("tier_above_units", ENTERED_NUMBER, nullable=True),
+        sa.Column("tier_up_to_units", ENTERED_NUMBER, nullable=True),
+        sa.Column("flat_price_minor", MINOR_UNITS, nullable=True),
+        sa.Column("tier_number_before", sa.SmallInteger(), nullable=True),
+        sa.Column("tier_above_before", QUANTITY, nullable=True),
+        sa.Column("tier_up_to_before", QUANTITY, nullable=True),
+        sa.Column("unit_price_before", ENTERED_NUMBER, nullable=True),
+        sa.Column("flat_price_minor_before", MINOR_UNITS, nullable=True),
+        sa.Column("is_correction", sa.Boolean(), nullable=False),
+        sa.Column("discount_number", sa.Integer(), nullable=True),
+        sa.Column("discount_name", sa.Text(), nullable=True),
+        sa.Column("discount_part", sa.Text(), nullable=True),
+        sa.Column("discount_percent", ENTERED_NUMBER, nullable=True),
+        sa.Column("discount_amount_minor", MINOR_UNITS, nullable=True),
+        sa.Column("discounted_minor", MINOR_UNITS, nullable=True),
+        sa.Column("discounted_minor_before", MINOR_UNITS, nullable=True),
+        sa.Column("discount_available_minor", MINOR_UNITS, nullable=True),
+        sa.Column("discount_available_minor_before", MINOR_UNITS, nullable=True),
+        sa.Column("item_key", sa.Text(), nullable=True),
+        sa.Column("item_date", sa.Date(), nullable=True),
         sa.PrimaryKeyConstraint("customer_id", "period_start", "line_number", name=op.f("pk_invoice_line")),
         sa.ForeignKeyConstraint(
             ["customer_id", "period_start"],
@@ -429,40 +591,187 @@ def _create_invoice_line_table() -> None:
     )  # fmt: skip
 
 
-INVOICE_LINE_QUANTITIES = (
-    "quantity",
-    "quantity_before",
-    "quantity_after",
-    "included_quantity",
-    "overage_quantity",
-)
-# The arithmetic of a line is checked here as well, independently of the code that computed it.
+# The arithmetic of a line is checked here as well, independently of the code that computed it. No check
+# divides, because a share of a month, such as 17/31, has no exact decimal: both sides are multiplied
+# instead. `billing_app/models/invoice_line.py` builds the same rules from their parts.
 INVOICE_LINE_CHECKS = {
-    "ck_invoice_line_line_number_positive": "line_number >= 1",
-    "ck_invoice_line_kind_known": "kind IN ('base', 'overage', 'late_usage')",
-    "ck_invoice_line_kind_usage_period": (
-        "CASE kind WHEN 'base' THEN usage_period IS NULL"
-        " WHEN 'overage' THEN usage_period = period_start AND quantity_before = 0"
-        " ELSE usage_period < period_start END IS TRUE"
+    "ck_invoice_line_days_of_kind": (
+        "num_nulls(segment_start, segment_end, days, days_in_month, plan_name, plan_version) = "
+        "CASE WHEN kind IN ('discount', 'one_off') THEN 6 ELSE 0 END"
     ),
-    "ck_invoice_line_usage_whole_or_absent": (
-        "num_nulls(usage_period, quantity, quantity_before, quantity_after,"
-        " included_quantity, overage_quantity, unit_price) IN (0, 7)"
-    ),
-    "ck_invoice_line_quantities_add_up": "quantity_after = quantity_before + quantity",
-    "ck_invoice_line_overage_quantity_rule": (
-        "overage_quantity = greatest(0, quantity_after - included_quantity)"
-    ),
-    "ck_invoice_line_exact_amount_rule": "exact_amount = overage_quantity * unit_price",
-    "ck_invoice_line_exact_amount_before_rule": (
-        "exact_amount_before = greatest(0, quantity_before - included_quantity) * unit_price"
-    ),
-    # round() of a numeric rounds halves away from zero, as the domain does.
     "ck_invoice_line_rounded_half_up": (
-        "rated_minor = round(exact_amount * 10::numeric ^ currency_exponent)"
-        " AND already_charged_minor = round(exact_amount_before * 10::numeric ^ currency_exponent)"
+        "CASE exact_denominator WHEN 1 THEN rated_minor = round(exact_amount * 10::numeric ^ "
+        "currency_exponent) ELSE sign(rated_minor) IN (0, sign(exact_amount)) AND 2 * "
+        "exact_denominator * abs(rated_minor) <= 2 * abs(exact_amount) * 10::numeric ^ "
+        "currency_exponent + exact_denominator AND 2 * abs(exact_amount) * 10::numeric ^ "
+        "currency_exponent + exact_denominator < 2 * exact_denominator * (abs(rated_minor) + 1) "
+        "END"
+    ),
+    "ck_invoice_line_line_number_positive": "line_number >= 1",
+    "ck_invoice_line_discount_rule": (
+        "CASE WHEN discount_percent IS NOT NULL THEN exact_amount * 100 * 10::numeric ^ "
+        "currency_exponent = -discounted_minor * discount_percent AND exact_amount_before * 100 *"
+        " 10::numeric ^ currency_exponent = -discounted_minor_before * discount_percent ELSE "
+        "exact_amount * 10::numeric ^ currency_exponent = -least(discounted_minor, "
+        "discount_available_minor) AND exact_amount_before * 10::numeric ^ currency_exponent = "
+        "-least(discounted_minor_before, coalesce(discount_available_minor_before, 0)) END"
+    ),
+    "ck_invoice_line_tier_above_rule": (
+        "CASE WHEN aggregation <> 'sum' OR days = days_in_month THEN tier_above IS NOT DISTINCT "
+        "FROM tier_above_units WHEN tier_above IS NULL OR tier_above_units IS NULL THEN "
+        "tier_above IS NULL AND tier_above_units IS NULL ELSE 2 * days_in_month * tier_above * "
+        "1000000 <= 2 * tier_above_units * 1000000 * days + days_in_month AND 2 * "
+        "tier_above_units * 1000000 * days + days_in_month < 2 * days_in_month * (tier_above * "
+        "1000000 + 1) END"
+    ),
+    "ck_invoice_line_base_of_kind": "(monthly_price_minor IS NOT NULL) = (kind = 'base')",
+    "ck_invoice_line_known_kind": "kind IN ('base', 'overage', 'late_usage', 'discount', 'one_off')",
+    "ck_invoice_line_known_aggregation": "aggregation IN ('sum', 'max', 'unique')",
+    "ck_invoice_line_discount_of_kind": (
+        "num_nulls(discount_number, discount_name, discount_part, discounted_minor, "
+        "discounted_minor_before) = CASE kind WHEN 'discount' THEN 0 ELSE 5 END AND "
+        "num_nonnulls(discount_percent, discount_amount_minor) = CASE kind WHEN 'discount' THEN 1"
+        " ELSE 0 END AND num_nulls(discount_amount_minor, discount_available_minor) IN (0, 2)"
+    ),
+    "ck_invoice_line_exact_denominator_rule": "exact_denominator IN (1, coalesce(days_in_month, 1))",
+    "ck_invoice_line_rounded_half_up_before": (
+        "CASE exact_denominator WHEN 1 THEN already_charged_minor = round(exact_amount_before * "
+        "10::numeric ^ currency_exponent) ELSE sign(already_charged_minor) IN (0, "
+        "sign(exact_amount_before)) AND 2 * exact_denominator * abs(already_charged_minor) <= 2 *"
+        " abs(exact_amount_before) * 10::numeric ^ currency_exponent + exact_denominator AND 2 * "
+        "abs(exact_amount_before) * 10::numeric ^ currency_exponent + exact_denominator < 2 * "
+        "exact_denominator * (abs(already_charged_minor) + 1) END"
+    ),
+    "ck_invoice_line_billed_quantity_rule": (
+        "CASE model WHEN 'graduated' THEN billed_quantity = greatest(0, least(quantity_after, "
+        "tier_up_to) - tier_above) WHEN 'volume' THEN billed_quantity = quantity_after ELSE "
+        "billed_quantity = greatest(0, quantity_after - included_quantity) END"
+    ),
+    "ck_invoice_line_discount_limits": (
+        "discounted_minor >= 0 AND discounted_minor_before >= 0 AND discount_percent > 0 AND "
+        "discount_percent <= 100 AND discount_amount_minor > 0 AND discount_available_minor "
+        "BETWEEN 0 AND discount_amount_minor AND discount_available_minor_before BETWEEN 0 AND "
+        "discount_amount_minor"
+    ),
+    "ck_invoice_line_usage_of_kind": (
+        "num_nulls(charge_position, meter_code, meter_name, meter_unit, aggregation, model, "
+        "quantity, quantity_before, quantity_after, billed_quantity, billed_quantity_before) = "
+        "CASE WHEN kind IN ('overage', 'late_usage') THEN 0 WHEN kind = 'one_off' THEN 10 ELSE 11"
+        " END AND (kind <> 'one_off' OR quantity IS NOT NULL)"
+    ),
+    "ck_invoice_line_days_rule": (
+        "days = segment_end - segment_start AND days >= 1 AND segment_start >= usage_period AND "
+        "segment_end <= (usage_period + interval '1 month')::date AND days_in_month = "
+        "(usage_period + interval '1 month')::date - usage_period"
+    ),
+    "ck_invoice_line_included_quantity_rule": (
+        "CASE WHEN aggregation <> 'sum' OR days = days_in_month THEN included_quantity IS NOT "
+        "DISTINCT FROM included_units WHEN included_quantity IS NULL OR included_units IS NULL "
+        "THEN included_quantity IS NULL AND included_units IS NULL ELSE 2 * days_in_month * "
+        "included_quantity * 1000000 <= 2 * included_units * 1000000 * days + days_in_month AND 2"
+        " * included_units * 1000000 * days + days_in_month < 2 * days_in_month * "
+        "(included_quantity * 1000000 + 1) END"
+    ),
+    "ck_invoice_line_volume_tier_rule": (
+        "model <> 'volume' OR ((quantity_after > tier_above OR tier_number = 1) AND "
+        "(quantity_after <= tier_up_to OR tier_up_to IS NULL))"
+    ),
+    "ck_invoice_line_usage_rule": (
+        "NOT kind IN ('overage', 'late_usage') OR (exact_amount * 10::numeric ^ currency_exponent"
+        " * days_in_month = exact_denominator * CASE WHEN model = 'per_unit' AND aggregation = "
+        "'sum' THEN billed_quantity * unit_price * 10::numeric ^ currency_exponent * "
+        "days_in_month WHEN model = 'per_unit' THEN billed_quantity * unit_price * 10::numeric ^ "
+        "currency_exponent * days WHEN model = 'package' AND aggregation = 'sum' THEN packages * "
+        "package_price_minor * days_in_month WHEN model = 'package' THEN packages * "
+        "package_price_minor * days WHEN aggregation = 'sum' THEN billed_quantity * unit_price * "
+        "10::numeric ^ currency_exponent * days_in_month + (CASE WHEN billed_quantity > 0 THEN "
+        "flat_price_minor ELSE 0 END) * days ELSE (billed_quantity * unit_price * 10::numeric ^ "
+        "currency_exponent + CASE WHEN billed_quantity > 0 THEN flat_price_minor ELSE 0 END) * "
+        "days END)"
+    ),
+    "ck_invoice_line_known_model": "model IN ('per_unit', 'package', 'graduated', 'volume')",
+    "ck_invoice_line_item_of_kind": "num_nulls(item_key, item_date) = CASE kind WHEN 'one_off' THEN 0 ELSE 2 END",
+    "ck_invoice_line_packages_rule": (
+        "packages * package_size >= billed_quantity AND (packages - 1) * package_size < "
+        "billed_quantity AND (packages > 0 OR billed_quantity = 0) AND packages_before * "
+        "package_size >= billed_quantity_before AND (packages_before - 1) * package_size < "
+        "billed_quantity_before AND (packages_before > 0 OR billed_quantity_before = 0)"
+    ),
+    "ck_invoice_line_usage_period_of_kind": (
+        "CASE kind WHEN 'one_off' THEN usage_period IS NULL WHEN 'discount' THEN usage_period <= "
+        "period_start WHEN 'late_usage' THEN usage_period < period_start ELSE usage_period = "
+        "period_start END IS TRUE"
+    ),
+    "ck_invoice_line_known_discount_part": "discount_part IN ('base', 'usage')",
+    "ck_invoice_line_terms_of_model": (
+        "CASE model WHEN 'per_unit' THEN num_nulls(included_units, included_quantity, unit_price)"
+        " = 0 AND num_nonnulls(package_size, package_price_minor, packages, packages_before, "
+        "tier_number) = 0 WHEN 'package' THEN num_nulls(included_units, included_quantity, "
+        "package_size, package_price_minor, packages, packages_before) = 0 AND "
+        "num_nonnulls(unit_price, tier_number) = 0 WHEN 'graduated' THEN num_nulls(tier_number, "
+        "unit_price) = 0 AND num_nonnulls(included_units, included_quantity, package_size, "
+        "package_price_minor, packages, packages_before) = 0 WHEN 'volume' THEN "
+        "num_nulls(tier_number, unit_price) = 0 AND num_nonnulls(included_units, "
+        "included_quantity, package_size, package_price_minor, packages, packages_before) = 0 "
+        "ELSE kind NOT IN ('overage', 'late_usage') AND num_nonnulls(included_units, "
+        "included_quantity, package_size, package_price_minor, packages, packages_before, "
+        "tier_number) = 0 AND (unit_price IS NOT NULL) = (kind = 'one_off') END"
     ),
     "ck_invoice_line_amount_rule": "amount_minor = rated_minor - already_charged_minor",
+    "ck_invoice_line_one_off_rule": "kind <> 'one_off' OR exact_amount = quantity * unit_price",
+    "ck_invoice_line_usage_before_rule": (
+        "kind <> 'late_usage' OR (exact_amount_before * 10::numeric ^ currency_exponent * "
+        "days_in_month = exact_denominator * CASE WHEN model = 'per_unit' AND aggregation = 'sum'"
+        " THEN billed_quantity_before * coalesce(unit_price_before, unit_price) * 10::numeric ^ "
+        "currency_exponent * days_in_month WHEN model = 'per_unit' THEN billed_quantity_before * "
+        "coalesce(unit_price_before, unit_price) * 10::numeric ^ currency_exponent * days WHEN "
+        "model = 'package' AND aggregation = 'sum' THEN packages_before * package_price_minor * "
+        "days_in_month WHEN model = 'package' THEN packages_before * package_price_minor * days "
+        "WHEN aggregation = 'sum' THEN billed_quantity_before * coalesce(unit_price_before, "
+        "unit_price) * 10::numeric ^ currency_exponent * days_in_month + (CASE WHEN "
+        "billed_quantity_before > 0 THEN coalesce(flat_price_minor_before, flat_price_minor) ELSE"
+        " 0 END) * days ELSE (billed_quantity_before * coalesce(unit_price_before, unit_price) * "
+        "10::numeric ^ currency_exponent + CASE WHEN billed_quantity_before > 0 THEN "
+        "coalesce(flat_price_minor_before, flat_price_minor) ELSE 0 END) * days END)"
+    ),
+    "ck_invoice_line_tier_up_to_rule": (
+        "CASE WHEN aggregation <> 'sum' OR days = days_in_month THEN tier_up_to IS NOT DISTINCT "
+        "FROM tier_up_to_units WHEN tier_up_to IS NULL OR tier_up_to_units IS NULL THEN "
+        "tier_up_to IS NULL AND tier_up_to_units IS NULL ELSE 2 * days_in_month * tier_up_to * "
+        "1000000 <= 2 * tier_up_to_units * 1000000 * days + days_in_month AND 2 * "
+        "tier_up_to_units * 1000000 * days + days_in_month < 2 * days_in_month * (tier_up_to * "
+        "1000000 + 1) END"
+    ),
+    "ck_invoice_line_volume_tier_before_rule": (
+        "model <> 'volume' OR kind <> 'late_usage' OR ((quantity_before > tier_above_before OR "
+        "tier_number_before = 1) AND (quantity_before <= tier_up_to_before OR tier_up_to_before "
+        "IS NULL))"
+    ),
+    "ck_invoice_line_nothing_before_of_kind": (
+        "kind = 'late_usage' OR (kind = 'discount' AND usage_period < period_start) OR "
+        "(exact_amount_before = 0 AND coalesce(quantity_before, 0) = 0 AND "
+        "coalesce(billed_quantity_before, 0) = 0 AND coalesce(packages_before, 0) = 0)"
+    ),
+    "ck_invoice_line_tier_whole": (
+        "num_nulls(tier_number, tier_above, tier_above_units, flat_price_minor) IN (0, 4) AND "
+        "(tier_number IS NOT NULL OR num_nonnulls(tier_up_to, tier_up_to_units) = 0)"
+    ),
+    "ck_invoice_line_billed_quantity_before_rule": (
+        "CASE model WHEN 'graduated' THEN billed_quantity_before = greatest(0, "
+        "least(quantity_before, tier_up_to) - tier_above) WHEN 'volume' THEN "
+        "billed_quantity_before = quantity_before ELSE billed_quantity_before = greatest(0, "
+        "quantity_before - included_quantity) END"
+    ),
+    "ck_invoice_line_base_rule": (
+        "kind <> 'base' OR exact_amount * 10::numeric ^ currency_exponent * days_in_month = "
+        "monthly_price_minor * days * exact_denominator"
+    ),
+    "ck_invoice_line_tier_before_of_kind": (
+        "num_nulls(tier_number_before, tier_above_before, unit_price_before, "
+        "flat_price_minor_before) = CASE WHEN kind = 'late_usage' AND model = 'volume' THEN 0 "
+        "ELSE 4 END AND (tier_number_before IS NOT NULL OR tier_up_to_before IS NULL)"
+    ),
+    "ck_invoice_line_quantities_add_up": "quantity_after = quantity_before + quantity",
 }
 
 
@@ -973,7 +1282,14 @@ def _create_usage_billing_index() -> None:
         "ix_usage_event_billing",
         "usage_event",
         ["billing_period", "customer_id", "occurred_at"],
-        postgresql_include=["quantity"],
+        postgresql_include=["quantity", "meter_id"],
+    )
+    # For meters that count different items. Other events are not in it, so it costs them nothing.
+    op.create_index(
+        "ix_usage_event_item",
+        "usage_event",
+        ["billing_period", "customer_id", "occurred_at", "meter_id", "item"],
+        postgresql_where=sa.text("item IS NOT NULL"),
     )
 
 
@@ -1010,6 +1326,24 @@ def _create_invoice_and_payment_indexes() -> None:
         postgresql_include=["due_on", "paid_minor"],
     )
     op.create_index("ix_payment_invoice", "payment", ["customer_id", "period_start"])
+    # An invoice has one line for each component. Only of a graduated charge is each tier a component.
+    op.create_index(
+        "uq_invoice_line_component",
+        "invoice_line",
+        [
+            "customer_id",
+            "period_start",
+            "usage_period",
+            "segment_start",
+            "charge_position",
+            sa.text("(CASE model WHEN 'graduated'::text THEN tier_number ELSE NULL::smallint END)"),
+            "discount_number",
+            "discount_part",
+            "item_key",
+        ],
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+    )
 
 
 def _create_identity_indexes() -> None:
@@ -1118,6 +1452,34 @@ END
 $$
 """
 
+# What a line says is already charged must be what earlier invoices charged for the same component.
+CHECK_ALREADY_CHARGED = f"""
+CREATE FUNCTION check_already_charged() RETURNS trigger {PLPGSQL} AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM added a
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(l.amount_minor), 0) AS charged_minor
+            FROM public.invoice_line l
+            WHERE l.customer_id = a.customer_id AND l.period_start < a.period_start
+              AND l.usage_period = a.usage_period
+              AND l.segment_start IS NOT DISTINCT FROM a.segment_start
+              AND l.charge_position IS NOT DISTINCT FROM a.charge_position
+              AND CASE l.model WHEN 'graduated' THEN l.tier_number END
+                  IS NOT DISTINCT FROM CASE a.model WHEN 'graduated' THEN a.tier_number END
+              AND l.discount_number IS NOT DISTINCT FROM a.discount_number
+              AND l.discount_part IS NOT DISTINCT FROM a.discount_part
+        ) earlier
+        WHERE a.usage_period < a.period_start AND a.already_charged_minor <> earlier.charged_minor
+    ) THEN
+        RAISE EXCEPTION 'the amount already charged must be the sum of what earlier invoices charged'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NULL;
+END
+$$
+"""
+
 CHECK_INVOICE_CLOSED = f"""
 CREATE FUNCTION check_invoice_closed() RETURNS trigger {PLPGSQL} AS $$
 BEGIN
@@ -1172,6 +1534,14 @@ BEGIN
         RAISE EXCEPTION 'usage can only be billed in an open period'
             USING ERRCODE = 'restrict_violation';
     END IF;
+    IF EXISTS (
+        SELECT FROM (SELECT DISTINCT meter_id, item IS NOT NULL AS has_item FROM added) a
+        LEFT JOIN public.meter m USING (meter_id)
+        WHERE m.meter_id IS NULL OR (m.aggregation = 'unique') <> a.has_item
+    ) THEN
+        RAISE EXCEPTION 'usage needs an existing meter, and an item exactly if the meter counts items'
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
     RETURN NULL;
 END
 $$
@@ -1206,7 +1576,7 @@ BEGIN
     IF EXISTS (
         SELECT FROM public.customer_billing b
         WHERE b.customer_id = touched.customer_id
-          AND b.closed_through >= touched.effective_from
+          AND b.closed_through >= date_trunc('month', touched.effective_from)
     ) THEN
         RAISE EXCEPTION 'the subscription of a closed period cannot be changed'
             USING ERRCODE = 'restrict_violation';
@@ -1226,6 +1596,78 @@ BEGIN
             USING ERRCODE = 'restrict_violation';
     END IF;
     RETURN NEW;
+END
+$$
+"""
+
+# The charges of a plan version, and then their tiers, are each inserted by one statement, after which their
+# counts must match, so none can be added later.
+CHECK_PLAN_CHARGES = f"""
+CREATE FUNCTION check_plan_charges() RETURNS trigger {PLPGSQL} AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM (SELECT DISTINCT plan_id FROM added) a
+        JOIN public.plan p USING (plan_id)
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS charges, max(c.position) AS last, sum(c.tier_count) AS tiers
+            FROM public.plan_charge c WHERE c.plan_id = a.plan_id
+        ) found
+        WHERE found.charges <> p.charge_count OR found.last <> p.charge_count
+           OR found.tiers <> p.tier_count
+    ) THEN
+        RAISE EXCEPTION 'the charges of a plan version must match its counts'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NULL;
+END
+$$
+"""
+
+CHECK_PLAN_TIERS = f"""
+CREATE FUNCTION check_plan_tiers() RETURNS trigger {PLPGSQL} AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM (SELECT DISTINCT plan_id, position FROM added) a
+        JOIN public.plan_charge c USING (plan_id, position)
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS tiers, max(t.tier_number) AS last,
+                   bool_or(t.is_out_of_order OR (t.up_to IS NULL) <> (t.tier_number = c.tier_count))
+                       AS is_wrong
+            FROM (
+                SELECT tier_number, up_to,
+                       coalesce(up_to <= lag(up_to) OVER (ORDER BY tier_number), false) AS is_out_of_order
+                FROM public.plan_tier WHERE plan_id = a.plan_id AND position = a.position
+            ) t
+        ) found
+        WHERE found.tiers <> c.tier_count OR found.last <> c.tier_count OR found.is_wrong
+    ) THEN
+        RAISE EXCEPTION 'the tiers of a charge must match its count and ascend to a last one without a bound'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NULL;
+END
+$$
+"""
+
+CHECK_PLAN_COMPLETE = f"""
+CREATE FUNCTION check_plan_complete() RETURNS trigger {PLPGSQL} AS $$
+BEGIN
+    IF NEW.charge_count <> (SELECT count(*) FROM public.plan_charge WHERE plan_id = NEW.plan_id)
+       OR NEW.tier_count <> (SELECT count(*) FROM public.plan_tier WHERE plan_id = NEW.plan_id)
+    THEN
+        RAISE EXCEPTION 'a plan version must be saved with all of its charges and tiers'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NULL;
+END
+$$
+"""
+
+REFUSE_OTHER_METER = f"""
+CREATE FUNCTION refuse_other_meter() RETURNS trigger {PLPGSQL} AS $$
+BEGIN
+    RAISE EXCEPTION 'a meter cannot be deleted, and its code and aggregation cannot change'
+        USING ERRCODE = 'restrict_violation';
 END
 $$
 """
@@ -1287,6 +1729,7 @@ $$
 FUNCTIONS = {
     "refuse_change()": REFUSE_CHANGE,
     "check_invoice_lines()": CHECK_INVOICE_LINES,
+    "check_already_charged()": CHECK_ALREADY_CHARGED,
     "check_invoice_closed()": CHECK_INVOICE_CLOSED,
     "check_new_usage()": CHECK_NEW_USAGE,
     "refuse_customer_removal()": REFUSE_CUSTOMER_REMOVAL,
@@ -1294,6 +1737,10 @@ FUNCTIONS = {
     "refuse_reopening()": REFUSE_REOPENING,
     "check_subscription_open()": CHECK_SUBSCRIPTION_OPEN,
     "refuse_new_terms()": REFUSE_NEW_TERMS,
+    "check_plan_charges()": CHECK_PLAN_CHARGES,
+    "check_plan_tiers()": CHECK_PLAN_TIERS,
+    "check_plan_complete()": CHECK_PLAN_COMPLETE,
+    "refuse_other_meter()": REFUSE_OTHER_METER,
     "open_new_invoices()": OPEN_NEW_INVOICES,
     "settle_invoice(bigint, date)": SETTLE_INVOICE,
     "settle_paid_invoice()": SETTLE_PAID_INVOICE,
@@ -1301,6 +1748,8 @@ FUNCTIONS = {
 }
 
 APPEND_ONLY_TABLES = (
+    "plan_charge",
+    "plan_tier",
     "usage_event",
     "invoice",
     "invoice_line",
@@ -1321,6 +1770,10 @@ TRIGGERS = (
     """
     CREATE TRIGGER lines_complete AFTER INSERT ON invoice_line REFERENCING NEW TABLE AS added
     FOR EACH STATEMENT EXECUTE FUNCTION check_invoice_lines()
+    """,
+    """
+    CREATE TRIGGER already_charged AFTER INSERT ON invoice_line REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION check_already_charged()
     """,
     """
     CREATE TRIGGER period_closed AFTER INSERT ON invoice REFERENCING NEW TABLE AS added
@@ -1359,6 +1812,27 @@ TRIGGERS = (
     """
     CREATE TRIGGER terms_stay BEFORE UPDATE OR DELETE ON plan FOR EACH ROW
     EXECUTE FUNCTION refuse_new_terms()
+    """,
+    """
+    CREATE TRIGGER charges_complete AFTER INSERT ON plan_charge REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION check_plan_charges()
+    """,
+    """
+    CREATE TRIGGER tiers_complete AFTER INSERT ON plan_tier REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION check_plan_tiers()
+    """,
+    """
+    CREATE CONSTRAINT TRIGGER complete AFTER INSERT ON plan DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION check_plan_complete()
+    """,
+    """
+    CREATE TRIGGER stays_the_same BEFORE UPDATE ON meter FOR EACH ROW
+    WHEN ((NEW.meter_id, NEW.code, NEW.aggregation) IS DISTINCT FROM (OLD.meter_id, OLD.code, OLD.aggregation))
+    EXECUTE FUNCTION refuse_other_meter()
+    """,
+    """
+    CREATE TRIGGER stays BEFORE DELETE OR TRUNCATE ON meter
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_other_meter()
     """,
     """
     CREATE TRIGGER opened AFTER INSERT ON invoice REFERENCING NEW TABLE AS added

@@ -14,6 +14,8 @@ _READ_AND_ADD = ("SELECT", "INSERT")
 _READ_ADD_CHANGE = ("SELECT", "INSERT", "UPDATE")
 
 APPEND_ONLY = (
+    "plan_charge",
+    "plan_tier",
     "usage_event",
     "invoice",
     "invoice_line",
@@ -48,6 +50,15 @@ PRIVILEGES: dict[str, tuple[str, ...]] = {
     "open_invoice": ("SELECT", "INSERT", "DELETE"),
     "issuer": ("SELECT", "UPDATE"),
     "known_place": (*_READ_ADD_CHANGE, "DELETE"),
+    # A meter's code and aggregation never change.
+    "meter": (
+        *_READ_AND_ADD,
+        "UPDATE (name)",
+        "UPDATE (unit)",
+        "UPDATE (takes_other_types)",
+        "UPDATE (archived_at)",
+        "UPDATE (version)",
+    ),
     "plan": (*_READ_AND_ADD, "UPDATE (archived_at)"),
     # Counts of failed sign-ins. The correct password clears them, and old ones are deleted.
     "sign_in_attempt": (*_READ_ADD_CHANGE, "DELETE"),

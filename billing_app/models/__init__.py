@@ -12,9 +12,11 @@ from billing_app.models.getting_started import GettingStartedDismissal
 from billing_app.models.idempotency import IdempotentRequest
 from billing_app.models.identity import ApiToken, KnownPlace, SignInAttempt, UserAccount, UserSession
 from billing_app.models.imports import UsageImport, UsageImportPart, UsageImportRejectedRow
-from billing_app.models.invoice import Invoice, InvoiceLine, NumberGap, OpenInvoice, Payment, PaymentReversal
+from billing_app.models.invoice import Invoice, NumberGap, OpenInvoice, Payment, PaymentReversal
+from billing_app.models.invoice_line import InvoiceLine
+from billing_app.models.issuer import Issuer
 from billing_app.models.ledger import AuditEntry, InvoiceRun, InvoiceRunFailure, Verification
-from billing_app.models.plan import Issuer, Plan
+from billing_app.models.plan import Meter, Plan, PlanCharge, PlanTier
 from billing_app.models.usage import UsageEvent
 
 __all__ = [
@@ -32,11 +34,14 @@ __all__ = [
     "InvoiceRunFailure",
     "Issuer",
     "KnownPlace",
+    "Meter",
     "NumberGap",
     "OpenInvoice",
     "Payment",
     "PaymentReversal",
     "Plan",
+    "PlanCharge",
+    "PlanTier",
     "SignInAttempt",
     "Subscription",
     "Suspension",

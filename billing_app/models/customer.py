@@ -95,13 +95,12 @@ class CustomerBilling(SQLModel, table=True):
 
 
 class Subscription(SQLModel, table=True):
-    """A customer's plan, starting in a given month. A row without a plan cancels the subscription."""
+    """A customer's plan from a day on. A row without a plan cancels the subscription."""
 
     __tablename__ = "subscription"
     __table_args__ = (
         ForeignKeyConstraint(["customer_id", "currency"], ["customer.customer_id", "customer.currency"]),
         ForeignKeyConstraint(["plan_id", "currency"], ["plan.plan_id", "plan.currency"]),
-        first_of_month_check("effective_from"),
         Index("ix_subscription_plan_id", "plan_id"),
     )
 

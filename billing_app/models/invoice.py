@@ -1,4 +1,4 @@
-"""Invoices with their lines and payments, all append-only, and the index of open invoices."""
+"""Invoices and payments, both append-only, and the index of open invoices."""
 
 from __future__ import annotations
 
@@ -24,11 +24,9 @@ from billing_app.models.columns import (
     day_column,
     digits_check,
     entered_column,
-    exact_column,
     first_of_month_check,
     minor_column,
     moment_column,
-    summed_column,
     text_column,
 )
 
@@ -64,7 +62,7 @@ class Invoice(SQLModel, table=True):
             " ELSE lpad(sequence::text, 4, '0') END",
             name="number_form",
         ),
-        CheckConstraint("total_minor >= 0", name="total_not_negative"),
+        CheckConstraint("format <> ''", name="format_given"),
         CheckConstraint("line_count >= 1", name="has_lines"),
         CheckConstraint("(sequence = 1) = (previous_sha256 IS NULL)", name="chained"),
         _sha256_check("content_sha256"),
@@ -76,6 +74,7 @@ class Invoice(SQLModel, table=True):
     period_start: date = Field(sa_column=Column(Date, primary_key=True))
     sequence: int = Field(sa_column=Column(Integer, nullable=False))
     number: str = Field(sa_column=text_column())
+    format: str = Field(sa_column=text_column())
     currency: str = Field(sa_column=text_column())
     issued_at: datetime = Field(sa_column=moment_column())
     due_on: date = Field(sa_column=day_column())
@@ -118,69 +117,6 @@ class NumberGap(SQLModel, table=True):
     recorded_by: str = Field(sa_column=text_column())
     previous_sha256: str | None = Field(default=None, sa_column=text_column(nullable=True))
     content_sha256: str = Field(sa_column=text_column())
-
-
-class InvoiceLine(SQLModel, table=True):
-    """One priced line. The checks verify its arithmetic independently of the code that computed it."""
-
-    __tablename__ = "invoice_line"
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["customer_id", "period_start"], ["invoice.customer_id", "invoice.period_start"]
-        ),
-        CheckConstraint("line_number >= 1", name="line_number_positive"),
-        CheckConstraint("kind IN ('base', 'overage', 'late_usage')", name="kind_known"),
-        CheckConstraint(
-            "CASE kind WHEN 'base' THEN usage_period IS NULL"
-            " WHEN 'overage' THEN usage_period = period_start AND quantity_before = 0"
-            " ELSE usage_period < period_start END IS TRUE",
-            name="kind_usage_period",
-        ),
-        CheckConstraint(
-            "num_nulls(usage_period, quantity, quantity_before, quantity_after,"
-            " included_quantity, overage_quantity, unit_price) IN (0, 7)",
-            name="usage_whole_or_absent",
-        ),
-        CheckConstraint("quantity_after = quantity_before + quantity", name="quantities_add_up"),
-        CheckConstraint(
-            "overage_quantity = greatest(0, quantity_after - included_quantity)",
-            name="overage_quantity_rule",
-        ),
-        CheckConstraint("exact_amount = overage_quantity * unit_price", name="exact_amount_rule"),
-        CheckConstraint(
-            "exact_amount_before = greatest(0, quantity_before - included_quantity) * unit_price",
-            name="exact_amount_before_rule",
-        ),
-        # numeric round() rounds halves away from zero, as the domain does.
-        CheckConstraint(
-            "rated_minor = round(exact_amount * 10::numeric ^ currency_exponent)"
-            " AND already_charged_minor ="
-            " round(exact_amount_before * 10::numeric ^ currency_exponent)",
-            name="rounded_half_up",
-        ),
-        CheckConstraint("amount_minor = rated_minor - already_charged_minor", name="amount_rule"),
-    )
-
-    customer_id: int = Field(sa_column=customer_key_column())
-    period_start: date = Field(sa_column=Column(Date, primary_key=True))
-    line_number: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
-    kind: str = Field(sa_column=text_column())
-    description: str = Field(sa_column=text_column())
-    usage_period: date | None = Field(default=None, sa_column=day_column(nullable=True))
-    plan_name: str = Field(sa_column=text_column())
-    plan_version: int = Field(sa_column=Column(Integer, nullable=False))
-    quantity: Decimal | None = Field(default=None, sa_column=summed_column(nullable=True))
-    quantity_before: Decimal | None = Field(default=None, sa_column=summed_column(nullable=True))
-    quantity_after: Decimal | None = Field(default=None, sa_column=summed_column(nullable=True))
-    included_quantity: Decimal | None = Field(default=None, sa_column=summed_column(nullable=True))
-    overage_quantity: Decimal | None = Field(default=None, sa_column=summed_column(nullable=True))
-    unit_price: Decimal | None = Field(default=None, sa_column=entered_column(nullable=True))
-    exact_amount: Decimal = Field(sa_column=exact_column())
-    rated_minor: Decimal = Field(sa_column=minor_column())
-    exact_amount_before: Decimal = Field(sa_column=exact_column())
-    already_charged_minor: Decimal = Field(sa_column=minor_column())
-    amount_minor: Decimal = Field(sa_column=minor_column())
-    currency_exponent: int = Field(sa_column=Column(SmallInteger, nullable=False))
 
 
 class OpenInvoice(SQLModel, table=True):

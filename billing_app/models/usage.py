@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import CheckConstraint, Column, Index, Text, text
+from sqlalchemy import CheckConstraint, Column, Index, SmallInteger, Text, text
 from sqlmodel import Field, SQLModel
 
 from billing_app.models.columns import (
@@ -17,8 +17,10 @@ from billing_app.models.columns import (
     moment_column,
     text_column,
 )
+from billing_app.models.plan import DEFAULT_METER_ID
 
 IDEMPOTENCY_KEY_MAX = 255
+ITEM_MAX = 255
 # Control characters and line separators, as `services.shared.characters` rejects them.
 _CONTROL_CHARACTERS = r"[\u0001-\u001f\u007f-\u009f\u2028\u2029]"
 # The event is billed in a later period than its usage month.
@@ -26,7 +28,10 @@ LATE = "occurred_at < billing_period::timestamp AT TIME ZONE 'UTC'"
 
 
 class UsageEvent(SQLModel, table=True):
-    """A quantity that a customer used at some time. Its billing period is fixed when it is recorded."""
+    """A quantity that a customer used at some time. Its billing period is fixed when it is recorded.
+
+    `item` is what a meter counts that counts different items; a trigger ensures that no other has one.
+    """
 
     __tablename__ = "usage_event"
     __table_args__ = (
@@ -38,6 +43,9 @@ class UsageEvent(SQLModel, table=True):
             f"idempotency_key !~ '{_CONTROL_CHARACTERS}'", name="idempotency_key_control_characters"
         ),
         digits_check("quantity", 14, 6),
+        CheckConstraint("item IS NULL OR quantity = 1", name="item_counts_once"),
+        CheckConstraint(f"length(item) BETWEEN 1 AND {ITEM_MAX}", name="item_length"),
+        CheckConstraint(f"item !~ '{_CONTROL_CHARACTERS}'", name="item_control_characters"),
         first_of_month_check("billing_period"),
         CheckConstraint(
             "billing_period >= date_trunc('month', occurred_at AT TIME ZONE 'UTC')",
@@ -48,7 +56,16 @@ class UsageEvent(SQLModel, table=True):
             "billing_period",
             "customer_id",
             "occurred_at",
-            postgresql_include=["quantity"],
+            postgresql_include=["quantity", "meter_id"],
+        ),
+        Index(
+            "ix_usage_event_item",
+            "billing_period",
+            "customer_id",
+            "occurred_at",
+            "meter_id",
+            "item",
+            postgresql_where=text("item IS NOT NULL"),
         ),
         Index("ix_usage_event_occurred_at", "occurred_at"),
         Index("ix_usage_event_late", "occurred_at", postgresql_where=text(LATE)),
@@ -59,5 +76,7 @@ class UsageEvent(SQLModel, table=True):
     occurred_at: datetime = Field(sa_column=moment_column())
     recorded_at: datetime = Field(sa_column=moment_column())
     billing_period: date = Field(sa_column=day_column())
+    meter_id: int = Field(default=DEFAULT_METER_ID, sa_column=Column(SmallInteger, nullable=False))
     quantity: Decimal = Field(sa_column=entered_column())
     recorded_by: str = Field(sa_column=text_column())
+    item: str | None = Field(default=None, sa_column=text_column(nullable=True))
