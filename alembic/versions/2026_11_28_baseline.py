@@ -553,6 +553,7 @@ def _create_invoice_line_table() -> None:
         sa.Column("package_price_minor", MINOR_UNITS, nullable=True),
         sa.Column("packages", MINOR_UNITS, nullable=True),
         sa.Column("packages_before", MINOR_UNITS, nullable=True),
+        sa.Column("component_tier", sa.SmallInteger(), nullable=True),
         sa.Column("tier_number", sa.SmallInteger(), nullable=True),
         sa.Column("tier_above", QUANTITY, nullable=True),
         sa.Column("tier_up_to", QUANTITY, nullable=True),
@@ -765,6 +766,9 @@ INVOICE_LINE_CHECKS = {
     "ck_invoice_line_base_rule": (
         "kind <> 'base' OR exact_amount * 10::numeric ^ currency_exponent * days_in_month = "
         "monthly_price_minor * days * exact_denominator"
+    ),
+    "ck_invoice_line_component_tier_of_model": (
+        "component_tier IS NOT DISTINCT FROM CASE model WHEN 'graduated' THEN tier_number END"
     ),
     "ck_invoice_line_tier_before_of_kind": (
         "num_nulls(tier_number_before, tier_above_before, unit_price_before, "
@@ -1336,7 +1340,7 @@ def _create_invoice_and_payment_indexes() -> None:
             "usage_period",
             "segment_start",
             "charge_position",
-            sa.text("(CASE model WHEN 'graduated'::text THEN tier_number ELSE NULL::smallint END)"),
+            "component_tier",
             "discount_number",
             "discount_part",
             "item_key",
@@ -1465,8 +1469,7 @@ BEGIN
               AND l.usage_period = a.usage_period
               AND l.segment_start IS NOT DISTINCT FROM a.segment_start
               AND l.charge_position IS NOT DISTINCT FROM a.charge_position
-              AND CASE l.model WHEN 'graduated' THEN l.tier_number END
-                  IS NOT DISTINCT FROM CASE a.model WHEN 'graduated' THEN a.tier_number END
+              AND l.component_tier IS NOT DISTINCT FROM a.component_tier
               AND l.discount_number IS NOT DISTINCT FROM a.discount_number
               AND l.discount_part IS NOT DISTINCT FROM a.discount_part
         ) earlier
@@ -1822,7 +1825,7 @@ TRIGGERS = (
     FOR EACH STATEMENT EXECUTE FUNCTION check_plan_tiers()
     """,
     """
-    CREATE CONSTRAINT TRIGGER complete AFTER INSERT ON plan DEFERRABLE INITIALLY DEFERRED
+    CREATE CONSTRAINT TRIGGER ck_plan_complete AFTER INSERT ON plan DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION check_plan_complete()
     """,
     """

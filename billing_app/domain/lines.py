@@ -79,7 +79,9 @@ class Line(NamedTuple):
     package_price_minor: int | None = None
     packages: int | None = None
     packages_before: int | None = None
-    # The tier, and for late usage at a volume price the tier of before.
+    # The tier, and for late usage at a volume price the tier of before. `component_tier` is given for a
+    # graduated price, where each tier is a component.
+    component_tier: int | None = None
     tier_number: int | None = None
     tier_above: Decimal | None = None
     tier_up_to: Decimal | None = None
@@ -255,6 +257,7 @@ def _with_tier(line: Line, price: Price, old: Price | None) -> Line:
     assert price.tier is not None
     reached, tier = price.tier, price.tier.tier
     line = line._replace(
+        component_tier=reached.number if line.model == "graduated" else None,
         tier_number=reached.number,
         tier_above=reached.above,
         tier_up_to=reached.up_to,

@@ -18,7 +18,6 @@ from sqlalchemy import (
     Index,
     Integer,
     SmallInteger,
-    text,
 )
 from sqlmodel import Field, SQLModel
 
@@ -129,6 +128,9 @@ _WHOLE = {
     "tier_whole": (
         "num_nulls(tier_number, tier_above, tier_above_units, flat_price_minor) IN (0, 4)"
         " AND (tier_number IS NOT NULL OR num_nonnulls(tier_up_to, tier_up_to_units) = 0)"
+    ),
+    "component_tier_of_model": (
+        "component_tier IS NOT DISTINCT FROM CASE model WHEN 'graduated' THEN tier_number END"
     ),
     "tier_before_of_kind": (
         "num_nulls(tier_number_before, tier_above_before, unit_price_before, flat_price_minor_before)"
@@ -242,7 +244,7 @@ class InvoiceLine(SQLModel, table=True):
             "usage_period",
             "segment_start",
             "charge_position",
-            text("(CASE model WHEN 'graduated'::text THEN tier_number ELSE NULL::smallint END)"),
+            "component_tier",
             "discount_number",
             "discount_part",
             "item_key",
@@ -289,6 +291,7 @@ class InvoiceLine(SQLModel, table=True):
     package_price_minor: Decimal | None = Field(default=None, sa_column=minor_column(nullable=True))
     packages: Decimal | None = Field(default=None, sa_column=minor_column(nullable=True))
     packages_before: Decimal | None = Field(default=None, sa_column=minor_column(nullable=True))
+    component_tier: int | None = Field(default=None, sa_column=Column(SmallInteger))
     tier_number: int | None = Field(default=None, sa_column=Column(SmallInteger))
     tier_above: Decimal | None = Field(default=None, sa_column=summed_column(nullable=True))
     tier_up_to: Decimal | None = Field(default=None, sa_column=summed_column(nullable=True))
