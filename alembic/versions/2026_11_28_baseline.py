@@ -424,9 +424,9 @@ def _create_usage_event_table() -> None:
         sa.Column("occurred_at", TIMESTAMP, nullable=False),
         sa.Column("recorded_at", TIMESTAMP, nullable=False),
         sa.Column("billing_period", sa.Date(), nullable=False),
-        sa.Column("meter_id", sa.SmallInteger(), nullable=False),
         sa.Column("quantity", ENTERED_NUMBER, nullable=False),
         sa.Column("recorded_by", sa.Text(), nullable=False),
+        sa.Column("meter_id", sa.SmallInteger(), server_default="1", nullable=False),
         sa.Column("item", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("customer_id", "idempotency_key", name=op.f("pk_usage_event")),
         sa.CheckConstraint(
@@ -610,7 +610,7 @@ INVOICE_LINE_CHECKS = {
     ),
     "ck_invoice_line_line_number_positive": "line_number >= 1",
     "ck_invoice_line_discount_rule": (
-        "CASE WHEN discount_percent IS NOT NULL THEN exact_amount * 100 * 10::numeric ^ "
+        "CASE WHEN kind <> 'discount' THEN true WHEN discount_percent IS NOT NULL THEN exact_amount * 100 * 10::numeric ^ "
         "currency_exponent = -discounted_minor * discount_percent AND exact_amount_before * 100 *"
         " 10::numeric ^ currency_exponent = -discounted_minor_before * discount_percent ELSE "
         "exact_amount * 10::numeric ^ currency_exponent = -least(discounted_minor, "

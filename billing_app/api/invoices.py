@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from fastapi import Depends, Query, Response
 from pydantic import BaseModel, Field
 
+from billing_app.api.invoice_lines import InvoiceLine, lines_of
 from billing_app.api.usage import UsageEvent, usage_event
 from billing_app.api.wire.calls import Caller
 from billing_app.api.wire.csv_files import DESCRIBED, CsvFile, csv_file
@@ -21,7 +22,6 @@ from billing_app.api.wire.values import (
     Date,
     Money,
     Period,
-    Quantity,
     Sha256,
     Timestamp,
     WholeNumber,
@@ -32,7 +32,6 @@ from billing_app.domain.actor import Permission
 from billing_app.domain.invoice import PaymentStatus
 from billing_app.domain.money import major_text, to_major
 from billing_app.domain.periods import label
-from billing_app.domain.rating import Line, LineKind
 from billing_app.errors import Conflict
 from billing_app.jobs import invoicing
 from billing_app.runtime import current
@@ -86,34 +85,6 @@ class InvoiceIssuer(BaseModel):
     address: str = Field(examples=["1 Ledger Lane\nLondon EC1A 1AA"])
     email: str = Field(examples=["billing@tallybook.example"])
     payment_instructions: str = Field(examples=["IBAN GB33 BUKB 2020 1555 5555 55"])
-
-
-class InvoiceLine(BaseModel):
-    """One priced line, with the arithmetic that explains it.
-
-    For usage, `exact_amount` is `overage_quantity` times `unit_price`, unrounded. `amount` is
-    `exact_amount` rounded half up. A `late_usage` line charges the difference between two totals of its
-    `usage_period` instead: `amount` is `rated`, the price of `quantity_after`, minus `already_charged`,
-    the price of `quantity_before`. Fields that do not apply to the kind of line are null.
-    """
-
-    number: int = Field(examples=[2], description="The position on the invoice, starting at 1.")
-    kind: LineKind
-    description: str = Field(examples=["Usage of 2026-10"])
-    plan_name: str = Field(examples=["Team"])
-    plan_version: int = Field(examples=[1])
-    usage_period: Period | None
-    quantity: Quantity | None
-    quantity_before: Quantity | None
-    quantity_after: Quantity | None
-    included_quantity: Quantity | None
-    overage_quantity: Quantity | None
-    unit_price: Quantity | None = Field(examples=["0.0125"])
-    exact_amount: Quantity = Field(examples=["6.625"])
-    rated: Money | None
-    exact_amount_before: Quantity | None
-    already_charged: Money | None
-    amount: Money = Field(examples=["6.63"])
 
 
 class InvoiceSummary(BaseModel):
@@ -239,7 +210,7 @@ def preview_invoice(
         ),
         period=preview.period_start,
         currency=preview.currency,
-        lines=_lines_of(preview.lines, preview.currency),
+        lines=lines_of(preview.lines, preview.currency),
         total=major_text(preview.total_minor, preview.currency),
         as_of=preview.as_of,
     )
@@ -332,39 +303,12 @@ def invoice_of(detail: InvoiceDetail) -> Invoice:
     return Invoice(
         **dict(summary_of(detail)),
         issuer=InvoiceIssuer(**detail.issuer._asdict()),
-        lines=_lines_of(detail.lines, detail.currency),
+        lines=lines_of(detail.lines, detail.currency),
         previous_sha256=detail.previous_sha256,
         chain_ok=detail.chain_ok,
         gap_before=SkippedNumbers(first=detail.gap_before[0], last=detail.gap_before[1])
         if detail.gap_before
         else None,
-    )
-
-
-def _lines_of(lines: tuple[Line, ...], currency: str) -> list[InvoiceLine]:
-    return [_line_of(number, line, currency) for number, line in enumerate(lines, 1)]
-
-
-def _line_of(number: int, line: Line, currency: str) -> InvoiceLine:
-    is_late = line.kind == "late_usage"
-    return InvoiceLine(
-        number=number,
-        kind=line.kind,
-        description=line.description,
-        plan_name=line.plan_name,
-        plan_version=line.plan_version,
-        usage_period=line.usage_period,
-        quantity=line.quantity,
-        quantity_before=line.quantity_before if is_late else None,
-        quantity_after=line.quantity_after if is_late else None,
-        included_quantity=line.included_quantity,
-        overage_quantity=line.overage_quantity,
-        unit_price=line.unit_price,
-        exact_amount=line.exact_amount,
-        rated=major_text(line.rated_minor, currency) if is_late else None,
-        exact_amount_before=line.exact_amount_before if is_late else None,
-        already_charged=major_text(line.already_charged_minor, currency) if is_late else None,
-        amount=major_text(line.amount_minor, currency),
     )
 
 

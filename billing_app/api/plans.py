@@ -13,25 +13,53 @@ from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
 from billing_app.api.wire.values import Body, Currency, ExactNumber, Money, Quantity, Timestamp
+from billing_app.domain import terms
 from billing_app.domain.actor import Permission
 from billing_app.domain.money import major_text
+from billing_app.domain.terms import Model
+from billing_app.models.plan import CHARGES_MAX, TIERS_MAX
 from billing_app.services.plans import plans
+from billing_app.services.plans.charges import ChargeTerms, PriceModel, TierTerms
 from billing_app.services.plans.rows import PlanRow
 from billing_app.services.shared.ids import get_number
 
 router = resource("/plans", "Plans")
 
 
+class Tier(BaseModel):
+    """A tier of a `graduated` or `volume` charge. The last one has no `up_to`."""
+
+    up_to: Quantity | None
+    unit_price: Quantity
+    flat_price: Money
+
+
+class Charge(BaseModel):
+    """The price of one meter's usage. Terms that the model does not have are null."""
+
+    meter: str = Field(examples=["api_calls"])
+    model: Model
+    included_units: Quantity | None
+    unit_price: Quantity | None
+    package_size: Quantity | None
+    package_price: Money | None
+    tiers: list[Tier]
+
+
 class Plan(BaseModel):
-    """One version of a plan. `overage_unit_price` is the price of each unit of overage, in major units."""
+    """One version of a plan.
+
+    `included_units` and `overage_unit_price` are given if they and the monthly price are all of the terms.
+    """
 
     id: str = Field(examples=["plan_3"])
     name: str = Field(examples=["Team"])
     version: int = Field(examples=[1])
     currency: Currency
     monthly_price: Money
-    included_units: Quantity = Field(examples=["1000"])
-    overage_unit_price: Quantity = Field(examples=["0.0125"])
+    charges: list[Charge] = Field(description="In the order in which invoices show them.")
+    included_units: Quantity | None = Field(examples=["1000"])
+    overage_unit_price: Quantity | None = Field(examples=["0.0125"])
     archived: bool
     created_at: Timestamp
     customers: int | None = Field(
@@ -39,18 +67,52 @@ class Plan(BaseModel):
     )
 
 
+class NewTier(Body):
+    """A tier of a `graduated` or `volume` charge: the price of units up to and including `up_to`."""
+
+    up_to: ExactNumber | None = Field(None, examples=["1000"], description="Null for the last tier.")
+    unit_price: ExactNumber = Field(examples=["0.01"], description="In major units. At most 12 decimals.")
+    flat_price: ExactNumber = Field(
+        "0", examples=["5.00"], description="Charged once when the tier has units, in major units."
+    )
+
+
+class NewCharge(Body):
+    """The price of one meter's usage. Each model has terms of its own.
+
+    `per_unit`: `included_units`, `unit_price`. `package`: `included_units`, `package_size`, `package_price`,
+    where a started package counts. `graduated`: `tiers`, each with its own price for the units that fall in
+    it. `volume`: `tiers`, of which the one that the quantity reaches prices all units.
+    """
+
+    meter: str = Field("usage", examples=["api_calls"], description="The code of a meter.")
+    model: PriceModel
+    included_units: ExactNumber | None = Field(None, examples=["1000"])
+    unit_price: ExactNumber | None = Field(None, examples=["0.0125"])
+    package_size: ExactNumber | None = Field(None, examples=["100"])
+    package_price: ExactNumber | None = Field(None, examples=["3.00"])
+    tiers: list[NewTier] = Field(default_factory=list, max_length=TIERS_MAX)
+
+
 class NewPlan(Body):
-    """The terms of a plan version. They can't be changed later."""
+    """The terms of a plan version. They can't be changed later.
+
+    Give either `charges`, or `included_units` and `overage_unit_price` for one price per unit of usage.
+    """
 
     name: str = Field(examples=["Team"])
     currency: str = Field("USD", examples=["USD"], description="ISO 4217.")
     monthly_price: ExactNumber = Field(
         examples=["29.00"], description="In major units, with at most as many decimals as the currency has."
     )
-    included_units: ExactNumber = Field(
-        examples=["1000"], description="Units per month that the monthly price covers."
+    charges: list[NewCharge] | None = Field(
+        None, max_length=CHARGES_MAX, description="In the order in which invoices show them."
     )
-    overage_unit_price: ExactNumber = Field(
+    included_units: ExactNumber | None = Field(
+        None, examples=["1000"], description="Units per month that the monthly price covers."
+    )
+    overage_unit_price: ExactNumber | None = Field(
+        None,
         examples=["0.0125"],
         description="In major units, for each unit above the included units. At most 12 decimals.",
     )
@@ -97,7 +159,13 @@ def create_plan(once: OnceOnly, body: NewPlan) -> Plan:
         monthly_price=body.monthly_price,
         included_units=body.included_units,
         overage_unit_price=body.overage_unit_price,
+        charges=None if body.charges is None else [_charge_terms(charge) for charge in body.charges],
     )
+
+
+def _charge_terms(charge: NewCharge) -> ChargeTerms:
+    tiers = [TierTerms(tier.unit_price, tier.up_to, tier.flat_price) for tier in charge.tiers]
+    return ChargeTerms(**{**dict(charge), "tiers": tiers})
 
 
 @router.get("/{plan}", responses=refusals("plan_not_found"))
@@ -117,15 +185,38 @@ def archive_plan(call: Caller, plan: str) -> Plan:
 
 def plan_of(row: PlanRow) -> Plan:
     """Build the plan to return."""
+    simple = row.simple_charge
     return Plan(
         id=row.public_id,
         name=row.name,
         version=row.version,
         currency=row.currency,
         monthly_price=major_text(row.monthly_price_minor, row.currency),
-        included_units=row.included_units,
-        overage_unit_price=row.overage_unit_price,
+        charges=[_charge_of(charge, row.currency) for charge in row.charges],
+        included_units=simple.included_units if simple else None,
+        overage_unit_price=simple.unit_price if simple else None,
         archived=row.archived_at is not None,
         created_at=row.created_at,
         customers=row.customers,
+    )
+
+
+def _charge_of(charge: terms.Charge, currency: str) -> Charge:
+    return Charge(
+        meter=charge.meter.code,
+        model=charge.model,
+        included_units=charge.included_units,
+        unit_price=charge.unit_price,
+        package_size=charge.package_size,
+        package_price=None
+        if charge.package_price_minor is None
+        else major_text(charge.package_price_minor, currency),
+        tiers=[
+            Tier(
+                up_to=tier.up_to,
+                unit_price=tier.unit_price,
+                flat_price=major_text(tier.flat_price_minor, currency),
+            )
+            for tier in charge.tiers
+        ],
     )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from billing_app.domain.rating import Line
+from billing_app.domain.lines import Line
 from billing_app.wording.values import ARROW, MINUS, TIMES, exact_money, money, month, quantity
 
 
 def title(line: Line) -> str:
     """Return the line's title: `Monthly price`, or `Usage in October 2026`."""
-    return f"Usage in {month(line.usage_period)}" if line.usage_period else "Monthly price"
+    if line.kind == "base" or line.usage_period is None:
+        return "Monthly price"
+    return f"Usage in {month(line.usage_period)}"
 
 
 def sentences(line: Line, currency: str) -> list[str]:

@@ -14,7 +14,7 @@ import typst
 
 from billing_app.documents.arithmetic import sentences, title
 from billing_app.domain.invoice import PaymentStatus, payment_status
-from billing_app.domain.rating import Line
+from billing_app.domain.lines import Line
 from billing_app.services.invoices.rows import InvoiceDetail
 from billing_app.services.shared.characters import remove_invisible
 from billing_app.wording.values import PAYMENT_STATUSES, day, money, month, plan

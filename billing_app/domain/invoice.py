@@ -9,12 +9,12 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
+from billing_app.domain.lines import Line
 from billing_app.domain.money import major_text, plain
 from billing_app.domain.periods import label
-from billing_app.domain.rating import Line
 
 DAYS_TO_PAY = 30
-CONTENT_FORMAT = "tallybook.invoice.v1"
+CONTENT_FORMAT = "tallybook.invoice.v2"
 GAP_FORMAT = "tallybook.number_gap.v1"
 
 PaymentStatus = Literal["unpaid", "partially_paid", "paid", "overdue"]
@@ -165,29 +165,24 @@ def _moment_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _line_document(line: Line, currency: str) -> dict[str, str | int | None]:
+def _line_document(line: Line, currency: str) -> dict[str, str | int | bool]:
+    """Return all values that the line has. Amounts are in major units and named without `_minor`."""
     return {
-        "kind": line.kind,
-        "description": line.description,
-        "usage_period": label(line.usage_period) if line.usage_period else None,
-        "plan_name": line.plan_name,
-        "plan_version": line.plan_version,
-        "quantity": _plain_or_none(line.quantity),
-        "quantity_before": _plain_or_none(line.quantity_before),
-        "quantity_after": _plain_or_none(line.quantity_after),
-        "included_quantity": _plain_or_none(line.included_quantity),
-        "overage_quantity": _plain_or_none(line.overage_quantity),
-        "unit_price": _plain_or_none(line.unit_price),
-        "exact_amount": plain(line.exact_amount),
-        "rated": major_text(line.rated_minor, currency),
-        "exact_amount_before": plain(line.exact_amount_before),
-        "already_charged": major_text(line.already_charged_minor, currency),
-        "amount": major_text(line.amount_minor, currency),
+        name.removesuffix("_minor").replace("_minor_", "_"): _line_value(name, value, currency)
+        for name, value in zip(Line._fields, line, strict=True)
+        if value is not None
     }
 
 
-def _plain_or_none(number: Decimal | None) -> str | None:
-    return None if number is None else plain(number)
+def _line_value(name: str, value: object, currency: str) -> str | int | bool:
+    if "_minor" in name and isinstance(value, int):
+        return major_text(value, currency)
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, date):
+        return label(value) if name == "usage_period" else value.isoformat()
+    assert isinstance(value, (str, int))
+    return value
 
 
 def payment_status(total_minor: int, paid_minor: int, due_on: date, today: date) -> PaymentStatus:

@@ -108,6 +108,18 @@ class Line(NamedTuple):
     item_key: str | None = None
     item_date: date | None = None
 
+    @property
+    def component(self) -> tuple[object, ...]:
+        """What identifies the component of the month's bill that the line charges."""
+        return (
+            self.usage_period,
+            self.segment_start,
+            self.charge_position,
+            self.component_tier,
+            self.discount_number,
+            self.discount_part,
+        )
+
 
 class MonthUsage(NamedTuple):
     """A month's usage as one invoice sees it: all that is billed so far, and what was billed before.

@@ -207,7 +207,7 @@ _ARITHMETIC = {
     )
     + ")",
     "discount_rule": (
-        "CASE WHEN discount_percent IS NOT NULL"
+        "CASE WHEN kind <> 'discount' THEN true WHEN discount_percent IS NOT NULL"
         f" THEN exact_amount * 100 * {_MINOR} = -discounted_minor * discount_percent"
         f" AND exact_amount_before * 100 * {_MINOR} = -discounted_minor_before * discount_percent"
         f" ELSE exact_amount * {_MINOR} = -least(discounted_minor, discount_available_minor)"

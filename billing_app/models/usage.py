@@ -76,7 +76,10 @@ class UsageEvent(SQLModel, table=True):
     occurred_at: datetime = Field(sa_column=moment_column())
     recorded_at: datetime = Field(sa_column=moment_column())
     billing_period: date = Field(sa_column=day_column())
-    meter_id: int = Field(default=DEFAULT_METER_ID, sa_column=Column(SmallInteger, nullable=False))
     quantity: Decimal = Field(sa_column=entered_column())
     recorded_by: str = Field(sa_column=text_column())
+    meter_id: int = Field(
+        default=DEFAULT_METER_ID,
+        sa_column=Column(SmallInteger, nullable=False, server_default=str(DEFAULT_METER_ID)),
+    )
     item: str | None = Field(default=None, sa_column=text_column(nullable=True))

@@ -211,7 +211,7 @@ def test_all_that_is_charged_is_the_bill_of_everything(
         arrived = {key for key in now if now.get(key) != before.get(key)}
         late = late_lines(terms, MonthUsage(now, before, arrived))
         for line in late:
-            assert line.already_charged_minor == charged(lines)[component(line)]
+            assert line.already_charged_minor == charged(lines)[line.component]
         lines += late
     everything = charged(month_lines(terms, MonthUsage(after[-1])))
     assert {key: amount for key, amount in charged(lines).items() if amount} == {
@@ -220,16 +220,10 @@ def test_all_that_is_charged_is_the_bill_of_everything(
     assert sum(amounts(lines)) == bill(terms, after[-1]).total_minor
 
 
-def component(line: Line) -> tuple[object, ...]:
-    """Return the identity of the component that a line charges."""
-    tier = line.tier_number if line.model == "graduated" else None
-    return line.segment_start, line.charge_position, tier, line.discount_number, line.discount_part
-
-
 def charged(lines: Sequence[Line]) -> defaultdict[tuple[object, ...], int]:
     sums: defaultdict[tuple[object, ...], int] = defaultdict(int)
     for line in lines:
-        sums[component(line)] += line.amount_minor
+        sums[line.component] += line.amount_minor
     return sums
 
 

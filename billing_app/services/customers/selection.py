@@ -52,7 +52,9 @@ _ORDERS = {
 
 # The inner query filters and sorts by index, so only the rows of the page are read from the tables.
 _ROWS = f"""
-    SELECT c.*, p.plan_id, p.name AS plan_name, p.version AS plan_version, p.included_units,
+    SELECT c.*, p.plan_id, p.name AS plan_name, p.version AS plan_version,
+           (SELECT ch.included_units FROM plan_charge ch
+             WHERE ch.plan_id = p.plan_id AND ch.position = 1) AS included_units,
            CASE WHEN f.month = :month THEN f.usage_quantity END AS usage_quantity,
            EXISTS (SELECT FROM suspension x
                     WHERE x.customer_id = c.customer_id AND x.ended_at IS NULL) AS suspended,
@@ -61,27 +63,27 @@ _ROWS = f"""
       FROM (SELECT customer.*, {{key}} AS sort_key FROM {{source}} WHERE {{condition}}
              ORDER BY {{key}} {{direction}}, customer_id {{direction}} LIMIT :limit) c
       LEFT JOIN customer_figures f USING (customer_id)
-      LEFT JOIN LATERAL {plan_in_effect("c.customer_id", ":month")} s ON true
+      LEFT JOIN LATERAL {plan_in_effect("c.customer_id", ":today")} s ON true
       LEFT JOIN plan p ON p.plan_id = s.plan_id
      ORDER BY c.sort_key {{direction}}, c.customer_id {{direction}}
 """
 _SUSPENDED = (
     "EXISTS (SELECT FROM suspension x WHERE x.customer_id = customer.customer_id AND x.ended_at IS NULL)"
 )
-_SUBSCRIBED = f"{plan_in_effect('customer.customer_id', ':month')} IS NOT NULL"
+_SUBSCRIBED = f"{plan_in_effect('customer.customer_id', ':today')} IS NOT NULL"
 # The index on plan_id finds the customers that were ever on one of these plans. The rule then selects those
 # that are on one now.
 _ON_PLAN = f"""
     customer_id IN (SELECT s.customer_id FROM subscription s
                      WHERE s.plan_id = ANY(:plan_ids)
-                       AND {plan_in_effect("s.customer_id", ":month")} = ANY(:plan_ids))
+                       AND {plan_in_effect("s.customer_id", ":today")} = ANY(:plan_ids))
 """
 
 
 def select_customers(session: Session, customer_filter: CustomerFilter) -> Selection:
     """Turn a filter into conditions. Raises Invalid for an invalid value."""
     conditions: list[str] = []
-    values: dict[str, Any] = {"month": period_of(now(session))}
+    values: dict[str, Any] = _today(session)
     if customer_filter.search:
         wanted = validation.line(
             "search", customer_filter.search, at_most=validation.NAME_MAX, required=False
@@ -102,10 +104,15 @@ def select_customers(session: Session, customer_filter: CustomerFilter) -> Selec
     return Selection(conditions, values)
 
 
+def _today(session: Session) -> dict[str, Any]:
+    moment = now(session)
+    return {"today": moment.date(), "month": period_of(moment)}
+
+
 def select_named(session: Session, name: str) -> Selection:
     """Select the customers with exactly this name, ignoring case."""
     wanted = validation.line("name", name, at_most=validation.NAME_MAX)
-    return Selection(["lower(name) = lower(:name)"], {"name": wanted, "month": period_of(now(session))})
+    return Selection(["lower(name) = lower(:name)"], {"name": wanted, **_today(session)})
 
 
 def read_page(
@@ -131,7 +138,7 @@ def read_customer(session: Session, customer_id: int) -> CustomerRow:
     """Read one customer, which must exist."""
     session.flush()
     query = _query(_ORDERS["name"], "ASC", "customer_id = :customer_id")
-    values = {"customer_id": customer_id, "month": period_of(now(session)), "limit": 1}
+    values = {"customer_id": customer_id, **_today(session), "limit": 1}
     return _as_row(session.execute(query, values).one())
 
 

@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from billing_app.domain.invoice import PaymentStatus
+from billing_app.domain.lines import LineKind
 from billing_app.domain.money import plain
-from billing_app.domain.rating import LineKind
 
 
 class InvoiceGroup(NamedTuple):

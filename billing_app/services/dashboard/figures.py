@@ -93,7 +93,7 @@ _CUSTOMERS = f"""
     SELECT c.currency, s.plan_id IS NOT NULL AS subscribed, x.customer_id IS NOT NULL AS suspended,
            count(*), coalesce(sum(p.monthly_price_minor), 0)
       FROM customer c
-      LEFT JOIN {plans_in_effect("%(month)s")} s USING (customer_id)
+      LEFT JOIN {plans_in_effect("%(today)s")} s USING (customer_id)
       LEFT JOIN plan p USING (plan_id)
       LEFT JOIN suspension x ON x.customer_id = c.customer_id AND x.ended_at IS NULL
      GROUP BY 1, 2, 3 ORDER BY 1, 2, 3

@@ -20,7 +20,7 @@ from billing_app.domain.periods import period_of
 from billing_app.errors import Conflict
 from billing_app.services.customers.queries import get_customer_id
 from billing_app.services.invoices.preconditions import require_ended
-from billing_app.services.plans.plan_in_effect import plan_in_effect
+from billing_app.services.plans.plan_in_effect import has_plan_in
 from billing_app.services.shared import gate
 from billing_app.services.shared.permissions import require
 
@@ -95,10 +95,9 @@ def _find_blocked(
             b.settled_through + interval '1 month', %(period)s::date - interval '1 month',
             interval '1 month'
         ) AS m(month)
-        LEFT JOIN LATERAL {plan_in_effect("b.customer_id", "m.month")} s ON true
         WHERE b.customer_id = ANY(%(ids)s)
           AND b.settled_through < %(period)s::date - interval '1 month'
-          AND (s.plan_id IS NOT NULL OR EXISTS (
+          AND ({has_plan_in("b.customer_id", "m.month::date")} OR EXISTS (
                 SELECT FROM usage_event e
                 WHERE e.customer_id = b.customer_id AND e.billing_period = m.month::date
           ))

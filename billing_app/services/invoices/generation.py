@@ -18,6 +18,7 @@ from billing_app.database.session import driver_cursor, now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.currencies import exponent
 from billing_app.domain.invoice import (
+    CONTENT_FORMAT,
     BilledCustomer,
     InvoiceContent,
     Issuer,
@@ -25,7 +26,7 @@ from billing_app.domain.invoice import (
     due_date,
     invoice_number,
 )
-from billing_app.domain.rating import Line
+from billing_app.domain.lines import Line
 from billing_app.services.invoices.charges import compute_lines
 from billing_app.services.invoices.preconditions import require_ended, require_issuer
 from billing_app.services.shared.permissions import require
@@ -153,7 +154,7 @@ def _write_invoices(db: Cursor[Any], invoices: Iterable[CreatedInvoice]) -> list
     """Write the invoices. Each is created while the database receives the previous one."""
     created = []
     with db.copy(
-        "COPY invoice (customer_id, period_start, sequence, number, currency, issued_at, due_on,"
+        "COPY invoice (customer_id, period_start, sequence, number, format, currency, issued_at, due_on,"
         " total_minor, line_count, issuer_name, issuer_address, issuer_email,"
         " issuer_payment_instructions, customer_key, customer_name, customer_email,"
         " customer_billing_address, previous_sha256, content_sha256) FROM STDIN"
@@ -163,7 +164,7 @@ def _write_invoices(db: Cursor[Any], invoices: Iterable[CreatedInvoice]) -> list
             content = invoice.content
             copy.write_row(
                 (invoice.customer_id, content.period_start, invoice.sequence, content.number,
-                 content.currency, content.issued_at, content.due_on, content.total_minor,
+                 CONTENT_FORMAT, content.currency, content.issued_at, content.due_on, content.total_minor,
                  len(content.lines), *content.issuer, *content.customer, content.previous_sha256,
                  invoice.sha256)
             )  # fmt: skip
@@ -173,10 +174,8 @@ def _write_invoices(db: Cursor[Any], invoices: Iterable[CreatedInvoice]) -> list
 def _write_lines(db: Cursor[Any], created: Sequence[CreatedInvoice]) -> None:
     """Write the lines of all invoices in one statement, as the trigger on lines requires."""
     with db.copy(
-        "COPY invoice_line (customer_id, period_start, line_number, currency_exponent, kind,"
-        " description, usage_period, plan_name, plan_version, quantity, quantity_before,"
-        " quantity_after, included_quantity, overage_quantity, unit_price, exact_amount,"
-        " rated_minor, exact_amount_before, already_charged_minor, amount_minor) FROM STDIN"
+        "COPY invoice_line (customer_id, period_start, line_number, currency_exponent,"
+        f" {', '.join(Line._fields)}) FROM STDIN"
     ) as copy:
         for invoice in created:
             content = invoice.content

@@ -9,8 +9,8 @@ from sqlmodel import Session
 
 from billing_app.database.session import driver_cursor, now
 from billing_app.domain.actor import Actor, Permission
+from billing_app.domain.lines import Line
 from billing_app.domain.periods import period_of
-from billing_app.domain.rating import Line
 from billing_app.errors import Conflict
 from billing_app.services.customers.queries import get_customer_id
 from billing_app.services.customers.selection import read_customer

@@ -19,12 +19,12 @@ from billing_app.domain.invoice import (
     payment_status,
     split_invoice_number,
 )
-from billing_app.domain.rating import Line
+from billing_app.domain.lines import Line
 from billing_app.errors import NotFound
 from billing_app.services.invoices.rows import InvoiceRow
 from billing_app.services.invoices.selection import InvoiceSelection
 from billing_app.services.payments.queries import JOIN_OPEN, JOIN_PAID
-from billing_app.services.plans.plan_in_effect import read_plans_in_effect
+from billing_app.services.plans.plan_in_effect import has_plan_in
 
 
 class StoredInvoice(NamedTuple):
@@ -34,6 +34,7 @@ class StoredInvoice(NamedTuple):
     period_start: date
     sequence: int
     number: str
+    format: str
     currency: str
     issued_at: datetime
     due_on: date
@@ -164,12 +165,13 @@ def read_lines(db: Cursor[Any], customer_id: int, period_start: date) -> tuple[L
 
 def line_of(columns: tuple[Any, ...]) -> Line:
     """Return a stored line from its LINE_COLUMNS, with minor units as integers."""
-    line = Line(*columns)
-    return line._replace(
-        rated_minor=int(line.rated_minor),
-        already_charged_minor=int(line.already_charged_minor),
-        amount_minor=int(line.amount_minor),
+    return Line._make(
+        int(value) if isinstance(value, Decimal) and name in _WHOLE_NUMBERS else value
+        for name, value in zip(Line._fields, columns, strict=True)
     )
+
+
+_WHOLE_NUMBERS = {name for name in Line._fields if "_minor" in name} | {"packages", "packages_before"}
 
 
 def find_invoice_number(session: Session, customer_id: int, period_start: date) -> str | None:
@@ -225,8 +227,9 @@ def has_charges(session: Session, customer_id: int, period_start: date) -> bool:
     """Return whether there is something to invoice: a plan in the period, or usage billed in it."""
     with driver_cursor(session) as db:
         db.execute(
-            "SELECT EXISTS (SELECT FROM usage_event WHERE customer_id = %s AND billing_period = %s)",
-            [customer_id, period_start],
+            "SELECT EXISTS (SELECT FROM usage_event WHERE customer_id = %(id)s AND billing_period = %(period)s)"
+            f" OR {has_plan_in('%(id)s', '%(period)s::date')}",
+            {"id": customer_id, "period": period_start},
         )
-        (has_usage,) = db.fetchone() or (False,)
-        return has_usage or bool(read_plans_in_effect(db, [(customer_id, period_start)]))
+        (found,) = db.fetchone() or (False,)
+    return bool(found)

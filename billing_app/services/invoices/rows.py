@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from billing_app.domain.invoice import BilledCustomer, Issuer, PaymentStatus
-from billing_app.domain.rating import Line
+from billing_app.domain.lines import Line
 from billing_app.services.shared.ids import public_id
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement, func, text
+from sqlalchemy import ColumnElement, func, insert, text
 from sqlmodel import Session, and_, col, or_, select
 
 from billing_app.database import locks
@@ -14,11 +15,22 @@ from billing_app.database.session import now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.currencies import exponent
 from billing_app.domain.money import major_text, parse_amount_minor, parse_quantity, parse_unit_price, plain
-from billing_app.domain.periods import period_of
-from billing_app.models import Plan
-from billing_app.services.plans.queries import count_customers, find_newest_version, find_plan, lock_plan
+from billing_app.domain.terms import Charge
+from billing_app.errors import Invalid
+from billing_app.models import Plan, PlanCharge, PlanTier
+from billing_app.services.plans.charges import ChargeTerms, parse_charges
+from billing_app.services.plans.meters import read_default_meter, read_usable_meters
+from billing_app.services.plans.queries import (
+    count_customers,
+    find_newest_version,
+    find_plan,
+    lock_plan,
+    read_terms,
+    with_charges,
+)
 from billing_app.services.plans.rows import PlanRow, as_row
 from billing_app.services.shared import audit, validation
+from billing_app.services.shared.ids import public_id
 from billing_app.services.shared.pagination import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
 from billing_app.services.shared.permissions import require
 
@@ -32,11 +44,15 @@ def create_plan(
     *,
     name: str,
     monthly_price: object,
-    included_units: object,
-    overage_unit_price: object,
+    included_units: object = None,
+    overage_unit_price: object = None,
+    charges: Sequence[ChargeTerms] | None = None,
     currency: str = "USD",
 ) -> PlanRow:
     """Create a plan, or the next version of the plan with that name. The terms can't be changed later.
+
+    The simple form is `included_units` and `overage_unit_price`, which are one charge for each unit of the
+    default meter. Otherwise `charges` are given, which may be none.
 
     Names are compared ignoring case. If the newest version has exactly these terms and is not archived,
     returns it and creates nothing, so a retry is safe. `is_new` says whether a version was created.
@@ -46,35 +62,37 @@ def create_plan(
 
     Raises:
         Invalid: naming the field that breaks a rule.
+        NotFound: `meter_not_found`.
     """
     require(actor, Permission.WRITE_CUSTOMERS)
-    plan = _parse_terms(now(session), name, monthly_price, included_units, overage_unit_price, currency)
+    plan = _parse_plan(now(session), name, monthly_price, currency)
+    if charges is None:
+        parsed: tuple[Charge, ...] = (_simple_charge(session, included_units, overage_unit_price),)
+    else:
+        _refuse_both_forms(included_units, overage_unit_price)
+        parsed = parse_charges(charges, currency, read_usable_meters(session))
     _lock_name(session, plan.name)
     newest = find_newest_version(session, plan.name)
-    if newest is not None and newest.archived_at is None and _have_same_terms(newest, plan):
-        return as_row(newest)
+    if newest is not None and newest.archived_at is None:
+        existing = with_charges(session, newest)
+        if (existing.currency, existing.monthly_price_minor, existing.charges) == (
+            plan.currency, int(plan.monthly_price_minor), parsed,
+        ):  # fmt: skip
+            return existing
     plan.version = newest.version + 1 if newest else 1
-    session.add(plan)
-    session.flush()
-    created = as_row(plan)
+    _insert(session, plan, parsed)
+    created = as_row(plan, parsed)
     audit.record(
         session, actor, "plan.created", created.public_id,
         name=created.name, version=created.version, currency=created.currency,
         monthly_price=major_text(created.monthly_price_minor, created.currency),
-        included_units=plain(created.included_units), overage_unit_price=plain(created.overage_unit_price),
+        **_describe_charges(created),
     )  # fmt: skip
     return replace(created, is_new=True)
 
 
-def _parse_terms(
-    created_at: datetime,
-    name: str,
-    monthly_price: object,
-    included_units: object,
-    overage_unit_price: object,
-    currency: str,
-) -> Plan:
-    """Build an unsaved plan. Raises Invalid naming the field that breaks a rule."""
+def _parse_plan(created_at: datetime, name: str, monthly_price: object, currency: str) -> Plan:
+    """Build an unsaved plan without charges. Raises Invalid naming the field that breaks a rule."""
     name = validation.line("name", name, at_most=validation.NAME_MAX)
     currency = validation.line("currency", currency, at_most=3)
     validation.parsed("currency", exponent, currency)
@@ -85,21 +103,85 @@ def _parse_terms(
         created_at=created_at,
         currency=currency,
         monthly_price_minor=Decimal(price_minor),
-        included_units=validation.parsed("included_units", parse_quantity, included_units),
-        overage_unit_price=validation.parsed("overage_unit_price", parse_unit_price, overage_unit_price),
+        charge_count=0,
+        tier_count=0,
     )
+
+
+def _simple_charge(session: Session, included_units: object, overage_unit_price: object) -> Charge:
+    """Return the charge of the simple form."""
+    return Charge(
+        read_default_meter(session),
+        "per_unit",
+        included_units=validation.parsed("included_units", parse_quantity, included_units),
+        unit_price=validation.parsed("overage_unit_price", parse_unit_price, overage_unit_price),
+    )
+
+
+def _describe_charges(plan: PlanRow) -> dict[str, str]:
+    """Return what the audit log says of the charges. All of their terms are in the plan, for ever."""
+    if simple := plan.simple_charge:
+        assert simple.included_units is not None
+        assert simple.unit_price is not None
+        return {
+            "included_units": plain(simple.included_units),
+            "overage_unit_price": plain(simple.unit_price),
+        }
+    return {"charges": ", ".join(f"{charge.meter.code} {charge.model}" for charge in plan.charges)}
+
+
+def _refuse_both_forms(included_units: object, overage_unit_price: object) -> None:
+    for name, value in (("included_units", included_units), ("overage_unit_price", overage_unit_price)):
+        if value is not None:
+            raise Invalid(name, "not_with_charges")
+
+
+def _insert(session: Session, plan: Plan, charges: Sequence[Charge]) -> None:
+    """Insert a plan version, its charges and its tiers, each kind with one statement."""
+    plan.charge_count = len(charges)
+    plan.tier_count = sum(len(charge.tiers) for charge in charges)
+    session.add(plan)
+    session.flush()
+    if not charges:
+        return
+    session.execute(
+        insert(PlanCharge).values(
+            [
+                {
+                    "plan_id": plan.plan_id,
+                    "position": position,
+                    "meter_id": charge.meter.meter_id,
+                    "model": charge.model,
+                    "included_units": charge.included_units,
+                    "unit_price": charge.unit_price,
+                    "package_size": charge.package_size,
+                    "package_price_minor": charge.package_price_minor,
+                    "tier_count": len(charge.tiers),
+                }
+                for position, charge in enumerate(charges, 1)
+            ]
+        )
+    )
+    tiers = [
+        {
+            "plan_id": plan.plan_id,
+            "position": position,
+            "tier_number": number,
+            "up_to": tier.up_to,
+            "unit_price": tier.unit_price,
+            "flat_price_minor": tier.flat_price_minor,
+        }
+        for position, charge in enumerate(charges, 1)
+        for number, tier in enumerate(charge.tiers, 1)
+    ]
+    if tiers:
+        session.execute(insert(PlanTier).values(tiers))
 
 
 def _lock_name(session: Session, name: str) -> None:
     """Lock the name until the transaction ends, so that concurrent versions get different numbers."""
     key = session.scalar(select(func.hashtext(func.lower(name))))
     session.execute(text("SELECT pg_advisory_xact_lock(:lock, :key)"), {"lock": locks.PLAN_NAME, "key": key})
-
-
-def _have_same_terms(saved: Plan, wanted: Plan) -> bool:
-    return (saved.currency, saved.monthly_price_minor, saved.included_units, saved.overage_unit_price) == (
-        wanted.currency, wanted.monthly_price_minor, wanted.included_units, wanted.overage_unit_price,
-    )  # fmt: skip
 
 
 def archive_plan(session: Session, actor: Actor, plan_id: int) -> PlanRow:
@@ -113,14 +195,14 @@ def archive_plan(session: Session, actor: Actor, plan_id: int) -> PlanRow:
     if plan.archived_at is None:
         plan.archived_at = now(session)
         session.flush()
-        audit.record(session, actor, "plan.archived", as_row(plan).public_id)
-    return as_row(plan)
+        audit.record(session, actor, "plan.archived", public_id("plan", plan.plan_id or 0))
+    return with_charges(session, plan)
 
 
 def get_plan(session: Session, actor: Actor, plan_id: int) -> PlanRow:
     """Return one version of a plan. Raises NotFound (`plan_not_found`)."""
     require(actor, Permission.READ)
-    return as_row(find_plan(session, plan_id))
+    return with_charges(session, find_plan(session, plan_id))
 
 
 def list_plans(
@@ -145,8 +227,12 @@ def list_plans(
         query = query.where(or_(name > after[0], and_(name == after[0], col(Plan.version) < after[1])))
     page = page_of(session.exec(query).all(), limit, lambda row: (row[1], row[0].version))
     plan_ids = [plan.plan_id or 0 for plan, _ in page.items]
-    customers = count_customers(session, plan_ids, period_of(now(session)))
-    items = (as_row(plan, customers.get(plan.plan_id or 0, 0)) for plan, _ in page.items)
+    customers = count_customers(session, plan_ids, now(session).date())
+    terms = read_terms(session, plan_ids)
+    items = (
+        as_row(plan, terms[plan.plan_id or 0].charges, customers.get(plan.plan_id or 0, 0))
+        for plan, _ in page.items
+    )
     return Page(tuple(items), page.next_cursor)
 
 
@@ -176,7 +262,9 @@ def find_plans(
         query = query.where(lower_name == func.lower(wanted))
     if version is not None:
         query = query.where(Plan.version == validation.number("version", version))
-    return tuple(as_row(plan) for plan in session.exec(query))
+    found = list(session.exec(query))
+    terms = read_terms(session, [plan.plan_id or 0 for plan in found])
+    return tuple(as_row(plan, terms[plan.plan_id or 0].charges) for plan in found)
 
 
 def list_currencies(session: Session, actor: Actor) -> tuple[str, ...]:

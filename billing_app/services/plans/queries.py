@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 
 from sqlalchemy import func, text
 from sqlmodel import Session, col, select
 
+from billing_app.database.session import driver_cursor
+from billing_app.domain import terms
 from billing_app.errors import Conflict, NotFound
 from billing_app.models import Plan
 from billing_app.services.plans.plan_in_effect import plans_in_effect
+from billing_app.services.plans.rows import PlanRow, as_row
+from billing_app.services.plans.terms import read_plans
 from billing_app.services.shared import validation
 
 
@@ -36,6 +41,18 @@ def find_newest_version(session: Session, name: str) -> Plan | None:
     return session.exec(query.limit(1)).first()
 
 
+def read_terms(session: Session, plan_ids: Iterable[int]) -> dict[int, terms.Plan]:
+    """Return the terms of these plan versions by id."""
+    with driver_cursor(session) as db:
+        return read_plans(db, plan_ids)
+
+
+def with_charges(session: Session, plan: Plan) -> PlanRow:
+    """Return the row of a plan version with its charges."""
+    assert plan.plan_id is not None
+    return as_row(plan, read_terms(session, [plan.plan_id])[plan.plan_id].charges)
+
+
 def refuse_archived(plan: Plan) -> None:
     """Raise Conflict (`plan_archived`) when new customers can't be assigned to the plan."""
     if plan.archived_at is not None:
@@ -43,12 +60,12 @@ def refuse_archived(plan: Plan) -> None:
 
 
 _CUSTOMERS = text(f"""
-    SELECT plan_id, count(*) AS customers FROM {plans_in_effect(":month")} present
+    SELECT plan_id, count(*) AS customers FROM {plans_in_effect(":day")} present
      WHERE plan_id = ANY(:plan_ids) GROUP BY plan_id
 """)
 
 
-def count_customers(session: Session, plan_ids: list[int], month: date) -> dict[int, int]:
-    """Return how many customers are on each of these versions in a month, without versions that have none."""
-    found = session.execute(_CUSTOMERS, {"plan_ids": plan_ids, "month": month})
+def count_customers(session: Session, plan_ids: list[int], day: date) -> dict[int, int]:
+    """Return how many customers are on each of these versions on a day, without versions that have none."""
+    found = session.execute(_CUSTOMERS, {"plan_ids": plan_ids, "day": day})
     return {row.plan_id: row.customers for row in found}

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 
-from billing_app.domain import rating
+from billing_app.domain import terms
+from billing_app.domain.terms import Charge
 from billing_app.models import Plan
+from billing_app.models.plan import DEFAULT_METER_ID
 from billing_app.services.shared.ids import public_id
 
 
 @dataclass(frozen=True, slots=True)
 class PlanRow:
-    """One version of a plan. `overage_unit_price` is in major units for one unit.
+    """One version of a plan, with its charges in the order in which invoices show them.
 
     `customers` is the number of customers on it this month, which only lists count. `is_new` is true only in
     the result of the call that created the version.
@@ -24,8 +25,7 @@ class PlanRow:
     version: int
     currency: str
     monthly_price_minor: int
-    included_units: Decimal
-    overage_unit_price: Decimal
+    charges: tuple[Charge, ...]
     created_at: datetime
     archived_at: datetime | None
     customers: int | None = None
@@ -42,21 +42,28 @@ class PlanRow:
         return self.archived_at is not None
 
     @property
-    def terms(self) -> rating.Plan:
-        """The prices and included units, for rating."""
-        return rating.Plan(
+    def simple_charge(self) -> Charge | None:
+        """The one charge per unit of the default meter, if that and the monthly price are all of the terms."""
+        if len(self.charges) == 1 and self.charges[0].model == "per_unit":
+            charge = self.charges[0]
+            return charge if charge.meter.meter_id == DEFAULT_METER_ID else None
+        return None
+
+    @property
+    def terms(self) -> terms.Plan:
+        """The terms, for pricing."""
+        return terms.Plan(
             plan_id=self.plan_id,
             name=self.name,
             version=self.version,
             currency=self.currency,
             monthly_price_minor=self.monthly_price_minor,
-            included_units=self.included_units,
-            overage_unit_price=self.overage_unit_price,
+            charges=self.charges,
         )
 
 
-def as_row(plan: Plan, customers: int | None = None) -> PlanRow:
-    """Build the row of a stored plan."""
+def as_row(plan: Plan, charges: tuple[Charge, ...], customers: int | None = None) -> PlanRow:
+    """Build the row of a stored plan and its charges."""
     assert plan.plan_id is not None
     return PlanRow(
         plan_id=plan.plan_id,
@@ -64,8 +71,7 @@ def as_row(plan: Plan, customers: int | None = None) -> PlanRow:
         version=plan.version,
         currency=plan.currency,
         monthly_price_minor=int(plan.monthly_price_minor),
-        included_units=plan.included_units,
-        overage_unit_price=plan.overage_unit_price,
+        charges=charges,
         created_at=plan.created_at,
         archived_at=plan.archived_at,
         customers=customers,

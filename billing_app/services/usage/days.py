@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -11,10 +12,11 @@ from sqlmodel import Session
 
 from billing_app.database.session import driver_cursor, now
 from billing_app.domain.actor import Actor, Permission
+from billing_app.domain.days import Segment
 from billing_app.domain.money import exact_sum
 from billing_app.domain.periods import bounds, next_period, period_of, periods_between
 from billing_app.services.customers.queries import get_customer_id
-from billing_app.services.plans.plan_in_effect import read_plans_in_effect
+from billing_app.services.plans.plan_in_effect import read_segments
 from billing_app.services.shared import validation
 from billing_app.services.shared.permissions import require
 
@@ -31,7 +33,8 @@ class DailyUsage(NamedTuple):
 class MonthlyUsage:
     """A customer's usage in one month so far.
 
-    `included_units` is None in a month without a plan. `days` lists only days with usage, in order.
+    `included_units` are those of the first charge of the month's last plan. They are None in a month without a
+    plan, and for a price that includes none. `days` lists only days with usage, in order.
     """
 
     period_start: date
@@ -62,10 +65,15 @@ def get_monthly_usage(
             [customer_id, billing_periods, start, end],
         )
         days = tuple(DailyUsage(*row) for row in db)
-        plan = read_plans_in_effect(db, [(customer_id, month)]).get((customer_id, month))
+        segments = read_segments(db, [(customer_id, month)]).get((customer_id, month), ())
     return MonthlyUsage(
         period_start=month,
         quantity=exact_sum(day.quantity for day in days),
-        included_units=plan.included_units if plan else None,
+        included_units=_included_units(segments),
         days=days,
     )
+
+
+def _included_units(segments: Sequence[Segment]) -> Decimal | None:
+    charges = segments[-1].plan.charges if segments else ()
+    return charges[0].included_units if charges else None

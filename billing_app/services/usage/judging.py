@@ -18,12 +18,18 @@ REJECTED_FIELDS = {
     "customer_suspended": "occurred_at",
 }
 
-# Each customer and usage month of the batch, with what judging needs to know of them.
+# Each customer and usage month of the batch, with what judging needs to know of them. `plan_id` is the plan
+# of the month's first day, and `has_changes` says that other days have another one.
 _ACCOUNTS = f"""
     SELECT wanted.customer_key, wanted.usage_month, customer.customer_id,
            greatest(wanted.usage_month, (billing.closed_through + interval '1 month')::date)
                AS billing_period,
            {plan_in_effect("customer.customer_id", "wanted.usage_month")} AS plan_id,
+           EXISTS (
+               SELECT FROM subscription WHERE subscription.customer_id = customer.customer_id
+                  AND subscription.effective_from > wanted.usage_month
+                  AND subscription.effective_from < wanted.usage_month + interval '1 month'
+           ) AS has_changes,
            EXISTS (SELECT FROM suspension WHERE suspension.customer_id = customer.customer_id)
                AS was_ever_suspended
     FROM (
@@ -77,12 +83,17 @@ def judged_usage(
 )"""
 
 
+# Only for a month in which the plan changes. In all others one look-up serves all rows.
+_PLAN_OF_DAY = plan_in_effect("account.customer_id", "(reported.occurred_at AT TIME ZONE 'UTC')::date")
+
+
 def _rejection(latest: str) -> str:
     """Return the expression for the code of the first rule that a reported row breaks, or null."""
     return f"""
         CASE WHEN account.customer_id IS NULL THEN 'customer_not_found'
              WHEN reported.occurred_at > {latest} THEN 'occurred_in_future'
-             WHEN account.plan_id IS NULL THEN 'no_plan'
+             WHEN CASE WHEN account.has_changes THEN {_PLAN_OF_DAY} ELSE account.plan_id END IS NULL
+             THEN 'no_plan'
              WHEN account.was_ever_suspended AND EXISTS (
                  SELECT FROM suspension
                  WHERE suspension.customer_id = account.customer_id

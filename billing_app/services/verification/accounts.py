@@ -6,7 +6,7 @@ the largest customer, not on the number of customers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -18,13 +18,14 @@ from psycopg.rows import namedtuple_row
 from sqlmodel import Session
 
 from billing_app.database.session import driver_cursor
+from billing_app.domain.days import Segment, segments_in
 from billing_app.domain.invoice import InvoiceContent, NumberGap
 from billing_app.domain.periods import next_period
-from billing_app.domain.rating import Plan
-from billing_app.domain.subscription import in_effect
+from billing_app.domain.terms import Aggregation, Plan
+from billing_app.services.invoices.month_usage import read_aggregations
 from billing_app.services.invoices.queries import INVOICE_COLUMNS, LINE_COLUMNS, StoredInvoice, line_of
 from billing_app.services.payments.queries import STANDING_PAYMENTS
-from billing_app.services.plans.plan_in_effect import read_plans
+from billing_app.services.plans.terms import read_plans
 from billing_app.services.verification.chain import GapRecord
 from billing_app.services.verification.report import CustomerRef
 
@@ -51,20 +52,29 @@ class BilledAccount(NamedTuple):
 
 
 class UsageSum(NamedTuple):
-    """The sum of a customer's events that occurred in one month and are billed in one period."""
+    """A customer's events of one meter that occurred in one month and are billed in one period.
+
+    In a month in which the plan changes, there is a sum for each `day`. In the others it is None.
+    """
 
     customer_id: int
     billing_period: date
     usage_period: date
+    meter_id: int
+    day: date | None
     quantity: Decimal
+    largest: Decimal
     events: int
 
 
-class PlanFrom(NamedTuple):
-    """The plan of a customer from a month on, or None after a cancellation."""
+class CountedItem(NamedTuple):
+    """One of the different items of a meter in a month, and the first period in which it is billed."""
 
-    effective_from: date
-    plan: Plan | None
+    customer_id: int
+    usage_period: date
+    meter_id: int
+    item: str
+    billing_period: date
 
 
 class InvoiceRecord(NamedTuple):
@@ -80,29 +90,31 @@ class InvoiceRecord(NamedTuple):
 class Account:
     """Everything that is stored about one customer's billing.
 
+    `subscriptions` are the plans by the day from which they are in effect, None after a cancellation.
     `paid` has the sum of payments by period. `unsettled` has the same sums from the table of open invoices,
-    which has the invoices that are not paid in full.
+    which has the invoices that are not paid in full. `aggregations` are by meter.
     """
 
     customer: BilledAccount
-    subscriptions: list[PlanFrom]
+    subscriptions: list[tuple[date, Plan | None]]
     usage: list[UsageSum]
+    items: list[CountedItem]
     invoices: list[InvoiceRecord]
     gaps: list[GapRecord]
     paid: dict[date, Decimal]
     unsettled: dict[date, Decimal]
+    aggregations: Mapping[int, Aggregation]
 
     @property
     def first_month(self) -> date:
         """The first month with a plan, or else the month after the last settled month."""
         if self.subscriptions:
-            return self.subscriptions[0].effective_from
+            return self.subscriptions[0][0].replace(day=1)
         return next_period(self.customer.settled_through)
 
-    def plan_in(self, month: date) -> Plan | None:
-        """Return the plan in effect in the month, or None."""
-        row = in_effect(self.subscriptions, month)
-        return row.plan if row else None
+    def segments_in(self, month: date) -> tuple[Segment, ...]:
+        """Return the segments of a month, which are none in a month without a plan."""
+        return segments_in(month, self.subscriptions)
 
 
 _CUSTOMERS = """
@@ -112,10 +124,23 @@ _CUSTOMERS = """
 """
 _SUBSCRIPTIONS = "SELECT customer_id, effective_from, plan_id FROM subscription ORDER BY 1, 2"
 _USAGE = """
-    SELECT customer_id, billing_period,
-           date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date AS usage_period,
-           sum(quantity) AS quantity, count(*) AS events
-    FROM usage_event GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+    WITH divided AS (
+        SELECT DISTINCT customer_id, date_trunc('month', effective_from)::date AS month
+        FROM subscription WHERE extract(day FROM effective_from) <> 1
+    )
+    SELECT e.customer_id, e.billing_period,
+           date_trunc('month', e.occurred_at AT TIME ZONE 'UTC')::date AS usage_period, e.meter_id,
+           CASE WHEN d.month IS NOT NULL THEN (e.occurred_at AT TIME ZONE 'UTC')::date END AS day,
+           sum(e.quantity) AS quantity, max(e.quantity) AS largest, count(*) AS events
+    FROM usage_event e
+    LEFT JOIN divided d ON d.customer_id = e.customer_id
+     AND d.month = date_trunc('month', e.occurred_at AT TIME ZONE 'UTC')::date
+    GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+"""
+_ITEMS = """
+    SELECT customer_id, date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date AS usage_period, meter_id,
+           item, min(billing_period) AS billing_period
+    FROM usage_event WHERE item IS NOT NULL GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3
 """
 _LINES = f"""
     SELECT l.customer_id, l.period_start, {LINE_COLUMNS} FROM invoice_line l
@@ -136,6 +161,7 @@ _OPEN_INVOICES = "SELECT customer_id, period_start, paid_minor FROM open_invoice
 _QUERIES = {
     "subscriptions": _SUBSCRIPTIONS,
     "usage events": _USAGE,
+    "items": _ITEMS,
     "invoice lines": _LINES,
     "invoices": _INVOICES,
     "number gaps": _GAPS,
@@ -151,7 +177,7 @@ def read_accounts(session: Session, on_rows_without_customer: Callable[[str], No
     customer.
     """
     with driver_cursor(session) as db:
-        plans = read_plans(db)
+        plans, aggregations = read_plans(db), read_aggregations(db)
     streams = {name: _CustomerStream(session, query) for name, query in _QUERIES.items()}
     for row in _stream(session, _CUSTOMERS):
         customer = BilledAccount(*row)
@@ -162,10 +188,9 @@ def read_accounts(session: Session, on_rows_without_customer: Callable[[str], No
         }
         yield Account(
             customer=customer,
-            subscriptions=[
-                PlanFrom(each.effective_from, plans.get(each.plan_id)) for each in own["subscriptions"]
-            ],
+            subscriptions=[(each.effective_from, plans.get(each.plan_id)) for each in own["subscriptions"]],
             usage=[UsageSum(*each) for each in own["usage events"]],
+            items=[CountedItem(*each) for each in own["items"]],
             invoices=[
                 InvoiceRecord(
                     sequence=each.sequence,
@@ -178,6 +203,7 @@ def read_accounts(session: Session, on_rows_without_customer: Callable[[str], No
             gaps=[GapRecord(NumberGap(customer.key, *gap), sha256) for _, *gap, sha256 in own["number gaps"]],
             paid={each.period_start: each.paid_minor for each in own["payments"]},
             unsettled={each.period_start: each.paid_minor for each in own["open invoices"]},
+            aggregations=aggregations,
         )
     for name, stream in streams.items():
         if stream.has_rows_without_customer or not stream.is_exhausted:

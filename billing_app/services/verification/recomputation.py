@@ -11,17 +11,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import NamedTuple
 
 from sqlmodel import Session
 
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.invoice import content_sha256, due_date, invoice_number
-from billing_app.domain.money import EXACT, Amount, exact_sum, plain
+from billing_app.domain.lines import Line
+from billing_app.domain.money import Amount, plain
 from billing_app.domain.periods import next_period, periods_between
-from billing_app.domain.rating import ZERO, LateUsage, Line, invoice_lines, rate
 from billing_app.services.shared.permissions import require
-from billing_app.services.verification.accounts import Account, InvoiceRecord, UsageSum, read_accounts
+from billing_app.services.verification.accounts import Account, InvoiceRecord, read_accounts
 from billing_app.services.verification.chain import Chain
+from billing_app.services.verification.expected import expected_charges, expected_lines
 from billing_app.services.verification.report import AwaitingInvoice, Report, StatedGap, Subject
 
 PROGRESS_EVERY = 5_000
@@ -70,7 +72,7 @@ class _Check:
     def _add(self, code: str, invoice: str | None = None, **facts: object) -> None:
         self.report.add(Subject(self.account.customer.ref, invoice), code, **facts)
 
-    def _add_events(self, code: str, usage: UsageSum) -> None:
+    def _add_events(self, code: str, usage: _Events) -> None:
         self._add(code, events=usage.events, usage_period=usage.usage_period, period=usage.billing_period)
 
     def _check_events(self) -> None:
@@ -81,7 +83,7 @@ class _Check:
             invoiced[stored.content.period_start] += 1
         awaiting = self._months_awaiting_invoice()
         oldest_open = next_period(account.customer.closed_through)
-        for usage in account.usage:
+        for usage in _sum_events(account):
             checked.events += usage.events
             if usage.billing_period > max(usage.usage_period, oldest_open):
                 self._add_events("events_billed_too_late", usage)
@@ -104,7 +106,7 @@ class _Check:
             for month in periods_between(
                 next_period(account.customer.settled_through), next_period(account.customer.closed_through)
             )
-            if account.plan_in(month) or any(usage.billing_period == month for usage in account.usage)
+            if account.segments_in(month) or any(usage.billing_period == month for usage in account.usage)
         }
         self.report.awaiting_invoice += [
             AwaitingInvoice(account.customer.ref, month) for month in sorted(months)
@@ -116,7 +118,7 @@ class _Check:
         account = self.account
         invoiced = {stored.content.period_start for stored in account.invoices}
         for month in periods_between(account.first_month, next_period(account.customer.settled_through)):
-            if account.plan_in(month) and month not in invoiced:
+            if account.segments_in(month) and month not in invoiced:
                 self._add("settled_without_invoice", period=month)
 
     def _check_invoice(self, stored: InvoiceRecord, position: int, previous_sha256: str | None) -> None:
@@ -135,7 +137,7 @@ class _Check:
             self._add("wrong_currency", number, found=content.currency, expected=customer.currency)
         if content.due_on != due_date(content.issued_at):
             self._add("wrong_due_date", number)
-        self._check_lines(number, _expected_lines(self.account, content.period_start), content.lines)
+        self._check_lines(number, expected_lines(self.account, content.period_start), content.lines)
         if stored.line_count != len(content.lines):
             self._add("wrong_line_count", number, stated=stored.line_count, found=len(content.lines))
         if content.total_minor != sum(line.amount_minor for line in content.lines):
@@ -186,25 +188,25 @@ class _Check:
     def _check_charges(self) -> None:
         """Check that all charges for a usage month add up to the price of its total usage."""
         account = self.account
-        charged: dict[date, int] = defaultdict(int)
+        charged: dict[date, dict[tuple[object, ...], int]] = defaultdict(lambda: defaultdict(int))
+        invoiced = {stored.content.period_start for stored in account.invoices}
         for stored in account.invoices:
             for line in stored.content.lines:
                 if line.usage_period:
-                    charged[line.usage_period] += line.amount_minor
-        invoiced = {stored.content.period_start for stored in account.invoices}
-        billed: dict[date, Decimal] = defaultdict(lambda: ZERO)
-        for usage in account.usage:
-            if usage.billing_period in invoiced:
-                billed[usage.usage_period] = EXACT.add(billed[usage.usage_period], usage.quantity)
-        for month in sorted(charged.keys() | billed.keys()):
+                    charged[line.usage_period][line.component] += line.amount_minor
+        months = charged.keys() | {
+            usage.usage_period for usage in account.usage if usage.billing_period in invoiced
+        }
+        for month in sorted(months):
             self.report.checked.usage_months += 1
-            plan = account.plan_in(month)
-            expected = rate(plan, billed[month]).amount_minor if plan else 0
-            if charged[month] != expected:
+            expected = expected_charges(account, month, lambda billed: billed in invoiced)
+            found = charged[month]
+            if any(found.get(key, 0) != expected.get(key, 0) for key in found.keys() | expected.keys()):
                 currency = account.customer.currency
                 self._add(
                     "wrong_charge", period=month,
-                    found=Amount(charged[month], currency), expected=Amount(expected, currency),
+                    found=Amount(sum(found.values()), currency),
+                    expected=Amount(sum(expected.values()), currency),
                 )  # fmt: skip
 
     def _check_payments(self) -> None:
@@ -224,19 +226,17 @@ class _Check:
             self._add("wrong_open_invoice", period=period_start)
 
 
-def _expected_lines(account: Account, period_start: date) -> tuple[Line, ...]:
-    """Compute an invoice's lines from events and plans alone."""
-    own, late = ZERO, []
+class _Events(NamedTuple):
+    """The number of events that occurred in one month and are billed in one period."""
+
+    billing_period: date
+    usage_period: date
+    events: int
+
+
+def _sum_events(account: Account) -> list[_Events]:
+    """Count the events of all meters together."""
+    events: dict[tuple[date, date], int] = defaultdict(int)
     for usage in account.usage:
-        if usage.billing_period != period_start:
-            continue
-        if usage.usage_period == period_start:
-            own = usage.quantity
-        elif plan := account.plan_in(usage.usage_period):
-            before = exact_sum(
-                other.quantity
-                for other in account.usage
-                if other.usage_period == usage.usage_period and other.billing_period < period_start
-            )
-            late.append(LateUsage(usage.usage_period, plan, before, EXACT.add(before, usage.quantity)))
-    return invoice_lines(account.plan_in(period_start), period_start, own, late)
+        events[usage.billing_period, usage.usage_period] += usage.events
+    return [_Events(*months, found) for months, found in events.items()]

@@ -45,6 +45,7 @@ from billing_app.state.presenters.customers import (
     UsedItem,
 )
 from billing_app.state.presenters.invoices import InvoiceItem, LineItem, invoice_item, line_item
+from billing_app.wording.prices import describe_plan
 from billing_app.wording.values import counted
 
 ROWS = 12
@@ -170,7 +171,7 @@ def _header(read: _Read, zone: ZoneInfo) -> CustomerHeader:
         plan=text.plan(customer.plan_name, customer.plan_version)
         if customer.plan_id
         else "No plan this month",
-        terms=_terms(read.plan) if read.plan else "",
+        terms=describe_plan(read.plan.terms) if read.plan else "",
         status=customer.status,
         currency=customer.currency,
         since=text.day(customer.created_at.astimezone(zone).date()),
@@ -179,12 +180,6 @@ def _header(read: _Read, zone: ZoneInfo) -> CustomerHeader:
         usage_href=address.link("/usage", customer=customer.key),
         audit_href=address.link("/audit", subject=customer.public_id),
     )
-
-
-def _terms(plan: PlanRow) -> str:
-    price = text.money(plan.monthly_price_minor, plan.currency)
-    unit = text.exact_money(plan.overage_unit_price, plan.currency)
-    return f"{price} a month, {counted(plan.included_units, 'included unit')}, {unit} per unit of overage"
 
 
 def _usage(used: usage_days.MonthlyUsage, today: date) -> UsageMonth:

@@ -9,7 +9,7 @@ from typing import Any
 import reflex as rx
 
 from billing_app.domain.money import major_text, plain, to_major
-from billing_app.domain.rating import rate
+from billing_app.domain.pricing import WHOLE, ZERO, price
 from billing_app.services.plans import plans
 from billing_app.services.plans.rows import PlanRow
 from billing_app.state.kit import address, text
@@ -20,6 +20,7 @@ from billing_app.state.kit.lists import Pages, parse_listing
 from billing_app.state.kit.numbers import read_decimal, viewer_notation
 from billing_app.state.kit.session import call
 from billing_app.state.presenters.plans import PlanItem, VersionItem
+from billing_app.wording.prices import describe_charge, describe_plan
 from billing_app.wording.values import counted
 
 ROWS = 50
@@ -67,12 +68,12 @@ class PlansState(rx.State):
     async def open_version(self, plan_id: int) -> Any:
         """Open the dialog for the next version of a plan, with the terms of the given version."""
         plan = await call(self, plans.get_plan, plan_id)
-        notation = viewer_notation(self)
+        notation, simple = viewer_notation(self), plan.simple_charge
         terms = {
             "monthly_price": notation.write(major_text(plan.monthly_price_minor, plan.currency)),
             "currency": plan.currency,
-            "included_units": notation.write(plain(plan.included_units)),
-            "overage_unit_price": notation.write(plain(plan.overage_unit_price)),
+            "included_units": notation.write(plain(simple.included_units or ZERO)) if simple else "",
+            "overage_unit_price": notation.write(plain(simple.unit_price or ZERO)) if simple else "",
         }
         return open_dialog(self, PLAN, f"New version of {plan.name}", start=terms, hidden={"name": plan.name})
 
@@ -112,13 +113,15 @@ class PlansState(rx.State):
 
 
 def _item(newest: PlanRow, *earlier: PlanRow) -> PlanItem:
+    simple = newest.simple_charge
     return PlanItem(
         plan_id=newest.plan_id,
         name=newest.name,
         version=f"Version {newest.version}",
         price=text.money(newest.monthly_price_minor, newest.currency),
-        included=text.quantity(newest.included_units),
-        overage=text.exact_money(newest.overage_unit_price, newest.currency),
+        included=text.quantity(simple.included_units or ZERO) if simple else "",
+        overage=text.exact_money(simple.unit_price or ZERO, newest.currency) if simple else "",
+        charges=[describe_charge(charge, newest.currency) for charge in newest.charges],
         customers=_customers(newest),
         customers_href=address.link("/customers", plan=text.plan(newest.name, newest.version)),
         is_archived=newest.archived_at is not None,
@@ -130,12 +133,10 @@ def _item(newest: PlanRow, *earlier: PlanRow) -> PlanItem:
 
 
 def _version(plan: PlanRow) -> VersionItem:
-    price = text.money(plan.monthly_price_minor, plan.currency)
-    overage = text.exact_money(plan.overage_unit_price, plan.currency)
     return VersionItem(
         plan_id=plan.plan_id,
         title=f"Version {plan.version}",
-        terms=f"{price} a month, {counted(plan.included_units, 'included unit')}, {overage} per unit of overage",
+        terms=describe_plan(plan.terms),
         customers=_customers(plan),
         is_archived=plan.archived_at is not None,
     )
@@ -147,11 +148,13 @@ def _customers(plan: PlanRow) -> str:
 
 def _curve(plan: PlanRow) -> Curve:
     """Return the monthly cost for up to three times the included units."""
-    scale = plan.included_units or _UNITS_WITHOUT_INCLUDED
+    charge = plan.charges[0] if plan.charges else None
+    scale = (charge.included_units if charge else None) or _UNITS_WITHOUT_INCLUDED
     points = []
     for step in _STEPS:
         units = scale * step
-        cost_minor = plan.monthly_price_minor + rate(plan.terms, units).amount_minor
+        prices = price(charge, units, WHOLE, plan.currency) if charge else ()
+        cost_minor = plan.monthly_price_minor + sum(each.amount_minor for each in prices)
         cost = to_major(cost_minor, plan.currency)
         points.append(point(text.quantity(units), units, cost=(cost, text.money(cost_minor, plan.currency))))
     return curve("cost", points)

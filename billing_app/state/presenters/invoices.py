@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from billing_app.documents.arithmetic import sentences, title
-from billing_app.domain.rating import Line
+from billing_app.domain.lines import Line
 from billing_app.services.audit.names import Named
 from billing_app.services.invoices.rows import InvoiceDetail, InvoiceRow, Neighbours
 from billing_app.services.invoices.totals import CurrencyTotals

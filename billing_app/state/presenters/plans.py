@@ -28,6 +28,7 @@ class PlanItem:
     price: str = ""
     included: str = ""
     overage: str = ""
+    charges: list[str] = field(default_factory=list)
     customers: str = ""
     customers_href: str = ""
     is_archived: bool = False

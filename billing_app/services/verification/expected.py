@@ -1,0 +1,92 @@
+"""What a customer's invoices must say, computed from events, plans and discounts alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+
+from billing_app.domain.bill import MonthTerms, UsageKey
+from billing_app.domain.days import Segment
+from billing_app.domain.lines import Line, MonthUsage, late_lines, month_lines
+from billing_app.domain.money import EXACT
+from billing_app.domain.pricing import ZERO
+from billing_app.domain.terms import Aggregation
+from billing_app.services.verification.accounts import Account, UsageSum
+
+IsBilled = Callable[[date], bool]
+"""Whether usage that is billed in this period counts."""
+
+
+def expected_lines(account: Account, period_start: date) -> tuple[Line, ...]:
+    """Compute the lines of an invoice."""
+    lines: list[Line] = []
+    if segments := account.segments_in(period_start):
+        lines += month_lines(MonthTerms(period_start, segments), _usage(account, segments, period_start))
+    late = {
+        usage.usage_period
+        for usage in account.usage
+        if usage.billing_period == period_start and usage.usage_period < period_start
+    }
+    for month in sorted(late):
+        if segments := account.segments_in(month):
+            usage = _usage(account, segments, month, through=period_start)
+            lines += late_lines(MonthTerms(month, segments), usage)
+    return tuple(lines)
+
+
+def expected_charges(account: Account, month: date, is_billed: IsBilled) -> dict[tuple[object, ...], int]:
+    """Compute what all invoices together must have charged for each component of a month, in minor units."""
+    segments = account.segments_in(month)
+    if not segments:
+        return {}
+    usage = MonthUsage(_quantities(account, segments, month, is_billed))
+    return {line.component: line.amount_minor for line in month_lines(MonthTerms(month, segments), usage)}
+
+
+def _usage(
+    account: Account, segments: tuple[Segment, ...], month: date, *, through: date | None = None
+) -> MonthUsage:
+    """Return a month's usage as the invoice of `through` sees it, by default that of the month itself."""
+    period = through or month
+    arrived = {
+        _key(account, segments, usage)
+        for usage in account.usage
+        if usage.usage_period == month and usage.billing_period == period
+    }
+    return MonthUsage(
+        _quantities(account, segments, month, lambda billed: billed <= period),
+        _quantities(account, segments, month, lambda billed: billed < period) if through else {},
+        arrived if through else frozenset(),
+    )
+
+
+def _quantities(
+    account: Account, segments: tuple[Segment, ...], month: date, is_billed: IsBilled
+) -> dict[UsageKey, Decimal]:
+    """Return the quantities of all meters, of the usage of a month whose billing periods count."""
+    quantities: defaultdict[UsageKey, Decimal] = defaultdict(lambda: ZERO)
+    for usage in account.usage:
+        if usage.usage_period != month or not is_billed(usage.billing_period):
+            continue
+        key = _key(account, segments, usage)
+        aggregation: Aggregation = account.aggregations[usage.meter_id]
+        if aggregation == "sum":
+            quantities[key] = EXACT.add(quantities[key], usage.quantity)
+        elif aggregation == "max":
+            quantities[key] = max(quantities[key], usage.largest)
+    for item in account.items:
+        if item.usage_period == month and is_billed(item.billing_period):
+            quantities[UsageKey(item.meter_id, None)] += 1
+    return quantities
+
+
+def _key(account: Account, segments: tuple[Segment, ...], usage: UsageSum) -> UsageKey:
+    """Return what names the usage of a sum in the month's bill."""
+    if account.aggregations[usage.meter_id] != "sum":
+        return UsageKey(usage.meter_id, None)
+    if usage.day is None:
+        return UsageKey(usage.meter_id, segments[0].start)
+    start = next((each.start for each in segments if each.start <= usage.day < each.end), None)
+    return UsageKey(usage.meter_id, start)
