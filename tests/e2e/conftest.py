@@ -196,10 +196,16 @@ def sign_in(page: Page) -> Callable[..., None]:
 
 
 @pytest.fixture
-def signed_in(page: Page, site: Site) -> Page:
-    """Return a page that is signed in as an admin, without the sign-in page, and shows the customers."""
+def authenticated(page: Page, site: Site) -> Page:
+    """Return a blank page of an admin's session, made without the sign-in page."""
     page.request.post(f"{site.url}/api/v1/auth/session", data={"email": ADMIN, "password": PASSWORD})
-    page.goto("/customers")
-    # Rows come over the WebSocket: until then the page is only drawn, and a click would be lost.
-    expect(page.locator("tbody tr").first).to_be_visible()
     return page
+
+
+@pytest.fixture
+def signed_in(authenticated: Page) -> Page:
+    """Return an admin's page that shows the customers."""
+    authenticated.goto("/customers")
+    # Rows come over the WebSocket: until then the page is only drawn, and a click would be lost.
+    expect(authenticated.locator("tbody tr").first).to_be_visible()
+    return authenticated
