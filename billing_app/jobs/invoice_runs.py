@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from billing_app.database import locks
-from billing_app.database.session import Database
+from billing_app.database.session import Database, planning_checks_once
 from billing_app.domain.actor import SYSTEM, Actor, Permission, system
 from billing_app.jobs.leadership import try_lock
 from billing_app.jobs.retries import giving_up_when_it_keeps_failing, is_caused_by_rows, reason_of
@@ -188,7 +188,8 @@ def _invoice(session: Session, worker: Actor, run: RunSummary, batch: Batch, clo
     def invoice(ids: Sequence[int]) -> PeriodOutcome:
         invoiced = invoice_period(session, worker, period_start=run.period_start, customer_ids=ids)
         # Deferred constraints are checked here, because a customer can't be left out any more at the commit.
-        session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+        with planning_checks_once(session):
+            session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
         session.execute(text("SET CONSTRAINTS ALL DEFERRED"))
         return invoiced
 
