@@ -158,9 +158,7 @@ def gap_sha256(gap: NumberGap) -> str:
 
 
 # `json.dumps` would make another one for each document, and look for circular references.
-_ENCODER = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False
-)
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False)
 
 
 def _canonical(document: Mapping[str, object]) -> bytes:

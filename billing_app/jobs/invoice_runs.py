@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from datetime import date
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from sqlalchemy import text
 from sqlmodel import Session
@@ -105,7 +105,7 @@ class _Lanes:
         self._processes: dict[int, WorkerProcess] = {}
         self._stack = ExitStack()
 
-    def __enter__(self) -> _Lanes:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from types import TracebackType
-from typing import IO, Any, Concatenate, ParamSpec, TypeVar
+from typing import IO, Any, Concatenate, ParamSpec, Self, TypeVar
 
 import billing_app
 from billing_app.database.session import Database
@@ -110,7 +110,7 @@ class WorkerProcess:
         result: Result = content
         return result
 
-    def __enter__(self) -> WorkerProcess:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -179,7 +179,9 @@ class _LogInCaller(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        _answer("log", (record.name, record.levelno, record.getMessage(), _portable(error) if error else None))
+        _answer(
+            "log", (record.name, record.levelno, record.getMessage(), _portable(error) if error else None)
+        )
 
 
 @functools.cache
@@ -219,4 +221,3 @@ def main() -> None:
     Thread(target=_read_requests, args=(requests, queue), name="requests", daemon=True).start()
     while True:
         _answer(*_execute(*queue.get()))
-

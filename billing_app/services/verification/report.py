@@ -6,7 +6,7 @@ Reports are stored as JSON. `billing_app.wording.discrepancies` has the sentence
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -123,6 +123,29 @@ class Report:
         self.discrepancy_count += 1
         if len(self.discrepancies) < DISCREPANCIES_MAX:
             self.discrepancies.append(Discrepancy(subject, code, facts))
+
+    @classmethod
+    def merged(cls, parts: Iterable[Report]) -> Report:
+        """Return the report about everything that these are about, which is about different customers.
+
+        A discrepancy of no customer is counted once, even if several parts have it.
+        """
+        whole = cls()
+        for part in parts:
+            for counted in dataclasses.fields(Counts):
+                count = getattr(whole.checked, counted.name) + getattr(part.checked, counted.name)
+                setattr(whole.checked, counted.name, count)
+            whole.awaiting_invoice += part.awaiting_invoice
+            whole.number_gaps += part.number_gaps
+            known = [
+                each
+                for each in part.discrepancies
+                if not each.subject.customer and each in whole.discrepancies
+            ]
+            whole.discrepancy_count += part.discrepancy_count - len(known)
+            whole.discrepancies += [each for each in part.discrepancies if each not in known]
+        del whole.discrepancies[DISCREPANCIES_MAX:]
+        return whole
 
     def as_json(self) -> dict[str, Any]:
         """Return what a JSONB column holds; `from_json` reads it."""
