@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 # The customers of all lanes together. Large enough to make the fixed costs of statements negligible, small
 # enough to hold the gate for tens of milliseconds and the lines in tens of megabytes.
 CHUNK_CUSTOMERS = 10_000
+# From this many customers in a chunk on, its lanes are worth a process each, which takes half a second to start.
+LARGE_CHUNK_CUSTOMERS = 5_000
 
 OnProgress = Callable[[RunRow], None]
 Result = TypeVar("Result")
@@ -96,8 +98,7 @@ class _Lanes:
     """The lanes of a run, which process their batches in parallel.
 
     Those of a large run each get a process, because rating and hashing in Python take as long as the database
-    does, and the threads of one process share a core for that. Processes take a moment to start, so the first
-    chunk shows whether the run is large.
+    does, and the threads of one process share a core for that.
     """
 
     def __init__(self, database: Database, worker: Actor, run: RunSummary) -> None:
@@ -114,7 +115,7 @@ class _Lanes:
     def process_chunk(self) -> bool:
         """Process the next batch of every lane. Return False if there are none."""
         batches = self._database.call(self._worker, next_batches, self._run.public_id, CHUNK_CUSTOMERS)
-        if sum(len(each.customer_ids) for each in batches) >= CHUNK_CUSTOMERS:
+        if sum(len(each.customer_ids) for each in batches) >= LARGE_CHUNK_CUSTOMERS:
             for batch in batches:
                 self._start_process(batch.lane)
         with ThreadPoolExecutor(LANES) as pool:

@@ -18,7 +18,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -94,7 +93,8 @@ class WorkerProcess:
         assert answers
         moment = self._database.clock()
         try:
-            pickle.dump((function, self._database.url, moment, args, kwargs), requests)
+            # As bytes, so that the other side can tell a request that it can't read from the end of the pipe.
+            pickle.dump(pickle.dumps((function, self._database.url, moment, args, kwargs)), requests)
             requests.flush()
             kind, content = pickle.load(answers)
             while kind in ("log", "progress"):
@@ -189,7 +189,7 @@ def _database(url: str) -> Database:
     return Database(url, pool_size=2)
 
 
-def _read_requests(requests: IO[bytes], queue: SimpleQueue[Any]) -> None:
+def _read_requests(requests: IO[bytes], queue: SimpleQueue[bytes]) -> None:
     """Pass requests on until the pipe closes. Then end the process, whatever it is doing."""
     with suppress(EOFError):
         while True:
@@ -197,12 +197,11 @@ def _read_requests(requests: IO[bytes], queue: SimpleQueue[Any]) -> None:
     os._exit(0)
 
 
-def _execute(
-    function: Callable[..., object], url: str, moment: datetime, args: Any, kwargs: Any
-) -> tuple[str, object]:
-    database = _database(url)
-    database.clock = lambda: moment
+def _execute(request: bytes) -> tuple[str, object]:
     try:
+        function, url, moment, args, kwargs = pickle.loads(request)
+        database = _database(url)
+        database.clock = lambda: moment
         return "result", function(database, *args, **kwargs)
     except Exception as error:  # noqa: BLE001 - raised in the process that called
         return "error", _portable(error)
@@ -217,7 +216,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     logging.getLogger().addHandler(_LogInCaller())
-    queue: SimpleQueue[Any] = SimpleQueue()
+    queue: SimpleQueue[bytes] = SimpleQueue()
     Thread(target=_read_requests, args=(requests, queue), name="requests", daemon=True).start()
     while True:
-        _answer(*_execute(*queue.get()))
+        _answer(*_execute(queue.get()))
