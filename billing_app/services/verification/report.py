@@ -126,25 +126,25 @@ class Report:
 
     @classmethod
     def merged(cls, parts: Iterable[Report]) -> Report:
-        """Return the report about everything that these are about, which is about different customers.
+        """Combine reports about different customers.
 
-        A discrepancy of no customer is counted once, even if several parts have it.
+        A discrepancy without a customer is counted once, even if several parts have it.
         """
-        whole = cls()
+        whole, of_no_customer = cls(), list[Discrepancy]()
         for part in parts:
             for counted in dataclasses.fields(Counts):
                 count = getattr(whole.checked, counted.name) + getattr(part.checked, counted.name)
                 setattr(whole.checked, counted.name, count)
             whole.awaiting_invoice += part.awaiting_invoice
             whole.number_gaps += part.number_gaps
-            known = [
-                each
-                for each in part.discrepancies
-                if not each.subject.customer and each in whole.discrepancies
-            ]
-            whole.discrepancy_count += part.discrepancy_count - len(known)
-            whole.discrepancies += [each for each in part.discrepancies if each not in known]
-        del whole.discrepancies[DISCREPANCIES_MAX:]
+            whole.discrepancy_count += part.discrepancy_count
+            whole.discrepancies += [each for each in part.discrepancies if each.subject.customer]
+            for each in part.discrepancies:
+                if not each.subject.customer and each in of_no_customer:
+                    whole.discrepancy_count -= 1
+                elif not each.subject.customer:
+                    of_no_customer.append(each)
+        whole.discrepancies = [*whole.discrepancies, *of_no_customer][:DISCREPANCIES_MAX]
         return whole
 
     def as_json(self) -> dict[str, Any]:
