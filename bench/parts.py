@@ -40,7 +40,7 @@ class Size:
 
 
 FULL = Size(
-    customers=100_000, events=3_334_000, batches=20, rounds=5, singles=8_000, load_seconds=8,
+    customers=100_000, events=3_334_000, batches=20, rounds=5, singles=8_000, load_seconds=6,
     audit_entries=200_000, tours=2, gigabytes=12,
 )  # fmt: skip
 QUICK = Size(
