@@ -3,6 +3,7 @@
 import reflex as rx
 
 from billing_app.server.reflex_patches import (
+    LazyChartsPlugin,
     NoEvalPlugin,
     ReportingPlugin,
     ReproduciblePlugin,
@@ -26,6 +27,7 @@ config = rx.Config(
         NoEvalPlugin(),
         ReportingPlugin(),
         ReproduciblePlugin(),
+        LazyChartsPlugin(),
     ],
     disable_plugins=[rx.plugins.SitemapPlugin],
 )

@@ -1,18 +1,15 @@
 """Run invoices in a separate process: `python -m bench.child DATABASE_URL 2026-10`.
 
-Prints a line of JSON: how long the run took, how many invoices it created, and the peak memory of the process
-as the kernel measures it, including imported modules.
+Prints a line of JSON: how long the run took, and how many invoices it created.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import sys
 
 from bench.databases import NOW
 from bench.measures import seconds
-from bench.runs import memory_mb
 from billing_app.database.session import Database
 from billing_app.domain.actor import system
 from billing_app.domain.periods import parse_period
@@ -30,13 +27,7 @@ def main() -> None:
     database.close()
     if rows[0].status != "done" or rows[0].failed:
         raise RuntimeError(f"the run did not make every invoice: {rows[0]}")
-    print(json.dumps({"seconds": taken, "created": rows[0].created, "peak_mb": peak_mb()}))
-
-
-def peak_mb() -> float:
-    """Return the peak memory of this process, on Linux from /proc, because getrusage includes the
-    parent's."""
-    return memory_mb("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(json.dumps({"seconds": taken, "created": rows[0].created}))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
+import psycopg
+
 from bench.databases import Bench
 from bench.measures import say
 from billing_app.domain.periods import bounds, next_period
@@ -103,3 +105,56 @@ def _add_span(bench: Bench, customers: int, month: date, a_month: int, first: in
                 "start": bounds(month)[0], "a_month": a_month, "step": length / a_month,
             },
         )  # fmt: skip
+
+
+def add_variety(bench: Bench, customers: int) -> None:
+    """Give every filter of the lists something to select: payments, suspensions, customers without a plan.
+
+    Older invoices are mostly paid and newer ones less often. A tenth is partially paid. A hundredth of the customers
+    is suspended, and as many customers without a plan are added.
+    """
+    with bench.superuser() as db:
+        for month, tenths_paid in zip(MONTHS, (8, 5, 2), strict=True):
+            _add_payments(db, month, tenths_paid)
+        db.execute(
+            "INSERT INTO suspension (customer_id, started_at)"
+            " SELECT customer_id, '2026-11-20' FROM customer WHERE customer_id % 100 = 50",
+        )
+        db.execute(
+            "INSERT INTO customer"
+            " (key, name, email, email_key, billing_address, currency, created_at, version)"
+            " SELECT 'new-' || n, 'New ' || n, n || '@new.test', n || '@new.test', '', 'USD', '2026-11-25', 1"
+            " FROM generate_series(1, %s) AS n",
+            [customers // 100],
+        )
+        db.execute(
+            "INSERT INTO customer_billing (customer_id, closed_through, settled_through, last_number)"
+            " SELECT customer_id, '2026-10-01', '2026-10-01', 0 FROM customer WHERE key LIKE 'new-%'"
+        )
+        for table in ("customer", "customer_billing", "payment", "suspension", "open_invoice", "invoice"):
+            db.execute(f"VACUUM (ANALYZE) {table}")
+
+
+def _add_payments(db: psycopg.Connection, month: date, tenths_paid: int) -> None:
+    """Pay the month's invoices of so many tenths of the customers, and a part of those of another tenth."""
+    values = {"month": month, "paid": tenths_paid}
+    db.execute(
+        "INSERT INTO payment (customer_id, period_start, amount_minor, received_on, method, reference,"
+        "                     idempotency_key, recorded_at, recorded_by)"
+        " SELECT customer_id, period_start, CASE WHEN customer_id %% 10 < %(paid)s THEN total_minor ELSE 100 END,"
+        "        '2026-11-15', '', '', 'payment-' || period_start, '2026-11-15', 'bench'"
+        " FROM invoice WHERE period_start = %(month)s AND customer_id %% 10 <= %(paid)s AND total_minor > 100",
+        values,
+    )
+    # The triggers, which are off, do this one by one.
+    db.execute(
+        "UPDATE open_invoice SET paid_minor = 100"
+        " WHERE period_start = %(month)s AND customer_id %% 10 = %(paid)s",
+        values,
+    )
+    db.execute(
+        "DELETE FROM open_invoice o USING payment p"
+        " WHERE p.customer_id = o.customer_id AND p.period_start = o.period_start"
+        "   AND o.period_start = %(month)s AND o.customer_id %% 10 < %(paid)s",
+        values,
+    )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.measures import Comparison, Measured
+from bench.measures import Comparison, Figure, Measured
 
 HISTORY = Path(__file__).parent / "history.jsonl"
 
@@ -22,10 +22,13 @@ def append(measured: Measured, *, quick: bool, postgresql: str) -> None:
         "commit": _commit(),
         "quick": quick,
         "machine": _machine() | {"postgresql": postgresql},
-        "comparisons": {each.what: _comparison(each) for each in measured.comparisons},
-        "figures": {
-            each.what: {"value": round(each.value, 1), "unit": each.unit} for each in measured.figures
+        "comparisons": {each.what: _comparison(each) for each in measured.comparisons if each.ours},
+        "figures": {each.what: _figure(each) for each in measured.figures},
+        "growth": {
+            events: {name: round(value, 3) for name, value in figures.items()}
+            for events, figures in measured.growth.items()
         },
+        "failed": measured.failed,
     }
     with HISTORY.open("a") as file:
         file.write(json.dumps(line) + "\n")
@@ -39,6 +42,17 @@ def _comparison(each: Comparison) -> dict[str, Any]:
         "ratio": round(each.ratio, 3),
         "at_least": each.at_least and round(each.at_least, 3),
     }
+
+
+def _figure(each: Figure) -> dict[str, Any]:
+    figure: dict[str, Any] = {"value": round(each.value, 2), "unit": each.unit}
+    if each.rounds:
+        figure |= {
+            "rounds": len(each.rounds),
+            "min": round(min(each.rounds), 2),
+            "max": round(max(each.rounds), 2),
+        }
+    return figure
 
 
 def _commit() -> str | None:

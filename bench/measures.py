@@ -59,12 +59,16 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured number, with its upper limit if it has one."""
+    """A measured number, with its upper limit if it has one.
+
+    `rounds` has the measurements that `value` was computed from, if there were several.
+    """
 
     what: str
     value: float
     unit: str
     at_most: float | None = None
+    rounds: tuple[float, ...] = ()
 
     @property
     def reached(self) -> bool | None:
@@ -74,10 +78,21 @@ class Figure:
 
 @dataclass(slots=True)
 class Measured:
-    """All results of one run of the bench."""
+    """All results of one run of the bench, complete or up to a failure.
+
+    `growth` has figures by the number of events, see bench/growth.py. `failed` names the parts that failed.
+    """
 
     comparisons: list[Comparison] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
+    growth: dict[str, dict[str, float]] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+    def compare(self, what: str, unit: str, at_least: float | None = None) -> Comparison:
+        """Add a comparison. Its rounds are kept even if a later one fails."""
+        comparison = Comparison(what, unit, at_least)
+        self.comparisons.append(comparison)
+        return comparison
 
 
 def seconds(work: Callable[[], object]) -> float:

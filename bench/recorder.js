@@ -62,9 +62,26 @@
     whenPainted((at) => (shown = at));
     if (!settle) return;
     if (wanted === "toast" && changes.some(({ addedNodes }) => [...addedNodes].some(isOrHasToast))) end();
+    if (wanted === "text" && changes.some(({ type }) => type === "characterData")) end();
     if (wanted === "dialog" && changes.some(({ target }) => target.matches?.("dialog[open]"))) end();
   }).observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
 
   arm("load", 0); // from the start of the navigation to this page
-  window.tallybookBench = { arm: (what) => arm(what), ended: () => ended };
+  window.tallybookBench = {
+    arm: (what) => arm(what),
+    ended: () => ended,
+    navigate: (path) => {
+      started = performance.now();
+      window.tallybook.navigate(path);
+    },
+    // A click on a button that has the server run one handler, which changes one text of the page.
+    clickReference: (handler) => {
+      const button = document.createElement("button");
+      const { "$/utils/context": context, "$/utils/state": state } = window.__reflex;
+      button.onclick = () => context.addEvents([state.ReflexEvent(handler)], [], {});
+      document.body.append(button);
+      button.click();
+      button.remove();
+    },
+  };
 })();

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from bench.measures import Comparison, Figure, Measured
 
+RATIO = "ratio"
 _COLOURS = {"ok": "[green]ok[/]", "missed": "[red]missed[/]", "": ""}
 
 
@@ -16,14 +17,14 @@ def show(measured: Measured, *, quick: bool) -> None:
     table = Table(title=title, title_justify="left")
     for column in ("what", "unit", "reference", "ours", "ratio", "rounds", "target", ""):
         table.add_column(column, justify="left" if column in ("what", "unit") else "right")
-    for comparison in measured.comparisons:
+    for comparison in filter(lambda each: each.ours, measured.comparisons):
         table.add_row(*_comparison(comparison), verdict(comparison, quick=quick))
     table.add_section()
     for figure in measured.figures:
-        target = "" if figure.at_most is None else f"<= {figure.at_most:,.0f}"
-        value = f"{figure.value:,.0f}" if figure.value >= 100 else f"{figure.value:,.1f}"
-        table.add_row(figure.what, figure.unit, "", value, "", "", target, verdict(figure, quick=quick))
-    Console(width=None if Console().is_terminal else 140).print(table)
+        table.add_row(*_figure(figure), verdict(figure, quick=quick))
+    Console(width=None if Console().is_terminal else 160).print(table)
+    for part in measured.failed:
+        print(f"Failed, so its results are missing or incomplete: {part}")
 
 
 def _comparison(each: Comparison) -> tuple[str, ...]:
@@ -39,6 +40,22 @@ def _comparison(each: Comparison) -> tuple[str, ...]:
         rounds,
         target,
     )
+
+
+def _figure(each: Figure) -> tuple[str, ...]:
+    target = "" if each.at_most is None else f"<= {each.at_most:,.0f}"
+    is_ratio = each.unit == RATIO
+    values = ("", f"{each.value:.2f}") if is_ratio else (_rounded(each.value), "")
+    rounds = (
+        f"{len(each.rounds)}: {_rounded(min(each.rounds))}-{_rounded(max(each.rounds))}"
+        if each.rounds
+        else ""
+    )
+    return (each.what, "" if is_ratio else each.unit, "", *values, rounds, target)
+
+
+def _rounded(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"
 
 
 def verdict(each: Comparison | Figure, *, quick: bool) -> str:

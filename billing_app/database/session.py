@@ -64,6 +64,9 @@ KEEPALIVES: dict[str, Any] = {
 # Query plans are made for each set of values, because a selective filter needs another plan than one that
 # matches everything.
 _CUSTOM_PLANS = "-c plan_cache_mode=force_custom_plan"
+# The statements by which the database checks foreign keys, row by row, keep theirs.
+_KEEP_PLANS = "SET LOCAL plan_cache_mode = auto"
+_DONT_KEEP_PLANS = "SET LOCAL plan_cache_mode = force_custom_plan"
 # For a few statements that find up to a thousand rows by an index. Their plans are kept, so they must not
 # depend on how small the tables were when they were made.
 _INDEXED_PLANS = (
@@ -228,6 +231,17 @@ def allow_pauses(session: Session) -> None:
     Only for transactions that others never wait for.
     """
     session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '1h'"))
+
+
+@contextmanager
+def planning_checks_once(session: Session) -> Iterator[None]:
+    """Let the checks of foreign keys keep their plans within the block, for statements that write many rows.
+
+    Otherwise the database makes a plan for each row, which takes several times as long as the check.
+    """
+    session.execute(text(_KEEP_PLANS))
+    yield
+    session.execute(text(_DONT_KEEP_PLANS))
 
 
 def driver_cursor(session: Session) -> psycopg.Cursor[Any]:

@@ -157,8 +157,12 @@ def gap_sha256(gap: NumberGap) -> str:
     return hashlib.sha256(_canonical(document)).hexdigest()
 
 
+# `json.dumps` would make another one for each document, and look for circular references.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False)
+
+
 def _canonical(document: Mapping[str, object]) -> bytes:
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _ENCODER.encode(document).encode()
 
 
 def _moment_text(moment: datetime) -> str:

@@ -103,8 +103,7 @@ def round_half_up(exact_amount: Decimal, currency: str) -> int:
     This is the only rounding in the product. It is commercial rounding (IEEE 754 roundTiesToAway).
     """
     digits = exponent(currency)
-    rounded = _ROUNDING.quantize(exact_amount, _ONE.scaleb(-digits))
-    return int(rounded.scaleb(digits, EXACT))
+    return int(_ROUNDING.quantize(exact_amount.scaleb(digits, EXACT), _ONE))
 
 
 def round_quantity(numerator: Decimal, denominator: int) -> Decimal:
@@ -130,12 +129,16 @@ def exact_sum(numbers: Iterable[Decimal]) -> Decimal:
 
 def plain(number: Decimal) -> str:
     """Write a number without exponent, trailing zeros or a sign on zero: `"1530.5"`, `"0"`."""
+    if not number:
+        return "0"
     text = format(number, "f")
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return "0" if text in ("", "-0") else text
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def major_text(amount_minor: int, currency: str) -> str:
     """Write an amount in major units with all decimals of the currency: `"29.00"`, `"-0.02"`, `"7"`."""
-    return format(to_major(amount_minor, currency), "f")
+    digits = exponent(currency)
+    if not digits:
+        return str(amount_minor)
+    text = f"{abs(amount_minor):0{digits + 1}d}"
+    return f"{'-' if amount_minor < 0 else ''}{text[:-digits]}.{text[-digits:]}"

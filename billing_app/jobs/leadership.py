@@ -28,7 +28,7 @@ def lock(database: Database, actor: Actor, *key: int) -> Iterator[None]:
     """Hold the lock for as long as the block lasts. Waits until it is free."""
     with database.transaction(actor) as session:
         session.execute(select(func.pg_advisory_xact_lock(*key)))
-        with _heartbeat(session):
+        with keeping_alive(session):
             yield
 
 
@@ -39,13 +39,13 @@ def try_lock(database: Database, actor: Actor, *key: int) -> Iterator[bool]:
         if not session.scalar(select(func.pg_try_advisory_xact_lock(*key))):
             yield False
             return
-        with _heartbeat(session):
+        with keeping_alive(session):
             yield True
 
 
 @contextmanager
-def _heartbeat(session: Session) -> Iterator[None]:
-    """Use the transaction now and then while the block lasts, so that the database sees its process is alive."""
+def keeping_alive(session: Session) -> Iterator[None]:
+    """Use a transaction now and then while the block lasts, so that the database sees its process is alive."""
     cursor = driver_cursor(session)
     is_over = Event()
 

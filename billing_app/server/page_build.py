@@ -247,7 +247,7 @@ def _remove_old_builds(builds: Path) -> None:
 def _measure(path: Path, work_dir: Path, seconds: float) -> Build:
     client = path / "build" / "client"
     page = (client / "index.html").read_text()
-    scripts = {client / name for name in re.findall(r'"/(assets/[^"]+\.js)"', page)}
+    scripts = {client / name for name in re.findall(r'"/((?:assets|js)/[^"]+\.js)"', page)}
     contents = [script.read_bytes() for script in scripts]
     return Build(
         path,

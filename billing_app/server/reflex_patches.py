@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
+from reflex.utils.prerequisites import get_web_dir
 from reflex_base.constants import Templates
 from reflex_base.plugins.base import Plugin, PreCompileContext
 
@@ -181,3 +182,65 @@ class ReportingPlugin(Plugin):
     def pre_compile(self, **context: Unpack[PreCompileContext]) -> None:
         """Let the compiler rewrite its copy before it uses it."""
         context["add_modify_task"](STATE_SCRIPT, report_to_scripts)
+
+
+ALIASES = "    alias: [\n"
+LAZY_CHARTS_ALIAS = (
+    ALIASES
+    + """      {
+        find: /^recharts$/,
+        replacement: fileURLToPath(new URL("./utils/charts.js", import.meta.url)),
+      },
+"""
+)
+# The parts of the chart library that ui/kit/charts.py uses. The build fails if a page uses another one.
+CHART_PARTS = (
+    "Area",
+    "AreaChart",
+    "Bar",
+    "BarChart",
+    "CartesianGrid",
+    "ReferenceLine",
+    "ResponsiveContainer",
+    "Tooltip",
+    "XAxis",
+    "YAxis",
+)
+CHART_LIBRARY = f'export {{ {", ".join(CHART_PARTS)} }} from "recharts/es6/index.js";\n'
+# A part draws nothing until the library is loaded, and then itself. Its children are drawn inside it, so
+# they always find the library loaded.
+LAZY_CHARTS = """import { createElement, useEffect, useState } from "react";
+
+let library;
+const load = async () => (library ??= await import("./chart-library.js"));
+
+const part = (name) =>
+  function LazyChartPart(props) {
+    const [loaded, setLoaded] = useState(library);
+    useEffect(() => {
+      if (!loaded) load().then(setLoaded);
+    }, [loaded]);
+    return loaded ? createElement(loaded[name], props) : null;
+  };
+
+""" + "".join(f'export const {name} = part("{name}");\n' for name in CHART_PARTS)
+
+
+def load_charts_later(config: str) -> str:
+    """Return Vite's configuration with pages importing the lazy chart parts.
+
+    Raises:
+        ValueError: As `follow_the_page` does.
+    """
+    return _replace_once(config, ALIASES, LAZY_CHARTS_ALIAS, VITE_CONFIG)
+
+
+class LazyChartsPlugin(Plugin):
+    """Loads the chart library once a chart is drawn, so that pages become interactive without it."""
+
+    def pre_compile(self, **context: Unpack[PreCompileContext]) -> None:
+        """Let the compiler write the two scripts and use them."""
+        scripts = get_web_dir() / "utils"
+        context["add_save_task"](lambda: (str(scripts / "chart-library.js"), CHART_LIBRARY))
+        context["add_save_task"](lambda: (str(scripts / "charts.js"), LAZY_CHARTS))
+        context["add_modify_task"](VITE_CONFIG, load_charts_later)

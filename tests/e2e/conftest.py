@@ -154,14 +154,27 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-@pytest.fixture
-def context(browser: Browser, site: Site) -> Iterator[BrowserContext]:
+@pytest.fixture(scope="session")
+def shared_context(browser: Browser, site: Site) -> Iterator[BrowserContext]:
+    """Return the one context of nearly all tests. Its cache saves each of them loading all scripts anew."""
     made = browser.new_context(
         base_url=site.url, viewport={"width": 1280, "height": 800}, timezone_id="Europe/Berlin"
     )
     made.set_default_timeout(10_000)
     yield made
     made.close()
+
+
+@pytest.fixture
+def context(shared_context: BrowserContext) -> Iterator[BrowserContext]:
+    """Return the shared context, without anything that the test before left: cookies, settings and pages."""
+    yield shared_context
+    shared_context.unroute_all()
+    shared_context.clear_cookies()
+    for page in shared_context.pages:
+        if page.url.startswith("http"):
+            page.evaluate("localStorage.clear()")
+        page.close()
 
 
 @pytest.fixture
@@ -183,10 +196,16 @@ def sign_in(page: Page) -> Callable[..., None]:
 
 
 @pytest.fixture
-def signed_in(page: Page, site: Site) -> Page:
-    """Return a page that is signed in as an admin, without the sign-in page, and shows the customers."""
+def authenticated(page: Page, site: Site) -> Page:
+    """Return a blank page of an admin's session, made without the sign-in page."""
     page.request.post(f"{site.url}/api/v1/auth/session", data={"email": ADMIN, "password": PASSWORD})
-    page.goto("/customers")
-    # Rows come over the WebSocket: until then the page is only drawn, and a click would be lost.
-    expect(page.locator("tbody tr").first).to_be_visible()
     return page
+
+
+@pytest.fixture
+def signed_in(authenticated: Page) -> Page:
+    """Return an admin's page that shows the customers."""
+    authenticated.goto("/customers")
+    # Rows come over the WebSocket: until then the page is only drawn, and a click would be lost.
+    expect(authenticated.locator("tbody tr").first).to_be_visible()
+    return authenticated

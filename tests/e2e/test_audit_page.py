@@ -62,8 +62,8 @@ def test_customer_history_is_found_by_key(signed_in: Page, ada: Actor) -> None:
     page.wait_for_url("**/customers/noted")
 
 
-def test_entries_of_an_actor_are_selected_in_the_address(signed_in: Page, ada: Actor) -> None:
-    page = signed_in
+def test_entries_of_an_actor_are_selected_in_the_address(authenticated: Page, ada: Actor) -> None:
+    page = authenticated
     page.goto("/audit?subject=noted")
     expect(page.locator("tbody tr")).to_have_count(2)
     page.get_by_label("Actor").select_option("Ada Lovelace")
@@ -75,8 +75,8 @@ def test_entries_of_an_actor_are_selected_in_the_address(signed_in: Page, ada: A
     expect(page.get_by_label("Actor")).to_have_value("")
 
 
-def test_entry_links_to_similar_entries(signed_in: Page, ada: Actor) -> None:
-    page = signed_in
+def test_entry_links_to_similar_entries(authenticated: Page, ada: Actor) -> None:
+    page = authenticated
     page.goto(f"/audit?subject={ACME_OCTOBER.lower()}")
     made = page.locator("tbody tr").filter(has_text="Invoice created")
     expect(made).to_contain_text("Period October 2026")
@@ -94,13 +94,13 @@ def test_entry_links_to_similar_entries(signed_in: Page, ada: Actor) -> None:
     expect(page.locator("tbody tr")).to_have_count(2)
 
 
-def test_pages_of_the_log_follow_each_other(signed_in: Page, site: Site) -> None:
+def test_pages_of_the_log_follow_each_other(authenticated: Page, site: Site) -> None:
     database = Database(site.urls.application)
     with database.transaction(OPERATOR) as session:
         for number in range(51):
             audit.record(session, OPERATOR, "page.turned", "turned", number=number + 1)
     database.close()
-    page = signed_in
+    page = authenticated
     page.goto("/audit?subject=turned")
     rows = page.locator("tbody tr")
     expect(rows).to_have_count(50)
@@ -115,10 +115,10 @@ def test_pages_of_the_log_follow_each_other(signed_in: Page, site: Site) -> None
 @pytest.mark.parametrize(
     "address", ["/audit?subject=%00", "/audit?actor=" + "x" * 190, "/audit?page=nonsense"]
 )
-def test_invalid_address_shows_an_error(signed_in: Page, address: str) -> None:
-    signed_in.goto(address)
+def test_invalid_address_shows_an_error(authenticated: Page, address: str) -> None:
+    authenticated.goto(address)
     expect(
-        signed_in.get_by_text(re.compile("No matching entries|This page could not be loaded"))
+        authenticated.get_by_text(re.compile("No matching entries|This page could not be loaded"))
     ).to_be_visible()
 
 

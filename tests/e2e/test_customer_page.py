@@ -64,10 +64,10 @@ def colleague(browser: Browser, site: Site) -> Iterator[Page]:
     context.close()
 
 
-def test_page_shows_usage_and_the_upcoming_invoice(signed_in: Page, site: Site) -> None:
+def test_page_shows_usage_and_the_upcoming_invoice(authenticated: Page, site: Site) -> None:
     key = make(site, "Xenon Works")
     use(site, key, "first-event", "1530")
-    page = signed_in
+    page = authenticated
     page.goto(f"/customers/{key}")
     used = page.get_by_role("region", name="Usage this month")
     expect(used).to_contain_text("1,530")
@@ -148,9 +148,9 @@ def test_invoice_generated_by_two_people_is_created_once(
     expect(loser.get_by_role("article")).to_contain_text("$29.00")
 
 
-def test_oldest_month_is_invoiced_first(signed_in: Page, site: Site) -> None:
+def test_oldest_month_is_invoiced_first(authenticated: Page, site: Site) -> None:
     key = make(site, "Xray Two Months", previous_period(LAST))
-    page = signed_in
+    page = authenticated
     page.goto(f"/customers/{key}")
     for month, number in ((previous_period(LAST), "0001"), (LAST, "0002")):
         expect(page.get_by_text(f"{text.month(month)} has ended and isn’t invoiced yet")).to_be_visible()
@@ -160,9 +160,9 @@ def test_oldest_month_is_invoiced_first(signed_in: Page, site: Site) -> None:
     expect(page.get_by_role("button", name="Generate invoice")).to_have_count(0)
 
 
-def test_suspending_asks_and_offers_to_cancel_instead(signed_in: Page, site: Site) -> None:
+def test_suspending_asks_and_offers_to_cancel_instead(authenticated: Page, site: Site) -> None:
     key = make(site, "Xeno Held")
-    page = signed_in
+    page = authenticated
     page.goto(f"/customers/{key}")
     more(page, "Suspend customer")
     expect(dialog(page)).to_contain_text("The subscription continues")
@@ -188,7 +188,7 @@ def test_suspending_asks_and_offers_to_cancel_instead(signed_in: Page, site: Sit
     expect(page.get_by_role("main").get_by_text("Active", exact=True)).to_be_visible()
 
 
-def test_plan_changes_next_month_and_the_subscription_is_cancelled(signed_in: Page, site: Site) -> None:
+def test_plan_changes_next_month_and_the_subscription_is_cancelled(authenticated: Page, site: Site) -> None:
     with site.database.transaction(SYSTEM) as session:
         terms = {"monthly_price": "99", "included_units": "5000", "overage_unit_price": "0.01"}
         plans.create_plan(session, SYSTEM, name="Xplan Scale", **terms)  # type: ignore[arg-type]
@@ -196,7 +196,7 @@ def test_plan_changes_next_month_and_the_subscription_is_cancelled(signed_in: Pa
         old = plans.create_plan(session, SYSTEM, name="Xplan Old", **terms)  # type: ignore[arg-type]
         plans.archive_plan(session, SYSTEM, old.plan_id)
     key = make(site, "Xtra Mover")
-    page = signed_in
+    page = authenticated
     page.goto(f"/customers/{key}")
     more(page, "Change plan")
     offered = dialog(page).get_by_label("Plan", exact=True)
@@ -225,9 +225,9 @@ def test_plan_changes_next_month_and_the_subscription_is_cancelled(signed_in: Pa
     assert [(row.effective_from, row.plan_name) for row in found] == [(THIS, "Growth"), (NEXT, None)]
 
 
-def test_usage_is_recorded_once_however_often_it_is_sent(signed_in: Page, site: Site) -> None:
+def test_usage_is_recorded_once_however_often_it_is_sent(authenticated: Page, site: Site) -> None:
     key = make(site, "Xfer Meter")
-    page = signed_in
+    page = authenticated
     page.goto(f"/customers/{key}")
     expect(page.get_by_text("No usage yet")).to_be_visible()
     page.get_by_role("button", name="Record usage").click()

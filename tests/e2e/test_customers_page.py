@@ -127,12 +127,12 @@ def test_errors_of_a_new_customer_are_shown_at_their_fields(signed_in: Page, sit
     page.wait_for_url("**/customers/Zack.2")
 
 
-def test_order_is_kept_in_the_address(signed_in: Page, site: Site) -> None:
+def test_order_is_kept_in_the_address(authenticated: Page, site: Site) -> None:
     make(site, "Zulu Small", "10")
     make(site, "Zulu Large", "2500.5")
     make(site, "Zulu None")
     refresh_figures(site.database)
-    page = signed_in
+    page = authenticated
     page.goto("/customers?search=zulu")
     expect(rows(page)).to_have_count(3)
     expect(names(page)).to_have_text(["Zulu Large", "Zulu None", "Zulu Small"])
@@ -151,12 +151,12 @@ def test_order_is_kept_in_the_address(signed_in: Page, site: Site) -> None:
     expect(page.get_by_text(re.compile("^Usage as of "))).to_have_attribute("title", re.compile("UTC$"))
 
 
-def test_filters_are_kept_in_the_address(signed_in: Page, site: Site) -> None:
+def test_filters_are_kept_in_the_address(authenticated: Page, site: Site) -> None:
     key = make(site, "Yonder Held")
     make(site, "Yonder Free")
     with site.database.transaction(SYSTEM) as session:
         customers.update_customer(session, SYSTEM, key, status="suspended")
-    page = signed_in
+    page = authenticated
     page.goto("/customers?search=yonder")
     expect(rows(page)).to_have_count(2)
     page.get_by_label("Status", exact=True).select_option("suspended")

@@ -99,8 +99,8 @@ def swiss(site: Site) -> Iterator[Database]:
     own.close()
 
 
-def test_every_figure_is_that_of_the_list_it_links_to(signed_in: Page, swiss: Database) -> None:
-    page = signed_in
+def test_every_figure_is_that_of_the_list_it_links_to(authenticated: Page, swiss: Database) -> None:
+    page = authenticated
     refresh_figures(swiss)
     with swiss.transaction(SYSTEM) as session:
         active = customers.count_customers(session, SYSTEM, CustomerFilter(status="active"))
@@ -142,9 +142,9 @@ def test_every_figure_is_that_of_the_list_it_links_to(signed_in: Page, swiss: Da
 
 @pytest.mark.parametrize("currency", ["CHF", "USD"])
 def test_each_age_links_to_the_invoices_that_it_counts(
-    signed_in: Page, swiss: Database, currency: str
+    authenticated: Page, swiss: Database, currency: str
 ) -> None:
-    page = signed_in
+    page = authenticated
     refresh_figures(swiss)
     for age in AGES:
         with swiss.transaction(SYSTEM) as session:
@@ -171,8 +171,8 @@ def test_each_age_links_to_the_invoices_that_it_counts(
             expect(page.get_by_text("No invoices match")).to_be_visible()
 
 
-def test_currencies_are_shown_separately(signed_in: Page, swiss: Database) -> None:
-    page = signed_in
+def test_currencies_are_shown_separately(authenticated: Page, swiss: Database) -> None:
+    page = authenticated
     page.goto("/")
     main = page.get_by_role("main")
     expect(main.get_by_role("link", name="Acme Industrial Supply")).to_be_visible()
@@ -189,8 +189,8 @@ def test_currencies_are_shown_separately(signed_in: Page, swiss: Database) -> No
     expect(main.get_by_role("link", name="Acme Industrial Supply")).to_be_visible()
 
 
-def test_charts_can_be_shown_as_tables(signed_in: Page, swiss: Database) -> None:
-    page = signed_in
+def test_charts_can_be_shown_as_tables(authenticated: Page, swiss: Database) -> None:
+    page = authenticated
     refresh_figures(swiss)
     page.goto("/?currency=CHF")
     expect(page.get_by_role("figure")).to_have_count(2)
@@ -214,8 +214,8 @@ def test_card_links_to_its_list(signed_in: Page) -> None:
     page.wait_for_url("**/customers?status=active")
 
 
-def test_figures_appear_after_the_first_count(signed_in: Page, site: Site, swiss: Database) -> None:
-    page = signed_in
+def test_figures_appear_after_the_first_count(authenticated: Page, site: Site, swiss: Database) -> None:
+    page = authenticated
     with lock(swiss, SYSTEM, locks.COUNTING):
         forget_figures(site)
         page.goto("/")

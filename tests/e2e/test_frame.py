@@ -11,8 +11,8 @@ from billing_app.server import page_build
 from tests.e2e.conftest import Site
 
 
-def test_customer_is_found_from_any_page(signed_in: Page) -> None:
-    page = signed_in
+def test_customer_is_found_from_any_page(authenticated: Page) -> None:
+    page = authenticated
     page.goto("/plans")
     expect(page.get_by_role("article").first).to_be_visible()
     page.keyboard.press("/")

@@ -194,8 +194,8 @@ def test_file_that_is_not_usage_fails_with_its_reason(signed_in: Page, tmp_path:
     expect(signed_in.get_by_role("row", name="photo.csv")).to_contain_text("Failed")
 
 
-def test_file_is_dropped_on_the_page(signed_in: Page) -> None:
-    page = signed_in
+def test_file_is_dropped_on_the_page(authenticated: Page) -> None:
+    page = authenticated
     page.goto("/usage/imports")
     expect(page.get_by_text("Choose a CSV file", exact=True)).to_be_visible()
     dropped = page.evaluate_handle(
@@ -256,9 +256,9 @@ def test_stray_quote_rejects_its_row_by_its_line(signed_in: Page, site: Site, tm
     assert sorted(quantities(site, "quotes")) == ["6", "7"]
 
 
-def test_import_that_does_not_exist_says_so(signed_in: Page) -> None:
-    signed_in.goto("/usage/imports/imp_999999")
-    expect(signed_in.get_by_role("heading", name="Import not found")).to_be_visible()
+def test_import_that_does_not_exist_says_so(authenticated: Page) -> None:
+    authenticated.goto("/usage/imports/imp_999999")
+    expect(authenticated.get_by_role("heading", name="Import not found")).to_be_visible()
 
 
 def test_finance_user_sees_imports_and_can_not_start_them(

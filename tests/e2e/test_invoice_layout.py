@@ -94,11 +94,11 @@ def test_payment_form_proposes_the_viewers_date(browser: Browser, site: Site, to
     context.close()
 
 
-def test_company_details_are_required_before_the_first_invoice(signed_in: Page, site: Site) -> None:
+def test_company_details_are_required_before_the_first_invoice(authenticated: Page, site: Site) -> None:
     make_customer(site.database, key="firstborn", start_period=date(2026, 10, 1))
     with site.database.transaction(SYSTEM) as session:
         saved = issuer.get_issuer(session, SYSTEM)
-    page = signed_in
+    page = authenticated
     clear_issuer(site)
     try:
         page.goto("/invoices")

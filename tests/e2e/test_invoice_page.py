@@ -86,8 +86,8 @@ def test_payment_is_recorded_by_keyboard_alone(signed_in: Page, site: Site, numb
     assert received(site, number) == [2900]
 
 
-def test_invoice_is_paid_in_two_payments(signed_in: Page, site: Site, number: str) -> None:
-    page = signed_in
+def test_invoice_is_paid_in_two_payments(authenticated: Page, site: Site, number: str) -> None:
+    page = authenticated
     page.goto(f"/invoices/{number}")
     expect(status(page)).to_contain_text("Unpaid")
     open_payment(page, number)
@@ -187,8 +187,8 @@ def test_finance_user_sees_an_invoice_without_actions(page: Page, sign_in: Calla
         expect(page.get_by_role("button", name=name)).to_have_count(0)
 
 
-def test_links_lead_to_the_customers_other_invoices(signed_in: Page) -> None:
-    page = signed_in
+def test_links_lead_to_the_customers_other_invoices(authenticated: Page) -> None:
+    page = authenticated
     page.goto("/invoices/ACME-0001")
     page.get_by_role("link", name="Next invoice of this customer, ACME-0002").click()
     expect(sheet(page)).to_contain_text("September 2026")
@@ -201,8 +201,8 @@ def test_links_lead_to_the_customers_other_invoices(signed_in: Page) -> None:
     page.wait_for_url("**/customers/acme")
 
 
-def test_daily_usage_can_be_shown_as_a_table(signed_in: Page) -> None:
-    page = signed_in
+def test_daily_usage_can_be_shown_as_a_table(authenticated: Page) -> None:
+    page = authenticated
     page.goto(f"/invoices/{ACME_OCTOBER}?line=2")
     figure = page.get_by_role("figure")
     expect(figure.locator(".recharts-bar-rectangle").first).to_be_visible()
@@ -212,8 +212,8 @@ def test_daily_usage_can_be_shown_as_a_table(signed_in: Page) -> None:
     expect(figure.get_by_role("row", name="Oct 1 0")).to_be_visible()
 
 
-def test_pdf_link_and_print_layout(signed_in: Page) -> None:
-    page = signed_in
+def test_pdf_link_and_print_layout(authenticated: Page) -> None:
+    page = authenticated
     page.goto(f"/invoices/{ACME_OCTOBER}")
     pdf = page.get_by_role("link", name="PDF")
     assert page.request.get(pdf.get_attribute("href") or "").body().startswith(b"%PDF")
@@ -232,8 +232,8 @@ def test_pdf_link_and_print_layout(signed_in: Page) -> None:
         expect(hidden).to_have_count(0)
 
 
-def test_integrity_is_explained(signed_in: Page) -> None:
-    signed_in.goto("/invoices/ACME-0001")
-    seal = signed_in.get_by_role("region", name="Integrity")
+def test_integrity_is_explained(authenticated: Page) -> None:
+    authenticated.goto("/invoices/ACME-0001")
+    seal = authenticated.get_by_role("region", name="Integrity")
     expect(seal).to_contain_text("Unchanged since it was issued. This is the customer’s first invoice.")
     expect(seal).to_contain_text("including every line and the previous invoice’s hash")

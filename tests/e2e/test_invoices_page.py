@@ -91,10 +91,10 @@ def test_filters_are_in_the_address(signed_in: Page, site: Site) -> None:
     expect(rows(page)).to_contain_text(["LANTERN-0001"])
 
 
-def test_periods_sort_either_way(signed_in: Page, site: Site) -> None:
+def test_periods_sort_either_way(authenticated: Page, site: Site) -> None:
     customer(site, "either", APRIL)
     invoiced(site, "either", APRIL, MAY, JUNE)
-    page = signed_in
+    page = authenticated
     page.goto("/invoices?search=either")
     expect(rows(page)).to_contain_text(["EITHER-0003", "EITHER-0002", "EITHER-0001"])
     head = page.get_by_role("columnheader", name="Period")
@@ -105,35 +105,35 @@ def test_periods_sort_either_way(signed_in: Page, site: Site) -> None:
     expect(page).to_have_url(re.compile(r"search=either&sort=period$"))
 
 
-def test_listed_invoices_are_totalled_by_currency(signed_in: Page, site: Site) -> None:
+def test_listed_invoices_are_totalled_by_currency(authenticated: Page, site: Site) -> None:
     customer(site, "sums-home", APRIL)
     customer(site, "sums-abroad", APRIL, currency="JPY", monthly_price="3000")
     invoiced(site, "sums-home", APRIL, MAY)
     invoiced(site, "sums-abroad", APRIL)
-    signed_in.goto("/invoices?search=sums-")
-    totals = signed_in.get_by_role("region", name="Totals of these invoices")
+    authenticated.goto("/invoices?search=sums-")
+    totals = authenticated.get_by_role("region", name="Totals of these invoices")
     expect(totals).to_contain_text(re.compile(r"JPY\s*1 invoice\s*Invoiced\s*¥3,000\s*Outstanding\s*¥3,000"))
     expect(totals).to_contain_text(
         re.compile(r"USD\s*2 invoices\s*Invoiced\s*\$58\.00\s*Outstanding\s*\$58\.00")
     )
     expect(totals).not_to_contain_text("As of")
-    signed_in.get_by_label("Period").select_option("2026-05")
+    authenticated.get_by_label("Period").select_option("2026-05")
     expect(totals).not_to_contain_text("JPY")
 
 
-def test_csv_file_contains_the_listed_invoices(signed_in: Page, site: Site) -> None:
+def test_csv_file_contains_the_listed_invoices(authenticated: Page, site: Site) -> None:
     customer(site, "filed", APRIL)
     invoiced(site, "filed", APRIL, MAY)
-    signed_in.goto("/invoices?search=filed&period=2026-05")
-    expect(rows(signed_in)).to_have_count(1)
-    with signed_in.expect_download() as download:
-        signed_in.get_by_role("link", name="CSV").click()
+    authenticated.goto("/invoices?search=filed&period=2026-05")
+    expect(rows(authenticated)).to_have_count(1)
+    with authenticated.expect_download() as download:
+        authenticated.get_by_role("link", name="CSV").click()
     lines = list(csv.DictReader(io.StringIO(download.value.path().read_text("utf-8-sig"))))
     assert [line["number"] for line in lines] == ["FILED-0002"]
 
 
-def test_customer_filter_can_be_cleared(signed_in: Page) -> None:
-    page = signed_in
+def test_customer_filter_can_be_cleared(authenticated: Page) -> None:
+    page = authenticated
     page.goto("/invoices?customer=acme&status=paid")
     expect(rows(page)).to_contain_text(["ACME-0002", "ACME-0001"])
     page.get_by_role("link", name="Show invoices of all customers").click()
@@ -142,10 +142,10 @@ def test_customer_filter_can_be_cleared(signed_in: Page) -> None:
     expect(page.get_by_role("heading", name="Customer not found")).to_be_visible()
 
 
-def test_long_list_is_paged(signed_in: Page, site: Site) -> None:
+def test_long_list_is_paged(authenticated: Page, site: Site) -> None:
     customer(site, "archive", date(2024, 1, 1))
     invoiced(site, "archive", *periods_between(date(2024, 1, 1), MAY))
-    page = signed_in
+    page = authenticated
     page.goto("/invoices?search=archive-")
     expect(rows(page)).to_have_count(25)
     page.get_by_role("link", name="Next").click()
@@ -154,9 +154,9 @@ def test_long_list_is_paged(signed_in: Page, site: Site) -> None:
     expect(rows(page)).to_have_count(25)
 
 
-def test_invoice_is_generated_by_customer_name(signed_in: Page, site: Site) -> None:
+def test_invoice_is_generated_by_customer_name(authenticated: Page, site: Site) -> None:
     customer(site, "hand-made", JUNE)
-    page = signed_in
+    page = authenticated
     page.goto("/invoices")
     page.get_by_role("button", name="Generate invoice").click()
     field = page.get_by_label("Customer", exact=True)
@@ -185,8 +185,8 @@ def test_invoice_is_generated_by_customer_name(signed_in: Page, site: Site) -> N
     expect(page.get_by_role("article")).to_contain_text("$29.00")
 
 
-def test_existing_invoice_is_linked_from_the_refusal(signed_in: Page) -> None:
-    page = signed_in
+def test_existing_invoice_is_linked_from_the_refusal(authenticated: Page) -> None:
+    page = authenticated
     page.goto("/invoices")
     choose_month(page, "Generate invoice", "2026-10")
     page.keyboard.type("acme")
@@ -198,8 +198,8 @@ def test_existing_invoice_is_linked_from_the_refusal(signed_in: Page) -> None:
     expect(page.get_by_role("article")).to_be_visible()
 
 
-def test_ambiguous_customer_is_asked_for_again(signed_in: Page) -> None:
-    page = signed_in
+def test_ambiguous_customer_is_asked_for_again(authenticated: Page) -> None:
+    page = authenticated
     page.goto("/invoices")
     page.get_by_role("button", name="Generate invoice").click()
     field = page.get_by_label("Customer", exact=True)
@@ -213,12 +213,12 @@ def test_ambiguous_customer_is_asked_for_again(signed_in: Page) -> None:
         expect(field).to_have_accessible_description(said)
 
 
-def test_failed_run_says_why_and_is_run_again(signed_in: Page, site: Site) -> None:
+def test_failed_run_says_why_and_is_run_again(authenticated: Page, site: Site) -> None:
     with site.database.transaction(SYSTEM) as session:
         run = runs.start_run(session, SYSTEM, date(2023, 1, 1)).public_id
         reason = Reason("database_refused", facts={"sqlstate": "53100"})
         count_failed_attempt(session, SYSTEM, run, reason, attempts_max=1)
-    page = signed_in
+    page = authenticated
     page.goto(f"/invoices?run={run}")
     shown = page.get_by_role("region", name="Invoice run")
     expect(shown).to_contain_text("Invoice run for January 2023 failed")
@@ -232,10 +232,10 @@ def test_failed_run_says_why_and_is_run_again(signed_in: Page, site: Site) -> No
     expect(last.nth(1)).to_contain_text("Failed")
 
 
-def test_admin_runs_invoices_for_a_month(signed_in: Page, site: Site) -> None:
+def test_admin_runs_invoices_for_a_month(authenticated: Page, site: Site) -> None:
     customer(site, "run-fine", MAY)
     customer(site, "run-behind", APRIL)
-    page = signed_in
+    page = authenticated
     page.goto("/invoices")
     page.get_by_role("button", name="Run invoices for a month").click()
     expect(page.get_by_role("dialog")).to_contain_text(re.compile("for all [0-9]+ customers"))
@@ -263,15 +263,15 @@ def test_admin_runs_invoices_for_a_month(signed_in: Page, site: Site) -> None:
 
 
 def test_run_continues_without_its_page_and_is_shown_again(
-    signed_in: Page, context: BrowserContext, site: Site
+    authenticated: Page, context: BrowserContext, site: Site
 ) -> None:
     customer(site, "run-alone", JULY)
-    signed_in.goto("/invoices")
+    authenticated.goto("/invoices")
     with blocked_runs(site):
-        run = run_month(signed_in, "2026-07")
+        run = run_month(authenticated, "2026-07")
         expect(run).to_contain_text("Invoice run for July 2026 is running")
         expect(run).to_contain_text(re.compile("0 of [0-9]+ customers"))
-        signed_in.close()
+        authenticated.close()
         again = context.new_page()
         again.goto("/invoices")
         found = again.get_by_role("region", name="Invoice run")
@@ -281,9 +281,9 @@ def test_run_continues_without_its_page_and_is_shown_again(
     expect(rows(again)).to_contain_text(["RUN-ALONE-0001"])
 
 
-def test_run_is_cancelled_after_confirmation(signed_in: Page, site: Site) -> None:
+def test_run_is_cancelled_after_confirmation(authenticated: Page, site: Site) -> None:
     customer(site, "run-stopped", JUNE)
-    page = signed_in
+    page = authenticated
     page.goto("/invoices")
     with blocked_runs(site):
         run = run_month(page, "2026-06")

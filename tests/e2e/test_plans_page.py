@@ -60,8 +60,8 @@ def test_plan_is_created(signed_in: Page) -> None:
         expect(made).to_contain_text(words)
 
 
-def test_error_is_shown_at_its_field_and_typed_text_is_kept(signed_in: Page, site: Site) -> None:
-    page = signed_in
+def test_error_is_shown_at_its_field_and_typed_text_is_kept(authenticated: Page, site: Site) -> None:
+    page = authenticated
     page.goto("/plans")
     page.get_by_role("button", name="New plan").click()
     fill(page, Name="Mistyped", Monthly_price="29.001", Included_units="0", Overage_price="1")
@@ -87,9 +87,9 @@ def test_error_is_shown_at_its_field_and_typed_text_is_kept(signed_in: Page, sit
     assert versions(site, "Mistyped") == []
 
 
-def test_new_version_starts_with_the_terms_of_the_newest_one(signed_in: Page, site: Site) -> None:
+def test_new_version_starts_with_the_terms_of_the_newest_one(authenticated: Page, site: Site) -> None:
     make(site, "Harbour", currency="JPY", monthly_price="3000")
-    page = signed_in
+    page = authenticated
     page.goto("/plans")
     choose(page, "Harbour", "New version")
     for label, value in (
@@ -110,9 +110,9 @@ def test_new_version_starts_with_the_terms_of_the_newest_one(signed_in: Page, si
     ).to_be_visible()
 
 
-def test_same_terms_create_no_version(signed_in: Page, site: Site) -> None:
+def test_same_terms_create_no_version(authenticated: Page, site: Site) -> None:
     make(site, "Steady")
-    page = signed_in
+    page = authenticated
     page.goto("/plans")
     choose(page, "Steady", "New version")
     page.get_by_role("button", name="Create version").click()
@@ -140,9 +140,9 @@ def test_long_names_and_amounts_fit_every_width(signed_in: Page, site: Site, wid
     assert card(page, "Wide").evaluate(cut) == []
 
 
-def test_clicking_save_repeatedly_creates_one_version(signed_in: Page, site: Site) -> None:
+def test_clicking_save_repeatedly_creates_one_version(authenticated: Page, site: Site) -> None:
     make(site, "Twice")
-    page = signed_in
+    page = authenticated
     page.goto("/plans")
     choose(page, "Twice", "New version")
     fill(page, Monthly_price="11")
@@ -151,9 +151,9 @@ def test_clicking_save_repeatedly_creates_one_version(signed_in: Page, site: Sit
     assert versions(site, "Twice") == [2, 1]
 
 
-def test_archiving_asks_for_confirmation(signed_in: Page, site: Site) -> None:
+def test_archiving_asks_for_confirmation(authenticated: Page, site: Site) -> None:
     make(site, "Sunset")
-    page = signed_in
+    page = authenticated
     page.goto("/plans")
     choose(page, "Sunset", "Archive plan")
     expect(page.get_by_role("button", name="Cancel")).to_be_focused()
@@ -176,9 +176,9 @@ def test_archiving_asks_for_confirmation(signed_in: Page, site: Site) -> None:
     expect(card(page, "Sunset")).to_have_count(0)
 
 
-def test_menu_is_navigated_by_keyboard(signed_in: Page, site: Site) -> None:
+def test_menu_is_navigated_by_keyboard(authenticated: Page, site: Site) -> None:
     make(site, "Keyboard")
-    page = signed_in
+    page = authenticated
     page.goto("/plans")
     page.get_by_role("button", name="Actions for Keyboard").focus()
     page.keyboard.press("Enter")
@@ -205,9 +205,9 @@ def test_billing_user_sees_the_actions(page: Page, sign_in: Callable[..., None])
     expect(page.get_by_role("button", name="Actions for Growth", exact=True)).to_be_visible()
 
 
-def test_curve_can_be_shown_as_a_table(signed_in: Page) -> None:
-    signed_in.goto("/plans")
-    growth = card(signed_in, "Growth")
+def test_curve_can_be_shown_as_a_table(authenticated: Page) -> None:
+    authenticated.goto("/plans")
+    growth = card(authenticated, "Growth")
     expect(growth.locator("[data-drawing] polyline")).to_be_visible()
     expect(growth.get_by_role("table")).to_have_count(0)
     growth.get_by_role("button", name="Show as a table").click()
@@ -217,9 +217,9 @@ def test_curve_can_be_shown_as_a_table(signed_in: Page) -> None:
     expect(growth.locator("[data-drawing] polyline")).to_be_hidden()
 
 
-def test_hovering_over_the_curve_shows_the_nearest_point(signed_in: Page) -> None:
-    signed_in.goto("/plans")
-    drawing = card(signed_in, "Growth").locator("[data-drawing]")
+def test_hovering_over_the_curve_shows_the_nearest_point(authenticated: Page) -> None:
+    authenticated.goto("/plans")
+    drawing = card(authenticated, "Growth").locator("[data-drawing]")
     cost = drawing.get_by_text("Monthly cost : $54.00")
     expect(drawing).to_contain_text("$30")
     expect(cost).to_be_hidden()
@@ -227,8 +227,8 @@ def test_hovering_over_the_curve_shows_the_nearest_point(signed_in: Page) -> Non
     expect(cost).to_be_visible()
 
 
-def test_card_links_to_the_customers_of_the_plan(signed_in: Page) -> None:
-    page = signed_in
+def test_card_links_to_the_customers_of_the_plan(authenticated: Page) -> None:
+    page = authenticated
     page.goto("/plans")
     card(page, "Growth").get_by_role("link", name=re.compile("[0-9]+ customers")).click()
     page.wait_for_url("**/customers?plan=*")
@@ -236,7 +236,7 @@ def test_card_links_to_the_customers_of_the_plan(signed_in: Page) -> None:
     expect(page.get_by_role("link", name="Acme Industrial Supply")).to_be_visible()
 
 
-def test_invalid_page_shows_an_error_with_a_retry_button(signed_in: Page) -> None:
-    signed_in.goto("/plans?page=nonsense")
-    expect(signed_in.get_by_role("heading", name="This page could not be loaded")).to_be_visible()
-    expect(signed_in.get_by_role("button", name="Try again")).to_be_visible()
+def test_invalid_page_shows_an_error_with_a_retry_button(authenticated: Page) -> None:
+    authenticated.goto("/plans?page=nonsense")
+    expect(authenticated.get_by_role("heading", name="This page could not be loaded")).to_be_visible()
+    expect(authenticated.get_by_role("button", name="Try again")).to_be_visible()

@@ -41,27 +41,27 @@ def test_line_of_an_invoice_is_traced_to_its_events(signed_in: Page) -> None:
     assert seen == [f"oct-{number:03d}" for number in range(OCTOBER_EVENTS)]
 
 
-def test_invoice_shows_payments_and_that_it_is_unchanged(signed_in: Page) -> None:
-    signed_in.goto(f"/invoices/{ACME_OCTOBER}")
-    sheet = signed_in.get_by_role("article")
+def test_invoice_shows_payments_and_that_it_is_unchanged(authenticated: Page) -> None:
+    authenticated.goto(f"/invoices/{ACME_OCTOBER}")
+    sheet = authenticated.get_by_role("article")
     expect(sheet).to_contain_text("Tallybook Ltd")
     expect(sheet).to_contain_text(re.compile(r"Total\s*\$38\.13"))
     expect(sheet).to_contain_text(re.compile(r"Amount due\s*\$23\.13"))
     expect(sheet).to_contain_text("−$15.00")
-    expect(signed_in.get_by_text("Unchanged since it was issued, and linked")).to_be_visible()
+    expect(authenticated.get_by_text("Unchanged since it was issued, and linked")).to_be_visible()
 
 
-def test_opened_line_is_in_the_address(signed_in: Page) -> None:
-    signed_in.goto(f"/invoices/{ACME_OCTOBER}")
-    signed_in.get_by_role("button", name="Show usage for Usage in September 2026").click()
-    expect(signed_in.get_by_text("sep-late")).to_be_visible()
-    expect(signed_in).to_have_url(re.compile(r"\?line=3$"))
-    signed_in.reload()
-    expect(signed_in.get_by_text("sep-late")).to_be_visible()
+def test_opened_line_is_in_the_address(authenticated: Page) -> None:
+    authenticated.goto(f"/invoices/{ACME_OCTOBER}")
+    authenticated.get_by_role("button", name="Show usage for Usage in September 2026").click()
+    expect(authenticated.get_by_text("sep-late")).to_be_visible()
+    expect(authenticated).to_have_url(re.compile(r"\?line=3$"))
+    authenticated.reload()
+    expect(authenticated.get_by_text("sep-late")).to_be_visible()
 
 
-def test_search_pagination_and_history_work_together(signed_in: Page) -> None:
-    page = signed_in
+def test_search_pagination_and_history_work_together(authenticated: Page) -> None:
+    page = authenticated
     page.goto("/customers?search=branches.test")
     rows = page.get_by_role("table", name="Customers").locator("tbody tr")
     expect(rows).to_have_count(25)
@@ -82,22 +82,22 @@ def test_search_pagination_and_history_work_together(signed_in: Page) -> None:
     expect(page.get_by_text("No customer matches")).to_be_visible()
 
 
-def test_missing_page_says_so(signed_in: Page) -> None:
+def test_missing_page_says_so(authenticated: Page) -> None:
     for address, sentence in (
         ("/customers/missing", "Customer not found"),
         ("/invoices/MISSING-0001", "Invoice not found"),
         (f"/invoices/{ACME_OCTOBER[:-4]}9999", "Invoice not found"),
         ("/nothing/at/all", "Page not found"),
     ):
-        signed_in.goto(address)
-        expect(signed_in.get_by_role("heading", name=sentence)).to_be_visible()
+        authenticated.goto(address)
+        expect(authenticated.get_by_role("heading", name=sentence)).to_be_visible()
 
 
-def test_figures_of_one_customer_are_never_shown_for_another(signed_in: Page) -> None:
-    signed_in.goto("/customers/acme")
-    expect(signed_in.get_by_role("link", name=ACME_OCTOBER)).to_be_visible()
-    signed_in.get_by_role("link", name="Customers").first.click()
-    signed_in.get_by_label("Search customers").fill("quiet")
-    signed_in.get_by_role("link", name="Quiet Corner").click()
-    expect(signed_in.get_by_role("heading", name="Quiet Corner")).to_be_visible()
-    expect(signed_in.get_by_text(ACME_OCTOBER)).to_have_count(0)
+def test_figures_of_one_customer_are_never_shown_for_another(authenticated: Page) -> None:
+    authenticated.goto("/customers/acme")
+    expect(authenticated.get_by_role("link", name=ACME_OCTOBER)).to_be_visible()
+    authenticated.get_by_role("link", name="Customers").first.click()
+    authenticated.get_by_label("Search customers").fill("quiet")
+    authenticated.get_by_role("link", name="Quiet Corner").click()
+    expect(authenticated.get_by_role("heading", name="Quiet Corner")).to_be_visible()
+    expect(authenticated.get_by_text(ACME_OCTOBER)).to_have_count(0)

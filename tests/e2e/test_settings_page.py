@@ -232,8 +232,8 @@ def test_token_is_shown_once_and_works_until_it_is_revoked(signed_in: Page, site
     assert machine.get("/api/v1/plans").status_code == 401
 
 
-def test_token_without_a_name_shows_an_error_at_its_field(signed_in: Page) -> None:
-    page = signed_in
+def test_token_without_a_name_shows_an_error_at_its_field(authenticated: Page) -> None:
+    page = authenticated
     page.goto("/settings/tokens")
     page.get_by_role("button", name="New token").first.click()
     page.get_by_role("button", name="Create token").click()

@@ -74,8 +74,8 @@ def test_event_shows_the_period_and_invoice_that_bill_it(signed_in: Page) -> Non
     page.wait_for_url(f"**/invoices/{ACME_OCTOBER}")
 
 
-def test_filters_are_in_the_address_and_going_back_works(signed_in: Page) -> None:
-    page = signed_in
+def test_filters_are_in_the_address_and_going_back_works(authenticated: Page) -> None:
+    page = authenticated
     page.goto("/usage?customer=acme")
     page.get_by_label("Usage month").select_option("October 2026")
     page.wait_for_url("**/usage?customer=acme&period=2026-10")
@@ -94,8 +94,8 @@ def test_filters_are_in_the_address_and_going_back_works(signed_in: Page) -> Non
     expect(page.get_by_label("Billed in")).to_have_value("2026-10")
 
 
-def test_customer_is_found_by_part_of_its_name(signed_in: Page) -> None:
-    page = signed_in
+def test_customer_is_found_by_part_of_its_name(authenticated: Page) -> None:
+    page = authenticated
     page.goto("/usage")
     search = page.get_by_role("searchbox", name="Customer", exact=True)
     search.fill("industrial")
@@ -110,13 +110,13 @@ def test_customer_is_found_by_part_of_its_name(signed_in: Page) -> None:
     expect(page.get_by_role("heading", name="No customer matches")).to_be_visible()
 
 
-def test_invalid_month_in_the_address_shows_an_error(signed_in: Page) -> None:
-    signed_in.goto("/usage?period=October")
-    expect(signed_in.get_by_role("heading", name="This page could not be loaded")).to_be_visible()
+def test_invalid_month_in_the_address_shows_an_error(authenticated: Page) -> None:
+    authenticated.goto("/usage?period=October")
+    expect(authenticated.get_by_role("heading", name="This page could not be loaded")).to_be_visible()
 
 
-def test_export_uses_the_filters(signed_in: Page, tmp_path: Path) -> None:
-    page = signed_in
+def test_export_uses_the_filters(authenticated: Page, tmp_path: Path) -> None:
+    page = authenticated
     page.goto("/usage?customer=industrial&late=true")
     with page.expect_download() as download:
         page.get_by_role("link", name="Export CSV").click()
@@ -127,9 +127,9 @@ def test_export_uses_the_filters(signed_in: Page, tmp_path: Path) -> None:
         assert "sep-late" in [row["idempotency_key"] for row in csv.DictReader(lines)]
 
 
-def test_event_is_recorded_once(signed_in: Page, site: Site) -> None:
+def test_event_is_recorded_once(authenticated: Page, site: Site) -> None:
     make_customer(site, "meterworks", "Meterworks Ltd")
-    page = signed_in
+    page = authenticated
     page.goto("/usage?customer=meterworks")
     expect(page.get_by_role("heading", name="No usage matches")).to_be_visible()
     record = page.get_by_role("button", name="Record usage")
@@ -166,10 +166,10 @@ def test_event_is_recorded_once(signed_in: Page, site: Site) -> None:
 
 
 def test_event_without_a_time_occurs_now_and_a_double_click_records_it_once(
-    signed_in: Page, site: Site
+    authenticated: Page, site: Site
 ) -> None:
     make_customer(site, "nowworks", "Nowworks")
-    page = signed_in
+    page = authenticated
     page.goto("/usage")
     page.get_by_role("button", name="Record usage").click()
     dialog(page).get_by_label("Customer").press_sequentially("Nowwo")
@@ -191,8 +191,8 @@ def test_event_without_a_time_occurs_now_and_a_double_click_records_it_once(
         ("Idempotency key", "a\tb", "Must not contain control characters such as tabs or line breaks."),
     ],
 )
-def test_invalid_field_shows_its_error(signed_in: Page, label: str, value: str, message: str) -> None:
-    page = signed_in
+def test_invalid_field_shows_its_error(authenticated: Page, label: str, value: str, message: str) -> None:
+    page = authenticated
     page.goto("/usage?customer=quiet")
     page.get_by_role("button", name="Record usage").first.click()
     fill(page, Quantity="1")

@@ -74,8 +74,8 @@ def test_invited_user_gets_a_one_time_password_that_is_shown_once(signed_in: Pag
     assert sign_in_over_api(site, "nell.new@tallybook.test", one_time).status_code == 200
 
 
-def test_email_that_is_taken_is_refused_and_the_input_stays(signed_in: Page) -> None:
-    page = signed_in
+def test_email_that_is_taken_is_refused_and_the_input_stays(authenticated: Page) -> None:
+    page = authenticated
     page.goto("/users")
     page.get_by_role("button", name="Invite user").click()
     dialog(page).get_by_label("Email").fill("not an email")
@@ -90,7 +90,9 @@ def test_email_that_is_taken_is_refused_and_the_input_stays(signed_in: Page) -> 
     expect(dialog(page).get_by_label("Name")).to_have_value("Twice Over")
 
 
-def test_changed_role_takes_effect_at_the_next_click(signed_in: Page, browser: Browser, site: Site) -> None:
+def test_changed_role_takes_effect_at_the_next_click(
+    authenticated: Page, browser: Browser, site: Site
+) -> None:
     add_user(site, "Rolf Role")
     theirs = browser.new_context(base_url=site.url).new_page()
     theirs.goto("/login?next=/plans")
@@ -98,7 +100,7 @@ def test_changed_role_takes_effect_at_the_next_click(signed_in: Page, browser: B
     theirs.get_by_label("Password").fill(PASSWORD)
     theirs.get_by_role("button", name="Sign in").click()
     theirs.get_by_role("button", name="New plan").click()
-    page = signed_in
+    page = authenticated
     page.goto("/users?search=rolf")
     choose(page, "Rolf Role", "Edit user")
     dialog(page).get_by_label("Role").select_option("Finance")
@@ -113,9 +115,9 @@ def test_changed_role_takes_effect_at_the_next_click(signed_in: Page, browser: B
     theirs.context.close()
 
 
-def test_two_admins_at_once_see_each_others_change(signed_in: Page, site: Site) -> None:
+def test_two_admins_at_once_see_each_others_change(authenticated: Page, site: Site) -> None:
     tom = add_user(site, "Tom Twofold")
-    page = signed_in
+    page = authenticated
     page.goto("/users?search=twofold")
     choose(page, "Tom Twofold", "Edit user")
     with site.database.transaction(SYSTEM) as session:
@@ -126,10 +128,12 @@ def test_two_admins_at_once_see_each_others_change(signed_in: Page, site: Site) 
     expect(dialog(page).get_by_label("Role")).to_have_value("finance")
 
 
-def test_disabled_user_is_signed_out_at_once_and_can_be_enabled_again(signed_in: Page, site: Site) -> None:
+def test_disabled_user_is_signed_out_at_once_and_can_be_enabled_again(
+    authenticated: Page, site: Site
+) -> None:
     dan = add_user(site, "Dan Disabled")
     headers = bearer(sign_in_over_api(site, dan.email))
-    page = signed_in
+    page = authenticated
     page.goto("/users?search=disabled")
     choose(page, "Dan Disabled", "Disable user")
     expect(page.get_by_role("button", name="Cancel")).to_be_focused()
@@ -145,8 +149,8 @@ def test_disabled_user_is_signed_out_at_once_and_can_be_enabled_again(signed_in:
     assert sign_in_over_api(site, dan.email).status_code == 200
 
 
-def test_last_admin_cannot_be_demoted(signed_in: Page, site: Site) -> None:
-    page = signed_in
+def test_last_admin_cannot_be_demoted(authenticated: Page, site: Site) -> None:
+    page = authenticated
     page.goto("/users?role=admin")
     expect(page.locator("tbody tr")).to_have_count(1)
     choose(page, "Ada Lovelace", "Disable user")
@@ -161,10 +165,10 @@ def test_last_admin_cannot_be_demoted(signed_in: Page, site: Site) -> None:
     expect(dialog(page).get_by_role("alert")).to_contain_text("At least one active admin is required")
 
 
-def test_sessions_of_a_user_are_ended(signed_in: Page, site: Site) -> None:
+def test_sessions_of_a_user_are_ended(authenticated: Page, site: Site) -> None:
     sue = add_user(site, "Sue Signedin")
     headers = bearer(sign_in_over_api(site, sue.email))
-    page = signed_in
+    page = authenticated
     page.goto("/users?search=sue")
     choose(page, "Sue Signedin", "End all sessions")
     dialog(page).get_by_role("button", name="End all sessions").click()
@@ -172,9 +176,9 @@ def test_sessions_of_a_user_are_ended(signed_in: Page, site: Site) -> None:
     assert httpx.get(f"{site.url}/api/v1/auth/me", headers=headers).status_code == 401
 
 
-def test_lost_password_is_replaced_by_a_one_time_password(signed_in: Page, site: Site) -> None:
+def test_lost_password_is_replaced_by_a_one_time_password(authenticated: Page, site: Site) -> None:
     fred = add_user(site, "Fred Forgetful")
-    page = signed_in
+    page = authenticated
     page.goto("/users?search=fred")
     choose(page, "Fred Forgetful", "Create one-time password")
     dialog(page).get_by_role("button", name="Create one-time password").click()
@@ -186,12 +190,12 @@ def test_lost_password_is_replaced_by_a_one_time_password(signed_in: Page, site:
     assert sign_in_over_api(site, fred.email, one_time).status_code == 200
 
 
-def test_lock_is_shown_and_ended(signed_in: Page, site: Site) -> None:
+def test_lock_is_shown_and_ended(authenticated: Page, site: Site) -> None:
     lou = add_user(site, "Lou Shutout")
     for _ in range(5):
         assert sign_in_over_api(site, lou.email, "wrong horse battery").status_code == 401
     assert sign_in_over_api(site, lou.email).status_code == 429
-    page = signed_in
+    page = authenticated
     page.goto("/users?search=shutout")
     expect(row(page, "Lou Shutout").get_by_text("Locked", exact=True)).to_be_visible()
     assert found_by_axe(page) == []
@@ -202,8 +206,8 @@ def test_lock_is_shown_and_ended(signed_in: Page, site: Site) -> None:
     assert sign_in_over_api(site, lou.email).status_code == 200
 
 
-def test_users_are_filtered_in_the_address(signed_in: Page, site: Site) -> None:
-    page = signed_in
+def test_users_are_filtered_in_the_address(authenticated: Page, site: Site) -> None:
+    page = authenticated
     page.goto("/users")
     page.get_by_label("Search users").fill("finn")
     expect(page).to_have_url(re.compile(r"\?search=finn$"))

@@ -65,12 +65,12 @@ def test_admin_verifies(signed_in: Page) -> None:
     expect(page.get_by_role("button", name="Start verification")).to_be_enabled()
 
 
-def test_failed_verification_says_why_and_another_is_started(signed_in: Page, own: Database) -> None:
+def test_failed_verification_says_why_and_another_is_started(authenticated: Page, own: Database) -> None:
     reason = Reason("database_refused", facts={"sqlstate": "42P01"})
     with lock(own, SYSTEM, locks.VERIFYING), own.transaction(SYSTEM) as session:
         row = verifications.start_verification(session, SYSTEM)
         verifications.count_failed_attempt(session, SYSTEM, row.public_id, reason, attempts_max=1)
-    page = signed_in
+    page = authenticated
     page.goto("/verify")
     failed = page.get_by_role("region", name="Failed verification")
     expect(failed).to_contain_text("Verification failed: The database reported error 42P01.")
@@ -80,8 +80,10 @@ def test_failed_verification_says_why_and_another_is_started(signed_in: Page, ow
     expect(failed).to_have_count(0)
 
 
-def test_running_verification_is_shown_again_after_leaving_the_page(signed_in: Page, own: Database) -> None:
-    page = signed_in
+def test_running_verification_is_shown_again_after_leaving_the_page(
+    authenticated: Page, own: Database
+) -> None:
+    page = authenticated
     page.goto("/verify")
     with lock(own, SYSTEM, locks.VERIFYING):
         page.get_by_role("button", name="Start verification").click()
@@ -104,8 +106,8 @@ def test_running_verification_is_shown_again_after_leaving_the_page(signed_in: P
     expect(page.get_by_role("progressbar")).to_have_count(0)
 
 
-def test_discrepancies_are_listed_with_links(signed_in: Page, own: Database) -> None:
-    page = signed_in
+def test_discrepancies_are_listed_with_links(authenticated: Page, own: Database) -> None:
+    page = authenticated
     acme, quiet = CustomerRef(1, "acme", "Acme"), CustomerRef(2, "quiet", "Quiet")
     august = date(2026, 8, 1)
     report = Report(Counts(customers=32, events=53, events_missing=2, invoices=3))

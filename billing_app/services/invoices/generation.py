@@ -6,7 +6,7 @@ invoices, lines and the billing rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from psycopg import Cursor
 from sqlmodel import Session
 
-from billing_app.database.session import driver_cursor, now
+from billing_app.database.copying import copy_rows
+from billing_app.database.session import driver_cursor, now, planning_checks_once
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.currencies import exponent
 from billing_app.domain.invoice import (
@@ -85,15 +86,14 @@ def invoice_period(
         due = [row for row in rows if row.settled_through < period_start <= row.closed_through]
         settled = [row.customer_id for row in rows if period_start <= row.settled_through]
         lines = compute_lines(db, period_start, [row.customer_id for row in due])
-        created = _write_invoices(
-            db,
-            (
-                _create_invoice(row, period_start, now(session), issuer, lines[row.customer_id])
-                for row in due
-                if lines[row.customer_id]
-            ),
-        )
-        _write_lines(db, created)
+        created = [
+            _create_invoice(row, period_start, now(session), issuer, lines[row.customer_id])
+            for row in due
+            if lines[row.customer_id]
+        ]
+        with planning_checks_once(session):
+            _write_invoices(db, created)
+            _write_lines(db, created)
         skipped = [row.customer_id for row in due if not lines[row.customer_id]]
         _settle(db, period_start, created, skipped)
         existing = _find_invoices(db, period_start, settled)
@@ -150,38 +150,37 @@ def _create_invoice(
     return CreatedInvoice(row.customer_id, sequence, content, content_sha256(content))
 
 
-def _write_invoices(db: Cursor[Any], invoices: Iterable[CreatedInvoice]) -> list[CreatedInvoice]:
-    """Write the invoices. Each is created while the database receives the previous one."""
-    created = []
-    with db.copy(
+def _write_invoices(db: Cursor[Any], created: Sequence[CreatedInvoice]) -> None:
+    copy_rows(
+        db,
         "COPY invoice (customer_id, period_start, sequence, number, format, currency, issued_at, due_on,"
         " total_minor, line_count, issuer_name, issuer_address, issuer_email,"
         " issuer_payment_instructions, customer_key, customer_name, customer_email,"
-        " customer_billing_address, previous_sha256, content_sha256) FROM STDIN"
-    ) as copy:
-        for invoice in invoices:
-            created.append(invoice)
-            content = invoice.content
-            copy.write_row(
-                (invoice.customer_id, content.period_start, invoice.sequence, content.number,
-                 CONTENT_FORMAT, content.currency, content.issued_at, content.due_on, content.total_minor,
-                 len(content.lines), *content.issuer, *content.customer, content.previous_sha256,
-                 invoice.sha256)
-            )  # fmt: skip
-    return created
+        " customer_billing_address, previous_sha256, content_sha256) FROM STDIN",
+        (
+            (invoice.customer_id, content.period_start, invoice.sequence, content.number,
+             CONTENT_FORMAT, content.currency, content.issued_at, content.due_on, content.total_minor,
+             len(content.lines), *content.issuer, *content.customer, content.previous_sha256,
+             invoice.sha256)
+            for invoice in created
+            for content in (invoice.content,)
+        ),
+    )  # fmt: skip
 
 
 def _write_lines(db: Cursor[Any], created: Sequence[CreatedInvoice]) -> None:
     """Write the lines of all invoices in one statement, as the trigger on lines requires."""
-    with db.copy(
+    copy_rows(
+        db,
         "COPY invoice_line (customer_id, period_start, line_number, currency_exponent,"
-        f" {', '.join(Line._fields)}) FROM STDIN"
-    ) as copy:
-        for invoice in created:
-            content = invoice.content
-            digits = exponent(content.currency)
-            for line_number, line in enumerate(content.lines, 1):
-                copy.write_row((invoice.customer_id, content.period_start, line_number, digits, *line))
+        f" {', '.join(Line._fields)}) FROM STDIN",
+        (
+            (invoice.customer_id, invoice.content.period_start, line_number, digits, *line)
+            for invoice in created
+            for digits in (exponent(invoice.content.currency),)
+            for line_number, line in enumerate(invoice.content.lines, 1)
+        ),
+    )
 
 
 def _settle(

@@ -33,6 +33,16 @@ STREAM_ROWS = 5_000
 _numbers = count()
 
 
+class CustomerRange(NamedTuple):
+    """Consecutive customer ids, both ends included."""
+
+    first: int
+    last: int
+
+
+ALL_CUSTOMERS = CustomerRange(-(2**63), 2**63 - 1)
+
+
 class BilledAccount(NamedTuple):
     """A customer with its billing row."""
 
@@ -117,45 +127,57 @@ class Account:
         return segments_in(month, self.subscriptions)
 
 
-_CUSTOMERS = """
+_IN_RANGE = "customer_id BETWEEN %(first)s AND %(last)s"
+_CUSTOMERS = f"""
     SELECT c.customer_id, c.key, c.name, c.currency, b.closed_through, b.settled_through,
            b.last_number, b.last_sha256
-    FROM customer c JOIN customer_billing b USING (customer_id) ORDER BY c.customer_id
+    FROM customer c JOIN customer_billing b USING (customer_id) WHERE c.{_IN_RANGE} ORDER BY c.customer_id
 """
-_SUBSCRIPTIONS = "SELECT customer_id, effective_from, plan_id FROM subscription ORDER BY 1, 2"
-_USAGE = """
+_SUBSCRIPTIONS = f"""
+    SELECT customer_id, effective_from, plan_id FROM subscription WHERE {_IN_RANGE} ORDER BY 1, 2
+"""
+# Summed in the order of the billing index, and only the sums are sorted. Reading the events in the order of
+# customers would look up each one by itself, because no index that has this order has their quantities.
+_USAGE = f"""
     WITH divided AS (
         SELECT DISTINCT customer_id, date_trunc('month', effective_from)::date AS month
-        FROM subscription WHERE extract(day FROM effective_from) <> 1
+        FROM subscription WHERE {_IN_RANGE} AND extract(day FROM effective_from) <> 1
+    ), sums AS MATERIALIZED (
+        SELECT e.billing_period, e.customer_id,
+               date_trunc('month', e.occurred_at AT TIME ZONE 'UTC')::date AS usage_period, e.meter_id,
+               CASE WHEN d.month IS NOT NULL THEN (e.occurred_at AT TIME ZONE 'UTC')::date END AS day,
+               sum(e.quantity) AS quantity, max(e.quantity) AS largest, count(*) AS events
+        FROM usage_event e
+        LEFT JOIN divided d ON d.customer_id = e.customer_id
+         AND d.month = date_trunc('month', e.occurred_at AT TIME ZONE 'UTC')::date
+        WHERE e.{_IN_RANGE} GROUP BY 1, 2, 3, 4, 5
     )
-    SELECT e.customer_id, e.billing_period,
-           date_trunc('month', e.occurred_at AT TIME ZONE 'UTC')::date AS usage_period, e.meter_id,
-           CASE WHEN d.month IS NOT NULL THEN (e.occurred_at AT TIME ZONE 'UTC')::date END AS day,
-           sum(e.quantity) AS quantity, max(e.quantity) AS largest, count(*) AS events
-    FROM usage_event e
-    LEFT JOIN divided d ON d.customer_id = e.customer_id
-     AND d.month = date_trunc('month', e.occurred_at AT TIME ZONE 'UTC')::date
-    GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+    SELECT customer_id, billing_period, usage_period, meter_id, day, quantity, largest, events
+    FROM sums ORDER BY 1, 2, 3, 4, 5
 """
-_ITEMS = """
+_ITEMS = f"""
     SELECT customer_id, date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date AS usage_period, meter_id,
            item, min(billing_period) AS billing_period
-    FROM usage_event WHERE item IS NOT NULL GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3
+    FROM usage_event WHERE {_IN_RANGE} AND item IS NOT NULL GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3
 """
 _LINES = f"""
-    SELECT l.customer_id, l.period_start, {LINE_COLUMNS} FROM invoice_line l
+    SELECT l.customer_id, l.period_start, {LINE_COLUMNS} FROM invoice_line l WHERE {_IN_RANGE}
     ORDER BY l.customer_id, l.period_start, l.line_number
 """
-_INVOICES = f"SELECT {INVOICE_COLUMNS} FROM invoice i ORDER BY i.customer_id, i.period_start"
-_GAPS = """
+_INVOICES = f"""
+    SELECT {INVOICE_COLUMNS} FROM invoice i WHERE {_IN_RANGE} ORDER BY i.customer_id, i.period_start
+"""
+_GAPS = f"""
     SELECT customer_id, first_sequence, last_sequence, backup_of, recorded_at, previous_sha256, content_sha256
-    FROM number_gap ORDER BY 1, 2
+    FROM number_gap WHERE {_IN_RANGE} ORDER BY 1, 2
 """
 _PAID = f"""
     SELECT customer_id, period_start, sum(amount_minor) AS paid_minor
-    FROM {STANDING_PAYMENTS} standing GROUP BY 1, 2 ORDER BY 1, 2
+    FROM {STANDING_PAYMENTS} standing WHERE {_IN_RANGE} GROUP BY 1, 2 ORDER BY 1, 2
 """
-_OPEN_INVOICES = "SELECT customer_id, period_start, paid_minor FROM open_invoice ORDER BY 1, 2"
+_OPEN_INVOICES = f"""
+    SELECT customer_id, period_start, paid_minor FROM open_invoice WHERE {_IN_RANGE} ORDER BY 1, 2
+"""
 
 # By the name of the rows in a report.
 _QUERIES = {
@@ -170,16 +192,36 @@ _QUERIES = {
 }
 
 
-def read_accounts(session: Session, on_rows_without_customer: Callable[[str], None]) -> Iterator[Account]:
-    """Yield the account of every customer, in the order of their ids.
+def split_customers(session: Session, parts: int, *, at_least: int) -> list[CustomerRange]:
+    """Split all customer ids, used or not, into ranges with about as many customers each.
+
+    There is only one range if each of them would have fewer customers than `at_least`.
+    """
+    with driver_cursor(session) as db:
+        db.execute(
+            "SELECT max(customer_id) FROM ("
+            "    SELECT customer_id, ntile(%(parts)s) OVER (ORDER BY customer_id) AS part FROM customer"
+            ") split WHERE part < %(parts)s AND (SELECT count(*) FROM customer) >= %(customers)s"
+            " GROUP BY part ORDER BY part",
+            {"parts": parts, "customers": parts * at_least},
+        )
+        ends = [last for (last,) in db]
+    firsts = [ALL_CUSTOMERS.first, *(end + 1 for end in ends)]
+    return [CustomerRange(*each) for each in zip(firsts, [*ends, ALL_CUSTOMERS.last], strict=True)]
+
+
+def read_accounts(
+    session: Session, customers: CustomerRange, on_rows_without_customer: Callable[[str], None]
+) -> Iterator[Account]:
+    """Yield the account of every customer in the range, in the order of their ids.
 
     After the last one, calls `on_rows_without_customer` for each kind of row that has rows without a
     customer.
     """
     with driver_cursor(session) as db:
         plans, aggregations = read_plans(db), read_aggregations(db)
-    streams = {name: _CustomerStream(session, query) for name, query in _QUERIES.items()}
-    for row in _stream(session, _CUSTOMERS):
+    streams = {name: _CustomerStream(session, query, customers) for name, query in _QUERIES.items()}
+    for row in _stream(session, _CUSTOMERS, customers):
         customer = BilledAccount(*row)
         own = {name: stream.take(customer.customer_id) for name, stream in streams.items()}
         lines = {
@@ -210,20 +252,20 @@ def read_accounts(session: Session, on_rows_without_customer: Callable[[str], No
             on_rows_without_customer(name)
 
 
-def _stream(session: Session, query: str) -> Iterator[Any]:
+def _stream(session: Session, query: str, customers: CustomerRange) -> Iterator[Any]:
     """Yield the rows through a server-side cursor, a few thousand at a time."""
     with driver_cursor(session) as plain:
         connection = plain.connection
     with connection.cursor(f"stream_{next(_numbers)}", row_factory=namedtuple_row) as rows:
         rows.itersize = STREAM_ROWS
-        yield from rows.execute(query)
+        yield from rows.execute(query, customers._asdict())
 
 
 class _CustomerStream:
     """A stream of rows in the order of customers, read one customer at a time."""
 
-    def __init__(self, session: Session, query: str) -> None:
-        self._rows = _stream(session, query)
+    def __init__(self, session: Session, query: str, customers: CustomerRange) -> None:
+        self._rows = _stream(session, query, customers)
         self._next = next(self._rows, None)
         self.has_rows_without_customer = False
 

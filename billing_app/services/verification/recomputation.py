@@ -21,7 +21,13 @@ from billing_app.domain.lines import Line
 from billing_app.domain.money import Amount, plain
 from billing_app.domain.periods import next_period, periods_between
 from billing_app.services.shared.permissions import require
-from billing_app.services.verification.accounts import Account, InvoiceRecord, read_accounts
+from billing_app.services.verification.accounts import (
+    ALL_CUSTOMERS,
+    Account,
+    CustomerRange,
+    InvoiceRecord,
+    read_accounts,
+)
 from billing_app.services.verification.chain import Chain
 from billing_app.services.verification.expected import expected_charges, expected_lines
 from billing_app.services.verification.report import AwaitingInvoice, Report, StatedGap, Subject
@@ -31,14 +37,21 @@ PROGRESS_EVERY = 5_000
 OnProgress = Callable[[Report], None]
 
 
-def recompute(session: Session, actor: Actor, on_progress: OnProgress = lambda report: None) -> Report:
-    """Recompute every invoice and report every discrepancy, without changing anything.
+def recompute(
+    session: Session,
+    actor: Actor,
+    on_progress: OnProgress = lambda report: None,
+    customers: CustomerRange = ALL_CUSTOMERS,
+) -> Report:
+    """Recompute every invoice of these customers and report every discrepancy, without changing anything.
 
     The transaction must be REPEATABLE READ, so that everything is read as of the same time.
     """
     require(actor, Permission.VERIFY)
     report = Report()
-    accounts = read_accounts(session, lambda rows: report.add(Subject(), "rows_without_customer", rows=rows))
+    accounts = read_accounts(
+        session, customers, lambda rows: report.add(Subject(), "rows_without_customer", rows=rows)
+    )
     for account in accounts:
         _Check(account, report).run()
         report.checked.customers += 1

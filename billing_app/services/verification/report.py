@@ -6,7 +6,7 @@ Reports are stored as JSON. `billing_app.wording.discrepancies` has the sentence
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -123,6 +123,29 @@ class Report:
         self.discrepancy_count += 1
         if len(self.discrepancies) < DISCREPANCIES_MAX:
             self.discrepancies.append(Discrepancy(subject, code, facts))
+
+    @classmethod
+    def merged(cls, parts: Iterable[Report]) -> Report:
+        """Combine reports about different customers.
+
+        A discrepancy without a customer is counted once, even if several parts have it.
+        """
+        whole, of_no_customer = cls(), list[Discrepancy]()
+        for part in parts:
+            for counted in dataclasses.fields(Counts):
+                count = getattr(whole.checked, counted.name) + getattr(part.checked, counted.name)
+                setattr(whole.checked, counted.name, count)
+            whole.awaiting_invoice += part.awaiting_invoice
+            whole.number_gaps += part.number_gaps
+            whole.discrepancy_count += part.discrepancy_count
+            whole.discrepancies += [each for each in part.discrepancies if each.subject.customer]
+            for each in part.discrepancies:
+                if not each.subject.customer and each in of_no_customer:
+                    whole.discrepancy_count -= 1
+                elif not each.subject.customer:
+                    of_no_customer.append(each)
+        whole.discrepancies = [*whole.discrepancies, *of_no_customer][:DISCREPANCIES_MAX]
+        return whole
 
     def as_json(self) -> dict[str, Any]:
         """Return what a JSONB column holds; `from_json` reads it."""
