@@ -24,10 +24,12 @@ def add_customers(bench: Bench, customers: int) -> None:
     """Add customers 1 to n with the keys `customer-<n>`, on ten plans, with October 2026 as the first open month."""
     with bench.superuser() as db:
         db.execute(
-            "INSERT INTO plan (name, version, currency, monthly_price_minor, included_units,"
-            " overage_unit_price, created_at)"
-            " SELECT 'Plan ' || n, 1, 'USD', 1900 + n * 1000, n * 50, 0.0125, '2026-09-15'"
-            " FROM generate_series(1, 10) AS n"
+            "WITH made AS ("
+            " INSERT INTO plan (name, version, currency, monthly_price_minor, charge_count, tier_count, created_at)"
+            " SELECT 'Plan ' || n, 1, 'USD', 1900 + n * 1000, 1, 0, '2026-09-15'"
+            " FROM generate_series(1, 10) AS n RETURNING plan_id, monthly_price_minor)"
+            " INSERT INTO plan_charge (plan_id, position, meter_id, model, included_units, unit_price, tier_count)"
+            " SELECT plan_id, 1, 1, 'per_unit', (monthly_price_minor - 1900) / 20, 0.0125, 0 FROM made"
         )
         db.execute(
             "INSERT INTO customer"

@@ -24,12 +24,9 @@ _numbers = itertools.count(1)
 
 def make_plan(database: Database, **terms: Any) -> PlanRow:
     """Create a plan; by default that of the worked examples: 29.00 USD, 1000 units, 0.0125 per unit of overage."""
-    defaults = {
-        "name": f"Plan {next(_numbers)}",
-        "monthly_price": "29.00",
-        "included_units": 1000,
-        "overage_unit_price": "0.0125",
-    }
+    defaults: dict[str, Any] = {"name": f"Plan {next(_numbers)}", "monthly_price": "29.00"}
+    if "charges" not in terms:
+        defaults |= {"included_units": 1000, "overage_unit_price": "0.0125"}
     with database.transaction(SYSTEM) as session:
         return plans.create_plan(session, SYSTEM, **{**defaults, **terms})
 

@@ -172,10 +172,15 @@ def _moment_text(moment: datetime) -> str:
 def _line_document(line: Line, currency: str) -> dict[str, str | int | bool]:
     """Return all values that the line has. Amounts are in major units and named without `_minor`."""
     return {
-        name.removesuffix("_minor").replace("_minor_", "_"): _line_value(name, value, currency)
+        line_field(name): _line_value(name, value, currency)
         for name, value in zip(Line._fields, line, strict=True)
         if value is not None
     }
+
+
+def line_field(name: str) -> str:
+    """Return what a field of a line is called in documents and reports, where amounts are in major units."""
+    return name.removesuffix("_minor").replace("_minor_", "_")
 
 
 def _line_value(name: str, value: object, currency: str) -> str | int | bool:

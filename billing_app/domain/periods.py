@@ -64,11 +64,12 @@ def periods_between(first: date, end: date) -> Iterator[date]:
 
 def bounds(period_start: date) -> tuple[datetime, datetime]:
     """Return the half-open interval of the period in UTC: its start and the start of the next one."""
-    end = next_period(period_start)
-    return (
-        datetime(period_start.year, period_start.month, 1, tzinfo=UTC),
-        datetime(end.year, end.month, 1, tzinfo=UTC),
-    )
+    return start_of_day(period_start), start_of_day(next_period(period_start))
+
+
+def start_of_day(day: date) -> datetime:
+    """Return the moment at which a UTC day starts."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def has_ended(period_start: date, now: datetime) -> bool:

@@ -15,6 +15,17 @@ def test_plan_and_its_next_version_are_created(client: TestClient) -> None:
         "version": 1,
         "currency": "USD",
         "monthly_price": "29.00",
+        "charges": [
+            {
+                "meter": "usage",
+                "model": "per_unit",
+                "included_units": "1000",
+                "unit_price": "0.0125",
+                "package_size": None,
+                "package_price": None,
+                "tiers": [],
+            }
+        ],
         "included_units": "1000",
         "overage_unit_price": "0.0125",
         "archived": False,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 
 from billing_app.database.session import Database
 from billing_app.domain.actor import Actor
+from billing_app.domain.lines import Line
 from billing_app.domain.money import major_text
 from billing_app.domain.periods import label, parse_period
 from billing_app.jobs.invoicing import generate_invoice
@@ -73,15 +73,15 @@ class Shop:
 
 
 def amounts(invoice: InvoiceDetail) -> dict[tuple[str, str | None], str]:
-    """Return the amount of each line in major units, by kind and usage month."""
+    """Return the amount of each line in major units, by kind and, for usage, its month."""
     return {
-        (line.kind, month_of(line.usage_period)): major_text(line.amount_minor, invoice.currency)
+        (line.kind, usage_month(line)): major_text(line.amount_minor, invoice.currency)
         for line in invoice.lines
     }
 
 
-def month_of(period_start: date | None) -> str | None:
-    return label(period_start) if period_start else None
+def usage_month(line: Line) -> str | None:
+    return label(line.usage_period) if line.usage_period and line.kind != "base" else None
 
 
 def total(invoice: InvoiceDetail) -> str:

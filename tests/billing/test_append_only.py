@@ -11,8 +11,11 @@ from psycopg import errors
 from billing_app.database.migrations import migrate
 from billing_app.database.privileges import APPEND_ONLY, PRIVILEGES
 from billing_app.database.provision import Urls
+from billing_app.models import InvoiceLine
 from billing_app.services.invoices.number_gaps import reserve_issued_numbers
 from billing_app.services.payments.payments import record_payment, reverse_payment
+from billing_app.services.plans.charges import ChargeTerms, TierTerms
+from billing_app.services.plans.plans import create_plan
 from tests.billing.shop import Shop
 
 
@@ -34,14 +37,20 @@ def billed(shop: Shop) -> Shop:
             idempotency_key="p1",
         )  # fmt: skip
         reverse_payment(session, shop.actor, "ACME-0001", paid.payment.payment_id, reason="wrong customer")
+        tiers = [TierTerms("0.02", up_to="1000"), TierTerms("0.01")]
+        create_plan(
+            session, shop.actor, name="Tiered", monthly_price=0, charges=[ChargeTerms("volume", tiers=tiers)]
+        )
         shop.customer("globex")
         reserve_issued_numbers(session, shop.actor, "globex", last_issued=2, backup_of=shop.database.clock())
     return shop
 
 
 def attacks_on(table: str) -> list[str]:
-    column = "action = action" if table == "audit_entry" else "customer_id = customer_id"
-    return [f"UPDATE {table} SET {column}", f"DELETE FROM {table}", f"TRUNCATE {table} CASCADE"]
+    column = {"audit_entry": "action", "plan_charge": "meter_id", "plan_tier": "up_to"}.get(
+        table, "customer_id"
+    )
+    return [f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}", f"TRUNCATE {table} CASCADE"]
 
 
 @pytest.mark.parametrize("table", APPEND_ONLY)
@@ -59,11 +68,13 @@ def test_rows_can_be_neither_changed_nor_deleted(
     assert owner.execute(f"SELECT count(*) FROM {table}").fetchone() == before
 
 
+COPY_OF_LINE = ", ".join(
+    {"line_number": "3", "charge_position": "2"}.get(column.name, column.name)
+    for column in InvoiceLine.__table__.columns  # type: ignore[attr-defined]
+)
 LINE = (
-    "INSERT INTO invoice_line SELECT customer_id, period_start, 3, kind, description, usage_period, plan_name,"
-    " plan_version, quantity, quantity_before, quantity_after, included_quantity, overage_quantity, unit_price,"
-    " exact_amount, rated_minor, exact_amount_before, already_charged_minor, amount_minor, currency_exponent"
-    " FROM invoice_line WHERE line_number = 2"
+    f"INSERT INTO invoice_line ({', '.join(column.name for column in InvoiceLine.__table__.columns)})"  # type: ignore[attr-defined]
+    f" SELECT {COPY_OF_LINE} FROM invoice_line WHERE line_number = 2"
 )
 
 
@@ -78,7 +89,7 @@ def test_line_cannot_be_added_to_an_existing_invoice(
 
 INVOICE = (
     "INSERT INTO invoice SELECT customer_id, period_start + interval '{months} month', sequence + 1,"
-    " 'ACME-0002', currency, issued_at, due_on, total_minor, line_count, issuer_name, issuer_address,"
+    " 'ACME-0002', format, currency, issued_at, due_on, total_minor, line_count, issuer_name, issuer_address,"
     " issuer_email, issuer_payment_instructions, customer_key, customer_name, customer_email,"
     " customer_billing_address, content_sha256, content_sha256 FROM invoice"
 )
@@ -178,7 +189,14 @@ def test_customer_cannot_be_removed(
         "DELETE FROM subscription",
         "UPDATE subscription SET plan_id = plan_id",
         "UPDATE plan SET monthly_price_minor = 1",
+        "UPDATE plan SET charge_count = 0",
         "DELETE FROM plan",
+        "UPDATE plan_charge SET unit_price = 0",
+        "UPDATE plan_tier SET unit_price = 0",
+        "UPDATE meter SET code = 'other' WHERE meter_id = 1",
+        "UPDATE meter SET aggregation = 'max' WHERE meter_id = 1",
+        "DELETE FROM meter",
+        "TRUNCATE meter CASCADE",
     ],
 )
 def test_marks_terms_and_past_subscriptions_cannot_change(

@@ -32,6 +32,7 @@ from billing_app.services.customers.subscriptions import set_plan
 from billing_app.services.invoices.filters import InvoiceFilter
 from billing_app.services.invoices.invoices import get_invoice, list_invoices
 from billing_app.services.plans.plans import create_plan
+from tests.billing.shop import usage_month
 from tests.conftest import Clock, new_database
 
 DATA = Path(__file__).parent.parent / "data"
@@ -122,10 +123,10 @@ def as_golden(invoice: Any) -> dict[str, Any]:
     lines = [
         {
             "kind": line.kind,
-            "usage_period": label(line.usage_period) if line.usage_period else None,
+            "usage_period": usage_month(line),
             "quantity": None if line.quantity is None else str(int(line.quantity)),
             "amount": major_text(line.amount_minor, invoice.currency),
-            **({"overage_quantity": str(int(line.overage_quantity))} if line.kind == "overage" else {}),
+            **({"overage_quantity": str(int(line.billed_quantity))} if line.kind == "overage" else {}),
         }
         for line in invoice.lines
     ]
@@ -174,7 +175,8 @@ def test_verification_finds_an_invoice_whose_line_was_changed(billed: tuple[str,
     # Constraints apply even without triggers, so the change must be consistent.
     change = (
         "UPDATE invoice_line SET rated_minor = rated_minor + %(by)s, amount_minor = amount_minor + %(by)s,"
-        " exact_amount = exact_amount + %(by)s / 100.0 WHERE period_start = '2013-05-01' AND kind = 'base'"
+        " exact_amount = exact_amount + %(by)s / 100.0, monthly_price_minor = monthly_price_minor + %(by)s"
+        " WHERE period_start = '2013-05-01' AND kind = 'base'"
         " AND customer_id = (SELECT customer_id FROM customer WHERE key = 'UA')"
     )
     with psycopg.connect(owner_url, autocommit=True) as owner:
@@ -185,5 +187,7 @@ def test_verification_finds_an_invoice_whose_line_was_changed(billed: tuple[str,
         owner.execute("ALTER TABLE invoice_line ENABLE TRIGGER USER")
     assert not report.ok
     assert report.discrepancies
-    assert all(each.subject.invoice == "UA-0005" for each in report.discrepancies)
+    # The sum of what was charged for the month is wrong too, which concerns the customer.
+    assert {each.subject.invoice for each in report.discrepancies} == {"UA-0005", None}
+    assert {each.subject.customer.key for each in report.discrepancies if each.subject.customer} == {"UA"}
     assert verify(database, SYSTEM).ok

@@ -13,6 +13,8 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from billing_app.database.session import Database
 from billing_app.domain.actor import Actor
+from billing_app.domain.invoice import line_field
+from billing_app.domain.lines import Line
 from billing_app.errors import Forbidden
 from billing_app.jobs.invoice_runs import sole_execution
 from billing_app.jobs.verification import resume_verification, verify
@@ -21,7 +23,7 @@ from billing_app.services.invoices.runs import start_run
 from billing_app.services.payments.payments import record_payment
 from billing_app.services.usage.recording import UsageReport
 from billing_app.services.verification import recomputation
-from billing_app.services.verification.report import Report
+from billing_app.services.verification.report import Discrepancy, Report, Subject
 from billing_app.services.verification.verifications import (
     finish_verification,
     get_latest,
@@ -63,7 +65,10 @@ def billed(shop: Shop, clock: Clock) -> Shop:
 def attack(owner: psycopg.Connection, statement: str) -> None:
     """Execute a statement with triggers and keys disabled, as only the owner of the tables can."""
     owner.execute("ALTER TABLE invoice DROP CONSTRAINT IF EXISTS fk_invoice_last_line")
-    tables = ("usage_event", "invoice", "invoice_line", "customer_billing", "subscription", "plan", "payment")
+    tables = (
+        "usage_event", "invoice", "invoice_line", "customer_billing", "subscription", "plan", "plan_charge",
+        "payment",
+    )  # fmt: skip
     for table in tables:
         owner.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
     owner.execute(statement)
@@ -128,7 +133,9 @@ TAMPERING = [
      "globex", "wrong_charge"),
     (("INSERT INTO usage_event SELECT customer_id, 'slipped', occurred_at, recorded_at, billing_period, 5, 'x'"
      " FROM usage_event WHERE idempotency_key = 'late'"), "ACME-0002", "wrong_line"),
-    ("UPDATE plan SET overage_unit_price = 1 WHERE name = 'Plan of globex'", "GLOBEX-0001", "wrong_line"),
+    (("UPDATE plan_charge SET unit_price = 1 FROM plan p WHERE p.plan_id = plan_charge.plan_id"
+     " AND name = 'Plan of globex'"), "GLOBEX-0001", "wrong_line"),
+    ("UPDATE plan SET monthly_price_minor = 1 WHERE name = 'Plan of globex'", "GLOBEX-0001", "wrong_line"),
     ("UPDATE customer_billing SET last_number = 7 WHERE customer_id = 1", "acme", "wrong_last_number"),
     ("UPDATE customer_billing SET last_sha256 = repeat('0', 64) WHERE customer_id = 1", "acme",
      "wrong_last_hash"),
@@ -165,6 +172,13 @@ def test_every_discrepancy_is_found_with_its_subject(
         assert "{" not in sentence
     # The stored report is the same.
     assert database.call(admin, get_latest).report == report
+
+
+def test_every_value_of_a_line_has_words() -> None:
+    for name in Line._fields:
+        facts = {"line": 2, "value": line_field(name), "found": "1", "expected": "2"}
+        sentence = discrepancy_sentence(Discrepancy(Subject(), "wrong_line", facts))
+        assert sentence.startswith("Line 2: the "), name
 
 
 def test_events_of_a_removed_invoice_are_missing(

@@ -6,7 +6,6 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from typing import Any
 
 from pypdf import PageObject, PdfReader
@@ -21,8 +20,10 @@ from billing_app.domain.invoice import (
     invoice_number,
     payment_status,
 )
-from billing_app.domain.rating import LateUsage, Plan, invoice_lines
+from billing_app.domain.lines import Line
+from billing_app.domain.terms import Plan
 from billing_app.services.invoices.rows import InvoiceDetail
+from tests.domain.months import late_lines_of, lines_of, per_unit
 
 OCTOBER = date(2026, 10, 1)
 ISSUED = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
@@ -47,28 +48,28 @@ def plan(
     included: str = "1000",
     unit: str = "0.0125",
 ) -> Plan:
-    return Plan(1, name, 1, currency, price_minor, Decimal(included), Decimal(unit))
+    return Plan(1, name, 1, currency, price_minor, (per_unit(included, unit),))
 
 
-def months_late(count: int, terms: Plan | None = None) -> list[LateUsage]:
-    """Return late usage of that many months before October 2026, newest first."""
+def months_late(count: int, terms: Plan | None = None) -> list[Line]:
+    """Return the lines for late usage of that many months before October 2026, newest first."""
     months = [date(2026 + (9 - back) // 12, (9 - back) % 12 + 1, 1) for back in range(1, count + 1)]
-    return [LateUsage(each, terms or plan(), Decimal(1001), Decimal(1302)) for each in months]
+    return [line for each in months for line in late_lines_of(terms or plan(), "1001", "1302", each)]
 
 
 def an_invoice(
     terms: Plan | None = None,
     used: str = "1530",
     *,
-    late: Sequence[LateUsage] = (),
+    late: Sequence[Line] = (),
     issuer: Issuer = ISSUER,
     customer: BilledCustomer = CUSTOMER,
     paid_minor: int = 0,
     chain_ok: bool = True,
 ) -> InvoiceDetail:
-    """Return an invoice for October 2026, rated and hashed by the domain."""
+    """Return an invoice for October 2026, priced and hashed by the domain."""
     terms = terms or plan()
-    lines = invoice_lines(terms, OCTOBER, Decimal(used), late)
+    lines = lines_of(terms, used) + tuple(late)
     total_minor = sum(line.amount_minor for line in lines)
     number, due_on = invoice_number(customer.key, 1), due_date(ISSUED)
     content = InvoiceContent(

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
-from decimal import Decimal
-
 import pytest
 
 from billing_app.documents.arithmetic import sentences, title
-from billing_app.domain.rating import LateUsage, Plan, base_line, late_usage_line, overage_line
+from tests.domain.months import late_lines_of, lines_of, per_unit, plan
 
-OCTOBER = date(2026, 10, 1)
-
-
-def plan(included: str = "1000", price: str = "0.0125", currency: str = "USD") -> Plan:
-    return Plan(1, "Growth", 1, currency, 2900, Decimal(included), Decimal(price))
+GROWTH = plan(2900, per_unit("1000", "0.0125"))
 
 
 @pytest.mark.parametrize(
@@ -29,12 +22,12 @@ def plan(included: str = "1000", price: str = "0.0125", currency: str = "USD") -
     ],
 )
 def test_overage_is_one_sentence(used: str, sentence: str) -> None:
-    assert sentences(overage_line(plan(), OCTOBER, Decimal(used)), "USD") == [sentence]
+    assert sentences(lines_of(GROWTH, used)[1], "USD") == [sentence]
 
 
 def test_late_usage_shows_before_now_and_already_charged() -> None:
-    late = LateUsage(OCTOBER, plan(), Decimal(1001), Decimal(1002))
-    assert sentences(late_usage_line(late), "USD") == [
+    (late,) = late_lines_of(GROWTH, "1001", "1002")
+    assert sentences(late, "USD") == [
         "Before: 1,001 used − 1,000 included = 1 × $0.0125 = $0.0125 → $0.01",
         "Now: 1,002 used − 1,000 included = 2 × $0.0125 = $0.025 → $0.03",
         "$0.03 − $0.01 already charged = $0.02",
@@ -42,11 +35,12 @@ def test_late_usage_shows_before_now_and_already_charged() -> None:
 
 
 def test_monthly_price_has_no_arithmetic() -> None:
-    assert sentences(base_line(plan()), "USD") == []
+    assert sentences(lines_of(GROWTH, "0")[0], "USD") == []
 
 
 def test_title_names_the_usage_month() -> None:
-    late = LateUsage(OCTOBER, plan(), Decimal(1001), Decimal(1002))
-    assert title(base_line(plan())) == "Monthly price"
-    assert title(overage_line(plan(), OCTOBER, Decimal(1))) == "Usage in October 2026"
-    assert title(late_usage_line(late)) == "Usage in October 2026"
+    base, usage = lines_of(GROWTH, "1")
+    (late,) = late_lines_of(GROWTH, "1001", "1002")
+    assert title(base) == "Monthly price"
+    assert title(usage) == "Usage in October 2026"
+    assert title(late) == "Usage in October 2026"

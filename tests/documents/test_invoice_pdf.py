@@ -9,7 +9,6 @@ import sys
 import threading
 import unicodedata
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ from billing_app.documents import invoice_pdf as module
 from billing_app.documents.invoice_pdf import invoice_pdf
 from billing_app.domain.actor import Actor
 from billing_app.domain.invoice import BilledCustomer, Issuer
-from billing_app.domain.rating import LateUsage
 from billing_app.services.invoices.rows import InvoiceDetail
 from tests.billing.shop import Shop
 from tests.conftest import Clock
@@ -38,6 +36,7 @@ from tests.documents.papers import (
     text_of,
     unwrapped,
 )
+from tests.domain.months import late_lines_of
 
 ROOT = Path(__file__).parents[2]
 ARCHIVABLE = b"http://www.aiim.org/pdfa/ns/id/"
@@ -246,9 +245,9 @@ def test_tampered_content_is_marked() -> None:
 
 def huge() -> InvoiceDetail:
     most = plan("W" * 200, price_minor=10**19, included="1000.5", unit="99999999.123456789012")
-    late = LateUsage(date(2026, 9, 1), most, Decimal("1.5"), Decimal("99999999999999.999999"))
+    late = late_lines_of(most, "1.5", "99999999999999.999999", date(2026, 9, 1))
     return an_invoice(
-        most, "99999999999999.999999", late=[late],
+        most, "99999999999999.999999", late=late,
         customer=BilledCustomer("k" * 63, "W" * 200, "e" * 60 + "@" + "w" * 180 + ".example", "W" * 1000),
         issuer=Issuer("W" * 200, "word " * 200, "i" * 254, "https://" + "w" * 900),
     )  # fmt: skip

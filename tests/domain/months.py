@@ -7,9 +7,11 @@ from decimal import Decimal
 
 from hypothesis import strategies as st
 
-from billing_app.domain.bill import UsageKey, usage_keys
+from billing_app.domain.bill import MonthTerms, UsageKey, usage_keys
+from billing_app.domain.currencies import EXPONENTS
 from billing_app.domain.days import Segment, segments_in, spans_in
 from billing_app.domain.discounts import Discount
+from billing_app.domain.lines import Line, MonthUsage, late_lines, month_lines
 from billing_app.domain.periods import next_period
 from billing_app.domain.terms import Charge, Meter, Plan, Tier
 
@@ -48,6 +50,34 @@ def tiers(*terms: tuple[str | None, str, int]) -> tuple[Tier, ...]:
     )
 
 
+def lines_of(terms: Plan, used: str, period_start: date = OCTOBER) -> tuple[Line, ...]:
+    """Return the lines of a whole month with this usage of the default meter."""
+    month = MonthTerms(period_start, whole(terms, period_start))
+    return month_lines(month, MonthUsage({UsageKey(USAGE.meter_id, period_start): Decimal(used)}))
+
+
+def late_lines_of(terms: Plan, before: str, now: str, period_start: date = OCTOBER) -> tuple[Line, ...]:
+    """Return the late lines of a whole month whose usage of the default meter has become another."""
+    key = UsageKey(USAGE.meter_id, period_start)
+    usage = MonthUsage({key: Decimal(now)}, {key: Decimal(before)}, {key})
+    return late_lines(MonthTerms(period_start, whole(terms, period_start)), usage)
+
+
+def decimals(integer_digits: int, places: int) -> st.SearchStrategy[Decimal]:
+    """Numbers of zero or more that fit a column. Edge cases, such as small and round ones, are frequent."""
+    largest = 10 ** (integer_digits + places) - 1
+    scaled = st.one_of(
+        st.integers(0, 10 ** (places + 4)),
+        st.integers(largest // 10, largest),
+        st.integers(0, 2000).map(lambda whole: whole * 10**places),
+    )
+    # Not scaleb(), which rounds to the digits of the current decimal context.
+    return scaled.map(lambda number: Decimal(f"{number}e-{places}"))
+
+
+ALL_CURRENCIES = st.sampled_from(["USD", "JPY", "KWD", "CLF", *sorted(EXPONENTS)])
+any_quantities = decimals(14, 6)
+any_unit_prices = decimals(8, 12)
 CURRENCIES = st.sampled_from(["USD", "JPY", "KWD"])
 PERIODS = st.sampled_from([OCTOBER, date(2026, 2, 1), date(2028, 2, 1), date(2026, 4, 1)])
 quantities = st.decimals(0, 50, places=6) | st.integers(0, 200).map(Decimal)

@@ -43,8 +43,9 @@ def test_terms_are_stored_exactly(database: Database) -> None:
         overage_unit_price="12345678.000000000001",
     )  # fmt: skip
     assert plan.monthly_price_minor == 1005
-    assert plan.included_units == Decimal("0.000001")
-    assert plan.overage_unit_price == Decimal("12345678.000000000001")
+    assert plan.simple_charge is not None
+    assert plan.simple_charge.included_units == Decimal("0.000001")
+    assert plan.simple_charge.unit_price == Decimal("12345678.000000000001")
     with database.transaction(SYSTEM) as session:
         assert plans.get_plan(session, SYSTEM, plan.plan_id) == plan
 
@@ -210,8 +211,8 @@ def test_plan_is_found_by_name_among_a_thousand(database: Database) -> None:
     with database.transaction(SYSTEM) as session:
         session.connection().execute(
             text(
-                "INSERT INTO plan (name, version, currency, monthly_price_minor, included_units,"
-                " overage_unit_price, created_at) SELECT 'Plan ' || n, 1, 'USD', n, 0, 0, now()"
+                "INSERT INTO plan (name, version, currency, monthly_price_minor, charge_count, tier_count,"
+                " created_at) SELECT 'Plan ' || n, 1, 'USD', n, 0, 0, now()"
                 " FROM generate_series(1, 1000) n"
             )
         )

@@ -10,7 +10,8 @@ from sqlmodel import Session
 
 from billing_app.database.session import driver_cursor
 from billing_app.domain.actor import Actor, Permission
-from billing_app.domain.periods import bounds
+from billing_app.domain.periods import next_period, start_of_day
+from billing_app.domain.terms import Aggregation
 from billing_app.errors import NotFound
 from billing_app.services.invoices.queries import locate_invoice
 from billing_app.services.shared.pagination import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
@@ -38,7 +39,7 @@ def list_invoice_events(
     check_limit(limit)
     after = decode_cursor(cursor, datetime, str)
     with driver_cursor(session) as db:
-        condition, parameters = _select_events(db, number, line_number)
+        condition, parameters, _ = _select_events(db, number, line_number)
         if after:
             condition += " AND (e.occurred_at, e.idempotency_key) > (%(after_at)s, %(after_key)s)"
             parameters["after_at"], parameters["after_key"] = after
@@ -54,48 +55,64 @@ def list_invoice_events(
 def sum_usage_per_day(
     session: Session, actor: Actor, number: str, line_number: int
 ) -> tuple[DailyUsage, ...]:
-    """Sum a line's usage by UTC day. Days without usage are left out.
+    """Aggregate a line's usage by UTC day, as its meter does. Days without usage are left out.
 
     Raises:
         NotFound: `invoice_not_found`, `line_not_found`.
     """
     require(actor, Permission.READ)
     with driver_cursor(session) as db:
-        condition, parameters = _select_events(db, number, line_number)
+        condition, parameters, aggregation = _select_events(db, number, line_number)
         db.execute(
-            "SELECT (e.occurred_at AT TIME ZONE 'UTC')::date, sum(e.quantity), count(*)"
+            f"SELECT (e.occurred_at AT TIME ZONE 'UTC')::date, {_AGGREGATES[aggregation]}, count(*)"
             f" FROM usage_event e WHERE {condition} GROUP BY 1 ORDER BY 1",
             parameters,
         )
         return tuple(DailyUsage(*row) for row in db)
 
 
+_AGGREGATES: dict[Aggregation, str] = {
+    "sum": "sum(e.quantity)",
+    "max": "max(e.quantity)",
+    "unique": "count(DISTINCT e.item)::numeric",
+}
+
+
 class _EventSelection(NamedTuple):
-    """A condition on `usage_event e`, and its parameters."""
+    """A condition on `usage_event e`, its parameters, and how the meter aggregates the events."""
 
     condition: str
     parameters: dict[str, object]
+    aggregation: Aggregation
 
 
 def _select_events(db: Cursor[Any], number: str, line_number: int | None) -> _EventSelection:
-    """Select the events of an invoice, or of one of its lines."""
+    """Select the events of an invoice, or of one of its lines.
+
+    A line has the events of its days, or those of the whole month if the meter's quantity is that of the month.
+    """
     customer_id, sequence = locate_invoice(db, number)
     db.execute(
-        "SELECT i.period_start, l.usage_period FROM invoice i"
-        " LEFT JOIN invoice_line l ON l.customer_id = i.customer_id"
+        "SELECT i.period_start, m.meter_id, l.aggregation, l.usage_period, l.segment_start, l.segment_end"
+        " FROM invoice i LEFT JOIN invoice_line l ON l.customer_id = i.customer_id"
         "  AND l.period_start = i.period_start AND l.line_number = %s"
+        " LEFT JOIN meter m ON m.code = l.meter_code"
         " WHERE i.customer_id = %s AND i.sequence = %s",
         [line_number, customer_id, sequence],
     )
     row = db.fetchone()
     if row is None:
         raise NotFound("invoice_not_found", named=number)
-    period_start, usage_period = row
+    period_start, meter_id, aggregation, usage_period, start, end = row
     condition = "e.customer_id = %(customer_id)s AND e.billing_period = %(period)s"
     parameters: dict[str, object] = {"customer_id": customer_id, "period": period_start}
     if line_number is not None:
-        if usage_period is None:
+        if meter_id is None:
             raise NotFound("line_not_found", number=number, line=line_number)
-        condition += " AND e.occurred_at >= %(start)s AND e.occurred_at < %(end)s"
-        parameters["start"], parameters["end"] = bounds(usage_period)
-    return _EventSelection(condition, parameters)
+        if aggregation != "sum":
+            start, end = usage_period, next_period(usage_period)
+        condition += (
+            " AND e.meter_id = %(meter_id)s AND e.occurred_at >= %(start)s AND e.occurred_at < %(end)s"
+        )
+        parameters |= {"meter_id": meter_id, "start": start_of_day(start), "end": start_of_day(end)}
+    return _EventSelection(condition, parameters, aggregation or "sum")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from sqlmodel import Session
 
 from billing_app.domain.actor import Actor, Permission
-from billing_app.domain.invoice import content_sha256, due_date, invoice_number
+from billing_app.domain.invoice import content_sha256, due_date, invoice_number, line_field
 from billing_app.domain.lines import Line
 from billing_app.domain.money import Amount, plain
 from billing_app.domain.periods import next_period, periods_between
@@ -168,13 +168,13 @@ class _Check:
             for name, expected_value, found_value in zip(Line._fields, right, line, strict=True):
                 if expected_value != found_value:
                     self._add(
-                        "wrong_line", number, line=line_number, value=name.removesuffix("_minor"),
+                        "wrong_line", number, line=line_number, value=line_field(name),
                         found=self._fact(found_value, name), expected=self._fact(expected_value, name),
                     )  # fmt: skip
 
     def _fact(self, value: object, name: str) -> object:
         """Return the value of a line's field as a fact of a discrepancy."""
-        if name.endswith("_minor") and isinstance(value, int):
+        if "_minor" in name and isinstance(value, int):
             return Amount(value, self.account.customer.currency)
         return plain(value) if isinstance(value, Decimal) else value
 
