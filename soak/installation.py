@@ -124,6 +124,6 @@ def _create_business(url: str, first: date) -> tuple[str, str, list[str]]:
     with database.transaction(actor_of(user)) as session:
         token = create_token(session, actor_of(user), name="soak", scopes=["usage:write", "read"]).token
     plan = make_plan(database)
-    customers = [make_customer(database, plan, start_period=first).key for _ in range(_CUSTOMERS)]
+    customers = [make_customer(database, plan, start=first).key for _ in range(_CUSTOMERS)]
     database.close()
     return user.email, token, customers

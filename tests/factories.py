@@ -67,5 +67,5 @@ def make_invoice(
     database: Database, customer: CustomerRow | None = None, period: date = date(2026, 10, 1)
 ) -> InvoiceDetail:
     """Create an invoice for a period that has ended; over 29.00 USD for a new customer."""
-    customer = customer or make_customer(database, start_period=period)
+    customer = customer or make_customer(database, start=period)
     return generate_invoice(database, SYSTEM, customer.key, period)

@@ -12,7 +12,7 @@ from billing_app.api.wire.idempotency import Created, OnceOnly
 from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
-from billing_app.api.wire.values import Body, Currency, Period, Timestamp, Version
+from billing_app.api.wire.values import Body, Currency, Day, Timestamp, Version
 from billing_app.domain.actor import Permission
 from billing_app.services.customers import customers, subscriptions
 from billing_app.services.customers.rows import CustomerFilter, CustomerRow, CustomerSort, SubscriptionRow
@@ -30,7 +30,7 @@ class AssignedPlan(BaseModel):
 
 
 class Customer(BaseModel):
-    """A customer. `plan` is this month's plan, or null before the first month or after a cancellation."""
+    """A customer. `plan` is today's plan (UTC), or null before the first day or after a cancellation."""
 
     id: str = Field(examples=["cus_12"])
     key: str = Field(examples=["acme"])
@@ -56,8 +56,8 @@ class NewCustomer(Body):
         description="Your own ID for the customer. It can't be changed later. If omitted, it is generated from the name.",
     )
     billing_address: str = Field("", examples=["1 Market Street\nSpringfield"])
-    start_period: Period | None = Field(
-        None, description="The customer's first month on the plan. Defaults to the current month."
+    start: Day | None = Field(
+        None, description="The customer's first day on the plan. Defaults to the first day of this month."
     )
 
 
@@ -72,9 +72,9 @@ class CustomerChange(Body):
 
 
 class Subscription(BaseModel):
-    """The plan that applies from a month on. If `plan` is null, the subscription ends before that month."""
+    """The plan that applies from a day on. If `plan` is null, the subscription ends before that day."""
 
-    effective_from: Period
+    effective_from: Day
     plan: AssignedPlan | None
 
 
@@ -85,10 +85,11 @@ class Subscriptions(BaseModel):
 
 
 class NewSubscription(Body):
-    """The plan that applies from a month on."""
+    """The plan that applies from a day on."""
 
     plan_id: str | None = Field(examples=["plan_1"], description="Null cancels the subscription.")
-    effective_from: Period
+    effective_from: Day
+    confirm_unpriced: bool = Field(False, description="Allow recorded usage to lose its price.")
     version: Version | None = None
 
 
@@ -141,7 +142,7 @@ def create_customer(once: OnceOnly, body: NewCustomer) -> Customer:
         plan_id=get_number("plan", body.plan_id, "plan"),
         key=body.key,
         billing_address=body.billing_address,
-        start_period=body.start_period,
+        start=body.start,
     )
 
 
@@ -179,14 +180,15 @@ def list_subscriptions(call: Caller, customer: str) -> Subscriptions:
 @router.put(
     "/{customer}/subscription",
     responses=refusals(
-        "customer_not_found", "plan_not_found", "period_closed", "currency_mismatch",
-        "plan_archived", "usage_recorded", "stale",
+        "customer_not_found", "plan_not_found", "stale", "currency_mismatch", "plan_archived",
+        "period_closed", "usage_recorded", "usage_unpriced", "too_many_changes",
     ),
 )  # fmt: skip
 def set_plan(call: Caller, customer: str, body: NewSubscription) -> Subscriptions:
-    """Change a customer's plan, or cancel the subscription, from a month on.
+    """Change a customer's plan, or cancel the subscription, from a day on.
 
-    This replaces any plans that were set for that month and later months. Returns all plans of the
+    This replaces any plans that were set for that day and later days. The days of an open month are priced
+    again: the monthly price and the included units are split by days. Returns all plans of the
     subscription.
     """
     plan_id = None if body.plan_id is None else get_number("plan", body.plan_id, "plan")
@@ -195,6 +197,7 @@ def set_plan(call: Caller, customer: str, body: NewSubscription) -> Subscription
         customer,
         plan_id=plan_id,
         effective_from=body.effective_from,
+        confirm_unpriced=body.confirm_unpriced,
         version=body.version,
     )
     return _subscriptions_of(rows)

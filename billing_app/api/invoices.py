@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal
 
 from fastapi import Depends, Query, Response
@@ -20,6 +21,7 @@ from billing_app.api.wire.values import (
     Currency,
     CustomerRef,
     Date,
+    Day,
     Money,
     Period,
     Sha256,
@@ -32,12 +34,14 @@ from billing_app.domain.actor import Permission
 from billing_app.domain.invoice import PaymentStatus
 from billing_app.domain.money import major_text, to_major
 from billing_app.domain.periods import label
-from billing_app.errors import Conflict
+from billing_app.errors import Conflict, Invalid
 from billing_app.jobs import invoicing
 from billing_app.runtime import current
+from billing_app.services.customers.plan_changes import PlanChange
 from billing_app.services.invoices import export, invoices, line_usage, previews
 from billing_app.services.invoices.filters import InvoiceFilter
 from billing_app.services.invoices.rows import InvoiceDetail, InvoiceRow
+from billing_app.services.shared.ids import get_number
 
 router = resource("", "Invoices")
 
@@ -195,15 +199,32 @@ def list_invoices_of_customer(
 
 
 @router.get(
-    "/customers/{customer}/invoice-preview", responses=refusals("customer_not_found", "invoice_exists")
-)
+    "/customers/{customer}/invoice-preview",
+    responses=refusals(
+        "customer_not_found", "plan_not_found", "currency_mismatch", "plan_archived", "period_closed",
+        "usage_recorded", "usage_unpriced", "too_many_changes", "invoice_exists",
+    ),
+)  # fmt: skip
 def preview_invoice(
     call: Caller,
     customer: str,
     period: Annotated[Period | None, Query(description="Defaults to the current month.")] = None,
+    plan_id: Annotated[
+        str | None, Query(description="Preview a change to this plan from the day `effective_from` on.")
+    ] = None,
+    effective_from: Annotated[Day | None, Query()] = None,
+    cancel: Annotated[
+        bool, Query(description="Preview a cancellation from the day `effective_from` on.")
+    ] = False,
+    confirm_unpriced: Annotated[bool, Query(description="Allow recorded usage to lose its price.")] = False,
 ) -> InvoicePreview:
-    """Preview a customer's upcoming invoice: its lines and total as of now."""
-    preview = call.do(previews.preview_invoice, customer, period)
+    """Preview a customer's upcoming invoice: its lines and total as of now.
+
+    With a plan or a cancellation, the preview shows what the invoice would become. Nothing is saved, and a
+    change that can't be saved is refused with the same error.
+    """
+    change = _change_of(plan_id, effective_from, cancel=cancel, confirm_unpriced=confirm_unpriced)
+    preview = call.do(previews.preview_invoice, customer, period, change)
     return InvoicePreview(
         customer=CustomerRef(
             id=preview.customer_public_id, key=preview.customer_key, name=preview.customer_name
@@ -214,6 +235,23 @@ def preview_invoice(
         total=major_text(preview.total_minor, preview.currency),
         as_of=preview.as_of,
     )
+
+
+def _change_of(
+    plan_id: str | None, effective_from: date | None, *, cancel: bool, confirm_unpriced: bool
+) -> PlanChange | None:
+    """Return the change that the query describes, if any. Raises Invalid and NotFound."""
+    if plan_id is not None and cancel:
+        raise Invalid("plan_id", "not_with_cancel")
+    if effective_from is None:
+        if plan_id is not None or cancel:
+            raise Invalid("effective_from", "missing")
+        return None
+    if cancel:
+        return PlanChange(None, effective_from, confirm_unpriced)
+    if plan_id is None:
+        raise Invalid("plan_id", "missing")
+    return PlanChange(get_number("plan", plan_id, "plan"), effective_from, confirm_unpriced)
 
 
 _COLUMNS = (

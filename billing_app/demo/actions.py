@@ -77,7 +77,7 @@ class Actions:
             lambda session: archive_plan(session, self.admin, self._plans(session)[name, 1].plan_id),
         )
 
-    def add_customer(self, customer: DemoCustomer, start_period: date) -> None:
+    def add_customer(self, customer: DemoCustomer, start: date) -> None:
         """Create a customer on the newest version of its plan."""
 
         def work(session: Session) -> None:
@@ -90,13 +90,13 @@ class Actions:
                     key=customer.key,
                     billing_address=customer.billing_address,
                     plan_id=self._newest_plan_id(session, customer.plan),
-                    start_period=start_period,
+                    start=start,
                 )
 
         self.database.run(self.billing, work)
 
     def change_plan(self, key: str, plan: str | None, effective_from: date) -> None:
-        """Move a customer to the newest version of a plan from a month on, or cancel its plan."""
+        """Move a customer to the newest version of a plan from a day on, or cancel its plan."""
 
         def work(session: Session) -> None:
             rows = list_subscriptions(session, self.billing, key)

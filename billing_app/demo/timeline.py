@@ -72,7 +72,7 @@ class Timeline:
     def _customers(self) -> Iterator[Step]:
         for key, customer in self.customers.items():
             start = self.months[customer.month]
-            yield Step(self.joined[key], partial(Actions.add_customer, customer=customer, start_period=start))
+            yield Step(self.joined[key], partial(Actions.add_customer, customer=customer, start=start))
         for move in MOVES:
             yield Step(
                 self._moment(move.month - 1, 18, 13),

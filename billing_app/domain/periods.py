@@ -87,6 +87,21 @@ def parse_date(text: object) -> date:
     raise BrokenRule("not_a_date")
 
 
+def parse_day(text: object) -> date:
+    """Parse `"2026-10-31"`, or `"2026-10"`, which means its first day. Raises BrokenRule."""
+    try:
+        return parse_period(text)
+    except BrokenRule:
+        pass
+    try:
+        day = parse_date(text)
+    except BrokenRule:
+        raise BrokenRule("not_a_day") from None
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise BrokenRule("out_of_years", first=FIRST_YEAR, last=LAST_YEAR)
+    return day
+
+
 def parse_timestamp(value: object) -> datetime:
     """Parse an RFC 3339 timestamp with an offset, or an aware datetime, into UTC, cut to microseconds.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from billing_app.errors import BillingError, FieldError
 from billing_app.services.shared.reasons import Reason
 from billing_app.wording.rules import rule_text
 from billing_app.wording.sentences import Template, capitalized, fill
+from billing_app.wording.values import counted, day
 
 _UNAUTHENTICATED = {
     "invalid": "Your session has expired or the token is invalid. Sign in again.",
@@ -33,6 +35,15 @@ _FORBIDDEN = {
 def _no_permission(facts: Mapping[str, Any]) -> str:
     who = "The {role} role" if "role" in facts else "The API token {token}"
     return f"{who} does not have permission to {_PERMISSIONS[facts['permission']]}."
+
+
+def _day(facts: Mapping[str, Any]) -> str:
+    return day(date.fromisoformat(facts["effective_from"]))
+
+
+def _unpriced(facts: Mapping[str, Any]) -> str:
+    counts = (f"{counted(each['events'], 'event')} of {each['name']}" for each in facts["unpriced"])
+    return ", ".join(counts).replace("{", "{{").replace("}", "}}")
 
 
 BALANCE_CHANGED = (
@@ -76,8 +87,16 @@ REFUSALS: dict[str, Template] = {
     "period_closed": (
         "{closed_through} and earlier months are closed for this customer. Choose a later month."
     ),
-    "usage_recorded": (
-        "Usage is already recorded in {period} or later, so a plan is required. Choose a later month."
+    "usage_recorded": lambda facts: (
+        f"Usage is already recorded on {_day(facts)} or later, so a plan is required. Choose a later day."
+    ),
+    "usage_unpriced": lambda facts: (
+        f"The new plan has no price for usage that is already recorded: {_unpriced(facts)}."
+        " Confirm to leave it without a price."
+    ),
+    "too_many_changes": (
+        "A subscription can have at most {at_most} changes in one month. Choose a day in another month, or"
+        " replace an earlier change."
     ),
     "stale": "Someone else changed this since you opened it. Reload it and try again.",
     # Usage.

@@ -51,6 +51,8 @@ RULES: dict[str, Template] = {
     # Time.
     "not_a_date": "must be a date, such as 2026-10-31",
     "not_a_period": "must be a month written as YYYY-MM, such as 2026-10",
+    "not_a_day": "must be a date, such as 2026-10-31, or a month, such as 2026-10",
+    "not_with_cancel": "must not be given together with cancel",
     "not_a_first_day": "must be the first day of a month",
     "not_a_date_and_time": "must be a date and a time",
     "not_a_timestamp": "must be an RFC 3339 timestamp with an offset, such as 2026-10-31T23:00:00Z",
@@ -59,7 +61,7 @@ RULES: dict[str, Template] = {
     "out_of_years": lambda facts: f"must be between the years {facts['first']} and {facts['last']}",
     "in_the_future": "must not be after today",
     "occurred_in_future": "must not be more than 5 minutes in the future",
-    "no_plan": "must be in a month in which the customer has a plan",
+    "no_plan": "must be on a day on which the customer has a plan",
     "customer_suspended": "must be at a time when the customer was not suspended",
     # Lists.
     "not_a_cursor": "must be the next_cursor of an earlier page of this list",

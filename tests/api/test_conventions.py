@@ -54,7 +54,7 @@ def lists(server: cluster.Server) -> Iterator[tuple[TestClient, dict[str, str]]]
 
 def _add_seconds(made: World) -> dict[str, str]:
     """Add a second item to every list. Return the path parameters of lists that belong to one thing."""
-    beta = make_customer(made.database, key="beta", start_period=date(2026, 9, 1))
+    beta = make_customer(made.database, key="beta", start=date(2026, 9, 1))
     for day in (1, 2):
         record(made.database, beta, 1, f"2026-09-0{day}T00:00:00Z")
     invoice = make_invoice(made.database, beta, date(2026, 9, 1))

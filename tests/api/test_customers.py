@@ -38,15 +38,18 @@ def test_plan_is_changed_and_subscription_cancelled(client: TestClient, database
     path = "/api/v1/customers/acme/subscription"
     answer = client.put(path, json={"plan_id": plan.public_id, "effective_from": "2026-12"})
     assert answer.json()["items"][1] == {
-        "effective_from": "2026-12",
+        "effective_from": "2026-12-01",
         "plan": {"id": plan.public_id, "name": "Team", "version": 1},
     }
     answer = client.put(path, json={"plan_id": None, "effective_from": "2027-01"})
-    assert answer.json()["items"][2] == {"effective_from": "2027-01", "plan": None}
+    assert answer.json()["items"][2] == {"effective_from": "2027-01-01", "plan": None}
     assert client.get(path).json() == answer.json()
     refused = client.put(path, json={"plan_id": plan.public_id, "effective_from": "2026-13"})
     assert refused.json()["errors"] == [
-        {"field": "effective_from", "message": "must be a month written as YYYY-MM, such as 2026-10"}
+        {
+            "field": "effective_from",
+            "message": "must be a date, such as 2026-10-31, or a month, such as 2026-10",
+        }
     ]
     assert customer.key == "acme"
 

@@ -31,7 +31,7 @@ PLAN, KEY = "/api/v1/plans", {"Idempotency-Key": "first-attempt"}
 def requests(database: Database) -> dict[str, dict[str, Any]]:
     """Return a request for each operation that accepts the header."""
     plan = make_plan(database)
-    acme = make_customer(database, plan, key="acme", start_period=date(2026, 9, 1))
+    acme = make_customer(database, plan, key="acme", start=date(2026, 9, 1))
     with database.transaction(SYSTEM) as session:
         issuer = {"name": "Tallybook Ltd", "address": "1 Ledger Lane", "email": "billing@tallybook.test"}
         update_issuer(session, SYSTEM, **issuer, payment_instructions="")

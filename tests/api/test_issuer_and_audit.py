@@ -52,7 +52,7 @@ def test_refused_method_lists_the_allowed_ones(client: TestClient) -> None:
 def test_invoices_and_runs_are_refused_while_the_issuer_is_incomplete(
     client: TestClient, database: Database, no_issuer: None
 ) -> None:
-    make_customer(database, key="acme", start_period=date(2026, 10, 1))
+    make_customer(database, key="acme", start=date(2026, 10, 1))
     for path, body in (
         ("invoices", {"customer": "acme", "period": "2026-10"}),
         ("invoice-runs", {"period": "2026-10"}),

@@ -109,7 +109,7 @@ def test_amounts_are_read_exactly_with_the_decimals_of_their_currency(
         answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
         assert answer.status_code == status, answer.text
     plan = make_plan(database, currency="JPY", monthly_price="2900")
-    yen = make_invoice(database, make_customer(database, plan, start_period=date(2026, 10, 1)))
+    yen = make_invoice(database, make_customer(database, plan, start=date(2026, 10, 1)))
     path = f"/api/v1/invoices/{yen.number}/payments"
     assert client.post(path, json=OCTOBER_INVOICE | {"amount": "0.5"}).status_code == 422
     assert client.post(path, json=OCTOBER_INVOICE | {"amount": "2900"}).json()["amount"] == "2900"

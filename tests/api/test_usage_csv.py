@@ -60,8 +60,8 @@ def test_export_has_all_columns_of_every_event(client: TestClient, database: Dat
 
 
 def test_export_and_list_use_the_same_filter(client: TestClient, database: Database, clock: Clock) -> None:
-    acme = make_customer(database, key="acme", start_period=date(2026, 10, 1))
-    other = make_customer(database, key="other", start_period=date(2026, 10, 1))
+    acme = make_customer(database, key="acme", start=date(2026, 10, 1))
+    other = make_customer(database, key="other", start=date(2026, 10, 1))
     record(database, acme, 1, "2026-10-05T00:00:00Z")
     record(database, other, 2, "2026-10-06T00:00:00Z")
     make_invoice(database, acme, date(2026, 10, 1))

@@ -130,7 +130,7 @@ def new_world(server: cluster.Server) -> Iterator[World]:
 
 
 def _one_of_everything(database: Database) -> dict[str, str]:
-    acme = make_customer(database, key="acme", start_period=date(2026, 9, 1))
+    acme = make_customer(database, key="acme", start=date(2026, 9, 1))
     record(database, acme, 1530, "2026-09-10T10:00:00Z")
     invoice = make_invoice(database, acme, date(2026, 9, 1))
     spare = make_user(database, Role.BILLING)

@@ -50,7 +50,7 @@ class Shop:
         with self.database.transaction(self.actor) as session:
             return create_customer(
                 session, self.actor, name=f"{key} Inc.", email=f"{key}@example.com", key=key,
-                plan_id=plan_id, start_period=parse_period(start),
+                plan_id=plan_id, start=parse_period(start),
             ).customer_id  # fmt: skip
 
     def set_plan(self, key: str, plan_id: int | None, period: str) -> None:

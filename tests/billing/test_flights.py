@@ -67,7 +67,7 @@ def open_accounts(database: Database) -> None:
             key = customer["key"]
             create_customer(
                 session, SYSTEM, key=key, name=names[key], email=f"{key}@example.com",
-                plan_id=plans[customer["plan"]], start_period=parse_period(customer["start_period"]),
+                plan_id=plans[customer["plan"]], start=parse_period(customer["start_period"]),
             )  # fmt: skip
             for change in customer["changes"]:
                 set_plan(

@@ -29,7 +29,7 @@ def make(site: Site, name: str, first: date = THIS) -> str:
     with site.database.transaction(SYSTEM) as session:
         made = customers.create_customer(
             session, SYSTEM, name=name, email=f"{name.replace(' ', '.')}@one.test", plan_id=growth(site),
-            start_period=first,
+            start=first,
         )  # fmt: skip
     return made.key
 

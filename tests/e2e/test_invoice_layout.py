@@ -52,7 +52,7 @@ def long_number(site: Site, today: None) -> str:
         key=LONG_KEY,
         name="Donaudampfschifffahrtsgesellschaftskapitaenswitwenverein",
         email="accounts.payable.department.of.europe@subsidiary-of-acme.example",
-        start_period=APRIL,
+        start=APRIL,
     )
     record(site.database, customer, "99999999999999", "2026-04-05T00:00:00Z")
     return make_invoice(site.database, customer, APRIL).number
@@ -77,7 +77,7 @@ def test_invoice_pages_fit_every_width(signed_in: Page, long_number: str) -> Non
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
 def test_payment_form_proposes_the_viewers_date(browser: Browser, site: Site, today: None, zone: str) -> None:
     """The two zones are 25 hours apart, so one of their dates always differs from the UTC date."""
-    number = make_invoice(site.database, make_customer(site.database, start_period=APRIL), APRIL).number
+    number = make_invoice(site.database, make_customer(site.database, start=APRIL), APRIL).number
     context = browser.new_context(base_url=site.url, timezone_id=zone)
     page = context.new_page()
     page.goto(f"/login?next=/invoices/{number}")
@@ -95,7 +95,7 @@ def test_payment_form_proposes_the_viewers_date(browser: Browser, site: Site, to
 
 
 def test_company_details_are_required_before_the_first_invoice(authenticated: Page, site: Site) -> None:
-    make_customer(site.database, key="firstborn", start_period=date(2026, 10, 1))
+    make_customer(site.database, key="firstborn", start=date(2026, 10, 1))
     with site.database.transaction(SYSTEM) as session:
         saved = issuer.get_issuer(session, SYSTEM)
     page = authenticated

@@ -34,7 +34,7 @@ def rows(page: Page) -> Locator:
 def customer(site: Site, key: str, start: date, **terms: object) -> None:
     plan = make_plan(site.database, **terms)
     name = key.replace("-", " ").title()
-    make_customer(site.database, plan, key=key, name=name, email=f"{key}@rows.test", start_period=start)
+    make_customer(site.database, plan, key=key, name=name, email=f"{key}@rows.test", start=start)
 
 
 def invoiced(site: Site, key: str, *periods: date) -> None:

@@ -162,7 +162,7 @@ def test_payment_is_recorded_as_it_is_written_in_the_locale(open_in: OpenIn, sit
     with site.database.transaction(SYSTEM) as session:
         created = customers.create_customer(
             session, SYSTEM, name="Zahlen Rechnung", email="zahlen@rechnung.test", plan_id=growth(site),
-            start_period=last_month,
+            start=last_month,
         )  # fmt: skip
     invoice = generate_invoice(site.database, SYSTEM, created.key, last_month)
     page = open_in("de-DE")

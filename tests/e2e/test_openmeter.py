@@ -57,7 +57,7 @@ def airlines(server: cluster.Server, tmp_path_factory: pytest.TempPathFactory) -
         database = Database(urls.application)
         plan = make_plan(database)
         for key in {flight["customer"] for flight in flights()} | {"acme"}:
-            make_customer(database, plan, key=key, start_period=date(2013, 1, 1))
+            make_customer(database, plan, key=key, start=date(2013, 1, 1))
         with database.transaction(SYSTEM) as session:
             token = create_token(session, SYSTEM, name="meter", scopes=["usage:write"]).token
         with serving(urls, tmp_path_factory.mktemp("airlines")) as url:

@@ -27,7 +27,7 @@ def make_customer(site: Site, key: str, name: str) -> None:
         plan = next(each for each in plans.list_plans(session, SYSTEM).items if each.name == "Growth")
         customers.create_customer(
             session, SYSTEM, name=name, email=f"{key}@usage.test", key=key, plan_id=plan.plan_id,
-            start_period=date(2026, 10, 1),
+            start=date(2026, 10, 1),
         )  # fmt: skip
 
 

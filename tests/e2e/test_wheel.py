@@ -146,7 +146,7 @@ def first_invoice(url: str) -> str:
             name="Acme",
             email="a@acme.test",
             plan_id=plan["id"],
-            start_period=month,
+            start=month,
         )
         post("/usage", customer="acme", quantity="5", idempotency_key="first")
         return str(post("/invoices", customer="acme", period=month)["total"])

@@ -48,7 +48,7 @@ class Recorder:
 
 @pytest.fixture
 def recorder(database: Database, loop: Loop) -> Recorder:
-    make_customer(database, key="acme", start_period=date(2026, 10, 1))
+    make_customer(database, key="acme", start=date(2026, 10, 1))
     return Recorder(database, loop)
 
 

@@ -79,7 +79,7 @@ def sending(business: Business) -> Iterator[Sender]:
 def close_month(business: Business) -> None:
     """Invoice a customer for a month that has ended, which closes it."""
     before = Database(business.urls.application, clock=lambda: datetime(2026, 10, 5, tzinfo=UTC))
-    customer = make_customer(before, start_period=MONTH)
+    customer = make_customer(before, start=MONTH)
     before.close()
     assert generate_invoice(business.database, SYSTEM, customer.key, MONTH).number
 

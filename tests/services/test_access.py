@@ -102,7 +102,7 @@ def test_token_has_the_permissions_of_its_scopes() -> None:
 def writes(database: Database) -> dict[str, Write]:
     """Return writes of every kind, with arguments that would succeed."""
     plan = make_plan(database)
-    customer = make_customer(database, plan, start_period=date(2026, 10, 1))
+    customer = make_customer(database, plan, start=date(2026, 10, 1))
     number = make_invoice(database, customer).number
     user, other = make_user(database), make_user(database)
     paid: dict[str, Any] = {"amount": "1.00", "received_on": date(2026, 11, 1)}

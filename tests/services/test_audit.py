@@ -45,13 +45,14 @@ def test_entry_has_actor_action_subject_and_time(database: Database, admin: Acto
     assert (newest.action, newest.subject) == ("customer.created", made.public_id)
     assert newest.details == {
         "name": "Acme", "key": "acme", "email": "a@example.com", "plan": plan.public_id,
-        "start_period": "2026-11",
+        "start": "2026-11-01",
     }  # fmt: skip
 
 
 def test_every_change_has_one_entry(database: Database, clock: Clock) -> None:
     plan = make_plan(database)
-    customer = make_customer(database, plan, start_period=date(2026, 10, 1))
+    later_plan = make_plan(database)
+    customer = make_customer(database, plan, start=date(2026, 10, 1))
     user, other = make_user(database), make_user(database)
     number = make_invoice(database, customer).number
     secret = "s" * 32
@@ -63,7 +64,7 @@ def test_every_change_has_one_entry(database: Database, clock: Clock) -> None:
         ("customer.suspended", lambda s: customers.update_customer(s, SYSTEM, customer.key, status="suspended")),
         ("customer.reactivated", lambda s: customers.update_customer(s, SYSTEM, customer.key, status="active")),
         ("subscription.changed", lambda s: subscriptions.set_plan(
-            s, SYSTEM, customer.key, plan_id=plan.plan_id, effective_from=date(2026, 12, 1))),
+            s, SYSTEM, customer.key, plan_id=later_plan.plan_id, effective_from=date(2026, 12, 1))),
         ("subscription.cancelled", lambda s: subscriptions.set_plan(
             s, SYSTEM, customer.key, plan_id=None, effective_from=date(2026, 12, 1))),
         ("issuer.changed", lambda s: issuer.update_issuer(

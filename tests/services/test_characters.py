@@ -170,7 +170,7 @@ WRITES: dict[str, tuple[str, Write]] = {
 
 @pytest.mark.parametrize("written", WRITES)
 def test_every_text_that_is_shown_is_checked(database: Database, admin: Actor, written: str) -> None:
-    acme = make_customer(database, key="acme", start_period=date(2026, 10, 1))
+    acme = make_customer(database, key="acme", start=date(2026, 10, 1))
     make_invoice(database, acme, date(2026, 10, 1))
     field, write = WRITES[written]
     with pytest.raises(Invalid) as refused, database.transaction(admin) as session:

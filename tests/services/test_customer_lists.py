@@ -90,7 +90,7 @@ def test_customers_are_filtered_by_status_and_current_plan(database: Database) -
     )
     for name, plan in (("a", pro), ("b", new_pro), ("c", basic)):
         make_customer(database, plan, name=name)
-    make_customer(database, pro, name="later", start_period=date(2026, 12, 1))
+    make_customer(database, pro, name="later", start=date(2026, 12, 1))
     with database.transaction(SYSTEM) as session:
         customers.update_customer(session, SYSTEM, "b", status="suspended")
     assert listed(database, plan="PRO") == ["a", "b"]
@@ -223,7 +223,7 @@ def test_count_matches_the_list(shop: Database, subtests: pytest.Subtests) -> No
     with shop.transaction(SYSTEM) as session:
         customers.update_customer(session, SYSTEM, "b", status="suspended")
         set_plan(session, SYSTEM, "c", plan_id=None, effective_from=date(2026, 12, 1))
-    make_customer(shop, name="later", start_period=date(2026, 12, 1))
+    make_customer(shop, name="later", start=date(2026, 12, 1))
     chosen: dict[str, dict[str, Any]] = {
         "abcdelater": {},
         "b": {"status": "suspended"},

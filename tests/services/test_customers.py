@@ -144,9 +144,8 @@ def test_invalid_field_is_named(database: Database, subtests: pytest.Subtests) -
         ({"key": 5}, "key"),
         ({"plan_id": "1"}, "plan_id"),
         ({"plan_id": True}, "plan_id"),
-        ({"start_period": date(2026, 10, 2)}, "start_period"),
-        ({"start_period": "2026-10"}, "start_period"),
-        ({"start_period": date(1, 1, 1)}, "start_period"),
+        ({"start": "2026-10"}, "start"),
+        ({"start": date(1, 1, 1)}, "start"),
     ]:
         with subtests.test(details=details, field=field), refused("invalid", field=field):
             make_customer(database, **details)
@@ -163,7 +162,7 @@ def test_customer_cannot_be_created_on_a_missing_or_archived_plan(database: Data
 
 
 def test_customer_has_no_plan_before_the_first_month(database: Database) -> None:
-    made = make_customer(database, start_period=date(2026, 12, 1))
+    made = make_customer(database, start=date(2026, 12, 1))
     assert (made.plan_id, made.plan_name, made.plan_version) == (None, None, None)
 
 
@@ -189,7 +188,7 @@ def test_one_of_two_concurrent_changes_is_stale(database: Database) -> None:
 
 
 def test_usage_during_a_suspension_is_rejected_even_after_it(database: Database, clock: Clock) -> None:
-    customer = make_customer(database, start_period=date(2026, 11, 1))
+    customer = make_customer(database, start=date(2026, 11, 1))
     clock.set(2026, 11, 10)
     assert update(database, customer.key, status="suspended").status == "suspended"
     clock.set(2026, 11, 12)

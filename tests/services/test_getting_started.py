@@ -40,7 +40,7 @@ def test_each_step_is_ticked_by_what_exists(database: Database) -> None:
     assert progress(database).has_company_details
     plan = make_plan(database)
     assert (progress(database).has_plan, progress(database).has_customer) == (True, False)
-    customer = make_customer(database, plan, key="acme", start_period=date(2026, 10, 1))
+    customer = make_customer(database, plan, key="acme", start=date(2026, 10, 1))
     make_customer(database, plan, key="aaa")
     assert (progress(database).has_customer, progress(database).example_customer) == (True, "acme")
     record(database, customer, 1, "2026-10-31T00:00:00Z")

@@ -72,7 +72,7 @@ def test_invalid_field_is_named(database: Database, subtests: pytest.Subtests) -
 
 
 def test_first_invoice_is_refused_without_an_issuer(database: Database, no_issuer: None) -> None:
-    customer = make_customer(database, start_period=OCTOBER)
+    customer = make_customer(database, start=OCTOBER)
     with refused("issuer_incomplete"):
         make_invoice(database, customer, OCTOBER)
     # The refusal did not close October: usage in it is still billed in it.
@@ -93,7 +93,7 @@ def test_invoice_needs_both_name_and_address(
 
 
 def test_run_is_refused_at_the_start_without_an_issuer(database: Database, no_issuer: None) -> None:
-    make_customer(database, start_period=OCTOBER)
+    make_customer(database, start=OCTOBER)
     with refused("issuer_incomplete"):
         run_invoices(database, SYSTEM, OCTOBER)
     with database.transaction(SYSTEM) as session:

@@ -138,7 +138,7 @@ def test_key_belongs_to_one_customer(database: Database, number: str) -> None:
 
 
 def test_key_used_for_another_invoice_of_the_customer_is_a_conflict(database: Database, clock: Clock) -> None:
-    customer = make_customer(database, start_period=date(2026, 9, 1))
+    customer = make_customer(database, start=date(2026, 9, 1))
     first = make_invoice(database, customer, date(2026, 9, 1))
     second = make_invoice(database, customer, date(2026, 10, 1))
     pay(database, first.number)
@@ -169,7 +169,7 @@ def test_invalid_field_is_named(database: Database, number: str, subtests: pytes
 def test_amounts_have_the_decimals_of_their_currency(database: Database, clock: Clock) -> None:
     for currency, price, too_fine in (("JPY", "2900", "0.5"), ("KWD", "1.005", "0.0005")):
         plan = make_plan(database, currency=currency, monthly_price=price)
-        customer = make_customer(database, plan, start_period=date(2026, 10, 1))
+        customer = make_customer(database, plan, start=date(2026, 10, 1))
         number = make_invoice(database, customer).number
         with refused("invalid", field="amount"):
             pay(database, number, too_fine)

@@ -187,7 +187,7 @@ def test_plans_are_listed_by_name_the_newest_version_first(database: Database) -
 def test_list_counts_this_months_customers(database: Database) -> None:
     plan, other = make_plan(database, name="A"), make_plan(database, name="B")
     for start in (date(2026, 1, 1), date(2026, 11, 1), date(2026, 12, 1)):
-        make_customer(database, plan, start_period=start)
+        make_customer(database, plan, start=start)
     moved = make_customer(database, plan)
     with database.transaction(SYSTEM) as session:
         subscriptions.set_plan(

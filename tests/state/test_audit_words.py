@@ -81,7 +81,7 @@ def test_details_are_written_for_people() -> None:
         entry(
             action="payment.recorded",
             details={"amount": "1234.5", "currency": "USD", "payment": "pay_3", "received_on": "2026-11-02",
-                     "plan": "plan_3", "start_period": "2026-10", "ok": False, "recorded": 1200,
+                     "plan": "plan_3", "start": "2026-10", "ok": False, "recorded": 1200,
                      "duplicates": 0, "role": "finance"},
         ),
         NAMES,

@@ -71,7 +71,7 @@ def test_refused_form_can_be_sent_again(database: Database, admin: Actor) -> Non
 def test_invoice_of_a_form_sent_again_is_not_refused_as_already_there(
     database: Database, admin: Actor
 ) -> None:
-    customer = make_customer(database, make_plan(database), start_period=OCTOBER)
+    customer = make_customer(database, make_plan(database), start=OCTOBER)
 
     def generate(form: dict[str, str]) -> None:
         key = forms._request_key(form)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, Strict, WithJsonSchema
 
 from billing_app.domain.money import Amount, major_text, plain
-from billing_app.domain.periods import label, parse_date, parse_period
+from billing_app.domain.periods import label, parse_date, parse_day, parse_period
 from billing_app.domain.rules import BrokenRule
 
 _DIGITS = re.compile("[0-9]+")
@@ -62,6 +62,15 @@ Date = Annotated[
     BeforeValidator(lambda value: value if isinstance(value, date) else parse_date(value)),
     PlainSerializer(date.isoformat, return_type=str),
     WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-11-03"]}),
+]
+Day = Annotated[
+    date,
+    BeforeValidator(lambda value: value if isinstance(value, date) else parse_day(value)),
+    PlainSerializer(date.isoformat, return_type=str),
+    WithJsonSchema(
+        {"type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])(-[0-9]{2})?$", "examples": ["2026-11-15"]}
+        | {"description": "A day in UTC. In requests also a month, such as `2026-11`, for its first day."}
+    ),
 ]
 Timestamp = Annotated[
     datetime,

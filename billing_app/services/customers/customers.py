@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 
 from billing_app.database.session import now
 from billing_app.domain.actor import Actor, Permission
-from billing_app.domain.periods import label, period_of, previous_period
+from billing_app.domain.periods import period_of, previous_period
 from billing_app.errors import BillingError, Conflict
 from billing_app.models import Customer, CustomerBilling, CustomerFigures, Plan, Subscription
 from billing_app.services.customers import suspensions
@@ -65,9 +65,9 @@ def create_customer(
     plan_id: int,
     key: str | None = None,
     billing_address: str = "",
-    start_period: date | None = None,
+    start: date | None = None,
 ) -> CustomerRow:
-    """Create a customer with a plan from its first month, by default the current month.
+    """Create a customer with a plan from its first day, by default the first of the current month.
 
     Email and key are unique among customers, ignoring case. Without `key` one is generated from the name.
     The gate is not needed: nothing can be recorded for a customer before it is committed.
@@ -86,30 +86,26 @@ def create_customer(
         created_at=now(session),
     )
     given_key = None if key is None else parse_key(key)
-    first_period = _first_period(session, start_period)
+    first_day = _first_day(session, start)
     plan = find_plan(session, plan_id)
     refuse_archived(plan)
     keys = [given_key] if given_key else generate_keys(details.name)
     customer_id = _insert_under_free_key(session, keys, details, plan.currency)
-    _start_billing(session, customer_id, plan, first_period)
+    _start_billing(session, customer_id, plan, first_day)
     created = read_customer(session, customer_id)
-    _audit_creation(session, actor, created, public_id("plan", plan_id), first_period)
+    _audit_creation(session, actor, created, public_id("plan", plan_id), first_day)
     return created
 
 
-def _first_period(session: Session, start_period: date | None) -> date:
-    if start_period is None:
-        return period_of(now(session))
-    return validation.period("start_period", start_period)
+def _first_day(session: Session, start: date | None) -> date:
+    return period_of(now(session)) if start is None else validation.day("start", start)
 
 
-def _audit_creation(
-    session: Session, actor: Actor, created: CustomerRow, plan: str, first_period: date
-) -> None:
+def _audit_creation(session: Session, actor: Actor, created: CustomerRow, plan: str, first_day: date) -> None:
     audit.record(
         session, actor, "customer.created", created.public_id,
         name=created.name, key=created.key, email=created.email, plan=plan,
-        start_period=label(first_period),
+        start=first_day.isoformat(),
     )  # fmt: skip
 
 
@@ -141,9 +137,9 @@ def _insert_under_free_key(session: Session, keys: Iterable[str], details: _Deta
     raise Conflict("key_taken", key=key)
 
 
-def _start_billing(session: Session, customer_id: int, plan: Plan, first_period: date) -> None:
+def _start_billing(session: Session, customer_id: int, plan: Plan, first_day: date) -> None:
     """Add the rows that every customer has from the start."""
-    before = previous_period(first_period)
+    before = previous_period(first_day.replace(day=1))
     session.add(CustomerBilling(customer_id=customer_id, closed_through=before, settled_through=before))
     # Lists are sorted by these figures, so a customer without a row would be missing until the next count.
     session.add(CustomerFigures(customer_id=customer_id, month=period_of(now(session))))
@@ -151,7 +147,7 @@ def _start_billing(session: Session, customer_id: int, plan: Plan, first_period:
     session.add(
         Subscription(
             customer_id=customer_id,
-            effective_from=first_period,
+            effective_from=first_day,
             plan_id=plan.plan_id,
             currency=plan.currency,
         )

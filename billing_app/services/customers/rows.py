@@ -35,8 +35,8 @@ class CustomerFilter:
     """Which customers to list. A field that is None or empty selects everything.
 
     `search` matches any part of the name, email or key, ignoring case. `plan` selects the customers that are
-    on it this month: a name means all versions of the plan, an id (`plan_3`) one version. `subscribed` says
-    whether the customer is on any plan this month.
+    on it today (UTC): a name means all versions of the plan, an id (`plan_3`) one version. `subscribed` says
+    whether the customer is on any plan today.
     """
 
     search: str | None = None
@@ -50,9 +50,9 @@ ALL_CUSTOMERS = CustomerFilter()
 
 @dataclass(frozen=True, slots=True)
 class CustomerRow:
-    """A customer with its plan of the current month.
+    """A customer with its plan of today (UTC).
 
-    The plan is None before the customer's first month and after a cancellation. A change of the subscription
+    The plan is None before the customer's first day and after a cancellation. A change of the subscription
     changes `version` too. `usage_quantity` is this month's usage as of the last background count
     (`dashboard.figures_as_of`), and None if that count was in another month. `outstanding_minor` is current.
     """
@@ -81,9 +81,9 @@ class CustomerRow:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionRow:
-    """The plan of a customer from `effective_from`, the first day of a month.
+    """The plan of a customer from the day `effective_from` on.
 
-    Without a plan, the subscription is cancelled from that month on.
+    Without a plan, the subscription is cancelled from that day on.
     """
 
     effective_from: date

@@ -21,15 +21,21 @@ from billing_app.services.invoices.month_usage import (
     read_late_usage,
     read_own_usage,
 )
-from billing_app.services.plans.plan_in_effect import read_segments
+from billing_app.services.plans.plan_in_effect import SegmentReader, read_segments
 
 _NO_USAGE = MonthUsage({})
 
 
 def compute_lines(
-    db: Cursor[Any], period_start: date, customer_ids: Sequence[int]
+    db: Cursor[Any],
+    period_start: date,
+    customer_ids: Sequence[int],
+    read_segments: SegmentReader = read_segments,
 ) -> dict[int, tuple[Line, ...]]:
-    """Return each customer's invoice lines for the period, empty if there is nothing to invoice."""
+    """Return each customer's invoice lines for the period, empty if there is nothing to invoice.
+
+    `read_segments` can return the segments of subscriptions that are not saved.
+    """
     aggregations = read_aggregations(db)
     own_segments = read_segments(db, ((customer_id, period_start) for customer_id in customer_ids))
     own_usage = read_own_usage(db, period_start, own_segments, aggregations)

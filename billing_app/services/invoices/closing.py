@@ -81,7 +81,7 @@ def _lock_billing_rows(session: Session, customer_ids: Sequence[int]) -> None:
 def _find_blocked(
     db: Cursor[Any], period_start: date, customer_ids: Sequence[int]
 ) -> tuple[BlockedCustomer, ...]:
-    """Find the customers with an older unsettled period that has a plan or usage billed in it.
+    """Find the customers with an older unsettled period that has a plan or late usage billed in it.
 
     An older period with neither doesn't block. For most customers the previous period is settled, so there
     are no months to check.
@@ -100,6 +100,7 @@ def _find_blocked(
           AND ({has_plan_in("b.customer_id", "m.month::date")} OR EXISTS (
                 SELECT FROM usage_event e
                 WHERE e.customer_id = b.customer_id AND e.billing_period = m.month::date
+                  AND e.occurred_at < m.month::timestamp AT TIME ZONE 'UTC'
           ))
         GROUP BY b.customer_id, c.key
         """,

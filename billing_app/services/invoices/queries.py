@@ -224,10 +224,14 @@ def locate_invoice(db: Cursor[Any], number: str) -> InvoiceKey:
 
 
 def has_charges(session: Session, customer_id: int, period_start: date) -> bool:
-    """Return whether there is something to invoice: a plan in the period, or usage billed in it."""
+    """Return whether there is something to invoice: a plan in the period, or late usage billed in it.
+
+    Without a plan, the usage of the period itself has quantity zero, and has no line.
+    """
     with driver_cursor(session) as db:
         db.execute(
-            "SELECT EXISTS (SELECT FROM usage_event WHERE customer_id = %(id)s AND billing_period = %(period)s)"
+            "SELECT EXISTS (SELECT FROM usage_event WHERE customer_id = %(id)s AND billing_period = %(period)s"
+            " AND occurred_at < %(period)s::timestamp AT TIME ZONE 'UTC')"
             f" OR {has_plan_in('%(id)s', '%(period)s::date')}",
             {"id": customer_id, "period": period_start},
         )

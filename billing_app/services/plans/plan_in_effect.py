@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Any
 
@@ -18,6 +18,8 @@ from billing_app.services.plans.terms import read_plans
 
 CustomerMonth = tuple[int, date]
 """A customer's id and a period."""
+SegmentReader = Callable[[Cursor[Any], Iterable[CustomerMonth]], Mapping[CustomerMonth, tuple[Segment, ...]]]
+"""Returns the segments of each (customer, month) that has a day with a plan, as `read_segments` does."""
 
 
 def plan_in_effect(customer_id: str, day: str) -> str:

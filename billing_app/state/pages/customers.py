@@ -124,7 +124,7 @@ class CustomersState(rx.State):
                 name=read_text(form, "name"),
                 email=read_text(form, "email"),
                 plan_id=plan.plan_id,
-                start_period=read_period(form, "start_period"),
+                start=read_period(form, "start_period"),
                 key=read_text(form, "key").strip() or None,
                 billing_address=read_text(form, "billing_address"),
             )
