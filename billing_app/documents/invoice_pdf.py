@@ -12,12 +12,12 @@ from typing import TypedDict
 
 import typst
 
-from billing_app.documents.arithmetic import sentences, title
+from billing_app.documents.arithmetic import badge, sentences, subtitle, title
 from billing_app.domain.invoice import PaymentStatus, payment_status
 from billing_app.domain.lines import Line
 from billing_app.services.invoices.rows import InvoiceDetail
 from billing_app.services.shared.characters import remove_invisible
-from billing_app.wording.values import PAYMENT_STATUSES, day, money, month, plan
+from billing_app.wording.values import PAYMENT_STATUSES, day, money, month
 
 _HERE = Path(__file__).parent
 # Accessible to screen readers and suitable for archiving. The typesetter enforces both standards.
@@ -115,9 +115,9 @@ def _party(name: str, address: str, email: str) -> _Party:
 
 def _line(line: Line, currency: str) -> dict[str, object]:
     return {
-        "title": title(line),
-        "late": line.kind == "late_usage",
-        "plan": _text(plan(line.plan_name, line.plan_version)),
+        "title": _text(title(line)),
+        "badge": badge(line),
+        "subtitle": _text(subtitle(line)),
         "arithmetic": sentences(line, currency),
         "amount": money(line.amount_minor, currency),
     }

@@ -48,6 +48,12 @@ RULES: dict[str, Template] = {
     "not_a_currency": "must be an ISO 4217 currency code, such as USD",
     "out_of_range": "must be between {at_least} and {at_most}",
     "exceeds_balance": "must be at most the outstanding {balance}",
+    # Prices of plans.
+    "too_many_items": "must have at most {at_most} entries",
+    "meter_repeated": "must be different for each charge",
+    "not_a_term_of_model": "must not be given for the model {model}",
+    "last_tier_has_no_bound": "must be empty for the last tier, which has no upper bound",
+    "not_ascending": "must be greater than the upper bound of the tier before",
     # Time.
     "not_a_date": "must be a date, such as 2026-10-31",
     "not_a_period": "must be a month written as YYYY-MM, such as 2026-10",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Context, Decimal, localcontext
 
 from babel.dates import format_date
@@ -59,6 +59,16 @@ def day(value: date) -> str:
     return format_date(value, "MMM d, y", locale=LOCALE)
 
 
+def day_range(start: date, end: date) -> str:
+    """Write the days of one month from `start` up to, but not including, `end`: `Oct 15 – 31, 2026`."""
+    last = end - timedelta(days=1)
+    if start == last:
+        return day(start)
+    return (
+        f"{format_date(start, 'MMM d', locale=LOCALE)} \N{EN DASH} {format_date(last, 'd, y', locale=LOCALE)}"
+    )
+
+
 def plan(name: str | None, version: int | None) -> str:
     """Write a plan version as `Growth, version 2`, and no plan as a dash."""
     return f"{name}, version {version}" if name else "\N{EM DASH}"
@@ -66,4 +76,20 @@ def plan(name: str | None, version: int | None) -> str:
 
 def counted(number: int | Decimal, noun: str, plural: str = "") -> str:
     """Write a number with its noun: `1 customer`, `1,200 customers`."""
-    return f"{quantity(Decimal(number))} {noun if number == 1 else plural or f'{noun}s'}"
+    return f"{quantity(Decimal(number))} {noun if number == 1 else plural or plural_of(noun)}"
+
+
+def plural_of(noun: str) -> str:
+    """Return the plural of a unit or another noun: `calls`, `queries`, but `GB` for `GB`.
+
+    What has capitals, digits or signs in its last word is a symbol and has no plural. The same goes for words
+    of one or two letters, such as `ms`, and for words that are a plural already.
+    """
+    last = noun.rsplit(" ", 1)[-1]
+    if len(last) < 3 or not (last.isalpha() and last.islower()):
+        return noun
+    if last.endswith("s") and not last.endswith(("ss", "us")):
+        return noun
+    if last.endswith("y") and last[-2] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if last.endswith(("s", "x", "z", "ch", "sh")) else f"{noun}s"

@@ -162,7 +162,7 @@ def test_filter_that_selects_few_customers_is_applied_before_sorting(
             session, "execute", lambda query, *given: statements.append(str(query)) or execute(query, *given)
         )
         customers.list_customers(session, SYSTEM, CustomerFilter(**few), sort="-outstanding")
-        values = {"month": date(2026, 11, 1), "limit": 25, "plan_ids": [1]}
+        values = {"month": date(2026, 11, 1), "today": date(2026, 11, 15), "limit": 25, "plan_ids": [1]}
         plan = "\n".join(execute(text(f"EXPLAIN {statements[-1]}"), values).scalars())
     assert "CTE narrowed" in plan
     assert "CTE Scan on narrowed" in plan

@@ -15,7 +15,7 @@ from billing_app.database.session import now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.currencies import exponent
 from billing_app.domain.money import major_text, parse_amount_minor, parse_quantity, parse_unit_price, plain
-from billing_app.domain.terms import Charge
+from billing_app.domain.terms import Charge, Meter
 from billing_app.errors import Invalid
 from billing_app.models import Plan, PlanCharge, PlanTier
 from billing_app.services.plans.charges import ChargeTerms, parse_charges
@@ -265,6 +265,13 @@ def find_plans(
     found = list(session.exec(query))
     terms = read_terms(session, [plan.plan_id or 0 for plan in found])
     return tuple(as_row(plan, terms[plan.plan_id or 0].charges) for plan in found)
+
+
+def list_charge_meters(session: Session, actor: Actor) -> dict[str, Meter]:
+    """Return the meters that a new plan version can charge, by code, the default meter first."""
+    require(actor, Permission.READ)
+    meters = read_usable_meters(session)
+    return dict(sorted(meters.items(), key=lambda item: item[1].meter_id))
 
 
 def list_currencies(session: Session, actor: Actor) -> tuple[str, ...]:

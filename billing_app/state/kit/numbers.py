@@ -27,6 +27,7 @@ from billing_app.wording.rules import rule_sentence
 
 COOKIE = "tallybook_numbers"
 TYPED_MAX = 60
+_FIELDS_MAX = 100
 # Spaces and apostrophes are accepted as digit separators in every locale, because they are unambiguous.
 _SPACES = re.compile("[ \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}]")
 _APOSTROPHES = re.compile("['\N{RIGHT SINGLE QUOTATION MARK}]")
@@ -178,7 +179,7 @@ class NumbersState(rx.State):
     def read(self, opened: str, name: str, kind: str, currency: str, value: str) -> None:
         """Show how a field was understood. `currency` is the form's initial one, unless another was typed."""
         self._start(opened)
-        if kind not in _KINDS or len(self._typed) > len(_KINDS):
+        if kind not in _KINDS or len(self._typed) > _FIELDS_MAX:
             return
         others = tuple(each for each in self._typed if each.name != name)
         self._typed = (*others, _Typed(name, kind, str(value)))

@@ -173,11 +173,13 @@ def _read_days(
     quantities = {
         usage.day: usage.quantity for usage in sum_usage_per_day(session, actor, number, line_number)
     }
-    month = invoices.get_invoice(session, actor, number).lines[line_number - 1].usage_period
+    line = invoices.get_invoice(session, actor, number).lines[line_number - 1]
+    month = line.usage_period
     if month is None or not quantities:
         return [], ""
     busiest = max(quantities, key=quantities.__getitem__)
-    caption = f"Highest on {text.day(busiest)}: {text.quantity(quantities[busiest])} units"
+    units = text.counted(quantities[busiest], line.meter_unit or "unit")
+    caption = f"Highest on {text.day(busiest)}: {units}"
     return [_day_point(day, quantities.get(day, Decimal(0))) for day in _days_of(month)], caption
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
 import reflex as rx
 
-from billing_app.domain.money import major_text, plain, to_major
+from billing_app.domain.money import major_text, to_major
 from billing_app.domain.pricing import WHOLE, ZERO, price
+from billing_app.domain.terms import Charge, Meter
+from billing_app.errors import Invalid
 from billing_app.services.plans import plans
 from billing_app.services.plans.rows import PlanRow
 from billing_app.state.kit import address, text
@@ -17,9 +20,11 @@ from billing_app.state.kit.charts import Curve, curve, point
 from billing_app.state.kit.errors import LOADING, loading
 from billing_app.state.kit.forms import Form, call_once, open_dialog, read_number, read_text, submitting
 from billing_app.state.kit.lists import Pages, parse_listing
-from billing_app.state.kit.numbers import read_decimal, viewer_notation
+from billing_app.state.kit.numbers import TYPED_MAX, read_decimal, viewer_notation
 from billing_app.state.kit.session import call
-from billing_app.state.presenters.plans import PlanItem, VersionItem
+from billing_app.state.pages import plan_editor
+from billing_app.state.pages.plan_editor import PlanEditor
+from billing_app.state.presenters.plans import ChargeItem, PlanItem, VersionItem
 from billing_app.wording.prices import describe_charge, describe_plan
 from billing_app.wording.values import counted
 
@@ -40,6 +45,9 @@ class PlansState(rx.State):
     pages: Pages = Pages()
     show: str = ""
     form: Form = Form()
+    editor: PlanEditor = PlanEditor()
+    _typed: rx.Field[dict[str, str]] = rx.field(default_factory=dict)
+    _meters: rx.Field[dict[str, Meter]] = rx.field(default_factory=dict)
 
     @rx.event
     async def load(self) -> None:
@@ -61,36 +69,79 @@ class PlansState(rx.State):
     @rx.event
     async def open_new(self) -> Any:
         """Open the dialog for a new plan."""
-        terms = {"monthly_price": "", "currency": "USD", "included_units": "", "overage_unit_price": ""}
-        return open_dialog(self, PLAN, "New plan", start={"name": "", **terms})
+        terms = {"name": "", "monthly_price": "", "currency": "USD"}
+        return await _open_editor(self, None, "New plan", terms)
 
     @rx.event
     async def open_version(self, plan_id: int) -> Any:
         """Open the dialog for the next version of a plan, with the terms of the given version."""
         plan = await call(self, plans.get_plan, plan_id)
-        notation, simple = viewer_notation(self), plan.simple_charge
-        terms = {
-            "monthly_price": notation.write(major_text(plan.monthly_price_minor, plan.currency)),
-            "currency": plan.currency,
-            "included_units": notation.write(plain(simple.included_units or ZERO)) if simple else "",
-            "overage_unit_price": notation.write(plain(simple.unit_price or ZERO)) if simple else "",
-        }
-        return open_dialog(self, PLAN, f"New version of {plan.name}", start=terms, hidden={"name": plan.name})
+        price = major_text(plan.monthly_price_minor, plan.currency)
+        terms = {"monthly_price": viewer_notation(self).write(price), "currency": plan.currency}
+        return await _open_editor(self, plan, f"New version of {plan.name}", terms, name=plan.name)
+
+    @rx.event
+    async def show_models(self) -> None:
+        """Show the model and the meter of each charge, and examples of what it costs."""
+        await _edit(self, replace(self.editor, is_simple=False))
+
+    @rx.event
+    async def add_charge(self) -> None:
+        """Add a charge for another meter."""
+        if self.editor.can_add:
+            await _edit(self, plan_editor.add_charge(self.editor, await _read_meters(self)))
+
+    @rx.event
+    async def remove_charge(self, key: int) -> None:
+        """Remove a charge."""
+        await _edit(self, plan_editor.remove_charge(self.editor, key))
+
+    @rx.event
+    async def choose_model(self, key: int, model: str) -> None:
+        """Show the fields of a model."""
+        await _edit(self, plan_editor.choose_model(self.editor, key, str(model)))
+
+    @rx.event
+    async def choose_meter(self, key: int, code: str) -> None:
+        """Show the unit of a meter."""
+        meters = await _read_meters(self)
+        await _edit(self, plan_editor.choose_meter(self.editor, key, str(code), meters))
+
+    @rx.event
+    async def add_tier(self, key: int) -> None:
+        """Add a tier to a charge."""
+        await _edit(self, plan_editor.add_tier(self.editor, key))
+
+    @rx.event
+    async def remove_tier(self, key: int, tier: int) -> None:
+        """Remove a tier of a charge."""
+        await _edit(self, plan_editor.remove_tier(self.editor, key, tier))
+
+    @rx.event
+    async def type_term(self, opened: str, name: str, value: str) -> None:
+        """Show examples for the terms typed so far."""
+        if opened == self.form.opened and name in self.form.start:
+            self._typed = {**self._typed, name: str(value)[:TYPED_MAX]}
+            await _show_examples(self)
 
     @rx.event
     async def save(self, form: dict[str, Any]) -> Any:
         """Create a plan, or the next version of one."""
         async with submitting(self, form) as submission:
-            plan = await call_once(
-                self,
-                form,
-                plans.create_plan,
-                name=read_text(form, "name"),
-                currency=read_text(form, "currency"),
-                monthly_price=read_decimal(self, form, "monthly_price"),
-                included_units=read_decimal(self, form, "included_units"),
-                overage_unit_price=read_decimal(self, form, "overage_unit_price"),
-            )
+            monthly_price = read_decimal(self, form, "monthly_price")
+            charges = plan_editor.read_charges(form, viewer_notation(self))
+            try:
+                plan = await call_once(
+                    self,
+                    form,
+                    plans.create_plan,
+                    name=read_text(form, "name"),
+                    currency=read_text(form, "currency"),
+                    monthly_price=monthly_price,
+                    charges=charges.terms,
+                )
+            except Invalid as error:
+                raise charges.at_fields(error) from None
             named = text.plan(plan.name, plan.version)
             message = f"{named} created" if plan.is_new else f"{named} already has these terms"
             submission.succeed(message, PlansState.load)
@@ -112,6 +163,40 @@ class PlansState(rx.State):
         return submission.events
 
 
+async def _open_editor(
+    state: PlansState, plan: PlanRow | None, title: str, terms: dict[str, str], **hidden: str
+) -> Any:
+    """Open the dialog for the terms of a new plan, or of the next version of a plan."""
+    state._typed, state._meters = {}, {}
+    state.editor = plan_editor.start_editor(plan, await _read_meters(state))
+    values = plan_editor.start_values(state.editor, plan, viewer_notation(state))
+    opened = open_dialog(state, PLAN, title, start={**terms, **values}, hidden=hidden)
+    await _show_examples(state)
+    return opened
+
+
+async def _read_meters(state: PlansState) -> dict[str, Meter]:
+    if not state._meters:
+        state._meters = await call(state, plans.list_charge_meters)
+    return state._meters
+
+
+async def _edit(state: PlansState, editor: PlanEditor) -> None:
+    """Show other fields. Those that appear again start with what was typed in them."""
+    state.editor = editor
+    start = plan_editor.start_values(editor, None, viewer_notation(state))
+    state.form = replace(state.form, start={**start, **state.form.start, **state._typed})
+    await _show_examples(state)
+
+
+async def _show_examples(state: PlansState) -> None:
+    typed = {**state.form.start, **state._typed}
+    meters = await _read_meters(state)
+    state.editor = plan_editor.with_examples(
+        state.editor, typed, typed.get("currency", "").strip(), viewer_notation(state), meters
+    )
+
+
 def _item(newest: PlanRow, *earlier: PlanRow) -> PlanItem:
     simple = newest.simple_charge
     return PlanItem(
@@ -119,9 +204,13 @@ def _item(newest: PlanRow, *earlier: PlanRow) -> PlanItem:
         name=newest.name,
         version=f"Version {newest.version}",
         price=text.money(newest.monthly_price_minor, newest.currency),
+        is_simple=simple is not None,
         included=text.quantity(simple.included_units or ZERO) if simple else "",
         overage=text.exact_money(simple.unit_price or ZERO, newest.currency) if simple else "",
-        charges=[describe_charge(charge, newest.currency) for charge in newest.charges],
+        charges=[
+            ChargeItem(charge.meter.name, describe_charge(charge, newest.currency))
+            for charge in newest.charges
+        ],
         customers=_customers(newest),
         customers_href=address.link("/customers", plan=text.plan(newest.name, newest.version)),
         is_archived=newest.archived_at is not None,
@@ -147,14 +236,22 @@ def _customers(plan: PlanRow) -> str:
 
 
 def _curve(plan: PlanRow) -> Curve:
-    """Return the monthly cost for up to three times the included units."""
+    """Return the monthly cost by units of the first charge."""
     charge = plan.charges[0] if plan.charges else None
-    scale = (charge.included_units if charge else None) or _UNITS_WITHOUT_INCLUDED
     points = []
-    for step in _STEPS:
-        units = scale * step
+    for units in _curve_units(charge):
         prices = price(charge, units, WHOLE, plan.currency) if charge else ()
         cost_minor = plan.monthly_price_minor + sum(each.amount_minor for each in prices)
         cost = to_major(cost_minor, plan.currency)
         points.append(point(text.quantity(units), units, cost=(cost, text.money(cost_minor, plan.currency))))
     return curve("cost", points)
+
+
+def _curve_units(charge: Charge | None) -> list[Decimal]:
+    """Return the quantities of the curve: up to three times the included units, or beyond the last bound."""
+    bounds = [tier.up_to for tier in charge.tiers if tier.up_to is not None] if charge else []
+    if bounds:
+        beyond = {bound + 1 for bound in bounds} if charge and charge.model == "volume" else set()
+        return sorted({ZERO, *bounds, *beyond, bounds[-1] * Decimal("1.5")})
+    scale = (charge.included_units if charge else None) or _UNITS_WITHOUT_INCLUDED
+    return [scale * step for step in _STEPS]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
-from billing_app.documents.arithmetic import sentences, title
+from billing_app.documents.arithmetic import badge, priced_quantity, sentences, subtitle, title, unit_price
 from billing_app.domain.lines import Line
 from billing_app.services.audit.names import Named
 from billing_app.services.invoices.rows import InvoiceDetail, InvoiceRow, Neighbours
@@ -140,8 +140,8 @@ class LineItem:
 
     number: int = 0
     title: str = ""
-    plan: str = ""
-    is_late: bool = False
+    subtitle: str = ""
+    badge: str = ""
     has_usage: bool = False
     quantity: str = ""
     unit_price: str = ""
@@ -154,11 +154,11 @@ def line_item(number: int, line: Line, currency: str) -> LineItem:
     return LineItem(
         number=number,
         title=title(line),
-        plan=text.plan(line.plan_name, line.plan_version),
-        is_late=line.kind == "late_usage",
-        has_usage=bool(line.quantity),
-        quantity="" if line.quantity is None else text.quantity(line.quantity),
-        unit_price="" if line.unit_price is None else text.exact_money(line.unit_price, currency),
+        subtitle=subtitle(line),
+        badge=badge(line),
+        has_usage=line.meter_code is not None and bool(line.quantity_after or line.quantity),
+        quantity=priced_quantity(line),
+        unit_price=unit_price(line, currency),
         amount=text.money(line.amount_minor, currency),
         arithmetic=sentences(line, currency),
     )

@@ -19,16 +19,28 @@ class VersionItem:
 
 
 @dataclass(frozen=True)
+class ChargeItem:
+    """A charge in words."""
+
+    meter: str = ""
+    terms: str = ""
+
+
+@dataclass(frozen=True)
 class PlanItem:
-    """A plan with the terms of its newest version. `curve` is its monthly cost by units."""
+    """A plan with the terms of its newest version. `curve` is its monthly cost by units of the first charge.
+
+    If `is_simple`, `included` and `overage` are all of its charges.
+    """
 
     plan_id: int = 0
     name: str = ""
     version: str = ""
     price: str = ""
+    is_simple: bool = True
     included: str = ""
     overage: str = ""
-    charges: list[str] = field(default_factory=list)
+    charges: list[ChargeItem] = field(default_factory=list)
     customers: str = ""
     customers_href: str = ""
     is_archived: bool = False

@@ -73,7 +73,7 @@ def field(
     )
 
 
-def _dotted(word: str, class_name: str, dot: str = "size-1.5 rounded-full bg-current") -> rx.Component:
+def _dotted(word: Text, class_name: str, dot: str = "size-1.5 rounded-full bg-current") -> rx.Component:
     return rx.el.span(rx.el.span(class_name=dot, aria_hidden=True), word, class_name=class_name)
 
 
@@ -107,8 +107,8 @@ def user_badge(status: rx.Var[str]) -> rx.Component:
     )
 
 
-def late_badge(word: str = "Late usage") -> rx.Component:
-    """Create the badge of usage that arrived after its month was closed."""
+def late_badge(word: Text = "Late usage") -> rx.Component:
+    """Create the badge of usage that arrived after its month was closed, or of a correction."""
     return _dotted(word, classes.BADGE_LATE)
 
 

@@ -23,7 +23,7 @@ class DialogForm:
 
 
 def text_field(
-    dialog: DialogForm, name: str, label: Text, *, help_text: Text = "", kind: str = "text", **props: Any
+    dialog: DialogForm, name: Text, label: Text, *, help_text: Text = "", kind: str = "text", **props: Any
 ) -> rx.Component:
     """Create a field for one line of text. Amounts and quantities are text too: `input_mode="decimal"`."""
     return _field(
@@ -88,11 +88,12 @@ def text_area(
 
 def select_field(
     dialog: DialogForm,
-    name: str,
-    label: str,
+    name: Text,
+    label: Text,
     options: list[tuple[str, str]] | rx.Var[Any],
     *,
     help_text: Text = "",
+    **props: Any,
 ) -> rx.Component:
     """Create a list to select from: pairs of value and text, or a state's list of `Option`."""
     return _field(
@@ -103,6 +104,7 @@ def select_field(
             default_value=dialog.form.start[name],
             class_name=classes.SELECT,
             custom_attrs=_described(dialog, name, help_text),
+            **props,
         ),
     )  # fmt: skip
 
@@ -133,7 +135,7 @@ def option_elements(options: list[tuple[str, str]] | rx.Var[Any]) -> Any:
 
 
 def _field(
-    dialog: DialogForm, name: str, label: Text, help_text: Text, *control: rx.Component
+    dialog: DialogForm, name: Text, label: Text, help_text: Text, *control: rx.Component
 ) -> rx.Component:
     return rx.el.div(
         rx.el.label(label, html_for=f"{dialog.name}-{name}", class_name=classes.LABEL),
@@ -143,7 +145,7 @@ def _field(
     )
 
 
-def _below(dialog: DialogForm, name: str, help_text: Text) -> rx.Component:
+def _below(dialog: DialogForm, name: Text, help_text: Text) -> rx.Component:
     """Show help or an error, and the value that someone else has saved."""
     error, newer = dialog.form.errors[name], dialog.form.newer[name]
     has_help = not (isinstance(help_text, str) and help_text == "")
@@ -161,7 +163,7 @@ def _below(dialog: DialogForm, name: str, help_text: Text) -> rx.Component:
     )
 
 
-def _described(dialog: DialogForm, name: str, help_text: Text) -> dict[str, Any]:
+def _described(dialog: DialogForm, name: Text, help_text: Text) -> dict[str, Any]:
     # Passed as custom attributes, because Reflex sends a control with an `id` twice.
     field_id, error = f"{dialog.name}-{name}", dialog.form.errors[name]
     return {

@@ -13,17 +13,25 @@ from billing_app.ui.kit.fields import DialogForm, text_field
 
 
 def number_field(
-    dialog: DialogForm, name: str, label: Text, kind: str, *, currency: Text = "", **props: Any
+    dialog: DialogForm,
+    name: Text,
+    label: Text,
+    kind: str,
+    *,
+    currency: Text = "",
+    also: Any = None,
+    **props: Any,
 ) -> rx.Component:
     """Build a field that `state.kit.numbers.read_decimal` reads.
 
     `kind` says what is shown under it: `included`, `quantity`, `monthly_price`, `unit_price` or `amount`.
-    A field for a price needs the form's currency.
+    A field for a price needs the form's currency. `also` handles the typed text too.
     """
 
     def read(value: rx.Var[str]) -> Any:
         # Not debounced, because that would drop changes if several fields change together.
-        return NumbersState.read(dialog.form.opened, name, kind, currency, value)
+        read = NumbersState.read(dialog.form.opened, name, kind, currency, value)
+        return [read, also(value)] if also else read
 
     field = text_field(
         dialog, name, label, input_mode="decimal", max_length=TYPED_MAX, on_change=read, **props
@@ -31,7 +39,7 @@ def number_field(
     return rx.el.div(field, _explanation(dialog, name), class_name="flex min-w-0 flex-col gap-1")
 
 
-def _explanation(dialog: DialogForm, name: str) -> rx.Component:
+def _explanation(dialog: DialogForm, name: Text) -> rx.Component:
     understood: Any = NumbersState.understood
     problems: Any = NumbersState.problems
     is_current = NumbersState.opened == dialog.form.opened
@@ -52,10 +60,13 @@ def _explanation(dialog: DialogForm, name: str) -> rx.Component:
     )
 
 
-def currency_field(dialog: DialogForm, name: str, label: Text, **props: Any) -> rx.Component:
+def currency_field(
+    dialog: DialogForm, name: str, label: Text, *, also: Any = None, **props: Any
+) -> rx.Component:
     """Build the field of the currency in which the form's prices are explained."""
 
     def read(value: rx.Var[str]) -> Any:
-        return NumbersState.read_currency(dialog.form.opened, value)
+        read = NumbersState.read_currency(dialog.form.opened, value)
+        return [read, also(value)] if also else read
 
     return text_field(dialog, name, label, max_length=3, on_change=read, **props)

@@ -42,10 +42,10 @@ def _line(line: rx.Var[LineItem], opens: bool) -> rx.Component:
             rx.el.td(
                 rx.el.div(
                     rx.el.span(line.title, class_name="font-medium text-ink"),
-                    rx.cond(line.is_late, late_badge()),
+                    rx.cond(line.badge != "", late_badge(line.badge)),
                     class_name="flex flex-wrap items-center gap-x-2 gap-y-1",
                 ),
-                rx.el.div(line.plan, class_name=classes.CAPTION),
+                rx.el.div(line.subtitle, class_name=classes.CAPTION),
                 class_name="pt-3 align-top [overflow-wrap:anywhere]",
             ),
             _number_cell(line.quantity, "text-soft max-sm:hidden"),

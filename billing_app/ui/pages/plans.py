@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import reflex as rx
 
-from billing_app.state.pages.plans import ARCHIVE, PLAN, PlansState
-from billing_app.state.presenters.plans import PlanItem, VersionItem
+from billing_app.state.pages.plans import ARCHIVE, PlansState
+from billing_app.state.presenters.plans import ChargeItem, PlanItem, VersionItem
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import by_phase, icon, link, notice, skeleton
 from billing_app.ui.kit.buttons import button, icon_button, writers_only
 from billing_app.ui.kit.charts import Series, chart_frame, curve_chart
-from billing_app.ui.kit.dialogs import confirm_dialog, form_dialog
-from billing_app.ui.kit.fields import DialogForm, text_field
+from billing_app.ui.kit.dialogs import confirm_dialog
+from billing_app.ui.kit.fields import DialogForm
 from billing_app.ui.kit.filters import segments
 from billing_app.ui.kit.layout import page
 from billing_app.ui.kit.menus import menu, menu_item
-from billing_app.ui.kit.number_field import currency_field, number_field
 from billing_app.ui.kit.tables import page_links
+from billing_app.ui.pages.plan_dialog import plan_dialog
 
 _COST = [Series("cost", "Monthly cost")]
 _GRID = "grid grid-cols-1 gap-4 lg:grid-cols-2 2xl:grid-cols-3"
@@ -46,7 +46,7 @@ def plans() -> rx.Component:
                 _empty(),
             ),
         ),
-        _plan_dialog(),
+        plan_dialog(),
         _archive_dialog(),
     )
 
@@ -80,8 +80,13 @@ def _card(plan: rx.Var[PlanItem]) -> rx.Component:
             class_name="mt-2 flex flex-wrap items-baseline gap-x-1.5",
         ),
         rx.el.dl(
-            _term("Included", plan.included, "units"),
-            _term("Overage", plan.overage, "per unit"),
+            rx.cond(
+                plan.is_simple,
+                rx.fragment(
+                    _term("Included", plan.included, "units"), _term("Overage", plan.overage, "per unit")
+                ),
+                rx.foreach(plan.charges, _charge),
+            ),
             rx.el.div(
                 rx.el.dt("Customers this month", class_name=classes.EYEBROW),
                 rx.el.dd(link(plan.customers, plan.customers_href), class_name="mt-0.5 tabular-nums"),
@@ -116,6 +121,14 @@ def _term(name: str, value: rx.Var[str], unit: str) -> rx.Component:
             class_name=f"mt-0.5 tabular-nums {classes.WRAPPED}",
         ),
         class_name="min-w-0",
+    )
+
+
+def _charge(charge: rx.Var[ChargeItem]) -> rx.Component:
+    return rx.el.div(
+        rx.el.dt(charge.meter, class_name=f"{classes.EYEBROW} {classes.WRAPPED}"),
+        rx.el.dd(charge.terms, class_name=f"mt-0.5 text-pretty tabular-nums {classes.WRAPPED}"),
+        class_name="col-span-full min-w-0",
     )
 
 
@@ -167,41 +180,6 @@ def _version(version: rx.Var[VersionItem]) -> rx.Component:
     )
 
 
-def _plan_dialog() -> rx.Component:
-    dialog = DialogForm(PLAN, PlansState.form)
-    return form_dialog(
-        dialog,
-        PlansState.save,
-        rx.cond(
-            dialog.form.hidden["name"],
-            rx.fragment(),
-            text_field(dialog, "name", "Name", placeholder="Growth", max_length=200),
-        ),
-        rx.el.div(
-            number_field(
-                dialog, "monthly_price", "Monthly price", "monthly_price", currency=dialog.form.start["currency"],
-                placeholder="29",
-            ),
-            currency_field(dialog, "currency", "Currency", help_text="ISO code, such as USD"),
-            class_name="grid grid-cols-[2fr_1fr] gap-3",
-        ),
-        number_field(
-            dialog, "included_units", "Included units", "included", placeholder="1000",
-            help_text="Units per month covered by the monthly price. Enter 0 for none.",
-        ),
-        number_field(
-            dialog, "overage_unit_price", "Overage price", "unit_price", currency=dialog.form.start["currency"],
-            help_text="Per unit above the included units, with up to 12 decimals. Only the month’s total is rounded.",
-        ),
-        submit=rx.cond(dialog.form.hidden["name"], "Create version", "Create plan"),
-        explanation=rx.cond(
-            dialog.form.hidden["name"],
-            "Customers stay on their current version until you move them to the new one.",
-            "Terms can’t be changed later. To change a price, create a new version of the plan.",
-        ),
-    )  # fmt: skip
-
-
 def _archive_dialog() -> rx.Component:
     return confirm_dialog(
         DialogForm(ARCHIVE, PlansState.form),
@@ -227,7 +205,7 @@ def _empty() -> rx.Component:
             notice(
                 "layers",
                 "No plans yet",
-                "A plan sets a monthly price, included units and an overage price. Every customer is on one.",
+                "A plan sets a monthly price and the prices of usage. Every customer is on one.",
                 writers_only(_new_button("plain")),
             ),
         ),
