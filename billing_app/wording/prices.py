@@ -27,12 +27,14 @@ def describe_named_charge(charge: Charge, currency: str) -> str:
 def describe_charge(charge: Charge, currency: str) -> str:
     """Return the terms of a charge: `1,000 included units, $0.0125 per unit of overage`."""
     unit = charge.meter.unit
-    if charge.model == "graduated":
-        return f"{_describe_tiers(charge, currency)}; each tier has its own price"
-    if charge.model == "volume":
-        return (
-            f"{_describe_tiers(charge, currency)}; the tier reached sets the price of all {plural_of(unit)}"
+    if charge.tiers:
+        how = (
+            "each tier has its own price"
+            if charge.model == "graduated"
+            else f"the tier reached sets the price of all {plural_of(unit)}"
         )
+        tiers = _describe_tiers(charge, currency)
+        return f"{tiers}; {how}" if len(charge.tiers) > 1 else tiers
     assert charge.included_units is not None
     included = charge.included_units
     start = f"{counted(included, f'included {unit}', f'included {plural_of(unit)}')}, " if included else ""
