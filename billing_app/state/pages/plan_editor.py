@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from billing_app.domain.money import major_text, plain
 from billing_app.domain.pricing import WHOLE, ZERO, price
+from billing_app.domain.rules import BrokenRule
 from billing_app.domain.terms import Charge, Meter
 from billing_app.errors import BillingError, FieldError, Invalid
 from billing_app.models.plan import CHARGES_MAX, TIERS_MAX
@@ -324,7 +325,7 @@ def _examples(
         terms, _ = _read_charge(form, place, notation)
         (charge,) = parse_charges([terms], currency, meters)
         return [_example(charge, quantity, currency) for quantity in example_quantities(charge)]
-    except BillingError:
+    except (BillingError, BrokenRule):
         return []
 
 
