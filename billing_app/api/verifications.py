@@ -42,6 +42,9 @@ class Checked(BaseModel):
         description="Usage months per customer whose charges on all invoices were compared with their price."
     )
     paid_invoices: int = Field(description="Invoices with at least one payment.")
+    events_unpriced: int = Field(
+        description="Events on a meter that the plan of their day has no charge for. They cost nothing."
+    )
 
 
 class AwaitingInvoice(BaseModel):

@@ -145,6 +145,7 @@ def print_report(report: Report) -> None:
         ("  on more than one invoice", checked.events_billed_twice),
         ("  on no invoice", checked.events_missing),
         ("  in open periods", checked.events_open),
+        ("  without a price", checked.events_unpriced),
         ("customers", checked.customers),
         ("invoices", checked.invoices),
         ("invoice lines", checked.lines),

@@ -9,7 +9,7 @@ from billing_app.database.session import Database
 from billing_app.domain.actor import Actor
 from billing_app.domain.lines import Line
 from billing_app.domain.money import major_text
-from billing_app.domain.periods import label, parse_period
+from billing_app.domain.periods import label, parse_day, parse_period
 from billing_app.jobs.invoicing import generate_invoice
 from billing_app.services.customers.customers import create_customer, update_customer
 from billing_app.services.customers.subscriptions import set_plan
@@ -50,12 +50,12 @@ class Shop:
         with self.database.transaction(self.actor) as session:
             return create_customer(
                 session, self.actor, name=f"{key} Inc.", email=f"{key}@example.com", key=key,
-                plan_id=plan_id, start=parse_period(start),
+                plan_id=plan_id, start=parse_day(start),
             ).customer_id  # fmt: skip
 
-    def set_plan(self, key: str, plan_id: int | None, period: str) -> None:
+    def set_plan(self, key: str, plan_id: int | None, day: str) -> None:
         with self.database.transaction(self.actor) as session:
-            set_plan(session, self.actor, key, plan_id=plan_id, effective_from=parse_period(period))
+            set_plan(session, self.actor, key, plan_id=plan_id, effective_from=parse_day(day))
 
     def set_status(self, key: str, status: str) -> None:
         with self.database.transaction(self.actor) as session:

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from billing_app.domain.actor import SYSTEM
-from billing_app.domain.periods import label, next_period, period_of, previous_period
+from billing_app.domain.periods import next_period, period_of, previous_period
 from billing_app.services.customers import customers, subscriptions
 from billing_app.services.plans import plans
 from billing_app.services.usage import recording
@@ -205,19 +205,21 @@ def test_plan_changes_next_month_and_the_subscription_is_cancelled(authenticated
     expect(options).to_have_text(["Xplan Scale, version 1: $99.00 a month"])
     offered.fill("xplan scale")
     dialog(page).get_by_role("button", name="Change plan").click()
-    expect(page.get_by_text(f"Plan changes to Xplan Scale, version 1 in {text.month(NEXT)}")).to_be_visible()
+    expect(page.get_by_text(f"Plan changes to Xplan Scale, version 1 from {text.day(NEXT)}")).to_be_visible()
     history = page.get_by_role("complementary", name="About the customer").get_by_role("list").first
     expect(history.get_by_role("listitem").first).to_contain_text("Xplan Scale, version 1")
-    expect(history.get_by_role("listitem").first).to_contain_text(f"From {text.month(NEXT)}")
+    expect(history.get_by_role("listitem").first).to_contain_text(f"From {text.day(NEXT)}")
     expect(history.get_by_role("listitem").nth(1)).to_contain_text("Now")
     use(site, key, "used", "1")
     more(page, "Cancel subscription")
-    dialog(page).get_by_label("From").select_option(label(THIS))
+    dialog(page).get_by_label("From").select_option("A date")
+    dialog(page).get_by_label("Date").fill(THIS.isoformat())
+    used = f"Usage is already recorded on {text.day(THIS)} or later, so a plan is required"
+    # Said while the day is being chosen, and again if it is sent nevertheless.
+    expect(dialog(page).get_by_role("status").filter(has_text=used)).to_be_visible()
     dialog(page).get_by_role("button", name="Cancel subscription").click()
-    expect(dialog(page)).to_contain_text(
-        f"Usage is already recorded in {text.month(THIS)} or later, so a plan is required"
-    )
-    dialog(page).get_by_label("From").select_option(label(NEXT))
+    expect(dialog(page).get_by_role("alert")).to_contain_text(used)
+    dialog(page).get_by_label("From").select_option(NEXT.isoformat())
     dialog(page).get_by_role("button", name="Cancel subscription").click()
     expect(history.get_by_role("listitem").first).to_contain_text("Cancelled")
     with site.database.transaction(SYSTEM) as session:
@@ -269,13 +271,13 @@ def test_concurrent_plan_change_is_shown_first(signed_in: Page, colleague: Page,
     for page in (signed_in, colleague):
         page.goto(f"/customers/{key}")
         more(page, "Cancel subscription")
-    dialog(colleague).get_by_label("From").select_option(label(NEXT))
+    dialog(colleague).get_by_label("From").select_option(NEXT.isoformat())
     dialog(colleague).get_by_role("button", name="Cancel subscription").click()
-    expect(colleague.get_by_text(f"Subscription cancelled from {text.month(NEXT)}")).to_be_visible()
-    dialog(signed_in).get_by_label("From").select_option(label(next_period(NEXT)))
+    expect(colleague.get_by_text(f"Subscription cancelled from {text.day(NEXT)}")).to_be_visible()
+    dialog(signed_in).get_by_label("From").select_option("A date")
+    dialog(signed_in).get_by_label("Date").fill(next_period(NEXT).isoformat())
     dialog(signed_in).get_by_role("button", name="Cancel subscription").click()
-    expect(dialog(signed_in)).to_contain_text(f"Now: Cancelled, from {text.month(NEXT)}")
+    expect(dialog(signed_in)).to_contain_text(f"Now: Cancelled, from {text.day(NEXT)}")
     dialog(signed_in).get_by_role("button", name="Cancel subscription").click()
-    expect(
-        signed_in.get_by_text(f"Subscription cancelled from {text.month(next_period(NEXT))}")
-    ).to_be_visible()
+    # It already ends before the chosen day.
+    expect(signed_in.get_by_text(f"Subscription cancelled from {text.day(NEXT)}")).to_be_visible()

@@ -72,7 +72,7 @@ def test_customer_is_created_by_keyboard_alone(signed_in: Page, site: Site) -> N
     page.keyboard.type("zephyr@sohne.test")
     page.keyboard.press("Tab")
     page.keyboard.type("Growth")
-    for field in ("First month", "Key (optional)", "Billing address (optional)"):
+    for field in ("Starts", "Key (optional)", "Billing address (optional)"):
         page.keyboard.press("Tab")
         expect(dialog(page).get_by_label(field)).to_be_focused()
     page.keyboard.press("Tab")

@@ -158,7 +158,8 @@ def create_customers(page: Page) -> None:
         page.get_by_role("button", name="New customer").first.click()
         dialog(page).get_by_label("Name", exact=True).fill(name)
         dialog(page).get_by_label("Email").fill(email)
-        dialog(page).get_by_label("First month").select_option(text.month(since))
+        dialog(page).get_by_label("Starts").select_option("On a date")
+        dialog(page).get_by_label("Start date").fill(since.isoformat())
         dialog(page).get_by_role("button", name="Create customer").click()
         expect(page.get_by_role("heading", level=1, name=name)).to_be_visible()
         expect(page.get_by_text(f"{text.month(LAST)} has ended and isn’t invoiced yet")).to_have_count(
@@ -295,13 +296,11 @@ def change_plan_from_next_month(page: Page) -> None:
     expect(plan.locator("xpath=following-sibling::datalist[1]/option").first).to_have_text(
         "Growth, version 2: $35.00 a month"
     )
-    expect(dialog(page).get_by_label("From")).to_have_value(f"{NEXT:%Y-%m}")
+    expect(dialog(page).get_by_label("From")).to_have_value(NEXT.isoformat())
     dialog(page).get_by_role("button", name="Change plan").click()
-    expect(page.get_by_text(f"Plan changes to Growth, version 2 in {text.month(NEXT)}")).to_be_visible()
+    expect(page.get_by_text(f"Plan changes to Growth, version 2 from {text.day(NEXT)}")).to_be_visible()
     about = page.get_by_role("complementary", name="About the customer")
-    expect(about.get_by_role("listitem").filter(has_text="Planned")).to_contain_text(
-        f"From {text.month(NEXT)}"
-    )
+    expect(about.get_by_role("listitem").filter(has_text="Planned")).to_contain_text(f"From {text.day(NEXT)}")
     # This month keeps its plan.
     expect(upcoming_invoice(page)).to_contain_text("$32.76")
 

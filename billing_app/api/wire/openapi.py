@@ -57,7 +57,7 @@ its documentation says otherwise.
 _TAGS = {
     "Authentication": "Sign in and out, and manage your own sessions and password.",
     "Usage": "Record usage events. Each event is counted once, however often you send it.",
-    "Customers": "The customers you bill, and which plan each is on in which month.",
+    "Customers": "The customers you bill, and which plan each is on from which day.",
     "Plans": "Plans and their prices. A plan version never changes; a new price is a new version.",
     "Invoices": "Immutable invoices, and the payments recorded against them.",
     "Invoice runs": "Generate the invoices of all customers for a month, in the background.",

@@ -42,7 +42,7 @@ class MonthRevenue(NamedTuple):
 class CurrencyFigures:
     """The figures in one currency.
 
-    `subscriptions` counts customers on a plan this month, suspended ones included, and `mrr_minor` adds up
+    `subscriptions` counts customers on a plan today (UTC), suspended ones included, and `mrr_minor` adds up
     their monthly prices. `invoiced_minor` and `invoices` are for the last ended month. `revenue` has the
     last twelve ended months, the oldest first. `largest` has at most ten customers, the largest first.
     """
@@ -65,7 +65,7 @@ class CurrencyFigures:
 class Dashboard:
     """All figures as of one moment. Usage counts in its usage month, whichever invoice bills it.
 
-    `active` counts customers on a plan this month that are not suspended, `without_plan` those before their
+    `active` counts customers on a plan today (UTC) that are not suspended, `without_plan` those before their
     first month or after a cancellation, and `suspended` those with or without a plan.
     `usage_last_month_so_far` is last month's usage up to the same time of the month as now. Days without
     usage are absent.

@@ -44,7 +44,7 @@ class RevenueGroup(NamedTuple):
 
 
 class CustomerGroup(NamedTuple):
-    """A number of customers, by whether they have a plan this month and whether they are suspended.
+    """A number of customers, by whether they have a plan today (UTC) and whether they are suspended.
 
     `mrr_minor` is the sum of their monthly prices."""
 

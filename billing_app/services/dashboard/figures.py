@@ -88,7 +88,7 @@ _REVENUE = """
      WHERE l.period_start >= %(first)s GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 
-# Customers by whether they have a plan this month, and whether they are suspended.
+# Customers by whether they have a plan today (UTC), and whether they are suspended.
 _CUSTOMERS = f"""
     SELECT c.currency, s.plan_id IS NOT NULL AS subscribed, x.customer_id IS NOT NULL AS suspended,
            count(*), coalesce(sum(p.monthly_price_minor), 0)

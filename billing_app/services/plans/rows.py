@@ -16,7 +16,7 @@ from billing_app.services.shared.ids import public_id
 class PlanRow:
     """One version of a plan, with its charges in the order in which invoices show them.
 
-    `customers` is the number of customers on it this month, which only lists count. `is_new` is true only in
+    `customers` is the number of customers on it today (UTC), which only lists count. `is_new` is true only in
     the result of the call that created the version.
     """
 

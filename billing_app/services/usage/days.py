@@ -12,9 +12,10 @@ from sqlmodel import Session
 
 from billing_app.database.session import driver_cursor, now
 from billing_app.domain.actor import Actor, Permission
-from billing_app.domain.days import Segment
+from billing_app.domain.days import Segment, share_of, spans_in
 from billing_app.domain.money import exact_sum
 from billing_app.domain.periods import bounds, next_period, period_of, periods_between
+from billing_app.domain.pricing import included_quantity
 from billing_app.services.customers.queries import get_customer_id
 from billing_app.services.plans.plan_in_effect import read_segments
 from billing_app.services.shared import validation
@@ -33,8 +34,8 @@ class DailyUsage(NamedTuple):
 class MonthlyUsage:
     """A customer's usage in one month so far.
 
-    `included_units` are those of the first charge of the month's last plan. They are None in a month without a
-    plan, and for a price that includes none. `days` lists only days with usage, in order.
+    `included_units` are those of the first charge of the month's last plan, scaled to its days. They are None in a
+    month without a plan, and for a price that includes none. `days` lists only days with usage, in order.
     """
 
     period_start: date
@@ -75,5 +76,12 @@ def get_monthly_usage(
 
 
 def _included_units(segments: Sequence[Segment]) -> Decimal | None:
-    charges = segments[-1].plan.charges if segments else ()
-    return charges[0].included_units if charges else None
+    if not segments or not segments[-1].plan.charges:
+        return None
+    first_charge = segments[-1].plan.charges[0]
+    if first_charge.included_units is None:
+        return None
+    # The span may have begun in an earlier segment that has the identical charge.
+    span = next(each for each in reversed(spans_in(tuple(segments))) if each.charge == first_charge)
+    period_start = span.start.replace(day=1)
+    return included_quantity(first_charge, share_of(period_start, span.start, span.end))

@@ -90,3 +90,16 @@ def _key(account: Account, segments: tuple[Segment, ...], usage: UsageSum) -> Us
         return UsageKey(usage.meter_id, segments[0].start)
     start = next((each.start for each in segments if each.start <= usage.day < each.end), None)
     return UsageKey(usage.meter_id, start)
+
+
+def count_unpriced(account: Account) -> int:
+    """Count the events with a quantity on a meter that the plan of their day has no charge for."""
+    return sum(usage.events for usage in account.usage if usage.quantity and not _has_price(account, usage))
+
+
+def _has_price(account: Account, usage: UsageSum) -> bool:
+    day = usage.day or usage.usage_period
+    for segment in account.segments_in(usage.usage_period):
+        if segment.start <= day < segment.end:
+            return any(charge.meter.meter_id == usage.meter_id for charge in segment.plan.charges)
+    return False

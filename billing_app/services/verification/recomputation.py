@@ -18,8 +18,9 @@ from sqlmodel import Session
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.invoice import content_sha256, due_date, invoice_number, line_field
 from billing_app.domain.lines import Line
-from billing_app.domain.money import Amount, plain
+from billing_app.domain.money import EXACT, Amount, plain
 from billing_app.domain.periods import next_period, periods_between
+from billing_app.domain.pricing import ZERO
 from billing_app.services.shared.permissions import require
 from billing_app.services.verification.accounts import (
     ALL_CUSTOMERS,
@@ -29,7 +30,7 @@ from billing_app.services.verification.accounts import (
     read_accounts,
 )
 from billing_app.services.verification.chain import Chain
-from billing_app.services.verification.expected import expected_charges, expected_lines
+from billing_app.services.verification.expected import count_unpriced, expected_charges, expected_lines
 from billing_app.services.verification.report import AwaitingInvoice, Report, StatedGap, Subject
 
 PROGRESS_EVERY = 5_000
@@ -70,6 +71,7 @@ class _Check:
     def run(self) -> None:
         """Run all checks."""
         self._check_events()
+        self.report.checked.events_unpriced += count_unpriced(self.account)
         self._check_settled_months()
         chain = Chain(self.account.gaps)
         for stored in self.account.invoices:
@@ -107,6 +109,9 @@ class _Check:
             elif invoiced[usage.billing_period] > 1:
                 checked.events_billed_twice += usage.events
                 self._add_events("events_billed_twice", usage)
+            elif not usage.quantity and not account.segments_in(usage.usage_period):
+                # Cancelling a month that has nothing but events of quantity zero leaves no invoice to be on.
+                checked.events_open += usage.events
             else:
                 checked.events_missing += usage.events
                 self._add_events("events_not_invoiced", usage)
@@ -119,7 +124,8 @@ class _Check:
             for month in periods_between(
                 next_period(account.customer.settled_through), next_period(account.customer.closed_through)
             )
-            if account.segments_in(month) or any(usage.billing_period == month for usage in account.usage)
+            if account.segments_in(month)
+            or any(usage.usage_period < usage.billing_period == month for usage in account.usage)
         }
         self.report.awaiting_invoice += [
             AwaitingInvoice(account.customer.ref, month) for month in sorted(months)
@@ -245,11 +251,17 @@ class _Events(NamedTuple):
     billing_period: date
     usage_period: date
     events: int
+    quantity: Decimal
+    """The sum of the quantities of all meters, which says whether there is any."""
 
 
 def _sum_events(account: Account) -> list[_Events]:
     """Count the events of all meters together."""
-    events: dict[tuple[date, date], int] = defaultdict(int)
+    found: dict[tuple[date, date], _Events] = {}
     for usage in account.usage:
-        events[usage.billing_period, usage.usage_period] += usage.events
-    return [_Events(*months, found) for months, found in events.items()]
+        months = (usage.billing_period, usage.usage_period)
+        so_far = found.get(months, _Events(*months, 0, ZERO))
+        found[months] = so_far._replace(
+            events=so_far.events + usage.events, quantity=EXACT.add(so_far.quantity, usage.quantity)
+        )
+    return list(found.values())

@@ -98,6 +98,8 @@ class Counts:
     lines: int = 0
     usage_months: int = 0
     paid_invoices: int = 0
+    # A fact, not a discrepancy: usage on a meter that the plan of its day has no charge for.
+    events_unpriced: int = 0
 
 
 @dataclass(slots=True)

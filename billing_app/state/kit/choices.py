@@ -1,17 +1,18 @@
-"""Options for months and plans, and resolving the plan that a user typed."""
+"""Options for days and plans, and resolving the plan that a user typed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 from billing_app.domain.actor import Actor
-from billing_app.domain.periods import label, next_period, previous_period
+from billing_app.domain.periods import next_period
 from billing_app.errors import Invalid
 from billing_app.services.plans import plans
 from billing_app.services.plans.rows import PlanRow
 from billing_app.state.kit import text
+from billing_app.state.kit.forms import OTHER_DAY
 from billing_app.state.kit.lists import TEXT_MAX, Option
 from billing_app.state.kit.session import Session
 
@@ -21,14 +22,31 @@ _PLAN_AND_VERSION = re.compile(r"(.+), version ([0-9]{1,9})")
 _PLAN_ID = re.compile(r"plan_[0-9]+")
 
 
-def months_around(month: date, back: int, ahead: int) -> list[Option]:
-    """Return the given number of months before and after a month, with the month itself, in order."""
-    months = [month]
-    for _ in range(back):
-        months.insert(0, previous_period(months[0]))
-    for _ in range(ahead):
-        months.append(next_period(months[-1]))
-    return [Option(label(each), text.month(each)) for each in months]
+def plan_change_days(today: date) -> list[Option]:
+    """Return the days from which a plan can change: of next month, which is the default, today, or any."""
+    following = next_period(today.replace(day=1))
+    return [
+        Option(following.isoformat(), f"Next month ({text.day(following)})"),
+        Option(today.isoformat(), f"Today ({text.day(today)})"),
+        Option(OTHER_DAY, "A date"),
+    ]
+
+
+def cancellation_days(today: date) -> list[Option]:
+    """Return the first days without a plan to select from: of next month, which is the default, or others."""
+    following, tomorrow = next_period(today.replace(day=1)), today + timedelta(days=1)
+    options = [
+        Option(following.isoformat(), f"The end of the month (from {text.day(following)})"),
+        Option(tomorrow.isoformat(), f"Tomorrow ({text.day(tomorrow)})"),
+        Option(OTHER_DAY, "A date"),
+    ]
+    return options if tomorrow < following else [options[0], options[2]]
+
+
+def start_days(today: date) -> list[Option]:
+    """Return the days on which a new customer can start: the first of this month, or any."""
+    first = today.replace(day=1)
+    return [Option(first.isoformat(), f"This month ({text.day(first)})"), Option(OTHER_DAY, "On a date")]
 
 
 def suggest_plans(

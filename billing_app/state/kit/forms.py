@@ -34,6 +34,8 @@ from billing_app.wording.rules import rule_sentence
 
 # The hidden field that has the form as it was opened. The browser sends it back.
 OPENED_FORM = "_form"
+# The option of a `day_field` that shows its date field.
+OTHER_DAY = "date"
 _STALE = "Someone else changed this in the meantime. Their values are shown with yours. Save again to replace them."
 _NUMBER_DIGITS_MAX = 18
 _OPENED_FORM_MAX = 100_000
@@ -270,6 +272,11 @@ def read_period(form: object, name: str) -> date:
 def read_date(form: object, name: str) -> date:
     """Return a date of a form, written as `2026-10-31`. Raises Invalid."""
     return validation.parsed(name, parse_date, read_text(form, name).strip())
+
+
+def read_day(form: object, name: str) -> date:
+    """Return the day of a `day_field`: the selected one, or the date next to it. Raises Invalid."""
+    return read_date(form, name if read_text(form, name) != OTHER_DAY else f"{name}_date")
 
 
 def read_timestamp(form: object, name: str, zone: ZoneInfo) -> datetime | None:

@@ -145,7 +145,7 @@ def _show(state: CustomerState, read: _Read, zone: ZoneInfo) -> None:
     state.due = text.month(read.due) if read.due else ""
     state.rows = [invoice_item(invoice) for invoice in read.invoices.items]
     state.events = [_event(event, zone) for event in read.events]
-    state.history = _history(read.history, read.usage.period_start)
+    state.history = _history(read.history, read.today)
     state.audit = [_audit_entry(each, read.names, zone) for each in read.audit_entries]
 
 
@@ -168,9 +168,7 @@ def _header(read: _Read, zone: ZoneInfo) -> CustomerHeader:
         key=customer.key,
         email=customer.email,
         address=customer.billing_address,
-        plan=text.plan(customer.plan_name, customer.plan_version)
-        if customer.plan_id
-        else "No plan this month",
+        plan=text.plan(customer.plan_name, customer.plan_version) if customer.plan_id else "No plan today",
         terms=describe_plan(read.plan.terms) if read.plan else "",
         status=customer.status,
         currency=customer.currency,
@@ -246,15 +244,15 @@ def _event(event: UsageEventRow, zone: ZoneInfo) -> UsedItem:
     )
 
 
-def _history(rows: Iterable[SubscriptionRow], month: date) -> list[PlanFromItem]:
+def _history(rows: Iterable[SubscriptionRow], today: date) -> list[PlanFromItem]:
     """Return the newest first, marking the plan in effect."""
     newest_first = sorted(rows, key=lambda row: row.effective_from, reverse=True)
-    current = in_effect(newest_first, month)
+    current = in_effect(newest_first, today)
     return [
         PlanFromItem(
-            since=text.month(row.effective_from),
+            since=text.day(row.effective_from),
             plan=text.plan(row.plan_name, row.plan_version) if row.plan_id else "Cancelled",
-            when="now" if row is current else "planned" if row.effective_from > month else "",
+            when="now" if row is current else "planned" if row.effective_from > today else "",
         )
         for row in newest_first
     ][:PLANS_MAX]

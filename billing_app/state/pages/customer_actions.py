@@ -9,7 +9,7 @@ import reflex as rx
 
 from billing_app.database.session import now
 from billing_app.domain.actor import Actor
-from billing_app.domain.periods import label, next_period, period_of
+from billing_app.domain.periods import label
 from billing_app.errors import Conflict
 from billing_app.jobs.invoicing import generate_invoice
 from billing_app.services.customers import customers, subscriptions
@@ -19,29 +19,39 @@ from billing_app.services.plans.rows import PlanRow
 from billing_app.services.usage import recording
 from billing_app.services.usage.recording import RecordedUsage, UsageReport
 from billing_app.state.kit import address, text
-from billing_app.state.kit.choices import months_around, resolve_plan, select_if_only, suggest_plans
+from billing_app.state.kit.choices import (
+    cancellation_days,
+    plan_change_days,
+    resolve_plan,
+    select_if_only,
+    suggest_plans,
+)
 from billing_app.state.kit.forms import (
     Form,
     Submission,
     call_once,
+    is_checked,
     new_key,
     open_dialog,
     perform_once,
+    read_day,
     read_number,
     read_period,
     read_text,
     read_timestamp,
     submitting,
 )
-from billing_app.state.kit.lists import Option
+from billing_app.state.kit.lists import TEXT_MAX, Option
 from billing_app.state.kit.numbers import read_decimal
 from billing_app.state.kit.session import Session, call, viewer_zone
 from billing_app.state.pages.customer import CustomerState
+from billing_app.state.pages.plan_effects import read_effect
+from billing_app.state.presenters.customers import Effect
+from billing_app.wording.refusals import refusal_sentence
 from billing_app.wording.values import counted
 
 EDIT, SUSPEND, REACTIVATE = "edit-customer", "suspend-customer", "reactivate-customer"
 PLAN, CANCEL, USAGE, INVOICE = "change-plan", "cancel-subscription", "record-usage", "generate-invoice"
-MONTHS_AHEAD = 12
 
 
 class CustomerActions(rx.State):
@@ -50,7 +60,10 @@ class CustomerActions(rx.State):
     form: Form = Form()
     plan_options: rx.Field[list[Option]] = rx.field(default_factory=list)
     can_change: bool = False
-    months: rx.Field[list[Option]] = rx.field(default_factory=list)
+    days: rx.Field[list[Option]] = rx.field(default_factory=list)
+    # The change of plan that is being typed, and its effect.
+    typed: rx.Field[dict[str, str]] = rx.field(default_factory=dict)
+    effect: Effect = Effect()
     zone: str = ""
     # What the dialog will do, with amounts.
     note: str = ""
@@ -115,48 +128,66 @@ class CustomerActions(rx.State):
     @rx.event
     async def open_plan(self) -> Any:
         """Open the dialog with the plans that the customer can move to."""
-        customer, options, this_month = await call(self, _read_options, _key(self))
+        customer, options, today = await call(self, _read_options, _key(self))
         self.plan_options, self.can_change = options, bool(options)
-        self.months = months_around(this_month, 0, 1)
+        self.days = plan_change_days(today)
         current = text.plan(customer.plan_name, customer.plan_version)
-        self.note = f"Current plan: {current}." if customer.plan_id else "No plan this month."
-        start = {"plan": select_if_only(options), "effective_from": label(next_period(this_month))}
+        self.note = f"Current plan: {current}." if customer.plan_id else "No plan today."
+        start = {"plan": select_if_only(options), **_first_choice(self.days, today), "confirm_unpriced": ""}
         hidden = {"key": customer.key, "version": customer.version}
+        self.typed = dict(start)
+        await _show_effect(self)
         return open_dialog(self, PLAN, f"Change plan of {customer.name}", start=start, hidden=hidden)
 
     @rx.event
     async def suggest_plan(self, typed: str) -> None:
         """Suggest plans in the customer's currency with the typed text in their name."""
         self.plan_options = await call(self, _suggest_plans, _key(self), typed)
+        await _retype(self, plan=typed)
+
+    @rx.event
+    async def choose_day(self, chosen: str) -> None:
+        """Show the effect from the selected day."""
+        await _retype(self, effective_from=chosen)
+
+    @rx.event
+    async def choose_date(self, chosen: str) -> None:
+        """Show the effect from the date next to the list of days."""
+        await _retype(self, effective_from_date=chosen)
+
+    @rx.event
+    async def confirm_unpriced(self, is_confirmed: bool) -> None:
+        """Show the effect when recorded usage may lose its price."""
+        await _retype(self, confirm_unpriced="on" if is_confirmed is True else "")
 
     @rx.event
     async def change_plan(self, form: dict[str, Any]) -> Any:
-        """Change the customer's plan from a month on."""
+        """Change the customer's plan from a day on."""
         async with submitting(self, form) as submission:
             plan = await call(self, _resolve_plan, read_text(form, "key"), read_text(form, "plan"))
-            await _set_plan(self, form, plan.plan_id, newer_at="plan")
-            month = text.month(read_period(form, "effective_from"))
+            day = text.day(await _set_plan(self, form, plan.plan_id, newer_at="plan"))
             named = text.plan(plan.name, plan.version)
-            submission.succeed(f"Plan changes to {named} in {month}", CustomerState.load)
+            submission.succeed(f"Plan changes to {named} from {day}", CustomerState.load)
         return _reload_after(submission, self)
 
     @rx.event
     async def open_cancel(self) -> Any:
-        """Open the dialog that cancels the subscription from a month on."""
-        customer, _, this_month = await call(self, _read_options, _key(self))
-        self.months = months_around(this_month, 0, MONTHS_AHEAD)
-        start = {"effective_from": label(next_period(this_month))}
+        """Open the dialog that cancels the subscription from a day on."""
+        customer, _, today = await call(self, _read_options, _key(self))
+        self.days = cancellation_days(today)
+        start = _first_choice(self.days, today)
+        self.typed = dict(start)
+        await _show_effect(self)
         hidden = {"key": customer.key, "version": customer.version}
         title = f"Cancel subscription of {customer.name}?"
         return open_dialog(self, CANCEL, title, start=start, hidden=hidden)
 
     @rx.event
     async def cancel(self, form: dict[str, Any]) -> Any:
-        """Cancel the subscription from a month on."""
+        """Cancel the subscription from a day on."""
         async with submitting(self, form) as submission:
-            month = read_period(form, "effective_from")
-            await _set_plan(self, form, None, newer_at="effective_from")
-            submission.succeed(f"Subscription cancelled from {text.month(month)}", CustomerState.load)
+            day = text.day(await _set_plan(self, form, None, newer_at="effective_from"))
+            submission.succeed(f"Subscription cancelled from {day}", CustomerState.load)
         return _reload_after(submission, self)
 
     @rx.event
@@ -211,25 +242,50 @@ def _key(state: rx.State) -> str:
     return address.path_segment(state, 1)
 
 
-async def _set_plan(state: CustomerActions, form: object, plan_id: int | None, *, newer_at: str) -> None:
-    """Set or cancel the plan. If someone else has changed it, show their plan at the field `newer_at`."""
+def _first_choice(days: list[Option], today: date) -> dict[str, str]:
+    """Return the initial values of a `day_field`."""
+    return {"effective_from": days[0].value, "effective_from_date": today.isoformat()}
+
+
+async def _retype(state: CustomerActions, **typed: object) -> None:
+    """Take over what was typed into the dialog for a change of plan, and show its effect."""
+    given = {name: value[:TEXT_MAX] for name, value in typed.items() if isinstance(value, str)}
+    state.typed = {**state.typed, **given}
+    await _show_effect(state)
+
+
+async def _show_effect(state: CustomerActions) -> None:
+    state.effect = await call(state, read_effect, _key(state), state.typed)
+    if not state.effect.unpriced and "confirm_unpriced" in state.typed:
+        # The checkbox is not shown any more, and will be unchecked when it is shown again.
+        state.typed = {**state.typed, "confirm_unpriced": ""}
+
+
+async def _set_plan(state: CustomerActions, form: object, plan_id: int | None, *, newer_at: str) -> date:
+    """Set or cancel the plan, and return the day from which that is in effect. If someone else has changed it, show their plan at the field `newer_at`."""
     key = read_text(form, "key")
     try:
-        await call_once(
+        rows = await call_once(
             state,
             form,
             subscriptions.set_plan,
             key,
             plan_id=plan_id,
-            effective_from=read_period(form, "effective_from"),
+            effective_from=read_day(form, "effective_from"),
+            confirm_unpriced=is_checked(form, "confirm_unpriced"),
             version=read_number(form, "version"),
         )
     except Conflict as refusal:
         if refusal.code == "stale":
             last = (await call(state, subscriptions.list_subscriptions, key))[-1]
             plan = text.plan(last.plan_name, last.plan_version) if last.plan_id else "Cancelled"
-            refusal.facts["newer"] = {newer_at: f"{plan}, from {text.month(last.effective_from)}"}
+            refusal.facts["newer"] = {newer_at: f"{plan}, from {text.day(last.effective_from)}"}
+        if refusal.code == "usage_unpriced":
+            # Offer to confirm it, also after a restart of the server, which forgets what was typed.
+            state.effect = Effect(unpriced=refusal_sentence(refusal))
         raise
+    # Earlier than the selected day, if it had this plan already.
+    return rows[-1].effective_from
 
 
 def _reload_after(submission: Submission, state: CustomerActions) -> list[Any]:
@@ -245,10 +301,10 @@ def _usage_message(outcome: RecordedUsage) -> str:
 
 
 def _read_options(session: Session, actor: Actor, key: str) -> tuple[CustomerRow, list[Option], date]:
-    """Return the customer, the plans that it can move to, and the current month."""
+    """Return the customer, the plans that it can move to, and the current day (UTC)."""
     customer = customers.get_customer(session, actor, key)
     options = suggest_plans(session, actor, currency=customer.currency)
-    return customer, options, period_of(now(session))
+    return customer, options, now(session).date()
 
 
 def _suggest_plans(session: Session, actor: Actor, key: str, typed: object) -> list[Option]:

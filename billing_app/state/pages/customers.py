@@ -11,7 +11,6 @@ import reflex as rx
 
 from billing_app.database.session import now
 from billing_app.domain.actor import Actor, Permission
-from billing_app.domain.periods import label, period_of
 from billing_app.services.customers import customers
 from billing_app.services.customers.rows import CustomerFilter, CustomerRow
 from billing_app.services.dashboard import dashboard
@@ -20,15 +19,15 @@ from billing_app.services.shared.idempotency import Answer, RequestKey, find_ans
 from billing_app.services.shared.pagination import Page
 from billing_app.state.kit import address, text
 from billing_app.state.kit.choices import (
-    months_around,
     resolve_plan,
     resolve_plan_filter,
     select_if_only,
+    start_days,
     suggest_any_plans,
     suggest_plans,
 )
 from billing_app.state.kit.errors import LOADING, loading
-from billing_app.state.kit.forms import Form, open_dialog, read_period, read_text, submitting
+from billing_app.state.kit.forms import Form, open_dialog, read_day, read_text, submitting
 from billing_app.state.kit.lists import Listing, Option, Pages, Sorting, parse_listing
 from billing_app.state.kit.session import Session, call, viewer_zone
 from billing_app.state.presenters.customers import CustomerItem
@@ -36,7 +35,6 @@ from billing_app.wording.values import counted
 
 ROWS = 25
 NEW = "new-customer"
-MONTHS_BACK, MONTHS_AHEAD = 12, 3
 NAME_MAX = 200
 # A dialog creates only one customer, even if it is sent again with other values.
 _ANY_CONTENT = "0" * 64
@@ -62,7 +60,7 @@ class CustomersState(rx.State):
 
     form: Form = Form()
     plan_options: rx.Field[list[Option]] = rx.field(default_factory=list)
-    months: rx.Field[list[Option]] = rx.field(default_factory=list)
+    starts: rx.Field[list[Option]] = rx.field(default_factory=list)
     proposed_key: str = ""
 
     @rx.event
@@ -88,14 +86,15 @@ class CustomersState(rx.State):
     @rx.event
     async def open_new(self) -> Any:
         """Open the dialog for a new customer."""
-        self.plan_options, this_month = await call(self, _read_options)
-        self.months = months_around(this_month, MONTHS_BACK, MONTHS_AHEAD)
+        self.plan_options, today = await call(self, _read_options)
+        self.starts = start_days(today)
         self.proposed_key = ""
         start = {
             "name": "",
             "email": "",
             "plan": select_if_only(self.plan_options),
-            "start_period": label(this_month),
+            "start": self.starts[0].value,
+            "start_date": today.isoformat(),
             "key": "",
             "billing_address": "",
         }
@@ -124,7 +123,7 @@ class CustomersState(rx.State):
                 name=read_text(form, "name"),
                 email=read_text(form, "email"),
                 plan_id=plan.plan_id,
-                start=read_period(form, "start_period"),
+                start=read_day(form, "start"),
                 key=read_text(form, "key").strip() or None,
                 billing_address=read_text(form, "billing_address"),
             )
@@ -198,7 +197,7 @@ def _page(session: Session, actor: Actor, listing: Listing, plan: str) -> tuple[
 
 
 def _read_options(session: Session, actor: Actor) -> tuple[list[Option], date]:
-    return suggest_plans(session, actor), period_of(now(session))
+    return suggest_plans(session, actor), now(session).date()
 
 
 def _row(customer: CustomerRow, zone: ZoneInfo) -> CustomerItem:

@@ -72,6 +72,38 @@ class Preview:
 
 
 @dataclass(frozen=True)
+class EffectLine:
+    """A line of an upcoming invoice under a change of plan."""
+
+    title: str = ""
+    amount: str = ""
+
+
+@dataclass(frozen=True)
+class EffectMonth:
+    """An upcoming invoice before and after a change of plan. `lines` are those after it."""
+
+    period: str = ""
+    before: str = ""
+    after: str = ""
+    is_changed: bool = False
+    lines: list[EffectLine] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a change of plan would do to upcoming invoices.
+
+    `problem` says why it can't be saved. `unpriced` says that recorded usage would lose its price, which has to
+    be confirmed.
+    """
+
+    months: list[EffectMonth] = field(default_factory=list)
+    problem: str = ""
+    unpriced: str = ""
+
+
+@dataclass(frozen=True)
 class UsedItem:
     """A usage event with the period that it is billed in."""
 
@@ -85,7 +117,7 @@ class UsedItem:
 
 @dataclass(frozen=True)
 class PlanFromItem:
-    """The plan from a month on. `when` is `now`, `planned` or empty."""
+    """The plan from a day on. `when` is `now`, `planned` or empty."""
 
     since: str = ""
     plan: str = ""

@@ -155,6 +155,7 @@ def _event_check(checked: Counts, mark: str) -> Check:
             f"{checked.events_missing:,} on no invoice, {checked.events_billed_twice:,} on more than one"
             if is_wrong
             else f"{checked.events_billed_once:,} on one invoice, {checked.events_open:,} in open periods"
+            + (f"; {checked.events_unpriced:,} without a price" if checked.events_unpriced else "")
         ),
         mark="bad" if is_wrong else mark,
     )

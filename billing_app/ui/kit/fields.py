@@ -109,7 +109,37 @@ def select_field(
     )  # fmt: skip
 
 
-def checkbox(dialog: DialogForm, name: str, label: str, *, help_text: Text = "") -> rx.Component:
+def day_field(
+    dialog: DialogForm,
+    name: str,
+    label: Text,
+    options: list[tuple[str, str]] | rx.Var[Any],
+    date_label: str,
+    *,
+    help_text: Text = "",
+    on_choose: Any = None,
+    on_date: Any = None,
+) -> rx.Component:
+    """Create a list of days to select from, and a date field that app.css shows when `date` is selected.
+
+    The date field is named `<name>_date`. Read both with `read_day(form, name)`.
+    """
+    chosen = {} if on_choose is None else {"on_change": on_choose}
+    dated = {} if on_date is None else {"on_change": on_date}
+    return rx.el.div(
+        select_field(dialog, name, label, options, help_text=help_text, **chosen),
+        rx.el.div(
+            text_field(dialog, f"{name}_date", date_label, kind="date", **dated),
+            custom_attrs={"data-other-day": ""},
+        ),
+        class_name="flex min-w-0 flex-col gap-4",
+        custom_attrs={"data-day": ""},
+    )
+
+
+def checkbox(
+    dialog: DialogForm, name: str, label: str, *, help_text: Text = "", **props: Any
+) -> rx.Component:
     """Create a checkbox, which starts checked if its value is `on`. Read it with `is_checked(form, name)`."""
     return rx.el.div(
         rx.el.label(
@@ -119,6 +149,7 @@ def checkbox(dialog: DialogForm, name: str, label: str, *, help_text: Text = "")
                 default_checked=dialog.form.start[name] == "on",
                 class_name=classes.CHECKBOX,
                 custom_attrs=_described(dialog, name, help_text),
+                **props,
             ),
             label,
             class_name="flex items-start gap-2 text-sm text-ink",

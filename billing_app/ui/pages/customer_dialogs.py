@@ -17,8 +17,9 @@ from billing_app.state.pages.customer_actions import (
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.buttons import button
 from billing_app.ui.kit.dialogs import confirm_dialog, form_dialog
-from billing_app.ui.kit.fields import DialogForm, select_field, suggest_field, text_area, text_field
+from billing_app.ui.kit.fields import DialogForm, checkbox, day_field, suggest_field, text_area, text_field
 from billing_app.ui.kit.number_field import number_field
+from billing_app.ui.pages.plan_effects import plan_effect
 
 
 def dialogs() -> rx.Component:
@@ -87,10 +88,20 @@ def _plan() -> rx.Component:
         suggest_field(
             dialog, "plan", "Plan", CustomerActions.plan_options, on_type=CustomerActions.suggest_plan, max_length=200
         ),
-        select_field(
-            dialog, "effective_from", "From", CustomerActions.months,
-            help_text="All usage in a month is priced by that month’s plan.",
+        day_field(
+            dialog, "effective_from", "From", CustomerActions.days, "Date",
+            help_text="Days are in UTC. Usage since 00:00 UTC of this day gets the new prices.",
+            on_choose=CustomerActions.choose_day, on_date=CustomerActions.choose_date,
         ),
+        rx.cond(
+            CustomerActions.effect.unpriced != "",
+            checkbox(
+                dialog, "confirm_unpriced", "Leave this usage without a price",
+                help_text=CustomerActions.effect.unpriced,
+                on_change=CustomerActions.confirm_unpriced,
+            ),
+        ),
+        plan_effect(),
         submit="Change plan",
         explanation=rx.fragment(CustomerActions.note, " Changes already planned for later are replaced."),
     )  # fmt: skip
@@ -101,11 +112,16 @@ def _cancel() -> rx.Component:
     return confirm_dialog(
         dialog,
         CustomerActions.cancel,
-        "From the month you choose, nothing is charged and usage is rejected. Earlier months are still invoiced."
+        "From the day you choose, nothing is charged and usage is rejected. Earlier days are still invoiced."
         " You can assign a plan again later.",
-        select_field(dialog, "effective_from", "From", CustomerActions.months),
+        day_field(
+            dialog, "effective_from", "From", CustomerActions.days, "Date",
+            help_text="The first day without a plan, in UTC.",
+            on_choose=CustomerActions.choose_day, on_date=CustomerActions.choose_date,
+        ),
+        plan_effect(),
         submit="Cancel subscription",
-    )
+    )  # fmt: skip
 
 
 def _usage() -> rx.Component:

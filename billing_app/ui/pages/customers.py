@@ -12,7 +12,7 @@ from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import by_phase, customer_badge, link, notice
 from billing_app.ui.kit.buttons import button, writers_only
 from billing_app.ui.kit.dialogs import form_dialog
-from billing_app.ui.kit.fields import DialogForm, select_field, suggest_field, text_area, text_field
+from billing_app.ui.kit.fields import DialogForm, day_field, suggest_field, text_area, text_field
 from billing_app.ui.kit.filters import (
     ambiguous_matches,
     filters,
@@ -171,8 +171,8 @@ def _new_dialog() -> rx.Component:
                 dialog, "plan", "Plan", CustomersState.plan_options,
                 on_type=CustomersState.suggest_plan, max_length=200,
             ),
-            select_field(dialog, "start_period", "First month", CustomersState.months),
-            class_name="grid grid-cols-1 gap-4 sm:grid-cols-[3fr_2fr] sm:gap-3",
+            day_field(dialog, "start", "Starts", CustomersState.starts, "Start date"),
+            class_name="grid grid-cols-1 gap-4 sm:grid-cols-2 sm:gap-3",
         ),
         text_field(
             dialog, "key", "Key (optional)", max_length=63, placeholder=CustomersState.proposed_key,

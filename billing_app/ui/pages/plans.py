@@ -88,7 +88,7 @@ def _card(plan: rx.Var[PlanItem]) -> rx.Component:
                 rx.foreach(plan.charges, _charge),
             ),
             rx.el.div(
-                rx.el.dt("Customers this month", class_name=classes.EYEBROW),
+                rx.el.dt("Customers", class_name=classes.EYEBROW),
                 rx.el.dd(link(plan.customers, plan.customers_href), class_name="mt-0.5 tabular-nums"),
             ),
             class_name="mt-4 grid grid-cols-1 gap-x-4 gap-y-3 text-sm min-[400px]:grid-cols-2 sm:grid-cols-3",
