@@ -21,6 +21,7 @@ from billing_app.services.customers.customers import get_customer
 from billing_app.services.invoices.closing import close_period, find_due_period
 from billing_app.services.invoices.previews import InvoicePreview, preview_invoice
 from billing_app.services.plans.plans import create_plan
+from billing_app.services.usage.unpriced import count_unpriced
 from tests.billing.shop import Shop, total
 from tests.conftest import Clock
 from tests.races import Work, codes, overlap
@@ -175,7 +176,7 @@ def test_late_usage_of_a_divided_month_is_priced_by_the_plan_of_its_day(shop: Sh
     assert verify(shop.database, shop.actor).ok
 
 
-def test_events_without_a_price_are_counted_by_verification(shop: Shop, database: Database) -> None:
+def test_events_without_a_price_are_counted(shop: Shop, database: Database) -> None:
     with database.transaction(SYSTEM) as session:
         bare = create_plan(session, SYSTEM, name="Bare", monthly_price="5", charges=[]).plan_id
     shop.customer("acme", "2026-10")
@@ -183,9 +184,14 @@ def test_events_without_a_price_are_counted_by_verification(shop: Shop, database
     for day in (14, 15, 16):
         shop.use("acme", f"event {day}", "10", f"2026-10-{day}T00:00:00Z")
     shop.use("acme", "nothing", "0", "2026-10-17T00:00:00Z")
+    shop.set_plan("acme", shop.plan(), "2026-10-20")
+    shop.use("acme", "priced again", "1", "2026-10-20T00:00:00Z")
+    with database.transaction(SYSTEM) as session:
+        for period, expected in ((OCTOBER, (("usage", "Usage", 2, 1),)), (date(2026, 11, 1), ())):
+            assert count_unpriced(session, SYSTEM, period) == expected
     shop.invoice("acme", "2026-10")
     report = verify(database, shop.actor)
-    assert (report.ok, report.checked.events_billed_once, report.checked.events_unpriced) == (True, 4, 2)
+    assert (report.ok, report.checked.events_billed_once, report.checked.events_unpriced) == (True, 5, 2)
 
 
 def test_plan_of_a_customer_is_the_one_of_today(shop: Shop, database: Database, clock: Clock) -> None:

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import reflex as rx
 
 from billing_app.domain.actor import Actor
-from billing_app.errors import NotFound
+from billing_app.errors import Invalid, NotFound
 from billing_app.runtime import current
 from billing_app.services.audit.names import Named, find_names
 from billing_app.services.customers import customers
 from billing_app.services.invoices import runs
 from billing_app.services.invoices.runs import RunRow, RunSummary
+from billing_app.services.usage import unpriced
 from billing_app.state.kit import address, text
 from billing_app.state.kit.errors import LOADING, READY, loading
 from billing_app.state.kit.forms import Form, call_once, open_dialog, read_period, read_text, submitting
@@ -42,6 +43,8 @@ class InvoiceRunsState(rx.State):
     runs: rx.Field[list[RunItem]] = rx.field(default_factory=list)
     months: rx.Field[list[Option]] = rx.field(default_factory=list)
     customers: str = ""
+    # Usage of the selected month that no plan prices.
+    unpriced: str = ""
     _watch: int = 0
 
     @rx.event
@@ -53,11 +56,19 @@ class InvoiceRunsState(rx.State):
         return InvoiceRunsState.watch if self.run.status == RUNNING and self.phase == READY else None
 
     @rx.event
-    async def open_run(self) -> Any:
+    async def open_run(self) -> AsyncIterator[Any]:
         """Open the dialog that asks for the month and shows the number of customers."""
         self.months, count = await call(self, _read_months_and_customers)
         self.customers = text.counted(count, "customer")
-        return open_dialog(self, RUN, "Run invoices for a month", start={"period": self.months[0].value})
+        self.unpriced = ""
+        yield open_dialog(self, RUN, "Run invoices for a month", start={"period": self.months[0].value})
+        # Counted while the dialog is open already, because it can take a moment.
+        self.unpriced = await call(self, _describe_unpriced, self.months[0].value)
+
+    @rx.event
+    async def choose_month(self, month: str) -> None:
+        """Show which usage of the selected month has no price."""
+        self.unpriced = await call(self, _describe_unpriced, month)
 
     @rx.event
     async def start(self, form: dict[str, Any]) -> Any:
@@ -137,6 +148,19 @@ def _find(session: Session, actor: Actor, run: str) -> RunRow | None:
 
 def _read_months_and_customers(session: Session, actor: Actor) -> tuple[list[Option], int]:
     return list_ended_months(session, actor), customers.count_customers(session, actor)
+
+
+def _describe_unpriced(session: Session, actor: Actor, month: object) -> str:
+    """Name the usage of a month that has no price; empty if there is none."""
+    try:
+        period_start = read_period({"period": month}, "period")
+    except Invalid:
+        return ""
+    meters = unpriced.count_unpriced(session, actor, period_start)
+    return ", ".join(
+        f"{text.counted(each.events, 'event')} of {each.name} ({text.counted(each.customers, 'customer')})"
+        for each in meters
+    )
 
 
 def _show(state: InvoiceRunsState, found: _Found) -> None:

@@ -182,7 +182,30 @@ def run_dialogs() -> rx.Component:
         form_dialog(
             dialog,
             InvoiceRunsState.start,
-            select_field(dialog, "period", "Month", InvoiceRunsState.months),
+            select_field(
+                dialog,
+                "period",
+                "Month",
+                InvoiceRunsState.months,
+                on_change=InvoiceRunsState.choose_month,
+            ),
+            rx.el.div(
+                rx.cond(
+                    InvoiceRunsState.unpriced != "",
+                    rx.el.p(
+                        icon("triangle-alert", 16, "mt-0.5 shrink-0"),
+                        rx.el.span(
+                            "Usage without a price, which is not charged: ",
+                            InvoiceRunsState.unpriced,
+                            ". The plans of these customers have no charge for it.",
+                            class_name="min-w-0 [overflow-wrap:anywhere]",
+                        ),
+                        class_name="flex gap-2 rounded-md bg-warn-soft px-3 py-2 text-sm text-warn",
+                    ),
+                ),
+                role="status",
+                class_name="empty:hidden",
+            ),
             submit="Run invoices",
             explanation=rx.fragment(
                 "Closes the month and generates its missing invoices for all ",
