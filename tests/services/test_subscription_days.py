@@ -79,15 +79,12 @@ def test_change_replaces_everything_from_its_day_on(database: Database) -> None:
 def test_change_that_changes_nothing_writes_nothing(database: Database, owner: psycopg.Connection) -> None:
     basic, pro = make_plan(database), make_plan(database)
     customer = make_customer(database, basic)
-    set_plan(database, customer, pro, november(20))
-    set_plan(database, customer, None, november(25))
-    before = written(owner)
-    for plan, day in (
-        (pro, november(20)), (None, november(25)), (None, november(26)), (None, date(2027, 3, 1)),
-    ):  # fmt: skip
-        rows = [(NOVEMBER, basic.plan_id), (november(20), pro.plan_id), (november(25), None)]
-        assert set_plan(database, customer, plan, day) == rows
-        assert written(owner) == before
+    for plan, first in ((pro, november(20)), (None, november(25))):
+        rows = set_plan(database, customer, plan, first)
+        before = written(owner)
+        for day in (first, november(26), date(2027, 3, 1)):
+            assert set_plan(database, customer, plan, day) == rows
+            assert written(owner) == before
 
 
 @given(
