@@ -81,14 +81,14 @@ def test_details_are_written_for_people() -> None:
         entry(
             action="payment.recorded",
             details={"amount": "1234.5", "currency": "USD", "payment": "pay_3", "received_on": "2026-11-02",
-                     "plan": "plan_3", "start": "2026-10", "ok": False, "recorded": 1200,
+                     "plan": "plan_3", "start": "2026-10-15", "period": "2026-10", "ok": False, "recorded": 1200,
                      "duplicates": 0, "role": "finance"},
         ),
         NAMES,
     )  # fmt: skip
     assert {each.name: each.value for each in said} == {
         "Amount": "$1,234.50", "Payment": "pay_3", "Received on": "Nov 2, 2026", "Plan": "Growth, version 2",
-        "Start period": "October 2026", "No discrepancies": "No", "Recorded": "1,200", "Role": "Finance",
+        "Starts on": "Oct 15, 2026", "Period": "October 2026", "No discrepancies": "No", "Recorded": "1,200", "Role": "Finance",
     }  # fmt: skip
 
 

@@ -54,6 +54,7 @@ _DETAIL_NAMES = {
     "ok": "No discrepancies",
     "payment_instructions": "Payment instructions",
     "scopes": "Scopes",
+    "start": "Starts on",
     "size_bytes": "Size in bytes",
 }
 # The most important details are shown first.
