@@ -20,6 +20,7 @@ APPEND_ONLY = (
     "invoice",
     "invoice_line",
     "number_gap",
+    "one_off_item",
     "payment",
     "payment_reversal",
     "audit_entry",
@@ -41,6 +42,7 @@ PRIVILEGES: dict[str, tuple[str, ...]] = {
     "customer_billing": _READ_ADD_CHANGE,
     "customer_figures": _READ_ADD_CHANGE,
     "dashboard_figures": _READ_ADD_CHANGE,
+    "discount": (*_READ_AND_ADD, "UPDATE (last_period)"),
     "getting_started_dismissal": _READ_AND_ADD,
     # Expired responses are locked, which requires UPDATE, and then deleted.
     "idempotent_request": (*_READ_AND_ADD, "UPDATE", "DELETE"),

@@ -21,7 +21,7 @@ from billing_app.domain.bill import (
 )
 from billing_app.domain.days import Share
 from billing_app.domain.discounts import DiscountPart, Part
-from billing_app.domain.exact_amounts import NOTHING
+from billing_app.domain.exact_amounts import NOTHING, ExactAmount
 from billing_app.domain.money import EXACT
 from billing_app.domain.periods import label
 from billing_app.domain.pricing import Price, included_quantity
@@ -159,6 +159,37 @@ def late_lines(terms: MonthTerms, usage: MonthUsage) -> tuple[Line, ...]:
             for each, was in zip(now.discounts, before.discounts, strict=True)
             if each.amount_minor != was.amount_minor
         ),
+    )
+
+
+class OneOff(NamedTuple):
+    """A one-off item as an invoice charges it. `unit_price` is in major units, negative for a credit."""
+
+    idempotency_key: str
+    description: str
+    item_date: date
+    quantity: Decimal
+    unit_price: Decimal
+
+
+def one_off_line(item: OneOff, currency: str) -> Line:
+    """Return the line of a one-off item, which is charged once and belongs to no bill."""
+    exact_amount = ExactAmount(EXACT.multiply(item.quantity, item.unit_price))
+    amount_minor = exact_amount.rounded(currency)
+    return Line(
+        kind="one_off",
+        description=item.description,
+        usage_period=None,
+        exact_amount=exact_amount.numerator,
+        exact_denominator=1,
+        rated_minor=amount_minor,
+        exact_amount_before=ZERO,
+        already_charged_minor=0,
+        amount_minor=amount_minor,
+        quantity=item.quantity,
+        unit_price=item.unit_price,
+        item_key=item.idempotency_key,
+        item_date=item.item_date,
     )
 
 

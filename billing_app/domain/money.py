@@ -82,6 +82,16 @@ def parse_unit_price(value: object) -> Decimal:
     return parse_decimal(value, integer_digits=UNIT_PRICE_INTEGER_DIGITS, decimals=UNIT_PRICE_DECIMALS)
 
 
+def parse_signed_unit_price(value: object) -> Decimal:
+    """Parse the price of one unit like `parse_unit_price`, but also below zero, for a credit."""
+    text = value.strip() if isinstance(value, str) else value
+    if isinstance(text, str) and text.startswith("-"):
+        return EXACT.minus(parse_unit_price(text[1:]))
+    if isinstance(text, (int, Decimal)) and not isinstance(text, bool) and text < 0:
+        return EXACT.minus(parse_unit_price(-text))
+    return parse_unit_price(text)
+
+
 def parse_amount_minor(value: object, currency: str) -> int:
     """Parse an amount in major units into whole minor units: `"6.63"` USD is 663, `"7"` JPY is 7.
 

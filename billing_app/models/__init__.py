@@ -6,6 +6,7 @@ Append-only tables are protected twice: by the privileges in `database/privilege
 triggers in the migration.
 """
 
+from billing_app.models.adjustment import Discount, OneOffItem
 from billing_app.models.customer import Customer, CustomerBilling, Subscription, Suspension
 from billing_app.models.figures import CustomerFigures, DashboardFigures
 from billing_app.models.getting_started import GettingStartedDismissal
@@ -26,6 +27,7 @@ __all__ = [
     "CustomerBilling",
     "CustomerFigures",
     "DashboardFigures",
+    "Discount",
     "GettingStartedDismissal",
     "IdempotentRequest",
     "Invoice",
@@ -36,6 +38,7 @@ __all__ = [
     "KnownPlace",
     "Meter",
     "NumberGap",
+    "OneOffItem",
     "OpenInvoice",
     "Payment",
     "PaymentReversal",

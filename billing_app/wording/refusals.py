@@ -103,6 +103,8 @@ REFUSALS: dict[str, Template] = {
     "idempotency_conflict": lambda facts: (
         "Another payment was already recorded with this idempotency key."
         if "payment" in facts
+        else "Another one-off item was already recorded with this idempotency key."
+        if "item" in facts
         else "This idempotency key was already used for a different request ({operation})."
         if "operation" in facts
         else "This idempotency key was already used with a different quantity or time."
@@ -130,6 +132,11 @@ REFUSALS: dict[str, Template] = {
         if facts["balance"].amount_minor
         else "{number} is already paid."
     ),
+    "discount_not_found": "Discount {named} does not exist.",
+    "discount_ended": "{name} already ends in {last_period}.",
+    "item_not_found": "One-off item {named} does not exist.",
+    "item_reversed": "One-off item {item} is already reversed, or is itself a reversal.",
+    "too_many_items": "An invoice can have {at_most} one-off items, and {period} already has as many.",
     "already_reversed": "Payment {payment} is already reversed.",
     # Imports and verifications.
     "import_not_found": "Import {named} does not exist.",

@@ -18,6 +18,7 @@ from billing_app.database.session import driver_cursor, now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.periods import period_of
 from billing_app.errors import Conflict
+from billing_app.services.adjustments.queries import has_items_in
 from billing_app.services.customers.queries import get_customer_id
 from billing_app.services.invoices.preconditions import require_ended
 from billing_app.services.plans.plan_in_effect import has_plan_in
@@ -97,7 +98,8 @@ def _find_blocked(
         ) AS m(month)
         WHERE b.customer_id = ANY(%(ids)s)
           AND b.settled_through < %(period)s::date - interval '1 month'
-          AND ({has_plan_in("b.customer_id", "m.month::date")} OR EXISTS (
+          AND ({has_plan_in("b.customer_id", "m.month::date")}
+               OR {has_items_in("b.customer_id", "m.month::date")} OR EXISTS (
                 SELECT FROM usage_event e
                 WHERE e.customer_id = b.customer_id AND e.billing_period = m.month::date
                   AND e.occurred_at < m.month::timestamp AT TIME ZONE 'UTC'

@@ -21,6 +21,7 @@ from billing_app.domain.invoice import (
 )
 from billing_app.domain.lines import Line
 from billing_app.errors import NotFound
+from billing_app.services.adjustments.queries import has_items_in
 from billing_app.services.invoices.rows import InvoiceRow
 from billing_app.services.invoices.selection import InvoiceSelection
 from billing_app.services.payments.queries import JOIN_OPEN, JOIN_PAID
@@ -224,7 +225,7 @@ def locate_invoice(db: Cursor[Any], number: str) -> InvoiceKey:
 
 
 def has_charges(session: Session, customer_id: int, period_start: date) -> bool:
-    """Return whether there is something to invoice: a plan in the period, or late usage billed in it.
+    """Return whether there is something to invoice: a plan, late usage or a one-off item in the period.
 
     Without a plan, the usage of the period itself has quantity zero, and has no line.
     """
@@ -232,7 +233,8 @@ def has_charges(session: Session, customer_id: int, period_start: date) -> bool:
         db.execute(
             "SELECT EXISTS (SELECT FROM usage_event WHERE customer_id = %(id)s AND billing_period = %(period)s"
             " AND occurred_at < %(period)s::timestamp AT TIME ZONE 'UTC')"
-            f" OR {has_plan_in('%(id)s', '%(period)s::date')}",
+            f" OR {has_plan_in('%(id)s', '%(period)s::date')}"
+            f" OR {has_items_in('%(id)s', '%(period)s::date')}",
             {"id": customer_id, "period": period_start},
         )
         (found,) = db.fetchone() or (False,)

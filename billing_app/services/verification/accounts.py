@@ -19,9 +19,12 @@ from sqlmodel import Session
 
 from billing_app.database.session import driver_cursor
 from billing_app.domain.days import Segment, segments_in
+from billing_app.domain.discounts import Discount
 from billing_app.domain.invoice import InvoiceContent, NumberGap
+from billing_app.domain.lines import OneOff
 from billing_app.domain.periods import next_period
 from billing_app.domain.terms import Aggregation, Plan
+from billing_app.services.adjustments.queries import DISCOUNT_COLUMNS, StoredDiscount
 from billing_app.services.invoices.month_usage import read_aggregations
 from billing_app.services.invoices.queries import INVOICE_COLUMNS, LINE_COLUMNS, StoredInvoice, line_of
 from billing_app.services.payments.queries import STANDING_PAYMENTS
@@ -109,6 +112,8 @@ class Account:
     subscriptions: list[tuple[date, Plan | None]]
     usage: list[UsageSum]
     items: list[CountedItem]
+    discounts: tuple[Discount, ...]
+    one_off_items: dict[date, list[OneOff]]
     invoices: list[InvoiceRecord]
     gaps: list[GapRecord]
     paid: dict[date, Decimal]
@@ -121,6 +126,10 @@ class Account:
         if self.subscriptions:
             return self.subscriptions[0][0].replace(day=1)
         return next_period(self.customer.settled_through)
+
+    def items_in(self, period_start: date) -> list[OneOff]:
+        """Return the one-off items that are billed in a period."""
+        return self.one_off_items.get(period_start, [])
 
     def segments_in(self, month: date) -> tuple[Segment, ...]:
         """Return the segments of a month, which are none in a month without a plan."""
@@ -160,6 +169,11 @@ _ITEMS = f"""
            item, min(billing_period) AS billing_period
     FROM usage_event WHERE {_IN_RANGE} AND item IS NOT NULL GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3
 """
+_DISCOUNTS = f"SELECT {DISCOUNT_COLUMNS} FROM discount WHERE {_IN_RANGE} ORDER BY customer_id, number"
+_ONE_OFF_ITEMS = f"""
+    SELECT customer_id, billing_period, idempotency_key, description, item_date, quantity, unit_price
+    FROM one_off_item WHERE {_IN_RANGE} ORDER BY customer_id, billing_period, item_date, idempotency_key
+"""
 _LINES = f"""
     SELECT l.customer_id, l.period_start, {LINE_COLUMNS} FROM invoice_line l WHERE {_IN_RANGE}
     ORDER BY l.customer_id, l.period_start, l.line_number
@@ -184,6 +198,8 @@ _QUERIES = {
     "subscriptions": _SUBSCRIPTIONS,
     "usage events": _USAGE,
     "items": _ITEMS,
+    "discounts": _DISCOUNTS,
+    "one-off items": _ONE_OFF_ITEMS,
     "invoice lines": _LINES,
     "invoices": _INVOICES,
     "number gaps": _GAPS,
@@ -233,6 +249,11 @@ def read_accounts(
             subscriptions=[(each.effective_from, plans.get(each.plan_id)) for each in own["subscriptions"]],
             usage=[UsageSum(*each) for each in own["usage events"]],
             items=[CountedItem(*each) for each in own["items"]],
+            discounts=tuple(StoredDiscount(*each).terms() for each in own["discounts"]),
+            one_off_items={
+                period: [OneOff(*item[2:]) for item in rows]
+                for period, rows in groupby(own["one-off items"], itemgetter(1))
+            },
             invoices=[
                 InvoiceRecord(
                     sequence=each.sequence,

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from billing_app.domain.bill import MonthTerms, UsageKey
 from billing_app.domain.days import Segment
-from billing_app.domain.lines import Line, MonthUsage, late_lines, month_lines
+from billing_app.domain.lines import Line, MonthUsage, late_lines, month_lines, one_off_line
 from billing_app.domain.money import EXACT
 from billing_app.domain.pricing import ZERO
 from billing_app.domain.terms import Aggregation
@@ -23,7 +23,8 @@ def expected_lines(account: Account, period_start: date) -> tuple[Line, ...]:
     """Compute the lines of an invoice."""
     lines: list[Line] = []
     if segments := account.segments_in(period_start):
-        lines += month_lines(MonthTerms(period_start, segments), _usage(account, segments, period_start))
+        terms = _terms(account, segments, period_start)
+        lines += month_lines(terms, _usage(account, segments, period_start))
     late = {
         usage.usage_period
         for usage in account.usage
@@ -32,8 +33,13 @@ def expected_lines(account: Account, period_start: date) -> tuple[Line, ...]:
     for month in sorted(late):
         if segments := account.segments_in(month):
             usage = _usage(account, segments, month, through=period_start)
-            lines += late_lines(MonthTerms(month, segments), usage)
+            lines += late_lines(_terms(account, segments, month), usage)
+    lines += (one_off_line(item, account.customer.currency) for item in account.items_in(period_start))
     return tuple(lines)
+
+
+def _terms(account: Account, segments: tuple[Segment, ...], month: date) -> MonthTerms:
+    return MonthTerms(month, segments, tuple(each for each in account.discounts if each.covers(month)))
 
 
 def expected_charges(account: Account, month: date, is_billed: IsBilled) -> dict[tuple[object, ...], int]:
@@ -42,7 +48,9 @@ def expected_charges(account: Account, month: date, is_billed: IsBilled) -> dict
     if not segments:
         return {}
     usage = MonthUsage(_quantities(account, segments, month, is_billed))
-    return {line.component: line.amount_minor for line in month_lines(MonthTerms(month, segments), usage)}
+    return {
+        line.component: line.amount_minor for line in month_lines(_terms(account, segments, month), usage)
+    }
 
 
 def _usage(

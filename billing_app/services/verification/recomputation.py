@@ -125,6 +125,7 @@ class _Check:
                 next_period(account.customer.settled_through), next_period(account.customer.closed_through)
             )
             if account.segments_in(month)
+            or account.items_in(month)
             or any(usage.usage_period < usage.billing_period == month for usage in account.usage)
         }
         self.report.awaiting_invoice += [
@@ -133,11 +134,12 @@ class _Check:
         return months
 
     def _check_settled_months(self) -> None:
-        """Check that every settled month with a plan has an invoice."""
+        """Check that every settled month with a plan or a one-off item has an invoice."""
         account = self.account
         invoiced = {stored.content.period_start for stored in account.invoices}
         for month in periods_between(account.first_month, next_period(account.customer.settled_through)):
-            if account.segments_in(month) and month not in invoiced:
+            is_due = account.segments_in(month) or account.items_in(month)
+            if is_due and month not in invoiced:
                 self._add("settled_without_invoice", period=month)
 
     def _check_invoice(self, stored: InvoiceRecord, position: int, previous_sha256: str | None) -> None:

@@ -20,6 +20,7 @@ from billing_app.state.presenters.audit import Detail
 # Actions whose default wording, "Subject verb", would read badly.
 _ACTIONS = {
     "address.locked_out": "Sign-in locked for an IP address",
+    "discount.ended": "End of a discount set",
     "demo.loaded": "Demo data loaded",
     "demo.started": "Demo data loading started",
     "invoice_numbers.skipped": "Invoice numbers skipped",
@@ -59,7 +60,7 @@ _DETAIL_NAMES = {
 }
 # The most important details are shown first.
 _FIRST_DETAILS = ("name", "amount", "recorded", "created", "period")
-_MONEY = ("amount", "monthly_price", "overage_unit_price")
+_MONEY = ("amount", "monthly_price", "overage_unit_price", "unit_price")
 _IDS = re.compile(r"(cus|usr|tok|plan|pay|run|ver|imp)_[1-9][0-9]*", re.ASCII)
 _INVOICE = re.compile(r".+-[0-9]{4,}", re.ASCII)
 _PAGES = {"issuer": "/settings", "usage": "/usage", "plan": "/plans", "ver": "/verify"}
