@@ -17,7 +17,7 @@ DAYS_TO_PAY = 30
 CONTENT_FORMAT = "tallybook.invoice.v2"
 GAP_FORMAT = "tallybook.number_gap.v1"
 
-PaymentStatus = Literal["unpaid", "partially_paid", "paid", "overdue"]
+PaymentStatus = Literal["unpaid", "partially_paid", "paid", "overdue", "credit"]
 
 
 class Age(NamedTuple):
@@ -197,8 +197,12 @@ def _line_value(name: str, value: object, currency: str) -> str | int | bool:
 def payment_status(total_minor: int, paid_minor: int, due_on: date, today: date) -> PaymentStatus:
     """Return the payment status: `overdue` takes precedence over `partially_paid`.
 
+    An invoice with a total below zero is a `credit` for ever: it asks for no money.
+
     `services.invoices.status_sql` has the same rule in SQL.
     """
+    if total_minor < 0:
+        return "credit"
     if paid_minor >= total_minor:
         return "paid"
     if today > due_on:

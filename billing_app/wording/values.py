@@ -18,6 +18,7 @@ PAYMENT_STATUSES: dict[PaymentStatus, str] = {
     "partially_paid": "Partially paid",
     "paid": "Paid",
     "overdue": "Overdue",
+    "credit": "Credit",
 }
 MINUS, TIMES, ARROW = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}", "\N{RIGHTWARDS ARROW}"
 _EXTRA_DECIMALS = 18

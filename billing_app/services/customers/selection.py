@@ -14,7 +14,7 @@ from billing_app.domain.periods import period_of
 from billing_app.models import Plan
 from billing_app.models.customer import SEARCHED
 from billing_app.services.customers.rows import CustomerFilter, CustomerRow, CustomerSort, CustomerStatus
-from billing_app.services.payments.queries import JOIN_PAID
+from billing_app.services.payments.queries import BALANCE, JOIN_PAID
 from billing_app.services.plans.plan_in_effect import plan_in_effect, plans_in_effect
 from billing_app.services.shared import validation
 from billing_app.services.shared.ids import find_number
@@ -73,7 +73,7 @@ _ROWS = f"""
            CASE WHEN f.month = :month THEN f.usage_quantity END AS usage_quantity,
            EXISTS (SELECT FROM suspension x
                     WHERE x.customer_id = c.customer_id AND x.ended_at IS NULL) AS suspended,
-           (SELECT coalesce(sum(i.total_minor - paid.paid_minor), 0) FROM invoice i {JOIN_PAID}
+           (SELECT coalesce(sum({BALANCE}), 0) FROM invoice i {JOIN_PAID}
              WHERE i.customer_id = c.customer_id) AS outstanding_minor
       FROM {{page}}
       LEFT JOIN customer_figures f USING (customer_id)

@@ -39,7 +39,7 @@ _INVOICES = f"""
           FROM {STANDING_PAYMENTS} standing GROUP BY 1, 2
     ), owed AS MATERIALIZED (
         SELECT i.customer_id, i.currency, i.period_start, i.total_minor,
-               i.total_minor - coalesce(p.paid_minor, 0) AS balance_minor,
+               greatest(i.total_minor - coalesce(p.paid_minor, 0), 0) AS balance_minor,
                {status_case(total="i.total_minor", paid="coalesce(p.paid_minor, 0)", due_on="i.due_on")} AS status,
                {age_case("i.due_on")} AS days_from
           FROM invoice i LEFT JOIN paid p USING (customer_id, period_start)

@@ -32,8 +32,8 @@ class InvoiceRow:
 
     @property
     def balance_minor(self) -> int:
-        """The amount that is left to pay."""
-        return self.total_minor - self.paid_minor
+        """The amount that is left to pay, which is nothing for a credit."""
+        return max(0, self.total_minor - self.paid_minor)
 
     @property
     def customer_public_id(self) -> str:

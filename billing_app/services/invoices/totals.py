@@ -15,7 +15,7 @@ from billing_app.domain.invoice import PaymentStatus
 from billing_app.models import DashboardFigures
 from billing_app.services.invoices.filters import ALL_INVOICES, InvoiceFilter
 from billing_app.services.invoices.selection import select_invoices
-from billing_app.services.payments.queries import JOIN_OPEN, JOIN_PAID
+from billing_app.services.payments.queries import BALANCE, JOIN_OPEN, JOIN_PAID
 from billing_app.services.shared.permissions import require
 
 SUMMED_MAX = 10_000
@@ -47,7 +47,7 @@ _SUMS = f"""
     ), size AS (SELECT count(*) > %(most)s AS is_large FROM selected)
     SELECT size.is_large, sums.*
       FROM size LEFT JOIN LATERAL (
-        SELECT i.currency, count(*), sum(i.total_minor), sum(i.total_minor - paid.paid_minor)
+        SELECT i.currency, count(*), sum(i.total_minor), sum({BALANCE})
           FROM selected i {JOIN_PAID} WHERE NOT size.is_large GROUP BY 1
       ) sums ON true
 """

@@ -28,6 +28,8 @@ JOIN_PAID = f"""
         WHERE standing.customer_id = i.customer_id AND standing.period_start = i.period_start
     ) paid
 """
+BALANCE = "greatest(i.total_minor - paid.paid_minor, 0)"
+"""What is left to pay of `invoice i`, with JOIN_PAID. It is nothing for a total below zero."""
 # Adds `open_invoice o` to each row of `invoice i`, null once the invoice is paid in full. Use it only to find
 # invoices. To show an amount, use JOIN_PAID.
 JOIN_OPEN = """
@@ -84,7 +86,7 @@ _PAID = text(f"""
 def read_balance(session: Session, invoice: BilledInvoice) -> int:
     """Return the balance in minor units. Call `lock_billing` first, so that it can't change."""
     paid = session.scalar(_PAID, {"customer_id": invoice.customer_id, "period": invoice.period_start})
-    return int(invoice.total_minor - (paid or 0))
+    return max(0, int(invoice.total_minor - (paid or 0)))
 
 
 def select_payments(invoice: BilledInvoice) -> Select[Payment, PaymentReversal]:

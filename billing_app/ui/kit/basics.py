@@ -84,6 +84,7 @@ def payment_badge(status: rx.Var[str]) -> rx.Component:
         ("paid", _dotted("Paid", classes.BADGE_GOOD)),
         ("partially_paid", _dotted("Partially paid", classes.BADGE_WARN)),
         ("overdue", _dotted("Overdue", classes.BADGE_BAD)),
+        ("credit", _dotted("Credit", classes.BADGE_GOOD)),
         _dotted("Unpaid", classes.BADGE_QUIET),
     )
 

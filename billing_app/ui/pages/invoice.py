@@ -90,6 +90,7 @@ def _due_sentence() -> rx.Var[str]:
         sheet.status,
         ("paid", "Nothing due"),
         ("overdue", f"{sheet.balance} was due by {sheet.due}"),
+        ("credit", "A credit: nothing to pay"),
         f"{sheet.balance} due by {sheet.due}",
     )
 
