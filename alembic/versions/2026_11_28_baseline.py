@@ -38,6 +38,7 @@ def upgrade() -> None:
     _create_adjustment_tables()
     _create_open_invoice_table()
     _create_payment_tables()
+    _create_refund_tables()
     _create_user_tables()
     _create_sign_in_attempt_tables()
     _create_api_token_table()
@@ -96,6 +97,8 @@ TABLES = (
     "open_invoice",
     "payment",
     "payment_reversal",
+    "refund",
+    "refund_reversal",
     "user_account",
     "user_session",
     "known_place",
@@ -386,6 +389,7 @@ def _create_customer_billing_table() -> None:
         sa.Column("settled_through", sa.Date(), nullable=False),
         sa.Column("last_number", sa.Integer(), nullable=False),
         sa.Column("last_sha256", sa.Text(), nullable=True),
+        sa.Column("credit_minor", MINOR_UNITS, server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("customer_id", name=op.f("pk_customer_billing")),
         sa.ForeignKeyConstraint(
             ["customer_id"], ["customer.customer_id"], name=op.f("fk_customer_billing_customer")
@@ -401,6 +405,7 @@ def _create_customer_billing_table() -> None:
         sa.CheckConstraint(
             "settled_through <= closed_through", name=op.f("ck_customer_billing_settled_within_closed")
         ),
+        sa.CheckConstraint("credit_minor >= 0", name=op.f("ck_customer_billing_credit_not_negative")),
         sa.CheckConstraint("last_number >= 0", name=op.f("ck_customer_billing_last_number_counts")),
         sa.CheckConstraint(
             "(last_number = 0) = (last_sha256 IS NULL)", name=op.f("ck_customer_billing_number_with_hash")
@@ -902,6 +907,50 @@ def _create_open_invoice_table() -> None:
     )
 
 
+def _create_refund_tables() -> None:
+    """Create the refunds of credit and their reversals. A refund can be reversed once, as a whole."""
+    op.create_table(
+        "refund",
+        sa.Column("customer_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("refund_id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("amount_minor", ENTERED_NUMBER, nullable=False),
+        sa.Column("refunded_on", sa.Date(), nullable=False),
+        sa.Column("reference", sa.Text(), nullable=False),
+        sa.Column("idempotency_key", sa.Text(), nullable=False),
+        sa.Column("recorded_at", TIMESTAMP, nullable=False),
+        sa.Column("recorded_by", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("customer_id", "refund_id", name=op.f("pk_refund")),
+        sa.UniqueConstraint(
+            "customer_id", "idempotency_key", name=op.f("uq_refund_customer_id_idempotency_key")
+        ),
+        sa.ForeignKeyConstraint(["customer_id"], ["customer.customer_id"], name=op.f("fk_refund_customer")),
+        sa.CheckConstraint(_digits("amount_minor", 38, 0), name=op.f("ck_refund_amount_minor_digits")),
+        sa.CheckConstraint("amount_minor > 0", name=op.f("ck_refund_amount_minor_positive")),
+        sa.CheckConstraint(
+            "length(idempotency_key) BETWEEN 1 AND 255", name=op.f("ck_refund_idempotency_key_length")
+        ),
+        sa.CheckConstraint(
+            "refunded_on <= (recorded_at AT TIME ZONE 'UTC' + interval '14 hours')::date",
+            name=op.f("ck_refund_not_dated_ahead"),
+        ),
+    )
+    op.create_table(
+        "refund_reversal",
+        sa.Column("customer_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("refund_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("recorded_at", TIMESTAMP, nullable=False),
+        sa.Column("recorded_by", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("customer_id", "refund_id", name=op.f("pk_refund_reversal")),
+        sa.ForeignKeyConstraint(
+            ["customer_id", "refund_id"],
+            ["refund.customer_id", "refund.refund_id"],
+            name=op.f("fk_refund_reversal_refund"),
+        ),
+        sa.CheckConstraint("btrim(reason) <> ''", name=op.f("ck_refund_reversal_reason_given")),
+    )
+
+
 def _create_payment_tables() -> None:
     """Create the payments and their reversals. A payment can be reversed once, as a whole."""
     op.create_table(
@@ -913,9 +962,14 @@ def _create_payment_tables() -> None:
         sa.Column("received_on", sa.Date(), nullable=False),
         sa.Column("method", sa.Text(), nullable=False),
         sa.Column("reference", sa.Text(), nullable=False),
-        sa.Column("idempotency_key", sa.Text(), nullable=False),
+        sa.Column("idempotency_key", sa.Text(), nullable=True),
         sa.Column("recorded_at", TIMESTAMP, nullable=False),
         sa.Column("recorded_by", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), server_default="received", nullable=False),
+        sa.CheckConstraint("source IN ('received', 'credit')", name=op.f("ck_payment_source_known")),
+        sa.CheckConstraint(
+            "(source = 'credit') = (idempotency_key IS NULL)", name=op.f("ck_payment_key_of_source")
+        ),
         sa.PrimaryKeyConstraint("customer_id", "payment_id", name=op.f("pk_payment")),
         sa.UniqueConstraint(
             "customer_id", "idempotency_key", name=op.f("uq_payment_customer_id_idempotency_key")
@@ -1819,6 +1873,76 @@ END
 $$
 """
 
+# A customer's credit is kept in the same transaction that gives or takes it. The CHECK on the billing row
+# refuses to take more than there is, however many do so at once, because each locks that row.
+CREDIT_NEW_INVOICES = f"""
+CREATE FUNCTION credit_new_invoices() RETURNS trigger {PLPGSQL} AS $$
+BEGIN
+    UPDATE public.customer_billing b SET credit_minor = b.credit_minor - a.total_minor
+    FROM (
+        SELECT customer_id, sum(total_minor) AS total_minor FROM added WHERE total_minor < 0
+        GROUP BY customer_id
+    ) a
+    WHERE b.customer_id = a.customer_id;
+    RETURN NULL;
+END
+$$
+"""
+
+TAKE_CREDIT = f"""
+CREATE FUNCTION take_credit() RETURNS trigger {PLPGSQL} AS $$
+BEGIN
+    UPDATE public.customer_billing b SET credit_minor = b.credit_minor - a.amount_minor
+    FROM (SELECT customer_id, sum(amount_minor) AS amount_minor FROM added GROUP BY customer_id) a
+    WHERE b.customer_id = a.customer_id;
+    RETURN NULL;
+END
+$$
+"""
+
+TAKE_APPLIED_CREDIT = f"""
+CREATE FUNCTION take_applied_credit() RETURNS trigger {PLPGSQL} AS $$
+BEGIN
+    UPDATE public.customer_billing b SET credit_minor = b.credit_minor - a.amount_minor
+    FROM (
+        SELECT customer_id, sum(amount_minor) AS amount_minor FROM added WHERE source = 'credit'
+        GROUP BY customer_id
+    ) a
+    WHERE b.customer_id = a.customer_id;
+    RETURN NULL;
+END
+$$
+"""
+
+GIVE_BACK_APPLIED_CREDIT = f"""
+CREATE FUNCTION give_back_applied_credit() RETURNS trigger {PLPGSQL} AS $$
+BEGIN
+    UPDATE public.customer_billing b SET credit_minor = b.credit_minor + a.amount_minor
+    FROM (
+        SELECT p.customer_id, sum(p.amount_minor) AS amount_minor
+        FROM added JOIN public.payment p USING (customer_id, payment_id)
+        WHERE p.source = 'credit' GROUP BY p.customer_id
+    ) a
+    WHERE b.customer_id = a.customer_id;
+    RETURN NULL;
+END
+$$
+"""
+
+GIVE_BACK_REFUND = f"""
+CREATE FUNCTION give_back_refund() RETURNS trigger {PLPGSQL} AS $$
+BEGIN
+    UPDATE public.customer_billing b SET credit_minor = b.credit_minor + a.amount_minor
+    FROM (
+        SELECT r.customer_id, sum(r.amount_minor) AS amount_minor
+        FROM added JOIN public.refund r USING (customer_id, refund_id) GROUP BY r.customer_id
+    ) a
+    WHERE b.customer_id = a.customer_id;
+    RETURN NULL;
+END
+$$
+"""
+
 SETTLE_INVOICE = f"""
 CREATE FUNCTION settle_invoice(customer bigint, period date) RETURNS void {PLPGSQL} AS $$
 BEGIN
@@ -1876,6 +2000,11 @@ FUNCTIONS = {
     "check_discount_open()": CHECK_DISCOUNT_OPEN,
     "check_new_item()": CHECK_NEW_ITEM,
     "open_new_invoices()": OPEN_NEW_INVOICES,
+    "credit_new_invoices()": CREDIT_NEW_INVOICES,
+    "take_credit()": TAKE_CREDIT,
+    "take_applied_credit()": TAKE_APPLIED_CREDIT,
+    "give_back_applied_credit()": GIVE_BACK_APPLIED_CREDIT,
+    "give_back_refund()": GIVE_BACK_REFUND,
     "settle_invoice(bigint, date)": SETTLE_INVOICE,
     "settle_paid_invoice()": SETTLE_PAID_INVOICE,
     "settle_reversed_invoice()": SETTLE_REVERSED_INVOICE,
@@ -1891,6 +2020,8 @@ APPEND_ONLY_TABLES = (
     "one_off_item",
     "payment",
     "payment_reversal",
+    "refund",
+    "refund_reversal",
     "audit_entry",
 )
 
@@ -1968,6 +2099,26 @@ TRIGGERS = (
     """
     CREATE TRIGGER stays BEFORE DELETE OR TRUNCATE ON meter
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_other_meter()
+    """,
+    """
+    CREATE TRIGGER credited AFTER INSERT ON invoice REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION credit_new_invoices()
+    """,
+    """
+    CREATE TRIGGER credit_applied AFTER INSERT ON payment REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION take_applied_credit()
+    """,
+    """
+    CREATE TRIGGER credit_returned AFTER INSERT ON payment_reversal REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION give_back_applied_credit()
+    """,
+    """
+    CREATE TRIGGER credit_paid_back AFTER INSERT ON refund REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION take_credit()
+    """,
+    """
+    CREATE TRIGGER credit_returned AFTER INSERT ON refund_reversal REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION give_back_refund()
     """,
     """
     CREATE TRIGGER months_open BEFORE INSERT OR UPDATE ON discount FOR EACH ROW

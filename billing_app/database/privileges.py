@@ -23,6 +23,8 @@ APPEND_ONLY = (
     "one_off_item",
     "payment",
     "payment_reversal",
+    "refund",
+    "refund_reversal",
     "audit_entry",
 )
 

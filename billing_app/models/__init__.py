@@ -18,6 +18,7 @@ from billing_app.models.invoice_line import InvoiceLine
 from billing_app.models.issuer import Issuer
 from billing_app.models.ledger import AuditEntry, InvoiceRun, InvoiceRunFailure, Verification
 from billing_app.models.plan import Meter, Plan, PlanCharge, PlanTier
+from billing_app.models.refund import Refund, RefundReversal
 from billing_app.models.usage import UsageEvent
 
 __all__ = [
@@ -45,6 +46,8 @@ __all__ = [
     "Plan",
     "PlanCharge",
     "PlanTier",
+    "Refund",
+    "RefundReversal",
     "SignInAttempt",
     "Subscription",
     "Suspension",

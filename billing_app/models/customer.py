@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from decimal import Decimal
 
 from sqlalchemy import (
     BigInteger,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    Numeric,
     UniqueConstraint,
     literal_column,
     text,
@@ -74,7 +76,10 @@ class CustomerBilling(SQLModel, table=True):
 
     Usage of months up to `closed_through` is billed later. Months up to `settled_through` have an
     invoice, or were skipped because there was nothing to invoice. Taking the next invoice number or
-    recording a payment locks this row. A trigger ensures that its values never decrease.
+    recording a payment locks this row. A trigger ensures that these values never decrease.
+
+    `credit_minor` is what invoices with a total below zero leave, less what was applied to other invoices or
+    refunded. Triggers on those tables maintain it.
     """
 
     __tablename__ = "customer_billing"
@@ -84,6 +89,7 @@ class CustomerBilling(SQLModel, table=True):
         first_of_month_check("settled_through"),
         CheckConstraint("settled_through <= closed_through", name="settled_within_closed"),
         CheckConstraint("last_number >= 0", name="last_number_counts"),
+        CheckConstraint("credit_minor >= 0", name="credit_not_negative"),
         CheckConstraint("(last_number = 0) = (last_sha256 IS NULL)", name="number_with_hash"),
     )
 
@@ -92,6 +98,9 @@ class CustomerBilling(SQLModel, table=True):
     settled_through: date = Field(sa_column=day_column())
     last_number: int = Field(default=0, sa_column=Column(Integer, nullable=False))
     last_sha256: str | None = Field(default=None, sa_column=text_column(nullable=True))
+    credit_minor: Decimal = Field(
+        default=Decimal(0), sa_column=Column(Numeric(38, 0), nullable=False, server_default="0")
+    )
 
 
 class Subscription(SQLModel, table=True):

@@ -139,7 +139,7 @@ class OpenInvoice(SQLModel, table=True):
 
 
 class Payment(SQLModel, table=True):
-    """A payment received for one invoice."""
+    """A payment of one invoice: received, or taken from the customer's credit."""
 
     __tablename__ = "payment"
     __table_args__ = (
@@ -150,6 +150,8 @@ class Payment(SQLModel, table=True):
         digits_check("amount_minor", 38, 0),
         CheckConstraint("amount_minor > 0", name="amount_minor_positive"),
         CheckConstraint("length(idempotency_key) BETWEEN 1 AND 255", name="idempotency_key_length"),
+        CheckConstraint("source IN ('received', 'credit')", name="source_known"),
+        CheckConstraint("(source = 'credit') = (idempotency_key IS NULL)", name="key_of_source"),
         CheckConstraint(
             # Today anywhere on earth: the latest time zone is UTC+14.
             "received_on <= (recorded_at AT TIME ZONE 'UTC' + interval '14 hours')::date",
@@ -167,9 +169,12 @@ class Payment(SQLModel, table=True):
     received_on: date = Field(sa_column=day_column())
     method: str = Field(default="", sa_column=text_column())
     reference: str = Field(default="", sa_column=text_column())
-    idempotency_key: str = Field(sa_column=text_column())
+    idempotency_key: str | None = Field(default=None, sa_column=text_column(nullable=True))
     recorded_at: datetime = Field(sa_column=moment_column())
     recorded_by: str = Field(sa_column=text_column())
+    source: str = Field(
+        default="received", sa_column=text_column(server_default="received")
+    )
 
 
 class PaymentReversal(SQLModel, table=True):
