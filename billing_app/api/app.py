@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from billing_app.api import (
     audit,
     auth,
+    credit,
     customers,
     discounts,
     events,
@@ -38,6 +39,7 @@ ROUTERS = (
     auth.router,
     customers.router,
     discounts.router,
+    credit.router,
     one_off_items.router,
     plans.router,
     invoices.router,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Response
 from pydantic import BaseModel, Field, WithJsonSchema
@@ -46,6 +46,9 @@ class Payment(BaseModel):
     reversed_at: Timestamp | None
     reversed_by: str | None
     reversal_reason: str | None
+    source: Literal["received", "credit"] = Field(
+        description="`credit` was taken from the customer's credit instead of being received."
+    )
 
 
 class NewPayment(Body):
@@ -140,4 +143,5 @@ def payment_of(row: PaymentRow) -> Payment:
         reversed_at=row.reversed_at,
         reversed_by=row.reversed_by,
         reversal_reason=row.reversal_reason,
+        source="credit" if row.is_credit else "received",
     )

@@ -85,10 +85,12 @@ def parse_unit_price(value: object) -> Decimal:
 def parse_signed_unit_price(value: object) -> Decimal:
     """Parse the price of one unit like `parse_unit_price`, but also below zero, for a credit."""
     text = value.strip() if isinstance(value, str) else value
-    if isinstance(text, str) and text.startswith("-"):
+    if isinstance(text, str) and text.startswith("-") and not text.startswith("--"):
         return EXACT.minus(parse_unit_price(text[1:]))
     if isinstance(text, (int, Decimal)) and not isinstance(text, bool) and text < 0:
         return EXACT.minus(parse_unit_price(-text))
+    if isinstance(text, str) and text.startswith("--"):
+        raise BrokenRule("not_a_number")
     return parse_unit_price(text)
 
 

@@ -172,9 +172,7 @@ class Payment(SQLModel, table=True):
     idempotency_key: str | None = Field(default=None, sa_column=text_column(nullable=True))
     recorded_at: datetime = Field(sa_column=moment_column())
     recorded_by: str = Field(sa_column=text_column())
-    source: str = Field(
-        default="received", sa_column=text_column(server_default="received")
-    )
+    source: str = Field(default="received", sa_column=text_column(server_default="received"))
 
 
 class PaymentReversal(SQLModel, table=True):

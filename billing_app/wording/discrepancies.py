@@ -114,6 +114,7 @@ SENTENCES: dict[str, Template] = {
     "wrong_number_gap": "The skipped invoice numbers {first} to {last} don't fit the invoices before and after them.",
     "wrong_last_hash": "The stored hash does not match the last invoice.",
     "wrong_charge": "{found} was charged for usage in {period}, but its price is {expected}.",
+    "wrong_credit": "The credit is {found}, but invoices, refunds and applied credit leave {expected}",
     "overpaid": "Payments for {period} exceed the invoice total.",
     "wrong_open_invoice": "The stored outstanding balance for {period} is wrong.",
 }

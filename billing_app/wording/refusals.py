@@ -103,6 +103,8 @@ REFUSALS: dict[str, Template] = {
     "idempotency_conflict": lambda facts: (
         "Another payment was already recorded with this idempotency key."
         if "payment" in facts
+        else "Another refund was already recorded with this idempotency key."
+        if "refund" in facts
         else "Another one-off item was already recorded with this idempotency key."
         if "item" in facts
         else "This idempotency key was already used for a different request ({operation})."
@@ -132,6 +134,10 @@ REFUSALS: dict[str, Template] = {
         if facts["balance"].amount_minor
         else "{number} is already paid."
     ),
+    "nothing_to_apply": "There is no credit to apply to {number}, or nothing left to pay of it.",
+    "insufficient_credit": "Only {credit} of credit is left.",
+    "refund_not_found": "Refund {named} does not exist.",
+    "refund_reversed": "Refund {refund} is already reversed.",
     "discount_not_found": "Discount {named} does not exist.",
     "discount_ended": "{name} already ends in {last_period}.",
     "item_not_found": "One-off item {named} does not exist.",

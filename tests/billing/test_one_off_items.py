@@ -77,7 +77,7 @@ def test_same_key_records_one_item_whatever_the_concurrency(shop: Shop) -> None:
     found = at_once(shop.database, [recording] * 20)
     assert sum(each.is_new for each in found) == 1
     assert len({each.item_id for each in found}) == 1
-    with refused("idempotency_conflict", item=found[0].public_id):
+    with refused("idempotency_conflict"):
         item(shop, unit_price="251.00")
 
 
@@ -87,9 +87,9 @@ def test_reversal_takes_back_the_whole_item_once(shop: Shop, clock: Clock) -> No
     shop.invoice("acme", "2026-10")
     back = reverse(shop, charged.item_id)
     assert (back.unit_price, back.billing_period, back.reverses_item_id) == (-250, NOVEMBER, charged.item_id)
-    with refused("item_reversed", item=charged.public_id):
+    with refused("item_reversed"):
         reverse(shop, charged.item_id)
-    with refused("item_reversed", item=back.public_id):
+    with refused("item_reversed"):
         reverse(shop, back.item_id)
     with refused("item_not_found"):
         reverse(shop, 999)
@@ -135,9 +135,7 @@ def test_unacceptable_item_is_named(shop: Shop, given: dict[str, Any], field: st
         ),
     ],
 )
-def test_owner_can_not_change_what_was_charged(
-    shop: Shop, owner: psycopg.Connection, statement: str
-) -> None:
+def test_owner_can_not_change_what_was_charged(shop: Shop, owner: psycopg.Connection, statement: str) -> None:
     shop.customer("acme", "2026-10")
     item(shop)
     shop.invoice("acme", "2026-10")

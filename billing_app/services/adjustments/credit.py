@@ -6,17 +6,19 @@ Triggers keep the sum in the billing row, and its CHECK refuses to take more tha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from psycopg import Cursor
-from sqlmodel import Session, select
+from sqlmodel import Session
 
-from billing_app.database.session import driver_cursor, now
+from billing_app.database.session import now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.money import Amount, major_text
-from billing_app.errors import Conflict, NotFound
-from billing_app.models import Customer, CustomerBilling
+from billing_app.errors import Conflict
+from billing_app.models import Customer, CustomerBilling, Payment
+from billing_app.services.customers.queries import get_customer_id
 from billing_app.services.payments.queries import (
     get_billed_invoice,
     get_payment,
@@ -27,12 +29,12 @@ from billing_app.services.payments.rows import PaymentRow
 from billing_app.services.shared import audit
 from billing_app.services.shared.permissions import require
 
-# What there is, up to the total of each invoice. The billing rows are locked by the caller.
+# What there is, up to the total of each invoice. The caller has locked the billing rows.
 _APPLY = """
     INSERT INTO payment (customer_id, period_start, amount_minor, received_on, method, reference,
                          recorded_at, recorded_by, source)
     SELECT i.customer_id, i.period_start, least(b.credit_minor, i.total_minor), %(today)s, '', '',
-           %(now)s, %(actor)s, 'credit'
+           %(now)s, %(recorded_by)s, 'credit'
     FROM customer_billing b
     JOIN invoice i ON i.customer_id = b.customer_id AND i.period_start = %(period)s
     WHERE b.customer_id = ANY(%(ids)s) AND b.credit_minor > 0 AND i.total_minor > 0
@@ -41,34 +43,39 @@ _APPLY = """
 
 
 def apply_credit_to_new_invoices(
-    db: Cursor[Any], session: Session, actor: Actor, *, period_start: date, customer_ids: Sequence[int]
+    db: Cursor[Any],
+    *,
+    period_start: date,
+    customer_ids: Sequence[int],
+    recorded_at: datetime,
+    recorded_by: str,
 ) -> None:
-    """Pay the invoices that were just created from their customers' credit, as far as it goes."""
-    moment = now(session)
+    """Pay the invoices that were just created from their customers' credit, as far as it goes.
+
+    Part of creating them, which has checked the permission.
+    """
     db.execute(
         _APPLY,
         {
             "period": period_start,
             "ids": list(customer_ids),
-            "today": moment.date(),
-            "now": moment,
-            "actor": actor.id,
+            "today": recorded_at.date(),
+            "now": recorded_at,
+            "recorded_by": recorded_by,
         },
     )
 
 
-def get_credit(session: Session, actor: Actor, customer_id: int) -> Amount:
+def get_credit(session: Session, actor: Actor, customer: str) -> Amount:
     """Return the credit of a customer. Raises NotFound (`customer_not_found`)."""
     require(actor, Permission.READ)
-    found = session.exec(
-        select(CustomerBilling.credit_minor, Customer.currency)
-        .join(Customer)
-        .where(CustomerBilling.customer_id == customer_id)
-    ).one_or_none()
-    if found is None:
-        raise NotFound("customer_not_found")
-    credit_minor, currency = found
-    return Amount(int(credit_minor), currency)
+    return read_credit(session, get_customer_id(session, customer))
+
+
+def read_credit(session: Session, customer_id: int) -> Amount:
+    """Return the credit of a customer. Lock the billing row first if it must not change."""
+    billing = session.get_one(CustomerBilling, customer_id, populate_existing=True)
+    return Amount(int(billing.credit_minor), session.get_one(Customer, customer_id).currency)
 
 
 def apply_credit(session: Session, actor: Actor, number: str) -> PaymentRow:
@@ -81,20 +88,23 @@ def apply_credit(session: Session, actor: Actor, number: str) -> PaymentRow:
     require(actor, Permission.INVOICE)
     invoice = get_billed_invoice(session, number)
     lock_billing(session, invoice.customer_id)
-    credit = get_credit(session, actor, invoice.customer_id)
+    credit = read_credit(session, invoice.customer_id)
     amount_minor = min(credit.amount_minor, read_balance(session, invoice))
     if amount_minor <= 0:
-        raise Conflict("nothing_to_apply", number=invoice.number, credit=credit)
+        raise Conflict("nothing_to_apply", number=invoice.number)
     moment = now(session)
-    with driver_cursor(session) as db:
-        db.execute(
-            "INSERT INTO payment (customer_id, period_start, amount_minor, received_on, method, reference,"
-            " recorded_at, recorded_by, source) VALUES (%s, %s, %s, %s, '', '', %s, %s, 'credit')"
-            " RETURNING payment_id",
-            [invoice.customer_id, invoice.period_start, amount_minor, moment.date(), moment, actor.id],
-        )
-        (payment_id,) = db.fetchone() or (None,)
-    row = get_payment(session, invoice, payment_id)
+    payment = Payment(
+        customer_id=invoice.customer_id,
+        period_start=invoice.period_start,
+        amount_minor=Decimal(amount_minor),
+        received_on=moment.date(),
+        recorded_at=moment,
+        recorded_by=actor.id,
+        source="credit",
+    )
+    session.add(payment)
+    session.flush()
+    row = get_payment(session, invoice, payment.payment_id)
     audit.record(
         session, actor, "credit.applied", invoice.number,
         payment=row.public_id, amount=major_text(amount_minor, invoice.currency), currency=invoice.currency,

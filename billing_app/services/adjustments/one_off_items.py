@@ -9,6 +9,7 @@ from decimal import Decimal
 from sqlalchemy import func
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select, tuple_
+from sqlmodel.sql.expression import Select
 
 from billing_app.database.session import now
 from billing_app.domain.actor import Actor, Permission
@@ -183,7 +184,7 @@ def list_items(
 _Reversal = aliased(OneOffItem)
 
 
-def _select_items(customer_id: int):  # type: ignore[no-untyped-def]
+def _select_items(customer_id: int) -> Select[OneOffItem, int | None, str]:
     return (
         select(OneOffItem, _Reversal.item_id, Customer.currency)
         .join(Customer, col(Customer.customer_id) == col(OneOffItem.customer_id))

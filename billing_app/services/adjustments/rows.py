@@ -60,3 +60,29 @@ class OneOffItemRow:
     def public_id(self) -> str:
         """The id as callers see it, `item_7`."""
         return public_id("item", self.item_id)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRow:
+    """A refund of credit, with its reversal if it was reversed.
+
+    `is_new` is true only in the result of the call that recorded it.
+    """
+
+    customer_id: int
+    refund_id: int
+    amount_minor: int
+    currency: str
+    refunded_on: date
+    reference: str
+    recorded_at: datetime
+    recorded_by: str
+    reversed_at: datetime | None
+    reversed_by: str | None
+    reversal_reason: str | None
+    is_new: bool = field(default=False, compare=False)
+
+    @property
+    def public_id(self) -> str:
+        """The id as callers see it, `ref_3`."""
+        return public_id("ref", self.refund_id)

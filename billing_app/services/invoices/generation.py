@@ -28,6 +28,7 @@ from billing_app.domain.invoice import (
     invoice_number,
 )
 from billing_app.domain.lines import Line
+from billing_app.services.adjustments.credit import apply_credit_to_new_invoices
 from billing_app.services.invoices.charges import compute_lines
 from billing_app.services.invoices.preconditions import require_ended, require_issuer
 from billing_app.services.shared.permissions import require
@@ -73,7 +74,8 @@ def invoice_period(
 
     Concurrent calls create one invoice: the second waits for the billing row and finds the period
     settled. The number follows the customer's last one, and the hash includes the previous
-    invoice's. A customer with nothing to invoice is skipped, which settles the period too.
+    invoice's. A customer with nothing to invoice is skipped, which settles the period too. A customer's
+    credit is applied to the invoice, up to its total.
 
     Raises:
         Conflict: `period_open`, `issuer_incomplete`.
@@ -96,6 +98,13 @@ def invoice_period(
             _write_lines(db, created)
         skipped = [row.customer_id for row in due if not lines[row.customer_id]]
         _settle(db, period_start, created, skipped)
+        apply_credit_to_new_invoices(
+            db,
+            period_start=period_start,
+            customer_ids=[invoice.customer_id for invoice in created],
+            recorded_at=now(session),
+            recorded_by=actor.id,
+        )
         existing = _find_invoices(db, period_start, settled)
     return PeriodOutcome(
         created=tuple(created),

@@ -134,4 +134,5 @@ def as_row(invoice: BilledInvoice, payment: Payment, reversal: PaymentReversal |
         reversed_at=reversal.recorded_at if reversal else None,
         reversed_by=reversal.recorded_by if reversal else None,
         reversal_reason=reversal.reason if reversal else None,
+        is_credit=payment.source == "credit",
     )

@@ -10,7 +10,7 @@ from billing_app.services.shared.ids import public_id
 
 @dataclass(frozen=True, slots=True)
 class PaymentRow:
-    """A payment, with its reversal if it was reversed."""
+    """A payment, with its reversal if it was reversed. It was received, or taken from the customer's credit."""
 
     payment_id: int
     invoice_number: str
@@ -24,6 +24,7 @@ class PaymentRow:
     reversed_at: datetime | None
     reversed_by: str | None
     reversal_reason: str | None
+    is_credit: bool = False
 
     @property
     def public_id(self) -> str:

@@ -57,6 +57,7 @@ class BilledAccount(NamedTuple):
     settled_through: date
     last_number: int
     last_sha256: str | None
+    credit_minor: Decimal
 
     @property
     def ref(self) -> CustomerRef:
@@ -105,7 +106,7 @@ class Account:
 
     `subscriptions` are the plans by the day from which they are in effect, None after a cancellation.
     `paid` has the sum of payments by period. `unsettled` has the same sums from the table of open invoices,
-    which has the invoices that are not paid in full. `aggregations` are by meter.
+    which has the invoices that are not paid in full. `credit_taken` was applied to invoices or refunded. `aggregations` are by meter.
     """
 
     customer: BilledAccount
@@ -118,6 +119,7 @@ class Account:
     gaps: list[GapRecord]
     paid: dict[date, Decimal]
     unsettled: dict[date, Decimal]
+    credit_taken: Decimal
     aggregations: Mapping[int, Aggregation]
 
     @property
@@ -139,7 +141,7 @@ class Account:
 _IN_RANGE = "customer_id BETWEEN %(first)s AND %(last)s"
 _CUSTOMERS = f"""
     SELECT c.customer_id, c.key, c.name, c.currency, b.closed_through, b.settled_through,
-           b.last_number, b.last_sha256
+           b.last_number, b.last_sha256, b.credit_minor
     FROM customer c JOIN customer_billing b USING (customer_id) WHERE c.{_IN_RANGE} ORDER BY c.customer_id
 """
 _SUBSCRIPTIONS = f"""
@@ -189,6 +191,21 @@ _PAID = f"""
     SELECT customer_id, period_start, sum(amount_minor) AS paid_minor
     FROM {STANDING_PAYMENTS} standing WHERE {_IN_RANGE} GROUP BY 1, 2 ORDER BY 1, 2
 """
+# What was applied to invoices or refunded, less reversals.
+_CREDIT_TAKEN = f"""
+    SELECT customer_id, sum(amount_minor) AS amount_minor FROM (
+        SELECT p.customer_id, p.amount_minor FROM payment p
+        WHERE p.source = 'credit' AND p.{_IN_RANGE} AND NOT EXISTS (
+            SELECT FROM payment_reversal r
+            WHERE r.customer_id = p.customer_id AND r.payment_id = p.payment_id
+        )
+        UNION ALL
+        SELECT f.customer_id, f.amount_minor FROM refund f
+        WHERE f.{_IN_RANGE} AND NOT EXISTS (
+            SELECT FROM refund_reversal r WHERE r.customer_id = f.customer_id AND r.refund_id = f.refund_id
+        )
+    ) taken GROUP BY 1 ORDER BY 1
+"""
 _OPEN_INVOICES = f"""
     SELECT customer_id, period_start, paid_minor FROM open_invoice WHERE {_IN_RANGE} ORDER BY 1, 2
 """
@@ -205,6 +222,7 @@ _QUERIES = {
     "number gaps": _GAPS,
     "payments": _PAID,
     "open invoices": _OPEN_INVOICES,
+    "refunds": _CREDIT_TAKEN,
 }
 
 
@@ -266,6 +284,7 @@ def read_accounts(
             gaps=[GapRecord(NumberGap(customer.key, *gap), sha256) for _, *gap, sha256 in own["number gaps"]],
             paid={each.period_start: each.paid_minor for each in own["payments"]},
             unsettled={each.period_start: each.paid_minor for each in own["open invoices"]},
+            credit_taken=sum((each.amount_minor for each in own["refunds"]), Decimal(0)),
             aggregations=aggregations,
         )
     for name, stream in streams.items():

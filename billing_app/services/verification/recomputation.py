@@ -83,6 +83,7 @@ class _Check:
         self._check_gaps(chain)
         self._check_charges()
         self._check_payments()
+        self._check_credit()
 
     def _add(self, code: str, invoice: str | None = None, **facts: object) -> None:
         self.report.add(Subject(self.account.customer.ref, invoice), code, **facts)
@@ -245,6 +246,19 @@ class _Check:
         }
         for period_start in sorted({period for period, _ in unsettled.items() ^ account.unsettled.items()}):
             self._add("wrong_open_invoice", period=period_start)
+
+    def _check_credit(self) -> None:
+        """Check that the credit is what invoices below zero left, less what was applied or refunded."""
+        account = self.account
+        given = -sum(min(0, stored.content.total_minor) for stored in account.invoices)
+        expected = given - int(account.credit_taken)
+        if account.customer.credit_minor != expected:
+            currency = account.customer.currency
+            self._add(
+                "wrong_credit",
+                found=Amount(int(account.customer.credit_minor), currency),
+                expected=Amount(expected, currency),
+            )
 
 
 class _Events(NamedTuple):
