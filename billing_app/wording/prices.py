@@ -49,13 +49,13 @@ def describe_charge(charge: Charge, currency: str) -> str:
 
 
 def _describe_tiers(charge: Charge, currency: str) -> str:
-    """Return `up to 1,000 units $0.02 per unit, up to 10,000 $0.015, above 10,000 $0.01 plus $5.00`."""
+    """Return `up to 1,000 units at $0.02 per unit, up to 10,000 at $0.015, above 10,000 at $0.01`."""
     unit = charge.meter.unit
     first, *others = charge.tiers
     price = f"{exact_money(first.unit_price, currency)} per {unit}{_flat(first, currency)}"
     if first.up_to is None:
         return price
-    words = [f"up to {counted(first.up_to, unit, plural_of(unit))} {price}"]
+    words = [f"up to {counted(first.up_to, unit, plural_of(unit))} at {price}"]
     words += [_describe_tier(before, tier, currency) for before, tier in pairwise([first, *others])]
     return ", ".join(words)
 
@@ -63,7 +63,7 @@ def _describe_tiers(charge: Charge, currency: str) -> str:
 def _describe_tier(before: Tier, tier: Tier, currency: str) -> str:
     assert before.up_to is not None
     bound = f"above {quantity(before.up_to)}" if tier.up_to is None else f"up to {quantity(tier.up_to)}"
-    return f"{bound} {exact_money(tier.unit_price, currency)}{_flat(tier, currency)}"
+    return f"{bound} at {exact_money(tier.unit_price, currency)}{_flat(tier, currency)}"
 
 
 def _flat(tier: Tier, currency: str) -> str:

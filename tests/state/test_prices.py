@@ -34,11 +34,11 @@ def test_one_price_per_unit_is_said_as_before() -> None:
 def test_packages_and_tiers_are_described() -> None:
     assert describe_charge(PACKAGE, "USD") == "10 included units, $3.00 for each package of 5 units"
     assert describe_charge(GRADUATED, "USD") == (
-        "up to 1,000 units $0.00 per unit, up to 10,000 $0.01, above 10,000 $0.004 plus $5.00;"
+        "up to 1,000 units at $0.00 per unit, up to 10,000 at $0.01, above 10,000 at $0.004 plus $5.00;"
         " each tier has its own price"
     )
     assert describe_charge(VOLUME, "USD") == (
-        "up to 1,000 units $0.02 per unit, up to 10,000 $0.015, above 10,000 $0.01 plus $5.00;"
+        "up to 1,000 units at $0.02 per unit, up to 10,000 at $0.015, above 10,000 at $0.01 plus $5.00;"
         " the tier reached sets the price of all units"
     )
     single = Charge(CALLS, "volume", tiers=tiers((None, "0.01", 500)))

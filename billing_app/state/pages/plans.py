@@ -9,7 +9,7 @@ from typing import Any
 
 import reflex as rx
 
-from billing_app.domain.money import major_text, to_major
+from billing_app.domain.money import major_text, round_quantity, to_major
 from billing_app.domain.pricing import WHOLE, ZERO, price
 from billing_app.domain.terms import Charge, Meter
 from billing_app.errors import Invalid
@@ -26,6 +26,7 @@ from billing_app.state.pages import plan_editor
 from billing_app.state.pages.plan_editor import PlanEditor
 from billing_app.state.presenters.plans import ChargeItem, PlanItem, VersionItem
 from billing_app.wording.prices import describe_charge, describe_plan
+from billing_app.wording.sentences import capitalized
 from billing_app.wording.values import counted
 
 ROWS = 50
@@ -33,6 +34,8 @@ PLAN, ARCHIVE = "plan", "archive-plan"
 ARCHIVED = {"": False, "archived": True, "all": None}
 # The curve has points at these multiples of the included units, or of 1,000 units if there are none.
 _STEPS = (0, 1, 2, 3)
+# With tiers, it has points at eighths of the last bound, up to one and a half times this bound.
+_TIER_STEPS = 12
 _UNITS_WITHOUT_INCLUDED = Decimal(1000)
 
 
@@ -208,7 +211,7 @@ def _item(newest: PlanRow, *earlier: PlanRow) -> PlanItem:
         included=text.quantity(simple.included_units or ZERO) if simple else "",
         overage=text.exact_money(simple.unit_price or ZERO, newest.currency) if simple else "",
         charges=[
-            ChargeItem(charge.meter.name, describe_charge(charge, newest.currency))
+            ChargeItem(charge.meter.name, capitalized(describe_charge(charge, newest.currency)))
             for charge in newest.charges
         ],
         customers=_customers(newest),
@@ -248,10 +251,9 @@ def _curve(plan: PlanRow) -> Curve:
 
 
 def _curve_units(charge: Charge | None) -> list[Decimal]:
-    """Return the quantities of the curve: up to three times the included units, or beyond the last bound."""
+    """Return evenly spaced quantities: up to three times the included units, or beyond the last bound."""
     bounds = [tier.up_to for tier in charge.tiers if tier.up_to is not None] if charge else []
     if bounds:
-        beyond = {bound + 1 for bound in bounds} if charge and charge.model == "volume" else set()
-        return sorted({ZERO, *bounds, *beyond, bounds[-1] * Decimal("1.5")})
+        return [round_quantity(bounds[-1] * step, 8) for step in range(_TIER_STEPS + 1)]
     scale = (charge.included_units if charge else None) or _UNITS_WITHOUT_INCLUDED
     return [scale * step for step in _STEPS]
