@@ -14,7 +14,8 @@ from billing_app.services.customers.rows import CustomerRow
 from billing_app.services.identity import users
 from billing_app.services.identity.rows import UserRow
 from billing_app.services.invoices.rows import InvoiceDetail
-from billing_app.services.plans import plans
+from billing_app.services.plans import meters, plans
+from billing_app.services.plans.meters import MeterRow
 from billing_app.services.plans.rows import PlanRow
 from billing_app.services.usage import recording
 
@@ -29,6 +30,15 @@ def make_plan(database: Database, **terms: Any) -> PlanRow:
         defaults |= {"included_units": 1000, "overage_unit_price": "0.0125"}
     with database.transaction(SYSTEM) as session:
         return plans.create_plan(session, SYSTEM, **{**defaults, **terms})
+
+
+def make_meter(database: Database, code: str, aggregation: str = "sum", **details: Any) -> MeterRow:
+    """Create a meter."""
+    defaults = {"name": code.capitalize(), "unit": code.removesuffix("s")}
+    with database.transaction(SYSTEM) as session:
+        return meters.create_meter(
+            session, SYSTEM, code=code, aggregation=aggregation, **{**defaults, **details}
+        )
 
 
 def make_customer(database: Database, plan: PlanRow | None = None, **details: Any) -> CustomerRow:

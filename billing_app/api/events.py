@@ -46,13 +46,20 @@ _EVENT_SCHEMA = {
             "pattern": f"^[^ {_CONTROL}]+$",
             "examples": ["meter-7"],
         },
-        "type": {"type": "string", "minLength": 1, "examples": ["api-calls"]},
+        "type": {
+            "type": "string",
+            "minLength": 1,
+            "description": "The meter that takes this type records the event.",
+            "examples": ["api-calls"],
+        },
         "subject": {"type": "string", "description": "The customer's key or ID.", "examples": ["acme"]},
         "time": {"type": ["string", "null"], "format": "date-time", "examples": ["2026-10-31T23:00:00Z"]},
         "data": {
             "type": "object",
-            "description": "The quantity, as `quantity` or `value`. Other fields are ignored.",
-            "properties": {name: {"type": ["number", "string"]} for name in ("quantity", "value")},
+            "description": "The quantity, as `quantity` or `value`, and the `item` if the meter counts"
+            " different items. Other fields are ignored.",
+            "properties": {name: {"type": ["number", "string"]} for name in ("quantity", "value")}
+            | {"item": {"type": ["string", "null"], "minLength": 1, "maxLength": 255}},
             "examples": [{"value": "1530.5"}],
         },
     },
@@ -80,7 +87,8 @@ async def record_events(call: Caller, request: Request, body: Annotated[Any, Bod
     Send one event, or a list of up to 10,000. `subject` is the customer's key or ID. `source`, a space
     and `id` form the idempotency key: an event that you send again is counted once. `time` is when the
     usage occurred, and defaults to now. The quantity is `data.quantity`, or `data.value` if there is no
-    `quantity`. `type` and other attributes are ignored. Events in binary mode, with attributes in `ce-`
+    `quantity`. An event is recorded on the meter that takes its `type`, or on the default meter. If the meter
+    counts different items, `data.item` is required and the quantity is 1. Other attributes are ignored. Events in binary mode, with attributes in `ce-`
     headers, are accepted as well.
 
     The response is 204 if every event is recorded or a duplicate. Otherwise it is 422: `errors` gives
@@ -166,10 +174,16 @@ def _parse_event(event: object) -> UsageReport | UnreadableReport:
     if " " in event["source"]:
         return UnreadableReport("source", "has_a_space")
     data = event.get("data")
-    if not isinstance(data, dict) or not data.keys() & {"quantity", "value"}:
+    if not isinstance(data, dict):
         return UnreadableReport("data", "no_quantity")
-    key = f"{event['source']} {event['id']}"
-    return UsageReport(event.get("subject"), key, data[_quantity_name(data)], event.get("time"))
+    return UsageReport(
+        event.get("subject"),
+        f"{event['source']} {event['id']}",
+        data.get(_quantity_name(data)),
+        event.get("time"),
+        item=data.get("item"),
+        event_type=event["type"],
+    )
 
 
 def _quantity_name(data: dict[str, Any]) -> str:
@@ -181,7 +195,11 @@ def _field_and_message(reason: Reason, event: Any) -> dict[str, str]:
     message = rule_text(FieldError(reason.field, reason.rule, dict(reason.facts)))
     if reason.field == "idempotency_key":
         return {"field": "id", "message": f"{message} (source, a space and id together)"}
+    if reason.field == "quantity" and not event["data"].keys() & {"quantity", "value"}:
+        return {"field": "data", "message": rule_text(FieldError("data", "no_quantity"))}
+    if reason.field == "item":
+        return {"field": "data.item", "message": message}
     if reason.field == "quantity":
         return {"field": f"data.{_quantity_name(event['data'])}", "message": message}
-    names = {"customer": "subject", "occurred_at": "time"}
+    names = {"customer": "subject", "occurred_at": "time", "event_type": "type"}
     return {"field": names.get(reason.field, reason.field or "event"), "message": message}

@@ -70,13 +70,41 @@ OccurredAt = Annotated[
 ]
 
 
+MeterCode = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string", "pattern": "^[a-z0-9_]{1,63}$"}, {"type": "null"}],
+            "description": "The code of a meter. Defaults to the default meter, `usage`.",
+        }
+    ),
+]
+Item = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string", "minLength": 1, "maxLength": 255}, {"type": "null"}],
+            "description": "What a meter counts that counts different items, such as the ID of a user."
+            " Required for such a meter, and refused for any other.",
+        }
+    ),
+]
+
+
 class NewUsage(Body):
     """A usage event to record."""
 
     customer: CustomerIdOrKey
-    quantity: ExactNumber = Field(examples=["1530.5"])
+    quantity: ExactNumber | None = Field(
+        None,
+        examples=["1530.5"],
+        description="A decimal number, zero or more, as a string or a number. Required, except for a meter"
+        " that counts different items, where it is 1.",
+    )
     occurred_at: OccurredAt = None
     idempotency_key: IdempotencyKey
+    meter: MeterCode = None
+    item: Item = None
 
 
 class UsageEvent(BaseModel):
@@ -89,6 +117,8 @@ class UsageEvent(BaseModel):
     recorded_at: Timestamp
     billing_period: Period
     recorded_by: str = Field(examples=["tok_1"], description="The ID of the API token or user, or `system`.")
+    meter: str = Field(examples=["usage"], description="The code of the meter.")
+    item: str | None = Field(examples=[None])
 
 
 class RecordedEvent(BaseModel):
@@ -139,7 +169,7 @@ class BatchOutcome(BaseModel):
             "description": "A duplicate. The event was recorded before and is unchanged.",
         },
         **refusals(
-            "customer_not_found", "idempotency_conflict", "customer_suspended",
+            "customer_not_found", "meter_not_found", "idempotency_conflict", "customer_suspended",
             "occurred_in_future", "no_plan",
         ),
     },
@@ -150,7 +180,9 @@ async def record_usage(call: Caller, body: NewUsage, response: Response) -> Reco
     The response is sent once the event is on disk. If you get no response, retry. The event is counted
     once.
     """
-    report = UsageReport(body.customer, body.idempotency_key, body.quantity, body.occurred_at)
+    report = UsageReport(
+        body.customer, body.idempotency_key, body.quantity, body.occurred_at, body.meter, body.item
+    )
     answer = await current().recorder.record(call.actor, report)
     if answer.status == "duplicate":
         response.status_code = 200
@@ -184,6 +216,8 @@ async def record_single(actor: Actor, body: dict[str, Any]) -> ASGIApp | None:
             "recorded_at": timestamp_text(event.recorded_at),
             "billing_period": label(event.billing_period),
             "recorded_by": event.recorded_by,
+            "meter": event.meter,
+            "item": event.item,
         },
     }
     return EncodedAnswer(200 if status == "duplicate" else 201, msgspec.json.encode(content))
@@ -225,20 +259,30 @@ def _usage_filter(
     late: Annotated[
         bool, Query(description="Only events billed in a later period than their usage month.")
     ] = False,
+    meter: Annotated[str | None, Query(description="The code of a meter.")] = None,
+    idempotency_key: Annotated[
+        str | None, Query(description="The event's key, of one customer or of all.")
+    ] = None,
 ) -> UsageFilter:
-    return UsageFilter(customer, period, billing_period, late_only=late)
+    return UsageFilter(
+        customer, period, billing_period, late_only=late, meter=meter, idempotency_key=idempotency_key
+    )
 
 
 Filtered = Annotated[UsageFilter, Depends(_usage_filter)]
 
 
-@router.get("", responses=refusals("customer_not_found"))
+@router.get("", responses=refusals("customer_not_found", "meter_not_found"))
 def list_usage(call: Caller, paged: Paged, wanted: Filtered) -> Page[UsageEvent]:
     """List usage events, newest first."""
     return page_of(call.do(usage_log.list_usage, wanted, **paged), usage_event)
 
 
-@router.get(".csv", response_class=CsvFile, responses=DESCRIBED | refusals("customer_not_found"))
+@router.get(
+    ".csv",
+    response_class=CsvFile,
+    responses=DESCRIBED | refusals("customer_not_found", "meter_not_found"),
+)
 def export_usage(call: Caller, wanted: Filtered) -> CsvFile:
     """Export usage events as CSV.
 
@@ -252,6 +296,7 @@ def export_usage(call: Caller, wanted: Filtered) -> CsvFile:
     name += f"-{label(wanted.period)}" if wanted.period else ""
     name += f"-billed-{label(wanted.billing_period)}" if wanted.billing_period else ""
     name += "-late" if wanted.late_only else ""
+    name += f"-{wanted.meter}" if wanted.meter else ""
     return csv_file(call, f"{name}.csv", _CSV_COLUMNS, _csv_cells, usage_export.read_usage, wanted)
 
 
@@ -265,11 +310,14 @@ def usage_event(row: UsageEventRow) -> UsageEvent:
         recorded_at=row.recorded_at,
         billing_period=row.billing_period,
         recorded_by=row.recorded_by,
+        meter=row.meter,
+        item=row.item,
     )
 
 
 _CSV_COLUMNS = (
-    "customer", "idempotency_key", "quantity", "occurred_at", "recorded_at", "billing_period", "recorded_by",
+    "customer", "idempotency_key", "quantity", "occurred_at", "meter", "item",
+    "recorded_at", "billing_period", "recorded_by",
 )  # fmt: skip
 
 
@@ -279,6 +327,8 @@ def _csv_cells(row: UsageEventRow) -> tuple[Cell, ...]:
         row.idempotency_key,
         plain(row.quantity),
         row.occurred_at,
+        row.meter,
+        row.item,
         row.recorded_at,
         label(row.billing_period),
         row.recorded_by,
@@ -296,7 +346,8 @@ def _batch_rows(results: Iterable[RowResult]) -> Iterable[BatchRow]:
         yield row
 
 
-_FIELDS = set(UsageReport._fields)
+# A type of events is named only by CloudEvents.
+_FIELDS = set(UsageReport._fields) - {"event_type"}
 _REQUIRED = [field for field in UsageReport._fields if field not in UsageReport._field_defaults]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -19,6 +19,9 @@ from billing_app.services.usage.recording import UsageReport
 
 # A number or a text that is worth the same whether it is read as text or as a number.
 _SAME_AS_TEXT = re.compile(r'"[^"]*"|-?[0-9]{1,20}(?:\.[0-9]{1,20})?')
+
+
+Row = TypeVar("Row")
 
 
 class _Row(msgspec.Struct, forbid_unknown_fields=True):
@@ -39,16 +42,26 @@ class _RowWithNumber(msgspec.Struct, forbid_unknown_fields=True):
     occurred_at: str | None = None
 
 
-class _Batch(msgspec.Struct, forbid_unknown_fields=True):
-    events: list[_Row]
+class _MeteredRow(_Row, forbid_unknown_fields=True):
+    """An event with a quantity in text that may name a meter."""
+
+    meter: str | None = None
+    item: str | None = None
 
 
-class _BatchWithNumbers(msgspec.Struct, forbid_unknown_fields=True):
-    events: list[_RowWithNumber]
+class _MeteredRowWithNumber(_RowWithNumber, forbid_unknown_fields=True):
+    """An event with any quantity that may name a meter."""
+
+    meter: str | None = None
+    item: str | None = None
+
+
+class _Batch(msgspec.Struct, Generic[Row], forbid_unknown_fields=True):
+    events: list[Row]
 
 
 _REQUIRED_NAMES = (b'"customer"', b'"idempotency_key"', b'"quantity"')
-_OPTIONAL_NAME = b'"occurred_at"'
+_OPTIONAL_NAMES = (b'"occurred_at"', b'"meter"', b'"item"')
 
 _as_report: Callable[[tuple[object, ...]], UsageReport] = partial(tuple.__new__, UsageReport)
 
@@ -64,33 +77,37 @@ def _read_plain(body: bytes) -> list[UsageReport] | None:
     if b"\\" in body or body.count(b'"events"') != 1:
         return None
     try:
-        rows = _decode_rows(body)
+        rows = _decode_rows(body, has_meters=b'"meter"' in body or b'"item"' in body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if rows is None or any(body.count(name) != len(rows) for name in _REQUIRED_NAMES):
         return None
-    if body.count(_OPTIONAL_NAME) not in (0, len(rows)):
+    if any(body.count(name) not in (0, len(rows)) for name in _OPTIONAL_NAMES):
         return None
     return list(map(_as_report, rows))
 
 
-def _decode_rows(body: bytes) -> list[tuple[object, ...]] | None:
+def _decode_rows(body: bytes, *, has_meters: bool) -> list[tuple[object, ...]] | None:
     try:
-        return list(map(msgspec.structs.astuple, _DECODER.decode(body).events))
+        decoder = _METERED_DECODER if has_meters else _DECODER
+        return list(map(msgspec.structs.astuple, decoder.decode(body).events))
     except msgspec.ValidationError:
         pass
-    rows = _DECODER_WITH_NUMBERS.decode(body).events
+    decoder_with_numbers = _METERED_DECODER_WITH_NUMBERS if has_meters else _DECODER_WITH_NUMBERS
+    rows = decoder_with_numbers.decode(body).events
     quantities = [bytes(row.quantity).decode() for row in rows]
     if not all(map(_SAME_AS_TEXT.fullmatch, quantities)):
         return None
     return [
-        (row.customer, row.idempotency_key, quantity.strip('"'), row.occurred_at)
+        (row.customer, row.idempotency_key, quantity.strip('"'), *msgspec.structs.astuple(row)[3:])
         for row, quantity in zip(rows, quantities, strict=True)
     ]
 
 
-_DECODER = msgspec.json.Decoder(_Batch)
-_DECODER_WITH_NUMBERS = msgspec.json.Decoder(_BatchWithNumbers)
+_DECODER = msgspec.json.Decoder(_Batch[_Row])
+_DECODER_WITH_NUMBERS = msgspec.json.Decoder(_Batch[_RowWithNumber])
+_METERED_DECODER = msgspec.json.Decoder(_Batch[_MeteredRow])
+_METERED_DECODER_WITH_NUMBERS = msgspec.json.Decoder(_Batch[_MeteredRowWithNumber])
 
 
 class BatchRoute(SignedInRoute):

@@ -17,7 +17,7 @@ from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
 from billing_app.api.wire.values import Quantity, Sha256, Timestamp
-from billing_app.documents.csv_rows import REJECTED_ROW_COLUMNS, rejected_row_cells
+from billing_app.documents.csv_rows import rejected_row_cells, rejected_row_columns
 from billing_app.jobs.usage_imports import receive_file
 from billing_app.runtime import current
 from billing_app.services.usage_imports import imports, rejected_rows, rows
@@ -45,7 +45,8 @@ class PreviewRow(BaseModel):
     row: list[str] = Field(
         examples=[["acme", "2026-10-31/meter-7/42", "1530.5", "2026-10-31T23:00:00Z"]],
         description=(
-            "Customer, idempotency key, quantity and time as written in the file. If the row has too few or"
+            "Customer, idempotency key, quantity and time as written in the file, and meter and item if it has"
+            " a column for either. If the row has too few or"
             " too many cells, all of its cells."
         ),
     )
@@ -123,7 +124,8 @@ def upload(
 
     Send CSV or gzipped CSV in UTF-8, up to 1 GiB. The first line must name the columns `customer`
     (ID or key), `idempotency_key`, `quantity` and `occurred_at` (RFC 3339; empty means now), in any
-    order. The other columns of Tallybook's exports are ignored. Each row is one line. Put a value with
+    order. `meter` (a code) and `item` are optional. The other columns of Tallybook's exports are
+    ignored. Each row is one line. Put a value with
     a comma or a quote in double quotes, and write each quote inside it twice.
 
     An apostrophe at the start of a value is removed if `=`, `+`, `-`, `@`, a tab, a carriage return
@@ -209,7 +211,7 @@ def export_rejected_rows(call: Caller, usage_import: Import) -> CsvFile:
     return csv_file(
         call,
         f"rejected-rows-{usage_import}.csv",
-        REJECTED_ROW_COLUMNS,
+        rejected_row_columns(has_meters=call.do(rejected_rows.has_meters, usage_import)),
         rejected_row_cells,
         rejected_rows.read_rejected_rows,
         usage_import,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -14,9 +15,9 @@ from billing_app.cli.access import open_database, operator
 from billing_app.cli.console import AsJson, err, fail, out, print_error, progress_bar
 from billing_app.documents.csv_rows import (
     BYTE_ORDER_MARK,
-    REJECTED_ROW_COLUMNS,
     encode_rows,
     rejected_row_cells,
+    rejected_row_columns,
 )
 from billing_app.jobs.file_import import CheckedFile, ImportSummary, import_usage, open_checked_file
 from billing_app.services.usage_imports.rows import RejectedRow
@@ -40,13 +41,17 @@ def import_usage_command(
 ) -> None:
     """Record the usage events in a CSV file. Importing a file again records nothing twice.
 
-    Columns: customer (ID or key), idempotency_key, quantity, occurred_at (RFC 3339; empty means now).
+    Columns: customer (ID or key), idempotency_key, quantity, occurred_at (RFC 3339; empty means now), and if
+    needed meter and item.
     The whole file is read first, and nothing is recorded if it is damaged. Exits with code 1 if any
     row is a conflict or rejected.
     """
     if rejected:
         _require_other_file(rejected, file)
-    with open_checked_file(file) as checked_file, _RejectedRows(rejected, quiet=as_json) as rejected_rows:
+    with (
+        open_checked_file(file) as checked_file,
+        _RejectedRows(rejected, checked_file.columns, quiet=as_json) as rejected_rows,
+    ):
         summary = _import(checked_file, rejected_rows, quiet=as_json)
     _print_summary(summary, rejected_rows, as_json=as_json)
     if summary.conflicts or summary.rejected:
@@ -92,9 +97,10 @@ class _RejectedRows:
 
     LISTED_MAX = 1_000
 
-    def __init__(self, path: Path | None, *, quiet: bool) -> None:
+    def __init__(self, path: Path | None, columns: Sequence[str], *, quiet: bool) -> None:
         self.listed: list[dict[str, object]] = []
         self._path, self._quiet, self._count = path, quiet, 0
+        self._header = rejected_row_columns(has_meters="meter" in columns)
 
     def __enter__(self) -> Self:
         try:
@@ -102,7 +108,7 @@ class _RejectedRows:
         except OSError as error:
             fail(f"--rejected: {self._path} can't be written: {error.strerror}")
         if self._file:
-            self._file.write(BYTE_ORDER_MARK + encode_rows([REJECTED_ROW_COLUMNS]))
+            self._file.write(BYTE_ORDER_MARK + encode_rows([self._header]))
         return self
 
     def __exit__(self, *_: object) -> None:

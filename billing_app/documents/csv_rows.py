@@ -9,14 +9,13 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from billing_app.domain.spreadsheets import escape_cell
-from billing_app.services.usage_imports.rows import COLUMNS, RejectedRow
+from billing_app.services.usage_imports.rows import COLUMNS, METERED_COLUMNS, RejectedRow
 from billing_app.wording.refusals import reason_sentence
 
 Cell = str | int | Decimal | date | datetime | None
 
 # Without it, Excel would read the file in the computer's regional encoding rather than UTF-8.
 BYTE_ORDER_MARK = "\ufeff".encode()
-REJECTED_ROW_COLUMNS = ("line", *COLUMNS, "code", "detail")
 
 
 def encode_rows(rows: Iterable[Iterable[Cell]]) -> bytes:
@@ -26,8 +25,13 @@ def encode_rows(rows: Iterable[Iterable[Cell]]) -> bytes:
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
+def rejected_row_columns(*, has_meters: bool) -> tuple[str, ...]:
+    """Return the header of a file of rejected rows, which can be corrected and imported again."""
+    return ("line", *(METERED_COLUMNS if has_meters else COLUMNS), "code", "detail")
+
+
 def rejected_row_cells(row: RejectedRow) -> tuple[Cell, ...]:
-    """Return the cells of REJECTED_ROW_COLUMNS. A row with wrong columns has more or fewer of them."""
+    """Return the cells of `rejected_row_columns`. A row with wrong columns has more or fewer of them."""
     return (row.line, *row.row, row.reason.code, reason_sentence(row.reason))
 
 

@@ -55,7 +55,7 @@ class CheckedFile:
         self.name, self.raw = name, raw
         self._version = self._read_version()
         self.size_bytes = self._version[0]
-        check_integrity(raw)
+        self.columns = check_integrity(raw).columns
         self.require_unchanged()
         raw.seek(0)
 

@@ -56,7 +56,7 @@ class UsageRecorder:
     async def record(self, actor: Actor, report: UsageReport | UnreadableReport) -> RecordedUsage:
         """Record one event exactly once. The same report again returns the first event as a duplicate.
 
-        Raises Forbidden before the event waits, NotFound (`customer_not_found`), Conflict
+        Raises Forbidden before the event waits, NotFound (`customer_not_found`, `meter_not_found`), Conflict
         (`idempotency_conflict`, `customer_suspended`), Invalid, and Busy if too many events are
         waiting. Then nothing was recorded.
         """

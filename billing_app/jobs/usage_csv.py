@@ -19,7 +19,7 @@ from billing_app.jobs.usage_files import (
     split_row,
 )
 from billing_app.services.usage.recording import BATCH_MAX, BatchResult, UnreadableReport, UsageReport
-from billing_app.services.usage_imports.rows import COLUMNS, RejectedRow
+from billing_app.services.usage_imports.rows import COLUMNS, METERED_COLUMNS, RejectedRow
 
 BATCH_CHARS_MAX = 4_000_000
 # Empty lines are skipped. This bounds the number of lines in a batch.
@@ -34,8 +34,8 @@ _as_report: Callable[[list[str]], UsageReport] = partial(tuple.__new__, UsageRep
 class Batch:
     """The rows of the lines after `after_line` up to `through_line`.
 
-    `cells` has each row's cells in the order of COLUMNS. If the number of cells is wrong, it has those,
-    but never as many as COLUMNS; if the cells can't be told apart, the whole text as one cell; if the row
+    `cells` has each row's cells in the order of the header's columns. If the number of cells is wrong, it has
+    those, but never as many as a header has columns; if the cells can't be told apart, the whole text as one cell; if the row
     is too long to store, none.
     """
 
@@ -80,11 +80,10 @@ class Batch:
         self.through_line = after_line + len(lines)
         self.lines.extend(range(after_line + 1, self.through_line + 1))
         self.cells.extend(rows)
-        if all(map(itemgetter(3), rows)):
+        if header.columns == COLUMNS and all(map(itemgetter(3), rows)):
             self.reports.extend(map(_as_report, rows))
         else:
-            # An empty time means now, like a missing one in the API.
-            self.reports.extend(UsageReport(row[0], row[1], row[2], row[3] or None) for row in rows)
+            self.reports.extend(map(_to_report, rows))
         self.chars += chars
         return True
 
@@ -138,6 +137,9 @@ def _parse_plain_rows(lines: list[str], header: Header) -> list[list[str]] | Non
     rows = [line.split(",") for line in lines]
     if set(map(len, rows)) != {header.width} or max(map(len, lines)) > ROW_CHARS_MAX:
         return None
+    if header.lacks_column:
+        for row in rows:
+            row.append("")
     if header.positions == tuple(range(header.width)):
         return rows
     return list(map(list, map(itemgetter(*header.positions), rows)))
@@ -153,14 +155,20 @@ def _parse_row(line: str, header: Header) -> tuple[list[str], Report]:
     if "'" in line:
         cells = [unescape_cell(cell) for cell in cells]
     if len(cells) != header.width:
-        # Four cells would pass for those of COLUMNS when the file of rejected rows is imported.
-        kept = [line] if len(cells) == len(COLUMNS) else cells
+        # As many cells would pass for those of a header when the file of rejected rows is imported.
+        kept = [line] if len(cells) in (len(COLUMNS), len(METERED_COLUMNS)) else cells
         return kept, UnreadableReport("row", "wrong_width", {"expected": header.width, "found": len(cells)})
-    row = [cells[position] for position in header.positions]
+    row = [[*cells, ""][position] for position in header.positions]
     if not is_utf8(line):
-        for column, cell in zip(COLUMNS, row, strict=True):
+        for column, cell in zip(header.columns, row, strict=True):
             if not is_utf8(cell):
                 return row, UnreadableReport(column, "not_utf8")
-    customer, key, quantity, occurred_at = row
-    # An empty time means now, like a missing one in the API.
-    return row, UsageReport(customer, key, quantity, occurred_at or None)
+    return row, _to_report(row)
+
+
+def _to_report(row: list[str]) -> UsageReport:
+    """Build a report. An empty time means now, like a missing one in the API, and other cells likewise."""
+    if len(row) == len(COLUMNS):
+        return tuple.__new__(UsageReport, (*row[:3], row[3] or None))
+    customer, key, *others = row
+    return tuple.__new__(UsageReport, (customer, key, *(cell or None for cell in others)))

@@ -19,7 +19,7 @@ from typing import IO, NamedTuple, cast
 
 from billing_app.domain.rules import BrokenRule
 from billing_app.errors import Invalid
-from billing_app.services.usage_imports.rows import COLUMNS
+from billing_app.services.usage_imports.rows import COLUMNS, METERED_COLUMNS
 
 # Our exports have these columns too. They are ignored, so that exports can be imported unchanged.
 IGNORED_COLUMNS = ("recorded_at", "billing_period", "recorded_by", "line", "code", "detail")
@@ -57,10 +57,23 @@ _SURROGATE = re.compile("[\udc80-\udcff]")
 
 
 class Header(NamedTuple):
-    """The number of columns in a file, and the position of each of COLUMNS."""
+    """The number of columns in a file, and the position of each of COLUMNS or METERED_COLUMNS.
+
+    A column that the file lacks has the position after the last cell, where readers add an empty one.
+    """
 
     width: int
     positions: tuple[int, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that `positions` is about."""
+        return COLUMNS if len(self.positions) == len(COLUMNS) else METERED_COLUMNS
+
+    @property
+    def lacks_column(self) -> bool:
+        """Whether readers add an empty cell to each row."""
+        return self.width in self.positions
 
 
 class UsageText:
@@ -142,10 +155,11 @@ def open_usage_text(raw: io.BufferedReader) -> Iterator[UsageText]:
         text.detach()
 
 
-def check_integrity(raw: io.BufferedReader) -> None:
+def check_integrity(raw: io.BufferedReader) -> Header:
     """Read a file to its end, including checksums. Raises Invalid if it can't be imported as a whole."""
     with open_usage_text(raw) as text:
         text.skip_to_end()
+        return text.header
 
 
 def is_too_long(line: str) -> bool:
@@ -210,7 +224,9 @@ def _parse_header(line: str | None) -> Header:
     except BrokenRule as broken:
         raise Invalid.from_rule("header", broken) from None
     _check_names(names)
-    return Header(len(names), tuple(names.index(column) for column in COLUMNS))
+    columns = METERED_COLUMNS if {"meter", "item"} & set(names) else COLUMNS
+    positions = (names.index(column) if column in names else len(names) for column in columns)
+    return Header(len(names), tuple(positions))
 
 
 def _check_names(names: list[str]) -> None:
@@ -222,7 +238,7 @@ def _check_names(names: list[str]) -> None:
         raise Invalid("header", "missing_columns", missing=missing, columns=COLUMNS)
     if "" in names:
         raise Invalid("header", "unnamed_column", number=names.index("") + 1)
-    unknown = [name for name in names if name not in COLUMNS and name not in IGNORED_COLUMNS]
+    unknown = [name for name in names if name not in METERED_COLUMNS and name not in IGNORED_COLUMNS]
     if unknown:
         raise Invalid("header", "unknown_columns", unknown=_shorten(unknown), columns=COLUMNS)
 

@@ -27,6 +27,7 @@ from billing_app.models.columns import (
 )
 
 DEFAULT_METER_ID = 1
+DEFAULT_METER_CODE = "usage"
 CHARGES_MAX = 20
 TIERS_MAX = 20
 

@@ -23,7 +23,7 @@ _PERMISSIONS = {
     "record_usage": "record usage",
     "invoice": "generate invoices or record payments",
     "verify": "run verifications",
-    "administer": "manage users, API tokens or company details",
+    "administer": "manage users, API tokens, company details or which event types are taken",
     "identity": "manage sessions",
 }
 _FORBIDDEN = {
@@ -78,6 +78,13 @@ REFUSALS: dict[str, Template] = {
     ),
     "email_taken": "The email {email} is already in use.",
     "key_taken": "Another customer already has the key {key}.",
+    "meter_not_found": lambda facts: (
+        "Meter {named} does not exist." if "named" in facts else "The meter does not exist."
+    ),
+    "meter_code_taken": "Another meter already has the code {meter}.",
+    "event_type_taken": "The meter {meter} already takes events of the type {event_type}.",
+    "too_many_meters": "There can be at most {at_most} meters.",
+    "default_meter": "The default meter can't be archived.",
     "plan_not_found": "Plan {named} does not exist.",
     "plan_archived": "{plan}, version {plan_version}, is archived. New customers can't be assigned to it.",
     "currency_mismatch": (
@@ -109,7 +116,7 @@ REFUSALS: dict[str, Template] = {
         if "item" in facts
         else "This idempotency key was already used for a different request ({operation})."
         if "operation" in facts
-        else "This idempotency key was already used with a different quantity or time."
+        else "This idempotency key was already used for a different event."
     ),
     "customer_suspended": "The customer was suspended at that time.",
     # Invoices.

@@ -78,7 +78,16 @@ RULES: dict[str, Template] = {
     "not_a_cursor_of_this_order": "must be the next_cursor of an earlier page in the same order",
     # Usage.
     "customer_not_found": "does not exist",
+    "meter_not_found": "does not exist",
+    "not_a_meter": "must be the code of a meter",
+    "not_a_meter_code": "must be 1 to 63 lower-case letters, digits and underscores",
+    "only_of_default_meter": "can be set only for the default meter",
+    "unknown_type": "is not taken by any meter",
+    "item_missing": "is required, because the meter counts different items",
+    "item_not_counted": "must not be given, because the meter doesn't count different items",
+    "not_one": "must be 1 or omitted, because the meter counts different items",
     "used_before": "was already used with a different quantity or time",
+    "used_elsewhere": "was already used with a different meter or item",
     "used_before_by": (
         "was already used for {customer} with a different quantity or time. That event is unchanged."
     ),

@@ -49,8 +49,8 @@ def test_plain_body_becomes_reports() -> None:
     body = json.dumps({"events": [EVENT, EVENT | {"customer": "é"}]}, ensure_ascii=False).encode()
     assert parse_batch(body) == {
         "events": [
-            UsageReport("acme", "meter 7", "1.5", "2026-10-31T23:00:00Z"),
-            UsageReport("é", "meter 7", "1.5", "2026-10-31T23:00:00Z"),
+            ("acme", "meter 7", "1.5", "2026-10-31T23:00:00Z"),
+            ("é", "meter 7", "1.5", "2026-10-31T23:00:00Z"),
         ]
     }
     assert all(type(row) is UsageReport for row in parse_batch(PLAIN)["events"])
@@ -94,6 +94,13 @@ def test_plain_body_becomes_reports() -> None:
         (b'"2026-10-31T23:00:00Z"', b"null"),
         (b'"2026-10-31T23:00:00Z"', b"1"),
         (b"]}", b"]} x"),
+        (b'"acme"', b'"acme", "meter": "seats"'),
+        (b'"acme"', b'"acme", "meter": "seats", "item": "ada"'),
+        (b'"acme"', b'"acme", "meter": "seats", "meter": "calls"'),
+        (b'"acme"', b'"acme", "meter": null'),
+        (b'"acme"', b'"acme", "item": 7'),
+        (b'"acme"', b'"acme", "event_type": "x"'),
+        (b'"quantity": "1.5", ', b""),
         (b"{", b"\xef\xbb\xbf{"),
         (b"[{", b'["text", {'),
         (b"[{", b"[null, {"),

@@ -60,6 +60,8 @@ def test_event_is_recorded_and_then_a_duplicate(client: TestClient, acme: Custom
             "recorded_at": "2026-11-15T12:00:00Z",
             "billing_period": "2026-11",
             "recorded_by": client.get("/api/v1/auth/me").json()["id"],
+            "meter": "usage",
+            "item": None,
         },
     }
     again = client.post(PATH, json=EVENT | {"quantity": 1530.50})

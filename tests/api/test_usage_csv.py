@@ -28,7 +28,8 @@ from tests.refusals import refused
 
 PATH = "/api/v1/usage.csv"
 COLUMNS = [
-    "customer", "idempotency_key", "quantity", "occurred_at", "recorded_at", "billing_period", "recorded_by",
+    "customer", "idempotency_key", "quantity", "occurred_at", "meter", "item", "recorded_at", "billing_period",
+    "recorded_by",
 ]  # fmt: skip
 
 
@@ -54,7 +55,7 @@ def test_export_has_all_columns_of_every_event(client: TestClient, database: Dat
     assert answer.content.startswith(b"\xef\xbb\xbfcustomer,")
     assert answer.content.decode("utf-8-sig").splitlines()[:2] == [
         ",".join(COLUMNS),
-        "acme,key-00000,0,2026-11-10T00:00:00Z,2026-11-15T12:00:00Z,2026-11,system",
+        "acme,key-00000,0,2026-11-10T00:00:00Z,usage,,2026-11-15T12:00:00Z,2026-11,system",
     ]
     assert len(answer.text.splitlines()) == 4
 

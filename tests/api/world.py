@@ -22,6 +22,7 @@ from billing_app.jobs.usage_imports import check_files
 from billing_app.services.identity import api_tokens, passwords
 from billing_app.services.invoices.runs import start_run
 from billing_app.services.payments.payments import record_payment
+from billing_app.services.plans.meters import create_meter
 from billing_app.services.usage_imports.files import store_file
 from billing_app.services.usage_imports.rows import COLUMNS
 from billing_app.services.verification.verifications import start_verification
@@ -141,12 +142,14 @@ def _one_of_everything(database: Database) -> dict[str, str]:
         run = start_run(session, SYSTEM, date(2026, 10, 1))
         verification = start_verification(session, SYSTEM)
         token = api_tokens.create_token(session, SYSTEM, name="Spare", scopes=["read"]).row
+        create_meter(session, SYSTEM, code="seats", name="Seats", unit="seat", aggregation="max")
         usage_import = store_file(
             session, SYSTEM, "usage.csv", [b",".join(name.encode() for name in COLUMNS)]
         )
     check_files(database)
     return {
         "customer": "acme",
+        "meter": "seats",
         "plan": f"plan_{acme.plan_id}",
         "number": invoice.number,
         "payment": payment.public_id,

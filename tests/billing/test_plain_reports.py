@@ -18,8 +18,11 @@ from billing_app.services.usage.recording_sql import IncomingRow
 PLAIN = UsageReport("acme", "meter 7/2026", "1530.5", "2026-10-31T23:00:00Z")
 _TABLE = (
     "CREATE TEMPORARY TABLE copied (position integer, customer text, idempotency_key text,"
-    " quantity numeric, occurred_at timestamptz)"
+    " quantity numeric, occurred_at timestamptz, meter text, item text, event_type text)"
 )
+_COLUMNS = (
+    "position", "customer", "idempotency_key", "quantity", "occurred_at", "meter", "item", "event_type",
+)  # fmt: skip
 
 # Pieces of values, from which both acceptable ones and many kinds of unacceptable ones are composed.
 _CUSTOMERS = [
@@ -69,8 +72,15 @@ _MOMENTS = st.one_of(
     st.sampled_from([None, "", "\\N", "now", "infinity", "epoch", 1]),
     st.builds("{}{}{}{}".format, *map(st.sampled_from, (_DAYS, _TIMES, _FRACTIONS, _OFFSETS))),
 )
+_METERS = [None, "seats", "a" * 63, "a" * 64, "Seats", "a b", "", "\\N", "é", 5]
+_TYPES = [None, "com.example.call", " x ", "a\\b", "a\tb\r\n", "\\N", "é", "\0", "\udfff", "x" * 256]
+_NO_METERS = st.just((None, None, None))
+_ALL_METERS = st.tuples(*map(st.sampled_from, (_METERS, _KEYS, _TYPES)))
 _REPORTS = st.builds(
-    UsageReport, st.sampled_from(_CUSTOMERS), st.sampled_from(_KEYS), st.sampled_from(_QUANTITIES), _MOMENTS
+    lambda *values: UsageReport(*values[:4], *values[4]),
+    *map(st.sampled_from, (_CUSTOMERS, _KEYS, _QUANTITIES)),
+    _MOMENTS,
+    st.one_of(_NO_METERS, _ALL_METERS),
 )
 
 
@@ -84,13 +94,18 @@ def each_value(plain: UsageReport) -> list[UsageReport]:
         *(plain._replace(customer=value) for value in _CUSTOMERS),
         *(plain._replace(idempotency_key=value) for value in _KEYS),
         *(plain._replace(quantity=value) for value in _QUANTITIES),
+        *(plain._replace(meter=value) for value in _METERS),
+        *(plain._replace(item=value) for value in _KEYS),
+        *(plain._replace(event_type=value) for value in _TYPES),
         *(plain._replace(occurred_at=value) for value in [None, "", "\\N", "now", "infinity", *moments]),
     ]
 
 
 def copied_rows(connection: psycopg.Connection, text: str) -> list[tuple[object, ...]]:
     connection.execute("TRUNCATE copied")
-    with connection.cursor().copy("COPY copied FROM STDIN") as copy:
+    width = text.partition("\n")[0].count("\t") + 1
+    columns = ", ".join(_COLUMNS[:width])
+    with connection.cursor().copy(f"COPY copied ({columns}) FROM STDIN") as copy:
         copy.write(text)
     return connection.execute("SELECT * FROM copied ORDER BY position").fetchall()
 
@@ -103,7 +118,8 @@ def parsed_rows(reports: list[UsageReport]) -> list[tuple[object, ...]]:
             row = parse_report(position, report)
         except Invalid:
             continue
-        rows.append((position, customer_of(row), row.idempotency_key, row.quantity, row.occurred_at))
+        values = (row.idempotency_key, row.quantity, row.occurred_at, row.meter, row.item, row.event_type)
+        rows.append((position, customer_of(row), *values))
     return rows
 
 
@@ -126,7 +142,8 @@ def test_copied_values_are_the_parsed_ones(owner: psycopg.Connection) -> None:
     owner.execute(_TABLE)
     reports = each_value(PLAIN)
     random.Random(7).shuffle(reports)
-    text, count, refusals = to_copy_text(reports, parse_report)
+    text, count, has_meters, refusals = to_copy_text(reports, parse_report)
+    assert has_meters
     assert count + len(refusals) == len(reports)
     assert in_lower_case(copied_rows(owner, text)) == without_impossible_keys(parsed_rows(reports))
 
@@ -134,7 +151,7 @@ def test_copied_values_are_the_parsed_ones(owner: psycopg.Connection) -> None:
 @settings(max_examples=300, deadline=None)
 @given(reports=st.lists(_REPORTS, max_size=8))
 def test_same_reports_are_refused_as_by_parsing(reports: list[UsageReport]) -> None:
-    _, count, refusals = to_copy_text(reports, parse_report)
+    _, count, _, refusals = to_copy_text(reports, parse_report)
     accepted = {row[0] for row in parsed_rows(reports)}
     assert {position for position, _ in refusals} == set(range(len(reports))) - accepted
     assert count == len(accepted)
@@ -152,6 +169,18 @@ def test_plain_reports_are_not_parsed() -> None:
     ]
     assert to_copy_text(reports, parse).rows == 4
     assert to_copy_text(reports[:1], parse).text == "0\tacme\tmeter 7/2026\t1530.5\t2026-10-31T23:00:00Z\n"
+    metered = [PLAIN._replace(meter="seats", item="ada"), PLAIN._replace(quantity=None, event_type="call")]
+    assert to_copy_text([*reports, *metered], parse).rows == 6
+
+
+@pytest.mark.parametrize("width", [4, 6, 7])
+def test_shorter_reports_lack_only_the_last_values(width: int) -> None:
+    shorter = tuple.__new__(UsageReport, PLAIN[:width])
+    assert to_copy_text([shorter, shorter], parse_report) == to_copy_text([PLAIN, PLAIN], parse_report)
+    with_meter = PLAIN._replace(meter="seats")
+    assert to_copy_text([shorter, with_meter], parse_report) == to_copy_text(
+        [PLAIN, with_meter], parse_report
+    )
 
 
 @pytest.mark.parametrize(

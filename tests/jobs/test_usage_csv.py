@@ -243,14 +243,16 @@ def test_every_key_that_is_exported_is_imported_unchanged(keys: Sequence[str]) -
         "idempotency_key",
         "quantity",
         "occurred_at",
+        "meter",
+        "item",
         "recorded_at",
         "billing_period",
         "recorded_by",
     )
-    rows = [("acme", key, "1", TIME, TIME, "2026-10", "usr_1") for key in keys]
+    rows = [("acme", key, "1", TIME, "usage", "", TIME, "2026-10", "usr_1") for key in keys]
     content = BYTE_ORDER_MARK + encode_rows([columns, *rows])
     reports = [report for batch in read(content) for report in batch.reports]
-    assert reports == [UsageReport("acme", key, "1", TIME) for key in keys]
+    assert reports == [("acme", key, "1", TIME, "usage", None) for key in keys]
 
 
 @given(st.text())
@@ -277,8 +279,8 @@ def test_only_an_escaping_apostrophe_of_a_handwritten_file_is_dropped(cell: str,
 
 
 def test_columns_of_our_own_exports_are_ignored_and_others_are_not() -> None:
-    usage = "customer,idempotency_key,quantity,occurred_at,recorded_at,billing_period,recorded_by"
-    assert outcomes(f"{usage}\nacme,a,1,{TIME},{TIME},2026-10,usr_1\n") == {2: "a"}
+    usage = "customer,idempotency_key,quantity,occurred_at,meter,item,recorded_at,billing_period,recorded_by"
+    assert outcomes(f"{usage}\nacme,a,1,{TIME},usage,,{TIME},2026-10,usr_1\n") == {2: "a"}
     rejected_rows = "line,customer,idempotency_key,quantity,occurred_at,code,detail"
     assert outcomes(f"{rejected_rows}\n7,acme,a,1,{TIME},invalid,why\n") == {2: "a"}
 

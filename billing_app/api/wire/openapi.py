@@ -59,6 +59,7 @@ _TAGS = {
     "Usage": "Record usage events. Each event is counted once, however often you send it.",
     "Customers": "The customers you bill, and which plan each is on from which day.",
     "Plans": "Plans and their prices. A plan version never changes; a new price is a new version.",
+    "Meters": "What you meter, and how a month's events become one quantity.",
     "Invoices": "Immutable invoices, and the payments recorded against them.",
     "Invoice runs": "Generate the invoices of all customers for a month, in the background.",
     "Verification": "Recompute everything from events, plans and payments, and compare it with the invoices.",
@@ -72,6 +73,7 @@ _TAGS = {
 _PATHS = {
     "customer": ("The ID or key of a customer.", "acme"),
     "plan": ("The ID of one version of a plan.", "plan_1"),
+    "meter": ("The code of a meter.", "usage"),
     "number": ("The number of an invoice, in any case.", "ACME-0001"),
     "payment": ("The ID of a payment.", "pay_1"),
     "import": ("The ID of an import.", "imp_1"),

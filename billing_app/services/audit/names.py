@@ -22,6 +22,7 @@ _NAMES = {
     "cus": "SELECT customer_id, name, key FROM customer WHERE customer_id IN :ids",
     "usr": "SELECT user_id, name, '' FROM user_account WHERE user_id IN :ids",
     "tok": "SELECT token_id, name, '' FROM api_token WHERE token_id IN :ids",
+    "meter": "SELECT meter_id, name, '' FROM meter WHERE meter_id IN :ids",
     "plan": "SELECT plan_id, name || ', version ' || version, '' FROM plan WHERE plan_id IN :ids",
 }
 _ACTORS = text("""
@@ -43,7 +44,7 @@ class Named(NamedTuple):
 
 
 def find_names(session: Session, actor: Actor, ids: Iterable[str]) -> dict[str, Named]:
-    """Return the names of the customers, users, tokens and plans among these IDs, by ID.
+    """Return the names of the customers, users, tokens, plans and meters among these IDs, by ID.
 
     IDs of other kinds, or of nothing that exists, are left out.
     """

@@ -11,10 +11,8 @@ from billing_app.domain.money import parse_amount_minor, parse_quantity, parse_u
 from billing_app.domain.rules import BrokenRule
 from billing_app.domain.terms import Charge, Meter, Tier
 from billing_app.errors import Invalid, NotFound
-from billing_app.models.plan import CHARGES_MAX, TIERS_MAX
+from billing_app.models.plan import CHARGES_MAX, DEFAULT_METER_CODE, TIERS_MAX
 from billing_app.services.shared import validation
-
-DEFAULT_METER = "usage"
 
 
 class PriceModel(StrEnum):
@@ -43,7 +41,7 @@ class ChargeTerms:
     """
 
     model: object
-    meter: object = DEFAULT_METER
+    meter: object = DEFAULT_METER_CODE
     included_units: object = None
     unit_price: object = None
     package_size: object = None

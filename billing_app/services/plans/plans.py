@@ -19,7 +19,7 @@ from billing_app.domain.terms import Charge, Meter
 from billing_app.errors import Invalid
 from billing_app.models import Plan, PlanCharge, PlanTier
 from billing_app.services.plans.charges import ChargeTerms, parse_charges
-from billing_app.services.plans.meters import read_default_meter, read_usable_meters
+from billing_app.services.plans.meter_queries import read_default_meter, read_usable_meters
 from billing_app.services.plans.queries import (
     count_customers,
     find_newest_version,

@@ -12,12 +12,15 @@ class UsageFilter:
 
     `customer` is an id or a key, `period` the usage month, `billing_period` the period that bills
     the event. `late_only` selects only events that are billed in a later period than their usage month.
+    `meter` is a code.
     """
 
     customer: str | None = None
     period: date | None = None
     billing_period: date | None = None
     late_only: bool = False
+    meter: str | None = None
+    idempotency_key: str | None = None
 
 
 ALL_USAGE = UsageFilter()

@@ -23,14 +23,15 @@ from billing_app.domain.money import parse_quantity
 from billing_app.domain.periods import parse_timestamp
 from billing_app.domain.rules import BrokenRule
 from billing_app.errors import BillingError, Conflict, FieldError, Invalid, NotFound
+from billing_app.services.plans.meters import EVENT_TYPE_MAX, METER_CODE
 from billing_app.services.shared import audit, gate
 from billing_app.services.shared.ids import find_number
 from billing_app.services.shared.permissions import require
 from billing_app.services.shared.reasons import Reason
 from billing_app.services.shared.validation import parse_idempotency_key
 from billing_app.services.usage import recording_sql
-from billing_app.services.usage.copy_text import to_copy_text
-from billing_app.services.usage.judging import REJECTED_FIELDS
+from billing_app.services.usage.copy_text import CopyText, to_copy_text
+from billing_app.services.usage.judging import MALFORMED, REJECTED_FIELDS
 from billing_app.services.usage.recording_sql import CheckedRow, EventKey, IncomingRow
 from billing_app.services.usage.rows import UsageEventRow
 
@@ -48,12 +49,20 @@ class UsageReport(NamedTuple):
 
     `customer` is an id or a key, `quantity` a decimal string or an exact number, `occurred_at` an
     RFC 3339 string or an aware datetime. Without `occurred_at`, the event occurs now.
+
+    `meter` is a code. Without it, the meter that takes `event_type` records the event, and without both the
+    default meter. On a meter that counts different items, `item` is required, and `quantity` is 1.
+
+    Rows that are read in bulk may be shorter: the last fields are missing.
     """
 
     customer: object
     idempotency_key: object
-    quantity: object
+    quantity: object = None
     occurred_at: object = None
+    meter: object = None
+    item: object = None
+    event_type: object = None
 
 
 class UnreadableReport(NamedTuple):
@@ -96,8 +105,8 @@ def record_usage(session: Session, actor: Actor, report: UsageReport | Unreadabl
 
     The audit log has no entry for single events, because each event says who recorded it.
 
-    Raises NotFound (`customer_not_found`), Conflict (`idempotency_conflict`, `customer_suspended`) and
-    Invalid, without recording anything.
+    Raises NotFound (`customer_not_found`, `meter_not_found`), Conflict (`idempotency_conflict`,
+    `customer_suspended`) and Invalid, without recording anything.
     """
     outcome, events = _record(session, actor, [report], return_events=True)
     [result] = outcome.results or [None]
@@ -147,15 +156,17 @@ def dry_run_usage_batch(
     """
     require(actor, Permission.RECORD_USAGE)
     _check_size(reports)
-    text, rows, results = _read_reports(reports)
+    (text, rows, has_meters, _), results = _read_reports(reports)
     accepted = 0
     if rows:
         with driver_cursor(session) as db:
             moment, latest = now(session), now(session) + AHEAD_MAX
-            accepted = recording_sql.dry_run(db, text, now=moment, latest=latest)
+            accepted = recording_sql.dry_run(db, text, now=moment, latest=latest, has_meters=has_meters)
             if accepted < rows:
                 keys = recording_sql.fetch_accepted(db)
-                checked = recording_sql.check_rows(db, now=moment, latest=latest, is_dry_run=True)
+                checked = recording_sql.check_rows(
+                    db, now=moment, latest=latest, has_meters=has_meters, is_dry_run=True
+                )
                 results += _row_results(checked, keys)
     return _batch_result(accepted, results)
 
@@ -170,16 +181,19 @@ def _record(
     """Record the reports and return the outcome. If asked to, return the events by position as well."""
     require(actor, Permission.RECORD_USAGE)
     gate.hold_shared(session)
-    text, rows, results = _read_reports(reports)
+    (text, rows, has_meters, _), results = _read_reports(reports)
     recorded = 0
     events: dict[int, UsageEventRow] = {}
     if rows:
         with driver_cursor(session) as db:
             moment, latest = now(session), now(session) + AHEAD_MAX
-            recorded = recording_sql.insert_events(db, text, now=moment, latest=latest, recorded_by=actor.id)
+            recorded = recording_sql.insert_events(
+                db, text, now=moment, latest=latest, recorded_by=actor.id, has_meters=has_meters
+            )
             if recorded < rows:
                 keys = recording_sql.fetch_accepted(db)
-                results += _row_results(recording_sql.check_rows(db, now=moment, latest=latest), keys)
+                checked = recording_sql.check_rows(db, now=moment, latest=latest, has_meters=has_meters)
+                results += _row_results(checked, keys)
             if return_events:
                 events = recording_sql.find_events(db)
     return _batch_result(recorded, results), events
@@ -201,33 +215,61 @@ def _check_size(reports: Sequence[object]) -> None:
         raise Invalid("events", "too_many_events", code="batch_too_large", at_most=BATCH_MAX)
 
 
-def _read_reports(reports: Sequence[UsageReport | UnreadableReport]) -> tuple[str, int, list[RowResult]]:
-    """Return the well-formed rows as text for COPY, their number, and a result for each of the others."""
-    text, rows, refusals = to_copy_text(reports, parse_report)
-    return text, rows, [RowResult(index, "rejected", Reason.of(refusal)) for index, refusal in refusals]
+def _read_reports(
+    reports: Sequence[UsageReport | UnreadableReport],
+) -> tuple[CopyText, list[RowResult]]:
+    """Return the well-formed rows as text for COPY, and a result for each of the others."""
+    copied = to_copy_text(reports, parse_report)
+    return copied, [RowResult(index, "rejected", Reason.of(refusal)) for index, refusal in copied.refusals]
 
 
 def parse_report(position: int, report: UsageReport | UnreadableReport) -> IncomingRow:
     """Parse every value of a report. Raises Invalid, naming the first field that breaks a rule."""
     if isinstance(report, UnreadableReport):
         raise Invalid.from_errors([FieldError(report.field, report.rule, dict(report.facts))])
-    customer = report.customer
+    customer, given_key, given_quantity, given_at, given_meter, given_item, event_type = UsageReport(*report)
+    meter: str | None = None
     field = "customer"
     try:
         if not isinstance(customer, str) or not customer or not _is_storable(customer):
             raise BrokenRule("not_a_customer")
         field = "idempotency_key"
-        key = parse_idempotency_key(report.idempotency_key)
+        key = parse_idempotency_key(given_key)
+        field = "meter"
+        meter = _parse_meter(given_meter)
         field = "quantity"
-        quantity = parse_quantity(report.quantity)
+        quantity = None if given_quantity is None else parse_quantity(given_quantity)
+        field = "item"
+        item = None if given_item is None else parse_idempotency_key(given_item)
         field = "occurred_at"
-        occurred_at = None if report.occurred_at is None else parse_timestamp(report.occurred_at)
+        occurred_at = None if given_at is None else parse_timestamp(given_at)
     except BrokenRule as broken:
         raise Invalid.from_rule(field, broken) from None
     customer_id = find_number("cus", customer) if customer.startswith("cus_") else None
     # Customer keys are ASCII. Some other letters have an ASCII lower case, such as the Kelvin sign.
     customer_key = customer.lower() if customer_id is None and customer.isascii() else None
-    return IncomingRow(position, customer_id, customer_key, key, quantity, occurred_at)
+    typed = event_type if isinstance(event_type, str) else None
+    return IncomingRow(
+        position,
+        customer_id,
+        customer_key,
+        key,
+        quantity,
+        occurred_at,
+        meter,
+        item,
+        # No meter takes a type that can't be stored.
+        typed if typed is None or (_is_storable(typed) and len(typed) <= EVENT_TYPE_MAX) else "",
+    )
+
+
+def _parse_meter(code: object) -> str | None:
+    """Return the code, or nothing if no meter can have it. Raises BrokenRule unless it is text."""
+    if code is None:
+        return None
+    if not isinstance(code, str) or not code:
+        raise BrokenRule("not_a_meter")
+    return code if METER_CODE.fullmatch(code) else ""
 
 
 def _is_storable(text: str) -> bool:
@@ -249,10 +291,10 @@ def _row_results(checked: Iterable[CheckedRow], accepted: set[EventKey]) -> list
             results.append(RowResult(row.position, "rejected", rejection(row.rejection)))
         # The key is already recorded, which takes precedence even if the row would be rejected today, so that
         # the outcome of a report never changes.
-        elif row.is_same:
+        elif row.difference is None:
             results.append(RowResult(row.position, "duplicate"))
         else:
-            reason = Reason("idempotency_conflict", "idempotency_key", "used_before")
+            reason = Reason("idempotency_conflict", "idempotency_key", row.difference)
             results.append(RowResult(row.position, "conflict", reason))
     return results
 
@@ -260,8 +302,8 @@ def _row_results(checked: Iterable[CheckedRow], accepted: set[EventKey]) -> list
 def rejection(code: str | None) -> Reason:
     """Return the reason for which a statement rejected a row."""
     # If nothing is wrong, the customer was created between the two statements.
-    code = code or "customer_not_found"
-    return Reason(code, REJECTED_FIELDS[code], code)
+    rule = code or "customer_not_found"
+    return Reason("invalid" if rule in MALFORMED else rule, REJECTED_FIELDS[rule], rule)
 
 
 def as_error(result: RowResult) -> BillingError:
@@ -269,7 +311,7 @@ def as_error(result: RowResult) -> BillingError:
     assert result.reason is not None
     reason = result.reason
     errors = [FieldError(reason.field, reason.rule, dict(reason.facts))]
-    if reason.code == "customer_not_found":
+    if reason.code in ("customer_not_found", "meter_not_found"):
         return NotFound(reason.code, errors=errors)
     if reason.code in ("customer_suspended", "idempotency_conflict"):
         return Conflict(reason.code, errors=errors)

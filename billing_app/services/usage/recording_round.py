@@ -21,12 +21,15 @@ from psycopg.pq import Escaping
 
 from billing_app.database import locks
 from billing_app.errors import BillingError
+from billing_app.models.plan import DEFAULT_METER_CODE
 from billing_app.services.shared.reasons import Reason
 from billing_app.services.usage.judging import judged_usage
 from billing_app.services.usage.recording import AHEAD_MAX, RecordedUsage, RowResult, as_error, rejection
 from billing_app.services.usage.recording_sql import EventKey, IncomingRow
 from billing_app.services.usage.rows import UsageEventRow
 from billing_app.services.usage.selection import EVENT_COLUMNS
+
+_ONE = Decimal(1)
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -48,11 +51,13 @@ class _Judged(NamedTuple):
     billing_period: date
     rejection: str | None
     is_inserted: bool
+    meter: str
 
 
 async def prepare(connection: Connection) -> None:
     """Prepare the statements of a round on a new connection."""
     await connection.execute(_PREPARE_RECORD)
+    await connection.execute(_PREPARE_RECORD_METERED)
     await connection.execute(_PREPARE_FIND)
 
 
@@ -97,10 +102,21 @@ def _answer(
     # answer to a report never changes.
     if event is None or (row.rejection and key in recorded):
         return as_error(RowResult(row.position, "rejected", rejection(row.rejection)))
-    if event.quantity == report.quantity and report.occurred_at in (None, event.occurred_at):
+    rule = _difference(report, event)
+    if rule is None:
         return RecordedUsage("duplicate", event)
-    reason = Reason("idempotency_conflict", "idempotency_key", "used_before")
+    reason = Reason("idempotency_conflict", "idempotency_key", rule)
     return as_error(RowResult(row.position, "conflict", reason))
+
+
+def _difference(report: IncomingRow, event: UsageEventRow) -> str | None:
+    """Return the rule that a report breaks if it differs from the event with its key, as for batches."""
+    quantity = _ONE if report.quantity is None and event.item is not None else report.quantity
+    if event.quantity != quantity or report.occurred_at not in (None, event.occurred_at):
+        return "used_before"
+    if report.item != event.item or report.meter not in (None, event.meter):
+        return "used_elsewhere"
+    return None
 
 
 def _event(report: Report, judged: _Judged, now: datetime) -> UsageEventRow:
@@ -110,24 +126,29 @@ def _event(report: Report, judged: _Judged, now: datetime) -> UsageEventRow:
         customer_key=judged.customer_key,
         customer_name=judged.customer_name,
         idempotency_key=report.row.idempotency_key,
-        quantity=report.row.quantity,
+        quantity=_ONE if report.row.quantity is None else report.row.quantity,
         occurred_at=report.row.occurred_at or now,
         recorded_at=now,
         billing_period=judged.billing_period,
         recorded_by=report.recorded_by,
+        meter=judged.meter,
+        item=report.row.item,
     )
 
 
-class _Row(msgspec.Struct):
+class _Row(msgspec.Struct, omit_defaults=True):
     """A report as the recording statement reads it from JSON."""
 
     position: int
     customer_id: int | None
     customer_key: str | None
     idempotency_key: str
-    quantity: Decimal
+    quantity: Decimal | None
     occurred_at: datetime | None
     recorded_by: str
+    meter: str | None = None
+    item: str | None = None
+    event_type: str | None = None
 
 
 class _Key(msgspec.Struct):
@@ -147,15 +168,24 @@ async def _record(
             report.row.quantity,
             report.row.occurred_at,
             report.recorded_by,
+            report.row.meter,
+            report.row.item,
+            report.row.event_type,
         )
         for position, report in enumerate(reports)
     ]
+    statement = b"record_metered_usage" if any(map(_has_meter, rows)) else b"record_usage"
     arguments = b", ".join((_literal(connection, rows), _time(now), _time(now + AHEAD_MAX)))
-    cursor = await connection.execute(_ROUND % (patience_ms, arguments), prepare=False)
+    cursor = await connection.execute(_ROUND % (patience_ms, statement, arguments), prepare=False)
     # The results of BEGIN, the gate and the time limit.
     for _ in range(_BEFORE_RECORDING):
         cursor.nextset()
     return [_Judged(*row) for row in await cursor.fetchall()]
+
+
+def _has_meter(row: _Row) -> bool:
+    """Return whether anything but the default meter may be meant."""
+    return row.quantity is None or (row.meter, row.item, row.event_type) != (None, None, None)
 
 
 async def _find(
@@ -185,24 +215,28 @@ def _time(moment: datetime) -> bytes:
 # holds it briefly.
 _ROUND = (
     b"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared(%d);"
-    b" SET LOCAL lock_timeout = %%d; EXECUTE record_usage (%%b); COMMIT" % locks.GATE
+    b" SET LOCAL lock_timeout = %%d; EXECUTE %%b (%%b); COMMIT" % locks.GATE
 )
 _BEFORE_RECORDING = 3
 
-# Inserted in key order, so that two transactions with the same keys wait for each other instead of
-# deadlocking.
 _REPORTED = """json_to_recordset($1) AS incoming (
     position integer, customer_id bigint, customer_key text, idempotency_key text,
     quantity numeric, occurred_at timestamptz, recorded_by text
 )"""
-_PREPARE_RECORD = f"""
-    PREPARE record_usage (json, timestamptz, timestamptz) AS
+_REPORTED_METERED = _REPORTED.replace("\n)", ", meter text, item text, event_type text\n)")
+
+
+def _prepare_record(name: str, judged: str, event: str, columns: str, meter: str) -> str:
+    # Inserted in key order, so that two transactions with the same keys wait for each other instead of
+    # deadlocking.
+    return f"""
+    PREPARE {name} (json, timestamptz, timestamptz) AS
     WITH judged AS MATERIALIZED (
-        SELECT * FROM {judged_usage(_REPORTED, now="$2", latest="$3", also=["recorded_by"])} judged
+        SELECT * FROM {judged} judged
     ), inserted AS (
         INSERT INTO usage_event (customer_id, idempotency_key, occurred_at, recorded_at,
-                                 billing_period, quantity, recorded_by)
-        SELECT customer_id, idempotency_key, occurred_at, $2, billing_period, quantity, recorded_by
+                                 billing_period, recorded_by, {columns})
+        SELECT customer_id, idempotency_key, occurred_at, $2, billing_period, recorded_by, {event}
         FROM judged WHERE rejection IS NULL
         ORDER BY customer_id, idempotency_key, position
         ON CONFLICT DO NOTHING
@@ -212,11 +246,28 @@ _PREPARE_RECORD = f"""
            judged.rejection,
            (judged.customer_id, judged.idempotency_key) IN (
                SELECT inserted.customer_id, inserted.idempotency_key FROM inserted
-           )
+           ),
+           {meter}
     FROM judged
     LEFT JOIN customer ON customer.customer_id = judged.customer_id
     ORDER BY judged.position
-"""
+    """
+
+
+_PREPARE_RECORD = _prepare_record(
+    "record_usage",
+    judged_usage(_REPORTED, now="$2", latest="$3", also=["recorded_by"]),
+    "quantity",
+    "quantity",
+    f"'{DEFAULT_METER_CODE}'",
+)
+_PREPARE_RECORD_METERED = _prepare_record(
+    "record_metered_usage",
+    judged_usage(_REPORTED_METERED, now="$2", latest="$3", also=["recorded_by"], has_meters=True),
+    "recorded_quantity, meter_id, item",
+    "quantity, meter_id, item",
+    "judged.meter_code",
+)
 
 _PREPARE_FIND = f"""
     PREPARE find_usage (json) AS

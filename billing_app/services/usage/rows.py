@@ -6,11 +6,15 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
+from billing_app.models.plan import DEFAULT_METER_CODE
 from billing_app.services.shared.ids import public_id
 
 
 class UsageEventRow(NamedTuple):
-    """A recorded event with its customer, in the order of `selection.EVENT_COLUMNS`."""
+    """A recorded event with its customer, in the order of `selection.EVENT_COLUMNS`.
+
+    `meter` is the meter's code. Only events of a meter that counts different items have an `item`.
+    """
 
     customer_id: int
     customer_key: str
@@ -21,6 +25,13 @@ class UsageEventRow(NamedTuple):
     recorded_at: datetime
     billing_period: date
     recorded_by: str
+    meter: str
+    item: str | None
+
+    @property
+    def is_on_default_meter(self) -> bool:
+        """Whether the event is on the meter of usage that names none."""
+        return self.meter == DEFAULT_METER_CODE
 
     @property
     def customer_public_id(self) -> str:

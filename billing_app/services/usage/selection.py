@@ -6,14 +6,18 @@ from typing import NamedTuple
 
 from sqlmodel import Session
 
+from billing_app.database.session import driver_cursor
 from billing_app.domain.periods import bounds
 from billing_app.models.usage import LATE
 from billing_app.services.customers.queries import get_customer_id
+from billing_app.services.plans.meter_queries import find_meter
+from billing_app.services.shared import validation
+from billing_app.services.shared.validation import parse_idempotency_key
 from billing_app.services.usage.filters import UsageFilter
 
 EVENT_COLUMNS = (
     "c.customer_id, c.key, c.name, e.idempotency_key, e.quantity, e.occurred_at, e.recorded_at,"
-    " e.billing_period, e.recorded_by"
+    " e.billing_period, e.recorded_by, (SELECT code FROM meter WHERE meter.meter_id = e.meter_id), e.item"
 )
 """The columns of a `UsageEventRow`, from usage_event `e` and customer `c`."""
 
@@ -26,7 +30,7 @@ class UsageSelection(NamedTuple):
 
 
 def select_usage(session: Session, usage_filter: UsageFilter) -> UsageSelection:
-    """Return the condition for a filter. Raises NotFound (`customer_not_found`)."""
+    """Return the condition for a filter. Raises NotFound (`customer_not_found`, `meter_not_found`)."""
     # An event is late if it is billed in another month than its usage month. A partial index has only the
     # late events.
     spans_months = (
@@ -38,6 +42,16 @@ def select_usage(session: Session, usage_filter: UsageFilter) -> UsageSelection:
     if usage_filter.customer is not None:
         conditions.append("e.customer_id = %(customer_id)s")
         parameters["customer_id"] = get_customer_id(session, usage_filter.customer)
+    if usage_filter.meter is not None:
+        conditions.append("e.meter_id = %(meter_id)s")
+        parameters["meter_id"] = find_meter(session, usage_filter.meter).meter_id
+    if usage_filter.idempotency_key is not None:
+        key = validation.parsed("idempotency_key", parse_idempotency_key, usage_filter.idempotency_key)
+        conditions.append("e.idempotency_key = %(idempotency_key)s")
+        parameters["idempotency_key"] = key
+        if usage_filter.customer is None:
+            conditions.append("e.customer_id = ANY(%(customer_ids)s)")
+            parameters["customer_ids"] = _find_customers_with_key(session, key)
     if usage_filter.period is not None:
         conditions.append("e.occurred_at >= %(start)s AND e.occurred_at < %(end)s")
         # No event is billed before its usage month, so the index on billing periods can be used.
@@ -52,3 +66,17 @@ def select_usage(session: Session, usage_filter: UsageFilter) -> UsageSelection:
             "billed_end": bounds(usage_filter.billing_period)[1],
         }
     return UsageSelection(" AND ".join(conditions), parameters)
+
+
+def _find_customers_with_key(session: Session, key: str) -> list[int]:
+    """Return the customers who have an event with this key.
+
+    One look-up per customer in the primary key. Without the LIMIT, the database might read all events.
+    """
+    with driver_cursor(session) as db:
+        db.execute(
+            "SELECT c.customer_id FROM customer c CROSS JOIN LATERAL (SELECT FROM usage_event e"
+            " WHERE e.customer_id = c.customer_id AND e.idempotency_key = %s LIMIT 1) found",
+            [key],
+        )
+        return [customer_id for (customer_id,) in db]

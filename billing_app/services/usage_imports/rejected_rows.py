@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, func, select
 from sqlmodel import Session, col
 
 from billing_app.domain.actor import Actor, Permission
@@ -14,7 +14,7 @@ from billing_app.services.shared.pagination import LIMIT_DEFAULT, Page, check_li
 from billing_app.services.shared.permissions import require
 from billing_app.services.shared.reasons import Reason
 from billing_app.services.usage_imports.queries import get_row, parse_import_id
-from billing_app.services.usage_imports.rows import RejectedRow
+from billing_app.services.usage_imports.rows import METERED_COLUMNS, RejectedRow
 
 CHUNK_ROWS = 2_000
 
@@ -52,6 +52,20 @@ def read_rejected_rows(session: Session, actor: Actor, usage_import: str) -> Ite
     # A database cursor, so that all chunks are of the same snapshot.
     found = session.execute(_select_rejected_rows(import_id), execution_options={"yield_per": CHUNK_ROWS})
     return ([_to_row(row) for row in chunk] for chunk in found.partitions())
+
+
+def has_meters(session: Session, actor: Actor, usage_import: str) -> bool:
+    """Return whether rejected rows have the columns of a file that names meters.
+
+    Raises NotFound (`import_not_found`).
+    """
+    require(actor, Permission.READ)
+    import_id = get_row(session, parse_import_id(usage_import)).import_id
+    cells = func.cardinality(col(UsageImportRejectedRow.cells))
+    wide = select(UsageImportRejectedRow.line).where(
+        col(UsageImportRejectedRow.import_id) == import_id, cells == len(METERED_COLUMNS)
+    )
+    return session.execute(wide.limit(1)).first() is not None
 
 
 def _select_rejected_rows(import_id: int) -> Select[*tuple[Any, ...]]:

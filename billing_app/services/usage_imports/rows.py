@@ -13,6 +13,8 @@ from billing_app.services.shared.reasons import Reason
 from billing_app.services.usage.recording import BatchResult
 
 COLUMNS = ("customer", "idempotency_key", "quantity", "occurred_at")
+# A file that names a meter or an item has all of these; a missing one of the last two is empty.
+METERED_COLUMNS = (*COLUMNS, "meter", "item")
 # Per file. Further ones are only counted.
 REJECTED_ROWS_KEPT_MAX = 100_000
 # Larger files have a separate queue, so that they don't delay smaller ones.
@@ -27,9 +29,9 @@ Lane = Literal["small", "large"]
 class RejectedRow:
     """A row that was not recorded: a conflict, or rejected.
 
-    `line` is its line number; the header is line 1. `row` has its cells in the order of COLUMNS, with bytes
-    that are not UTF-8 as surrogates. If the number of cells is wrong, it has those, but never as many as
-    COLUMNS; if the cells can't be told apart, the whole text as one cell. It is empty if the row is too
+    `line` is its line number; the header is line 1. `row` has its cells in the order of COLUMNS or
+    METERED_COLUMNS, with bytes that are not UTF-8 as surrogates. If the number of cells is wrong, it has
+    those, but never as many as either; if the cells can't be told apart, the whole text as one cell. It is empty if the row is too
     long to store.
     """
 

@@ -224,5 +224,12 @@ def _usage_item(event: UsageEventRow, invoice_numbers: InvoiceNumbers, zone: Zon
         is_late=used_in < event.billing_period,
         late_reason=f"{text.month(used_in)} was already closed when this was recorded",
         details=f"{event.idempotency_key}\nRecorded {text.timestamp(event.recorded_at, zone)}"
-        f" ({text.timestamp_utc(event.recorded_at)}) by {event.recorded_by}",
+        f" ({text.timestamp_utc(event.recorded_at)}) by {event.recorded_by}{_meter_note(event)}",
     )
+
+
+def _meter_note(event: UsageEventRow) -> str:
+    """Name the meter and the item of an event, unless it is on the default meter."""
+    if event.is_on_default_meter:
+        return ""
+    return f"\nMeter {event.meter}" + (f", item {event.item}" if event.item else "")

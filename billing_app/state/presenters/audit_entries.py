@@ -52,16 +52,18 @@ _DETAIL_NAMES = {
     "existing": "Existing",
     "fault": "Reason",
     "file_name": "File",
+    "event_type": "Event type",
     "ok": "No discrepancies",
     "payment_instructions": "Payment instructions",
     "scopes": "Scopes",
     "start": "Starts on",
     "size_bytes": "Size in bytes",
+    "takes_other_types": "Takes events of other types",
 }
 # The most important details are shown first.
 _FIRST_DETAILS = ("name", "amount", "recorded", "created", "period")
 _MONEY = ("amount", "monthly_price", "overage_unit_price", "unit_price")
-_IDS = re.compile(r"(cus|usr|tok|plan|pay|run|ver|imp)_[1-9][0-9]*", re.ASCII)
+_IDS = re.compile(r"(cus|usr|tok|plan|meter|pay|run|ver|imp)_[1-9][0-9]*", re.ASCII)
 _INVOICE = re.compile(r".+-[0-9]{4,}", re.ASCII)
 _PAGES = {"issuer": "/settings", "usage": "/usage", "plan": "/plans", "ver": "/verify"}
 _ADMIN_PAGES = {"usr": "/users", "tok": "/settings/tokens"}
@@ -74,6 +76,7 @@ _SUBJECTS = {
 }
 _KINDS = {
     "run": "Invoice run",
+    "meter": "Meter",
     "ver": "Verification",
     "imp": "Import",
     "pay": "Payment",

@@ -9,7 +9,13 @@ from zoneinfo import ZoneInfo
 from billing_app.errors import FieldError
 from billing_app.services.shared.characters import reveal_invisible
 from billing_app.services.shared.reasons import Reason
-from billing_app.services.usage_imports.rows import COLUMNS, PreviewRow, RejectedRow, UsageImportRow
+from billing_app.services.usage_imports.rows import (
+    COLUMNS,
+    METERED_COLUMNS,
+    PreviewRow,
+    RejectedRow,
+    UsageImportRow,
+)
 from billing_app.state.kit import address, text
 from billing_app.wording.refusals import reason_sentence
 from billing_app.wording.rules import rule_text
@@ -19,12 +25,15 @@ PATH = "/usage/imports"
 OPEN_STATUSES = ("checking", "checked", "importing")
 _CELL_MAX = 200
 _KB = 1000
+_WIDTHS = (len(COLUMNS), len(METERED_COLUMNS))
 _NOTHING_RECORDED = "Nothing was recorded."
 _COLUMN_NAMES = {
     "customer": "Customer",
     "idempotency_key": "Key",
     "quantity": "Quantity",
     "occurred_at": "Time",
+    "meter": "Meter",
+    "item": "Item",
     "header": "The first line",
     "file": "The file",
     "row": "This row",
@@ -84,7 +93,8 @@ class ImportSheet:
 class FileRow:
     """A row of a file with its outcome.
 
-    `quantity_note` and `time_note` have the text in the file if it differs from the value shown. `caption`
+    `quantity_note` and `time_note` have the text in the file if it differs from the value shown.
+    `quantity_note` also has the meter and the item, if the file names them. `caption`
     replaces the columns that narrow screens hide.
     """
 
@@ -187,7 +197,7 @@ def _result(row: UsageImportRow) -> str:
 def preview_row(row: PreviewRow, zone: ZoneInfo) -> FileRow:
     """Build a row of the preview, with quantity and time as they were understood."""
     file_row = _file_row(row.line, row.row, row.status, row.reason)
-    if len(row.row) != len(COLUMNS):
+    if len(row.row) not in _WIDTHS:
         return file_row
     understood = None if row.quantity is None else text.quantity(row.quantity)
     quantity, note = _understood_quantity(file_row.quantity, understood)
@@ -195,7 +205,7 @@ def preview_row(row: PreviewRow, zone: ZoneInfo) -> FileRow:
     return replace(
         file_row,
         quantity=quantity,
-        quantity_note=note,
+        quantity_note=", ".join(filter(None, (file_row.quantity_note, note))),
         time=time,
         time_note=time_note,
         caption=_caption(file_row.customer, file_row.key, f"{quantity} ({note})" if note else quantity),
@@ -223,14 +233,15 @@ def _understood_time(cell: str, occurred_at: datetime | None, zone: ZoneInfo) ->
 def _file_row(line: int, cells: tuple[str, ...], status: str, reason: Reason | None) -> FileRow:
     shown = [_displayed(cell) for cell in cells]
     # A row with the wrong number of columns is shown in the first column.
-    customer, key, quantity, time = (
-        shown if len(shown) == len(COLUMNS) else (", ".join(shown)[:_CELL_MAX], "", "", "")
+    customer, key, quantity, time, *named = (
+        shown if len(shown) in _WIDTHS else (", ".join(shown)[:_CELL_MAX], "", "", "")
     )
     return FileRow(
         line=f"{line:,}",
         customer=customer,
         key=key,
         quantity=quantity,
+        quantity_note=", ".join(filter(None, named)),
         time=time,
         caption=_caption(customer, key, quantity),
         status=status,
