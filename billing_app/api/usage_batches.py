@@ -88,13 +88,13 @@ def _read_plain(body: bytes) -> list[UsageReport] | None:
 
 
 def _decode_rows(body: bytes, *, has_meters: bool) -> list[tuple[object, ...]] | None:
+    decoder: msgspec.json.Decoder[Any] = _METERED_DECODER if has_meters else _DECODER
     try:
-        decoder = _METERED_DECODER if has_meters else _DECODER
         return list(map(msgspec.structs.astuple, decoder.decode(body).events))
     except msgspec.ValidationError:
         pass
-    decoder_with_numbers = _METERED_DECODER_WITH_NUMBERS if has_meters else _DECODER_WITH_NUMBERS
-    rows = decoder_with_numbers.decode(body).events
+    decoder = _METERED_DECODER_WITH_NUMBERS if has_meters else _DECODER_WITH_NUMBERS
+    rows = decoder.decode(body).events
     quantities = [bytes(row.quantity).decode() for row in rows]
     if not all(map(_SAME_AS_TEXT.fullmatch, quantities)):
         return None

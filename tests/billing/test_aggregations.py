@@ -52,7 +52,7 @@ def create(client: TestClient, path: str, body: dict[str, Any]) -> Any:
 def subscribe(client: TestClient, database: Database, *charges: dict[str, str]) -> None:
     """Put a new customer on a plan with these charges from October on."""
     plan = create(client, "plans", {"name": "Metered", "monthly_price": "0", "charges": list(charges)})
-    make_customer(database, key="acme", plan_id=int(plan["id"].removeprefix("plan_")), start_period=OCTOBER)
+    make_customer(database, key="acme", plan_id=int(plan["id"].removeprefix("plan_")), start=OCTOBER)
 
 
 def use(client: TestClient, key: str, meter: str, at: str, **values: object) -> None:

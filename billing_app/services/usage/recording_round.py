@@ -72,14 +72,15 @@ async def record_round(
     """
     judged = await _record(connection, reports, now, patience_ms)
     answers: dict[int, RecordedUsage | BillingError] = {}
-    recorded: dict[EventKey, UsageEventRow] = {}
+    # The position of the report for which an event was inserted.
+    recorded: dict[EventKey, int] = {}
     others: list[_Judged] = []
     for row in judged:
         report = reports[row.position]
         key = (row.customer_id, report.row.idempotency_key)
         if row.is_inserted and not row.rejection and key not in recorded:
-            event = recorded[key] = _event(report, row, now)
-            answers[row.position] = RecordedUsage("recorded", event)
+            recorded[key] = row.position
+            answers[row.position] = RecordedUsage("recorded", _event(report, row, now))
         else:
             others.append(row)
     if others:
@@ -92,7 +93,7 @@ async def record_round(
 def _answer(
     row: _Judged,
     report: IncomingRow,
-    recorded: dict[EventKey, UsageEventRow],
+    recorded: dict[EventKey, int],
     known: dict[EventKey, UsageEventRow],
 ) -> RecordedUsage | BillingError:
     """Answer a report whose event was not inserted for it."""
@@ -100,7 +101,7 @@ def _answer(
     event = known.get(key)
     # An event that was recorded before decides, even if the report would be rejected today. So the
     # answer to a report never changes.
-    if event is None or (row.rejection and key in recorded):
+    if event is None or (row.rejection and recorded.get(key, row.position) > row.position):
         return as_error(RowResult(row.position, "rejected", rejection(row.rejection)))
     rule = _difference(report, event)
     if rule is None:
