@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -82,8 +83,11 @@ def _read_plain(body: bytes) -> list[UsageReport] | None:
         return None
     if rows is None or any(body.count(name) != len(rows) for name in _REQUIRED_NAMES):
         return None
-    if any(body.count(name) not in (0, len(rows)) for name in _OPTIONAL_NAMES):
-        return None
+    # An optional name could be in one event twice and in another not at all.
+    for place, name in enumerate(_OPTIONAL_NAMES, len(_REQUIRED_NAMES)):
+        count = body.count(name)
+        if count and (count != len(rows) or None in map(itemgetter(place), rows)):
+            return None
     return list(map(_as_report, rows))
 
 

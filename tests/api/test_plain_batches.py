@@ -94,6 +94,7 @@ def test_plain_body_becomes_reports() -> None:
         (b'"2026-10-31T23:00:00Z"', b"null"),
         (b'"2026-10-31T23:00:00Z"', b"1"),
         (b"]}", b"]} x"),
+        (b'"quantity": "1.5", "occurred_at": "2026-10-31T23:00:00Z"', b'"quantity": "1.5"'),
         (b'"acme"', b'"acme", "meter": "seats"'),
         (b'"acme"', b'"acme", "meter": "seats", "item": "ada"'),
         (b'"acme"', b'"acme", "meter": "seats", "meter": "calls"'),
@@ -111,6 +112,14 @@ def test_unusual_body_means_what_it_means_to_the_exact_parser(original: bytes, r
     for count in (1, -1):
         body = PLAIN.replace(original, replacement, count)
         assert meaning(body, parse_batch) == meaning(body, loads_exactly)
+
+
+@pytest.mark.parametrize("name", ["occurred_at", "meter", "item"])
+def test_optional_name_that_one_event_has_twice_and_another_lacks(name: str) -> None:
+    first = json.dumps(EVENT | {name: "2026-10-31T23:00:00Z"})[:-1] + f', "{name}": "x"}}'
+    second = json.dumps({key: value for key, value in EVENT.items() if key != name})
+    body = f'{{"events": [{first}, {second}]}}'.encode()
+    assert _read_plain(body) is None
 
 
 def test_damaged_bodies_mean_what_they_mean_to_the_exact_parser() -> None:

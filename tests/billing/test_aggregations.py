@@ -33,10 +33,15 @@ def client(database: Database, fast_hashes: None) -> Iterator[TestClient]:
     make_meter(database, "users", "unique")
     with installed(database):
         client = TestClient(limited_api(), raise_server_exceptions=False)
-        user = make_user(database, Role.ADMIN)
-        token = authenticator().sign_in(user.email, PASSWORD, user_agent="test", address="test").token
-        client.headers["Authorization"] = f"Bearer {token}"
+        sign_in(client, database)
         yield client
+
+
+def sign_in(client: TestClient, database: Database) -> None:
+    """Sign in as a new admin, as one must after a long time."""
+    user = make_user(database, Role.ADMIN)
+    token = authenticator().sign_in(user.email, PASSWORD, user_agent="test", address="test").token
+    client.headers["Authorization"] = f"Bearer {token}"
 
 
 def per_unit(meter: str, price: str, included: str = "0") -> dict[str, str]:
@@ -103,6 +108,7 @@ def test_late_report_of_fewer_seats_changes_nothing(
     assert usage_lines(client, "2026-10") == [("seats", "8", "80.00", "overage")]
     use(client, "late", "seats", "2026-10-05T00:00:00Z", quantity=7)
     clock.set(2026, 12, 2)
+    sign_in(client, database)
     assert usage_lines(client, "2026-11") == [
         ("seats", "0", "0.00", "overage"),
         ("seats", "0", "0.00", "late_usage"),
@@ -116,6 +122,7 @@ def test_late_report_of_more_seats_is_charged(client: TestClient, database: Data
     assert usage_lines(client, "2026-10") == [("seats", "8", "80.00", "overage")]
     use(client, "late", "seats", "2026-10-05T00:00:00Z", quantity="9.5")
     clock.set(2026, 12, 2)
+    sign_in(client, database)
     assert usage_lines(client, "2026-11")[1] == ("seats", "1.5", "15.00", "late_usage")
     verified(client, database)
 
@@ -128,6 +135,7 @@ def test_only_new_items_are_charged_late(client: TestClient, database: Database,
     use(client, "c", "users", "2026-10-06T00:00:00Z", item="bob")
     use(client, "d", "users", "2026-11-06T00:00:00Z", item="ada")
     clock.set(2026, 12, 2)
+    sign_in(client, database)
     assert usage_lines(client, "2026-11") == [
         ("users", "1", "2.00", "overage"),
         ("users", "1", "2.00", "late_usage"),

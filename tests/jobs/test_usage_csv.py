@@ -174,7 +174,7 @@ def archive(*names: str) -> bytes:
         (b"customer,quantity\n", "header", "missing_columns", "idempotency_key, occurred_at"),
         (b"acme,k1,5,2026-10-01T00:00:00Z\n", "header", "missing_columns", "customer"),
         (HEADER.strip().encode() + b",Quantity\n", "header", "repeated_columns", "quantity"),
-        (HEADER.strip().encode() + b",meter\n", "header", "unknown_columns", "meter"),
+        (HEADER.strip().encode() + b",unit\n", "header", "unknown_columns", "unit"),
         (HEADER.strip().encode() + b",\n", "header", "unnamed_column", "column 5"),
         (b'customer,"idempotency_key,quantity,occurred_at\n', "header", "unclosed_quote", "quote"),
         (b"c" * 1_000_001, "header", "row_too_long", "1,000,000"),

@@ -145,7 +145,10 @@ def _join_metered(columns: Sequence[tuple[Any, ...]]) -> list[str]:
             map(str, range(len(customers))),
             ["" if type(customer) is not str else customer for customer in customers],
             ["" if type(key) is not str else key for key in keys],
-            [_NULL if quantity is None else _quantity_text(quantity) for quantity in quantities],
+            [
+                _optional_text(_quantity_text(quantity)) if quantity is not None else _NULL
+                for quantity in quantities
+            ],
             *([_optional_text(value) for value in column] for column in others),
             strict=True,
         )

@@ -62,7 +62,7 @@ def has_meters(session: Session, actor: Actor, usage_import: str) -> bool:
     require(actor, Permission.READ)
     import_id = get_row(session, parse_import_id(usage_import)).import_id
     cells = func.cardinality(col(UsageImportRejectedRow.cells))
-    wide = select(UsageImportRejectedRow.line).where(
+    wide = select(col(UsageImportRejectedRow.line)).where(
         col(UsageImportRejectedRow.import_id) == import_id, cells == len(METERED_COLUMNS)
     )
     return session.execute(wide.limit(1)).first() is not None
