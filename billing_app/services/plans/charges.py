@@ -14,6 +14,8 @@ from billing_app.errors import Invalid, NotFound
 from billing_app.models.plan import CHARGES_MAX, DEFAULT_METER_CODE, TIERS_MAX
 from billing_app.services.shared import validation
 
+DEFAULT_METER = DEFAULT_METER_CODE
+
 
 class PriceModel(StrEnum):
     """How a quantity becomes an amount."""
@@ -41,7 +43,7 @@ class ChargeTerms:
     """
 
     model: object
-    meter: object = DEFAULT_METER_CODE
+    meter: object = DEFAULT_METER
     included_units: object = None
     unit_price: object = None
     package_size: object = None
