@@ -34,8 +34,8 @@ class DailyUsage(NamedTuple):
 class MonthlyUsage:
     """A customer's usage in one month so far.
 
-    `included_units` are those of the first charge of the month's last plan, scaled to its days. They are None in a
-    month without a plan, and for a price that includes none. `days` lists only days with usage, in order.
+    `included_units` are those of the meter that the month's last plan charges first: of all plans of the month,
+    scaled to their days. They are None in a month without a plan, and for a price that includes none. `days` lists only days with usage, in order.
     """
 
     period_start: date
@@ -78,10 +78,11 @@ def get_monthly_usage(
 def _included_units(segments: Sequence[Segment]) -> Decimal | None:
     if not segments or not segments[-1].plan.charges:
         return None
-    first_charge = segments[-1].plan.charges[0]
-    if first_charge.included_units is None:
+    meter = segments[-1].plan.charges[0].meter
+    charges = [each for each in spans_in(tuple(segments)) if each.charge.meter == meter]
+    if any(each.charge.included_units is None for each in charges):
         return None
-    # The span may have begun in an earlier segment that has the identical charge.
-    span = next(each for each in reversed(spans_in(tuple(segments))) if each.charge == first_charge)
-    period_start = span.start.replace(day=1)
-    return included_quantity(first_charge, share_of(period_start, span.start, span.end))
+    return exact_sum(
+        included_quantity(each.charge, share_of(each.start.replace(day=1), each.start, each.end))
+        for each in charges
+    )

@@ -89,6 +89,5 @@ def _preview(
 
 
 def _line(line: Line, currency: str) -> EffectLine:
-    plan = f"{text.plan(line.plan_name, line.plan_version)}, " if line.plan_name else ""
-    days = f", {line.days} of {line.days_in_month} days" if line.days != line.days_in_month else ""
-    return EffectLine(f"{plan}{title(line).lower()}{days}", text.money(line.amount_minor, currency))
+    plan = f"{text.plan(line.plan_name, line.plan_version)}: " if line.plan_name else ""
+    return EffectLine(f"{plan}{title(line)}", text.money(line.amount_minor, currency))
