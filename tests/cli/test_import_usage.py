@@ -56,7 +56,7 @@ BAD_ROWS = (
     ("acme,k2,-1,2025-10-01T00:00:00Z", "invalid", "quantity must be zero or more"),
     ("acme,k3,many,2025-10-01T00:00:00Z", "invalid", "quantity must be a decimal number"),
     ("acme,k4,1e400,2025-10-01T00:00:00Z", "invalid", "quantity must have at most 14 digits"),
-    ("acme,k5,1,2025-08-31T23:59:59Z", "no_plan", "occurred_at must be in a month in which"),
+    ("acme,k5,1,2025-08-31T23:59:59Z", "no_plan", "occurred_at must be on a day on which"),
     ("acme,k6,1,2199-01-01T00:00:00Z", "occurred_in_future", "occurred_at must not be more than 5"),
     ("acme,,1,2025-10-01T00:00:00Z", "invalid", "idempotency_key must be 1 to 255"),
     ("acme,first,2,2025-10-01T00:00:00Z", "idempotency_conflict", "idempotency_key was already used"),
