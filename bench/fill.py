@@ -29,7 +29,7 @@ def add_customers(bench: Bench, customers: int) -> None:
             " SELECT 'Plan ' || n, 1, 'USD', 1900 + n * 1000, 1, 0, '2026-09-15'"
             " FROM generate_series(1, 10) AS n RETURNING plan_id, monthly_price_minor)"
             " INSERT INTO plan_charge (plan_id, position, meter_id, model, included_units, unit_price, tier_count)"
-            " SELECT plan_id, 1, 1, 'per_unit', (monthly_price_minor - 1900) / 20, 0.0125, 0 FROM made"
+            " SELECT plan_id, 1, 1, 'per_unit', div(monthly_price_minor - 1900, 20), 0.0125, 0 FROM made"
         )
         db.execute(
             "INSERT INTO customer"
