@@ -16,8 +16,7 @@ from billing_app.api.wire.values import Body, Currency, ExactNumber, Money, Quan
 from billing_app.domain import terms
 from billing_app.domain.actor import Permission
 from billing_app.domain.money import major_text
-from billing_app.domain.terms import Model
-from billing_app.models.plan import CHARGES_MAX, TIERS_MAX
+from billing_app.domain.terms import CHARGES_MAX, TIERS_MAX, Model
 from billing_app.services.plans import plans
 from billing_app.services.plans.charges import ChargeTerms, PriceModel, TierTerms
 from billing_app.services.plans.rows import PlanRow

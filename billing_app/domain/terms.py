@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
+CHARGES_MAX = 20
+TIERS_MAX = 20
+DEFAULT_METER_ID = 1
+DEFAULT_METER_CODE = "usage"
+
 Aggregation = Literal["sum", "max", "unique"]
 Model = Literal["per_unit", "package", "graduated", "volume"]
 

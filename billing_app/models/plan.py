@@ -18,6 +18,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
+from billing_app.domain.terms import CHARGES_MAX, DEFAULT_METER_ID, TIERS_MAX
 from billing_app.models.columns import (
     digits_check,
     entered_column,
@@ -25,11 +26,6 @@ from billing_app.models.columns import (
     moment_column,
     text_column,
 )
-
-DEFAULT_METER_ID = 1
-DEFAULT_METER_CODE = "usage"
-CHARGES_MAX = 20
-TIERS_MAX = 20
 
 
 class Meter(SQLModel, table=True):

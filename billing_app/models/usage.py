@@ -8,6 +8,7 @@ from decimal import Decimal
 from sqlalchemy import CheckConstraint, Column, Index, SmallInteger, Text, text
 from sqlmodel import Field, SQLModel
 
+from billing_app.domain.terms import DEFAULT_METER_ID
 from billing_app.models.columns import (
     customer_key_column,
     day_column,
@@ -17,7 +18,6 @@ from billing_app.models.columns import (
     moment_column,
     text_column,
 )
-from billing_app.models.plan import DEFAULT_METER_ID
 
 IDEMPOTENCY_KEY_MAX = 255
 ITEM_MAX = 255

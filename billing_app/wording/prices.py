@@ -5,8 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from billing_app.domain.money import to_major
-from billing_app.domain.terms import Charge, Plan, Tier
-from billing_app.models.plan import DEFAULT_METER_ID
+from billing_app.domain.terms import DEFAULT_METER_ID, Charge, Plan, Tier
 from billing_app.wording.values import counted, exact_money, money, plural_of, quantity
 
 

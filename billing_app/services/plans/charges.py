@@ -9,9 +9,8 @@ from enum import StrEnum
 
 from billing_app.domain.money import parse_amount_minor, parse_quantity, parse_unit_price
 from billing_app.domain.rules import BrokenRule
-from billing_app.domain.terms import Charge, Meter, Tier
+from billing_app.domain.terms import CHARGES_MAX, DEFAULT_METER_CODE, TIERS_MAX, Charge, Meter, Tier
 from billing_app.errors import Invalid, NotFound
-from billing_app.models.plan import CHARGES_MAX, DEFAULT_METER_CODE, TIERS_MAX
 from billing_app.services.shared import validation
 
 DEFAULT_METER = DEFAULT_METER_CODE

@@ -7,9 +7,9 @@ from typing import cast
 from sqlmodel import Session, col, select
 
 from billing_app.domain import terms
+from billing_app.domain.terms import DEFAULT_METER_ID
 from billing_app.errors import NotFound
 from billing_app.models import Meter
-from billing_app.models.plan import DEFAULT_METER_ID
 
 
 def read_default_meter(session: Session) -> terms.Meter:

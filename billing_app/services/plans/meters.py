@@ -12,9 +12,9 @@ from sqlmodel import Session, col, func, select, text
 from billing_app.database import locks
 from billing_app.database.session import now
 from billing_app.domain.actor import Actor, Permission
+from billing_app.domain.terms import DEFAULT_METER_ID
 from billing_app.errors import Conflict, Invalid
 from billing_app.models import Meter
-from billing_app.models.plan import DEFAULT_METER_ID
 from billing_app.services.plans.meter_queries import find_meter, lock_meter
 from billing_app.services.shared import audit, validation
 from billing_app.services.shared.ids import public_id

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from billing_app.domain import terms
-from billing_app.domain.terms import Charge
+from billing_app.domain.terms import DEFAULT_METER_ID, Charge
 from billing_app.models import Plan
-from billing_app.models.plan import DEFAULT_METER_ID
 from billing_app.services.shared.ids import public_id
 
 

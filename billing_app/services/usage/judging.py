@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from billing_app.models.plan import DEFAULT_METER_ID
+from billing_app.domain.terms import DEFAULT_METER_ID
 from billing_app.services.plans.plan_in_effect import plan_in_effect
 
 # The field that each rejection is about.

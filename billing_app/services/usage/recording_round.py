@@ -20,8 +20,8 @@ import psycopg
 from psycopg.pq import Escaping
 
 from billing_app.database import locks
+from billing_app.domain.terms import DEFAULT_METER_CODE
 from billing_app.errors import BillingError
-from billing_app.models.plan import DEFAULT_METER_CODE
 from billing_app.services.shared.reasons import Reason
 from billing_app.services.usage.judging import judged_usage
 from billing_app.services.usage.recording import AHEAD_MAX, RecordedUsage, RowResult, as_error, rejection

@@ -8,7 +8,7 @@ from typing import Any, LiteralString, NamedTuple
 
 from psycopg import Cursor
 
-from billing_app.models.plan import DEFAULT_METER_ID
+from billing_app.domain.terms import DEFAULT_METER_ID
 from billing_app.services.usage.judging import judged_usage
 from billing_app.services.usage.rows import UsageEventRow
 from billing_app.services.usage.selection import EVENT_COLUMNS

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from billing_app.models.plan import DEFAULT_METER_CODE
+from billing_app.domain.terms import DEFAULT_METER_CODE
 from billing_app.services.shared.ids import public_id
 
 

@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 from billing_app.domain.money import major_text, plain
 from billing_app.domain.pricing import WHOLE, ZERO, price
 from billing_app.domain.rules import BrokenRule
-from billing_app.domain.terms import Charge, Meter
+from billing_app.domain.terms import CHARGES_MAX, TIERS_MAX, Charge, Meter
 from billing_app.errors import BillingError, FieldError, Invalid
-from billing_app.models.plan import CHARGES_MAX, TIERS_MAX
 from billing_app.services.plans.charges import DEFAULT_METER, ChargeTerms, TierTerms, parse_charges
 from billing_app.services.plans.rows import PlanRow
 from billing_app.services.shared import validation

@@ -79,20 +79,7 @@ def _card(plan: rx.Var[PlanItem]) -> rx.Component:
             rx.el.span("a month", class_name="text-sm text-soft"),
             class_name="mt-2 flex flex-wrap items-baseline gap-x-1.5",
         ),
-        rx.el.dl(
-            rx.cond(
-                plan.is_simple,
-                rx.fragment(
-                    _term("Included", plan.included, "units"), _term("Overage", plan.overage, "per unit")
-                ),
-                rx.foreach(plan.charges, _charge),
-            ),
-            rx.el.div(
-                rx.el.dt("Customers", class_name=classes.EYEBROW),
-                rx.el.dd(link(plan.customers, plan.customers_href), class_name="mt-0.5 tabular-nums"),
-            ),
-            class_name="mt-4 grid grid-cols-1 gap-x-4 gap-y-3 text-sm min-[400px]:grid-cols-2 sm:grid-cols-3",
-        ),
+        _terms(plan),
         rx.el.div(
             chart_frame(
                 "Monthly cost by units",
@@ -108,6 +95,23 @@ def _card(plan: rx.Var[PlanItem]) -> rx.Component:
         # Otherwise the hidden labels of a chart with long amounts would widen the page.
         class_name=f"{classes.PANEL} flex min-w-0 flex-col overflow-x-clip px-5 py-4",
         custom_attrs={"aria-label": plan.name},
+    )
+
+
+def _terms(plan: rx.Var[PlanItem]) -> rx.Component:
+    return rx.el.dl(
+        rx.cond(
+            plan.is_simple,
+            rx.fragment(
+                _term("Included", plan.included, "units"), _term("Overage", plan.overage, "per unit")
+            ),
+            rx.foreach(plan.charges, _charge),
+        ),
+        rx.el.div(
+            rx.el.dt("Customers", class_name=classes.EYEBROW),
+            rx.el.dd(link(plan.customers, plan.customers_href), class_name="mt-0.5 tabular-nums"),
+        ),
+        class_name="mt-4 grid grid-cols-1 gap-x-4 gap-y-3 text-sm min-[400px]:grid-cols-2 sm:grid-cols-3",
     )
 
 
