@@ -32,6 +32,7 @@ def upgrade() -> None:
     _create_subscription_tables()
     _create_customer_billing_table()
     _create_usage_event_table()
+    _create_usage_correction_table()
     _create_invoice_table()
     _create_invoice_line_table()
     _create_number_gap_table()
@@ -89,6 +90,7 @@ TABLES = (
     "suspension",
     "customer_billing",
     "usage_event",
+    "usage_correction",
     "invoice",
     "invoice_line",
     "number_gap",
@@ -462,6 +464,57 @@ def _create_usage_event_table() -> None:
             name=op.f("ck_usage_event_billed_no_earlier_than_used"),
         ),
     )
+
+
+def _create_usage_correction_table() -> None:
+    """Create the corrections of usage events, numbered for each event.
+
+    Each has the moment and the meter of its event, so that sums need no other table. The foreign key looks
+    up one event per correction, of which there are few.
+    """
+    op.create_table(
+        "usage_correction",
+        sa.Column("customer_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("correction_key", sa.Text(), nullable=False),
+        sa.Column("idempotency_key", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("occurred_at", TIMESTAMP, nullable=False),
+        sa.Column("meter_id", sa.SmallInteger(), nullable=False),
+        sa.Column("quantity_before", ENTERED_NUMBER, nullable=False),
+        sa.Column("quantity", ENTERED_NUMBER, nullable=False),
+        sa.Column("difference", ENTERED_NUMBER, nullable=False),
+        sa.Column("billing_period", sa.Date(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("recorded_at", TIMESTAMP, nullable=False),
+        sa.Column("recorded_by", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("customer_id", "correction_key", name=op.f("pk_usage_correction")),
+        sa.UniqueConstraint(
+            "customer_id",
+            "idempotency_key",
+            "number",
+            name=op.f("uq_usage_correction_customer_id_idempotency_key_number"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["customer_id", "idempotency_key"],
+            ["usage_event.customer_id", "usage_event.idempotency_key"],
+            name=op.f("fk_usage_correction_usage_event"),
+        ),
+        *(sa.CheckConstraint(rule, name=op.f(name)) for name, rule in USAGE_CORRECTION_CHECKS.items()),
+    )
+
+
+USAGE_CORRECTION_CHECKS = {
+    "ck_usage_correction_correction_key_length": "length(correction_key) BETWEEN 1 AND 255",
+    "ck_usage_correction_correction_key_control_characters": (
+        r"correction_key !~ '[\u0001-\u001f\u007f-\u009f\u2028\u2029]'"
+    ),
+    "ck_usage_correction_number_positive": "number >= 1",
+    "ck_usage_correction_quantity_before_digits": _digits("quantity_before", 14, 6),
+    "ck_usage_correction_quantity_digits": _digits("quantity", 14, 6),
+    "ck_usage_correction_difference_rule": "difference = quantity - quantity_before AND difference <> 0",
+    "ck_usage_correction_billing_period_first_of_month": "extract(day FROM billing_period) = 1",
+    "ck_usage_correction_reason_given": "btrim(reason) <> ''",
+}
 
 
 def _create_invoice_table() -> None:
@@ -1102,7 +1155,7 @@ def _create_api_token_table() -> None:
         ),
         sa.CheckConstraint("btrim(name) <> ''", name=op.f("ck_api_token_name_given")),
         sa.CheckConstraint(
-            "scopes <@ ARRAY['usage:write', 'read'] AND cardinality(scopes) > 0",
+            "scopes <@ ARRAY['usage:write', 'usage:correct', 'read'] AND cardinality(scopes) > 0",
             name=op.f("ck_api_token_scopes_known"),
         ),
     )
@@ -1427,6 +1480,18 @@ def _create_usage_billing_index() -> None:
         ["billing_period", "customer_id", "occurred_at", "meter_id", "item"],
         postgresql_where=sa.text("item IS NOT NULL"),
     )
+    # As for events: the corrections that a period bills, by customer.
+    op.create_index(
+        "ix_usage_correction_billing",
+        "usage_correction",
+        ["billing_period", "customer_id", "occurred_at"],
+        postgresql_include=["difference", "meter_id"],
+    )
+    op.create_index(
+        "ix_usage_correction_recorded_at",
+        "usage_correction",
+        ["recorded_at", "customer_id", "correction_key"],
+    )
 
 
 def _create_usage_log_indexes() -> None:
@@ -1677,6 +1742,42 @@ BEGIN
     ) THEN
         RAISE EXCEPTION 'usage needs an existing meter, and an item exactly if the meter counts items'
             USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    RETURN NULL;
+END
+$$
+"""
+
+# A correction follows the one before it, or else its event: it starts from that quantity, is billed no
+# earlier, and never in a closed period. So the newest one that is billed up to a period counts for it.
+CHECK_NEW_CORRECTIONS = f"""
+CREATE FUNCTION check_new_corrections() RETURNS trigger {PLPGSQL} AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM added a
+        JOIN public.usage_event e USING (customer_id, idempotency_key)
+        LEFT JOIN public.customer_billing b USING (customer_id)
+        WHERE b.customer_id IS NULL OR a.billing_period <= b.closed_through
+           OR a.billing_period < e.billing_period
+    ) THEN
+        RAISE EXCEPTION 'a correction can only be billed in an open period, and no earlier than its event'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF EXISTS (
+        SELECT FROM added a
+        JOIN public.usage_event e USING (customer_id, idempotency_key)
+        JOIN public.meter m ON m.meter_id = e.meter_id
+        LEFT JOIN public.usage_correction p
+          ON p.customer_id = a.customer_id AND p.idempotency_key = a.idempotency_key
+         AND p.number = a.number - 1
+        WHERE a.occurred_at <> e.occurred_at OR a.meter_id <> e.meter_id
+           OR (m.aggregation = 'unique' AND a.quantity NOT IN (0, 1))
+           OR (a.number > 1 AND p.number IS NULL)
+           OR a.quantity_before <> coalesce(p.quantity, e.quantity)
+           OR a.billing_period < p.billing_period
+    ) THEN
+        RAISE EXCEPTION 'a correction must follow its event or the correction before it'
+            USING ERRCODE = 'restrict_violation';
     END IF;
     RETURN NULL;
 END
@@ -1988,6 +2089,7 @@ FUNCTIONS = {
     "check_already_charged()": CHECK_ALREADY_CHARGED,
     "check_invoice_closed()": CHECK_INVOICE_CLOSED,
     "check_new_usage()": CHECK_NEW_USAGE,
+    "check_new_corrections()": CHECK_NEW_CORRECTIONS,
     "refuse_customer_removal()": REFUSE_CUSTOMER_REMOVAL,
     "check_number_gap()": CHECK_NUMBER_GAP,
     "refuse_reopening()": REFUSE_REOPENING,
@@ -2014,6 +2116,7 @@ APPEND_ONLY_TABLES = (
     "plan_charge",
     "plan_tier",
     "usage_event",
+    "usage_correction",
     "invoice",
     "invoice_line",
     "number_gap",
@@ -2049,6 +2152,10 @@ TRIGGERS = (
     CREATE TRIGGER customer_exists_and_period_open
     AFTER INSERT ON usage_event REFERENCING NEW TABLE AS added
     FOR EACH STATEMENT EXECUTE FUNCTION check_new_usage()
+    """,
+    """
+    CREATE TRIGGER follows_its_event AFTER INSERT ON usage_correction REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION check_new_corrections()
     """,
     """
     CREATE TRIGGER stays BEFORE DELETE OR TRUNCATE ON customer

@@ -17,6 +17,7 @@ APPEND_ONLY = (
     "plan_charge",
     "plan_tier",
     "usage_event",
+    "usage_correction",
     "invoice",
     "invoice_line",
     "number_gap",

@@ -19,6 +19,7 @@ class Scope(StrEnum):
     """A scope of an API token."""
 
     USAGE_WRITE = "usage:write"
+    USAGE_CORRECT = "usage:correct"
     READ = "read"
 
 
@@ -28,6 +29,7 @@ class Permission(StrEnum):
     READ = "read"
     WRITE_CUSTOMERS = "write_customers"
     RECORD_USAGE = "record_usage"
+    CORRECT_USAGE = "correct_usage"
     INVOICE = "invoice"
     VERIFY = "verify"
     ADMINISTER = "administer"
@@ -38,6 +40,7 @@ _BILLING_PERMISSIONS = {
     Permission.READ,
     Permission.WRITE_CUSTOMERS,
     Permission.RECORD_USAGE,
+    Permission.CORRECT_USAGE,
     Permission.INVOICE,
     Permission.VERIFY,
 }
@@ -48,6 +51,7 @@ _ROLE_PERMISSIONS = {
 }
 _SCOPE_PERMISSIONS = {
     Scope.USAGE_WRITE: {Permission.RECORD_USAGE},
+    Scope.USAGE_CORRECT: {Permission.CORRECT_USAGE},
     Scope.READ: {Permission.READ},
 }
 
@@ -80,7 +84,7 @@ class Actor:
         """Whether the actor's database transactions are READ ONLY."""
         if self.kind == "user":
             return self.role is None or self.role is Role.FINANCE
-        return self.kind == "token" and Scope.USAGE_WRITE not in self.scopes
+        return self.kind == "token" and self.scopes <= {Scope.READ}
 
 
 def system(name: str, *, on_behalf_of: str | None = None) -> Actor:

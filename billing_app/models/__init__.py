@@ -19,7 +19,7 @@ from billing_app.models.issuer import Issuer
 from billing_app.models.ledger import AuditEntry, InvoiceRun, InvoiceRunFailure, Verification
 from billing_app.models.plan import Meter, Plan, PlanCharge, PlanTier
 from billing_app.models.refund import Refund, RefundReversal
-from billing_app.models.usage import UsageEvent
+from billing_app.models.usage import UsageCorrection, UsageEvent
 
 __all__ = [
     "ApiToken",
@@ -51,6 +51,7 @@ __all__ = [
     "SignInAttempt",
     "Subscription",
     "Suspension",
+    "UsageCorrection",
     "UsageEvent",
     "UsageImport",
     "UsageImportPart",

@@ -70,7 +70,7 @@ class ApiToken(SQLModel, table=True):
     __table_args__ = (
         ForeignKeyConstraint(["created_by"], ["user_account.user_id"]),
         CheckConstraint(
-            "scopes <@ ARRAY['usage:write', 'read'] AND cardinality(scopes) > 0",
+            "scopes <@ ARRAY['usage:write', 'usage:correct', 'read'] AND cardinality(scopes) > 0",
             name="scopes_known",
         ),
         CheckConstraint("btrim(name) <> ''", name="name_given"),

@@ -21,6 +21,7 @@ _PERMISSIONS = {
     "read": "view this",
     "write_customers": "change customers, plans or subscriptions",
     "record_usage": "record usage",
+    "correct_usage": "correct usage",
     "invoice": "generate invoices or record payments",
     "verify": "run verifications",
     "administer": "manage users, API tokens, company details or which event types are taken",
@@ -114,11 +115,15 @@ REFUSALS: dict[str, Template] = {
         if "refund" in facts
         else "Another one-off item was already recorded with this idempotency key."
         if "item" in facts
+        else "This correction key was already used for a different correction."
+        if "correction" in facts
         else "This idempotency key was already used for a different request ({operation})."
         if "operation" in facts
         else "This idempotency key was already used for a different event."
     ),
     "customer_suspended": "The customer was suspended at that time.",
+    "event_not_found": "The customer has no event with this idempotency key.",
+    "nothing_to_correct": "The event already has this quantity.",
     # Invoices.
     "invoice_not_found": "Invoice {named} does not exist.",
     "line_not_found": "Invoice {number} has no usage line {line}.",

@@ -91,6 +91,12 @@ RULES: dict[str, Template] = {
     "used_before_by": (
         "was already used for {customer} with a different quantity or time. That event is unchanged."
     ),
+    "event_not_found": "must be the key of an event of this customer",
+    "nothing_to_correct": "is already the quantity of the event",
+    "not_zero_or_one": "must be 0 or 1 on a meter that counts different items",
+    "not_zero_without_plan": "must be 0, because the customer had no plan on the day of the event",
+    "used_for_another_correction": "was already used for a different correction",
+    "too_many_corrections": "must contain at most {at_most} corrections",
     "too_many_events": "must contain at most {at_most} events",
     "not_an_object": "must be a JSON object",
     "not_a_cloudevent": "must be a CloudEvent, which is a JSON object",

@@ -1,0 +1,108 @@
+"""The statements that record corrections: they find what concerns a batch, write it, and read it back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from psycopg import Cursor
+
+from billing_app.database.copying import copy_rows
+from billing_app.services.plans.plan_in_effect import plan_in_effect
+from billing_app.services.usage.correction_judging import (
+    Content,
+    EventState,
+    Found,
+    IncomingCorrection,
+    NewCorrection,
+)
+from billing_app.services.usage.correction_rows import CORRECTION_COLUMNS, CorrectionRow
+
+# A correction is billed like an event that is recorded now: in the usage month while that is open, and
+# otherwise in the oldest open month. That is never before the event's own billing period.
+_FIND = f"""
+    SELECT w.position, c.customer_id,
+           known.idempotency_key, known.quantity, known.reason,
+           e.occurred_at, e.meter_id, m.aggregation,
+           greatest(
+               date_trunc('month', e.occurred_at AT TIME ZONE 'UTC')::date, e.billing_period,
+               (b.closed_through + interval '1 month')::date
+           ),
+           {plan_in_effect("e.customer_id", "(e.occurred_at AT TIME ZONE 'UTC')::date")} IS NOT NULL,
+           coalesce(newest.number, 0), coalesce(newest.quantity, e.quantity)
+    FROM unnest(%s::int[], %s::bigint[], %s::text[], %s::text[], %s::text[])
+         AS w(position, customer_id, customer_key, idempotency_key, correction_key)
+    LEFT JOIN LATERAL (
+        SELECT customer_id FROM customer WHERE customer_id = w.customer_id
+        UNION ALL
+        SELECT customer_id FROM customer WHERE lower(key) = w.customer_key
+    ) c ON true
+    LEFT JOIN customer_billing b ON b.customer_id = c.customer_id
+    LEFT JOIN usage_correction known
+      ON known.customer_id = c.customer_id AND known.correction_key = w.correction_key
+    LEFT JOIN usage_event e ON e.customer_id = c.customer_id AND e.idempotency_key = w.idempotency_key
+    LEFT JOIN meter m ON m.meter_id = e.meter_id
+    LEFT JOIN LATERAL (
+        SELECT k.number, k.quantity FROM usage_correction k
+        WHERE k.customer_id = e.customer_id AND k.idempotency_key = e.idempotency_key
+        ORDER BY k.number DESC LIMIT 1
+    ) newest ON true
+"""
+
+
+def find(db: Cursor[Any], rows: Sequence[IncomingCorrection]) -> dict[int, Found]:
+    """Return what is recorded that concerns each row, by its position. The gate must be held."""
+    db.execute(
+        _FIND,
+        [
+            [row.position for row in rows],
+            [row.customer_id for row in rows],
+            [row.customer_key for row in rows],
+            [row.idempotency_key for row in rows],
+            [row.correction_key for row in rows],
+        ],
+    )
+    return {
+        position: Found(
+            customer_id,
+            None if known[0] is None else Content(*known),
+            None if event[0] is None else EventState(*event),
+        )
+        for position, customer_id, *columns in db
+        for known, event in ((columns[:3], columns[3:]),)
+    }
+
+
+def write(
+    db: Cursor[Any], corrections: Iterable[NewCorrection], *, recorded_at: datetime, recorded_by: str
+) -> None:
+    """Write corrections in key order, so that two batches of the same events wait instead of deadlocking.
+
+    Raises psycopg.errors.UniqueViolation if another transaction has just corrected one of the events, or
+    used one of the keys.
+    """
+    copy_rows(
+        db,
+        f"COPY usage_correction ({', '.join(NewCorrection._fields)}, recorded_at, recorded_by) FROM STDIN",
+        ((*row, recorded_at, recorded_by) for row in sorted(corrections)),
+    )
+
+
+def read(db: Cursor[Any], customer_id: int, correction_key: str) -> CorrectionRow:
+    """Return one recorded correction."""
+    db.execute(
+        f"SELECT {CORRECTION_COLUMNS} FROM usage_correction k"
+        " JOIN customer c USING (customer_id) JOIN meter m USING (meter_id)"
+        " WHERE k.customer_id = %s AND k.correction_key = %s",
+        [customer_id, correction_key],
+    )
+    row = db.fetchone()
+    assert row is not None
+    return CorrectionRow(*row)
+
+
+def read_meter_codes(db: Cursor[Any]) -> dict[int, str]:
+    """Return the code of each meter."""
+    db.execute("SELECT meter_id, code FROM meter")
+    return dict(db.fetchall())
