@@ -77,12 +77,12 @@ def _wrong_line(facts: Mapping[str, Any]) -> str:
     return f"Line {{line}}: the {_LINE_VALUES[facts['value']]} is {found}, but should be {expected}."
 
 
-def _about_events(rest: str, rest_of_one: str) -> Template:
-    """Return a template that starts with the number of events and their periods."""
+def _about_events(rest: str, rest_of_one: str, noun: str = "event") -> Template:
+    """Return a template that starts with the number of events, or corrections, and their periods."""
 
     def choose(facts: Mapping[str, Any]) -> str:
-        is_one = facts["events"] == 1
-        events = "1 event" if is_one else "{events} events"
+        is_one = facts[f"{noun}s"] == 1
+        events = f"1 {noun}" if is_one else f"{{{noun}s}} {noun}s"
         return f"{events} from {{usage_period}} with billing period {{period}} {rest_of_one if is_one else rest}."
 
     return choose
@@ -93,6 +93,14 @@ SENTENCES: dict[str, Template] = {
     "events_billed_too_late": _about_events("should be billed earlier", "should be billed earlier"),
     "events_billed_twice": _about_events("are on more than one invoice", "is on more than one invoice"),
     "events_not_invoiced": _about_events("are on no invoice", "is on no invoice"),
+    "corrections_billed_too_late": _about_events(
+        "should be billed earlier", "should be billed earlier", "correction"
+    ),
+    "corrections_billed_twice": _about_events(
+        "are on more than one invoice", "is on more than one invoice", "correction"
+    ),
+    "corrections_not_invoiced": _about_events("are on no invoice", "is on no invoice", "correction"),
+    "wrong_correction": "Correction {number} of the event {event} does not follow what was recorded before it.",
     "rows_without_customer": "Some {rows} belong to no customer.",
     # Invoices.
     "wrong_sequence": "The invoice has sequence number {found}, but should have {expected}.",

@@ -16,6 +16,8 @@ from billing_app.services.invoices.number_gaps import reserve_issued_numbers
 from billing_app.services.payments.payments import record_payment, reverse_payment
 from billing_app.services.plans.charges import ChargeTerms, TierTerms
 from billing_app.services.plans.plans import create_plan
+from billing_app.services.usage.correction_rows import CorrectionReport
+from billing_app.services.usage.corrections import correct_usage
 from tests.billing.shop import Shop
 
 
@@ -32,6 +34,7 @@ def billed(shop: Shop) -> Shop:
     shop.use("acme", "a", 1500, "2026-09-10T00:00:00Z")
     shop.invoice("acme", "2026-09")
     with shop.database.transaction(shop.actor) as session:
+        correct_usage(session, shop.actor, CorrectionReport("acme", "a", 1400, "counted twice", "fix"))
         paid = record_payment(
             session, shop.actor, "ACME-0001", amount="5", received_on=shop.database.clock().date(),
             idempotency_key="p1",

@@ -9,7 +9,6 @@ import psycopg
 import pytest
 from sqlmodel import Session
 
-from billing_app.domain.money import Amount
 from billing_app.jobs.verification import verify
 from billing_app.services.adjustments.credit import apply_credit, get_credit
 from billing_app.services.adjustments.one_off_items import record_item

@@ -41,6 +41,7 @@ CUSTOMER_OWNED = {
     "payment_reversal",
     "subscription",
     "suspension",
+    "usage_correction",
     "usage_event",
 }
 

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date
 from typing import TypedDict
 
 from sqlmodel import Session, col, select
 
 from billing_app.database.session import driver_cursor
+from billing_app.domain.periods import start_of_day
 from billing_app.domain.subscription import in_effect, replace_from, runs_from
 from billing_app.errors import Conflict
-from billing_app.models import Customer, CustomerBilling, Plan, Subscription, UsageEvent
+from billing_app.models import Customer, CustomerBilling, Plan, Subscription
 from billing_app.services.customers.rows import SubscriptionRow
 from billing_app.services.plans.queries import find_plan, read_terms, refuse_archived
 from billing_app.services.shared import validation
+from billing_app.services.usage.current_quantity import current_quantity
 
 CHANGES_MAX = 5
 """How many rows of a subscription can start in one month."""
@@ -112,20 +114,22 @@ def _refuse_closed(session: Session, customer_id: int, start: date) -> None:
         raise Conflict("period_closed", closed_through=closed_through)
 
 
-def _refuse_if_used(session: Session, customer_id: int, start: date) -> None:
-    used = session.exec(
-        select(UsageEvent.customer_id)
-        .where(
-            UsageEvent.customer_id == customer_id,
-            # Redundant with the next condition, but it lets the query use the index.
-            col(UsageEvent.billing_period) >= start.replace(day=1),
-            col(UsageEvent.occurred_at) >= datetime.combine(start, time(), UTC),
-            # An event of quantity zero costs nothing under any plan, and needs none.
-            col(UsageEvent.quantity) > 0,
-        )
-        .limit(1)
+# The condition on the billing period is redundant, but it lets the query use the index. Events that count
+# nothing, also because they were corrected, cost nothing under any plan, and need none.
+_IS_USED = f"""
+    SELECT EXISTS (
+        SELECT FROM usage_event e
+        WHERE e.customer_id = %s AND e.billing_period >= date_trunc('month', %s::date)::date
+          AND e.occurred_at >= %s AND {current_quantity("e")} > 0
     )
-    if used.first() is not None:
+"""
+
+
+def _refuse_if_used(session: Session, customer_id: int, start: date) -> None:
+    with driver_cursor(session) as db:
+        db.execute(_IS_USED, [customer_id, start, start_of_day(start)])
+        (is_used,) = db.fetchone() or (False,)
+    if is_used:
         raise Conflict("usage_recorded", effective_from=start.isoformat())
 
 
@@ -146,7 +150,7 @@ def _refuse_unpriced(
         raise Conflict("usage_unpriced", unpriced=unpriced)
 
 
-_COUNT_USAGE = """
+_COUNT_USAGE = f"""
     SELECT m.code, m.name, count(*)
     FROM unnest(%(starts)s::date[], %(ends)s::date[], %(meter_ids)s::smallint[]) AS r(start, finish, meter_id)
     JOIN meter m USING (meter_id)
@@ -154,7 +158,7 @@ _COUNT_USAGE = """
      AND e.billing_period >= date_trunc('month', r.start)::date
      AND e.occurred_at >= r.start::timestamp AT TIME ZONE 'UTC'
      AND e.occurred_at < coalesce(r.finish, 'infinity'::date)::timestamp AT TIME ZONE 'UTC'
-     AND e.quantity > 0
+     AND {current_quantity("e")} > 0
     GROUP BY m.code, m.name ORDER BY m.code
 """
 

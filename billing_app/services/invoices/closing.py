@@ -20,6 +20,7 @@ from billing_app.domain.periods import period_of
 from billing_app.errors import Conflict
 from billing_app.services.adjustments.queries import has_items_in
 from billing_app.services.customers.queries import get_customer_id
+from billing_app.services.invoices.month_usage import has_late_usage_in
 from billing_app.services.invoices.preconditions import require_ended
 from billing_app.services.plans.plan_in_effect import has_plan_in
 from billing_app.services.shared import gate
@@ -82,7 +83,7 @@ def _lock_billing_rows(session: Session, customer_ids: Sequence[int]) -> None:
 def _find_blocked(
     db: Cursor[Any], period_start: date, customer_ids: Sequence[int]
 ) -> tuple[BlockedCustomer, ...]:
-    """Find the customers with an older unsettled period that has a plan or late usage billed in it.
+    """Find the customers with an older unsettled period that has a plan, or bills late usage or an item.
 
     An older period with neither doesn't block. For most customers the previous period is settled, so there
     are no months to check.
@@ -99,11 +100,8 @@ def _find_blocked(
         WHERE b.customer_id = ANY(%(ids)s)
           AND b.settled_through < %(period)s::date - interval '1 month'
           AND ({has_plan_in("b.customer_id", "m.month::date")}
-               OR {has_items_in("b.customer_id", "m.month::date")} OR EXISTS (
-                SELECT FROM usage_event e
-                WHERE e.customer_id = b.customer_id AND e.billing_period = m.month::date
-                  AND e.occurred_at < m.month::timestamp AT TIME ZONE 'UTC'
-          ))
+               OR {has_items_in("b.customer_id", "m.month::date")} 
+               OR {has_late_usage_in("b.customer_id", "m.month::date")})
         GROUP BY b.customer_id, c.key
         """,
         {"period": period_start, "ids": list(customer_ids)},

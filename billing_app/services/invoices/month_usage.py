@@ -17,8 +17,9 @@ from psycopg import Cursor
 from billing_app.domain.bill import UsageKey
 from billing_app.domain.days import Segment
 from billing_app.domain.lines import MonthUsage
-from billing_app.domain.periods import bounds
+from billing_app.domain.periods import bounds, next_period
 from billing_app.domain.terms import Aggregation
+from billing_app.services.invoices.corrections import find_corrected_customers, read_corrections
 from billing_app.services.plans.plan_in_effect import CustomerMonth, as_columns
 
 Segments = Mapping[CustomerMonth, tuple[Segment, ...]]
@@ -38,8 +39,9 @@ def read_own_usage(
     `segments` has the segments of each customer's period.
     """
     quantities: defaultdict[int, dict[UsageKey, Decimal]] = defaultdict(dict)
-    undivided = {customer_id: parts[0] for (customer_id, _), parts in segments.items() if len(parts) == 1}
-    divided = {key: parts for key, parts in segments.items() if len(parts) > 1}
+    # A month with days without a plan is divided as well: there may be events on them, corrected to zero.
+    undivided = {key[0]: parts[0] for key, parts in segments.items() if _is_whole(period_start, parts)}
+    divided = {key: parts for key, parts in segments.items() if key[0] not in undivided}
     rows = [
         (customer_id, undivided[customer_id].start, *sums)
         for customer_id, *sums in _sum_undivided(db, period_start, list(undivided))
@@ -56,7 +58,17 @@ def read_own_usage(
     if "unique" in aggregations.values():
         for customer_id, meter_id, items in _count_items(db, period_start, segments):
             quantities[customer_id][UsageKey(meter_id, None)] = items
-    return {customer_id: MonthUsage(found) for customer_id, found in quantities.items()}
+    usage = {customer_id: MonthUsage(found) for customer_id, found in quantities.items()}
+    corrected = find_corrected_customers(db, period_start, [customer_id for customer_id, _ in segments])
+    months = {key: parts for key, parts in segments.items() if key[0] in corrected}
+    if months:
+        for (customer_id, _), found in read_corrections(db, period_start, months, aggregations).items():
+            usage[customer_id] = found.applied_to(usage.get(customer_id, MonthUsage({})))
+    return usage
+
+
+def _is_whole(month: date, parts: tuple[Segment, ...]) -> bool:
+    return len(parts) == 1 and parts[0].start == month and parts[0].end == next_period(month)
 
 
 def _sum_undivided(db: Cursor[Any], period_start: date, customer_ids: Sequence[int]) -> Iterable[Any]:
@@ -102,15 +114,34 @@ def _count_items(db: Cursor[Any], period_start: date, segments: Segments) -> lis
     return db.fetchall()
 
 
+_LATE_MONTHS = """
+    SELECT customer_id, date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date FROM {table}
+    WHERE billing_period = %(period)s AND customer_id = ANY(%(customer_ids)s) AND occurred_at < %(start)s
+"""
+
+
 def find_late_months(db: Cursor[Any], period_start: date, customer_ids: Sequence[int]) -> list[CustomerMonth]:
-    """Return the earlier months of each customer that have usage billed in the period, oldest first."""
+    """Return the earlier months of each customer of which the period bills events or corrections, oldest first."""
     db.execute(
-        "SELECT DISTINCT customer_id, date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date"
-        " FROM usage_event"
-        " WHERE billing_period = %s AND customer_id = ANY(%s) AND occurred_at < %s ORDER BY 1, 2",
-        [period_start, list(customer_ids), bounds(period_start)[0]],
+        f"{_LATE_MONTHS.format(table='usage_event')} UNION {_LATE_MONTHS.format(table='usage_correction')}"
+        " ORDER BY 1, 2",
+        {"period": period_start, "customer_ids": list(customer_ids), "start": bounds(period_start)[0]},
     )
     return [(customer_id, month) for customer_id, month in db]
+
+
+def has_late_usage_in(customer_id: str, month: str) -> str:
+    """Return a condition: the month that starts on this day bills events or corrections of earlier months.
+
+    Takes SQL expressions, never values from callers.
+    """
+    late = (
+        f"SELECT FROM {{table}} late WHERE late.customer_id = {customer_id} AND late.billing_period = {month}"
+        f" AND late.occurred_at < {month}::timestamp AT TIME ZONE 'UTC'"
+    )
+    return (
+        f"(EXISTS ({late.format(table='usage_event')}) OR EXISTS ({late.format(table='usage_correction')}))"
+    )
 
 
 class _LateSum(NamedTuple):
@@ -176,7 +207,10 @@ def read_late_usage(
     if "unique" in aggregations.values():
         for customer_id, month, *counts in _count_late_items(db, period_start, segments):
             months.add_items((customer_id, month), *counts)
-    return {month: months.usage(month) for month in segments}
+    usage = {month: months.usage(month) for month in segments}
+    for month, found in read_corrections(db, period_start, segments, aggregations).items():
+        usage[month] = found.applied_to(usage[month])
+    return usage
 
 
 # One index range for each period in which the month may have been billed. Summing inside the lateral

@@ -48,7 +48,7 @@ def correct_usage(session: Session, actor: Actor, report: CorrectionReport) -> R
         Conflict: `idempotency_conflict`, `nothing_to_correct`.
     """
     outcome = _record(session, actor, [report])
-    [result] = outcome.results or [None]
+    result = outcome.results[0] if outcome.results else None
     if result is not None and result.status != "duplicate":
         raise _as_error(result)
     [(customer_id, correction_key)] = outcome.keys

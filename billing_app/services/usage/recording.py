@@ -168,7 +168,7 @@ def dry_run_usage_batch(
                     db, now=moment, latest=latest, has_meters=has_meters, is_dry_run=True
                 )
                 results += _row_results(checked, keys)
-    return _batch_result(accepted, results)
+    return batch_result(accepted, results)
 
 
 def _record(
@@ -196,10 +196,10 @@ def _record(
                 results += _row_results(checked, keys)
             if return_events:
                 events = recording_sql.find_events(db)
-    return _batch_result(recorded, results), events
+    return batch_result(recorded, results), events
 
 
-def _batch_result(recorded: int, results: list[RowResult]) -> BatchResult:
+def batch_result(recorded: int, results: list[RowResult]) -> BatchResult:
     results.sort(key=lambda result: result.index)
     return BatchResult(
         recorded=recorded,
@@ -231,7 +231,7 @@ def parse_report(position: int, report: UsageReport | UnreadableReport) -> Incom
     meter: str | None = None
     field = "customer"
     try:
-        if not isinstance(customer, str) or not customer or not _is_storable(customer):
+        if not isinstance(customer, str) or not customer or not is_storable(customer):
             raise BrokenRule("not_a_customer")
         field = "idempotency_key"
         key = parse_idempotency_key(given_key)
@@ -259,7 +259,7 @@ def parse_report(position: int, report: UsageReport | UnreadableReport) -> Incom
         meter,
         item,
         # No meter takes a type that can't be stored.
-        typed if typed is None or (_is_storable(typed) and len(typed) <= EVENT_TYPE_MAX) else "",
+        typed if typed is None or (is_storable(typed) and len(typed) <= EVENT_TYPE_MAX) else "",
     )
 
 
@@ -272,7 +272,7 @@ def _parse_meter(code: object) -> str | None:
     return code if METER_CODE.fullmatch(code) else ""
 
 
-def _is_storable(text: str) -> bool:
+def is_storable(text: str) -> bool:
     """Return whether PostgreSQL can hold the text: it has no NUL and no unpaired surrogate."""
     return "\0" not in text and (text.isascii() or not _SURROGATES.search(text))
 

@@ -12,6 +12,7 @@ from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.periods import next_period
 from billing_app.services.shared import validation
 from billing_app.services.shared.permissions import require
+from billing_app.services.usage.current_quantity import current_quantity
 
 
 class UnpricedMeter(NamedTuple):
@@ -25,7 +26,7 @@ class UnpricedMeter(NamedTuple):
 
 # Reads the events of customers only whose plan lacks a charge for some meter, so that it takes no time where
 # every plan prices every meter.
-_UNPRICED = """
+_UNPRICED = f"""
     SELECT gap.code, gap.name, count(*), count(DISTINCT s.customer_id)
     FROM (
         SELECT p.plan_id, m.meter_id, m.code, m.name FROM plan p CROSS JOIN meter m
@@ -39,7 +40,7 @@ _UNPRICED = """
         WHERE following.customer_id = s.customer_id AND following.effective_from > s.effective_from
     ) until
     JOIN usage_event e ON e.customer_id = s.customer_id AND e.billing_period = %(period)s::date
-     AND e.meter_id = gap.meter_id AND e.quantity > 0
+     AND e.meter_id = gap.meter_id AND {current_quantity("e")} > 0
      AND e.occurred_at >= greatest(s.effective_from, %(period)s::date)::timestamp AT TIME ZONE 'UTC'
      AND e.occurred_at < least(until.day, %(end)s::date)::timestamp AT TIME ZONE 'UTC'
     WHERE until.day > %(period)s::date

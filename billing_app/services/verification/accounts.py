@@ -68,6 +68,7 @@ class BilledAccount(NamedTuple):
 class UsageSum(NamedTuple):
     """A customer's events of one meter that occurred in one month and are billed in one period.
 
+    Corrections of such events have sums of their own, of their differences, with the period that bills them.
     In a month in which the plan changes, there is a sum for each `day`. In the others it is None.
     """
 
@@ -79,6 +80,31 @@ class UsageSum(NamedTuple):
     quantity: Decimal
     largest: Decimal
     events: int
+    corrections: int
+
+
+class Restated(NamedTuple):
+    """The quantity of an event as first recorded (`number` 0), or as its correction with this number states.
+
+    Only of the months and meters that do not add up and have a correction.
+    """
+
+    customer_id: int
+    usage_period: date
+    meter_id: int
+    idempotency_key: str
+    number: int
+    item: str | None
+    quantity: Decimal
+    billing_period: date
+
+
+class WrongCorrection(NamedTuple):
+    """A correction that contradicts its event or the correction before it."""
+
+    customer_id: int
+    idempotency_key: str
+    number: int
 
 
 class CountedItem(NamedTuple):
@@ -113,6 +139,8 @@ class Account:
     subscriptions: list[tuple[date, Plan | None]]
     usage: list[UsageSum]
     items: list[CountedItem]
+    restated: list[Restated]
+    wrong_corrections: list[WrongCorrection]
     discounts: tuple[Discount, ...]
     one_off_items: dict[date, list[OneOff]]
     invoices: list[InvoiceRecord]
@@ -163,8 +191,53 @@ _USAGE = f"""
          AND d.month = date_trunc('month', e.occurred_at AT TIME ZONE 'UTC')::date
         WHERE e.{_IN_RANGE} GROUP BY 1, 2, 3, 4, 5
     )
-    SELECT customer_id, billing_period, usage_period, meter_id, day, quantity, largest, events
-    FROM sums ORDER BY 1, 2, 3, 4, 5
+    SELECT customer_id, billing_period, usage_period, meter_id, day, quantity, largest, events, 0 AS corrections
+    FROM sums
+    UNION ALL
+    SELECT k.customer_id, k.billing_period, date_trunc('month', k.occurred_at AT TIME ZONE 'UTC')::date,
+           k.meter_id, CASE WHEN d.month IS NOT NULL THEN (k.occurred_at AT TIME ZONE 'UTC')::date END,
+           sum(k.difference), 0, 0, count(*)
+    FROM usage_correction k
+    LEFT JOIN divided d ON d.customer_id = k.customer_id
+     AND d.month = date_trunc('month', k.occurred_at AT TIME ZONE 'UTC')::date
+    WHERE k.{_IN_RANGE} GROUP BY 1, 2, 3, 4, 5
+    ORDER BY 1, 2, 3, 4, 5
+"""
+_RESTATED = f"""
+    WITH corrected AS (
+        SELECT DISTINCT k.customer_id, date_trunc('month', k.occurred_at AT TIME ZONE 'UTC')::date AS month,
+               k.meter_id
+        FROM usage_correction k JOIN meter m USING (meter_id)
+        WHERE k.{_IN_RANGE} AND m.aggregation <> 'sum'
+    )
+    SELECT e.customer_id, c.month AS usage_period, e.meter_id, e.idempotency_key, 0 AS number, e.item,
+           e.quantity, e.billing_period
+    FROM corrected c
+    JOIN usage_event e ON e.customer_id = c.customer_id AND e.meter_id = c.meter_id
+     AND e.billing_period >= c.month AND e.occurred_at >= c.month::timestamp AT TIME ZONE 'UTC'
+     AND e.occurred_at < (c.month + interval '1 month') AT TIME ZONE 'UTC'
+    UNION ALL
+    SELECT k.customer_id, date_trunc('month', k.occurred_at AT TIME ZONE 'UTC')::date, k.meter_id,
+           k.idempotency_key, k.number, NULL, k.quantity, k.billing_period
+    FROM usage_correction k JOIN meter m USING (meter_id)
+    WHERE k.{_IN_RANGE} AND m.aggregation <> 'sum'
+    ORDER BY 1, 2, 3, 4, 5
+"""
+_WRONG_CORRECTIONS = f"""
+    SELECT k.customer_id, k.idempotency_key, k.number
+    FROM (
+        SELECT own.*, row_number() OVER of_event AS expected_number, lag(own.quantity) OVER of_event AS previous,
+               lag(own.billing_period) OVER of_event AS previous_period
+        FROM usage_correction own WHERE own.{_IN_RANGE}
+        WINDOW of_event AS (PARTITION BY own.customer_id, own.idempotency_key ORDER BY own.number)
+    ) k
+    LEFT JOIN usage_event e USING (customer_id, idempotency_key)
+    WHERE e.customer_id IS NULL OR k.number <> k.expected_number
+       OR k.quantity_before <> coalesce(k.previous, e.quantity)
+       OR k.difference <> k.quantity - k.quantity_before
+       OR k.occurred_at <> e.occurred_at OR k.meter_id <> e.meter_id
+       OR k.billing_period < coalesce(k.previous_period, e.billing_period)
+    ORDER BY 1, 2, 3
 """
 _ITEMS = f"""
     SELECT customer_id, date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date AS usage_period, meter_id,
@@ -215,6 +288,8 @@ _QUERIES = {
     "subscriptions": _SUBSCRIPTIONS,
     "usage events": _USAGE,
     "items": _ITEMS,
+    "restated events": _RESTATED,
+    "corrections": _WRONG_CORRECTIONS,
     "discounts": _DISCOUNTS,
     "one-off items": _ONE_OFF_ITEMS,
     "invoice lines": _LINES,
@@ -267,6 +342,8 @@ def read_accounts(
             subscriptions=[(each.effective_from, plans.get(each.plan_id)) for each in own["subscriptions"]],
             usage=[UsageSum(*each) for each in own["usage events"]],
             items=[CountedItem(*each) for each in own["items"]],
+            restated=[Restated(*each) for each in own["restated events"]],
+            wrong_corrections=[WrongCorrection(*each) for each in own["corrections"]],
             discounts=tuple(StoredDiscount(*each).terms() for each in own["discounts"]),
             one_off_items={
                 period: [OneOff(*item[2:]) for item in rows]

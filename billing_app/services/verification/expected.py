@@ -58,15 +58,14 @@ def _usage(
 ) -> MonthUsage:
     """Return a month's usage as the invoice of `through` sees it, by default that of the month itself."""
     period = through or month
-    arrived = {
-        _key(account, segments, usage)
-        for usage in account.usage
-        if usage.usage_period == month and usage.billing_period == period
-    }
+    billed = [
+        usage for usage in account.usage if usage.usage_period == month and usage.billing_period == period
+    ]
     return MonthUsage(
         _quantities(account, segments, month, lambda billed: billed <= period),
         _quantities(account, segments, month, lambda billed: billed < period) if through else {},
-        arrived if through else frozenset(),
+        {_key(account, segments, usage) for usage in billed} if through else frozenset(),
+        {_key(account, segments, usage) for usage in billed if usage.corrections},
     )
 
 
@@ -87,7 +86,22 @@ def _quantities(
     for item in account.items:
         if item.usage_period == month and is_billed(item.billing_period):
             quantities[UsageKey(item.meter_id, None)] += 1
+    for meter_id in {each.meter_id for each in account.restated if each.usage_period == month}:
+        quantities[UsageKey(meter_id, None)] = _restate(account, month, meter_id, is_billed)
     return quantities
+
+
+def _restate(account: Account, month: date, meter_id: int, is_billed: IsBilled) -> Decimal:
+    """Return the quantity of a corrected meter that does not add up, from each event as it is now."""
+    newest: dict[str, Decimal] = {}
+    items: dict[str, str | None] = {}
+    for each in account.restated:
+        if (each.usage_period, each.meter_id) == (month, meter_id) and is_billed(each.billing_period):
+            newest[each.idempotency_key] = each.quantity
+            items.setdefault(each.idempotency_key, each.item)
+    if account.aggregations[meter_id] == "max":
+        return max(newest.values(), default=ZERO)
+    return Decimal(len({items[key] for key, quantity in newest.items() if quantity}))
 
 
 def _key(account: Account, segments: tuple[Segment, ...], usage: UsageSum) -> UsageKey:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlmodel import Session
 
@@ -88,34 +88,43 @@ class _Check:
     def _add(self, code: str, invoice: str | None = None, **facts: object) -> None:
         self.report.add(Subject(self.account.customer.ref, invoice), code, **facts)
 
-    def _add_events(self, code: str, usage: _Events) -> None:
-        self._add(code, events=usage.events, usage_period=usage.usage_period, period=usage.billing_period)
+    def _add_usage(self, code: str, usage: _Events) -> None:
+        """Add the discrepancy about events, and the same about corrections."""
+        for noun, number in (("events", usage.events), ("corrections", usage.corrections)):
+            if number:
+                facts: dict[str, Any] = {noun: number}
+                self._add(
+                    f"{noun}_{code}", usage_period=usage.usage_period, period=usage.billing_period, **facts
+                )
 
     def _check_events(self) -> None:
-        """Check that every event is on exactly one invoice or in a period that is still open."""
+        """Check that all events and corrections are on exactly one invoice or in a period that is still open."""
         account, checked = self.account, self.report.checked
         invoiced: dict[date, int] = defaultdict(int)
         for stored in account.invoices:
             invoiced[stored.content.period_start] += 1
         awaiting = self._months_awaiting_invoice()
         oldest_open = next_period(account.customer.closed_through)
+        for wrong in account.wrong_corrections:
+            self._add("wrong_correction", event=wrong.idempotency_key, number=wrong.number)
         for usage in _sum_events(account):
             checked.events += usage.events
+            checked.corrections += usage.corrections
             if usage.billing_period > max(usage.usage_period, oldest_open):
-                self._add_events("events_billed_too_late", usage)
+                self._add_usage("billed_too_late", usage)
             if usage.billing_period >= oldest_open or usage.billing_period in awaiting:
                 checked.events_open += usage.events
             elif invoiced[usage.billing_period] == 1:
                 checked.events_billed_once += usage.events
             elif invoiced[usage.billing_period] > 1:
                 checked.events_billed_twice += usage.events
-                self._add_events("events_billed_twice", usage)
+                self._add_usage("billed_twice", usage)
             elif not usage.quantity and not account.segments_in(usage.usage_period):
                 # Cancelling a month that has nothing but events of quantity zero leaves no invoice to be on.
                 checked.events_open += usage.events
             else:
                 checked.events_missing += usage.events
-                self._add_events("events_not_invoiced", usage)
+                self._add_usage("not_invoiced", usage)
 
     def _months_awaiting_invoice(self) -> set[date]:
         """Report the months that are closed, not settled, and have something to invoice."""
@@ -262,11 +271,12 @@ class _Check:
 
 
 class _Events(NamedTuple):
-    """The number of events that occurred in one month and are billed in one period."""
+    """The events that occurred in one month, and corrections of such, that are billed in one period."""
 
     billing_period: date
     usage_period: date
     events: int
+    corrections: int
     quantity: Decimal
     """The sum of the quantities of all meters, which says whether there is any."""
 
@@ -276,8 +286,10 @@ def _sum_events(account: Account) -> list[_Events]:
     found: dict[tuple[date, date], _Events] = {}
     for usage in account.usage:
         months = (usage.billing_period, usage.usage_period)
-        so_far = found.get(months, _Events(*months, 0, ZERO))
+        so_far = found.get(months, _Events(*months, 0, 0, ZERO))
         found[months] = so_far._replace(
-            events=so_far.events + usage.events, quantity=EXACT.add(so_far.quantity, usage.quantity)
+            events=so_far.events + usage.events,
+            corrections=so_far.corrections + usage.corrections,
+            quantity=EXACT.add(so_far.quantity, usage.quantity),
         )
     return list(found.values())

@@ -100,6 +100,7 @@ class Counts:
     paid_invoices: int = 0
     # A fact, not a discrepancy: usage on a meter that the plan of its day has no charge for.
     events_unpriced: int = 0
+    corrections: int = 0
 
 
 @dataclass(slots=True)
