@@ -74,11 +74,11 @@ def test_correction_of_an_invoiced_month_is_a_late_line(used: Shop, clock: Clock
     assert total(used.invoice("acme", "2026-10")) == "35.63"
     found = correct(used, "a", "1030", "fix 1")
     assert (found.status, found.correction.billing_period) == ("recorded", NOVEMBER)
-    assert (found.correction.quantity_before, found.correction.difference) == (1530, -500)
+    assert (found.correction.quantity_before, found.correction.difference) == (Decimal(1530), Decimal(-500))
     clock.set(2026, 12)
     november = used.invoice("acme", "2026-11")
     late = november.lines[2]
-    assert (late.kind, late.is_correction, late.quantity) == ("late_usage", True, -500)
+    assert (late.kind, late.is_correction, late.quantity) == ("late_usage", True, Decimal(-500))
     assert (late.rated_minor, late.already_charged_minor, late.amount_minor) == (38, 663, -625)
     assert total(november) == "22.75"
     assert_verified(used)
