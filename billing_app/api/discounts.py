@@ -45,18 +45,19 @@ class NewDiscount(Body):
     )
     amount: ExactNumber | None = Field(
         None,
-        examples=["10.00"],
-        description="In major units, above zero. It is taken from the monthly price first and then from usage.",
+        description="In major units, above zero, such as `10.00`. It is taken from the monthly price first and then from usage.",
     )
     applies_to: Literal["all", "base", "usage"] = "all"
-    first_period: Period
+    first_period: Period = Field(examples=["2026-11"])
     last_period: Period | None = None
 
 
 class DiscountEnd(Body):
     """The last month of a discount. It can be set once, to an open month."""
 
-    last_period: Period = Field(description="A month before the first one means that it never applies.")
+    last_period: Period = Field(
+        examples=["2026-12"], description="A month before the first one means that it never applies."
+    )
 
 
 class Discounts(BaseModel):

@@ -48,7 +48,9 @@ router = resource("", "Invoices")
 PeriodQuery = Annotated[Period | None, Query(description="The billing period.")]
 StatusQuery = Annotated[
     Literal[PaymentStatus, "outstanding"] | None,
-    Query(description="The payment status today, in UTC. `outstanding` is every status but `paid`."),
+    Query(
+        description="The payment status today, in UTC. `outstanding` is every status but `paid` and `credit`."
+    ),
 ]
 
 
@@ -102,7 +104,7 @@ class InvoiceSummary(BaseModel):
     issued_at: Timestamp
     due_on: Date = Field(description="The last day to pay, in UTC.")
     payment_status: PaymentStatus
-    paid: Money = Field(description="The payments received, less reversals.")
+    paid: Money = Field(description="The payments, from credit too, less reversals.")
     balance: Money = Field(description="The amount left to pay.")
     content_sha256: Sha256
 
@@ -139,6 +141,9 @@ class InvoicePreview(BaseModel):
     currency: Currency
     lines: list[InvoiceLine]
     total: Money
+    credit_available: Money = Field(description="The customer's credit.")
+    credit_applied: Money = Field(description="The part of the credit that will be applied.")
+    amount_due: Money = Field(description="What is left to pay.")
     as_of: Timestamp
 
 
@@ -233,6 +238,9 @@ def preview_invoice(
         currency=preview.currency,
         lines=lines_of(preview.lines, preview.currency),
         total=major_text(preview.total_minor, preview.currency),
+        credit_available=major_text(preview.credit_available_minor, preview.currency),
+        credit_applied=major_text(preview.credit_applied_minor, preview.currency),
+        amount_due=major_text(preview.due_minor, preview.currency),
         as_of=preview.as_of,
     )
 

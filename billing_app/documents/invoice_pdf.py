@@ -86,27 +86,47 @@ def _document(invoice: InvoiceDetail, today: date) -> dict[str, object]:
     issued = invoice.issued_at.astimezone(UTC).date()
     currency = invoice.currency
     total = money(invoice.total_minor, currency)
+    facts = [
+        ("Number", _text(invoice.number)),
+        ("Period", _text(month(invoice.period_start))),
+        ("Issue date", _text(day(issued))),
+    ]
+    if not _is_credit(invoice):
+        facts.append(("Due date", _text(day(invoice.due_on))))
+    kind = "Credit" if _is_credit(invoice) else "Invoice"
     return {
+        "kind": kind,
         "fonts": _fallbacks(),
         "number": invoice.number,
         "currency": currency,
         "issued": {"year": issued.year, "month": issued.month, "day": issued.day},
         "issuer": _party(invoice.issuer.name, invoice.issuer.address, invoice.issuer.email),
         "customer": _party(invoice.customer.name, invoice.customer.billing_address, invoice.customer.email),
-        "facts": [
-            ("Number", _text(invoice.number)),
-            ("Period", _text(month(invoice.period_start))),
-            ("Issue date", _text(day(issued))),
-            ("Due date", _text(day(invoice.due_on))),
-        ],
-        "headline": f"{total} due by {day(invoice.due_on)}" if invoice.total_minor else "Nothing due",
+        "facts": facts,
+        "headline": _headline(invoice),
         "lines": [_line(line, currency) for line in invoice.lines],
         "total": total,
-        "payment_instructions": _paragraph(invoice.issuer.payment_instructions),
+        "due": None if _is_credit(invoice) else total,
+        "payment_instructions": []
+        if _is_credit(invoice)
+        else _paragraph(invoice.issuer.payment_instructions),
         "status": _status(invoice, today),
-        "footer": _text(f"Invoice {invoice.number}"),
+        "footer": _text(f"{kind} {invoice.number}"),
         "content_sha256": invoice.content_sha256,
     }
+
+
+def _is_credit(invoice: InvoiceDetail) -> bool:
+    """Return whether the total is below zero. Such an invoice is headed "Credit" and asks for no money."""
+    return invoice.total_minor < 0
+
+
+def _headline(invoice: InvoiceDetail) -> str:
+    if _is_credit(invoice):
+        return f"{money(-invoice.total_minor, invoice.currency)} of credit"
+    if not invoice.total_minor:
+        return "Nothing due"
+    return f"{money(invoice.total_minor, invoice.currency)} due by {day(invoice.due_on)}"
 
 
 def _party(name: str, address: str, email: str) -> _Party:
@@ -130,12 +150,15 @@ def _status(invoice: InvoiceDetail, today: date) -> dict[str, object]:
         money(amount, currency) for amount in (invoice.total_minor, invoice.paid_minor, invoice.balance_minor)
     )
     status: PaymentStatus = payment_status(invoice.total_minor, invoice.paid_minor, invoice.due_on, today)
+    figures = f"{paid} of {total} paid, {balance} outstanding" if invoice.total_minor > 0 else "Nothing due"
+    if invoice.paid_from_credit_minor:
+        figures = f"{figures}. {money(invoice.paid_from_credit_minor, currency)} was paid from credit."
     tampered = "The stored content does not match its SHA-256, or the previous invoice's does not match."
     return {
         "name": status,
         "word": PAYMENT_STATUSES[status],
         "day": day(today),
-        "figures": f"{paid} of {total} paid, {balance} outstanding" if invoice.total_minor else "Nothing due",
+        "figures": figures,
         "warnings": [] if invoice.chain_ok else [tampered],
     }
 

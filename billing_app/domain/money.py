@@ -154,3 +154,11 @@ def major_text(amount_minor: int, currency: str) -> str:
         return str(amount_minor)
     text = f"{abs(amount_minor):0{digits + 1}d}"
     return f"{'-' if amount_minor < 0 else ''}{text[:-digits]}.{text[-digits:]}"
+
+
+def parse_percent(value: object) -> Decimal:
+    """Parse a percentage above 0 and at most 100, with at most 4 decimals. Raises BrokenRule."""
+    percent = parse_decimal(value, integer_digits=3, decimals=4)
+    if not 0 < percent <= 100:
+        raise BrokenRule("not_a_percentage")
+    return percent

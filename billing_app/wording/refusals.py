@@ -52,6 +52,11 @@ BALANCE_CHANGED = (
     " Saving again records this payment as well."
 )
 """Shown in the payment form if the balance has changed since it was opened."""
+CREDIT_CHANGED = (
+    "The credit has changed since you opened this. {credit} is left now."
+    " Saving again records this refund as well."
+)
+"""Shown in the refund form if the credit has changed since it was opened."""
 _IMPORT_STATUSES = {
     "checking": "is still being checked",
     "cancelled": "was cancelled",
@@ -146,7 +151,7 @@ REFUSALS: dict[str, Template] = {
         if facts["balance"].amount_minor
         else "{number} is already paid."
     ),
-    "nothing_to_apply": "There is no credit to apply to {number}, or nothing left to pay of it.",
+    "nothing_to_apply": "Nothing to apply: the customer has no credit, or {number} has no balance.",
     "insufficient_credit": "Only {credit} of credit is left.",
     "refund_not_found": "Refund {named} does not exist.",
     "refund_reversed": "Refund {refund} is already reversed.",

@@ -52,6 +52,7 @@ RULES: dict[str, Template] = {
     "not_a_currency": "must be an ISO 4217 currency code, such as USD",
     "out_of_range": "must be between {at_least} and {at_most}",
     "exceeds_balance": "must be at most the outstanding {balance}",
+    "exceeds_credit": "must be at most the credit of {credit}",
     # Prices of plans.
     "too_many_items": "must have at most {at_most} entries",
     "meter_repeated": "must be different for each charge",

@@ -80,8 +80,8 @@ def test_callers_can_do_what_they_have_permission_for(
 
 # Some examples use existing names, missing things or wrong passwords.
 REFUSALS_OF_EXAMPLES = {
-    "already_reversed", "import_not_checked", "import_not_found", "invalid_credentials", "invoice_exists", "key_taken",
-    "meter_code_taken", "session_not_found",
+    "already_reversed", "import_not_checked", "import_not_found", "invalid_credentials", "invoice_exists",
+    "item_reversed", "key_taken", "meter_code_taken", "nothing_to_apply", "refund_reversed", "session_not_found",
     "too_many_attempts", "verification_not_found",
 }  # fmt: skip
 

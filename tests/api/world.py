@@ -13,15 +13,20 @@ import psycopg
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlmodel import Session
 
 from billing_app.database.embedded import cluster
 from billing_app.database.provision import Urls
 from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Role
 from billing_app.jobs.usage_imports import check_files
+from billing_app.services.adjustments.discounts import create_discount
+from billing_app.services.adjustments.one_off_items import record_item
+from billing_app.services.adjustments.refunds import record_refund
+from billing_app.services.customers.rows import CustomerRow
 from billing_app.services.identity import api_tokens, passwords
 from billing_app.services.invoices.runs import start_run
-from billing_app.services.payments.payments import record_payment
+from billing_app.services.payments.payments import list_payments, record_payment, reverse_payment
 from billing_app.services.plans.meters import create_meter
 from billing_app.services.usage_imports.files import store_file
 from billing_app.services.usage_imports.rows import COLUMNS
@@ -131,11 +136,13 @@ def new_world(server: cluster.Server) -> Iterator[World]:
 
 
 def _one_of_everything(database: Database) -> dict[str, str]:
-    acme = make_customer(database, key="acme", start=date(2026, 9, 1))
+    acme = make_customer(database, key="acme", start=date(2026, 8, 1))
     record(database, acme, 1530, "2026-09-10T10:00:00Z")
+    places = _adjustments(database, acme)
     invoice = make_invoice(database, acme, date(2026, 9, 1))
     spare = make_user(database, Role.BILLING)
     with database.transaction(SYSTEM) as session:
+        _reverse_payments(session, invoice.number)
         payment = record_payment(
             session, SYSTEM, invoice.number, amount="5.00", received_on=date(2026, 11, 1), idempotency_key="p1"
         ).payment  # fmt: skip
@@ -148,6 +155,7 @@ def _one_of_everything(database: Database) -> dict[str, str]:
         )
     check_files(database)
     return {
+        **places,
         "customer": "acme",
         "meter": "seats",
         "plan": f"plan_{acme.plan_id}",
@@ -160,3 +168,31 @@ def _one_of_everything(database: Database) -> dict[str, str]:
         "token": token.public_id,
         "session": "not-mine",
     }
+
+
+def _adjustments(database: Database, customer: CustomerRow) -> dict[str, str]:
+    """Give the customer a discount, a one-off item and credit, some of which is refunded."""
+    with database.transaction(SYSTEM) as session:
+        record_item(
+            session, SYSTEM, "acme", description="Goodwill", unit_price="-200.00",
+            item_date=date(2026, 8, 5), idempotency_key="goodwill",
+        )  # fmt: skip
+    make_invoice(database, customer, date(2026, 8, 1))
+    with database.transaction(SYSTEM) as session:
+        item = record_item(
+            session, SYSTEM, "acme", description="Training", unit_price="90.00",
+            item_date=date(2026, 11, 5), idempotency_key="training",
+        )  # fmt: skip
+        discount = create_discount(
+            session, SYSTEM, "acme", name="Welcome", percent="10", first_period=date(2026, 11, 1)
+        )
+        refund = record_refund(
+            session, SYSTEM, "acme", amount="1.00", refunded_on=date(2026, 11, 3), idempotency_key="r1"
+        )
+    return {"item": item.public_id, "discount": discount.public_id, "refund": refund.public_id}
+
+
+def _reverse_payments(session: Session, number: str) -> None:
+    """Make the invoice unpaid again, which was paid from the credit."""
+    for payment in list_payments(session, SYSTEM, number).items:
+        reverse_payment(session, SYSTEM, number, payment.payment_id, reason="Not from credit")

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from sqlmodel import Session
 
+from billing_app.errors import Invalid
 from billing_app.jobs.verification import verify
 from billing_app.services.adjustments.discounts import create_discount, end_discount, list_discounts
 from billing_app.services.adjustments.rows import DiscountRow
@@ -92,9 +93,9 @@ def test_discount_can_start_only_in_an_open_month(shop: Shop) -> None:
 )
 def test_unacceptable_terms_are_named(shop: Shop, terms: dict[str, Any], field: str, rule: str) -> None:
     shop.customer("acme", "2026-10")
-    with pytest.raises(Exception) as raised:
+    with pytest.raises(Invalid) as raised:
         discount(shop, **terms)
-    (error,) = raised.value.errors  # type: ignore[attr-defined]
+    (error,) = raised.value.errors
     assert (error.field, error.rule) == (field, rule)
 
 
@@ -150,4 +151,4 @@ def test_owner_can_not_change_the_discounts_of_closed_months(
     discount(shop)
     shop.invoice("acme", "2026-10")
     with pytest.raises(psycopg.errors.RestrictViolation):
-        owner.execute(statement)  # type: ignore[arg-type]
+        owner.execute(statement)

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from sqlmodel import Session
 
+from billing_app.errors import Invalid
 from billing_app.jobs.verification import verify
 from billing_app.services.adjustments.one_off_items import record_item, reverse_item
 from billing_app.services.adjustments.rows import OneOffItemRow
@@ -110,9 +111,9 @@ def test_reversal_takes_back_the_whole_item_once(shop: Shop, clock: Clock) -> No
 )
 def test_unacceptable_item_is_named(shop: Shop, given: dict[str, Any], field: str, rule: str) -> None:
     shop.customer("acme", "2026-10")
-    with pytest.raises(Exception) as raised:
+    with pytest.raises(Invalid) as raised:
         item(shop, **given)
-    (error,) = raised.value.errors  # type: ignore[attr-defined]
+    (error,) = raised.value.errors
     assert (error.field, error.rule) == (field, rule)
 
 
@@ -140,4 +141,4 @@ def test_owner_can_not_change_what_was_charged(shop: Shop, owner: psycopg.Connec
     item(shop)
     shop.invoice("acme", "2026-10")
     with pytest.raises(psycopg.errors.RestrictViolation):
-        owner.execute(statement)  # type: ignore[arg-type]
+        owner.execute(statement)

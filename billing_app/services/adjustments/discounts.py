@@ -11,19 +11,17 @@ from sqlmodel import Session, col, select
 
 from billing_app.database.session import now
 from billing_app.domain.actor import Actor, Permission
-from billing_app.domain.money import major_text, parse_amount_minor, parse_decimal, plain
-from billing_app.domain.periods import label
+from billing_app.domain.money import major_text, parse_amount_minor, parse_percent, plain
+from billing_app.domain.periods import label, next_period
 from billing_app.domain.rules import BrokenRule
 from billing_app.errors import Conflict, Invalid, NotFound
-from billing_app.models import Customer, Discount
+from billing_app.models import Customer, CustomerBilling, Discount
 from billing_app.services.adjustments.queries import lock_billing
 from billing_app.services.adjustments.rows import DiscountRow
 from billing_app.services.customers.queries import get_customer_id
 from billing_app.services.shared import audit, validation
 from billing_app.services.shared.ids import public_id
 from billing_app.services.shared.permissions import require
-
-PERCENT_DECIMALS = 4
 
 
 class AppliesTo(StrEnum):
@@ -63,7 +61,7 @@ def create_discount(
         customer_id=owner.customer_id,
         number=_next_number(session, owner.customer_id),
         name=validation.line("name", name, at_most=validation.NAME_MAX),
-        percent=None if percent is None else validation.parsed("percent", _parse_percent, percent),
+        percent=None if percent is None else validation.parsed("percent", parse_percent, percent),
         amount_minor=None
         if amount is None
         else Decimal(validation.parsed("amount", _parse_positive_amount, amount, owner.currency)),
@@ -82,18 +80,10 @@ def create_discount(
         discount=created.public_id, name=created.name, applies_to=created.applies_to,
         percent=None if created.percent is None else plain(created.percent),
         amount=None if created.amount_minor is None else major_text(created.amount_minor, owner.currency),
-        first_period=label(created.first_period),
+        first_period=label(created.first_period), currency=None if created.amount_minor is None else owner.currency,
         last_period=label(created.last_period) if created.last_period else None,
     )  # fmt: skip
     return created
-
-
-def _parse_percent(value: object) -> Decimal:
-    """Parse a percentage above 0 and at most 100. Raises BrokenRule."""
-    percent = parse_decimal(value, integer_digits=3, decimals=PERCENT_DECIMALS)
-    if not 0 < percent <= 100:
-        raise BrokenRule("not_a_percentage")
-    return percent
 
 
 def _parse_positive_amount(value: object, currency: str) -> int:
@@ -153,6 +143,13 @@ def end_discount(
         discount=public_id("disc", discount.number), name=discount.name, last_period=label(last),
     )  # fmt: skip
     return _as_row(discount, owner.currency)
+
+
+def get_open_period(session: Session, actor: Actor, customer: str) -> date:
+    """Return the oldest month that is not closed for the customer, which is the first that can change."""
+    require(actor, Permission.READ)
+    billing = session.get_one(CustomerBilling, get_customer_id(session, customer))
+    return next_period(billing.closed_through)
 
 
 def list_discounts(session: Session, actor: Actor, customer: str) -> tuple[DiscountRow, ...]:

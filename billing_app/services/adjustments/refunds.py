@@ -34,16 +34,19 @@ def record_refund(
     refunded_on: date,
     idempotency_key: str,
     reference: str = "",
+    expected_credit: object = None,
 ) -> RefundRow:
     """Record a refund once per idempotency key, and never more than the credit.
 
     `amount` is in major units. The same key with the same content returns the first refund.
+    `expected_credit` is the credit that the caller saw, in major units; the refund is rejected as `stale` if
+    it has changed.
 
     Raises:
         Invalid: The amount is not above zero, the date is in the future in every time zone, or a field breaks
             another rule.
         NotFound: `customer_not_found`.
-        Conflict: `idempotency_conflict`; `insufficient_credit`, with the credit.
+        Conflict: `idempotency_conflict`; `stale` or `insufficient_credit`, with the credit.
     """
     require(actor, Permission.INVOICE)
     owner = session.get_one(Customer, get_customer_id(session, customer))
@@ -62,7 +65,7 @@ def record_refund(
     lock_billing(session, owner.customer_id)
     if existing := _find_same(session, refund):
         return existing
-    _check_refund(session, refund)
+    _check_refund(session, refund, expected_credit)
     session.add(refund)
     session.flush()
     row = replace(_read(session, owner.customer_id, refund.refund_id or 0), is_new=True)
@@ -88,12 +91,17 @@ def _find_same(session: Session, refund: Refund) -> RefundRow | None:
     return _read(session, existing.customer_id, existing.refund_id or 0)
 
 
-def _check_refund(session: Session, refund: Refund) -> None:
+def _check_refund(session: Session, refund: Refund, expected_credit: object) -> None:
     if refund.amount_minor <= 0:
         raise Invalid("amount", "not_positive")
     if refund.refunded_on > latest_local_date(now(session)):
         raise Invalid("refunded_on", "in_the_future")
     credit = read_credit(session, refund.customer_id)
+    if expected_credit is not None:
+        expected = validation.parsed("credit", parse_amount_minor, expected_credit, credit.currency)
+        if expected != credit.amount_minor:
+            written = major_text(*credit)
+            raise Conflict("stale", credit=credit, version=written, newer={"amount": written})
     if refund.amount_minor > credit.amount_minor:
         raise Conflict("insufficient_credit", credit=credit, currency=credit.currency)
 

@@ -17,6 +17,7 @@ from billing_app.domain.periods import next_period, previous_period
 from billing_app.models import DashboardFigures
 from billing_app.services.dashboard.document import FiguresDocument, InvoiceGroup, LargestCustomer
 from billing_app.services.dashboard.figures import months_of_revenue
+from billing_app.services.invoices.filters import NOTHING_LEFT_TO_PAY
 from billing_app.services.shared.permissions import require
 from billing_app.services.usage.days import DailyUsage
 
@@ -30,12 +31,12 @@ class Receivables(NamedTuple):
 
 
 class MonthRevenue(NamedTuple):
-    """The invoiced amounts of a billing period, by kind of line."""
+    """The invoiced amounts of a billing period. Other amounts are discounts and one-off items."""
 
     period_start: date
     base_minor: int
-    overage_minor: int
-    late_usage_minor: int
+    usage_minor: int
+    other_minor: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def _currency_figures(currency: str, document: FiguresDocument) -> CurrencyFigur
     customers = [each for each in document.customers if each.currency == currency]
     last_month = previous_period(document.month)
     invoiced = _sum(each for each in invoices if each.period_start == last_month)
-    outstanding = _sum(each for each in invoices if each.status != "paid")
+    outstanding = _sum(each for each in invoices if each.status not in NOTHING_LEFT_TO_PAY)
     overdue = _sum(each for each in invoices if each.status == "overdue")
     return CurrencyFigures(
         currency=currency,
@@ -166,7 +167,11 @@ def _sum(groups: Iterable[InvoiceGroup]) -> _Sums:
 
 
 def _receivables(invoices: Iterable[InvoiceGroup], age: Age) -> Receivables:
-    found = _sum(each for each in invoices if each.status != "paid" and each.days_from == age.days_from)
+    found = _sum(
+        each
+        for each in invoices
+        if each.status not in NOTHING_LEFT_TO_PAY and each.days_from == age.days_from
+    )
     return Receivables(age, found.balance_minor, found.invoices)
 
 
@@ -179,6 +184,6 @@ def _revenue(currency: str, month: date, document: FiguresDocument) -> MonthReve
     return MonthRevenue(
         period_start=month,
         base_minor=amounts.get("base", 0),
-        overage_minor=amounts.get("overage", 0),
-        late_usage_minor=amounts.get("late_usage", 0),
+        usage_minor=amounts.get("overage", 0) + amounts.get("late_usage", 0),
+        other_minor=amounts.get("discount", 0) + amounts.get("one_off", 0),
     )

@@ -9,8 +9,9 @@ from billing_app.domain.invoice import AGES, Age, PaymentStatus
 from billing_app.errors import Invalid
 
 OUTSTANDING = "outstanding"
-"""Selects every status except `paid`. It is not a status itself."""
-STATUSES = ("unpaid", "partially_paid", "paid", "overdue", OUTSTANDING)
+"""Selects the statuses with something left to pay. It is not a status itself."""
+STATUSES = ("unpaid", "partially_paid", "paid", "overdue", "credit", OUTSTANDING)
+NOTHING_LEFT_TO_PAY: tuple[PaymentStatus, ...] = ("paid", "credit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class InvoiceFilter:
     def includes_status(self, status: PaymentStatus) -> bool:
         """Return whether invoices with this status are selected."""
         if self.status == OUTSTANDING:
-            return status != "paid"
+            return status not in NOTHING_LEFT_TO_PAY
         return self.status in (None, status)
 
 

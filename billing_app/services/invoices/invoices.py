@@ -24,7 +24,7 @@ from billing_app.services.invoices.queries import (
 )
 from billing_app.services.invoices.rows import InvoiceDetail, InvoiceRow
 from billing_app.services.invoices.selection import select_invoices
-from billing_app.services.payments.queries import JOIN_PAID
+from billing_app.services.payments.queries import JOIN_PAID, PAID_FROM_CREDIT
 from billing_app.services.shared.pagination import (
     LIMIT_DEFAULT,
     Page,
@@ -77,7 +77,9 @@ def get_invoice(session: Session, actor: Actor, number: str) -> InvoiceDetail:
     require(actor, Permission.READ)
     with driver_cursor(session) as db:
         found, previous, gap = _find_invoice(db, number)
-        lines = read_lines(db, found.invoice.customer_id, found.invoice.period_start)
+        key = (found.invoice.customer_id, found.invoice.period_start)
+        lines = read_lines(db, *key)
+        (from_credit_minor,) = db.execute(PAID_FROM_CREDIT, key).fetchone() or (0,)
     content = found.invoice.content(lines)
     row = found.as_row(now(session).date())
     return InvoiceDetail(
@@ -98,6 +100,7 @@ def get_invoice(session: Session, actor: Actor, number: str) -> InvoiceDetail:
         chain_ok=content_sha256(content) == row.content_sha256
         and content.previous_sha256 == _hash_before(previous, gap),
         gap_before=gap.numbers if gap else None,
+        paid_from_credit_minor=int(from_credit_minor),
     )
 
 

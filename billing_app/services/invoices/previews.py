@@ -20,6 +20,7 @@ from billing_app.domain.lines import Line
 from billing_app.domain.periods import period_of
 from billing_app.errors import Conflict
 from billing_app.models import Customer
+from billing_app.services.adjustments.credit import read_credit
 from billing_app.services.customers.plan_changes import PlanChange, rows_after
 from billing_app.services.customers.queries import get_customer_id
 from billing_app.services.customers.rows import SubscriptionRow
@@ -42,7 +43,19 @@ class InvoicePreview:
     currency: str
     lines: tuple[Line, ...]
     total_minor: int
+    credit_available_minor: int
+    """The customer's credit, of which up to the total will be applied to the invoice."""
     as_of: datetime
+
+    @property
+    def credit_applied_minor(self) -> int:
+        """The part of the credit that will be applied to the invoice."""
+        return max(0, min(self.credit_available_minor, self.total_minor))
+
+    @property
+    def due_minor(self) -> int:
+        """What is left to pay, which is nothing for a total below zero."""
+        return max(0, self.total_minor - self.credit_applied_minor)
 
 
 def preview_invoice(
@@ -80,6 +93,7 @@ def preview_invoice(
         currency=row.currency,
         lines=lines,
         total_minor=sum(line.amount_minor for line in lines),
+        credit_available_minor=read_credit(session, customer_id).amount_minor,
         as_of=now(session),
     )
 

@@ -47,7 +47,8 @@ class InvoiceDetail(InvoiceRow):
 
     `chain_ok` is true if the stored hash is that of the content, and the content includes the hash of the
     customer's previous invoice. `gap_before` has the first and the last of the numbers that were skipped
-    right before this one, whose hash is in the place of the previous invoice's.
+    right before this one, whose hash is in the place of the previous invoice's. `paid_from_credit_minor` is
+    the part of `paid_minor` that was taken from the customer's credit.
     """
 
     issuer: Issuer
@@ -55,6 +56,7 @@ class InvoiceDetail(InvoiceRow):
     previous_sha256: str | None
     chain_ok: bool
     gap_before: tuple[str, str] | None = None
+    paid_from_credit_minor: int = 0
 
 
 class Neighbours(NamedTuple):

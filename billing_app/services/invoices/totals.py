@@ -13,7 +13,7 @@ from billing_app.database.session import driver_cursor, now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.invoice import PaymentStatus
 from billing_app.models import DashboardFigures
-from billing_app.services.invoices.filters import ALL_INVOICES, InvoiceFilter
+from billing_app.services.invoices.filters import ALL_INVOICES, NOTHING_LEFT_TO_PAY, InvoiceFilter
 from billing_app.services.invoices.selection import select_invoices
 from billing_app.services.payments.queries import BALANCE, JOIN_OPEN, JOIN_PAID
 from billing_app.services.shared.permissions import require
@@ -110,7 +110,7 @@ def _includes(invoice_filter: InvoiceFilter, row: _CountedInvoices) -> bool:
         (invoice_filter.period is None or invoice_filter.period.isoformat() == row.period)
         and invoice_filter.currency in (None, row.currency)
         and invoice_filter.includes_status(cast(PaymentStatus, row.status))
-        and (age is None or (row.status != "paid" and age.days_from == row.days_from))
+        and (age is None or (row.status not in NOTHING_LEFT_TO_PAY and age.days_from == row.days_from))
     )
 
 

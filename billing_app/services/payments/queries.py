@@ -17,7 +17,7 @@ from billing_app.services.payments.rows import PaymentRow
 
 # The paid amount is the sum of payments that are not reversed. The rule is defined only here.
 STANDING_PAYMENTS = """(
-    SELECT p.customer_id, p.period_start, p.amount_minor FROM payment p
+    SELECT p.customer_id, p.period_start, p.amount_minor, p.source FROM payment p
     WHERE NOT EXISTS (SELECT FROM payment_reversal r
                       WHERE r.customer_id = p.customer_id AND r.payment_id = p.payment_id)
 )"""
@@ -35,6 +35,13 @@ BALANCE = "greatest(i.total_minor - paid.paid_minor, 0)"
 JOIN_OPEN = """
     LEFT JOIN open_invoice o ON o.customer_id = i.customer_id AND o.period_start = i.period_start
 """
+
+
+PAID_FROM_CREDIT = f"""
+    SELECT coalesce(sum(amount_minor), 0) FROM {STANDING_PAYMENTS} standing
+    WHERE customer_id = %s AND period_start = %s AND source = 'credit'
+"""
+"""What was paid of one invoice from the customer's credit."""
 
 
 class BilledInvoice(NamedTuple):

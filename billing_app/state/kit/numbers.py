@@ -16,7 +16,13 @@ from urllib.parse import unquote
 
 import reflex as rx
 
-from billing_app.domain.money import parse_amount_minor, parse_quantity, parse_unit_price, to_major
+from billing_app.domain.money import (
+    parse_amount_minor,
+    parse_percent,
+    parse_quantity,
+    parse_unit_price,
+    to_major,
+)
 from billing_app.domain.rules import BrokenRule
 from billing_app.errors import Invalid
 from billing_app.services.shared import validation
@@ -132,12 +138,17 @@ def _unit_price(number: str, currency: str) -> str:
     return f"{text.exact_money(price, currency)} per unit"
 
 
+def _percent(number: str, currency: str) -> str:
+    return f"{text.quantity(parse_percent(number))}% off"
+
+
 _KINDS: Mapping[str, Callable[[str, str], str]] = {
     "included": _included,
     "quantity": _quantity,
     "monthly_price": _monthly_price,
     "unit_price": _unit_price,
     "amount": _amount,
+    "percent": _percent,
 }
 
 

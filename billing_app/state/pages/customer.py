@@ -34,8 +34,18 @@ from billing_app.services.usage.rows import UsageEventRow
 from billing_app.state.kit import address, text
 from billing_app.state.kit.charts import point
 from billing_app.state.kit.errors import LOADING, loading
+from billing_app.state.kit.lists import Pages
 from billing_app.state.kit.session import Session, call, viewer_zone
+from billing_app.state.pages.customer_adjustments import (
+    AdjustmentsRead,
+    Trails,
+    pages_of,
+    present_adjustments,
+    read_adjustments,
+    read_trails,
+)
 from billing_app.state.presenters import audit_entries
+from billing_app.state.presenters.adjustments import Adjustments
 from billing_app.state.presenters.customers import (
     AuditItem,
     CustomerHeader,
@@ -66,28 +76,24 @@ class CustomerState(rx.State):
     lines: rx.Field[list[LineItem]] = rx.field(default_factory=list)
     due: str = ""
     rows: rx.Field[list[InvoiceItem]] = rx.field(default_factory=list)
-    next_href: str = ""
-    previous_href: str = ""
+    pages: Pages = Pages()
     events: rx.Field[list[UsedItem]] = rx.field(default_factory=list)
     history: rx.Field[list[PlanFromItem]] = rx.field(default_factory=list)
     audit: rx.Field[list[AuditItem]] = rx.field(default_factory=list)
+    adjustments: Adjustments = Adjustments()
     zone: str = ""
 
     @rx.event
     async def load(self) -> AsyncIterator[None]:
         """Show the customer and the page of invoices in the address."""
-        key, trail = address.path_segment(self, 1), address.query_parameter(self, "page")
+        key, trails = address.path_segment(self, 1), read_trails(self)
         if key != self.key:
             # One customer's figures must never be shown at another customer's address.
             self.key, self.phase, self.rows, self.customer = key, LOADING, [], CustomerHeader()
             yield
         async with loading(self):
-            read = await call(self, _read, key, address.cursor_of(trail))
-            _show(self, read, viewer_zone(self))
-            path = f"/customers/{read.customer.key}"
-            ahead = address.next_trail(trail, read.invoices.next_cursor)
-            self.next_href = address.link(path, page=ahead) if ahead else ""
-            self.previous_href = address.link(path, page=address.previous_trail(trail)) if trail else ""
+            read = await call(self, _read, key, trails)
+            _show(self, read, trails, viewer_zone(self))
 
 
 class _Read(NamedTuple):
@@ -104,9 +110,10 @@ class _Read(NamedTuple):
     history: tuple[SubscriptionRow, ...]
     audit_entries: tuple[audit_log.AuditRow, ...]
     names: dict[str, Named]
+    adjustments: AdjustmentsRead
 
 
-def _read(session: Session, actor: Actor, key: str, cursor: str | None) -> _Read:
+def _read(session: Session, actor: Actor, key: str, trails: Trails) -> _Read:
     customer = customers.get_customer(session, actor, key)
     key = customer.key
     entries = audit_log.list_audit_entries(
@@ -117,7 +124,7 @@ def _read(session: Session, actor: Actor, key: str, cursor: str | None) -> _Read
         plan=plans.get_plan(session, actor, customer.plan_id) if customer.plan_id else None,
         today=now(session).date(),
         invoices=invoices.list_invoices(
-            session, actor, InvoiceFilter(customer=key), limit=ROWS, cursor=cursor
+            session, actor, InvoiceFilter(customer=key), limit=ROWS, cursor=address.cursor_of(trails.page)
         ),
         due=closing.find_due_period(session, actor, key),
         usage=usage_days.get_monthly_usage(session, actor, key),
@@ -126,6 +133,7 @@ def _read(session: Session, actor: Actor, key: str, cursor: str | None) -> _Read
         history=subscriptions.list_subscriptions(session, actor, key),
         audit_entries=entries,
         names=audit_names.find_names(session, actor, audit_entries.find_ids(entries)),
+        adjustments=read_adjustments(session, actor, key, trails),
     )
 
 
@@ -137,12 +145,15 @@ def _preview(session: Session, actor: Actor, key: str) -> previews.InvoicePrevie
         return None
 
 
-def _show(state: CustomerState, read: _Read, zone: ZoneInfo) -> None:
+def _show(state: CustomerState, read: _Read, trails: Trails, zone: ZoneInfo) -> None:
+    key = read.customer.key
     state.zone = str(zone)
     state.customer = _header(read, zone)
     state.usage = _usage(read.usage, read.today)
     state.preview, state.lines = _upcoming(read.preview, zone)
     state.due = text.month(read.due) if read.due else ""
+    state.adjustments = present_adjustments(read.adjustments, key, trails, zone)
+    state.pages = pages_of(key, trails, "page", read.invoices.next_cursor)
     state.rows = [invoice_item(invoice) for invoice in read.invoices.items]
     state.events = [_event(event, zone) for event in read.events]
     state.history = _history(read.history, read.today)
@@ -227,6 +238,10 @@ def _upcoming(preview: previews.InvoicePreview | None, zone: ZoneInfo) -> tuple[
     shown = Preview(
         period=text.month(preview.period_start),
         total=text.money(preview.total_minor, preview.currency),
+        credit=text.money(-preview.credit_applied_minor, preview.currency)
+        if preview.credit_applied_minor
+        else "",
+        due=text.money(preview.due_minor, preview.currency),
         as_of=text.timestamp(preview.as_of, zone),
         as_of_utc=text.timestamp_utc(preview.as_of),
     )

@@ -137,8 +137,8 @@ def _show_money(state: DashboardState, figures: CurrencyFigures) -> None:
         point(
             text.month(each.period_start),
             base=_bar_value(each.base_minor, figures.currency),
-            overage=_bar_value(each.overage_minor, figures.currency),
-            late=_bar_value(each.late_usage_minor, figures.currency),
+            usage=_bar_value(each.usage_minor, figures.currency),
+            other=_bar_value(each.other_minor, figures.currency),
         )
         for each in figures.revenue
     ]

@@ -11,6 +11,7 @@ import reflex as rx
 
 from billing_app.domain.actor import Actor
 from billing_app.domain.periods import next_period
+from billing_app.services.adjustments.credit import get_credit
 from billing_app.services.audit.names import Named, find_names
 from billing_app.services.invoices import invoices
 from billing_app.services.invoices.line_usage import list_invoice_events, sum_usage_per_day
@@ -51,6 +52,7 @@ class InvoiceState(rx.State):
     invoice: InvoiceSheet = InvoiceSheet()
     lines: rx.Field[list[LineItem]] = rx.field(default_factory=list)
     payments: rx.Field[list[PaymentItem]] = rx.field(default_factory=list)
+    can_apply_credit: bool = False
     payment_pages: Pages = Pages()
     has_all_payments: bool = True
 
@@ -70,7 +72,7 @@ class InvoiceState(rx.State):
         number = address.path_segment(self, 1)
         if number != self.number:
             self.number, self.phase, self.invoice = number, LOADING, InvoiceSheet()
-            self.lines, self.payments = [], []
+            self.lines, self.payments, self.can_apply_credit = [], [], False
         self.open_line, self.days, self.events = CLOSED, [], []
         yield
         async with loading(self):
@@ -81,6 +83,7 @@ class InvoiceState(rx.State):
                 line_item(line_number, line, read.invoice.currency)
                 for line_number, line in enumerate(read.invoice.lines, 1)
             ]
+            self.can_apply_credit = bool(read.credit_minor and read.invoice.balance_minor)
             zone = viewer_zone(self)
             self.payments = [
                 payment_item(payment, read.names, zone) for payment in reversed(read.payments.items)
@@ -128,6 +131,7 @@ class _Read(NamedTuple):
     invoice: InvoiceDetail
     neighbours: Neighbours
     payments: Page[PaymentRow]
+    credit_minor: int
     names: dict[str, Named]
     """The names of the users who recorded or reversed the payments, by id."""
 
@@ -136,10 +140,12 @@ def _read(session: Session, actor: Actor, number: str, cursor: str | None) -> _R
     page = payments.list_payments(session, actor, number, limit=PAYMENTS, cursor=cursor)
     ids = {payment.recorded_by for payment in page.items}
     ids |= {payment.reversed_by for payment in page.items if payment.reversed_by}
+    invoice = invoices.get_invoice(session, actor, number)
     return _Read(
-        invoice=invoices.get_invoice(session, actor, number),
+        invoice=invoice,
         neighbours=get_neighbours(session, actor, number),
         payments=page,
+        credit_minor=get_credit(session, actor, invoice.customer_public_id).amount_minor,
         names=find_names(session, actor, ids),
     )
 

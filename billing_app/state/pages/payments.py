@@ -1,4 +1,4 @@
-"""Recording and reversing payments of the invoice that is shown."""
+"""Recording and reversing payments of the invoice that is shown, and paying it from credit."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from billing_app.database.session import now
 from billing_app.domain.actor import Actor
 from billing_app.domain.money import Amount, major_text
 from billing_app.errors import Conflict, Invalid
+from billing_app.services.adjustments import credit
 from billing_app.services.invoices import invoices
 from billing_app.services.invoices.rows import InvoiceDetail
 from billing_app.services.payments import payments
@@ -33,11 +34,11 @@ from billing_app.state.pages.invoice import InvoiceState
 from billing_app.wording.refusals import BALANCE_CHANGED
 from billing_app.wording.sentences import fill
 
-RECORD, REVERSE = "record-payment", "reverse-payment"
+RECORD, REVERSE, APPLY = "record-payment", "reverse-payment", "apply-credit"
 
 
 class PaymentsState(rx.State):
-    """The dialogs that record and reverse a payment."""
+    """The dialogs that record and reverse a payment, and that apply credit."""
 
     form: Form = Form()
     explanation: str = ""
@@ -114,6 +115,29 @@ class PaymentsState(rx.State):
             submission.succeed(f"Payment of {amount} on {payment.invoice_number} reversed", InvoiceState.load)
         return submission.events
 
+    @rx.event
+    async def open_apply(self) -> Any:
+        """Ask for confirmation to pay the invoice from the customer's credit, showing how much of it."""
+        invoice, left = await call(self, _read_credit, address.path_segment(self, 1))
+        applied = min(left.amount_minor, invoice.balance_minor)
+        if not applied:
+            return [rx.toast.info("There is no credit to apply"), InvoiceState.load]
+        self.explanation = (
+            f"{invoice.customer.name} has {text.money(*left)} of credit."
+            f" {text.money(applied, invoice.currency)} of it will be applied to {invoice.number}."
+        )
+        title = f"Apply credit to {invoice.number}?"
+        return open_dialog(self, APPLY, title, hidden={"number": invoice.number})
+
+    @rx.event
+    async def apply(self, form: dict[str, Any]) -> Any:
+        """Pay the invoice from the customer's credit, up to its balance."""
+        async with submitting(self, form) as submission:
+            payment = await call_once(self, form, credit.apply_credit, read_text(form, "number"))
+            amount = text.money(payment.amount_minor, payment.currency)
+            submission.succeed(f"{amount} of credit applied to {payment.invoice_number}", InvoiceState.load)
+        return submission.events
+
 
 class _Read(NamedTuple):
     """The initial values of the dialog."""
@@ -125,6 +149,11 @@ class _Read(NamedTuple):
 def _read(session: Session, actor: Actor, number: str, zone: ZoneInfo) -> _Read:
     today = now(session).astimezone(zone).date()
     return _Read(invoices.get_invoice(session, actor, number), today)
+
+
+def _read_credit(session: Session, actor: Actor, number: str) -> tuple[InvoiceDetail, Amount]:
+    invoice = invoices.get_invoice(session, actor, number)
+    return invoice, credit.get_credit(session, actor, invoice.customer_public_id)
 
 
 def _record(session: Session, actor: Actor, /, number: str, **details: Any) -> RecordedPayment:

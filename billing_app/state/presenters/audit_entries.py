@@ -26,6 +26,8 @@ _ACTIONS = {
     "invoice_numbers.skipped": "Invoice numbers skipped",
     "invoice_run.chunk_invoiced": "Invoices created by a run",
     "issuer.changed": "Company details changed",
+    "one_off_item.recorded": "One-off item recorded",
+    "one_off_item.reversed": "One-off item reversed",
     "subscription.cancelled": "Subscription cancelled",
     "subscription.changed": "Plan changed",
     "token.created": "API token created",
@@ -61,6 +63,7 @@ _DETAIL_NAMES = {
     "takes_other_types": "Takes events of other types",
 }
 # The most important details are shown first.
+_PARTS = {"all": "Monthly price and usage", "base": "Monthly price", "usage": "Usage"}
 _FIRST_DETAILS = ("name", "amount", "recorded", "created", "period")
 _MONEY = ("amount", "monthly_price", "overage_unit_price", "unit_price")
 _IDS = re.compile(r"(cus|usr|tok|plan|meter|pay|run|ver|imp)_[1-9][0-9]*", re.ASCII)
@@ -187,8 +190,12 @@ def _detail_value(name: str, value: Value, currency: str, names: Mapping[str, Na
         return known.name
     if name in _MONEY and currency in EXPONENTS:
         return _amount(value, currency)
-    if name == "included_units":
+    if name in ("included_units", "quantity"):
         return _units(value)
+    if name == "percent":
+        return f"{_units(value)}%"
+    if name == "applies_to":
+        return _PARTS.get(value, value)
     if name in ("role", "status"):
         return value.capitalize()
     return _month(value) or _day(value) or value

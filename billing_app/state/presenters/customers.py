@@ -63,10 +63,12 @@ class UsageMonth:
 
 @dataclass(frozen=True)
 class Preview:
-    """The upcoming invoice as of now."""
+    """The upcoming invoice as of now. `credit` is what will be applied to it, and empty if there is none."""
 
     period: str = ""
     total: str = ""
+    credit: str = ""
+    due: str = ""
     as_of: str = ""
     as_of_utc: str = ""
 

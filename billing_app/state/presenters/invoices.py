@@ -39,7 +39,7 @@ def invoice_item(invoice: InvoiceRow) -> InvoiceItem:
         period=text.month(invoice.period_start),
         total=text.money(invoice.total_minor, invoice.currency),
         balance=text.money(invoice.balance_minor, invoice.currency),
-        due=text.day(invoice.due_on),
+        due="\N{EM DASH}" if invoice.payment_status == "credit" else text.day(invoice.due_on),
         status=invoice.payment_status,
         customer=invoice.customer.name,
     )
@@ -180,6 +180,7 @@ class PaymentItem:
     reversed: str = ""
     reversed_utc: str = ""
     reversed_by: str = ""
+    is_credit: bool = False
 
 
 def payment_item(payment: PaymentRow, names: dict[str, Named], zone: ZoneInfo) -> PaymentItem:
@@ -194,7 +195,8 @@ def payment_item(payment: PaymentRow, names: dict[str, Named], zone: ZoneInfo) -
         reversed=text.timestamp(reversed_at, zone) if reversed_at else "",
         reversed_utc=text.timestamp_utc(reversed_at) if reversed_at else "",
         reversed_by=describe_actor_id(reversed_by, reversed_by, names).name,
-        method=payment.method,
+        method="Credit" if payment.is_credit else payment.method,
+        is_credit=payment.is_credit,
         reference=payment.reference,
         amount=text.money(payment.amount_minor, payment.currency),
         reversal_reason=payment.reversal_reason or "",

@@ -98,7 +98,10 @@ def _area(each: Series, color: str) -> rx.Component:
 
 
 def bar_chart(series: list[Series], points: Points, *, stacked: bool = True, **scales: Any) -> rx.Component:
-    """Create a bar chart of amounts by month or group, stacked if they add up to a total."""
+    """Create a bar chart of amounts by month or group, stacked if they add up to a total.
+
+    Negative amounts are stacked below zero.
+    """
     bars = [
         rx.recharts.bar(
             data_key=each.key,
@@ -110,7 +113,9 @@ def bar_chart(series: list[Series], points: Points, *, stacked: bool = True, **s
         )
         for each, color in zip(series, COLORS, strict=False)
     ]
-    return rx.recharts.bar_chart(*_scales(**scales), *bars, data=points, margin=_MARGIN, custom_attrs=_SILENT)
+    return rx.recharts.bar_chart(
+        *_scales(**scales), *bars, data=points, margin=_MARGIN, stack_offset="sign", custom_attrs=_SILENT
+    )
 
 
 def curve_chart(each: Series, curve: rx.Var[Curve], *, unit: Text = "") -> rx.Component:

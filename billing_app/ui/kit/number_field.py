@@ -24,7 +24,7 @@ def number_field(
 ) -> rx.Component:
     """Build a field that `state.kit.numbers.read_decimal` reads.
 
-    `kind` says what is shown under it: `included`, `quantity`, `monthly_price`, `unit_price` or `amount`.
+    `kind` says what is shown under it, as in `state.kit.numbers`: `included`, `quantity`, `percent`, `amount`.
     A field for a price needs the form's currency. `also` handles the typed text too.
     """
 

@@ -21,6 +21,8 @@ from billing_app.ui.kit.buttons import button, writers_only
 from billing_app.ui.kit.layout import page
 from billing_app.ui.kit.menus import menu, menu_item
 from billing_app.ui.kit.tables import table_skeleton
+from billing_app.ui.pages.adjustment_dialogs import adjustment_dialogs
+from billing_app.ui.pages.customer_adjustments import credit, discounts, one_off_items
 from billing_app.ui.pages.customer_billing import due_month, events, invoices, upcoming_invoice, usage_chart
 from billing_app.ui.pages.customer_dialogs import dialogs
 
@@ -40,6 +42,7 @@ def customer() -> rx.Component:
             ready=rx.fragment(_bar(), _columns()),
         ),
         dialogs(),
+        adjustment_dialogs(),
         above=rx.fragment(
             link("Customers", "/customers", "hidden text-sm text-soft hover:text-ink md:inline"),
             icon("chevron-right", 14, "hidden shrink-0 text-faint md:block"),
@@ -55,6 +58,9 @@ def _columns() -> rx.Component:
             usage_chart(),
             upcoming_invoice(),
             rx.el.div(invoices(), class_name="order-2 min-w-0 xl:order-none"),
+            rx.el.div(credit(), class_name="order-2 min-w-0 empty:hidden xl:order-none"),
+            rx.el.div(discounts(), class_name="order-2 min-w-0 xl:order-none"),
+            rx.el.div(one_off_items(), class_name="order-2 min-w-0 xl:order-none"),
             rx.el.div(events(), class_name="order-2 min-w-0 xl:order-none"),
             class_name="contents min-w-0 flex-1 flex-col gap-6 xl:flex",
         ),
@@ -111,6 +117,16 @@ def _details() -> rx.Component:
                 "Outstanding",
                 rx.el.span(
                     who.outstanding, class_name=f"text-base font-semibold tabular-nums {classes.WRAPPED}"
+                ),
+            ),
+            rx.cond(
+                CustomerState.adjustments.has_credit,
+                _fact(
+                    "Credit",
+                    rx.el.span(
+                        CustomerState.adjustments.credit,
+                        class_name=f"font-medium tabular-nums {classes.WRAPPED}",
+                    ),
                 ),
             ),
             _fact(

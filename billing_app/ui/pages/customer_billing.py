@@ -13,7 +13,7 @@ from billing_app.ui.kit.basics import icon, late_badge, link, notice, payment_ba
 from billing_app.ui.kit.buttons import button, writers_only
 from billing_app.ui.kit.cards import card
 from billing_app.ui.kit.charts import Series, area_chart, chart_frame, level
-from billing_app.ui.kit.tables import column, number_column, pagination, row_link, table
+from billing_app.ui.kit.tables import column, number_column, page_links, row_link, table
 from billing_app.ui.pages.invoice_lines import lines
 
 _DRAWN = [Series("total", "Total so far")]
@@ -102,6 +102,13 @@ def upcoming_invoice() -> rx.Component:
                         ),
                         class_name="flex items-baseline justify-between gap-4 pt-3",
                     ),
+                    rx.cond(
+                        preview.credit != "",
+                        rx.fragment(
+                            _sum("Credit to be applied", preview.credit),
+                            _sum("Amount due", preview.due),
+                        ),
+                    ),
                 ),
                 rx.el.p(
                     "Nothing to invoice. There is no plan this month and no late usage.",
@@ -110,6 +117,14 @@ def upcoming_invoice() -> rx.Component:
             ),
             actions=rx.el.span(preview.period, class_name="shrink-0 text-sm tabular-nums text-soft"),
         ),
+    )
+
+
+def _sum(label: str, amount: rx.Var[str]) -> rx.Component:
+    return rx.el.div(
+        rx.el.span(label),
+        rx.el.span(amount, class_name=f"max-w-[70%] text-right tabular-nums {classes.WRAPPED}"),
+        class_name="flex items-baseline justify-between gap-4 pt-1 text-sm text-soft",
     )
 
 
@@ -132,7 +147,7 @@ def invoices() -> rx.Component:
                     ],
                     rx.foreach(CustomerState.rows, _invoice),
                 ),
-                pagination(CustomerState.previous_href, CustomerState.next_href),
+                page_links(CustomerState.pages),
             ),
             rx.el.div(
                 notice(

@@ -19,7 +19,7 @@ _USAGE = [
     Series("this", DashboardState.month),
     Series("last", DashboardState.last_month, quiet=True),
 ]
-_REVENUE = [Series("base", "Base"), Series("overage", "Overage"), Series("late", "Late usage")]
+_REVENUE = [Series("base", "Base"), Series("usage", "Usage"), Series("other", "Other")]
 _CARDS = "grid grid-cols-1 gap-4 sm:grid-cols-2 lg:grid-cols-3"
 _HALVES = "mt-4 grid grid-cols-1 gap-4 lg:grid-cols-2"
 # Sums with many digits have a smaller font and may wrap, but are never cut off.

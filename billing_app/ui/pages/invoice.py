@@ -19,13 +19,13 @@ from billing_app.ui.kit.basics import (
 )
 from billing_app.ui.kit.layout import page
 from billing_app.ui.pages.invoice_lines import lines
-from billing_app.ui.pages.payments import payment_dialogs, payments, record_button
+from billing_app.ui.pages.payments import apply_credit_button, payment_dialogs, payments, record_button
 
 
 def invoice() -> rx.Component:
     """Render one invoice."""
     return page(
-        rx.fragment(rx.el.span("Invoice ", class_name="md:sr-only"), InvoiceState.number),
+        rx.fragment(rx.el.span(_kind(), " ", class_name="md:sr-only"), InvoiceState.number),
         "Invoices",
         rx.el.div(
             by_phase(
@@ -46,6 +46,11 @@ def invoice() -> rx.Component:
     )
 
 
+def _kind() -> rx.Var[str]:
+    """Head an invoice with a total below zero as a credit."""
+    return rx.cond(InvoiceState.invoice.status == "credit", "Credit", "Invoice")
+
+
 def _actions() -> rx.Component:
     sheet = InvoiceState.invoice
     return rx.el.div(
@@ -62,6 +67,7 @@ def _actions() -> rx.Component:
                 reload_document=True,
                 custom_attrs={"target": "_blank", "rel": "noopener"},
             ),
+            apply_credit_button(),
             record_button(),
             class_name="flex flex-wrap items-center gap-2 sm:ml-auto",
         ),
@@ -90,7 +96,7 @@ def _due_sentence() -> rx.Var[str]:
         sheet.status,
         ("paid", "Nothing due"),
         ("overdue", f"{sheet.balance} was due by {sheet.due}"),
-        ("credit", "A credit: nothing to pay"),
+        ("credit", "Nothing to pay"),
         f"{sheet.balance} due by {sheet.due}",
     )
 
@@ -120,7 +126,7 @@ def _issuer_and_number() -> rx.Component:
             class_name="min-w-0",
         ),
         rx.el.div(
-            rx.el.div("Invoice", class_name=classes.EYEBROW),
+            rx.el.div(_kind(), class_name=classes.EYEBROW),
             rx.el.div(
                 sheet.number,
                 class_name="text-base font-semibold leading-6 tabular-nums [overflow-wrap:anywhere]",
@@ -147,7 +153,7 @@ def _customer_and_dates() -> rx.Component:
         rx.el.dl(
             _fact("Period", sheet.period),
             _fact("Issue date", sheet.issued),
-            _fact("Due date", sheet.due),
+            rx.cond(sheet.status != "credit", _fact("Due date", sheet.due)),
             class_name="grid grid-cols-2 gap-x-8 gap-y-3 sm:grid-cols-3 sm:text-right",
         ),
         class_name="mt-8 flex flex-col gap-6 sm:flex-row",
@@ -157,7 +163,7 @@ def _customer_and_dates() -> rx.Component:
 def _payment_instructions() -> rx.Component:
     instructions = InvoiceState.invoice.payment_instructions
     return rx.cond(
-        instructions != "",
+        (instructions != "") & (InvoiceState.invoice.status != "credit"),
         rx.el.div(
             rx.el.div("How to pay", class_name=classes.EYEBROW),
             rx.el.p(
@@ -189,7 +195,10 @@ def _totals() -> rx.Component:
             rx.foreach(InvoiceState.payments, _payment),
             _total("Paid", sheet.paid, "text-soft"),
         ),
-        _total("Amount due", sheet.balance, "border-t border-line pt-2 text-base font-semibold text-ink"),
+        rx.cond(
+            sheet.status != "credit",
+            _total("Amount due", sheet.balance, "border-t border-line pt-2 text-base font-semibold text-ink"),
+        ),
         class_name="ml-auto mt-4 flex w-full flex-col gap-2 sm:max-w-sm",
     )
 
@@ -197,9 +206,13 @@ def _totals() -> rx.Component:
 def _payment(payment: rx.Var[PaymentItem]) -> rx.Component:
     return _total(
         rx.el.span(
-            rx.cond(payment.reversal_reason != "", "Payment of ", "Paid on "),
+            rx.cond(
+                payment.is_credit,
+                "Credit applied on ",
+                rx.cond(payment.reversal_reason != "", "Payment of ", "Paid on "),
+            ),
             payment.received,
-            rx.cond(payment.method != "", f", {payment.method}", ""),
+            rx.cond((payment.method != "") & ~payment.is_credit, f", {payment.method}", ""),
             rx.cond(payment.reference != "", f" ({payment.reference})", ""),
             rx.cond(
                 payment.reversal_reason != "",

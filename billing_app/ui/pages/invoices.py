@@ -225,7 +225,7 @@ def _row(invoice: rx.Var[InvoiceItem]) -> rx.Component:
         rx.el.td(
             invoice.balance,
             class_name=rx.cond(
-                invoice.status == "paid",
+                (invoice.status == "paid") | (invoice.status == "credit"),
                 f"{classes.TD_NOTHING} {_FROM_LARGEST}",
                 f"{classes.TD_NUMBER} {_FROM_LARGEST}",
             ),

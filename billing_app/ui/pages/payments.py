@@ -5,7 +5,7 @@ from __future__ import annotations
 import reflex as rx
 
 from billing_app.state.pages.invoice import InvoiceState
-from billing_app.state.pages.payments import RECORD, REVERSE, PaymentsState
+from billing_app.state.pages.payments import APPLY, RECORD, REVERSE, PaymentsState
 from billing_app.state.presenters.invoices import PaymentItem
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import notice
@@ -21,8 +21,16 @@ _METHODS = [(method, method) for method in ("Bank transfer", "Card", "Direct deb
 def record_button() -> rx.Component:
     """Render the button that records a payment, for users who may, while something is outstanding."""
     return rx.cond(
-        InvoiceState.invoice.status != "paid",
+        (InvoiceState.invoice.status != "paid") & (InvoiceState.invoice.status != "credit"),
         writers_only(button("Record payment", "plus", look="primary", on_click=PaymentsState.open_record)),
+    )
+
+
+def apply_credit_button() -> rx.Component:
+    """Render the button that pays the invoice from credit, while there is credit and something outstanding."""
+    return rx.cond(
+        InvoiceState.can_apply_credit,
+        writers_only(button("Apply credit", "wallet", on_click=PaymentsState.open_apply)),
     )
 
 
@@ -50,6 +58,14 @@ def payments() -> rx.Component:
                 rx.match(
                     InvoiceState.invoice.status,
                     ("paid", notice("circle-check", "Nothing due", "This invoice’s total is zero.")),
+                    (
+                        "credit",
+                        notice(
+                            "wallet",
+                            "Nothing to pay",
+                            "This total is credit. It is applied to the customer’s next invoices, or can be refunded.",
+                        ),
+                    ),
                     notice(
                         "banknote",
                         "No payments yet",
@@ -127,7 +143,7 @@ def _reverse_cell(payment: rx.Var[PaymentItem], is_reversed: rx.Var[bool]) -> rx
 
 
 def payment_dialogs() -> rx.Component:
-    """Render the dialogs that record and reverse a payment."""
+    """Render the dialogs that record and reverse a payment, and that apply credit."""
     record_form = DialogForm(RECORD, PaymentsState.form)
     reverse_form = DialogForm(REVERSE, PaymentsState.form)
     return rx.fragment(
@@ -159,10 +175,18 @@ def payment_dialogs() -> rx.Component:
         confirm_dialog(
             reverse_form,
             PaymentsState.reverse,
-            "The payment stays on record but no longer counts, and its amount becomes outstanding again. A reversal can’t be undone.",
+            "The payment stays on record but no longer counts, and its amount becomes outstanding again. What was paid from"
+            " credit is credit again. A reversal can’t be undone.",
             text_field(
                 reverse_form, "reason", "Reason", placeholder="Recorded on the wrong invoice", max_length=1000
             ),
             submit="Reverse payment",
+        ),
+        confirm_dialog(
+            DialogForm(APPLY, PaymentsState.form),
+            PaymentsState.apply,
+            PaymentsState.explanation,
+            submit="Apply credit",
+            danger=False,
         ),
     )
