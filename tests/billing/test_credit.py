@@ -9,12 +9,18 @@ import psycopg
 import pytest
 from sqlmodel import Session
 
+from billing_app.jobs.figures import refresh_figures
 from billing_app.jobs.verification import verify
 from billing_app.services.adjustments.credit import apply_credit, get_credit
+from billing_app.services.adjustments.credit_history import list_credit_entries
 from billing_app.services.adjustments.one_off_items import record_item
 from billing_app.services.adjustments.refunds import record_refund, reverse_refund
 from billing_app.services.adjustments.rows import RefundRow
-from billing_app.services.invoices.invoices import get_invoice
+from billing_app.services.dashboard.dashboard import get_dashboard
+from billing_app.services.invoices.filters import InvoiceFilter
+from billing_app.services.invoices.invoices import get_invoice, list_invoices
+from billing_app.services.invoices.previews import preview_invoice
+from billing_app.services.invoices.totals import get_totals
 from billing_app.services.payments.payments import list_payments, record_payment, reverse_payment
 from tests.billing.shop import Shop
 from tests.conftest import Clock
@@ -143,3 +149,52 @@ def test_wrong_credit_is_found(credited: Shop, owner: psycopg.Connection) -> Non
     owner.commit()
     (found,) = verify(credited.database, credited.actor).discrepancies
     assert found.code == "wrong_credit"
+
+
+def test_preview_shows_what_is_left_to_pay(credited: Shop) -> None:
+    with credited.database.transaction(credited.actor) as session:
+        preview = preview_invoice(session, credited.actor, "acme")
+    assert (preview.total_minor, preview.credit_available_minor) == (2900, 7100)
+    assert (preview.credit_applied_minor, preview.due_minor) == (2900, 0)
+
+
+def test_history_lists_what_gave_credit_and_what_used_it(credited: Shop, clock: Clock) -> None:
+    refund(credited, "10.00")
+    clock.set(2026, 12, 1)
+    credited.invoice("acme", "2026-11")
+    listed = []
+    with credited.database.transaction(credited.actor) as session:
+        cursor = None
+        while True:
+            page = list_credit_entries(session, credited.actor, "acme", limit=1, cursor=cursor)
+            listed += [(each.source, each.reference, each.amount_minor) for each in page.items]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+    assert listed == [("payment", "ACME-0002", -2900), ("refund", "", -1000), ("invoice", "ACME-0001", 7100)]
+    assert sum(amount for *_, amount in listed) == credit_of(credited)
+
+
+def test_refund_is_stale_after_the_credit_changed(credited: Shop) -> None:
+    refund(credited, "1.00")
+    with refused("stale"):
+        refund(credited, "70.00", "another", expected_credit="71.00")
+    refund(credited, "70.00", "another", expected_credit="70.00")
+
+
+def test_credit_is_never_outstanding(credited: Shop) -> None:
+    refresh_figures(credited.database)
+    with credited.database.transaction(credited.actor) as session:
+        dashboard = get_dashboard(session, credited.actor)
+        (totals,) = get_totals(session, credited.actor).currencies  # type: ignore[union-attr]
+        listed = {
+            status: len(list_invoices(session, credited.actor, InvoiceFilter(status=status)).items)
+            for status in ("credit", "outstanding", "paid", "overdue")
+        }
+    assert dashboard
+    (usd,) = dashboard.currencies
+    assert (usd.invoiced_minor, usd.outstanding_minor, usd.outstanding_invoices) == (-7100, 0, 0)
+    assert all(each.invoices == 0 for each in usd.receivables)
+    assert tuple(usd.revenue[-1])[1:] == (2900, 0, -10000)
+    assert (totals.total_minor, totals.outstanding_minor) == (-7100, 0)
+    assert listed == {"credit": 1, "outstanding": 0, "paid": 0, "overdue": 0}

@@ -124,3 +124,31 @@ def test_ids_are_found_in_every_part_of_an_entry() -> None:
         )
     ]
     assert audit_entries.find_ids(rows) == {"run_5", "usr_4", "cus_12", "plan_3", "cus_7"}
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        ("discount.created", "Discount created"),
+        ("discount.ended", "End of a discount set"),
+        ("one_off_item.recorded", "One-off item recorded"),
+        ("one_off_item.reversed", "One-off item reversed"),
+        ("credit.applied", "Credit applied"),
+        ("refund.recorded", "Refund recorded"),
+        ("refund.reversed", "Refund reversed"),
+    ],
+)
+def test_adjustments_are_named(action: str, words: str) -> None:
+    assert audit_entries.describe_action(action) == words
+
+
+def test_details_of_adjustments_are_written_for_people() -> None:
+    details = {
+        "percent": "12.5", "applies_to": "all", "first_period": "2026-10", "quantity": "2.50",
+        "unit_price": "-80.5", "currency": "USD",
+    }  # fmt: skip
+    said = {each.name: each.value for each in audit_entries.describe_details(entry(details=details), NAMES)}
+    assert said == {
+        "Percent": "12.5%", "Applies to": "Monthly price and usage", "First period": "October 2026",
+        "Quantity": "2.5", "Unit price": "−$80.50",
+    }  # fmt: skip

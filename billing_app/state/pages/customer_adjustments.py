@@ -61,12 +61,12 @@ def present_adjustments(read: AdjustmentsRead, key: str, trails: Trails, zone: Z
     return Adjustments(
         discounts=[discount_item(row) for row in read.discounts[-DISCOUNTS:]],
         hidden_discounts=max(0, len(read.discounts) - DISCOUNTS),
-        items=[one_off_entry(row) for row in read.items.items],
+        one_off_items=[one_off_entry(row) for row in read.items.items],
         item_pages=pages_of(key, trails, "items", read.items.next_cursor),
         credit=text.money(read.credit.amount_minor, read.credit.currency),
         has_credit=read.credit.amount_minor > 0,
-        entries=[credit_item(entry, zone) for entry in read.entries.items],
-        entry_pages=pages_of(key, trails, "credit", read.entries.next_cursor),
+        history=[credit_item(entry, zone) for entry in read.entries.items],
+        history_pages=pages_of(key, trails, "credit", read.entries.next_cursor),
     )
 
 

@@ -71,12 +71,12 @@ class Adjustments:
 
     discounts: list[DiscountItem] = field(default_factory=list)
     hidden_discounts: int = 0
-    items: list[OneOffEntry] = field(default_factory=list)
+    one_off_items: list[OneOffEntry] = field(default_factory=list)
     item_pages: Pages = field(default_factory=Pages)
     credit: str = ""
     has_credit: bool = False
-    entries: list[CreditItem] = field(default_factory=list)
-    entry_pages: Pages = field(default_factory=Pages)
+    history: list[CreditItem] = field(default_factory=list)
+    history_pages: Pages = field(default_factory=Pages)
 
 
 def describe_discount(row: DiscountRow) -> str:

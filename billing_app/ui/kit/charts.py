@@ -114,7 +114,11 @@ def bar_chart(series: list[Series], points: Points, *, stacked: bool = True, **s
         for each, color in zip(series, COLORS, strict=False)
     ]
     return rx.recharts.bar_chart(
-        *_scales(**scales), *bars, data=points, margin=_MARGIN, stack_offset="sign", custom_attrs=_SILENT
+        *_scales(**scales),
+        *bars,
+        data=points,
+        margin=_MARGIN,
+        custom_attrs={**_SILENT, "stackOffset": "sign"},
     )
 
 

@@ -113,22 +113,7 @@ def _details() -> rx.Component:
     return rx.el.section(
         rx.el.h2("Details", class_name=_ASIDE_TITLE),
         rx.el.dl(
-            _fact(
-                "Outstanding",
-                rx.el.span(
-                    who.outstanding, class_name=f"text-base font-semibold tabular-nums {classes.WRAPPED}"
-                ),
-            ),
-            rx.cond(
-                CustomerState.adjustments.has_credit,
-                _fact(
-                    "Credit",
-                    rx.el.span(
-                        CustomerState.adjustments.credit,
-                        class_name=f"font-medium tabular-nums {classes.WRAPPED}",
-                    ),
-                ),
-            ),
+            _balances(),
             _fact(
                 "Plan",
                 rx.fragment(
@@ -153,6 +138,27 @@ def _details() -> rx.Component:
             class_name="mt-3 grid grid-cols-2 gap-x-6 gap-y-3.5 sm:grid-cols-3 xl:grid-cols-1",
         ),
         class_name=f"{classes.PANEL} px-5 py-4",
+    )
+
+
+def _balances() -> rx.Component:
+    """Show what is outstanding, and the credit if there is any."""
+    adjusted = CustomerState.adjustments
+    return rx.fragment(
+        _fact(
+            "Outstanding",
+            rx.el.span(
+                CustomerState.customer.outstanding,
+                class_name=f"text-base font-semibold tabular-nums {classes.WRAPPED}",
+            ),
+        ),
+        rx.cond(
+            adjusted.has_credit,
+            _fact(
+                "Credit",
+                rx.el.span(adjusted.credit, class_name=f"font-medium tabular-nums {classes.WRAPPED}"),
+            ),
+        ),
     )
 
 

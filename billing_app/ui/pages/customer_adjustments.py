@@ -94,7 +94,7 @@ def one_off_items() -> rx.Component:
             ),
         ),
         rx.cond(
-            shown.items.length() > 0,
+            shown.one_off_items.length() > 0,
             rx.fragment(
                 table(
                     "One-off items",
@@ -105,7 +105,7 @@ def one_off_items() -> rx.Component:
                         number_column("Amount"),
                         column(""),
                     ],
-                    rx.foreach(shown.items, _item),
+                    rx.foreach(shown.one_off_items, _item),
                 ),
                 page_links(shown.item_pages),
             ),
@@ -149,7 +149,7 @@ def credit() -> rx.Component:
     """The credit, where it came from and what it was used for. Nothing if there never was any."""
     shown = CustomerState.adjustments
     return rx.cond(
-        (shown.entries.length() > 0) | shown.has_credit,
+        (shown.history.length() > 0) | shown.has_credit,
         rx.el.section(
             _heading(
                 rx.fragment(
@@ -164,9 +164,9 @@ def credit() -> rx.Component:
             table(
                 "Credit",
                 [column("Entry"), column("Recorded", wide_only=True), number_column("Amount"), column("")],
-                rx.foreach(shown.entries, _entry),
+                rx.foreach(shown.history, _entry),
             ),
-            page_links(shown.entry_pages),
+            page_links(shown.history_pages),
             rx.el.p(
                 "Credit comes from invoices with a total below zero. It is applied to new invoices automatically.",
                 class_name=f"mt-2 {classes.CAPTION}",

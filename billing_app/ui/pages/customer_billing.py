@@ -84,31 +84,7 @@ def upcoming_invoice() -> rx.Component:
                 CustomerState.lines.length() > 0,
                 rx.fragment(
                     rx.el.div(lines(CustomerState.lines, opens=False), class_name="mt-3"),
-                    rx.el.div(
-                        rx.el.span(
-                            rx.el.span("Total so far", class_name="text-sm font-medium text-ink"),
-                            rx.el.span(
-                                "as of ",
-                                preview.as_of,
-                                title=preview.as_of_utc,
-                                class_name=f"{classes.CAPTION} tabular-nums",
-                            ),
-                            class_name="flex flex-wrap items-baseline gap-x-2",
-                        ),
-                        rx.el.span(
-                            preview.total,
-                            class_name="max-w-[70%] shrink-0 text-right text-base font-semibold tabular-nums"
-                            f" {classes.WRAPPED}",
-                        ),
-                        class_name="flex items-baseline justify-between gap-4 pt-3",
-                    ),
-                    rx.cond(
-                        preview.credit != "",
-                        rx.fragment(
-                            _sum("Credit to be applied", preview.credit),
-                            _sum("Amount due", preview.due),
-                        ),
-                    ),
+                    _totals(),
                 ),
                 rx.el.p(
                     "Nothing to invoice. There is no plan this month and no late usage.",
@@ -116,6 +92,34 @@ def upcoming_invoice() -> rx.Component:
                 ),
             ),
             actions=rx.el.span(preview.period, class_name="shrink-0 text-sm tabular-nums text-soft"),
+        ),
+    )
+
+
+def _totals() -> rx.Component:
+    preview = CustomerState.preview
+    return rx.fragment(
+        rx.el.div(
+            rx.el.span(
+                rx.el.span("Total so far", class_name="text-sm font-medium text-ink"),
+                rx.el.span(
+                    "as of ",
+                    preview.as_of,
+                    title=preview.as_of_utc,
+                    class_name=f"{classes.CAPTION} tabular-nums",
+                ),
+                class_name="flex flex-wrap items-baseline gap-x-2",
+            ),
+            rx.el.span(
+                preview.total,
+                class_name="max-w-[70%] shrink-0 text-right text-base font-semibold tabular-nums"
+                f" {classes.WRAPPED}",
+            ),
+            class_name="flex items-baseline justify-between gap-4 pt-3",
+        ),
+        rx.cond(
+            preview.credit != "",
+            rx.fragment(_sum("Credit to be applied", preview.credit), _sum("Amount due", preview.due)),
         ),
     )
 

@@ -54,29 +54,24 @@ def payments() -> rx.Component:
                 ),
                 page_links(InvoiceState.payment_pages),
             ),
-            rx.el.div(
-                rx.match(
-                    InvoiceState.invoice.status,
-                    ("paid", notice("circle-check", "Nothing due", "This invoice’s total is zero.")),
-                    (
-                        "credit",
-                        notice(
-                            "wallet",
-                            "Nothing to pay",
-                            "This total is credit. It is applied to the customer’s next invoices, or can be refunded.",
-                        ),
-                    ),
-                    notice(
-                        "banknote",
-                        "No payments yet",
-                        f"{InvoiceState.invoice.balance} due by {InvoiceState.invoice.due}.",
-                    ),
-                ),
-                class_name=f"{classes.PANEL} [&>div]:py-8",
-            ),
+            _no_payments(),
         ),
         class_name="mt-8 print:hidden",
         aria_label="Payments",
+    )
+
+
+def _no_payments() -> rx.Component:
+    sheet = InvoiceState.invoice
+    explanation = "This total is credit. It is applied to new invoices, or can be refunded."
+    return rx.el.div(
+        rx.match(
+            sheet.status,
+            ("paid", notice("circle-check", "Nothing due", "This invoice’s total is zero.")),
+            ("credit", notice("wallet", "Nothing to pay", explanation)),
+            notice("banknote", "No payments yet", f"{sheet.balance} due by {sheet.due}."),
+        ),
+        class_name=f"{classes.PANEL} [&>div]:py-8",
     )
 
 
@@ -144,49 +139,45 @@ def _reverse_cell(payment: rx.Var[PaymentItem], is_reversed: rx.Var[bool]) -> rx
 
 def payment_dialogs() -> rx.Component:
     """Render the dialogs that record and reverse a payment, and that apply credit."""
-    record_form = DialogForm(RECORD, PaymentsState.form)
-    reverse_form = DialogForm(REVERSE, PaymentsState.form)
-    return rx.fragment(
-        form_dialog(
-            record_form,
-            PaymentsState.record,
-            rx.el.div(
-                number_field(
-                    record_form,
-                    "amount",
-                    f"Amount in {InvoiceState.invoice.currency}",
-                    "amount",
-                    currency=InvoiceState.invoice.currency,
-                ),
-                text_field(record_form, "received_on", "Received on", kind="date"),
-                class_name="grid grid-cols-1 gap-4 sm:grid-cols-2 sm:gap-3",
-            ),
-            suggest_field(record_form, "method", "Method", _METHODS, max_length=200),
-            text_field(
-                record_form,
-                "reference",
-                "Reference",
-                help_text="As shown on the bank statement",
-                max_length=200,
-            ),
-            submit="Record payment",
-            explanation=PaymentsState.explanation,
+    return rx.fragment(_record_dialog(), _reverse_dialog(), _apply_dialog())
+
+
+def _record_dialog() -> rx.Component:
+    form, currency = DialogForm(RECORD, PaymentsState.form), InvoiceState.invoice.currency
+    return form_dialog(
+        form,
+        PaymentsState.record,
+        rx.el.div(
+            number_field(form, "amount", f"Amount in {currency}", "amount", currency=currency),
+            text_field(form, "received_on", "Received on", kind="date"),
+            class_name="grid grid-cols-1 gap-4 sm:grid-cols-2 sm:gap-3",
         ),
-        confirm_dialog(
-            reverse_form,
-            PaymentsState.reverse,
-            "The payment stays on record but no longer counts, and its amount becomes outstanding again. What was paid from"
-            " credit is credit again. A reversal can’t be undone.",
-            text_field(
-                reverse_form, "reason", "Reason", placeholder="Recorded on the wrong invoice", max_length=1000
-            ),
-            submit="Reverse payment",
+        suggest_field(form, "method", "Method", _METHODS, max_length=200),
+        text_field(
+            form, "reference", "Reference", help_text="As shown on the bank statement", max_length=200
         ),
-        confirm_dialog(
-            DialogForm(APPLY, PaymentsState.form),
-            PaymentsState.apply,
-            PaymentsState.explanation,
-            submit="Apply credit",
-            danger=False,
-        ),
+        submit="Record payment",
+        explanation=PaymentsState.explanation,
+    )
+
+
+def _reverse_dialog() -> rx.Component:
+    form = DialogForm(REVERSE, PaymentsState.form)
+    return confirm_dialog(
+        form,
+        PaymentsState.reverse,
+        "The payment stays on record but no longer counts, and its amount becomes outstanding again. What was paid"
+        " from credit is credit again. A reversal can’t be undone.",
+        text_field(form, "reason", "Reason", placeholder="Recorded on the wrong invoice", max_length=1000),
+        submit="Reverse payment",
+    )
+
+
+def _apply_dialog() -> rx.Component:
+    return confirm_dialog(
+        DialogForm(APPLY, PaymentsState.form),
+        PaymentsState.apply,
+        PaymentsState.explanation,
+        submit="Apply credit",
+        danger=False,
     )
