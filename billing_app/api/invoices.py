@@ -37,7 +37,7 @@ from billing_app.domain.periods import label
 from billing_app.errors import Conflict, Invalid
 from billing_app.jobs import invoicing
 from billing_app.runtime import current
-from billing_app.services.customers.plan_changes import PlanChange
+from billing_app.services.customers.rows import PlanChange
 from billing_app.services.invoices import export, invoices, line_usage, previews
 from billing_app.services.invoices.filters import InvoiceFilter
 from billing_app.services.invoices.rows import InvoiceDetail, InvoiceRow

@@ -17,8 +17,7 @@ from billing_app.domain.actor import SYSTEM
 from billing_app.domain.subscription import in_effect, replace_from
 from billing_app.jobs.file_import import import_usage, open_checked_file
 from billing_app.services.customers import subscriptions
-from billing_app.services.customers.plan_changes import PlanChange
-from billing_app.services.customers.rows import CustomerRow, SubscriptionRow
+from billing_app.services.customers.rows import CustomerRow, PlanChange, SubscriptionRow
 from billing_app.services.invoices.previews import preview_invoice
 from billing_app.services.plans import plans
 from billing_app.services.plans.rows import PlanRow

@@ -7,7 +7,6 @@ callers have checked their permission.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import TypedDict
 
@@ -18,31 +17,12 @@ from billing_app.domain.periods import start_of_day
 from billing_app.domain.subscription import in_effect, replace_from, runs_from
 from billing_app.errors import Conflict
 from billing_app.models import Customer, CustomerBilling, Plan, Subscription
-from billing_app.services.customers.rows import SubscriptionRow
+from billing_app.services.customers.rows import PlanChange, SubscriptionRow
 from billing_app.services.plans.queries import find_plan, read_terms, refuse_archived
-from billing_app.services.shared import validation
 from billing_app.services.usage.current_quantity import current_quantity
 
 CHANGES_MAX = 5
 """How many rows of a subscription can start in one month."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlanChange:
-    """A plan version, or None to cancel, that replaces everything from a day on.
-
-    `confirm_unpriced` allows recorded usage to lose its price.
-    """
-
-    plan_id: int | None
-    effective_from: date
-    confirm_unpriced: bool = False
-
-    def check(self) -> None:
-        """Raise Invalid if a value is impossible."""
-        validation.day("effective_from", self.effective_from)
-        if self.plan_id is not None:
-            validation.number("plan_id", self.plan_id)
 
 
 class UnpricedUsage(TypedDict):

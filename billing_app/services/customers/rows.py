@@ -7,6 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from billing_app.services.shared import validation
 from billing_app.services.shared.ids import public_id
 
 
@@ -90,3 +91,21 @@ class SubscriptionRow:
     plan_id: int | None
     plan_name: str | None
     plan_version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanChange:
+    """A plan version, or None to cancel, that replaces everything from a day on.
+
+    `confirm_unpriced` allows recorded usage to lose its price.
+    """
+
+    plan_id: int | None
+    effective_from: date
+    confirm_unpriced: bool = False
+
+    def check(self) -> None:
+        """Raise Invalid if a value is impossible."""
+        validation.day("effective_from", self.effective_from)
+        if self.plan_id is not None:
+            validation.number("plan_id", self.plan_id)

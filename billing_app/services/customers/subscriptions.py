@@ -8,9 +8,9 @@ from sqlmodel import Session, col, delete
 
 from billing_app.domain.actor import Actor, Permission
 from billing_app.models import Customer, Subscription
-from billing_app.services.customers.plan_changes import PlanChange, read_rows, rows_after
+from billing_app.services.customers.plan_changes import read_rows, rows_after
 from billing_app.services.customers.queries import get_customer_id, lock_customer
-from billing_app.services.customers.rows import SubscriptionRow
+from billing_app.services.customers.rows import PlanChange, SubscriptionRow
 from billing_app.services.shared import audit, gate, validation
 from billing_app.services.shared.ids import public_id
 from billing_app.services.shared.permissions import require

@@ -21,9 +21,9 @@ from billing_app.domain.periods import period_of
 from billing_app.errors import Conflict
 from billing_app.models import Customer
 from billing_app.services.adjustments.credit import read_credit
-from billing_app.services.customers.plan_changes import PlanChange, rows_after
+from billing_app.services.customers.plan_changes import rows_after
 from billing_app.services.customers.queries import get_customer_id
-from billing_app.services.customers.rows import SubscriptionRow
+from billing_app.services.customers.rows import PlanChange, SubscriptionRow
 from billing_app.services.customers.selection import read_customer
 from billing_app.services.invoices.charges import compute_lines
 from billing_app.services.invoices.queries import find_invoice_number

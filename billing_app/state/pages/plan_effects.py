@@ -11,7 +11,7 @@ from billing_app.domain.lines import Line
 from billing_app.domain.periods import period_of
 from billing_app.errors import BillingError, Conflict
 from billing_app.services.customers import customers
-from billing_app.services.customers.plan_changes import PlanChange
+from billing_app.services.customers.rows import PlanChange
 from billing_app.services.invoices.previews import InvoicePreview, preview_invoice
 from billing_app.state.kit import text
 from billing_app.state.kit.choices import resolve_plan

@@ -189,23 +189,7 @@ def run_dialogs() -> rx.Component:
                 InvoiceRunsState.months,
                 on_change=InvoiceRunsState.choose_month,
             ),
-            rx.el.div(
-                rx.cond(
-                    InvoiceRunsState.unpriced != "",
-                    rx.el.p(
-                        icon("triangle-alert", 16, "mt-0.5 shrink-0"),
-                        rx.el.span(
-                            "Usage without a price, which is not charged: ",
-                            InvoiceRunsState.unpriced,
-                            ". The plans of these customers have no charge for it.",
-                            class_name="min-w-0 [overflow-wrap:anywhere]",
-                        ),
-                        class_name="flex gap-2 rounded-md bg-warn-soft px-3 py-2 text-sm text-warn",
-                    ),
-                ),
-                role="status",
-                class_name="empty:hidden",
-            ),
+            _unpriced(),
             submit="Run invoices",
             explanation=rx.fragment(
                 "Closes the month and generates its missing invoices for all ",
@@ -220,4 +204,25 @@ def run_dialogs() -> rx.Component:
             submit="Cancel run",
             dismiss="Keep running",
         ),
+    )
+
+
+def _unpriced() -> rx.Component:
+    """Name the usage of the selected month that is not charged."""
+    return rx.el.div(
+        rx.cond(
+            InvoiceRunsState.unpriced != "",
+            rx.el.p(
+                icon("triangle-alert", 16, "mt-0.5 shrink-0"),
+                rx.el.span(
+                    "Usage without a price, which is not charged: ",
+                    InvoiceRunsState.unpriced,
+                    ". The plans of these customers have no charge for it.",
+                    class_name="min-w-0 [overflow-wrap:anywhere]",
+                ),
+                class_name="flex gap-2 rounded-md bg-warn-soft px-3 py-2 text-sm text-warn",
+            ),
+        ),
+        role="status",
+        class_name="empty:hidden",
     )
