@@ -42,7 +42,7 @@ RULES: dict[str, Template] = {
     "negative": "must be zero or more",
     "not_positive": "must be greater than zero",
     "not_a_percentage": "must be above 0 and at most 100",
-    "percent_or_amount": "must be given, or an amount instead, but not both",
+    "percent_or_amount": "or the amount must be given, but not both",
     "before_first_period": "must not be before the first month",
     "too_far_ahead": "must be at most {months} months ahead",
     "too_many_digits": "must have at most {digits} digits before the decimal point",

@@ -13,7 +13,6 @@ from billing_app.database.session import now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.money import major_text, parse_amount_minor, parse_percent, plain
 from billing_app.domain.periods import label, next_period
-from billing_app.domain.rules import BrokenRule
 from billing_app.errors import Conflict, Invalid, NotFound
 from billing_app.models import Customer, CustomerBilling, Discount
 from billing_app.services.adjustments.queries import lock_billing
@@ -44,9 +43,7 @@ def create_discount(
     first_period: date,
     last_period: date | None = None,
 ) -> DiscountRow:
-    """Give a customer a discount. Discounts apply in the order in which they were created.
-
-    Either `percent`, above 0 and at most 100, or `amount` in major units is given.
+    """Give a customer a discount: `percent`, or `amount` in major units. Discounts apply in order of creation.
 
     Raises:
         Invalid: naming the field that breaks a rule.
@@ -54,43 +51,53 @@ def create_discount(
         Conflict: `period_closed` if the first month is closed.
     """
     require(actor, Permission.WRITE_CUSTOMERS)
-    owner = session.get_one(Customer, get_customer_id(session, customer))
-    assert owner.customer_id is not None
-    billing = lock_billing(session, owner.customer_id)
+    owner, customer_id, closed_through = _lock_owner(session, customer)
     discount = Discount(
-        customer_id=owner.customer_id,
-        number=_next_number(session, owner.customer_id),
+        customer_id=customer_id,
+        number=_next_number(session, customer_id),
         name=validation.line("name", name, at_most=validation.NAME_MAX),
         percent=None if percent is None else validation.parsed("percent", parse_percent, percent),
-        amount_minor=None
-        if amount is None
-        else Decimal(validation.parsed("amount", _parse_positive_amount, amount, owner.currency)),
+        amount_minor=_parse_amount(amount, owner.currency),
         applies_to=validation.choice("applies_to", applies_to, AppliesTo),
         first_period=validation.period("first_period", first_period),
         last_period=None if last_period is None else validation.period("last_period", last_period),
         recorded_at=now(session),
         recorded_by=actor.id,
     )
-    _check_discount(discount, billing.closed_through)
+    _check_discount(discount, closed_through)
     session.add(discount)
     session.flush()
     created = _as_row(discount, owner.currency)
-    audit.record(
-        session, actor, "discount.created", public_id("cus", owner.customer_id),
-        discount=created.public_id, name=created.name, applies_to=created.applies_to,
-        percent=None if created.percent is None else plain(created.percent),
-        amount=None if created.amount_minor is None else major_text(created.amount_minor, owner.currency),
-        first_period=label(created.first_period), currency=None if created.amount_minor is None else owner.currency,
-        last_period=label(created.last_period) if created.last_period else None,
-    )  # fmt: skip
+    _record_created(session, actor, created)
     return created
 
 
-def _parse_positive_amount(value: object, currency: str) -> int:
-    amount_minor = parse_amount_minor(value, currency)
-    if not amount_minor:
-        raise BrokenRule("not_positive")
-    return amount_minor
+def _lock_owner(session: Session, customer: str) -> tuple[Customer, int, date]:
+    """Lock the customer's billing row. Return the customer, its id, and the last closed month."""
+    customer_id = get_customer_id(session, customer)
+    closed_through = lock_billing(session, customer_id).closed_through
+    return session.get_one(Customer, customer_id), customer_id, closed_through
+
+
+def _record_created(session: Session, actor: Actor, created: DiscountRow) -> None:
+    amount = None if created.amount_minor is None else major_text(created.amount_minor, created.currency)
+    audit.record(
+        session, actor, "discount.created", public_id("cus", created.customer_id),
+        discount=created.public_id, name=created.name, applies_to=created.applies_to,
+        percent=None if created.percent is None else plain(created.percent),
+        amount=amount, currency=created.currency if amount else None,
+        first_period=label(created.first_period),
+        last_period=label(created.last_period) if created.last_period else None,
+    )  # fmt: skip
+
+
+def _parse_amount(value: object, currency: str) -> Decimal | None:
+    if value is None:
+        return None
+    amount_minor = validation.parsed("amount", parse_amount_minor, value, currency)
+    if amount_minor <= 0:
+        raise Invalid("amount", "not_positive")
+    return Decimal(amount_minor)
 
 
 def _next_number(session: Session, customer_id: int) -> int:
@@ -121,11 +128,9 @@ def end_discount(
     """
     require(actor, Permission.WRITE_CUSTOMERS)
     last = validation.period("last_period", last_period)
-    owner = session.get_one(Customer, get_customer_id(session, customer))
-    assert owner.customer_id is not None
-    closed_through = lock_billing(session, owner.customer_id).closed_through
+    owner, customer_id, closed_through = _lock_owner(session, customer)
     discount = session.get(
-        Discount, (owner.customer_id, validation.number("discount", number)), populate_existing=True
+        Discount, (customer_id, validation.number("discount", number)), populate_existing=True
     )
     if discount is None:
         raise NotFound("discount_not_found", named=public_id("disc", number))
@@ -139,7 +144,7 @@ def end_discount(
     discount.last_period = last
     session.flush()
     audit.record(
-        session, actor, "discount.ended", public_id("cus", owner.customer_id),
+        session, actor, "discount.ended", public_id("cus", customer_id),
         discount=public_id("disc", discount.number), name=discount.name, last_period=label(last),
     )  # fmt: skip
     return _as_row(discount, owner.currency)

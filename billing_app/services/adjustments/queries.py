@@ -1,10 +1,10 @@
-"""Queries about discounts and one-off items. Unguarded: callers have checked their permission."""
+"""Queries about discounts, one-off items and credit. Unguarded: callers have checked their permission."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
-from datetime import date
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -13,7 +13,8 @@ from sqlmodel import Session, select
 
 from billing_app.domain.discounts import Discount
 from billing_app.domain.lines import OneOff
-from billing_app.models import CustomerBilling
+from billing_app.domain.money import Amount
+from billing_app.models import Customer, CustomerBilling
 
 
 def lock_billing(session: Session, customer_id: int) -> CustomerBilling:
@@ -81,3 +82,46 @@ def has_items_in(customer_id: str, month: str) -> str:
         SELECT FROM one_off_item
         WHERE one_off_item.customer_id = {customer_id} AND one_off_item.billing_period = {month}
     )"""
+
+
+def read_credit(session: Session, customer_id: int) -> Amount:
+    """Return the credit of a customer. Lock the billing row first if it must not change."""
+    billing = session.get_one(CustomerBilling, customer_id, populate_existing=True)
+    return Amount(int(billing.credit_minor), session.get_one(Customer, customer_id).currency)
+
+
+# What there is, up to the total of each invoice. The caller has locked the billing rows.
+_APPLY = """
+    INSERT INTO payment (customer_id, period_start, amount_minor, received_on, method, reference,
+                         recorded_at, recorded_by, source)
+    SELECT i.customer_id, i.period_start, least(b.credit_minor, i.total_minor), %(today)s, '', '',
+           %(now)s, %(recorded_by)s, 'credit'
+    FROM customer_billing b
+    JOIN invoice i ON i.customer_id = b.customer_id AND i.period_start = %(period)s
+    WHERE b.customer_id = ANY(%(ids)s) AND b.credit_minor > 0 AND i.total_minor > 0
+    ORDER BY i.customer_id
+"""
+
+
+def apply_credit_to_new_invoices(
+    db: Cursor[Any],
+    *,
+    period_start: date,
+    customer_ids: Sequence[int],
+    recorded_at: datetime,
+    recorded_by: str,
+) -> None:
+    """Pay the invoices that were just created from their customers' credit, as far as it goes.
+
+    Part of creating them, which has checked the permission.
+    """
+    db.execute(
+        _APPLY,
+        {
+            "period": period_start,
+            "ids": list(customer_ids),
+            "today": recorded_at.date(),
+            "now": recorded_at,
+            "recorded_by": recorded_by,
+        },
+    )

@@ -15,8 +15,7 @@ from billing_app.domain.invoice import latest_local_date
 from billing_app.domain.money import major_text, parse_amount_minor
 from billing_app.errors import Conflict, Invalid, NotFound
 from billing_app.models import Customer, Refund, RefundReversal
-from billing_app.services.adjustments.credit import read_credit
-from billing_app.services.adjustments.queries import lock_billing
+from billing_app.services.adjustments.queries import lock_billing, read_credit
 from billing_app.services.adjustments.rows import RefundRow
 from billing_app.services.customers.queries import get_customer_id
 from billing_app.services.shared import audit, validation
@@ -38,43 +37,51 @@ def record_refund(
 ) -> RefundRow:
     """Record a refund once per idempotency key, and never more than the credit.
 
-    `amount` is in major units. The same key with the same content returns the first refund.
-    `expected_credit` is the credit that the caller saw, in major units; the refund is rejected as `stale` if
-    it has changed.
+    Amounts are in major units. The same key with the same content returns the first refund. The refund is
+    rejected as `stale` if the credit is not the `expected_credit` that the caller saw.
 
     Raises:
-        Invalid: The amount is not above zero, the date is in the future in every time zone, or a field breaks
-            another rule.
+        Invalid: naming the field that breaks a rule. The date must not be in the future in every time zone.
         NotFound: `customer_not_found`.
-        Conflict: `idempotency_conflict`; `stale` or `insufficient_credit`, with the credit.
+        Conflict: `idempotency_conflict`, `stale` or `insufficient_credit`, with the credit.
     """
     require(actor, Permission.INVOICE)
-    owner = session.get_one(Customer, get_customer_id(session, customer))
-    assert owner.customer_id is not None
+    customer_id = get_customer_id(session, customer)
+    currency = session.get_one(Customer, customer_id).currency
     refund = Refund(
-        customer_id=owner.customer_id,
-        amount_minor=Decimal(validation.parsed("amount", parse_amount_minor, amount, owner.currency)),
+        customer_id=customer_id,
+        amount_minor=Decimal(validation.parsed("amount", parse_amount_minor, amount, currency)),
         refunded_on=validation.day("refunded_on", refunded_on),
         reference=validation.line("reference", reference, at_most=validation.REFERENCE_MAX, required=False),
-        idempotency_key=validation.parsed(
-            "idempotency_key", validation.parse_idempotency_key, idempotency_key
-        ),
+        idempotency_key=_parse_key(idempotency_key),
         recorded_at=now(session),
         recorded_by=actor.id,
     )
-    lock_billing(session, owner.customer_id)
+    lock_billing(session, customer_id)
     if existing := _find_same(session, refund):
         return existing
     _check_refund(session, refund, expected_credit)
+    return _insert(session, actor, refund)
+
+
+def _insert(session: Session, actor: Actor, refund: Refund) -> RefundRow:
     session.add(refund)
     session.flush()
-    row = replace(_read(session, owner.customer_id, refund.refund_id or 0), is_new=True)
-    audit.record(
-        session, actor, "refund.recorded", public_id("cus", owner.customer_id),
-        refund=row.public_id, amount=major_text(row.amount_minor, row.currency), currency=row.currency,
-        refunded_on=row.refunded_on.isoformat(),
-    )  # fmt: skip
+    row = replace(_read(session, refund.customer_id, refund.refund_id or 0), is_new=True)
+    _record(session, actor, "refund.recorded", row, refunded_on=row.refunded_on.isoformat())
     return row
+
+
+def _record(session: Session, actor: Actor, action: str, row: RefundRow, **details: str) -> None:
+    audit.record(
+        session, actor, action, public_id("cus", row.customer_id),
+        refund=row.public_id, amount=major_text(row.amount_minor, row.currency), currency=row.currency,
+        **details,
+    )  # fmt: skip
+
+
+def _parse_key(value: object) -> str:
+    return validation.parsed("idempotency_key", validation.parse_idempotency_key, value)
 
 
 def _find_same(session: Session, refund: Refund) -> RefundRow | None:
@@ -132,11 +139,7 @@ def reverse_refund(
         )
     )
     session.flush()
-    audit.record(
-        session, actor, "refund.reversed", public_id("cus", customer_id),
-        refund=row.public_id, amount=major_text(row.amount_minor, row.currency), currency=row.currency,
-        reason=given_reason,
-    )  # fmt: skip
+    _record(session, actor, "refund.reversed", row, reason=given_reason)
     return _read(session, customer_id, row.refund_id)
 
 

@@ -28,7 +28,7 @@ from billing_app.domain.invoice import (
     invoice_number,
 )
 from billing_app.domain.lines import Line
-from billing_app.services.adjustments.credit import apply_credit_to_new_invoices
+from billing_app.services.adjustments.queries import apply_credit_to_new_invoices
 from billing_app.services.invoices.charges import compute_lines
 from billing_app.services.invoices.preconditions import require_ended, require_issuer
 from billing_app.services.shared.permissions import require

@@ -20,7 +20,7 @@ from billing_app.domain.lines import Line
 from billing_app.domain.periods import period_of
 from billing_app.errors import Conflict
 from billing_app.models import Customer
-from billing_app.services.adjustments.credit import read_credit
+from billing_app.services.adjustments.queries import read_credit
 from billing_app.services.customers.plan_changes import rows_after
 from billing_app.services.customers.queries import get_customer_id
 from billing_app.services.customers.rows import PlanChange, SubscriptionRow

@@ -251,7 +251,8 @@ def _short(unit: Text) -> rx.Var[Any]:
     """Shorten a tick: `$1.2K`. The tooltip and the table have exact numbers."""
     sign = rx.Var.create(unit)
     return rx.Var(
-        f"((number) => {sign!s} + window.tallybook.formatCompactly(number))",
+        "((number) => (number < 0 ? '\N{MINUS SIGN}' : '')"
+        f" + {sign!s} + window.tallybook.formatCompactly(Math.abs(number)))",
         _var_data=sign._get_all_var_data(),
     )
 

@@ -125,7 +125,8 @@ def _item(row: rx.Var[OneOffEntry]) -> rx.Component:
         ),
         rx.el.td(row.date, class_name=f"{classes.TD} {classes.WIDE_ONLY} tabular-nums"),
         rx.el.td(row.billed_in, class_name=f"{classes.TD} {classes.WIDE_ONLY}"),
-        _amount(row.amount, row.is_reversed),
+        # Not struck through, because both the item and its reversal are on invoices.
+        rx.el.td(row.amount, class_name=classes.TD_AMOUNT),
         rx.el.td(
             rx.cond(row.is_reversed, rx.el.span("Reversed", class_name=classes.BADGE_QUIET)),
             rx.cond(

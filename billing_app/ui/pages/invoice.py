@@ -154,7 +154,7 @@ def _customer_and_dates() -> rx.Component:
             _fact("Period", sheet.period),
             _fact("Issue date", sheet.issued),
             rx.cond(sheet.status != "credit", _fact("Due date", sheet.due)),
-            class_name="grid grid-cols-2 gap-x-8 gap-y-3 sm:grid-cols-3 sm:text-right",
+            class_name="grid grid-cols-2 gap-x-8 gap-y-3 sm:flex sm:text-right",
         ),
         class_name="mt-8 flex flex-col gap-6 sm:flex-row",
     )
