@@ -1490,7 +1490,7 @@ def _create_usage_billing_index() -> None:
     op.create_index(
         "ix_usage_correction_recorded_at",
         "usage_correction",
-        ["recorded_at", "customer_id", "correction_key"],
+        ["recorded_at", "customer_id", "idempotency_key", "number"],
     )
 
 

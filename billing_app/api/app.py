@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from billing_app.api import (
     audit,
     auth,
+    corrections,
     credit,
     customers,
     discounts,
@@ -34,6 +35,7 @@ VERSION_PREFIX = "/api/v1"
 # Requests are matched in this order, so the busiest resources come first.
 ROUTERS = (
     usage.router,
+    corrections.router,
     usage_imports.router,
     events.router,
     auth.signing_in,

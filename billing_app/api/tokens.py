@@ -50,8 +50,8 @@ class NewApiToken(Body):
         min_length=1,
         max_length=len(Scope),
         json_schema_extra={"uniqueItems": True},
-        description="`usage:write` can record and import usage, and nothing else. `read` can read what the"
-        " finance role can.",
+        description="`usage:write` can record and import usage, and nothing else. `usage:correct` can"
+        " correct usage, and nothing else. `read` can read what the finance role can.",
     )
 
 

@@ -119,6 +119,8 @@ class UsageEvent(BaseModel):
     recorded_by: str = Field(examples=["tok_1"], description="The ID of the API token or user, or `system`.")
     meter: str = Field(examples=["usage"], description="The code of the meter.")
     item: str | None = Field(examples=[None])
+    current_quantity: Quantity = Field(description="What the event counts after its corrections.")
+    correction_count: int = Field(examples=[0])
 
 
 class RecordedEvent(BaseModel):
@@ -218,6 +220,8 @@ async def record_single(actor: Actor, body: dict[str, Any]) -> ASGIApp | None:
             "recorded_by": event.recorded_by,
             "meter": event.meter,
             "item": event.item,
+            "current_quantity": plain(event.current_quantity),
+            "correction_count": event.correction_count,
         },
     }
     return EncodedAnswer(200 if status == "duplicate" else 201, msgspec.json.encode(content))
@@ -236,7 +240,7 @@ def record_batch(call: Caller, body: NewBatch) -> BatchOutcome:
         duplicates=outcome.duplicates,
         conflicts=outcome.conflicts,
         rejected=outcome.rejected,
-        results=list(_batch_rows(outcome.results)),
+        results=list(batch_rows(outcome.results)),
     )
 
 
@@ -312,6 +316,8 @@ def usage_event(row: UsageEventRow) -> UsageEvent:
         recorded_by=row.recorded_by,
         meter=row.meter,
         item=row.item,
+        current_quantity=row.current_quantity,
+        correction_count=row.correction_count,
     )
 
 
@@ -335,7 +341,8 @@ def _csv_cells(row: UsageEventRow) -> tuple[Cell, ...]:
     )
 
 
-def _batch_rows(results: Iterable[RowResult]) -> Iterable[BatchRow]:
+def batch_rows(results: Iterable[RowResult]) -> Iterable[BatchRow]:
+    """Convert the results of the rows that were not recorded."""
     for result in results:
         if result.status == "recorded":
             continue

@@ -45,6 +45,7 @@ class Checked(BaseModel):
     events_unpriced: int = Field(
         description="Events on a meter that the plan of their day has no charge for. They cost nothing."
     )
+    corrections: int = Field(description="Corrections of events.")
 
 
 class AwaitingInvoice(BaseModel):

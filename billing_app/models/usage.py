@@ -129,7 +129,7 @@ class UsageCorrection(SQLModel, table=True):
             "occurred_at",
             postgresql_include=["difference", "meter_id"],
         ),
-        Index("ix_usage_correction_recorded_at", "recorded_at", "customer_id", "correction_key"),
+        Index("ix_usage_correction_recorded_at", "recorded_at", "customer_id", "idempotency_key", "number"),
     )
 
     customer_id: int = Field(sa_column=customer_key_column())

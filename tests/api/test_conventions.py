@@ -17,6 +17,9 @@ from billing_app.jobs.usage_imports import check_files
 from billing_app.services.identity.api_tokens import create_token
 from billing_app.services.invoices.runs import start_run
 from billing_app.services.payments.payments import record_payment
+from billing_app.services.usage.correction_rows import CorrectionReport
+from billing_app.services.usage.corrections import correct_usage
+from billing_app.services.usage.recording import UsageReport, record_usage
 from billing_app.services.usage_imports.files import store_file
 from billing_app.services.usage_imports.rows import COLUMNS
 from tests.api.world import Operation, World, new_world, operations
@@ -66,6 +69,10 @@ def _add_seconds(made: World) -> dict[str, str]:
                 idempotency_key=key,
             )  # fmt: skip
         start_run(session, SYSTEM, date(2026, 9, 1))
+        record_usage(session, SYSTEM, UsageReport("beta", "wrong", 1, "2026-11-01T00:00:00Z"))
+        for quantity in (2, 3):
+            report = CorrectionReport("beta", "wrong", quantity, "miscounted", f"fix {quantity}")
+            correct_usage(session, SYSTEM, report)
         create_token(session, SYSTEM, name="Second", scopes=["read"])
         rows = [",".join(COLUMNS), "unknown,k1,1,2026-10-01T00:00:00Z", "unknown,k2,1,2026-10-01T00:00:00Z"]
         second = store_file(session, SYSTEM, "second.csv", ["\n".join(rows).encode()])

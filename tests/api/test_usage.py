@@ -62,6 +62,8 @@ def test_event_is_recorded_and_then_a_duplicate(client: TestClient, acme: Custom
             "recorded_by": client.get("/api/v1/auth/me").json()["id"],
             "meter": "usage",
             "item": None,
+            "current_quantity": "1530.5",
+            "correction_count": 0,
         },
     }
     again = client.post(PATH, json=EVENT | {"quantity": 1530.50})

@@ -64,7 +64,7 @@ def test_verification_is_executed_in_the_background(
         "checked": {
             "customers": 2, "events": 4, "events_billed_once": 2, "events_billed_twice": 0,
             "events_missing": 0, "events_open": 2, "invoices": 2, "lines": 4, "usage_months": 2,
-            "paid_invoices": 0, "events_unpriced": 0,
+            "paid_invoices": 0, "events_unpriced": 0, "corrections": 0,
         },
     }  # fmt: skip
 

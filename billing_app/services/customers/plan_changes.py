@@ -19,7 +19,7 @@ from billing_app.errors import Conflict
 from billing_app.models import Customer, CustomerBilling, Plan, Subscription
 from billing_app.services.customers.rows import PlanChange, SubscriptionRow
 from billing_app.services.plans.queries import find_plan, read_terms, refuse_archived
-from billing_app.services.usage.current_quantity import current_quantity
+from billing_app.services.shared.current_quantity import current_quantity
 
 CHANGES_MAX = 5
 """How many rows of a subscription can start in one month."""

@@ -122,18 +122,21 @@ def _difference(report: IncomingRow, event: UsageEventRow) -> str | None:
 
 def _event(report: Report, judged: _Judged, now: datetime) -> UsageEventRow:
     """Return the event that was just inserted, as reading it would."""
+    quantity = _ONE if report.row.quantity is None else report.row.quantity
     return UsageEventRow(
         customer_id=judged.customer_id,
         customer_key=judged.customer_key,
         customer_name=judged.customer_name,
         idempotency_key=report.row.idempotency_key,
-        quantity=_ONE if report.row.quantity is None else report.row.quantity,
+        quantity=quantity,
         occurred_at=report.row.occurred_at or now,
         recorded_at=now,
         billing_period=judged.billing_period,
         recorded_by=report.recorded_by,
         meter=judged.meter,
         item=report.row.item,
+        current_quantity=quantity,
+        correction_count=0,
     )
 
 

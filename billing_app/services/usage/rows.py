@@ -13,7 +13,8 @@ from billing_app.services.shared.ids import public_id
 class UsageEventRow(NamedTuple):
     """A recorded event with its customer, in the order of `selection.EVENT_COLUMNS`.
 
-    `meter` is the meter's code. Only events of a meter that counts different items have an `item`.
+    `meter` is the meter's code. Only events of a meter that counts different items have an `item`. `quantity`
+    is what was first recorded, and `current_quantity` what the newest of the corrections states.
     """
 
     customer_id: int
@@ -27,6 +28,8 @@ class UsageEventRow(NamedTuple):
     recorded_by: str
     meter: str
     item: str | None
+    current_quantity: Decimal
+    correction_count: int
 
     @property
     def is_on_default_meter(self) -> bool:

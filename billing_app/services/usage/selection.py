@@ -12,12 +12,14 @@ from billing_app.models.usage import LATE
 from billing_app.services.customers.queries import get_customer_id
 from billing_app.services.plans.meter_queries import find_meter
 from billing_app.services.shared import validation
+from billing_app.services.shared.current_quantity import correction_count, current_quantity
 from billing_app.services.shared.validation import parse_idempotency_key
 from billing_app.services.usage.filters import UsageFilter
 
 EVENT_COLUMNS = (
     "c.customer_id, c.key, c.name, e.idempotency_key, e.quantity, e.occurred_at, e.recorded_at,"
-    " e.billing_period, e.recorded_by, (SELECT code FROM meter WHERE meter.meter_id = e.meter_id), e.item"
+    " e.billing_period, e.recorded_by, (SELECT code FROM meter WHERE meter.meter_id = e.meter_id), e.item,"
+    f" {current_quantity('e')}, {correction_count('e')}"
 )
 """The columns of a `UsageEventRow`, from usage_event `e` and customer `c`."""
 

@@ -11,8 +11,8 @@ from billing_app.database.session import driver_cursor
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.periods import next_period
 from billing_app.services.shared import validation
+from billing_app.services.shared.current_quantity import current_quantity
 from billing_app.services.shared.permissions import require
-from billing_app.services.usage.current_quantity import current_quantity
 
 
 class UnpricedMeter(NamedTuple):

@@ -26,8 +26,15 @@ NEW, CREATED, REVOKE = "new-token", "token-created", "revoke-token"
 # The options of the dialog: scopes, separated by spaces, and their labels.
 ACCESS = {
     Scope.USAGE_WRITE.value: "Record usage",
+    f"{Scope.USAGE_WRITE} {Scope.USAGE_CORRECT}": "Record and correct usage",
     Scope.READ.value: "Read everything",
     f"{Scope.USAGE_WRITE} {Scope.READ}": "Record usage and read everything",
+}
+# For tokens with other scopes, which the API can create.
+_ACCESS_WORDS = {
+    Scope.USAGE_WRITE.value: "record usage",
+    Scope.USAGE_CORRECT.value: "correct usage",
+    Scope.READ.value: "read everything",
 }
 
 
@@ -109,7 +116,8 @@ def _item(token: TokenRow, names: dict[str, Named], zone: ZoneInfo) -> TokenItem
     return TokenItem(
         token_id=token.public_id,
         name=token.name,
-        access=ACCESS[scopes],
+        access=ACCESS.get(scopes)
+        or " and ".join(_ACCESS_WORDS[each] for each in scopes.split()).capitalize(),
         created_by=creator.name if creator else "System",
         created=text.day(token.created_at.astimezone(zone).date()),
         created_utc=text.timestamp_utc(token.created_at),

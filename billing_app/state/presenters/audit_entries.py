@@ -33,6 +33,8 @@ _ACTIONS = {
     "token.created": "API token created",
     "token.revoked": "API token revoked",
     "usage.batch_recorded": "Usage recorded",
+    "usage.corrected": "Usage corrected",
+    "usage.corrections_recorded": "Usage corrected",
     "usage.file_imported": "Usage file imported",
     "usage_import.uploaded": "Usage file uploaded",
     "user.created": "User invited",
@@ -50,6 +52,7 @@ _ACTIONS = {
 _DETAIL_NAMES = {
     "backup_of": "Backup of",
     "conflicts": "Conflicts",
+    "differences": "Differences by meter",
     "duplicates": "Duplicates",
     "existing": "Existing",
     "fault": "Reason",
