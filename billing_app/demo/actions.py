@@ -11,6 +11,7 @@ from datetime import date
 from sqlmodel import Session
 
 from billing_app.database.session import Database
+from billing_app.demo.adjustments import DemoDiscount, DemoItem, DemoRefund
 from billing_app.demo.company import ISSUER, Terms
 from billing_app.demo.customers import DemoCustomer
 from billing_app.demo.receipts import Receipt, Reversal
@@ -19,6 +20,9 @@ from billing_app.domain.money import major_text
 from billing_app.errors import Conflict
 from billing_app.jobs.invoice_runs import run_invoices
 from billing_app.jobs.invoicing import generate_invoice
+from billing_app.services.adjustments.discounts import create_discount, list_discounts
+from billing_app.services.adjustments.one_off_items import record_item
+from billing_app.services.adjustments.refunds import record_refund
 from billing_app.services.customers.customers import create_customer, has_customer, update_customer
 from billing_app.services.customers.subscriptions import list_subscriptions, set_plan
 from billing_app.services.identity.rows import UserRow
@@ -158,6 +162,39 @@ class Actions:
             if error.code != "already_reversed":
                 raise
 
+    def add_discount(self, discount: DemoDiscount, first: date, last: date | None) -> None:
+        """Give a customer a discount, unless it has it."""
+
+        def work(session: Session) -> None:
+            found = list_discounts(session, self.billing, discount.key)
+            if all(row.name != discount.name for row in found):
+                create_discount(
+                    session, self.billing, discount.key, name=discount.name, percent=discount.percent,
+                    amount=discount.amount, applies_to=discount.applies_to, first_period=first, last_period=last,
+                )  # fmt: skip
+
+        self.database.run(self.billing, work)
+
+    def record_item(self, item: DemoItem, day: date) -> None:
+        """Charge or credit a customer once."""
+        self.database.run(
+            self.billing,
+            lambda session: record_item(
+                session, self.billing, item.key, description=item.description, quantity=item.quantity,
+                unit_price=item.unit_price, item_date=day, idempotency_key=f"demo-{day}",
+            ),
+        )  # fmt: skip
+
+    def record_refund(self, refund: DemoRefund, day: date) -> None:
+        """Refund some of a customer's credit."""
+        self.database.run(
+            self.billing,
+            lambda session: record_refund(
+                session, self.billing, refund.key, amount=refund.amount, refunded_on=day,
+                reference=refund.reference, idempotency_key=f"demo-{day}",
+            ),
+        )  # fmt: skip
+
     def _pay(self, session: Session, receipt: Receipt, invoice: InvoiceRow | None) -> int | None:
         """Return the id of the payment, recorded now or before, or None if there is nothing to pay."""
         if invoice is None:
@@ -165,7 +202,7 @@ class Actions:
         before, after = (
             invoice.total_minor * percent // 100 for percent in (receipt.from_percent, receipt.to_percent)
         )
-        if after == before:
+        if after <= before:
             return None
         recorded = record_payment(
             session,

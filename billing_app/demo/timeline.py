@@ -11,6 +11,7 @@ from itertools import product
 from typing import NamedTuple
 
 from billing_app.demo.actions import Actions
+from billing_app.demo.adjustments import DISCOUNTS, ITEMS, REFUNDS
 from billing_app.demo.company import NEW_GROWTH, NEW_GROWTH_IN, PILOT_ARCHIVED_IN, PLANS
 from billing_app.demo.customers import (
     BACKDATED,
@@ -59,7 +60,14 @@ class Timeline:
 
     def list_steps(self) -> list[Step]:
         """Return what has happened, in order of time. At the same time, usage precedes its invoices."""
-        steps = [*self._plans(), *self._customers(), *self._usage(), *self._invoices(), *self._payments()]
+        steps = [
+            *self._plans(),
+            *self._customers(),
+            *self._usage(),
+            *self._invoices(),
+            *self._payments(),
+            *self._adjustments(),
+        ]
         return sorted((step for step in steps if step.at <= self.today), key=lambda step: step.at)
 
     def _plans(self) -> Iterator[Step]:
@@ -187,6 +195,19 @@ class Timeline:
             yield Step(at, partial(Actions.record_payments, receipts=same_time))
         for each in reversals:
             yield Step(each.at, partial(Actions.reverse, reversal=each))
+
+    def _adjustments(self) -> Iterator[Step]:
+        for discount in DISCOUNTS:
+            first = self.months[discount.first]
+            last = None if discount.last is None else self.months[discount.last]
+            at = max(self._moment(discount.first, 2, 11), self.joined[discount.key] + timedelta(minutes=5))
+            yield Step(at, partial(Actions.add_discount, discount=discount, first=first, last=last))
+        for item in ITEMS:
+            at = self._moment(item.month, item.day, 14)
+            yield Step(at, partial(Actions.record_item, item=item, day=at.date()))
+        for refund in REFUNDS:
+            at = bounds(self.months[refund.month])[1] + _RUN_AT + timedelta(hours=4)
+            yield Step(at, partial(Actions.record_refund, refund=refund, day=at.date()))
 
     def list_receipts(self) -> tuple[list[Receipt], list[Reversal]]:
         """Return all payments and reversals, including those after `today`."""

@@ -20,6 +20,8 @@ from billing_app.demo.timeline import MONTHS, Timeline
 from billing_app.domain.actor import SYSTEM, Role
 from billing_app.domain.invoice import DAYS_TO_PAY
 from billing_app.jobs.verification import verify
+from billing_app.services.adjustments.credit import get_credit
+from billing_app.services.adjustments.refunds import list_refunds
 from billing_app.services.customers.customers import create_customer, list_customers
 from billing_app.services.identity.demo_accounts import DEMO_USERS
 from billing_app.services.identity.sessions import sign_in
@@ -110,7 +112,7 @@ def test_demo_has_invoices_of_every_age_and_status(demo: Demo) -> None:
     owed = [row for row in rows if row.balance_minor > 0]
     assert {age_class(row) for row in owed} == {"current", "1", "31", "61", "90+"}
     statuses = Counter(row.payment_status for row in rows)
-    assert statuses.keys() == {"paid", "unpaid", "partially_paid", "overdue"}
+    assert statuses.keys() == {"paid", "unpaid", "partially_paid", "overdue", "credit"}
     assert statuses["paid"] > len(rows) * 0.8
 
 
@@ -140,6 +142,18 @@ def test_demo_has_changed_plans_customers_and_payments(demo: Demo) -> None:
     assert any(customer.plan_id is None for customer in customers)
     assert len(payments) > 300
     assert any(payment.reversal_reason for payment in payments)
+
+
+def test_demo_has_discounts_one_off_items_and_a_refund_of_credit(demo: Demo) -> None:
+    database = demo.database
+    kinds = Counter(line.kind for invoice in whole(database, invoices(database)) for line in invoice.lines)
+    assert kinds["discount"] >= 5
+    assert kinds["one_off"] == 4
+    with database.transaction(SYSTEM) as session:
+        (refund,) = list_refunds(session, SYSTEM, "granite").items
+        left = get_credit(session, SYSTEM, "granite").amount_minor
+    assert refund.amount_minor == 10000
+    assert left > 0
 
 
 def test_demo_users_can_sign_in(demo: Demo) -> None:
