@@ -20,10 +20,12 @@ from billing_app.domain.money import major_text
 from billing_app.errors import Forbidden
 from billing_app.jobs.verification import verify
 from billing_app.services.customers.customers import create_customer
+from billing_app.services.invoices.line_usage import sum_usage_per_day
 from billing_app.services.plans.charges import ChargeTerms
 from billing_app.services.plans.plans import create_plan
 from billing_app.services.usage.correction_rows import CorrectionReport, RecordedCorrection
 from billing_app.services.usage.corrections import correct_usage, correct_usage_batch
+from billing_app.services.usage.days import get_monthly_usage
 from billing_app.services.usage.recording import BatchResult, UsageReport, record_usage
 from tests.billing.shop import Shop, amounts, total
 from tests.conftest import Clock
@@ -81,6 +83,13 @@ def test_correction_of_an_invoiced_month_is_a_late_line(used: Shop, clock: Clock
     assert (late.kind, late.is_correction, late.quantity) == ("late_usage", True, Decimal(-500))
     assert (late.rated_minor, late.already_charged_minor, late.amount_minor) == (38, 663, -625)
     assert total(november) == "22.75"
+    with used.database.transaction(used.actor) as session:
+        days = sum_usage_per_day(session, used.actor, november.number, 3)
+        month = get_monthly_usage(session, used.actor, "acme", OCTOBER)
+    assert [(each.day, each.quantity, each.events) for each in days] == [
+        (date(2026, 10, 15), Decimal(-500), 0)
+    ]
+    assert (month.quantity, month.days[0].events) == (Decimal(1030), 1)
     assert_verified(used)
 
 

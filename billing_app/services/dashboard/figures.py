@@ -49,8 +49,13 @@ _INVOICES = f"""
                sum(total_minor) FILTER (WHERE period_start >= %(first)s) AS invoiced_minor
           FROM owed GROUP BY 1
     ), used AS (
-        SELECT customer_id, sum(quantity) AS usage_quantity FROM usage_event
-         WHERE billing_period >= %(month)s AND occurred_at >= %(start)s AND occurred_at < %(end)s GROUP BY 1
+        SELECT customer_id, sum(quantity) AS usage_quantity FROM (
+            SELECT customer_id, sum(quantity) AS quantity FROM usage_event
+             WHERE billing_period >= %(month)s AND occurred_at >= %(start)s AND occurred_at < %(end)s GROUP BY 1
+            UNION ALL
+            SELECT customer_id, sum(difference) FROM usage_correction
+             WHERE billing_period >= %(month)s AND occurred_at >= %(start)s AND occurred_at < %(end)s GROUP BY 1
+        ) corrected GROUP BY 1
     ), counted AS (
         SELECT c.customer_id, %(month)s::date AS month, coalesce(u.usage_quantity, 0) AS usage_quantity,
                coalesce(o.outstanding_minor, 0) AS outstanding_minor,
@@ -99,14 +104,23 @@ _CUSTOMERS = f"""
      GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 
-# Usage by the day on which it occurred, whichever invoice bills it. The last column includes last month only
+# Usage by the day on which it occurred, as it is corrected, whichever invoice bills it. The last column includes last month only
 # up to the same time of the month as now.
 _USAGE = """
-    SELECT (occurred_at AT TIME ZONE 'UTC')::date, sum(quantity), count(*),
-           coalesce(sum(quantity) FILTER (WHERE occurred_at < %(last_start)s + %(elapsed)s), 0)
-      FROM usage_event
-     WHERE billing_period >= %(last_month)s AND occurred_at >= %(last_start)s AND occurred_at < %(end)s
-     GROUP BY 1 ORDER BY 1
+    SELECT day, sum(quantity), sum(events)::int, sum(quantity_so_far) FROM (
+        SELECT (occurred_at AT TIME ZONE 'UTC')::date AS day, sum(quantity) AS quantity, count(*) AS events,
+               coalesce(sum(quantity) FILTER (WHERE occurred_at < %(last_start)s + %(elapsed)s), 0)
+                   AS quantity_so_far
+          FROM usage_event
+         WHERE billing_period >= %(last_month)s AND occurred_at >= %(last_start)s AND occurred_at < %(end)s
+         GROUP BY 1
+        UNION ALL
+        SELECT (occurred_at AT TIME ZONE 'UTC')::date, sum(difference), 0,
+               coalesce(sum(difference) FILTER (WHERE occurred_at < %(last_start)s + %(elapsed)s), 0)
+          FROM usage_correction
+         WHERE billing_period >= %(last_month)s AND occurred_at >= %(last_start)s AND occurred_at < %(end)s
+         GROUP BY 1
+    ) corrected GROUP BY 1 ORDER BY 1
 """
 
 _STORE = """

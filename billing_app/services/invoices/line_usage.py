@@ -57,6 +57,8 @@ def sum_usage_per_day(
 ) -> tuple[DailyUsage, ...]:
     """Aggregate a line's usage by UTC day, as its meter does. Days without usage are left out.
 
+    For a meter that adds up, the corrections that the invoice bills are included.
+
     Raises:
         NotFound: `invoice_not_found`, `line_not_found`.
     """
@@ -64,13 +66,21 @@ def sum_usage_per_day(
     with driver_cursor(session) as db:
         condition, parameters, aggregation = _select_events(db, number, line_number)
         db.execute(
-            f"SELECT (e.occurred_at AT TIME ZONE 'UTC')::date, {_AGGREGATES[aggregation]}, count(*)"
-            f" FROM usage_event e WHERE {condition} GROUP BY 1 ORDER BY 1",
+            f"SELECT (e.occurred_at AT TIME ZONE 'UTC')::date, {_AGGREGATES[aggregation]}, sum(e.events)::int"
+            f" FROM ({_EVENTS}{_AND_CORRECTIONS if aggregation == 'sum' else ''}) e"
+            f" WHERE {condition} GROUP BY 1 ORDER BY 1",
             parameters,
         )
         return tuple(DailyUsage(*row) for row in db)
 
 
+_EVENTS = (
+    "SELECT customer_id, billing_period, meter_id, occurred_at, quantity, item, 1 AS events FROM usage_event"
+)
+_AND_CORRECTIONS = (
+    " UNION ALL SELECT customer_id, billing_period, meter_id, occurred_at, difference, NULL, 0"
+    " FROM usage_correction"
+)
 _AGGREGATES: dict[Aggregation, str] = {
     "sum": "sum(e.quantity)",
     "max": "max(e.quantity)",

@@ -44,10 +44,27 @@ class MonthlyUsage:
     days: tuple[DailyUsage, ...]
 
 
+_USED = """
+    FROM {table} WHERE customer_id = %(customer_id)s AND billing_period = ANY(%(periods)s)
+     AND occurred_at >= %(start)s AND occurred_at < %(end)s
+"""
+_DAYS = f"""
+    SELECT (occurred_at AT TIME ZONE 'UTC')::date, sum(quantity), sum(events)::int
+    FROM (
+        SELECT occurred_at, quantity, 1 AS events {_USED.format(table="usage_event")}
+        UNION ALL
+        SELECT occurred_at, difference, 0 {_USED.format(table="usage_correction")}
+    ) used
+    GROUP BY 1 ORDER BY 1
+"""
+
+
 def get_monthly_usage(
     session: Session, actor: Actor, customer: str, period_start: date | None = None
 ) -> MonthlyUsage:
-    """Sum the customer's events in a usage month, by default the current one, whichever invoice bills them.
+    """Sum the customer's events in a usage month, as they are corrected, whichever invoice bills them.
+
+    By default, the current month.
 
     Raises NotFound (`customer_not_found`) and Invalid.
     """
@@ -60,10 +77,7 @@ def get_monthly_usage(
     billing_periods = list(periods_between(month, next_period(max(month, current))))
     with driver_cursor(session) as db:
         db.execute(
-            "SELECT (occurred_at AT TIME ZONE 'UTC')::date, sum(quantity), count(*) FROM usage_event"
-            " WHERE customer_id = %s AND billing_period = ANY(%s) AND occurred_at >= %s AND occurred_at < %s"
-            " GROUP BY 1 ORDER BY 1",
-            [customer_id, billing_periods, start, end],
+            _DAYS, {"customer_id": customer_id, "periods": billing_periods, "start": start, "end": end}
         )
         days = tuple(DailyUsage(*row) for row in db)
         segments = read_segments(db, [(customer_id, month)]).get((customer_id, month), ())
