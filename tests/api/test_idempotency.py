@@ -19,6 +19,7 @@ from billing_app.services.identity import users
 from billing_app.services.invoices.issuer import update_issuer
 from billing_app.services.payments.payments import record_payment
 from tests.api.conftest import ClientOf
+from tests.api.world import make_adjustments, reverse_payments
 from tests.conftest import Clock
 from tests.factories import make_customer, make_invoice, make_plan
 
@@ -31,12 +32,14 @@ PLAN, KEY = "/api/v1/plans", {"Idempotency-Key": "first-attempt"}
 def requests(database: Database) -> dict[str, dict[str, Any]]:
     """Return a request for each operation that accepts the header."""
     plan = make_plan(database)
-    acme = make_customer(database, plan, key="acme", start=date(2026, 9, 1))
+    acme = make_customer(database, plan, key="acme", start=date(2026, 8, 1))
     with database.transaction(SYSTEM) as session:
         issuer = {"name": "Tallybook Ltd", "address": "1 Ledger Lane", "email": "billing@tallybook.test"}
         update_issuer(session, SYSTEM, **issuer, payment_instructions="")
+    given = make_adjustments(database, acme)
     invoice = make_invoice(database, acme, date(2026, 9, 1))
     with database.transaction(SYSTEM) as session:
+        reverse_payments(session, invoice.number)
         payment = record_payment(
             session, SYSTEM, invoice.number, amount="5.00", received_on=date(2026, 11, 1), idempotency_key="p1"
         ).payment  # fmt: skip
@@ -47,6 +50,11 @@ def requests(database: Database) -> dict[str, dict[str, Any]]:
         "/api/v1/tokens": {"name": "Meter 7", "scopes": ["usage:write"]},
         INVOICES: {"customer": "acme", "period": "2026-10"},
         f"{INVOICES}/{invoice.number}/payments/{payment.public_id}/reversal": {"reason": "It bounced."},
+        f"{INVOICES}/{invoice.number}/credit": {},
+        "/api/v1/customers/acme/discounts": {"name": "Late", "percent": "5", "first_period": "2026-11"},
+        f"/api/v1/customers/acme/one-off-items/{given['item']}/reversal": {"reason": "A mistake."},
+        f"/api/v1/customers/acme/refunds/{given['refund']}/reversal": {"reason": "It bounced."},
+        "/api/v1/meters": {"code": "api_calls", "name": "API calls", "unit": "call", "aggregation": "sum"},
         "/api/v1/invoice-runs": {"period": "2026-10"},
         "/api/v1/verifications": {},
     }
@@ -56,7 +64,8 @@ def count(owner: psycopg.Connection) -> dict[str, int]:
     """Count the rows of every table that these requests add to."""
     tables = (
         "plan", "customer", "user_account", "api_token", "invoice", "payment_reversal", "invoice_run",
-        "verification", "audit_entry", "idempotent_request",
+        "verification", "audit_entry", "idempotent_request", "meter", "discount", "one_off_item", "payment",
+        "refund_reversal",
     )  # fmt: skip
     return {table: owner.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}  # type: ignore[arg-type,index]
 
@@ -130,7 +139,7 @@ def test_slower_of_two_requests_for_an_invoice_gets_the_answer_of_the_faster(
 
     monkeypatch.setattr(invoicing, "close_to_invoice", close_after_another)
     slower = client.post(INVOICES, json=requests[INVOICES], headers=KEY)
-    assert (slower.status_code, slower.json()["number"]) == (201, "ACME-0002")
+    assert (slower.status_code, slower.json()["number"]) == (201, "ACME-0003")
     assert (slower.json(), slower.headers["location"]) == (faster[0].json(), faster[0].headers["location"])
     assert count(owner)["invoice"] == 2
     without_key = client.post(INVOICES, json=requests[INVOICES])
@@ -208,7 +217,10 @@ def test_openapi_documents_the_header(client: TestClient) -> None:
         if parameter["name"] == "Idempotency-Key"
     }
     assert documented == {
-        "/api/v1/customers", "/api/v1/invoice-runs", "/api/v1/invoices",
+        "/api/v1/customers", "/api/v1/customers/{customer}/discounts",
+        "/api/v1/customers/{customer}/one-off-items/{item}/reversal",
+        "/api/v1/customers/{customer}/refunds/{refund}/reversal", "/api/v1/invoice-runs", "/api/v1/invoices",
+        "/api/v1/invoices/{number}/credit", "/api/v1/meters",
         "/api/v1/invoices/{number}/payments/{payment}/reversal", "/api/v1/plans", "/api/v1/tokens",
         "/api/v1/users", "/api/v1/verifications",
     }  # fmt: skip

@@ -40,7 +40,7 @@ def test_payment_is_recorded_listed_and_reversed(client: TestClient, path: str) 
         "id": payment["id"], "invoice": path.split("/")[4], "amount": "29.00", "currency": "USD",
         "received_on": "2026-11-15", "method": "bank transfer", "reference": "R-1",
         "recorded_at": "2026-11-15T12:00:00Z", "recorded_by": payment["recorded_by"],
-        "reversed_at": None, "reversed_by": None, "reversal_reason": None,
+        "reversed_at": None, "reversed_by": None, "reversal_reason": None, "source": "received",
     }  # fmt: skip
     paid = invoice(client, path)
     assert (paid["payment_status"], paid["paid"], paid["balance"]) == ("paid", "29.00", "0.00")

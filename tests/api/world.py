@@ -138,11 +138,11 @@ def new_world(server: cluster.Server) -> Iterator[World]:
 def _one_of_everything(database: Database) -> dict[str, str]:
     acme = make_customer(database, key="acme", start=date(2026, 8, 1))
     record(database, acme, 1530, "2026-09-10T10:00:00Z")
-    places = _adjustments(database, acme)
+    places = make_adjustments(database, acme)
     invoice = make_invoice(database, acme, date(2026, 9, 1))
     spare = make_user(database, Role.BILLING)
     with database.transaction(SYSTEM) as session:
-        _reverse_payments(session, invoice.number)
+        reverse_payments(session, invoice.number)
         payment = record_payment(
             session, SYSTEM, invoice.number, amount="5.00", received_on=date(2026, 11, 1), idempotency_key="p1"
         ).payment  # fmt: skip
@@ -170,7 +170,7 @@ def _one_of_everything(database: Database) -> dict[str, str]:
     }
 
 
-def _adjustments(database: Database, customer: CustomerRow) -> dict[str, str]:
+def make_adjustments(database: Database, customer: CustomerRow) -> dict[str, str]:
     """Give the customer a discount, a one-off item and credit, some of which is refunded."""
     with database.transaction(SYSTEM) as session:
         record_item(
@@ -192,7 +192,7 @@ def _adjustments(database: Database, customer: CustomerRow) -> dict[str, str]:
     return {"item": item.public_id, "discount": discount.public_id, "refund": refund.public_id}
 
 
-def _reverse_payments(session: Session, number: str) -> None:
+def reverse_payments(session: Session, number: str) -> None:
     """Make the invoice unpaid again, which was paid from the credit."""
     for payment in list_payments(session, SYSTEM, number).items:
         reverse_payment(session, SYSTEM, number, payment.payment_id, reason="Not from credit")
