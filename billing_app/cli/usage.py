@@ -1,44 +1,54 @@
-"""`billing import-usage`."""
+"""`billing import-usage` and `billing import-corrections`."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Protocol, Self
 
 import typer
 from rich.progress import DownloadColumn
 
 from billing_app.cli.access import open_database, operator
 from billing_app.cli.console import AsJson, err, fail, out, print_error, progress_bar
+from billing_app.database.session import Database
 from billing_app.documents.csv_rows import (
     BYTE_ORDER_MARK,
     encode_rows,
+    rejected_columns,
     rejected_row_cells,
-    rejected_row_columns,
 )
+from billing_app.domain.actor import Actor
+from billing_app.jobs.correction_import import import_corrections
 from billing_app.jobs.file_import import CheckedFile, ImportSummary, import_usage, open_checked_file
+from billing_app.jobs.usage_files import CORRECTIONS, USAGE, Layout
 from billing_app.services.usage_imports.rows import RejectedRow
 from billing_app.wording.refusals import reason_sentence
 
 commands = typer.Typer()
+_File = Annotated[Path, typer.Argument(metavar="FILE.csv", help="A CSV file, or CSV compressed with gzip.")]
+_Rejected = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write conflicts and rejected rows, with reasons, to this CSV file."),
+]
+
+
+class _Importer(Protocol):
+    def __call__(
+        self,
+        database: Database,
+        actor: Actor,
+        file: CheckedFile,
+        *,
+        on_rejected: Callable[[RejectedRow], None],
+        on_progress: Callable[[ImportSummary], None],
+    ) -> ImportSummary: ...
 
 
 @commands.command("import-usage")
-def import_usage_command(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE.csv", help="A CSV file, or CSV compressed with gzip.")
-    ],
-    rejected: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Write conflicts and rejected rows, with reasons, to this CSV file."
-        ),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
+def import_usage_command(file: _File, rejected: _Rejected = None, as_json: AsJson = False) -> None:
     """Record the usage events in a CSV file. Importing a file again records nothing twice.
 
     Columns: customer (ID or key), idempotency_key, quantity, occurred_at (RFC 3339; empty means now), and if
@@ -46,13 +56,30 @@ def import_usage_command(
     The whole file is read first, and nothing is recorded if it is damaged. Exits with code 1 if any
     row is a conflict or rejected.
     """
+    _import_file(file, rejected, USAGE, import_usage, as_json=as_json)
+
+
+@commands.command("import-corrections")
+def import_corrections_command(file: _File, rejected: _Rejected = None, as_json: AsJson = False) -> None:
+    """Record the corrections of usage in a CSV file. Importing a file again records nothing twice.
+
+    Columns: customer (ID or key), idempotency_key (of the event), quantity (what it should have been),
+    reason, correction_key. Corrections of one event apply in the order of the rows. The whole file is read
+    first, and nothing is recorded if it is damaged. Exits with code 1 if any row is a conflict or rejected.
+    """
+    _import_file(file, rejected, CORRECTIONS, import_corrections, as_json=as_json)
+
+
+def _import_file(
+    file: Path, rejected: Path | None, layout: Layout, importer: _Importer, *, as_json: bool
+) -> None:
     if rejected:
         _require_other_file(rejected, file)
     with (
-        open_checked_file(file) as checked_file,
+        open_checked_file(file, layout) as checked_file,
         _RejectedRows(rejected, checked_file.columns, quiet=as_json) as rejected_rows,
     ):
-        summary = _import(checked_file, rejected_rows, quiet=as_json)
+        summary = _import(importer, checked_file, rejected_rows, quiet=as_json)
     _print_summary(summary, rejected_rows, as_json=as_json)
     if summary.conflicts or summary.rejected:
         raise typer.Exit(1)
@@ -68,10 +95,12 @@ def _require_other_file(rejected: Path, file: Path) -> None:
         fail(f"--rejected must name a file in an existing directory, which {rejected} is not")
 
 
-def _import(file: CheckedFile, rejected_rows: _RejectedRows, *, quiet: bool) -> ImportSummary:
+def _import(
+    importer: _Importer, file: CheckedFile, rejected_rows: _RejectedRows, *, quiet: bool
+) -> ImportSummary:
     with open_database() as database, progress_bar(DownloadColumn(), quiet=quiet) as progress:
         task = progress.add_task(f"Importing {file.name}", total=file.size_bytes)
-        return import_usage(
+        return importer(
             database,
             operator(),
             file,
@@ -100,7 +129,7 @@ class _RejectedRows:
     def __init__(self, path: Path | None, columns: Sequence[str], *, quiet: bool) -> None:
         self.listed: list[dict[str, object]] = []
         self._path, self._quiet, self._count = path, quiet, 0
-        self._header = rejected_row_columns(has_meters="meter" in columns)
+        self._header = rejected_columns(columns)
 
     def __enter__(self) -> Self:
         try:

@@ -26,8 +26,13 @@ def encode_rows(rows: Iterable[Iterable[Cell]]) -> bytes:
 
 
 def rejected_row_columns(*, has_meters: bool) -> tuple[str, ...]:
-    """Return the header of a file of rejected rows, which can be corrected and imported again."""
-    return ("line", *(METERED_COLUMNS if has_meters else COLUMNS), "code", "detail")
+    """Return the header of a file of rejected rows of usage, which can be corrected and imported again."""
+    return rejected_columns(METERED_COLUMNS if has_meters else COLUMNS)
+
+
+def rejected_columns(columns: Iterable[str]) -> tuple[str, ...]:
+    """Return the header of a file of rejected rows with these columns."""
+    return ("line", *columns, "code", "detail")
 
 
 def rejected_row_cells(row: RejectedRow) -> tuple[Cell, ...]:

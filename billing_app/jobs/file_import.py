@@ -20,7 +20,7 @@ from billing_app.database.session import Database
 from billing_app.domain.actor import Actor, Permission
 from billing_app.errors import Invalid
 from billing_app.jobs.usage_csv import Batch, read_batches
-from billing_app.jobs.usage_files import check_integrity
+from billing_app.jobs.usage_files import USAGE, Layout, check_integrity
 from billing_app.services.shared import audit
 from billing_app.services.shared.permissions import require
 from billing_app.services.usage.recording import (
@@ -46,16 +46,25 @@ class ImportSummary:
     rejected: int = 0
     bytes_read: int = 0
 
+    def add(self, outcome: BatchResult, bytes_read: int) -> None:
+        """Add the outcome of a batch, when this much of the file was read."""
+        self.rows += outcome.recorded + outcome.duplicates + outcome.conflicts + outcome.rejected
+        self.recorded += outcome.recorded
+        self.duplicates += outcome.duplicates
+        self.conflicts += outcome.conflicts
+        self.rejected += outcome.rejected
+        self.bytes_read = bytes_read
+
 
 class CheckedFile:
     """An open file that was read to its end without errors and has not changed since."""
 
-    def __init__(self, name: str, raw: io.BufferedReader) -> None:
+    def __init__(self, name: str, raw: io.BufferedReader, layout: Layout = USAGE) -> None:
         """Read the file to its end. Raises Invalid if it can't be imported as a whole."""
         self.name, self.raw = name, raw
         self._version = self._read_version()
         self.size_bytes = self._version[0]
-        self.columns = check_integrity(raw).columns
+        self.columns = check_integrity(raw, layout).columns
         self.require_unchanged()
         raw.seek(0)
 
@@ -70,7 +79,7 @@ class CheckedFile:
 
 
 @contextmanager
-def open_checked_file(path: Path) -> Iterator[CheckedFile]:
+def open_checked_file(path: Path, layout: Layout = USAGE) -> Iterator[CheckedFile]:
     """Open a usage file that can be imported as a whole. Raises Invalid (`file`, `header`)."""
     try:
         raw = path.open("rb")
@@ -78,13 +87,13 @@ def open_checked_file(path: Path) -> Iterator[CheckedFile]:
         raise Invalid("file", "unreadable_file", reason=error.strerror) from error
     with raw:
         if raw.seekable():
-            yield CheckedFile(path.name, raw)
+            yield CheckedFile(path.name, raw, layout)
             return
         # A pipe can be read only once.
         with TemporaryFile() as copy:
             shutil.copyfileobj(raw, copy)
             copy.seek(0)
-            yield CheckedFile(path.name, cast(io.BufferedReader, copy))
+            yield CheckedFile(path.name, cast(io.BufferedReader, copy), layout)
 
 
 def import_usage(
@@ -105,14 +114,9 @@ def import_usage(
     summary = ImportSummary()
     with closing(_record_batches(database, actor, file)) as recorded:
         for batch, outcome, bytes_read in recorded:
-            summary.rows += len(batch.reports)
-            summary.recorded += outcome.recorded
-            summary.duplicates += outcome.duplicates
-            summary.conflicts += outcome.conflicts
-            summary.rejected += outcome.rejected
             for row in batch.rejected_rows(outcome):
                 on_rejected(row)
-            summary.bytes_read = bytes_read
+            summary.add(outcome, bytes_read)
             on_progress(summary)
     return summary
 

@@ -19,7 +19,7 @@ from billing_app.jobs.usage_files import (
     split_row,
 )
 from billing_app.services.usage.recording import BATCH_MAX, BatchResult, UnreadableReport, UsageReport
-from billing_app.services.usage_imports.rows import COLUMNS, METERED_COLUMNS, RejectedRow
+from billing_app.services.usage_imports.rows import COLUMNS, RejectedRow
 
 BATCH_CHARS_MAX = 4_000_000
 # Empty lines are skipped. This bounds the number of lines in a batch.
@@ -146,6 +146,12 @@ def _parse_plain_rows(lines: list[str], header: Header) -> list[list[str]] | Non
 
 
 def _parse_row(line: str, header: Header) -> tuple[list[str], Report]:
+    row, unreadable = read_cells(line, header)
+    return row, unreadable or _to_report(row)
+
+
+def read_cells(line: str, header: Header) -> tuple[list[str], UnreadableReport | None]:
+    """Return the cells of a line in the order of the header's columns, and why they can't be read, if so."""
     if is_too_long(line):
         return [], UnreadableReport("row", "row_too_long", {"at_most": ROW_CHARS_MAX})
     try:
@@ -156,14 +162,14 @@ def _parse_row(line: str, header: Header) -> tuple[list[str], Report]:
         cells = [unescape_cell(cell) for cell in cells]
     if len(cells) != header.width:
         # As many cells would pass for those of a header when the file of rejected rows is imported.
-        kept = [line] if len(cells) in (len(COLUMNS), len(METERED_COLUMNS)) else cells
+        kept = [line] if len(cells) in header.layout.widths else cells
         return kept, UnreadableReport("row", "wrong_width", {"expected": header.width, "found": len(cells)})
     row = [[*cells, ""][position] for position in header.positions]
     if not is_utf8(line):
         for column, cell in zip(header.columns, row, strict=True):
             if not is_utf8(cell):
                 return row, UnreadableReport(column, "not_utf8")
-    return row, _to_report(row)
+    return row, None
 
 
 def _to_report(row: list[str]) -> UsageReport:

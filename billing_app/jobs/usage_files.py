@@ -19,6 +19,7 @@ from typing import IO, NamedTuple, cast
 
 from billing_app.domain.rules import BrokenRule
 from billing_app.errors import Invalid
+from billing_app.services.usage.correction_rows import CorrectionReport
 from billing_app.services.usage_imports.rows import COLUMNS, METERED_COLUMNS
 
 # Our exports have these columns too. They are ignored, so that exports can be imported unchanged.
@@ -56,19 +57,32 @@ _CLOSED_QUOTE = re.compile(_QUOTED)
 _SURROGATE = re.compile("[\udc80-\udcff]")
 
 
+class Layout(NamedTuple):
+    """The columns of one kind of file. A file that has one of the optional ones counts as having all."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """How many cells of a row are kept, without and with the optional columns."""
+        return len(self.required), len(self.required) + len(self.optional)
+
+
+USAGE = Layout(COLUMNS, METERED_COLUMNS[len(COLUMNS) :])
+CORRECTIONS = Layout(CorrectionReport._fields)
+
+
 class Header(NamedTuple):
-    """The number of columns in a file, and the position of each of COLUMNS or METERED_COLUMNS.
+    """The number of columns in a file, and the position of each column that its layout has.
 
     A column that the file lacks has the position after the last cell, where readers add an empty one.
     """
 
     width: int
     positions: tuple[int, ...]
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that `positions` is about."""
-        return COLUMNS if len(self.positions) == len(COLUMNS) else METERED_COLUMNS
+    columns: tuple[str, ...]
+    layout: Layout
 
     @property
     def lacks_column(self) -> bool:
@@ -83,12 +97,12 @@ class UsageText:
     kept, which still exceeds that length.
     """
 
-    def __init__(self, text: IO[str]) -> None:
+    def __init__(self, text: IO[str], layout: Layout) -> None:
         self._text, self._line_number = text, 0
         # As an iterator that reads without interpreting any Python code.
         self._pieces = iter(partial(text.readline, _PIECE_OF_LINE), "")
         self._unfinished = ""
-        self.header = _parse_header(next(self._read_lines(1), [None])[0])
+        self.header = _parse_header(next(self._read_lines(1), [None])[0], layout)
 
     def __iter__(self) -> Iterator[list[str]]:
         """Yield the lines after the header, many at a time."""
@@ -139,7 +153,7 @@ class UsageText:
 
 
 @contextmanager
-def open_usage_text(raw: io.BufferedReader) -> Iterator[UsageText]:
+def open_usage_text(raw: io.BufferedReader, layout: Layout = USAGE) -> Iterator[UsageText]:
     """Open a file for reading line by line. Closing it leaves `raw` open.
 
     Bytes that are not UTF-8 are read as surrogates, so that only their row is rejected.
@@ -149,15 +163,15 @@ def open_usage_text(raw: io.BufferedReader) -> Iterator[UsageText]:
     """
     text = io.TextIOWrapper(_unpack(raw), "utf-8-sig", errors="surrogateescape", newline=None)
     try:
-        yield UsageText(text)
+        yield UsageText(text, layout)
     finally:
         # Otherwise the wrapper would close `raw` when it is garbage collected.
         text.detach()
 
 
-def check_integrity(raw: io.BufferedReader) -> Header:
+def check_integrity(raw: io.BufferedReader, layout: Layout = USAGE) -> Header:
     """Read a file to its end, including checksums. Raises Invalid if it can't be imported as a whole."""
-    with open_usage_text(raw) as text:
+    with open_usage_text(raw, layout) as text:
         text.skip_to_end()
         return text.header
 
@@ -205,9 +219,9 @@ def _unpack(raw: io.BufferedReader) -> IO[bytes]:
     return data
 
 
-def _parse_header(line: str | None) -> Header:
+def _parse_header(line: str | None, layout: Layout) -> Header:
     if line is None or not line.strip():
-        raise Invalid("file", "no_header", columns=COLUMNS)
+        raise Invalid("file", "no_header", columns=layout.required)
     if _CONTROL.search(line):
         raise Invalid("file", "not_a_text_file")
     if not is_utf8(line):
@@ -223,24 +237,25 @@ def _parse_header(line: str | None) -> Header:
         names = [name.strip().lower() for name in split_row(line)]
     except BrokenRule as broken:
         raise Invalid.from_rule("header", broken) from None
-    _check_names(names)
-    columns = METERED_COLUMNS if {"meter", "item"} & set(names) else COLUMNS
+    _check_names(names, layout)
+    columns = layout.required + (layout.optional if set(layout.optional) & set(names) else ())
     positions = (names.index(column) if column in names else len(names) for column in columns)
-    return Header(len(names), tuple(positions))
+    return Header(len(names), tuple(positions), columns, layout)
 
 
-def _check_names(names: list[str]) -> None:
+def _check_names(names: list[str], layout: Layout) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1 and name]
     if repeated:
         raise Invalid("header", "repeated_columns", repeated=_shorten(repeated))
-    missing = [column for column in COLUMNS if column not in names]
+    missing = [column for column in layout.required if column not in names]
     if missing:
-        raise Invalid("header", "missing_columns", missing=missing, columns=COLUMNS)
+        raise Invalid("header", "missing_columns", missing=missing, columns=layout.required)
     if "" in names:
         raise Invalid("header", "unnamed_column", number=names.index("") + 1)
-    unknown = [name for name in names if name not in METERED_COLUMNS and name not in IGNORED_COLUMNS]
+    known = (*layout.required, *layout.optional, *IGNORED_COLUMNS)
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise Invalid("header", "unknown_columns", unknown=_shorten(unknown), columns=COLUMNS)
+        raise Invalid("header", "unknown_columns", unknown=_shorten(unknown), columns=layout.required)
 
 
 def _shorten(names: list[str]) -> list[str]:
