@@ -32,8 +32,6 @@ Result = TypeVar("Result")
 
 _IMPORTED_FROM = Path(next(iter(billing_app.__path__))).parent
 _END_SECONDS_MAX = 5.0
-# A run or a verification can take longer; somebody waits for the answer to a request.
-_NICENESS = 10
 
 
 class WorkerDied(OSError):
@@ -217,8 +215,6 @@ def main() -> None:
     # A service manager may signal all processes of a service. The one that called decides when to stop.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    if hasattr(os, "nice"):
-        os.nice(_NICENESS)
     logging.getLogger().addHandler(_LogInCaller())
     queue: SimpleQueue[bytes] = SimpleQueue()
     Thread(target=_read_requests, args=(requests, queue), name="requests", daemon=True).start()
