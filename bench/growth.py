@@ -26,11 +26,11 @@ PREVIEWS = 200
 LIST_REQUESTS = 50
 # Each panel: the figure, its unit, and its title.
 PANELS = {
-    "ingest": ("events/s", "Batches of 10,000 events"),
+    "ingest": ("events/s", "Batches of 10,000"),
     "single": ("events/s", "Single events over HTTP"),
     "preview": ("ms", "Preview of an invoice"),
     "run": ("ms", "Invoice run, per customer"),
-    "list": ("ms", "One page of the usage log (API)"),
+    "list": ("ms", "Page of the usage log, API"),
     "verify": ("µs", "Verification, per event"),
 }
 

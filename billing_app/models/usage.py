@@ -78,7 +78,7 @@ class UsageEvent(SQLModel, table=True):
             postgresql_where=text("item IS NOT NULL"),
         ),
         Index("ix_usage_event_occurred_at", "occurred_at"),
-        Index("ix_usage_event_late", "occurred_at", postgresql_where=text(LATE)),
+        Index("ix_usage_event_late", "occurred_at", "billing_period", postgresql_where=text(LATE)),
     )
 
     customer_id: int = Field(sa_column=customer_key_column())

@@ -52,6 +52,34 @@ def test_count_and_list_use_the_same_filter(used: Shop, subtests: pytest.Subtest
             assert len(list_usage(session, SYSTEM, UsageFilter(**wanted)).items) == expected
 
 
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {},
+        {"billing_period": NOVEMBER},
+        {"billing_period": OCTOBER},
+        {"billing_period": NOVEMBER, "period": NOVEMBER},
+        {"billing_period": NOVEMBER, "period": OCTOBER},
+        {"billing_period": NOVEMBER, "late_only": True},
+        {"billing_period": NOVEMBER, "period": NOVEMBER, "late_only": True},
+    ],
+)
+def test_pages_are_the_parts_of_one_list(used: Shop, filters: dict[str, Any]) -> None:
+    """The events billed in a period come from two indexes, and each page takes from both in order."""
+    with used.database.transaction(SYSTEM) as session:
+        whole = list_usage(session, SYSTEM, UsageFilter(**filters)).items
+        assert count_usage(session, SYSTEM, UsageFilter(**filters)).number == len(whole)
+        assert list(whole) == sorted(whole, key=lambda event: event.occurred_at, reverse=True)
+        read, cursor = [], None
+        for _ in range(len(whole) + 1):
+            page = list_usage(session, SYSTEM, UsageFilter(**filters), limit=1, cursor=cursor)
+            read += page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+    assert tuple(read) == whole
+
+
 def test_counting_stops_at_a_bound(used: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     for bound, expected in ((4, (4, True)), (5, (5, False)), (6, (5, False))):
         monkeypatch.setattr(usage_log, "COUNTED_MAX", bound)

@@ -166,15 +166,17 @@ def shared_context(browser: Browser, site: Site) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def context(shared_context: BrowserContext) -> Iterator[BrowserContext]:
+def context(shared_context: BrowserContext, site: Site) -> Iterator[BrowserContext]:
     """Return the shared context, without anything that the test before left: cookies, settings and pages."""
     yield shared_context
     shared_context.unroute_all()
-    shared_context.clear_cookies()
     for page in shared_context.pages:
-        if page.url.startswith("http"):
-            page.evaluate("localStorage.clear()")
         page.close()
+    # Asked of the browser, not of a page: a test may end while its page is still going to the next.
+    blank = shared_context.new_page()
+    everything = {"origin": site.url, "storageTypes": "cookies,local_storage"}
+    shared_context.new_cdp_session(blank).send("Storage.clearDataForOrigin", everything)
+    blank.close()
 
 
 @pytest.fixture

@@ -13,14 +13,16 @@ from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 from billing_app.domain.actor import SYSTEM
 from billing_app.services.customers.customers import get_customer
 from billing_app.services.payments.payments import PaymentRow, list_payments
-from tests.e2e.business import ACME_OCTOBER, ADMIN, PASSWORD
+from tests.e2e.business import ADMIN, PASSWORD
 from tests.e2e.conftest import START_SECONDS_MAX, Site, serving_process
+from tests.factories import make_customer, make_invoice
 
 pytestmark = pytest.mark.usefixtures("today")
 
 LOST = "The connection to the server is lost"
 UNANSWERED = "This may or may not have been saved"
 SOCKET = re.compile("/_event")
+OCTOBER = date(2026, 10, 1)
 RESTART_MS = START_SECONDS_MAX * 1000
 
 
@@ -59,9 +61,17 @@ def open_dialog(page: Page, address: str, button: str) -> Locator:
     return dialog
 
 
-def payments_with(site: Site, reference: str) -> list[PaymentRow]:
+@pytest.fixture
+def number(site: Site, request: pytest.FixtureRequest) -> str:
+    """Return the number of an invoice over $29.00, of a customer that only this test uses."""
+    key = request.node.name.replace("_", "-")[5:55].rstrip("-")
+    made = make_customer(site.database, key=key, email=f"{key}@cut.test", start_period=OCTOBER)
+    return make_invoice(site.database, made, OCTOBER).number
+
+
+def payments_with(site: Site, number: str, reference: str) -> list[PaymentRow]:
     with site.database.transaction(SYSTEM) as session:
-        found = list_payments(session, SYSTEM, ACME_OCTOBER).items
+        found = list_payments(session, SYSTEM, number).items
     return [payment for payment in found if payment.reference == reference]
 
 
@@ -77,8 +87,8 @@ def wait_until(is_so: Callable[[], object], seconds: float = 20) -> None:
         time.sleep(0.05)
 
 
-def fill_payment(page: Page, reference: str) -> Locator:
-    dialog = open_dialog(page, f"/invoices/{ACME_OCTOBER}", "Record payment")
+def fill_payment(page: Page, number: str, reference: str) -> Locator:
+    dialog = open_dialog(page, f"/invoices/{number}", "Record payment")
     dialog.get_by_label("Amount").fill("1.00")
     dialog.get_by_label("Received on").fill(date(2026, 11, 2).isoformat())
     dialog.get_by_label("Reference").fill(reference)
@@ -113,20 +123,22 @@ def test_form_sent_while_the_connection_is_down_is_saved_later(wire: Wire, signe
     expect(dialog).to_be_hidden()
 
 
-def test_form_is_sent_again_if_its_response_was_lost(wire: Wire, signed_in: Page, site: Site) -> None:
+def test_form_is_sent_again_if_its_response_was_lost(
+    wire: Wire, signed_in: Page, site: Site, number: str
+) -> None:
     page = signed_in
-    dialog = fill_payment(page, "cut on the way")
+    dialog = fill_payment(page, number, "cut on the way")
     wire.holds_answers = True
     dialog.get_by_role("button", name="Record payment").click()
-    wait_until(lambda: payments_with(site, "cut on the way"))
+    wait_until(lambda: payments_with(site, number, "cut on the way"))
     wire.is_down = True
     wire.cut()
     expect(dialog).to_contain_text(UNANSWERED)
     expect(dialog.get_by_role("button", name="Record payment")).not_to_have_attribute("aria-busy", "true")
     wire.is_down = wire.holds_answers = False
-    expect(page.get_by_text(f"Payment of $1.00 recorded on {ACME_OCTOBER}")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text(f"Payment of $1.00 recorded on {number}")).to_be_visible(timeout=30_000)
     expect(dialog).to_be_hidden()
-    assert len(payments_with(site, "cut on the way")) == 1
+    assert len(payments_with(site, number, "cut on the way")) == 1
 
 
 def test_repeated_change_is_not_mistaken_for_another_users(wire: Wire, signed_in: Page, site: Site) -> None:
@@ -144,9 +156,11 @@ def test_repeated_change_is_not_mistaken_for_another_users(wire: Wire, signed_in
     expect(page.get_by_role("heading", name="Branch thirty")).to_be_visible()
 
 
-def test_forms_survive_a_restart_and_take_effect_once(wire: Wire, signed_in: Page, site: Site) -> None:
+def test_forms_survive_a_restart_and_take_effect_once(
+    wire: Wire, signed_in: Page, site: Site, number: str
+) -> None:
     page = signed_in
-    dialog = fill_payment(page, "answer never came")
+    dialog = fill_payment(page, number, "answer never came")
     second, third = page.context.new_page(), page.context.new_page()
     edit = open_dialog(second, "/customers/quiet", "Edit customer")
     edit.get_by_label("Name").fill("")
@@ -156,15 +170,15 @@ def test_forms_survive_a_restart_and_take_effect_once(wire: Wire, signed_in: Pag
 
     wire.holds_answers = True
     dialog.get_by_role("button", name="Record payment").click()
-    wait_until(lambda: payments_with(site, "answer never came"))
+    wait_until(lambda: payments_with(site, number, "answer never came"))
     serving_process(site.url).kill()
     expect(dialog).to_contain_text(UNANSWERED)
     wire.holds_answers = False
 
     # Its supervisor starts a new one.
-    expect(page.get_by_text(f"Payment of $1.00 recorded on {ACME_OCTOBER}")).to_be_visible(timeout=RESTART_MS)
+    expect(page.get_by_text(f"Payment of $1.00 recorded on {number}")).to_be_visible(timeout=RESTART_MS)
     expect(dialog).to_be_hidden()
-    assert len(payments_with(site, "answer never came")) == 1
+    assert len(payments_with(site, number, "answer never came")) == 1
 
     expect(second.get_by_text(LOST)).to_be_hidden(timeout=RESTART_MS)
     expect(edit.get_by_label("Email")).to_have_value("typed@quiet.test")

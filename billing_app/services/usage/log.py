@@ -14,7 +14,7 @@ from billing_app.services.shared.pagination import LIMIT_DEFAULT, Page, check_li
 from billing_app.services.shared.permissions import require
 from billing_app.services.usage.filters import ALL_USAGE, UsageFilter
 from billing_app.services.usage.rows import UsageEventRow
-from billing_app.services.usage.selection import EVENT_COLUMNS, select_usage
+from billing_app.services.usage.selection import EVENT_COLUMNS, select_usage, select_usage_by_time
 
 COUNTED_MAX = 10_000
 
@@ -33,24 +33,35 @@ def list_usage(
     """
     require(actor, Permission.READ)
     check_limit(limit)
-    condition, parameters = select_usage(session, usage_filter)
-    parameters["limit"] = limit + 1
+    parts = select_usage_by_time(session, usage_filter)
+    parameters: dict[str, object] = {"limit": limit + 1}
+    beyond = "true"
     if after := decode_cursor(cursor, datetime, str, str):
         # The first comparison is redundant, but it lets the query use the index, which is ordered by time.
-        condition += (
-            " AND e.occurred_at <= %(after_at)s AND (e.occurred_at, lower(c.key), e.idempotency_key)"
+        beyond = (
+            "e.occurred_at <= %(after_at)s AND (e.occurred_at, lower(c.key), e.idempotency_key)"
             " < (%(after_at)s, %(after_customer)s, %(after_key)s)"
         )
         parameters |= dict(zip(("after_at", "after_customer", "after_key"), after, strict=True))
     with driver_cursor(session) as db:
+        newest = " UNION ALL ".join(_newest(f"{part.condition} AND {beyond}") for part in parts)
+        for part in parts:
+            parameters |= part.parameters
         db.execute(
-            f"SELECT {EVENT_COLUMNS} FROM usage_event e JOIN customer c USING (customer_id)"
-            f" WHERE {condition}"
-            " ORDER BY e.occurred_at DESC, lower(c.key) DESC, e.idempotency_key DESC LIMIT %(limit)s",
+            f"SELECT * FROM ({newest}) newest ORDER BY occurred_at DESC, lower(key) DESC,"
+            " idempotency_key DESC LIMIT %(limit)s",
             parameters,
         )
         rows = [UsageEventRow(*row) for row in db]
     return page_of(rows, limit, lambda row: (row.occurred_at, row.customer_key.lower(), row.idempotency_key))
+
+
+def _newest(condition: str) -> str:
+    """Return a query for the first events of the list that meet a condition."""
+    return (
+        f"(SELECT {EVENT_COLUMNS} FROM usage_event e JOIN customer c USING (customer_id) WHERE {condition}"
+        " ORDER BY e.occurred_at DESC, lower(c.key) DESC, e.idempotency_key DESC LIMIT %(limit)s)"
+    )
 
 
 class UsageMonths(NamedTuple):

@@ -70,6 +70,41 @@ def select_usage(session: Session, usage_filter: UsageFilter) -> UsageSelection:
     return UsageSelection(" AND ".join(conditions), parameters)
 
 
+def select_usage_by_time(session: Session, usage_filter: UsageFilter) -> tuple[UsageSelection, ...]:
+    """Return conditions whose events, taken together, are those of a filter, each for an index by time.
+
+    The events billed in a period are in two places of those indexes: the late ones, and nearly all events of
+    the period itself. The billing index is kept from being used for the latter. The planner would choose it
+    for a new month, of which its statistics know nothing yet, and would sort a month for a page.
+
+    Raises NotFound (`customer_not_found`, `meter_not_found`).
+    """
+    selected = select_usage(session, usage_filter)
+    billed = usage_filter.billing_period
+    is_narrow = (
+        usage_filter.customer is not None
+        or usage_filter.idempotency_key is not None
+        or (usage_filter.period is not None and (usage_filter.period != billed or usage_filter.late_only))
+    )
+    if billed is None or is_narrow:
+        return (selected,)
+    start, end = bounds(billed)
+    parameters = selected.parameters | {"billing_period": billed, "billed_start": start, "billed_end": end}
+    of_meter = "" if usage_filter.meter is None else " AND e.meter_id = %(meter_id)s"
+    late = UsageSelection(
+        f"{LATE} AND e.occurred_at < %(billed_start)s AND e.billing_period = %(billing_period)s{of_meter}",
+        parameters,
+    )
+    own = UsageSelection(
+        "(e.billing_period = %(billing_period)s) IS TRUE"
+        f" AND e.occurred_at >= %(billed_start)s AND e.occurred_at < %(billed_end)s{of_meter}",
+        parameters,
+    )
+    if usage_filter.period is not None:
+        return (own,)
+    return (late,) if usage_filter.late_only else (own, late)
+
+
 def _find_customers_with_key(session: Session, key: str) -> list[int]:
     """Return the customers who have an event with this key.
 
