@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import TypedDict
 
 from pydantic import BaseModel, Field
 
@@ -94,15 +95,8 @@ def lines_of(lines: tuple[Line, ...], currency: str) -> list[InvoiceLine]:
 
 def _line_of(number: int, line: Line, currency: str) -> InvoiceLine:
     is_late = line.kind == "late_usage"
-    is_difference = is_late or line.already_charged_minor != 0
-
-    def money(amount_minor: int | None) -> str | None:
-        return None if amount_minor is None else major_text(amount_minor, currency)
-
-    def exact(numerator: Decimal) -> str:
-        return ExactAmount(numerator, line.exact_denominator).text()
-
     return InvoiceLine(
+        **_amounts(line, currency),
         number=number,
         kind=line.kind,
         description=line.description,
@@ -122,21 +116,46 @@ def _line_of(number: int, line: Line, currency: str) -> InvoiceLine:
         tier_before=_tier(line.tier_number_before, line.tier_above_before, line.tier_up_to_before),
         unit_price=line.unit_price,
         unit_price_before=line.unit_price_before,
-        flat_amount=money(line.flat_price_minor),
-        flat_amount_before=money(line.flat_price_minor_before),
         package_size=line.package_size,
-        package_price=money(line.package_price_minor),
         packages=line.packages,
         packages_before=line.packages_before if is_late else None,
         is_correction=line.is_correction,
         discount=line.discount_name,
         applies_to=line.discount_part,
-        exact_amount=exact(line.exact_amount),
-        rated=money(line.rated_minor) if is_difference else None,
-        exact_amount_before=exact(line.exact_amount_before) if is_difference else None,
-        already_charged=money(line.already_charged_minor) if is_difference else None,
-        amount=major_text(line.amount_minor, currency),
     )
+
+
+class _Amounts(TypedDict):
+    flat_amount: str | None
+    flat_amount_before: str | None
+    package_price: str | None
+    exact_amount: str
+    rated: str | None
+    exact_amount_before: str | None
+    already_charged: str | None
+    amount: str
+
+
+def _amounts(line: Line, currency: str) -> _Amounts:
+    """Return the fields of a line that are amounts of money. What a difference is made of is only in one."""
+    is_difference = line.kind == "late_usage" or line.already_charged_minor != 0
+
+    def money(amount_minor: int | None) -> str | None:
+        return None if amount_minor is None else major_text(amount_minor, currency)
+
+    def exact(numerator: Decimal) -> str:
+        return ExactAmount(numerator, line.exact_denominator).text()
+
+    return {
+        "flat_amount": money(line.flat_price_minor),
+        "flat_amount_before": money(line.flat_price_minor_before),
+        "package_price": money(line.package_price_minor),
+        "exact_amount": exact(line.exact_amount),
+        "rated": money(line.rated_minor) if is_difference else None,
+        "exact_amount_before": exact(line.exact_amount_before) if is_difference else None,
+        "already_charged": money(line.already_charged_minor) if is_difference else None,
+        "amount": major_text(line.amount_minor, currency),
+    }
 
 
 def _segment(line: Line) -> Segment | None:

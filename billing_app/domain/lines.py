@@ -249,20 +249,9 @@ def _usage_line(
     span, charge, meter = now.span, now.span.charge, now.span.charge.meter
     was, old = before if before else (None, None)
     quantity_before = was.quantity if was else ZERO
-    exact_before = old.exact_amount if old else NOTHING
-    denominator = max(price.exact_amount.denominator, exact_before.denominator)
-    already_charged_minor = old.amount_minor if old else 0
     is_correction = bool(usage.corrected) and not usage.corrected.isdisjoint(usage_keys(span))
-    line = Line(
-        kind=kind,
+    line = _amounts(kind, terms, price, old)._replace(
         description=_describe_usage(kind, terms, now, price, is_correction=is_correction),
-        usage_period=terms.period_start,
-        exact_amount=price.exact_amount.over(denominator),
-        exact_denominator=denominator,
-        rated_minor=price.amount_minor,
-        exact_amount_before=exact_before.over(denominator),
-        already_charged_minor=already_charged_minor,
-        amount_minor=price.amount_minor - already_charged_minor,
         segment_start=span.start,
         segment_end=span.end,
         days=now.share.days,
@@ -278,12 +267,34 @@ def _usage_line(
         quantity=EXACT.subtract(now.quantity, quantity_before),
         quantity_before=quantity_before,
         quantity_after=now.quantity,
-        billed_quantity=price.billed_quantity,
-        billed_quantity_before=old.billed_quantity if old else ZERO,
         is_correction=is_correction,
     )
-    if charge.tiers:
-        return _with_tier(line, price, old)
+    return _with_tier(line, price, old) if charge.tiers else _with_units(line, now, price, old)
+
+
+def _amounts(kind: LineKind, terms: MonthTerms, price: Price, old: Price | None) -> Line:
+    """Start the line of a usage component with its amounts, over one denominator, and its priced units."""
+    exact_before = old.exact_amount if old else NOTHING
+    denominator = max(price.exact_amount.denominator, exact_before.denominator)
+    already_charged_minor = old.amount_minor if old else 0
+    return Line(
+        kind=kind,
+        description="",
+        usage_period=terms.period_start,
+        exact_amount=price.exact_amount.over(denominator),
+        exact_denominator=denominator,
+        rated_minor=price.amount_minor,
+        exact_amount_before=exact_before.over(denominator),
+        already_charged_minor=already_charged_minor,
+        amount_minor=price.amount_minor - already_charged_minor,
+        billed_quantity=price.billed_quantity,
+        billed_quantity_before=old.billed_quantity if old else ZERO,
+    )
+
+
+def _with_units(line: Line, now: UsagePrice, price: Price, old: Price | None) -> Line:
+    """Add the terms of a charge for each unit or for packages."""
+    charge = now.span.charge
     return line._replace(
         included_units=charge.included_units,
         included_quantity=included_quantity(charge, now.share),

@@ -15,6 +15,8 @@ from billing_app.services.customers.customers import create_customer, update_cus
 from billing_app.services.customers.subscriptions import set_plan
 from billing_app.services.invoices.rows import InvoiceDetail
 from billing_app.services.plans.plans import create_plan
+from billing_app.services.usage.correction_rows import CorrectionReport, RecordedCorrection
+from billing_app.services.usage.corrections import correct_usage
 from billing_app.services.usage.recording import (
     BatchResult,
     RecordedUsage,
@@ -67,6 +69,12 @@ class Shop:
 
     def use_many(self, reports: Sequence[UsageReport]) -> BatchResult:
         return self.database.run(self.actor, lambda session: record_usage_batch(session, self.actor, reports))
+
+    def correct(
+        self, key: str, event: str, quantity: object, correction_key: str, reason: str = "counted twice"
+    ) -> RecordedCorrection:
+        report = CorrectionReport(key, event, quantity, reason, correction_key)
+        return self.database.run(self.actor, lambda session: correct_usage(session, self.actor, report))
 
     def invoice(self, key: str, period: str) -> InvoiceDetail:
         return generate_invoice(self.database, self.actor, key, parse_period(period))

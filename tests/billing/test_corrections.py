@@ -13,8 +13,6 @@ import psycopg
 import pytest
 from sqlmodel import Session
 
-from billing_app.database.provision import Urls
-from billing_app.database.session import Database
 from billing_app.domain.actor import Actor, Scope
 from billing_app.domain.money import major_text
 from billing_app.errors import Forbidden
@@ -45,8 +43,7 @@ def correct(
     customer: str = "acme",
     reason: str = "counted twice",
 ) -> RecordedCorrection:
-    with shop.database.transaction(shop.actor) as session:
-        return correct_usage(session, shop.actor, CorrectionReport(customer, event, quantity, reason, key))
+    return shop.correct(customer, event, quantity, key, reason)
 
 
 def correcting(shop: Shop, event: str, quantity: object, key: str) -> Callable[[Session], RecordedCorrection]:
@@ -354,62 +351,3 @@ def test_correction_while_its_month_is_invoiced_is_charged_once(used: Shop, cloc
         (max(last - 1000, Decimal(0)) * Decimal("0.0125")).quantize(Decimal("0.01"), "ROUND_HALF_UP")
     )
     assert_verified(used)
-
-
-COPY = (
-    "INSERT INTO usage_correction SELECT customer_id, 'new', idempotency_key, {number}, {occurred_at}, meter_id,"
-    " {before}, {quantity}, {difference}, {period}, reason, recorded_at, recorded_by FROM usage_correction"
-)
-GOOD = {
-    "number": "2",
-    "occurred_at": "occurred_at",
-    "before": "1030",
-    "quantity": "1000",
-    "difference": "-30",
-    "period": "'2026-11-01'",
-}
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"period": "'2026-10-01'"},
-        {"period": "'2026-09-01'"},
-        {"number": "3"},
-        {"number": "0"},
-        {"before": "1031", "difference": "-31"},
-        {"difference": "-31"},
-        {"quantity": "1030", "difference": "0"},
-        {"quantity": "-1", "difference": "-1031"},
-        {"occurred_at": "occurred_at + interval '1 day'"},
-    ],
-)
-def test_wrong_rows_are_refused_for_everyone(
-    used: Shop, urls: Urls, owner: psycopg.Connection, change: dict[str, str]
-) -> None:
-    correct(used, "a", "1030", "fix")
-    used.invoice("acme", "2026-10")
-    attack = COPY.format(**{**GOOD, **change})
-    application = psycopg.connect(urls.application.replace("+psycopg", ""), autocommit=True)
-    with application:
-        for connection in (application, owner):
-            with pytest.raises((psycopg.errors.RestrictViolation, psycopg.errors.CheckViolation)):
-                connection.execute(attack)
-    owner.execute(COPY.format(**GOOD))
-
-
-def test_correction_needs_an_event(used: Shop, owner: psycopg.Connection) -> None:
-    correct(used, "a", "1030", "fix")
-    attack = COPY.format(**GOOD).replace("idempotency_key, 2", "'other', 2")
-    with pytest.raises(psycopg.errors.ForeignKeyViolation):
-        owner.execute(attack)
-
-
-def test_verification_finds_a_wrong_correction(
-    used: Shop, database: Database, owner: psycopg.Connection
-) -> None:
-    correct(used, "a", "1030", "fix")
-    owner.execute("ALTER TABLE usage_correction DISABLE TRIGGER append_only")
-    owner.execute("UPDATE usage_correction SET quantity_before = 1531, difference = -501")
-    found = [each.code for each in verify(database, used.actor).discrepancies]
-    assert found == ["wrong_correction"]

@@ -105,9 +105,9 @@ _APPLY = """
 
 def apply_credit_to_new_invoices(
     db: Cursor[Any],
-    *,
     period_start: date,
     customer_ids: Sequence[int],
+    *,
     recorded_at: datetime,
     recorded_by: str,
 ) -> None:

@@ -98,13 +98,8 @@ def invoice_period(
             _write_lines(db, created)
         skipped = [row.customer_id for row in due if not lines[row.customer_id]]
         _settle(db, period_start, created, skipped)
-        apply_credit_to_new_invoices(
-            db,
-            period_start=period_start,
-            customer_ids=[invoice.customer_id for invoice in created],
-            recorded_at=now(session),
-            recorded_by=actor.id,
-        )
+        ids = [row.customer_id for row in due if lines[row.customer_id]]
+        apply_credit_to_new_invoices(db, period_start, ids, recorded_at=now(session), recorded_by=actor.id)
         existing = _find_invoices(db, period_start, settled)
     return PeriodOutcome(
         created=tuple(created),

@@ -66,22 +66,21 @@ def create_plan(
     """
     require(actor, Permission.WRITE_CUSTOMERS)
     plan = _parse_plan(now(session), name, monthly_price, currency)
-    if charges is None:
-        parsed: tuple[Charge, ...] = (_simple_charge(session, included_units, overage_unit_price),)
-    else:
-        _refuse_both_forms(included_units, overage_unit_price)
-        parsed = parse_charges(charges, currency, read_usable_meters(session))
+    parsed = _parse_charges(session, charges, included_units, overage_unit_price, currency)
     _lock_name(session, plan.name)
     newest = find_newest_version(session, plan.name)
     if newest is not None and newest.archived_at is None:
         existing = with_charges(session, newest)
-        if (existing.currency, existing.monthly_price_minor, existing.charges) == (
-            plan.currency, int(plan.monthly_price_minor), parsed,
-        ):  # fmt: skip
+        if _terms_of(existing) == (plan.currency, int(plan.monthly_price_minor), parsed):
             return existing
     plan.version = newest.version + 1 if newest else 1
-    _insert(session, plan, parsed)
-    created = as_row(plan, parsed)
+    return _add_version(session, actor, plan, parsed)
+
+
+def _add_version(session: Session, actor: Actor, plan: Plan, charges: tuple[Charge, ...]) -> PlanRow:
+    """Insert a plan version with its charges, and say so in the audit log."""
+    _insert(session, plan, charges)
+    created = as_row(plan, charges)
     audit.record(
         session, actor, "plan.created", created.public_id,
         name=created.name, version=created.version, currency=created.currency,
@@ -89,6 +88,10 @@ def create_plan(
         **_describe_charges(created),
     )  # fmt: skip
     return replace(created, is_new=True)
+
+
+def _terms_of(plan: PlanRow) -> tuple[str, int, tuple[Charge, ...]]:
+    return plan.currency, plan.monthly_price_minor, plan.charges
 
 
 def _parse_plan(created_at: datetime, name: str, monthly_price: object, currency: str) -> Plan:
@@ -106,6 +109,20 @@ def _parse_plan(created_at: datetime, name: str, monthly_price: object, currency
         charge_count=0,
         tier_count=0,
     )
+
+
+def _parse_charges(
+    session: Session,
+    charges: Sequence[ChargeTerms] | None,
+    included_units: object,
+    overage_unit_price: object,
+    currency: str,
+) -> tuple[Charge, ...]:
+    """Return the charges of either form. Raises Invalid or NotFound like `create_plan`."""
+    if charges is None:
+        return (_simple_charge(session, included_units, overage_unit_price),)
+    _refuse_both_forms(included_units, overage_unit_price)
+    return parse_charges(charges, currency, read_usable_meters(session))
 
 
 def _simple_charge(session: Session, included_units: object, overage_unit_price: object) -> Charge:
