@@ -28,8 +28,27 @@ from billing_app.domain.pricing import Price, included_quantity
 from billing_app.domain.terms import Aggregation, Model
 
 LineKind = Literal["base", "overage", "late_usage", "discount", "one_off"]
+ComponentPart = Literal["base", "usage", "discount"]
 ZERO = Decimal(0)
 _NONE: Quantities = MappingProxyType({})
+
+
+class Component(NamedTuple):
+    """What identifies a component of a month's bill among all of the customer's invoice lines."""
+
+    usage_period: date | None
+    segment_start: date | None
+    charge_position: int | None
+    tier: int | None
+    discount_number: int | None
+    discount_part: Part | None
+
+    @property
+    def part(self) -> ComponentPart:
+        """The part of the bill that the component belongs to."""
+        if self.discount_number is not None:
+            return "discount"
+        return "base" if self.charge_position is None else "usage"
 
 
 class Line(NamedTuple):
@@ -109,9 +128,9 @@ class Line(NamedTuple):
     item_date: date | None = None
 
     @property
-    def component(self) -> tuple[object, ...]:
-        """What identifies the component of the month's bill that the line charges."""
-        return (
+    def component(self) -> Component:
+        """The component of the month's bill that the line charges."""
+        return Component(
             self.usage_period,
             self.segment_start,
             self.charge_position,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
 
+from billing_app.domain.lines import ComponentPart
 from billing_app.services.verification.report import Discrepancy, StatedGap
 from billing_app.wording.sentences import Template, capitalized, fill
 from billing_app.wording.values import day
@@ -77,6 +78,17 @@ def _wrong_line(facts: Mapping[str, Any]) -> str:
     return f"Line {{line}}: the {_LINE_VALUES[facts['value']]} is {found}, but should be {expected}."
 
 
+_WRONG_CHARGES: dict[ComponentPart, str] = {
+    "base": "{found} was charged as the monthly price of {period}, but it is {expected}.",
+    "usage": "{found} was charged for usage in {period}, but its price is {expected}.",
+    "discount": "A discount of {period} is {found}, but should be {expected}.",
+}
+
+
+def _wrong_charge(facts: Mapping[str, Any]) -> str:
+    return _WRONG_CHARGES[facts["part"]]
+
+
 def _about_events(rest: str, rest_of_one: str, noun: str = "event") -> Template:
     """Return a template that starts with the number of events, or corrections, and their periods."""
 
@@ -121,8 +133,8 @@ SENTENCES: dict[str, Template] = {
     "wrong_last_number": "The last sequence number is {found}, but should be {expected}.",
     "wrong_number_gap": "The skipped invoice numbers {first} to {last} don't fit the invoices before and after them.",
     "wrong_last_hash": "The stored hash does not match the last invoice.",
-    "wrong_charge": "{found} was charged for usage in {period}, but its price is {expected}.",
-    "wrong_credit": "The credit is {found}, but invoices, refunds and applied credit leave {expected}",
+    "wrong_charge": _wrong_charge,
+    "wrong_credit": "The credit is {found}, but invoices, refunds and applied credit leave {expected}.",
     "overpaid": "Payments for {period} exceed the invoice total.",
     "wrong_open_invoice": "The stored outstanding balance for {period} is wrong.",
 }

@@ -14,6 +14,10 @@ from billing_app.api.app import create_api
 from billing_app.database.embedded import cluster
 from billing_app.domain.actor import SYSTEM
 from billing_app.jobs.usage_imports import check_files
+from billing_app.services.adjustments.discounts import create_discount
+from billing_app.services.adjustments.one_off_items import record_item
+from billing_app.services.adjustments.refunds import record_refund
+from billing_app.services.customers.rows import CustomerRow
 from billing_app.services.identity.api_tokens import create_token
 from billing_app.services.invoices.runs import start_run
 from billing_app.services.payments.payments import record_payment
@@ -61,7 +65,7 @@ def _add_seconds(made: World) -> dict[str, str]:
     for day in (1, 2):
         record(made.database, beta, 1, f"2026-09-0{day}T00:00:00Z")
     invoice = make_invoice(made.database, beta, date(2026, 9, 1))
-    make_invoice(made.database, beta, date(2026, 10, 1))
+    _add_adjustments(made, beta)
     with made.database.transaction(SYSTEM) as session:
         for key in ("b1", "b2"):
             record_payment(
@@ -78,6 +82,27 @@ def _add_seconds(made: World) -> dict[str, str]:
         second = store_file(session, SYSTEM, "second.csv", ["\n".join(rows).encode()])
     check_files(made.database)
     return {"customer": "beta", "number": invoice.number, "import": second.public_id}
+
+
+def _add_adjustments(made: World, customer: CustomerRow) -> None:
+    """Give the customer two items, discounts and refunds, and credit in October."""
+    keys = ("first", "second")
+    with made.database.transaction(SYSTEM) as session:
+        for key in keys:
+            record_item(
+                session, SYSTEM, customer.key, description="Goodwill", unit_price="-100.00",
+                item_date=date(2026, 10, 5), idempotency_key=key,
+            )  # fmt: skip
+            create_discount(
+                session, SYSTEM, customer.key, name=key, percent="10", first_period=date(2026, 11, 1)
+            )
+    make_invoice(made.database, customer, date(2026, 10, 1))
+    with made.database.transaction(SYSTEM) as session:
+        for key in keys:
+            record_refund(
+                session, SYSTEM, customer.key, amount="1.00", refunded_on=date(2026, 11, 2),
+                idempotency_key=key,
+            )  # fmt: skip
 
 
 def _junk(cursor: str) -> dict[str, str]:

@@ -28,6 +28,7 @@ RECORDS_USAGE = {
     "POST /api/v1/usage/imports/{import}/start",
     "POST /api/v1/usage/imports/{import}/cancel",
 }
+CORRECTS_USAGE = {"POST /api/v1/usage/corrections", "POST /api/v1/usage/corrections/batch"}
 # Resources that only admins can read or change.
 SEEN_BY_ADMIN = ("/api/v1/users", "/api/v1/tokens")
 CHANGED_BY_ADMIN = (*SEEN_BY_ADMIN, "/api/v1/issuer")
@@ -47,6 +48,8 @@ def may(caller: str, operation: Operation) -> bool:
         return False
     if caller == "usage token":
         return str(operation) in RECORDS_USAGE
+    if caller == "correcting token":
+        return str(operation) in CORRECTS_USAGE
     if operation.path.startswith("/api/v1/auth/"):
         return caller != "reading token"
     if operation.method == "get":

@@ -15,9 +15,13 @@ from tests.api.world import Operation, World, new_world, operations
 NAMING = [each for each in operations(create_api()) if "{" in each.path]
 MISSING = {
     "customer": "no-such-customer",
+    "meter": "no_such_meter",
     "plan": "plan_999999",
     "number": "ACME-9999",
     "payment": "pay_999999",
+    "discount": "disc_999999",
+    "item": "item_999999",
+    "refund": "ref_999999",
     "import": "imp_999999",
     "run": "run_999999",
     "verification": "ver_999999",

@@ -91,7 +91,7 @@ def test_discrepancies_have_code_facts_and_sentence(
         "customer": customer,
         "invoice": None,
         "code": "wrong_charge",
-        "facts": {"period": "2026-10", "found": "6.63", "expected": "0.00"},
+        "facts": {"part": "usage", "period": "2026-10", "found": "6.63", "expected": "0.00"},
         "detail": "$6.63 was charged for usage in October 2026, but its price is $0.00.",
     } in found["discrepancies"]
 

@@ -28,6 +28,9 @@ from billing_app.services.identity import api_tokens, passwords
 from billing_app.services.invoices.runs import start_run
 from billing_app.services.payments.payments import list_payments, record_payment, reverse_payment
 from billing_app.services.plans.meters import create_meter
+from billing_app.services.usage.correction_rows import CorrectionReport
+from billing_app.services.usage.corrections import correct_usage
+from billing_app.services.usage.recording import UsageReport, record_usage
 from billing_app.services.usage_imports.files import store_file
 from billing_app.services.usage_imports.rows import COLUMNS
 from billing_app.services.verification.verifications import start_verification
@@ -37,7 +40,7 @@ from tests.runtimes import authenticator, installed, limited_api
 
 __all__ = ["CALLERS", "Operation", "World", "new_world", "operations"]
 
-CALLERS = ("admin", "billing", "finance", "reading token", "usage token", "anonymous")
+CALLERS = ("admin", "billing", "finance", "reading token", "usage token", "correcting token", "anonymous")
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ class World:
                 return api_tokens.create_token(session, SYSTEM, name="Reports", scopes=["read"]).token
             if caller == "usage token":
                 return api_tokens.create_token(session, SYSTEM, name="Meter", scopes=["usage:write"]).token
+            if caller == "correcting token":
+                return api_tokens.create_token(session, SYSTEM, name="Fixer", scopes=["usage:correct"]).token
         user = make_user(self.database, Role(caller))
         return authenticator().sign_in(user.email, PASSWORD, user_agent="test", address="test").token
 
@@ -138,6 +143,7 @@ def new_world(server: cluster.Server) -> Iterator[World]:
 def _one_of_everything(database: Database) -> dict[str, str]:
     acme = make_customer(database, key="acme", start=date(2026, 8, 1))
     record(database, acme, 1530, "2026-09-10T10:00:00Z")
+    record_example(database, acme)
     places = make_adjustments(database, acme)
     invoice = make_invoice(database, acme, date(2026, 9, 1))
     spare = make_user(database, Role.BILLING)
@@ -168,6 +174,14 @@ def _one_of_everything(database: Database) -> dict[str, str]:
         "token": token.public_id,
         "session": "not-mine",
     }
+
+
+def record_example(database: Database, customer: CustomerRow) -> None:
+    """Record the event of the documentation's examples, and correct it."""
+    event, key = "2026-10-31/meter-7/42", "2026-11-01/recount/41"
+    with database.transaction(SYSTEM) as session:
+        record_usage(session, SYSTEM, UsageReport(customer.key, event, "1530.5", "2026-10-31T23:00:00Z"))
+        correct_usage(session, SYSTEM, CorrectionReport(customer.key, event, 1531, "Miscounted.", key))
 
 
 def make_adjustments(database: Database, customer: CustomerRow) -> dict[str, str]:

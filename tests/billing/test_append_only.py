@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 
 import psycopg
 import pytest
@@ -12,6 +13,9 @@ from billing_app.database.migrations import migrate
 from billing_app.database.privileges import APPEND_ONLY, PRIVILEGES
 from billing_app.database.provision import Urls
 from billing_app.models import InvoiceLine
+from billing_app.services.adjustments.discounts import create_discount
+from billing_app.services.adjustments.one_off_items import record_item
+from billing_app.services.adjustments.refunds import record_refund, reverse_refund
 from billing_app.services.invoices.number_gaps import reserve_issued_numbers
 from billing_app.services.payments.payments import record_payment, reverse_payment
 from billing_app.services.plans.charges import ChargeTerms, TierTerms
@@ -49,6 +53,27 @@ def billed(shop: Shop) -> Shop:
     return shop
 
 
+@pytest.fixture
+def refunded(billed: Shop) -> Shop:
+    """Also create a row in each table of adjustments."""
+    shop = billed
+    shop.customer("initech", "2026-09")
+    month = date(2026, 9, 1)
+    with shop.database.transaction(shop.actor) as session:
+        record_item(
+            session, shop.actor, "initech", description="Goodwill", unit_price="-100.00", item_date=month,
+            idempotency_key="goodwill",
+        )  # fmt: skip
+        create_discount(session, shop.actor, "initech", name="Welcome", percent="10", first_period=month)
+    shop.invoice("initech", "2026-09")
+    with shop.database.transaction(shop.actor) as session:
+        refund = record_refund(
+            session, shop.actor, "initech", amount="5", refunded_on=date(2026, 11, 2), idempotency_key="r1"
+        )
+        reverse_refund(session, shop.actor, "initech", refund.refund_id, reason="wrong account")
+    return shop
+
+
 def attacks_on(table: str) -> list[str]:
     column = {"audit_entry": "action", "plan_charge": "meter_id", "plan_tier": "up_to"}.get(
         table, "customer_id"
@@ -58,7 +83,7 @@ def attacks_on(table: str) -> list[str]:
 
 @pytest.mark.parametrize("table", APPEND_ONLY)
 def test_rows_can_be_neither_changed_nor_deleted(
-    billed: Shop, table: str, application: psycopg.Connection, owner: psycopg.Connection
+    refunded: Shop, table: str, application: psycopg.Connection, owner: psycopg.Connection
 ) -> None:
     before = owner.execute(f"SELECT count(*) FROM {table}").fetchone()
     assert before
@@ -200,10 +225,15 @@ def test_customer_cannot_be_removed(
         "UPDATE meter SET aggregation = 'max' WHERE meter_id = 1",
         "DELETE FROM meter",
         "TRUNCATE meter CASCADE",
+        "UPDATE discount SET percent = 50",
+        "UPDATE discount SET first_period = '2026-12-01'",
+        "UPDATE discount SET last_period = '2026-08-01'",  # a closed month
+        "DELETE FROM discount",
+        "TRUNCATE discount",
     ],
 )
 def test_marks_terms_and_past_subscriptions_cannot_change(
-    billed: Shop, application: psycopg.Connection, owner: psycopg.Connection, attack: str
+    refunded: Shop, application: psycopg.Connection, owner: psycopg.Connection, attack: str
 ) -> None:
     with pytest.raises((errors.RestrictViolation, errors.InsufficientPrivilege)):
         application.execute(attack)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 
 from billing_app.domain.bill import MonthTerms, UsageKey
 from billing_app.domain.days import Segment
-from billing_app.domain.lines import Line, MonthUsage, late_lines, month_lines, one_off_line
+from billing_app.domain.lines import Component, Line, MonthUsage, late_lines, month_lines, one_off_line
 from billing_app.domain.money import EXACT
 from billing_app.domain.pricing import ZERO
 from billing_app.domain.terms import Aggregation
 from billing_app.services.verification.accounts import Account, UsageSum
 
+Charges = Mapping[Component, int]
+"""The amount of each component of a month, in minor units."""
 IsBilled = Callable[[date], bool]
 """Whether usage that is billed in this period counts."""
 
@@ -42,7 +44,7 @@ def _terms(account: Account, segments: tuple[Segment, ...], month: date) -> Mont
     return MonthTerms(month, segments, tuple(each for each in account.discounts if each.covers(month)))
 
 
-def expected_charges(account: Account, month: date, is_billed: IsBilled) -> dict[tuple[object, ...], int]:
+def expected_charges(account: Account, month: date, is_billed: IsBilled) -> Charges:
     """Compute what all invoices together must have charged for each component of a month, in minor units."""
     segments = account.segments_in(month)
     if not segments:

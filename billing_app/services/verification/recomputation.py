@@ -17,7 +17,7 @@ from sqlmodel import Session
 
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.invoice import content_sha256, due_date, invoice_number, line_field
-from billing_app.domain.lines import Line
+from billing_app.domain.lines import Component, Line
 from billing_app.domain.money import EXACT, Amount, plain
 from billing_app.domain.periods import next_period, periods_between
 from billing_app.domain.pricing import ZERO
@@ -30,7 +30,12 @@ from billing_app.services.verification.accounts import (
     read_accounts,
 )
 from billing_app.services.verification.chain import Chain
-from billing_app.services.verification.expected import count_unpriced, expected_charges, expected_lines
+from billing_app.services.verification.expected import (
+    Charges,
+    count_unpriced,
+    expected_charges,
+    expected_lines,
+)
 from billing_app.services.verification.report import AwaitingInvoice, Report, StatedGap, Subject
 
 PROGRESS_EVERY = 5_000
@@ -217,9 +222,9 @@ class _Check:
             self._add("invoice_of_unsettled_month", last.content.number, period=last.content.period_start)
 
     def _check_charges(self) -> None:
-        """Check that all charges for a usage month add up to the price of its total usage."""
+        """Check that all charges for each component of a month add up to its price for all of the usage."""
         account = self.account
-        charged: dict[date, dict[tuple[object, ...], int]] = defaultdict(lambda: defaultdict(int))
+        charged: dict[date, dict[Component, int]] = defaultdict(lambda: defaultdict(int))
         invoiced = {stored.content.period_start for stored in account.invoices}
         for stored in account.invoices:
             for line in stored.content.lines:
@@ -231,13 +236,17 @@ class _Check:
         for month in sorted(months):
             self.report.checked.usage_months += 1
             expected = expected_charges(account, month, lambda billed: billed in invoiced)
-            found = charged[month]
-            if any(found.get(key, 0) != expected.get(key, 0) for key in found.keys() | expected.keys()):
-                currency = account.customer.currency
+            self._compare_charges(month, charged[month], expected)
+
+    def _compare_charges(self, month: date, found: Charges, expected: Charges) -> None:
+        """Compare the charges for each component of a month, in the order of its lines."""
+        currency = self.account.customer.currency
+        for component in {**expected, **found}:
+            amounts = [charges.get(component, 0) for charges in (found, expected)]
+            if amounts[0] != amounts[1]:
                 self._add(
-                    "wrong_charge", period=month,
-                    found=Amount(sum(found.values()), currency),
-                    expected=Amount(sum(expected.values()), currency),
+                    "wrong_charge", part=component.part, period=month,
+                    found=Amount(amounts[0], currency), expected=Amount(amounts[1], currency),
                 )  # fmt: skip
 
     def _check_payments(self) -> None:
