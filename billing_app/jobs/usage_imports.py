@@ -27,6 +27,7 @@ from billing_app.errors import Conflict, Invalid
 from billing_app.jobs.leadership import try_lock
 from billing_app.jobs.retries import giving_up_when_it_keeps_failing
 from billing_app.jobs.usage_csv import Batch, Report, read_batches
+from billing_app.jobs.worker_process import WorkerProcess, report_progress
 from billing_app.services.shared.permissions import require
 from billing_app.services.shared.reasons import Reason
 from billing_app.services.usage.recording import (
@@ -59,6 +60,7 @@ from billing_app.services.usage_imports.rows import (
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+LARGE_FILE_BYTES_MIN = 4 * 1024 * 1024
 PREVIEW_ROWS = 20
 PREVIEW_CHARS_MAX = 200
 # Each upload holds a database connection until it is complete.
@@ -90,38 +92,45 @@ def check_files(
 ) -> None:
     """Check the uploaded files, of one lane or of both, that no other process is checking."""
     database.call(SYSTEM, cancel_abandoned)
-    _work_through(database, "checking", lane, lambda worker, row: _check(database, worker, row, on_progress))
+    _work_through(database, "checking", lane, on_progress)
 
 
 def import_files(
     database: Database, on_progress: Progress = lambda chunk: None, *, lane: Lane | None = None
 ) -> None:
     """Import the started files, of one lane or of both, that no other process is importing."""
-    _work_through(
-        database, "importing", lane, lambda worker, row: _import(database, worker, row, on_progress)
-    )
+    _work_through(database, "importing", lane, on_progress)
 
 
-def _work_through(
-    database: Database, phase: Phase, lane: Lane | None, work: Callable[[Actor, UsageImportRow], None]
-) -> None:
-    """Process each file that is due, oldest first."""
+def _work_through(database: Database, phase: Phase, lane: Lane | None, on_progress: Progress) -> None:
+    """Process each file that is due, oldest first.
+
+    A large file gets a process, because reading it would slow down all requests that this one answers.
+    """
     for due in database.call(SYSTEM, find_due, phase, lane):
         with giving_up_when_it_keeps_failing(database, due.public_id, count_failed_attempt):
-            _work_on(database, due, phase, work)
+            if due.size_bytes < LARGE_FILE_BYTES_MIN:
+                _work_on(database, due, phase, on_progress)
+            else:
+                with WorkerProcess(database) as process:
+                    process.call_with_progress(on_progress, work_in_process, due, phase)
 
 
-def _work_on(
-    database: Database, due: UsageImportRow, phase: Phase, work: Callable[[Actor, UsageImportRow], None]
-) -> None:
+def work_in_process(database: Database, due: UsageImportRow, phase: Phase) -> None:
+    """Process one file in a worker process."""
+    _work_on(database, due, phase, report_progress)
+
+
+def _work_on(database: Database, due: UsageImportRow, phase: Phase, on_progress: Progress) -> None:
     """Process one file, unless another process does or it is no longer due."""
+    work = _check if phase == "checking" else _import
     worker = system(due.public_id, on_behalf_of=due.uploaded_by)
     with try_lock(database, worker, locks.IMPORT, due.import_id) as is_leader, suppress(ImportSuperseded):
         row = database.call(worker, get_import, due.public_id)
         if not is_leader or row.status != phase:
             return
         try:
-            work(worker, row)
+            work(database, worker, row, on_progress)
         except Invalid as fault:
             database.call(worker, finish_import, row.import_id, "failed", Reason.of(fault))
 

@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import IO, Any, Concatenate, ParamSpec, Self, TypeVar
 
 import billing_app
-from billing_app.database.session import Database
+from billing_app.database.session import Database, utc_now
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -46,7 +46,7 @@ class WorkerProcess:
     """A process that executes functions on the same database, one at a time.
 
     A function is passed by its name, its arguments and its result by value. Its first argument is the
-    worker's own `Database`, whose clock stands still during the call.
+    worker's own `Database`. Its clock shows the real time, or stands still if the caller's clock is another.
     """
 
     def __init__(self, database: Database) -> None:
@@ -91,7 +91,8 @@ class WorkerProcess:
         requests, answers = self._process.stdin, self._process.stdout
         assert requests
         assert answers
-        moment = self._database.clock()
+        clock = self._database.clock
+        moment = None if clock is utc_now else clock()
         try:
             # As bytes, so that the other side can tell a request that it can't read from the end of the pipe.
             pickle.dump(pickle.dumps((function, self._database.url, moment, args, kwargs)), requests)
@@ -201,7 +202,7 @@ def _execute(request: bytes) -> tuple[str, object]:
     try:
         function, url, moment, args, kwargs = pickle.loads(request)
         database = _database(url)
-        database.clock = lambda: moment
+        database.clock = utc_now if moment is None else lambda: moment
         return "result", function(database, *args, **kwargs)
     except Exception as error:  # noqa: BLE001 - raised in the process that called
         return "error", _portable(error)
