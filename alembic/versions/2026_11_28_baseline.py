@@ -45,6 +45,7 @@ def upgrade() -> None:
     _create_api_token_table()
     _create_invoice_run_tables()
     _create_verification_table()
+    _create_simulation_tables()
     _create_usage_import_table()
     _create_usage_import_content_tables()
     _create_audit_entry_table()
@@ -109,6 +110,8 @@ TABLES = (
     "invoice_run",
     "invoice_run_failure",
     "verification",
+    "simulation",
+    "simulated_customer",
     "usage_import",
     "usage_import_part",
     "usage_import_rejected_row",
@@ -1232,6 +1235,57 @@ def _create_verification_table() -> None:
     )
 
 
+def _create_simulation_tables() -> None:
+    """Create the price simulations and what each customer would have paid.
+
+    Both are removed some days after a simulation ends. `attempts` counts the failures since it last made
+    progress, across all server processes.
+    """
+    op.create_table(
+        "simulation",
+        sa.Column("simulation_id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("period_start", sa.Date(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("request", postgresql.JSONB(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("started_by", sa.Text(), nullable=False),
+        sa.Column("started_at", TIMESTAMP, nullable=False),
+        sa.Column("finished_at", TIMESTAMP, nullable=True),
+        sa.Column("done_through_customer_ids", sa.ARRAY(sa.BigInteger()), nullable=False),
+        *(sa.Column(name, sa.Integer(), nullable=False) for name in SIMULATION_COUNTS),
+        sa.Column("before_minor", MINOR_UNITS, nullable=False),
+        sa.Column("after_minor", MINOR_UNITS, nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("fault", postgresql.JSONB(), nullable=True),
+        sa.PrimaryKeyConstraint("simulation_id", name=op.f("pk_simulation")),
+        *(sa.CheckConstraint(rule, name=op.f(name)) for name, rule in SIMULATION_CHECKS.items()),
+    )
+    op.create_table(
+        "simulated_customer",
+        sa.Column("customer_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("simulation_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("before_minor", MINOR_UNITS, nullable=False),
+        sa.Column("after_minor", MINOR_UNITS, nullable=False),
+        sa.Column("difference_minor", MINOR_UNITS, nullable=False),
+        sa.PrimaryKeyConstraint("customer_id", "simulation_id", name=op.f("pk_simulated_customer")),
+        sa.ForeignKeyConstraint(
+            ["simulation_id"], ["simulation.simulation_id"], name=op.f("fk_simulated_customer_simulation")
+        ),
+        sa.CheckConstraint(
+            "difference_minor = after_minor - before_minor", name=op.f("ck_simulated_customer_difference")
+        ),
+    )
+
+
+SIMULATION_COUNTS = ("total", "simulated", "other_currency", "no_plan")
+SIMULATION_CHECKS = {
+    "ck_simulation_period_start_first_of_month": "extract(day FROM period_start) = 1",
+    "ck_simulation_status_known": "status IN ('running', 'done', 'failed')",
+    "ck_simulation_fault_when_failed": "(status = 'failed') = (fault IS NOT NULL)",
+    "ck_simulation_finished_when_ended": "(status = 'running') = (finished_at IS NULL)",
+}
+
+
 def _create_usage_import_table() -> None:
     """Create the imports of usage files.
 
@@ -1560,10 +1614,10 @@ def _create_identity_indexes() -> None:
 
 
 def _create_job_indexes() -> None:
-    """Create the indexes on invoice runs, verifications and usage imports.
+    """Create the indexes on invoice runs, verifications, simulations and usage imports.
 
-    The two unique indexes allow one running invoice run per period, and one running verification.
-    Starting another returns the running one.
+    The unique indexes allow one running invoice run per period, one running verification, and one running
+    simulation. Starting another returns the running one.
     """
     op.create_index(
         "uq_invoice_run_running",
@@ -1578,6 +1632,19 @@ def _create_job_indexes() -> None:
         [sa.text("(finished_at IS NULL)")],
         unique=True,
         postgresql_where=sa.text("finished_at IS NULL"),
+    )
+    op.create_index(
+        "uq_simulation_running",
+        "simulation",
+        ["status"],
+        unique=True,
+        postgresql_where=sa.text("status = 'running'"),
+    )
+    op.create_index("ix_simulation_finished_at", "simulation", ["finished_at"])
+    op.create_index(
+        "ix_simulated_customer_difference",
+        "simulated_customer",
+        ["simulation_id", "difference_minor", "customer_id"],
     )
     # This finds earlier imports of a file with the same content.
     op.create_index("ix_usage_import_sha256", "usage_import", ["sha256", "uploaded_at"])

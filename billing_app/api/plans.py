@@ -158,11 +158,12 @@ def create_plan(once: OnceOnly, body: NewPlan) -> Plan:
         monthly_price=body.monthly_price,
         included_units=body.included_units,
         overage_unit_price=body.overage_unit_price,
-        charges=None if body.charges is None else [_charge_terms(charge) for charge in body.charges],
+        charges=None if body.charges is None else [charge_terms(charge) for charge in body.charges],
     )
 
 
-def _charge_terms(charge: NewCharge) -> ChargeTerms:
+def charge_terms(charge: NewCharge) -> ChargeTerms:
+    """Convert the charge of a request for a service."""
     tiers = [TierTerms(tier.unit_price, tier.up_to, tier.flat_price) for tier in charge.tiers]
     return ChargeTerms(**{**dict(charge), "tiers": tiers})
 
@@ -191,7 +192,7 @@ def plan_of(row: PlanRow) -> Plan:
         version=row.version,
         currency=row.currency,
         monthly_price=major_text(row.monthly_price_minor, row.currency),
-        charges=[_charge_of(charge, row.currency) for charge in row.charges],
+        charges=[charge_of(charge, row.currency) for charge in row.charges],
         included_units=simple.included_units if simple else None,
         overage_unit_price=simple.unit_price if simple else None,
         archived=row.archived_at is not None,
@@ -200,7 +201,8 @@ def plan_of(row: PlanRow) -> Plan:
     )
 
 
-def _charge_of(charge: terms.Charge, currency: str) -> Charge:
+def charge_of(charge: terms.Charge, currency: str) -> Charge:
+    """Build the charge to return."""
     return Charge(
         meter=charge.meter.code,
         model=charge.model,

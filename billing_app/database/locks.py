@@ -10,6 +10,7 @@ DEMO = 0x7A11_B00C_0004
 VERIFYING = 0x7A11_B00C_0005
 COUNTING = 0x7A11_B00C_0006
 CREATING_METER = 0x7A11_B00C_0007
+SIMULATING = 0x7A11_B00C_0008
 
 # The first of two keys of 32 bits. The second identifies the plan's name, the run or the import.
 PLAN_NAME = 0x7A11_0001

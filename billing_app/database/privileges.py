@@ -67,6 +67,22 @@ PRIVILEGES: dict[str, tuple[str, ...]] = {
     "plan": (*_READ_AND_ADD, "UPDATE (archived_at)"),
     # Counts of failed sign-ins. The correct password clears them, and old ones are deleted.
     "sign_in_attempt": (*_READ_ADD_CHANGE, "DELETE"),
+    # Only the progress of a simulation changes. It is removed with its rows some days after its end.
+    "simulated_customer": (*_READ_AND_ADD, "DELETE"),
+    "simulation": (
+        *_READ_AND_ADD,
+        "DELETE",
+        "UPDATE (status)",
+        "UPDATE (finished_at)",
+        "UPDATE (done_through_customer_ids)",
+        "UPDATE (simulated)",
+        "UPDATE (other_currency)",
+        "UPDATE (no_plan)",
+        "UPDATE (before_minor)",
+        "UPDATE (after_minor)",
+        "UPDATE (attempts)",
+        "UPDATE (fault)",
+    ),
     # Setting a plan from a month on replaces the rows of that month and later ones.
     "subscription": ("SELECT", "INSERT", "DELETE"),
     "suspension": (*_READ_AND_ADD, "UPDATE (ended_at)"),

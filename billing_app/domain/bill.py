@@ -8,7 +8,7 @@ usage.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
@@ -48,6 +48,13 @@ class MonthTerms(NamedTuple):
     def currency(self) -> str:
         """The currency of all of the customer's plans."""
         return self.segments[0].plan.currency
+
+
+def month_terms(
+    period_start: date, segments: tuple[Segment, ...], discounts: Iterable[Discount]
+) -> MonthTerms:
+    """Return the terms of a month, with those of the customer's discounts that apply to it."""
+    return MonthTerms(period_start, segments, tuple(each for each in discounts if each.covers(period_start)))
 
 
 class BasePrice(NamedTuple):

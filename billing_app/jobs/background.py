@@ -1,4 +1,4 @@
-"""The background workers of a server: invoice runs, verifications, imports and figures.
+"""The background workers of a server: invoice runs, verifications, simulations, imports and figures.
 
 All work is stored in the database. One thread for each kind of work looks for it: immediately after this
 process has started some, and every few seconds for work that other processes started or left behind when they
@@ -19,6 +19,7 @@ from billing_app.database.session import Database, is_unavailable
 from billing_app.jobs.figures import keep_figures_current
 from billing_app.jobs.invoice_runs import resume_invoice_runs
 from billing_app.jobs.retries import Stopped
+from billing_app.jobs.simulations import resume_simulation
 from billing_app.jobs.usage_imports import check_files, import_files
 from billing_app.jobs.verification import resume_verification
 
@@ -34,6 +35,7 @@ Work = Callable[[Database, Callable[[Any], None]], None]
 WORK: dict[str, Work] = {
     "invoicing": resume_invoice_runs,
     "verifying": resume_verification,
+    "simulating": resume_simulation,
     "checking small files": partial(check_files, lane="small"),
     "checking large files": partial(check_files, lane="large"),
     "importing small files": partial(import_files, lane="small"),

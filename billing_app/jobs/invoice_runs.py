@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import date
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import text
 from sqlmodel import Session
@@ -19,13 +18,12 @@ from sqlmodel import Session
 from billing_app.database import locks
 from billing_app.database.session import Database, planning_checks_once
 from billing_app.domain.actor import SYSTEM, Actor, Permission, system
+from billing_app.jobs.lanes import Lanes
 from billing_app.jobs.leadership import try_lock
 from billing_app.jobs.retries import giving_up_when_it_keeps_failing, is_caused_by_rows, reason_of
-from billing_app.jobs.worker_process import WorkerDied, WorkerProcess
 from billing_app.services.invoices.closing import BlockedCustomer, close_period
 from billing_app.services.invoices.generation import PeriodOutcome, invoice_period
 from billing_app.services.invoices.run_progress import (
-    LANES,
     Batch,
     Failure,
     RunSuperseded,
@@ -82,8 +80,9 @@ def execute_run(
     worker = system(run.public_id, on_behalf_of=run.started_by)
     with sole_execution(database, actor, run) as is_sole:
         if is_sole:
-            with suppress(RunSuperseded), _Lanes(database, worker, run) as lanes:
-                while lanes.process_chunk():
+            name = f"invoice run {run.public_id}"
+            with suppress(RunSuperseded), Lanes(database, name, RunSuperseded) as lanes:
+                while _process_chunk(database, worker, run, lanes):
                     on_progress(database.call(actor, get_run, run.public_id))
                 database.call(worker, finish_run, run.public_id)
     return database.call(actor, get_run, run.public_id)
@@ -94,53 +93,12 @@ def sole_execution(database: Database, actor: Actor, run: RunSummary) -> Abstrac
     return try_lock(database, actor, locks.RUN, run.run_id)
 
 
-class _Lanes:
-    """The lanes of a run, which process their batches in parallel.
-
-    Those of a large run each get a process, because rating and hashing in Python take as long as the database
-    does, and the threads of one process share a core for that.
-    """
-
-    def __init__(self, database: Database, worker: Actor, run: RunSummary) -> None:
-        self._database, self._worker, self._run = database, worker, run
-        self._processes: dict[int, WorkerProcess] = {}
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._stack.close()
-
-    def process_chunk(self) -> bool:
-        """Process the next batch of every lane. Return False if there are none."""
-        batches = self._database.call(self._worker, next_batches, self._run.public_id, CHUNK_CUSTOMERS)
-        if sum(len(each.customer_ids) for each in batches) >= LARGE_CHUNK_CUSTOMERS:
-            for batch in batches:
-                self._start_process(batch.lane)
-        with ThreadPoolExecutor(LANES) as pool:
-            for processed in [pool.submit(self._process, each) for each in batches]:
-                processed.result()
-        return bool(batches)
-
-    def _start_process(self, lane: int) -> None:
-        if lane not in self._processes:
-            self._processes[lane] = self._stack.enter_context(WorkerProcess(self._database))
-
-    def _process(self, batch: Batch) -> None:
-        """Process a batch, in the lane's process if it has one. If that dies, process the batch here."""
-        process = self._processes.get(batch.lane)
-        if process is None:
-            process_batch(self._database, self._worker, self._run, batch)
-            return
-        try:
-            process.call(process_batch, self._worker, self._run, batch)
-        except WorkerDied:
-            logger.warning("a process of invoice run %s died; its batch is repeated", self._run.public_id)
-            del self._processes[batch.lane]
-            # It may have committed the batch before it died.
-            with suppress(RunSuperseded):
-                process_batch(self._database, self._worker, self._run, batch)
+def _process_chunk(database: Database, worker: Actor, run: RunSummary, lanes: Lanes) -> bool:
+    """Process the next batch of every lane. Return False if there are none."""
+    batches = database.call(worker, next_batches, run.public_id, CHUNK_CUSTOMERS)
+    is_large = sum(len(each.customer_ids) for each in batches) >= LARGE_CHUNK_CUSTOMERS
+    lanes.process(batches, process_batch, worker, run, in_processes=is_large)
+    return bool(batches)
 
 
 class _RunEnds(Exception):

@@ -19,6 +19,7 @@ from billing_app.models.issuer import Issuer
 from billing_app.models.ledger import AuditEntry, InvoiceRun, InvoiceRunFailure, Verification
 from billing_app.models.plan import Meter, Plan, PlanCharge, PlanTier
 from billing_app.models.refund import Refund, RefundReversal
+from billing_app.models.simulation import SimulatedCustomer, Simulation
 from billing_app.models.usage import UsageCorrection, UsageEvent
 
 __all__ = [
@@ -49,6 +50,8 @@ __all__ = [
     "Refund",
     "RefundReversal",
     "SignInAttempt",
+    "SimulatedCustomer",
+    "Simulation",
     "Subscription",
     "Suspension",
     "UsageCorrection",

@@ -170,6 +170,12 @@ REFUSALS: dict[str, Template] = {
     "verification_not_found": lambda facts: (
         "Verification {named} does not exist." if facts else "Nothing has been verified yet."
     ),
+    # Price simulations.
+    "simulation_not_found": (
+        "Price simulation {named} does not exist. Simulations are removed 7 days after they end."
+    ),
+    "simulation_running": "Another price simulation is running ({simulation}). Try again when it has ended.",
+    "simulation_unfinished": "Price simulation {simulation} has not finished, so its results are incomplete.",
     # Work in the background that failed.
     "database_refused": "The database reported error {sqlstate}. See the server log.",
     "unexpected_error": "An unexpected error occurred. See the server log.",

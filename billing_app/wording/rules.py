@@ -59,6 +59,10 @@ RULES: dict[str, Template] = {
     "not_a_term_of_model": "must not be given for the model {model}",
     "last_tier_has_no_bound": "must be empty for the last tier, which has no upper bound",
     "not_ascending": "must be greater than the upper bound of the tier before",
+    # Simulations.
+    "after_this_month": "must not be after the current month",
+    "not_one_selection": "must name one customer, one plan or one currency",
+    "not_with_plan_id": "must not be given together with plan_id",
     # Time.
     "not_a_date": "must be a date, such as 2026-10-31",
     "not_a_period": "must be a month written as YYYY-MM, such as 2026-10",

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from billing_app.api.app import create_api
 from billing_app.database.embedded import cluster
 from billing_app.domain.actor import SYSTEM
+from billing_app.jobs.simulations import request_simulation, resume_simulation
 from billing_app.jobs.usage_imports import check_files
 from billing_app.services.adjustments.discounts import create_discount
 from billing_app.services.adjustments.one_off_items import record_item
@@ -21,6 +22,7 @@ from billing_app.services.customers.rows import CustomerRow
 from billing_app.services.identity.api_tokens import create_token
 from billing_app.services.invoices.runs import start_run
 from billing_app.services.payments.payments import record_payment
+from billing_app.services.simulations.rows import CustomersGiven
 from billing_app.services.usage.correction_rows import CorrectionReport
 from billing_app.services.usage.corrections import correct_usage
 from billing_app.services.usage.recording import UsageReport, record_usage
@@ -81,7 +83,17 @@ def _add_seconds(made: World) -> dict[str, str]:
         rows = [",".join(COLUMNS), "unknown,k1,1,2026-10-01T00:00:00Z", "unknown,k2,1,2026-10-01T00:00:00Z"]
         second = store_file(session, SYSTEM, "second.csv", ["\n".join(rows).encode()])
     check_files(made.database)
-    return {"customer": "beta", "number": invoice.number, "import": second.public_id}
+    simulation = request_simulation(
+        made.database, SYSTEM, period_start=date(2026, 9, 1), customers=CustomersGiven(currency="USD"),
+        plan_id=beta.plan_id,
+    )  # fmt: skip
+    resume_simulation(made.database)
+    return {
+        "customer": "beta",
+        "number": invoice.number,
+        "import": second.public_id,
+        "simulation": simulation.public_id,
+    }
 
 
 def _add_adjustments(made: World, customer: CustomerRow) -> None:

@@ -25,6 +25,7 @@ MISSING = {
     "import": "imp_999999",
     "run": "run_999999",
     "verification": "ver_999999",
+    "simulation": "sim_999999",
     "user": "usr_999999",
     "token": "tok_999999",
     "session": "no-such-session",

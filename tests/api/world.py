@@ -19,6 +19,7 @@ from billing_app.database.embedded import cluster
 from billing_app.database.provision import Urls
 from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Role
+from billing_app.jobs.simulations import request_simulation, resume_simulation
 from billing_app.jobs.usage_imports import check_files
 from billing_app.services.adjustments.discounts import create_discount
 from billing_app.services.adjustments.one_off_items import record_item
@@ -28,6 +29,7 @@ from billing_app.services.identity import api_tokens, passwords
 from billing_app.services.invoices.runs import start_run
 from billing_app.services.payments.payments import list_payments, record_payment, reverse_payment
 from billing_app.services.plans.meters import create_meter
+from billing_app.services.simulations.rows import CustomersGiven
 from billing_app.services.usage.correction_rows import CorrectionReport
 from billing_app.services.usage.corrections import correct_usage
 from billing_app.services.usage.recording import UsageReport, record_usage
@@ -160,6 +162,11 @@ def _one_of_everything(database: Database) -> dict[str, str]:
             session, SYSTEM, "usage.csv", [b",".join(name.encode() for name in COLUMNS)]
         )
     check_files(database)
+    simulation = request_simulation(
+        database, SYSTEM, period_start=date(2026, 10, 1), customers=CustomersGiven(currency="USD"),
+        plan_id=acme.plan_id,
+    )  # fmt: skip
+    resume_simulation(database)
     return {
         **places,
         "customer": "acme",
@@ -170,6 +177,7 @@ def _one_of_everything(database: Database) -> dict[str, str]:
         "import": usage_import.public_id,
         "run": run.public_id,
         "verification": verification.public_id,
+        "simulation": simulation.public_id,
         "user": spare.public_id,
         "token": token.public_id,
         "session": "not-mine",

@@ -13,9 +13,7 @@ from typing import Any
 
 from psycopg import Cursor
 
-from billing_app.domain.bill import MonthTerms
-from billing_app.domain.days import Segment
-from billing_app.domain.discounts import Discount
+from billing_app.domain.bill import month_terms
 from billing_app.domain.lines import Line, MonthUsage, late_lines, month_lines, one_off_line
 from billing_app.services.adjustments.queries import read_discounts, read_items
 from billing_app.services.invoices.month_usage import (
@@ -45,23 +43,19 @@ def compute_lines(
     discounts = read_discounts(db, customer_ids)
     lines: defaultdict[int, list[Line]] = defaultdict(list)
     for (customer_id, _), segments in own_segments.items():
-        terms = _terms(period_start, segments, discounts.get(customer_id, ()))
+        terms = month_terms(period_start, segments, discounts.get(customer_id, ()))
         lines[customer_id] += month_lines(terms, own_usage.get(customer_id, _NO_USAGE))
     late_months = find_late_months(db, period_start, customer_ids)
     late_segments = read_segments(db, late_months)
     late_usage = read_late_usage(db, period_start, late_segments, aggregations)
     for customer_id, month in late_months:
-        terms = _terms(month, late_segments[customer_id, month], discounts.get(customer_id, ()))
+        terms = month_terms(month, late_segments[customer_id, month], discounts.get(customer_id, ()))
         lines[customer_id] += late_lines(terms, late_usage[customer_id, month])
     items = read_items(db, period_start, customer_ids)
     currencies = _read_currencies(db, items) if items else {}
     for customer_id, of_customer in items.items():
         lines[customer_id] += (one_off_line(item, currencies[customer_id]) for item in of_customer)
     return {customer_id: tuple(lines[customer_id]) for customer_id in customer_ids}
-
-
-def _terms(month: date, segments: tuple[Segment, ...], discounts: tuple[Discount, ...]) -> MonthTerms:
-    return MonthTerms(month, segments, tuple(each for each in discounts if each.covers(month)))
 
 
 def _read_currencies(db: Cursor[Any], customer_ids: Iterable[int]) -> dict[int, str]:

@@ -17,7 +17,7 @@ from psycopg import Cursor
 from billing_app.domain.bill import UsageKey
 from billing_app.domain.days import Segment
 from billing_app.domain.lines import MonthUsage
-from billing_app.domain.periods import bounds, next_period
+from billing_app.domain.periods import bounds, next_period, periods_between
 from billing_app.domain.terms import Aggregation
 from billing_app.services.invoices.corrections import find_corrected_customers, read_corrections
 from billing_app.services.plans.plan_in_effect import CustomerMonth, as_columns
@@ -210,6 +210,33 @@ def read_late_usage(
     usage = {month: months.usage(month) for month in segments}
     for month, found in read_corrections(db, period_start, segments, aggregations).items():
         usage[month] = found.applied_to(usage[month])
+    return usage
+
+
+def read_known_usage(
+    db: Cursor[Any],
+    month: date,
+    through: date,
+    segments: Segments,
+    aggregations: Mapping[int, Aggregation],
+) -> dict[int, MonthUsage]:
+    """Sum everything that each of these customers used in the month, billed up to the period `through`.
+
+    `segments` has the segments of each customer's month. Only customers with late usage of the month are
+    looked up in every later period.
+    """
+    customer_ids = [customer_id for customer_id, _ in segments]
+    late = {
+        customer_id
+        for period in periods_between(next_period(month), next_period(through))
+        for customer_id, late_month in find_late_months(db, period, customer_ids)
+        if late_month == month
+    }
+    on_time = {key: parts for key, parts in segments.items() if key[0] not in late}
+    usage = read_own_usage(db, month, on_time, aggregations)
+    with_late = {key: parts for key, parts in segments.items() if key[0] in late}
+    for (customer_id, _), found in read_late_usage(db, through, with_late, aggregations).items():
+        usage[customer_id] = found
     return usage
 
 

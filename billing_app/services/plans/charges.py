@@ -1,4 +1,4 @@
-"""Parse the charges that a caller gives for a new plan version."""
+"""Parse the prices that a caller gives for a new plan version."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from billing_app.domain.currencies import exponent
 from billing_app.domain.money import parse_amount_minor, parse_quantity, parse_unit_price
 from billing_app.domain.rules import BrokenRule
 from billing_app.domain.terms import CHARGES_MAX, DEFAULT_METER_CODE, TIERS_MAX, Charge, Meter, Tier
@@ -56,6 +57,17 @@ _TERMS = {
     PriceModel.GRADUATED: {"tiers"},
     PriceModel.VOLUME: {"tiers"},
 }
+
+
+def parse_monthly_price(currency: object, monthly_price: object) -> tuple[str, int]:
+    """Parse the currency of a plan, and its monthly price into minor units.
+
+    Raises:
+        Invalid: `currency` or `monthly_price` breaks a rule.
+    """
+    code = validation.line("currency", currency, at_most=3)
+    validation.parsed("currency", exponent, code)
+    return code, validation.parsed("monthly_price", parse_amount_minor, monthly_price, code)
 
 
 def parse_charges(

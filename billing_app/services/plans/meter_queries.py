@@ -23,6 +23,12 @@ def read_usable_meters(session: Session) -> dict[str, terms.Meter]:
     return {meter.code: _as_terms(meter) for meter in found}
 
 
+def read_all_meters(session: Session) -> dict[int, terms.Meter]:
+    """Return all meters by id, archived ones included."""
+    found = [_as_terms(meter) for meter in session.exec(select(Meter))]
+    return {meter.meter_id: meter for meter in found}
+
+
 def find_meter(session: Session, code: str) -> Meter:
     """Return the meter with this code. Raises NotFound (`meter_not_found`)."""
     return _one(session, code)

@@ -13,12 +13,11 @@ from sqlmodel import Session, and_, col, or_, select
 from billing_app.database import locks
 from billing_app.database.session import now
 from billing_app.domain.actor import Actor, Permission
-from billing_app.domain.currencies import exponent
-from billing_app.domain.money import major_text, parse_amount_minor, parse_quantity, parse_unit_price, plain
+from billing_app.domain.money import major_text, parse_quantity, parse_unit_price, plain
 from billing_app.domain.terms import Charge, Meter
 from billing_app.errors import Invalid
 from billing_app.models import Plan, PlanCharge, PlanTier
-from billing_app.services.plans.charges import ChargeTerms, parse_charges
+from billing_app.services.plans.charges import ChargeTerms, parse_charges, parse_monthly_price
 from billing_app.services.plans.meter_queries import read_default_meter, read_usable_meters
 from billing_app.services.plans.queries import (
     count_customers,
@@ -97,9 +96,7 @@ def _terms_of(plan: PlanRow) -> tuple[str, int, tuple[Charge, ...]]:
 def _parse_plan(created_at: datetime, name: str, monthly_price: object, currency: str) -> Plan:
     """Build an unsaved plan without charges. Raises Invalid naming the field that breaks a rule."""
     name = validation.line("name", name, at_most=validation.NAME_MAX)
-    currency = validation.line("currency", currency, at_most=3)
-    validation.parsed("currency", exponent, currency)
-    price_minor = validation.parsed("monthly_price", parse_amount_minor, monthly_price, currency)
+    currency, price_minor = parse_monthly_price(currency, monthly_price)
     return Plan(
         name=name,
         version=0,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 
-from billing_app.domain.bill import MonthTerms, UsageKey
+from billing_app.domain.bill import MonthTerms, UsageKey, month_terms
 from billing_app.domain.days import Segment
 from billing_app.domain.lines import Component, Line, MonthUsage, late_lines, month_lines, one_off_line
 from billing_app.domain.money import EXACT
@@ -41,7 +41,7 @@ def expected_lines(account: Account, period_start: date) -> tuple[Line, ...]:
 
 
 def _terms(account: Account, segments: tuple[Segment, ...], month: date) -> MonthTerms:
-    return MonthTerms(month, segments, tuple(each for each in account.discounts if each.covers(month)))
+    return month_terms(month, segments, account.discounts)
 
 
 def expected_charges(account: Account, month: date, is_billed: IsBilled) -> Charges:

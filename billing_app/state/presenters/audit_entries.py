@@ -28,6 +28,9 @@ _ACTIONS = {
     "issuer.changed": "Company details changed",
     "one_off_item.recorded": "One-off item recorded",
     "one_off_item.reversed": "One-off item reversed",
+    "simulation.done": "Price simulation finished",
+    "simulation.failed": "Price simulation failed",
+    "simulation.started": "Price simulation started",
     "subscription.cancelled": "Subscription cancelled",
     "subscription.changed": "Plan changed",
     "token.created": "API token created",
@@ -69,9 +72,15 @@ _DETAIL_NAMES = {
 _PARTS = {"all": "Monthly price and usage", "base": "Monthly price", "usage": "Usage"}
 _FIRST_DETAILS = ("name", "amount", "recorded", "created", "period")
 _MONEY = ("amount", "monthly_price", "overage_unit_price", "unit_price")
-_IDS = re.compile(r"(cus|usr|tok|plan|meter|pay|run|ver|imp)_[1-9][0-9]*", re.ASCII)
+_IDS = re.compile(r"(cus|usr|tok|plan|meter|pay|run|ver|sim|imp)_[1-9][0-9]*", re.ASCII)
 _INVOICE = re.compile(r".+-[0-9]{4,}", re.ASCII)
-_PAGES = {"issuer": "/settings", "usage": "/usage", "plan": "/plans", "ver": "/verify"}
+_PAGES = {
+    "issuer": "/settings",
+    "usage": "/usage",
+    "plan": "/plans",
+    "ver": "/verify",
+    "sim": "/plans/simulate",
+}
 _ADMIN_PAGES = {"usr": "/users", "tok": "/settings/tokens"}
 _SUBJECTS = {
     "database": "Database",
@@ -84,6 +93,7 @@ _KINDS = {
     "run": "Invoice run",
     "meter": "Meter",
     "ver": "Verification",
+    "sim": "Price simulation",
     "imp": "Import",
     "pay": "Payment",
     "usr": "User",

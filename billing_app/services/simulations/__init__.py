@@ -1,0 +1,1 @@
+"""Price simulations: what a month would have cost under other terms."""
