@@ -11,12 +11,13 @@ from datetime import date
 from sqlmodel import Session
 
 from billing_app.database.session import Database
-from billing_app.demo.adjustments import DemoDiscount, DemoItem, DemoRefund
-from billing_app.demo.company import ISSUER, Terms
+from billing_app.demo.adjustments import DemoCorrection, DemoDiscount, DemoItem, DemoRefund
+from billing_app.demo.company import ISSUER, REQUESTS, DemoMeter, Terms
 from billing_app.demo.customers import DemoCustomer
 from billing_app.demo.receipts import Receipt, Reversal
 from billing_app.domain.actor import Actor, Role, system
 from billing_app.domain.money import major_text
+from billing_app.domain.terms import DEFAULT_METER_CODE
 from billing_app.errors import Conflict
 from billing_app.jobs.invoice_runs import run_invoices
 from billing_app.jobs.invoicing import generate_invoice
@@ -31,9 +32,12 @@ from billing_app.services.invoices.invoices import list_invoices
 from billing_app.services.invoices.issuer import update_issuer
 from billing_app.services.invoices.rows import InvoiceRow
 from billing_app.services.payments.payments import record_payment, reverse_payment
+from billing_app.services.plans.meters import create_meter, list_meters, update_meter
 from billing_app.services.plans.plans import archive_plan, create_plan, list_plans
 from billing_app.services.plans.rows import PlanRow
 from billing_app.services.shared.pagination import LIMIT_MAX
+from billing_app.services.usage.correction_rows import CorrectionReport
+from billing_app.services.usage.corrections import correct_usage
 from billing_app.services.usage.recording import UsageReport, record_usage_batch
 
 # The system that reports usage.
@@ -49,7 +53,7 @@ class Actions:
         self.admin, self.billing = actors[Role.ADMIN], actors[Role.BILLING]
 
     def set_up(self, plans: Sequence[Terms]) -> None:
-        """Save the company details and create the first plans."""
+        """Save the company details, name the default meter, and create the first plans."""
 
         def work(session: Session) -> None:
             update_issuer(
@@ -60,15 +64,21 @@ class Actions:
                 email=ISSUER.email,
                 payment_instructions=ISSUER.payment_instructions,
             )
+            name, unit = REQUESTS
+            update_meter(session, self.admin, DEFAULT_METER_CODE, name=name, unit=unit)
             for terms in plans:
                 self._ensure_plan(session, terms, version=1)
 
         self.database.run(self.admin, work)
 
-    def replace_plan(self, terms: Terms, version: int) -> None:
-        """Create the next version of a plan and archive the previous one."""
+    def replace_plan(self, terms: Terms, version: int, meters: Sequence[DemoMeter]) -> None:
+        """Create the next version of a plan, with new meters, and archive the previous one."""
 
         def work(session: Session) -> None:
+            existing = {row.code for row in list_meters(session, self.admin).items}
+            for meter in meters:
+                if meter.code not in existing:
+                    create_meter(session, self.admin, **meter._asdict())
             self._ensure_plan(session, terms, version)
             archive_plan(session, self.admin, self._plans(session)[terms.name, version - 1].plan_id)
 
@@ -194,6 +204,14 @@ class Actions:
                 reference=refund.reference, idempotency_key=f"demo-{day}",
             ),
         )  # fmt: skip
+
+    def correct(self, event: UsageReport, correction: DemoCorrection) -> None:
+        """Correct a recorded event."""
+        report = CorrectionReport(
+            correction.key, event.idempotency_key, correction.quantity, correction.reason,
+            f"demo-{event.idempotency_key}",
+        )  # fmt: skip
+        self.database.run(self.billing, lambda session: correct_usage(session, self.billing, report))
 
     def _pay(self, session: Session, receipt: Receipt, invoice: InvoiceRow | None) -> int | None:
         """Return the id of the payment, recorded now or before, or None if there is nothing to pay."""

@@ -1,8 +1,10 @@
-"""The demo's discounts, one-off items and refunds. A month is an index into the timeline's months."""
+"""The demo's discounts, one-off items, refunds and corrections. A month is an index into the timeline's months."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from billing_app.demo.company import TILES
 
 
 class DemoDiscount(NamedTuple):
@@ -55,3 +57,22 @@ class DemoRefund(NamedTuple):
 
 
 REFUNDS = (DemoRefund("granite", 11, "100.00", "Bank transfer 4471"),)
+
+
+class DemoCorrection(NamedTuple):
+    """A correction of the first event of a meter on a day. It is recorded some days later."""
+
+    key: str
+    month: int
+    day: int
+    meter: str | None
+    quantity: int
+    reason: str
+    days_later: int
+
+
+CORRECTIONS = (
+    # The month is invoiced already, so the next invoice gives back what was charged too much.
+    DemoCorrection("dashpantry", 9, 22, None, 0, "Our own load test, not the customer's requests.", 12),
+    DemoCorrection("parcelwren", 11, 6, TILES.code, 3_000, "The tile server counted its retries.", 5),
+)

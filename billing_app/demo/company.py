@@ -1,4 +1,4 @@
-"""The demo's company: Cartolane sells a geocoding and routing API and charges per request.
+"""The demo's company: Cartolane sells a geocoding and routing API, maps, and seats in its dashboard.
 
 Everything is fictional.
 """
@@ -6,6 +6,8 @@ Everything is fictional.
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from billing_app.services.plans.charges import ChargeTerms, TierTerms
 
 
 class Company(NamedTuple):
@@ -29,25 +31,53 @@ ISSUER = Company(
 )
 
 
+class DemoMeter(NamedTuple):
+    """A meter, with the parameters of `create_meter`."""
+
+    code: str
+    name: str
+    unit: str
+    aggregation: str
+
+
+# Requests are recorded on the default meter, which gets this name and unit.
+REQUESTS = ("API requests", "request")
+TILES = DemoMeter("map_tiles", "Map tiles", "tile", "sum")
+SEATS = DemoMeter("seats", "Dashboard seats", "seat", "max")
+
+
 class Terms(NamedTuple):
-    """One version of a plan, with the parameters of `create_plan`."""
+    """One version of a plan, with the parameters of `create_plan`: charges, or the simple form."""
 
     name: str
     currency: str
     monthly_price: str
-    included_units: int
-    overage_unit_price: str
+    included_units: int | None = None
+    overage_unit_price: str | None = None
+    charges: tuple[ChargeTerms, ...] | None = None
 
 
+# The more requests a month, the less each of the last ones costs.
+_SCALE_TIERS = (TierTerms("0", 4_000_000), TierTerms("0.000385", 20_000_000), TierTerms("0.00031"))
 PLANS = (
     Terms("Pilot", "USD", "0.00", 10_000, "0.0015"),
     Terms("Starter", "USD", "49.00", 50_000, "0.0019"),
     Terms("Growth", "USD", "249.00", 400_000, "0.00105"),
-    Terms("Scale", "USD", "1490.00", 4_000_000, "0.000385"),
+    Terms("Scale", "USD", "1490.00", charges=(ChargeTerms("graduated", tiers=_SCALE_TIERS),)),
     Terms("Growth Europe", "EUR", "239.00", 400_000, "0.00098"),
 )
 # The pilot plan is archived. Its customers stay on it.
 PILOT_ARCHIVED_IN = 2
-# More units for a higher price. Customers of the first version move later, or never.
-NEW_GROWTH = Terms("Growth", "USD", "289.00", 450_000, "0.00095")
+# More requests for a higher price, map tiles in packages, and seats in the dashboard. Customers of the first
+# version move later, or never.
+NEW_GROWTH = Terms(
+    "Growth",
+    "USD",
+    "289.00",
+    charges=(
+        ChargeTerms("per_unit", included_units=450_000, unit_price="0.00095"),
+        ChargeTerms("package", TILES.code, included_units=100_000, package_size=50_000, package_price="9.00"),
+        ChargeTerms("per_unit", SEATS.code, included_units=3, unit_price="15.00"),
+    ),
+)
 NEW_GROWTH_IN = 6

@@ -87,17 +87,22 @@ def _parse(row: str) -> DemoCustomer:
 CUSTOMERS = tuple(_parse(row) for row in _TABLE.strip().splitlines()[1:])
 
 
+# Customers whose contract starts on the day on which they join, not on the first of the month.
+MID_MONTH_STARTS = ("hearthhound", "roamwell", "summit")
+
+
 class Move(NamedTuple):
-    """A change of plan, or a cancellation, from `month` on. It is entered in the month before."""
+    """A change of plan, or a cancellation, from a day of `month` on. It is entered in the month before."""
 
     key: str
     month: int
     plan: str | None
+    day: int = 1
 
 
 MOVES = (
     Move("dashpantry", 7, "Growth"),
-    Move("stayfinch", 8, "Growth"),
+    Move("stayfinch", 8, "Growth", day=16),
     Move("parcelwren", 9, "Growth"),
     Move("pedalpost", 9, "Growth"),
     Move("kestrel", 10, "Growth"),

@@ -11,11 +11,12 @@ from itertools import product
 from typing import NamedTuple
 
 from billing_app.demo.actions import Actions
-from billing_app.demo.adjustments import DISCOUNTS, ITEMS, REFUNDS
-from billing_app.demo.company import NEW_GROWTH, NEW_GROWTH_IN, PILOT_ARCHIVED_IN, PLANS
+from billing_app.demo.adjustments import CORRECTIONS, DISCOUNTS, ITEMS, REFUNDS, DemoCorrection
+from billing_app.demo.company import NEW_GROWTH, NEW_GROWTH_IN, PILOT_ARCHIVED_IN, PLANS, SEATS, TILES
 from billing_app.demo.customers import (
     BACKDATED,
     CUSTOMERS,
+    MID_MONTH_STARTS,
     MOVES,
     OUTAGES,
     PAUSES,
@@ -23,7 +24,7 @@ from billing_app.demo.customers import (
     Outage,
 )
 from billing_app.demo.receipts import Receipt, Reversal, receipts_for, reversals_for
-from billing_app.demo.usage import list_reports
+from billing_app.demo.usage import list_map_reports, list_request_reports
 from billing_app.domain.periods import bounds, next_period, period_of, previous_period
 from billing_app.services.usage.recording import UsageReport
 
@@ -67,6 +68,7 @@ class Timeline:
             *self._invoices(),
             *self._payments(),
             *self._adjustments(),
+            *self._corrections(),
         ]
         return sorted((step for step in steps if step.at <= self.today), key=lambda step: step.at)
 
@@ -74,18 +76,23 @@ class Timeline:
         yield Step(self.opening, partial(Actions.set_up, plans=PLANS))
         yield Step(self._moment(PILOT_ARCHIVED_IN, 1, 14), partial(Actions.archive, name="Pilot"))
         yield Step(
-            self._moment(NEW_GROWTH_IN, 1, 8), partial(Actions.replace_plan, terms=NEW_GROWTH, version=2)
+            self._moment(NEW_GROWTH_IN, 1, 8),
+            partial(Actions.replace_plan, terms=NEW_GROWTH, version=2, meters=(TILES, SEATS)),
         )
 
     def _customers(self) -> Iterator[Step]:
         for key, customer in self.customers.items():
-            start = self.months[customer.month]
+            is_mid_month = key in MID_MONTH_STARTS
+            start = self.joined[key].date() if is_mid_month else self.months[customer.month]
             yield Step(self.joined[key], partial(Actions.add_customer, customer=customer, start=start))
         for move in MOVES:
             yield Step(
                 self._moment(move.month - 1, 18, 13),
                 partial(
-                    Actions.change_plan, key=move.key, plan=move.plan, effective_from=self.months[move.month]
+                    Actions.change_plan,
+                    key=move.key,
+                    plan=move.plan,
+                    effective_from=self.months[move.month].replace(day=move.day),
                 ),
             )
         for pause in PAUSES:
@@ -156,10 +163,26 @@ class Timeline:
         """Yield the day's events, except those during a suspension, after a cancellation or after `today`."""
         month = self.months.index(period_of(_midnight(day)))
         has_left = any(move.key == customer.key and not move.plan and month >= move.month for move in MOVES)
-        for report in () if has_left else list_reports(customer, day, month):
+        for report in () if has_left else self._reports(customer, day, month):
             assert isinstance(report.occurred_at, datetime)
             if report.occurred_at <= self.today and not self._suspended(customer, report.occurred_at):
                 yield report
+
+    def _reports(self, customer: DemoCustomer, day: date, month: int) -> Iterator[UsageReport]:
+        yield from list_request_reports(customer, day, month)
+        since = self._maps_since(customer)
+        if since and since <= day:
+            yield from list_map_reports(customer, day, month, is_first_day=day == since)
+
+    def _maps_since(self, customer: DemoCustomer) -> date | None:
+        """Return the first day on the version of Growth that charges for map tiles and seats, if there is one."""
+        moves = (
+            self.months[move.month].replace(day=move.day)
+            for move in MOVES
+            if move.key == customer.key and move.plan == NEW_GROWTH.name
+        )
+        starts_with_it = customer.plan == NEW_GROWTH.name and customer.month >= NEW_GROWTH_IN
+        return self.months[customer.month] if starts_with_it else next(moves, None)
 
     def _suspended(self, customer: DemoCustomer, moment: datetime) -> bool:
         return any(
@@ -208,6 +231,17 @@ class Timeline:
         for refund in REFUNDS:
             at = bounds(self.months[refund.month])[1] + _RUN_AT + timedelta(hours=4)
             yield Step(at, partial(Actions.record_refund, refund=refund, day=at.date()))
+
+    def _corrections(self) -> Iterator[Step]:
+        for correction in CORRECTIONS:
+            at = self._moment(correction.month, correction.day, 10) + _DAY * correction.days_later
+            yield Step(at, partial(Actions.correct, event=self._event_of(correction), correction=correction))
+
+    def _event_of(self, correction: DemoCorrection) -> UsageReport:
+        """Return the first event of the correction's meter on its day."""
+        day = self.months[correction.month].replace(day=correction.day)
+        events = self._used(self.customers[correction.key], day)
+        return next(event for event in events if event.meter == correction.meter)
 
     def list_receipts(self) -> tuple[list[Receipt], list[Reversal]]:
         """Return all payments and reversals, including those after `today`."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
+from billing_app.demo.company import SEATS, TILES
 from billing_app.demo.customers import DemoCustomer
 from billing_app.services.usage.recording import UsageReport
 
@@ -41,8 +42,8 @@ _DAYS_OF_MONTH = 30.4
 _LARGE, _MEDIUM = 1_000_000, 100_000
 
 
-def list_reports(customer: DemoCustomer, day: date, month: int) -> Iterator[UsageReport]:
-    """Yield the customer's events of one UTC day, in order of time. `month` is the number of the month."""
+def list_request_reports(customer: DemoCustomer, day: date, month: int) -> Iterator[UsageReport]:
+    """Yield the customer's requests of one UTC day, in order of time. `month` is the number of the month."""
     dice = random.Random(f"{customer.key} {day}")
     hours = 3 if customer.units >= _LARGE else 6 if customer.units >= _MEDIUM else 12
     whole = _count_units(customer, day, month, dice)
@@ -53,6 +54,23 @@ def list_reports(customer: DemoCustomer, day: date, month: int) -> Iterator[Usag
         share = _daytime_factor(hour + hours / 2) * dice.uniform(0.9, 1.1) * hours / 24
         key = f"gw{dice.randrange(1, 5)}-{moment:%Y%m%dT%H%M%S}-{dice.getrandbits(40):010x}"
         yield UsageReport(customer.key, key, round(whole * share), moment)
+
+
+def list_map_reports(
+    customer: DemoCustomer, day: date, month: int, *, is_first_day: bool
+) -> Iterator[UsageReport]:
+    """Yield the map tiles of one UTC day, and the seats twice a month and on the first day of the plan."""
+    dice = random.Random(f"{customer.key} {day} maps")
+    tiles = round(_count_units(customer, day, month, dice) * dice.uniform(0.24, 0.36))
+    if is_first_day or day.day in (1, 15):
+        seats = 2 + customer.units // 200_000 + (month - customer.month) // 2 + dice.randrange(2)
+        yield _daily_report(customer, day, 6, SEATS.code, seats)
+    yield _daily_report(customer, day, 23, TILES.code, tiles)
+
+
+def _daily_report(customer: DemoCustomer, day: date, hour: int, meter: str, quantity: int) -> UsageReport:
+    moment = datetime(day.year, day.month, day.day, hour, 30, tzinfo=UTC)
+    return UsageReport(customer.key, f"{meter}-{day:%Y%m%d}", quantity, moment, meter)
 
 
 def _count_units(customer: DemoCustomer, day: date, month: int, dice: random.Random) -> float:

@@ -29,7 +29,9 @@ from billing_app.services.identity.users import create_user, list_users
 from billing_app.services.invoices.invoices import get_invoice, list_invoices
 from billing_app.services.invoices.rows import InvoiceDetail, InvoiceRow
 from billing_app.services.payments.payments import list_payments
+from billing_app.services.plans.meters import list_meters
 from billing_app.services.plans.plans import create_plan, list_plans
+from billing_app.services.usage.correction_log import list_corrections
 from tests.conftest import Clock, new_database
 
 TODAY = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)
@@ -142,6 +144,25 @@ def test_demo_has_changed_plans_customers_and_payments(demo: Demo) -> None:
     assert any(customer.plan_id is None for customer in customers)
     assert len(payments) > 300
     assert any(payment.reversal_reason for payment in payments)
+
+
+def test_demo_has_three_meters_and_every_kind_of_day(demo: Demo) -> None:
+    database = demo.database
+    with database.transaction(SYSTEM) as session:
+        meters = {meter.code: meter.aggregation for meter in list_meters(session, SYSTEM).items}
+        corrections = list_corrections(session, SYSTEM).items
+    assert meters == {"usage": "sum", "map_tiles": "sum", "seats": "max"}
+    assert len(corrections) == 2
+    lines = [line for invoice in whole(database, invoices(database)) for line in invoice.lines]
+    charged = {(line.meter_code, line.model) for line in lines if line.amount_minor > 0 and line.model}
+    assert charged == {
+        ("usage", "per_unit"), ("usage", "graduated"), ("map_tiles", "package"), ("seats", "per_unit"),
+    }  # fmt: skip
+    divided = [line for line in lines if line.kind == "base" and line.days != line.days_in_month]
+    starts = [line for line in divided if line.segment_start and line.segment_start.day > 1]
+    # Three customers started in the middle of a month, and one changed its plan.
+    assert (len(starts), len(divided)) == (4, 5)
+    assert any(line.is_correction and line.kind == "late_usage" and line.amount_minor < 0 for line in lines)
 
 
 def test_demo_has_discounts_one_off_items_and_a_refund_of_credit(demo: Demo) -> None:
