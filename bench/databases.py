@@ -81,6 +81,13 @@ def new_database(server: cluster.Server, name: str) -> Bench:
     return Bench(server, name)
 
 
+def drop_database(bench: Bench) -> None:
+    """Drop a database that is no longer needed, which frees its space on the disk."""
+    url = bench.server.url("postgres", bench.server.superuser).replace("+psycopg", "")
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute(f"DROP DATABASE {bench.name} WITH (FORCE)")
+
+
 def settle(bench: Bench) -> None:
     """Flush everything to disk, so that earlier work doesn't slow down the measurement."""
     with bench.superuser() as connection:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from functools import partial
 
 import psycopg
 
 from bench.databases import Bench
 from bench.measures import say
+from bench.mixture import ITEMS
 from billing_app.domain.periods import bounds, next_period
 
 FIRST_MONTH = date(2026, 10, 1)
@@ -53,19 +56,21 @@ def add_customers(bench: Bench, customers: int) -> None:
         db.execute("VACUUM (ANALYZE)")
 
 
-def add_events(bench: Bench, customers: int, a_month: int) -> None:
+def add_events(
+    bench: Bench, customers: int, a_month: int, months: Sequence[date] = MONTHS, meter_id: str = "1"
+) -> None:
     """Add this many events to each of the months on two connections, then VACUUM and ANALYZE.
 
-    From the second month on, one event in a hundred is late: it occurred in the previous month.
+    From the second month on, one event in a hundred is late: it occurred in the previous month. `meter_id` is
+    an expression in SQL of the event's number `n` and its `customer_id`.
     """
     half = a_month // 2
     with ThreadPoolExecutor(2) as pool:
-        for number, month in enumerate(MONTHS):
+        for number, month in enumerate(months):
             first = number * a_month
             spans = [(first, first + half), (first + half, first + a_month)]
-            list(
-                pool.map(lambda span, month=month: _add_span(bench, customers, month, a_month, *span), spans)
-            )
+            add = partial(_add_span, bench, customers, month, a_month, meter_id)
+            list(pool.map(lambda span, add=add: add(*span), spans))
             say(f"filled {month:%Y-%m} with {a_month:,} events")
     with bench.superuser() as db:
         db.execute("VACUUM (ANALYZE) usage_event")
@@ -87,20 +92,25 @@ def add_audit_entries(bench: Bench, customers: int, entries: int) -> None:
         db.execute("VACUUM (ANALYZE) audit_entry")
 
 
-def _add_span(bench: Bench, customers: int, month: date, a_month: int, first: int, end: int) -> None:
+def _add_span(
+    bench: Bench, customers: int, month: date, a_month: int, meter_id: str, first: int, end: int
+) -> None:
     length = (next_period(month) - month).total_seconds()
     with bench.superuser() as db:
         db.execute(
             f"""
             INSERT INTO usage_event (customer_id, idempotency_key, occurred_at, recorded_at,
-                                     billing_period, quantity, recorded_by)
-            SELECT 1 + (n * {_STRIDE}) %% %(customers)s, 'event-' || lpad(n::text, 12, '0'),
+                                     billing_period, quantity, recorded_by, meter_id, item)
+            SELECT customer_id, 'event-' || lpad(n::text, 12, '0'),
                    CASE WHEN %(late)s AND n %% {_LATE_EVERY} = 0 THEN at - interval '1 month' ELSE at END,
-                   at, %(month)s, (n %% 400) * 0.125, 'bench'
+                   at, %(month)s, CASE meter_id WHEN 3 THEN 1 ELSE (n %% 400) * 0.125 END, 'bench', meter_id,
+                   CASE meter_id WHEN 3 THEN 'user ' || n / %(customers)s %% {ITEMS} END
             FROM generate_series(%(first)s::bigint, %(end)s::bigint - 1) AS n
             CROSS JOIN LATERAL (
-                SELECT %(start)s + (n %% %(a_month)s) * %(step)s * interval '1 second' AS at
+                SELECT %(start)s + (n %% %(a_month)s) * %(step)s * interval '1 second' AS at,
+                       1 + (n * {_STRIDE}) %% %(customers)s AS customer_id
             ) moment
+            CROSS JOIN LATERAL (SELECT {meter_id} AS meter_id) metered
             """,
             {
                 "customers": customers, "month": month, "late": month != FIRST_MONTH, "first": first, "end": end,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import count
 from typing import Any
 
 from bench.databases import NOW, Bench, settle
 from bench.measures import seconds
+from bench.mixture import ITEMS, METER_IDS, meter_of
 from billing_app.database.provision import APPLICATION_ROLE
 from billing_app.domain.actor import system
 from billing_app.domain.periods import period_of
@@ -21,11 +22,18 @@ _numbers = count(1)
 
 Batch = list[tuple[int, str, str, str]]
 """Incoming rows: the customer's number, and key, quantity and time as text."""
+MixedBatch = list[tuple[int, str, str, str, str | None, str | None]]
+"""Incoming rows of the mixed load, which end with a meter and an item, if they have one."""
 
 
 def make_batches(customers: int, batches: int, latest: datetime = NOW) -> list[Batch]:
     """Create batches of 10,000 rows with new keys, in turn for each customer, none later than `latest`."""
     return [[_row(customers, next(_numbers), latest) for _ in range(BATCH_MAX)] for _ in range(batches)]
+
+
+def make_mixed_batches(customers: int, batches: int) -> list[MixedBatch]:
+    """Create the same batches for the mixed load."""
+    return [[_mixed_row(customers, next(_numbers)) for _ in range(BATCH_MAX)] for _ in range(batches)]
 
 
 def _row(customers: int, number: int, latest: datetime) -> tuple[int, str, str, str]:
@@ -34,7 +42,15 @@ def _row(customers: int, number: int, latest: datetime) -> tuple[int, str, str, 
     return 1 + number * 7919 % customers, key, quantity, moment.isoformat().replace("+00:00", "Z")
 
 
-def product_rate(bench: Bench, batches: Sequence[Batch]) -> float:
+def _mixed_row(customers: int, number: int) -> tuple[int, str, str, str, str | None, str | None]:
+    customer_id, key, quantity, moment = _row(customers, number, NOW)
+    meter = meter_of(number, customer_id, customers)
+    if meter == "users":
+        return customer_id, key, "1", moment, meter, f"user {number // customers % ITEMS}"
+    return customer_id, key, quantity, moment, None if meter == "usage" else meter, None
+
+
+def product_rate(bench: Bench, batches: Sequence[Batch] | Sequence[MixedBatch]) -> float:
     """Measure the rows per second of `record_usage_batch`: two threads, one transaction per batch.
 
     The values are strings, and customers are given by key. This includes everything that the product does:
@@ -65,7 +81,7 @@ def add_bare_table(bench: Bench) -> None:
         db.execute("VACUUM (ANALYZE) bare_usage")
 
 
-def bare_rate(bench: Bench, batches: Sequence[Batch]) -> float:
+def bare_rate(bench: Bench, batches: Sequence[Batch] | Sequence[MixedBatch]) -> float:
     """Measure rows per second by COPY to a temporary table and INSERT ... SELECT ON CONFLICT DO NOTHING.
 
     The target is the table of `add_bare_table`: no other index, no checks, keys or triggers. As the same
@@ -73,10 +89,7 @@ def bare_rate(bench: Bench, batches: Sequence[Batch]) -> float:
     are ready as the table has them.
     """
     month = period_of(NOW)
-    rows = [
-        [(customer, key, moment, NOW, month, quantity, "bench") for customer, key, quantity, moment in batch]
-        for batch in batches
-    ]
+    rows = [[_bare_row(month, *row) for row in batch] for batch in batches]
 
     def work(share: Sequence[list[tuple[Any, ...]]]) -> None:
         with bench.connect(APPLICATION_ROLE) as db:
@@ -91,10 +104,22 @@ def bare_rate(bench: Bench, batches: Sequence[Batch]) -> float:
     return _rate(bench, rows, work)
 
 
+def _bare_row(
+    month: date,
+    customer: int,
+    key: str,
+    quantity: str,
+    moment: str,
+    meter: str | None = None,
+    item: str | None = None,
+) -> tuple[Any, ...]:
+    return customer, key, moment, NOW, month, quantity, "bench", METER_IDS[meter or "usage"], item
+
+
 def empty_usage(bench: Bench) -> None:
     """Remove all events, and those of the reference."""
     with bench.superuser() as db:
-        db.execute("TRUNCATE usage_event")
+        db.execute("TRUNCATE usage_event, usage_correction")
         db.execute("TRUNCATE bare_usage")
 
 

@@ -7,16 +7,26 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from statistics import median
 
-from bench.databases import Bench, TooLittleSpace, bench_server, new_database
+from bench.databases import Bench, TooLittleSpace, bench_server, drop_database, new_database
 from bench.fill import FIRST_MONTH, MONTHS, add_audit_entries, add_customers, add_events, add_variety
 from bench.growth import measure_served, measure_small, preview_ms
 from bench.http import LATEST, Served, batch_rate, served
-from bench.ingest import add_bare_table, bare_rate, empty_usage, make_batches, product_rate
+from bench.ingest import (
+    MixedBatch,
+    add_bare_table,
+    bare_rate,
+    empty_usage,
+    make_batches,
+    make_mixed_batches,
+    product_rate,
+)
 from bench.lists import list_times
 from bench.load import Kind, Load, handwritten_app, load, other_work
 from bench.measures import Figure, Measured, say
+from bench.mixture import METER_ID, add_corrections, mix
 from bench.others import import_rate, single_rate, usage_file, verify_seconds
 from bench.pages import ListTimes, PageTimes, p95, page_times
 from bench.report import RATIO
@@ -50,6 +60,8 @@ QUICK = Size(
 
 
 VERIFICATIONS = 2
+# The second one bills late usage and corrections of the first.
+MIXED_MONTHS = MONTHS[:2]
 
 
 def measure(measured: Measured, size: Size) -> None:
@@ -73,6 +85,7 @@ def measure(measured: Measured, size: Size) -> None:
             "lists and pages": lambda: measure_reading(measured, size, full),
             "growth": lambda: measure_growth(measured, size, empty, some),
             "other": lambda: measure_others(measured, size, empty),
+            "mixed load": lambda: measure_mixed(measured, size, full),
         }
         for name, part in parts.items():
             with failures_noted(measured, name):
@@ -172,40 +185,73 @@ def measure_runs(measured: Measured, size: Size, full: Bench) -> None:
     """Measure the filled months' invoice runs, each followed by its references, and verifications of them."""
     growth = measured.growth.setdefault(events_label(3 * size.events), {})
     growth["preview"] = preview_ms(full, size.customers, MONTHS[-1])
-    target = measured.compare("invoice run / GROUP BY and COPY, same rules", "invoices/s", 0.45)
-    stripped = measured.compare("invoice run / GROUP BY and COPY, no rules", "invoices/s")
+    runs = compare_runs(measured, size, full, MONTHS)
+    growth["run"] = 1000 * median(run.seconds / max(1, run.created) for run in runs)
+    growth["verify"] = 1e6 * compare_verify(measured, size, full, runs) / (3 * size.events)
+
+
+def compare_runs(
+    measured: Measured, size: Size, bench: Bench, months: list[date], load: str = ""
+) -> list[RunMeasured]:
+    """Measure the months' invoice runs, each followed by its references. `load` is added to the names."""
+    target = measured.compare(f"invoice run{load} / GROUP BY and COPY, same rules", "invoices/s", 0.45)
+    stripped = measured.compare(f"invoice run{load} / GROUP BY and COPY, no rules", "invoices/s")
     references = [
-        (target, Reference(full, "with_rules", keeping_rules=True)),
-        (stripped, Reference(full, "without_rules", keeping_rules=False)),
+        (target, Reference(bench, "with_rules", keeping_rules=True)),
+        (stripped, Reference(bench, "without_rules", keeping_rules=False)),
     ]
     runs: list[RunMeasured] = []
-    for month in MONTHS:
-        runs.append(product_run(full, month))
+    for month in months:
+        runs.append(product_run(bench, month))
         ours = runs[-1].created / runs[-1].seconds
         for comparison, reference in references:
             comparison.add(runs[-1].created / reference.seconds(month), ours)
-    growth["run"] = 1000 * median(run.seconds / max(1, run.created) for run in runs)
     times = tuple(run.seconds for run in runs)
     client, backends = tuple(run.client_mb for run in runs), tuple(run.backends_mb for run in runs)
+    memory = f"its connections' peak private memory in PostgreSQL{load}"
     measured.figures += [
-        Figure(f"invoice run, {events_label(size.events)} events", median(times), "s", rounds=times),
-        Figure("its process's peak memory", max(client), "MB", 300, client),
-        Figure("its connections' peak private memory in PostgreSQL", max(backends), "MB", rounds=backends),
+        Figure(f"invoice run{load}, {events_label(size.events)} events", median(times), "s", rounds=times),
+        Figure(f"its process's peak memory{load}", max(client), "MB", 300, client),
+        Figure(memory, max(backends), "MB", rounds=backends),
     ]
-    measure_verify(measured, size, full, runs)
+    return runs
 
 
-def measure_verify(measured: Measured, size: Size, full: Bench, runs: list[RunMeasured]) -> None:
-    """Compare verifications with the last invoice runs, invoice by invoice."""
-    verify = measured.compare("verify / invoice run, per invoice with its events", "invoices/s", 1.0)
+def compare_verify(
+    measured: Measured, size: Size, bench: Bench, runs: list[RunMeasured], load: str = ""
+) -> float:
+    """Compare verifications with the last invoice runs, invoice by invoice. Return the seconds of one."""
+    verify = measured.compare(f"verify{load} / invoice run, per invoice with its events", "invoices/s", 1.0)
     invoices = sum(run.created for run in runs)
     times = []
     for run in runs[-VERIFICATIONS:]:
-        times.append(verify_seconds(full))
+        times.append(verify_seconds(bench))
         verify.add(run.created / run.seconds, invoices / times[-1])
-    measured.growth[events_label(3 * size.events)]["verify"] = 1e6 * median(times) / (3 * size.events)
-    what = f"verify, {events_label(3 * size.events)} events and {invoices:,} invoices"
+    what = f"verify{load}, {events_label(len(runs) * size.events)} events and {invoices:,} invoices"
     measured.figures.append(Figure(what, median(times), "s", rounds=tuple(times)))
+    return median(times)
+
+
+def measure_mixed(measured: Measured, size: Size, full: Bench) -> None:
+    """Measure ingest, runs and verify with the mixed load, in place of the filled database."""
+    load = ", mixed load"
+    drop_database(full)
+    mixed = new_database(full.server, "mixed")
+    add_customers(mixed, size.customers)
+    mix(mixed, MIXED_MONTHS)
+    add_bare_table(mixed)
+
+    def rate(of: Callable[[Bench, list[MixedBatch]], float]) -> float:
+        empty_usage(mixed)
+        return of(mixed, make_mixed_batches(size.customers, size.batches))
+
+    bulk = measured.compare(f"bulk ingest{load} / bare COPY and INSERT", "rows/s", 0.5)
+    bulk.measure(size.rounds, lambda: rate(bare_rate), lambda: rate(product_rate))
+    empty_usage(mixed)
+    add_events(mixed, size.customers, size.events, MIXED_MONTHS, METER_ID)
+    add_corrections(mixed)
+    runs = compare_runs(measured, size, mixed, MIXED_MONTHS, load)
+    compare_verify(measured, size, mixed, runs, load)
 
 
 def measure_growth(measured: Measured, size: Size, empty: Bench, some: Bench) -> None:
