@@ -89,7 +89,7 @@ def _print_run(run: RunRow) -> None:
 
 @commands.command("verify")
 def verify_command(as_json: AsJson = False) -> None:
-    """Recompute every invoice from events, plans and payments.
+    """Recompute every invoice from events, plans and discounts, and compare.
 
     Exits with code 1 if there is a discrepancy.
     """

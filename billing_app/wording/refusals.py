@@ -135,7 +135,7 @@ REFUSALS: dict[str, Template] = {
     "invoice_exists": "{period} is already invoiced ({number}).",
     "period_open": "{period} has not ended yet.",
     "earlier_period_open": "Invoice {period} for {customer} first.",
-    "nothing_to_invoice": "{customer} has no plan and no late usage to invoice in {period}.",
+    "nothing_to_invoice": "{customer} has no plan in {period}, and nothing else to charge.",
     "issuer_incomplete": (
         "Invoices need your company's name and address. An admin can add them in Settings, Company details."
     ),

@@ -55,7 +55,7 @@ CODES: dict[str, tuple[int, str]] = {
     "invoice_exists": (409, "The period is already invoiced; `number` is the invoice."),
     "period_open": (409, "The period has not ended yet."),
     "earlier_period_open": (409, "An earlier period must be invoiced first; `period` says which."),
-    "nothing_to_invoice": (409, "The customer has no plan and no late usage in this period."),
+    "nothing_to_invoice": (409, "The customer has no plan in this period, and nothing else to charge."),
     "overpayment": (409, "The payment is more than the balance, which the response contains."),
     "already_reversed": (409, "The payment is already reversed."),
     "nothing_to_apply": (409, "The customer has no credit, or the invoice has no balance."),

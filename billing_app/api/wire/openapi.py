@@ -47,8 +47,9 @@ A billing period is a calendar month in UTC, such as `2026-10`.
 Wherever you name a customer, you can use its ID (`cus_12`) or its key. Lists are paginated with `limit` and
 `cursor`. Unknown query parameters and unknown fields are rejected.
 
-If you get no response, send the request again. Usage and payments have an idempotency key in the body, and
-requests that create something else take the header `Idempotency-Key`. All other requests have the same effect
+If you get no response, send the request again. Usage, corrections, payments, one-off items and refunds have a
+key in the body that identifies them. Requests that create something else take the header `Idempotency-Key`. All
+other requests have the same effect
 when they are repeated; one with a `version` then returns 409 `stale` with the newer values.
 
 Every error is a problem document (RFC 9457) with a stable `code`. A request that fails changes nothing, unless
@@ -56,14 +57,17 @@ its documentation says otherwise.
 """
 _TAGS = {
     "Authentication": "Sign in and out, and manage your own sessions and password.",
-    "Usage": "Record usage events. Each event is counted once, however often you send it.",
+    "Usage": "Record usage events and correct them. Each is counted once, however often you send it.",
     "Customers": "The customers you bill, and which plan each is on from which day.",
-    "Plans": "Plans and their prices. A plan version never changes; a new price is a new version.",
     "Meters": "What you meter, and how a month's events become one quantity.",
+    "Plans": "Plans and their prices. A plan version never changes; a new price is a new version.",
+    "Discounts": "Percentages and amounts that are taken off a customer's bills, month by month.",
+    "One-off items": "What is charged or credited once, on the invoice of its month.",
     "Invoices": "Immutable invoices, and the payments recorded against them.",
+    "Credit": "What invoices with a total below zero leave to apply to other invoices, or to refund.",
     "Invoice runs": "Generate the invoices of all customers for a month, in the background.",
     "Price simulations": "What a month would have cost under other prices.",
-    "Verification": "Recompute everything from events, plans and payments, and compare it with the invoices.",
+    "Verification": "Recompute every invoice from events, plans and discounts, and compare.",
     "Issuer": "Your company details, which invoices show.",
     "Users": "The people who can sign in.",
     "API tokens": "Credentials for programs.",

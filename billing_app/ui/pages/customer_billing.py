@@ -87,7 +87,7 @@ def upcoming_invoice() -> rx.Component:
                     _totals(),
                 ),
                 rx.el.p(
-                    "Nothing to invoice. There is no plan this month and no late usage.",
+                    "Nothing to invoice. There is no plan this month, and nothing else to charge.",
                     class_name="py-4 text-sm text-soft",
                 ),
             ),
