@@ -68,6 +68,7 @@ def test_requests_during_an_outage_log_one_line_and_no_stack_trace(
             for method, path, body in REQUESTS:
                 answer = client.request(method, path, json=body, headers={"Authorization": "Bearer tb_x"})
                 assert (answer.status_code, answer.json()["code"]) == (503, "unavailable"), path
+                assert answer.headers["retry-after"] == "5", path
         health = client.get("/api/health")
     assert len(caplog.records) == 1
     assert caplog.records[0].exc_info is None

@@ -193,5 +193,6 @@ def _headers(status: str) -> dict[str, Any]:
     named = {
         "401": ("WWW-Authenticate", {"type": "string", "examples": ["Bearer"]}),
         "429": ("Retry-After", {"type": "integer", "description": "Seconds."}),
+        "503": ("Retry-After", {"type": "integer", "description": "Seconds."}),
     }.get(status)
     return {"headers": {named[0]: {"schema": named[1]}}} if named else {}

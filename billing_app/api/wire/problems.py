@@ -25,6 +25,9 @@ from billing_app.wording.rules import rule_text
 
 logger = logging.getLogger(__name__)
 
+# How long a caller should wait before it tries again while the database is away.
+OUTAGE_RETRY_SECONDS = 5
+
 
 class Problem(JSONResponse):
     """A problem document. It never contains details of unexpected exceptions."""
@@ -99,12 +102,12 @@ def of_unexpected_error(error: Exception) -> Problem:
 
     It is `forbidden` if the database rejected a write because the actor can only read.
     """
-    code = "internal_error"
+    code, headers = "internal_error", dict[str, str]()
     if is_unavailable(error):
-        code = "unavailable"
+        code, headers = "unavailable", {"Retry-After": str(OUTAGE_RETRY_SECONDS)}
     elif is_read_only(error):
         code = "forbidden"
-    return Problem(CODES[code][0], code, CODES[code][1])
+    return Problem(CODES[code][0], code, CODES[code][1], headers=headers)
 
 
 def report_unexpected_error(error: Exception) -> Problem:
