@@ -29,6 +29,7 @@ from billing_app.state.pages.invoice_runs import InvoiceRunsState
 from billing_app.state.pages.invoices import InvoicesState
 from billing_app.state.pages.issuer import IssuerState
 from billing_app.state.pages.login import LoginState
+from billing_app.state.pages.meters import MetersState
 from billing_app.state.pages.password import PasswordState
 from billing_app.state.pages.plans import PlansState
 from billing_app.state.pages.tokens import TokensState
@@ -46,6 +47,7 @@ from billing_app.ui.pages.invoice import invoice
 from billing_app.ui.pages.invoices import invoices
 from billing_app.ui.pages.login import login
 from billing_app.ui.pages.lost import not_found
+from billing_app.ui.pages.meters import meters
 from billing_app.ui.pages.password import password
 from billing_app.ui.pages.plans import plans
 from billing_app.ui.pages.settings import settings
@@ -66,6 +68,7 @@ PAGES: tuple[tuple[str, Callable[[], rx.Component], str, Any], ...] = (
     ("/customers", customers, "Customers · Tallybook", [ENTER, CustomersState.load]),
     ("/customers/[key]", customer, "Customer · Tallybook", [ENTER, CustomerState.load]),
     ("/plans", plans, "Plans · Tallybook", [ENTER, PlansState.load]),
+    ("/plans/meters", meters, "Meters · Tallybook", [ENTER, MetersState.load]),
     ("/usage", usage, "Usage · Tallybook", [ENTER, UsageState.load]),
     ("/usage/imports", usage_imports, "Imports · Tallybook", [ENTER, UsageImportsState.load]),
     ("/usage/imports/[usage_import]", usage_import, "Import · Tallybook", [ENTER, UsageImportState.load]),

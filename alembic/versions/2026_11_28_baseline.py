@@ -1397,6 +1397,7 @@ def _create_figures_tables() -> None:
         "customer_figures",
         sa.Column("customer_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("month", sa.Date(), nullable=True),
+        sa.Column("meter_id", sa.SmallInteger(), nullable=True),
         sa.Column("usage_quantity", QUANTITY, nullable=False),
         sa.Column("outstanding_minor", MINOR_UNITS, nullable=False),
         sa.Column("overdue_minor", MINOR_UNITS, nullable=False),
@@ -1474,6 +1475,12 @@ def _create_customer_indexes() -> None:
         ["email_key"],
         unique=True,
         postgresql_where=sa.text("email_key <> ''"),
+    )
+    op.create_index(
+        "ix_customer_billing_credit",
+        "customer_billing",
+        ["customer_id"],
+        postgresql_where=sa.text("credit_minor > 0"),
     )
     op.create_index("ix_customer_name", "customer", [sa.text("lower(name)"), "customer_id"])
     op.create_index("ix_customer_created_at", "customer", ["created_at", "customer_id"])

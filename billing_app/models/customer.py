@@ -91,6 +91,7 @@ class CustomerBilling(SQLModel, table=True):
         CheckConstraint("last_number >= 0", name="last_number_counts"),
         CheckConstraint("credit_minor >= 0", name="credit_not_negative"),
         CheckConstraint("(last_number = 0) = (last_sha256 IS NULL)", name="number_with_hash"),
+        Index("ix_customer_billing_credit", "customer_id", postgresql_where=text("credit_minor > 0")),
     )
 
     customer_id: int = Field(sa_column=customer_key_column())

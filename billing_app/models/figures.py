@@ -23,7 +23,8 @@ from billing_app.models.columns import (
 class CustomerFigures(SQLModel, table=True):
     """Figures that the customer list is sorted by. Each customer has one row, created with the customer.
 
-    `month` is the month of `usage_quantity`, and None before the first count.
+    `month` is the month of `usage_quantity`, and None before the first count. `meter_id` is the meter that the
+    customer's plan charges first, and None if it charges for no usage or there is no plan.
     """
 
     __tablename__ = "customer_figures"
@@ -36,6 +37,7 @@ class CustomerFigures(SQLModel, table=True):
 
     customer_id: int = Field(sa_column=customer_key_column())
     month: date | None = Field(default=None, sa_column=day_column(nullable=True))
+    meter_id: int | None = Field(default=None, sa_column=Column(SmallInteger, nullable=True))
     usage_quantity: Decimal = Field(default=Decimal(0), sa_column=summed_column())
     outstanding_minor: Decimal = Field(default=Decimal(0), sa_column=minor_column())
     overdue_minor: Decimal = Field(default=Decimal(0), sa_column=minor_column())

@@ -82,11 +82,11 @@ def test_correction_of_an_invoiced_month_is_a_late_line(used: Shop, clock: Clock
     assert total(november) == "22.75"
     with used.database.transaction(used.actor) as session:
         days = sum_usage_per_day(session, used.actor, november.number, 3)
-        month = get_monthly_usage(session, used.actor, "acme", OCTOBER)
+        (usage,) = get_monthly_usage(session, used.actor, "acme", OCTOBER).meters
     assert [(each.day, each.quantity, each.events) for each in days] == [
         (date(2026, 10, 15), Decimal(-500), 0)
     ]
-    assert (month.quantity, month.days[0].events) == (Decimal(1030), 1)
+    assert (usage.quantity, len(usage.days)) == (Decimal(1030), 1)
     assert_verified(used)
 
 

@@ -196,5 +196,6 @@ def test_credit_is_never_outstanding(credited: Shop) -> None:
     assert (usd.invoiced_minor, usd.outstanding_minor, usd.outstanding_invoices) == (-7100, 0, 0)
     assert all(each.invoices == 0 for each in usd.receivables)
     assert tuple(usd.revenue[-1])[1:] == (2900, 0, -10000)
+    assert (usd.credit_minor, usd.customers_with_credit) == (7100, 1)
     assert (totals.total_minor, totals.outstanding_minor) == (-7100, 0)
     assert listed == {"credit": 1, "outstanding": 0, "paid": 0, "overdue": 0}

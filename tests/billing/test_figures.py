@@ -19,7 +19,13 @@ from billing_app.jobs import figures as job
 from billing_app.jobs.figures import keep_figures_current, refresh_figures
 from billing_app.jobs.leadership import lock
 from billing_app.services.dashboard import figures
-from billing_app.services.dashboard.dashboard import CurrencyFigures, Dashboard, figures_as_of, get_dashboard
+from billing_app.services.dashboard.dashboard import (
+    CurrencyFigures,
+    Dashboard,
+    MeterFigures,
+    figures_as_of,
+    get_dashboard,
+)
 from billing_app.services.invoices.filters import InvoiceFilter
 from billing_app.services.invoices.invoices import list_invoices
 from billing_app.services.usage.recording import UsageReport, record_usage
@@ -40,6 +46,12 @@ def refreshed(database: Database) -> Dashboard:
 
 def money(dashboard: Dashboard, currency: str = "USD") -> CurrencyFigures:
     return next(each for each in dashboard.currencies if each.currency == currency)
+
+
+def metered(dashboard: Dashboard) -> MeterFigures:
+    """Return the figures of the default meter, which is the only one."""
+    (found,) = dashboard.meters
+    return found
 
 
 def kept(owner: psycopg.Connection) -> list[Any]:
@@ -71,9 +83,9 @@ def test_event_committed_late_is_in_the_next_count(
         # The event above is recorded, but not committed yet.
         clock.set(2026, 11, 16)
         shop.use("acme", "second", 11)
-        assert refreshed(shop.database).usage == 16
+        assert metered(refreshed(shop.database)).quantity == 16
     assert usage_of(owner, acme) == (NOVEMBER, 16)
-    assert refreshed(shop.database).usage == 23
+    assert metered(refreshed(shop.database)).quantity == 23
     assert usage_of(owner, acme) == (NOVEMBER, 23)
 
 
@@ -85,7 +97,7 @@ def test_count_is_of_one_moment(shop: Shop, owner: psycopg.Connection) -> None:
     with shop.database.transaction(SYSTEM) as session:
         found = get_dashboard(session, SYSTEM)
     assert found
-    assert found.usage == 5
+    assert metered(found).quantity == 5
 
 
 def test_second_count_writes_no_customer(shop: Shop, owner: psycopg.Connection) -> None:
@@ -124,24 +136,25 @@ def test_usage_counts_in_the_month_in_which_it_occurred(
     shop.use("acme", "october, after the hour", 9, "2026-10-15T12:00:00Z")
     shop.use("acme", "september, far too late", 1000, "2026-09-30T23:59:59Z")
     shop.use("acme", "november", 20)
-    found = refreshed(shop.database)
+    usage = metered(refreshed(shop.database))
     assert usage_of(owner, acme) == (NOVEMBER, 20)
-    assert (found.usage, found.usage_last_month, found.usage_last_month_so_far) == (20, 166, 107)
-    assert [(each.day.day, each.quantity, each.events) for each in found.days_last_month] == [
+    assert (usage.quantity, usage.last_month, usage.last_month_so_far) == (20, 166, 107)
+    assert [(each.day.day, each.quantity, each.events) for each in usage.days_last_month] == [
         (3, 100, 1), (15, 16, 2), (20, 50, 1),
     ]  # fmt: skip
-    assert [(each.day, each.quantity) for each in found.days] == [(date(2026, 11, 15), 20)]
+    assert [(each.day, each.quantity) for each in usage.days] == [(date(2026, 11, 15), 20)]
 
 
 def test_new_month_starts_without_usage(shop: Shop, clock: Clock, owner: psycopg.Connection) -> None:
     acme = shop.customer("acme")
     shop.use("acme", "e", 30)
-    assert refreshed(shop.database).usage == 30
+    assert metered(refreshed(shop.database)).quantity == 30
     clock.set(2026, 12, 1, 0)
     found = refreshed(shop.database)
+    usage = metered(found)
     assert usage_of(owner, acme) == (date(2026, 12, 1), 0)
-    assert (found.month, found.usage, found.usage_last_month) == (date(2026, 12, 1), 0, 30)
-    assert found.usage_last_month_so_far == 0
+    assert (found.month, usage.quantity, usage.last_month) == (date(2026, 12, 1), 0, 30)
+    assert usage.last_month_so_far == 0
 
 
 def test_customers_are_counted_by_plan_and_status(shop: Shop, clock: Clock) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -123,15 +124,18 @@ def test_monthly_usage_lists_days_and_included_units(used: Shop) -> None:
         with used.database.transaction(SYSTEM) as session:
             return get_monthly_usage(session, SYSTEM, customer, period_start)
 
-    october = month("acme", OCTOBER)
+    (october,) = month("acme", OCTOBER).meters
     assert [tuple(day) for day in october.days] == [
-        (date(2026, 10, 3), 100.5, 2),
-        (date(2026, 10, 31), 7, 1),
+        (date(2026, 10, 3), 100.5, 100.5),
+        (date(2026, 10, 31), 7, 7),
     ]
-    assert (october.quantity, october.included_units) == (107.5, 1000)
-    assert (month("acme").period_start, month("acme").quantity) == (NOVEMBER, 20)
+    assert october.quantity == 107.5
+    assert october.spans == ((OCTOBER, NOVEMBER, Decimal("107.5"), 1000),)
+    assert (month("acme").period_start, month("acme").meters[0].quantity) == (NOVEMBER, 20)
     before = month("globex", date(2026, 9, 1))
-    assert (before.quantity, before.included_units, before.days) == (0, None, ())
+    assert not before.has_plan
+    (unused,) = before.meters
+    assert (unused.meter.code, unused.quantity, unused.days, unused.spans) == ("usage", 0, (), ())
     with refused("invalid", field="period"):
         month("acme", date(2026, 10, 2))
     with refused("customer_not_found"):

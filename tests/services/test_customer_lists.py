@@ -207,7 +207,7 @@ def test_rows_have_usage_and_outstanding_amount(shop: Database, clock: Clock) ->
             return customers.list_customers(session, SYSTEM, CustomerFilter(search=name)).items[0]
 
     b = row("b")
-    assert (b.usage_quantity, b.included_units, b.outstanding_minor) == (1, 1000, 2900)
+    assert (b.usage_quantity, b.outstanding_minor) == (1, 2900)
     with shop.transaction(SYSTEM) as session:
         record_payment(
             session, SYSTEM, "B-0001", amount="9", received_on=date(2026, 11, 2), idempotency_key="p"

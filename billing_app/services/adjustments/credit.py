@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from sqlmodel import Session
+from sqlalchemy import exists
+from sqlmodel import Session, col, select
 
 from billing_app.database.session import now
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.money import Amount, major_text
 from billing_app.errors import Conflict
-from billing_app.models import Payment
+from billing_app.models import CustomerBilling, Payment
 from billing_app.services.adjustments.queries import read_credit
 from billing_app.services.customers.queries import get_customer_id
 from billing_app.services.payments.queries import (
@@ -65,3 +66,9 @@ def apply_credit(session: Session, actor: Actor, number: str) -> PaymentRow:
         payment=row.public_id, amount=major_text(amount_minor, invoice.currency), currency=invoice.currency,
     )  # fmt: skip
     return row
+
+
+def has_any_credit(session: Session, actor: Actor) -> bool:
+    """Return whether any customer has credit."""
+    require(actor, Permission.READ)
+    return bool(session.scalar(select(exists().where(col(CustomerBilling.credit_minor) > 0))))

@@ -37,13 +37,14 @@ class CustomerFilter:
 
     `search` matches any part of the name, email or key, ignoring case. `plan` selects the customers that are
     on it today (UTC): a name means all versions of the plan, an id (`plan_3`) one version. `subscribed` says
-    whether the customer is on any plan today.
+    whether the customer is on any plan today, and `has_credit` whether credit is left.
     """
 
     search: str | None = None
     status: str | None = None
     plan: str | None = None
     subscribed: bool | None = None
+    has_credit: bool | None = None
 
 
 ALL_CUSTOMERS = CustomerFilter()
@@ -54,8 +55,9 @@ class CustomerRow:
     """A customer with its plan of today (UTC).
 
     The plan is None before the customer's first day and after a cancellation. A change of the subscription
-    changes `version` too. `usage_quantity` is this month's usage as of the last background count
-    (`dashboard.figures_as_of`), and None if that count was in another month. `outstanding_minor` is current.
+    changes `version` too. `usage_quantity` is this month's usage of the meter that the plan charges first, as
+    of the last background count (`dashboard.figures_as_of`). It is None if the plan charges for no usage, or if
+    that count was in another month or of another plan. `outstanding_minor` is current.
     """
 
     customer_id: int
@@ -68,7 +70,6 @@ class CustomerRow:
     plan_id: int | None
     plan_name: str | None
     plan_version: int | None
-    included_units: Decimal | None
     usage_quantity: Decimal | None
     outstanding_minor: int
     created_at: datetime

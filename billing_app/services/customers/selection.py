@@ -68,9 +68,10 @@ _ORDERS = {
 # The inner query filters and sorts, so only the rows of the page are read from the tables.
 _ROWS = f"""
     SELECT c.*, p.plan_id, p.name AS plan_name, p.version AS plan_version,
-           (SELECT ch.included_units FROM plan_charge ch
-             WHERE ch.plan_id = p.plan_id AND ch.position = 1) AS included_units,
-           CASE WHEN f.month = :month THEN f.usage_quantity END AS usage_quantity,
+           -- If the plan has changed since the count, the quantity may be that of another meter.
+           CASE WHEN f.month = :month AND f.meter_id = (
+               SELECT ch.meter_id FROM plan_charge ch WHERE ch.plan_id = p.plan_id AND ch.position = 1
+           ) THEN f.usage_quantity END AS usage_quantity,
            EXISTS (SELECT FROM suspension x
                     WHERE x.customer_id = c.customer_id AND x.ended_at IS NULL) AS suspended,
            (SELECT coalesce(sum({BALANCE}), 0) FROM invoice i {JOIN_PAID}
@@ -88,6 +89,8 @@ _UNSUBSCRIBED = f"""
     customer_id NOT IN (SELECT p.customer_id FROM {plans_in_effect(":today")} p WHERE p.plan_id IS NOT NULL)
 """
 _SUBSCRIBED = f"{plan_in_effect('customer.customer_id', ':today')} IS NOT NULL"
+# A partial index has these customers.
+_WITH_CREDIT = "customer_id IN (SELECT b.customer_id FROM customer_billing b WHERE b.credit_minor > 0)"
 # The index on plan_id finds the customers that were ever on one of these plans. The rule then selects those
 # that are on one now.
 _ON_PLAN = f"""
@@ -125,6 +128,10 @@ def select_customers(session: Session, customer_filter: CustomerFilter) -> Selec
             conditions.append(_SUBSCRIBED)
         else:
             narrow.append(_UNSUBSCRIBED)
+    if customer_filter.has_credit:
+        narrow.append(_WITH_CREDIT)
+    elif customer_filter.has_credit is not None:
+        conditions.append(f"NOT {_WITH_CREDIT}")
     return Selection(conditions, values, tuple(narrow))
 
 
@@ -204,7 +211,6 @@ def _as_row(row: Row[Any]) -> CustomerRow:
         plan_id=row.plan_id,
         plan_name=row.plan_name,
         plan_version=row.plan_version,
-        included_units=row.included_units,
         usage_quantity=row.usage_quantity,
         outstanding_minor=int(row.outstanding_minor),
         created_at=row.created_at,

@@ -12,12 +12,14 @@ from sqlmodel import Session, select
 
 from billing_app.domain.actor import Actor, Permission
 from billing_app.domain.invoice import AGES, Age
-from billing_app.domain.money import exact_sum
-from billing_app.domain.periods import next_period, previous_period
+from billing_app.domain.periods import previous_period
+from billing_app.domain.pricing import ZERO
+from billing_app.domain.terms import Meter
 from billing_app.models import DashboardFigures
 from billing_app.services.dashboard.document import FiguresDocument, InvoiceGroup, LargestCustomer
 from billing_app.services.dashboard.figures import months_of_revenue
 from billing_app.services.invoices.filters import NOTHING_LEFT_TO_PAY
+from billing_app.services.plans.meter_queries import read_all_meters, read_usable_meters
 from billing_app.services.shared.permissions import require
 from billing_app.services.usage.days import DailyUsage
 
@@ -46,6 +48,7 @@ class CurrencyFigures:
     `subscriptions` counts customers on a plan today (UTC), suspended ones included, and `mrr_minor` adds up
     their monthly prices. `invoiced_minor` and `invoices` are for the last ended month. `revenue` has the
     last twelve ended months, the oldest first. `largest` has at most ten customers, the largest first.
+    `credit_minor` is the credit that customers have left.
     """
 
     currency: str
@@ -60,6 +63,31 @@ class CurrencyFigures:
     receivables: tuple[Receivables, ...]
     revenue: tuple[MonthRevenue, ...]
     largest: tuple[LargestCustomer, ...]
+    credit_minor: int
+    customers_with_credit: int
+
+
+@dataclass(frozen=True, slots=True)
+class MeterFigures:
+    """The usage of one meter: the quantities of all customers together, as its aggregation makes them.
+
+    `last_month_so_far` is last month's usage up to the same time of the month as now. Days without usage are
+    absent.
+    """
+
+    meter: Meter
+    quantity: Decimal
+    last_month_so_far: Decimal
+    last_month: Decimal
+    days: tuple[DailyUsage, ...]
+    days_last_month: tuple[DailyUsage, ...]
+
+
+class Unpriced(NamedTuple):
+    """A usage month and the number of its events that have no price."""
+
+    month: date
+    events: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +95,9 @@ class Dashboard:
     """All figures as of one moment. Usage counts in its usage month, whichever invoice bills it.
 
     `active` counts customers on a plan today (UTC) that are not suspended, `without_plan` those before their
-    first month or after a cancellation, and `suspended` those with or without a plan.
-    `usage_last_month_so_far` is last month's usage up to the same time of the month as now. Days without
-    usage are absent.
+    first month or after a cancellation, and `suspended` those with or without a plan. `meters` has the default
+    meter first, and archived ones only if they have usage. `unpriced` has this month and the last, if they
+    have usage without a price.
     """
 
     as_of: datetime
@@ -78,11 +106,8 @@ class Dashboard:
     active: int
     suspended: int
     without_plan: int
-    usage: Decimal
-    usage_last_month_so_far: Decimal
-    usage_last_month: Decimal
-    days: tuple[DailyUsage, ...]
-    days_last_month: tuple[DailyUsage, ...]
+    meters: tuple[MeterFigures, ...]
+    unpriced: tuple[Unpriced, ...]
     currencies: tuple[CurrencyFigures, ...]
 
     @property
@@ -95,7 +120,10 @@ def get_dashboard(session: Session, actor: Actor) -> Dashboard | None:
     """Return the newest figures, or None before the first count."""
     require(actor, Permission.READ)
     stored = session.scalar(select(DashboardFigures))
-    return _build_dashboard(stored.as_of, FiguresDocument.from_json(stored.document)) if stored else None
+    if stored is None:
+        return None
+    document = FiguresDocument.from_json(stored.document)
+    return _build_dashboard(stored.as_of, document, _meters_shown(session, document))
 
 
 def figures_as_of(session: Session, actor: Actor) -> datetime | None:
@@ -104,31 +132,49 @@ def figures_as_of(session: Session, actor: Actor) -> datetime | None:
     return session.scalar(select(DashboardFigures.as_of))
 
 
-def _build_dashboard(as_of: datetime, document: FiguresDocument) -> Dashboard:
-    month, groups = document.month, document.customers
-    this_month = [each for each in document.usage if month <= each.day < next_period(month)]
-    last_month = [each for each in document.usage if each.day < month]
+def _meters_shown(session: Session, document: FiguresDocument) -> list[Meter]:
+    """Return the meters that are not archived or have usage, the default meter first."""
+    usable = {meter.meter_id for meter in read_usable_meters(session).values()}
+    used = {each.meter_id for each in document.usage_months}
+    return [meter for meter_id, meter in read_all_meters(session).items() if meter_id in usable | used]
+
+
+def _build_dashboard(as_of: datetime, document: FiguresDocument, meters: Iterable[Meter]) -> Dashboard:
+    groups = document.customers
     return Dashboard(
         as_of=as_of,
-        month=month,
+        month=document.month,
         customers=sum(each.customers for each in groups),
         active=sum(each.customers for each in groups if each.has_plan and not each.is_suspended),
         suspended=sum(each.customers for each in groups if each.is_suspended),
         without_plan=sum(each.customers for each in groups if not each.has_plan),
-        usage=exact_sum(each.quantity for each in this_month),
-        usage_last_month_so_far=exact_sum(each.quantity_so_far for each in last_month),
-        usage_last_month=exact_sum(each.quantity for each in last_month),
-        days=tuple(DailyUsage(each.day, each.quantity, each.events) for each in this_month),
-        days_last_month=tuple(DailyUsage(each.day, each.quantity, each.events) for each in last_month),
+        meters=tuple(_meter_figures(meter, document) for meter in meters),
+        unpriced=tuple(Unpriced(*each) for each in document.unpriced),
         currencies=tuple(
             _currency_figures(currency, document) for currency in sorted({each.currency for each in groups})
         ),
     )
 
 
+def _meter_figures(meter: Meter, document: FiguresDocument) -> MeterFigures:
+    month = document.month
+    months = {each.month: each for each in document.usage_months if each.meter_id == meter.meter_id}
+    days = [each for each in document.usage if each.meter_id == meter.meter_id]
+    last = months.get(previous_period(month))
+    return MeterFigures(
+        meter=meter,
+        quantity=months[month].quantity if month in months else ZERO,
+        last_month_so_far=last.quantity_so_far if last else ZERO,
+        last_month=last.quantity if last else ZERO,
+        days=tuple(DailyUsage(*each[1:]) for each in days if each.day >= month),
+        days_last_month=tuple(DailyUsage(*each[1:]) for each in days if each.day < month),
+    )
+
+
 def _currency_figures(currency: str, document: FiguresDocument) -> CurrencyFigures:
     invoices = [each for each in document.invoices if each.currency == currency]
     customers = [each for each in document.customers if each.currency == currency]
+    held = [each for each in document.credits if each.currency == currency]
     last_month = previous_period(document.month)
     invoiced = _sum(each for each in invoices if each.period_start == last_month)
     outstanding = _sum(each for each in invoices if each.status not in NOTHING_LEFT_TO_PAY)
@@ -146,6 +192,8 @@ def _currency_figures(currency: str, document: FiguresDocument) -> CurrencyFigur
         receivables=tuple(_receivables(invoices, age) for age in AGES),
         revenue=tuple(_revenue(currency, month, document) for month in months_of_revenue(document.month)),
         largest=tuple(each for each in document.largest if each.currency == currency),
+        credit_minor=sum(each.credit_minor for each in held),
+        customers_with_credit=sum(each.customers for each in held),
     )
 
 

@@ -56,12 +56,39 @@ class CustomerGroup(NamedTuple):
 
 
 class UsageDay(NamedTuple):
-    """The usage of one day. `quantity_so_far` leaves out last month's usage after the same time of the month."""
+    """The usage of one meter on one day: the quantities of all customers together."""
 
+    meter_id: int
     day: date
     quantity: Decimal
     events: int
+
+
+class UsageMonth(NamedTuple):
+    """The usage of one meter in one month: the quantities of all customers together.
+
+    `quantity_so_far` leaves out last month's usage after the same time of the month.
+    """
+
+    meter_id: int
+    month: date
+    quantity: Decimal
     quantity_so_far: Decimal
+
+
+class UnpricedMonth(NamedTuple):
+    """A usage month and the number of its events that have no price."""
+
+    month: date
+    events: int
+
+
+class CreditGroup(NamedTuple):
+    """The customers that have credit in one currency, and the sum of it."""
+
+    currency: str
+    customers: int
+    credit_minor: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +101,9 @@ class FiguresDocument:
     revenue: tuple[RevenueGroup, ...]
     customers: tuple[CustomerGroup, ...]
     usage: tuple[UsageDay, ...]
+    usage_months: tuple[UsageMonth, ...]
+    unpriced: tuple[UnpricedMonth, ...]
+    credits: tuple[CreditGroup, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Return what a JSONB column holds; `from_json` reads it."""
@@ -84,6 +114,9 @@ class FiguresDocument:
             "revenue": _rows_as_json(self.revenue),
             "customers": _rows_as_json(self.customers),
             "usage": _rows_as_json(self.usage),
+            "usage_months": _rows_as_json(self.usage_months),
+            "unpriced": _rows_as_json(self.unpriced),
+            "credits": _rows_as_json(self.credits),
         }
 
     @classmethod
@@ -116,8 +149,19 @@ class FiguresDocument:
                 for currency, has_plan, is_suspended, customers, mrr in stored["customers"]
             ),
             usage=tuple(
-                UsageDay(date.fromisoformat(day), Decimal(quantity), events, Decimal(so_far))
-                for day, quantity, events, so_far in stored["usage"]
+                UsageDay(meter_id, date.fromisoformat(day), Decimal(quantity), events)
+                for meter_id, day, quantity, events in stored["usage"]
+            ),
+            usage_months=tuple(
+                UsageMonth(meter_id, date.fromisoformat(month), Decimal(quantity), Decimal(so_far))
+                for meter_id, month, quantity, so_far in stored["usage_months"]
+            ),
+            unpriced=tuple(
+                UnpricedMonth(date.fromisoformat(month), events) for month, events in stored["unpriced"]
+            ),
+            credits=tuple(
+                CreditGroup(currency, customers, int(credit))
+                for currency, customers, credit in stored["credits"]
             ),
         )
 

@@ -7,26 +7,37 @@ an event whose transaction committed late is in the next count.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from datetime import date, datetime
 from typing import Any
 
+from psycopg import Cursor
 from psycopg.types.json import Jsonb
 from sqlmodel import Session
 
 from billing_app.database.session import driver_cursor, now
 from billing_app.domain.periods import bounds, period_of, previous_period
+from billing_app.domain.terms import Aggregation
 from billing_app.services.dashboard.document import (
+    CreditGroup,
     CustomerGroup,
     FiguresDocument,
     InvoiceGroup,
     LargestCustomer,
     RevenueGroup,
-    UsageDay,
+    UnpricedMonth,
+)
+from billing_app.services.dashboard.usage_figures import (
+    FIRST_METERS,
+    UNPRICED,
+    read_usage,
+    usage_by_customer,
 )
 from billing_app.services.invoices.status_sql import age_case, status_case
 from billing_app.services.payments.queries import STANDING_PAYMENTS
+from billing_app.services.plans.meter_queries import read_all_meters
 from billing_app.services.plans.plan_in_effect import plans_in_effect
+from billing_app.services.usage.counted_sql import meters_by_aggregation
 
 MONTHS_OF_REVENUE = 12
 LARGEST = 10
@@ -48,32 +59,29 @@ _INVOICES = f"""
                sum(balance_minor) FILTER (WHERE status = 'overdue') AS overdue_minor,
                sum(total_minor) FILTER (WHERE period_start >= %(first)s) AS invoiced_minor
           FROM owed GROUP BY 1
+    ), first AS (
+        {FIRST_METERS}
     ), used AS (
-        SELECT customer_id, sum(quantity) AS usage_quantity FROM (
-            SELECT customer_id, sum(quantity) AS quantity FROM usage_event
-             WHERE billing_period >= %(month)s AND occurred_at >= %(start)s AND occurred_at < %(end)s GROUP BY 1
-            UNION ALL
-            SELECT customer_id, sum(difference) FROM usage_correction
-             WHERE billing_period >= %(month)s AND occurred_at >= %(start)s AND occurred_at < %(end)s GROUP BY 1
-        ) corrected GROUP BY 1
+        {{used}}
     ), counted AS (
-        SELECT c.customer_id, %(month)s::date AS month, coalesce(u.usage_quantity, 0) AS usage_quantity,
+        SELECT c.customer_id, %(month)s::date AS month, m.meter_id, coalesce(u.quantity, 0) AS usage_quantity,
                coalesce(o.outstanding_minor, 0) AS outstanding_minor,
                coalesce(o.overdue_minor, 0) AS overdue_minor, coalesce(o.invoiced_minor, 0) AS invoiced_minor
-          FROM customer c LEFT JOIN used u USING (customer_id) LEFT JOIN owing o USING (customer_id)
+          FROM customer c LEFT JOIN first m USING (customer_id) LEFT JOIN owing o USING (customer_id)
+          LEFT JOIN used u ON u.customer_id = c.customer_id AND u.meter_id = m.meter_id
     ), kept AS (
         -- Unchanged rows are left out first, because ON CONFLICT would lock, and so write, each of them.
         INSERT INTO customer_figures AS f
-            (customer_id, month, usage_quantity, outstanding_minor, overdue_minor, invoiced_minor)
+            (customer_id, month, meter_id, usage_quantity, outstanding_minor, overdue_minor, invoiced_minor)
         SELECT n.* FROM counted n LEFT JOIN customer_figures f USING (customer_id)
          WHERE f.customer_id IS NULL
-            OR (f.month, f.usage_quantity, f.outstanding_minor, f.overdue_minor, f.invoiced_minor)
+            OR (f.month, f.meter_id, f.usage_quantity, f.outstanding_minor, f.overdue_minor, f.invoiced_minor)
                IS DISTINCT FROM
-               (n.month, n.usage_quantity, n.outstanding_minor, n.overdue_minor, n.invoiced_minor)
+               (n.month, n.meter_id, n.usage_quantity, n.outstanding_minor, n.overdue_minor, n.invoiced_minor)
         ON CONFLICT (customer_id) DO UPDATE
-           SET month = excluded.month, usage_quantity = excluded.usage_quantity,
-               outstanding_minor = excluded.outstanding_minor, overdue_minor = excluded.overdue_minor,
-               invoiced_minor = excluded.invoiced_minor
+           SET month = excluded.month, meter_id = excluded.meter_id,
+               usage_quantity = excluded.usage_quantity, outstanding_minor = excluded.outstanding_minor,
+               overdue_minor = excluded.overdue_minor, invoiced_minor = excluded.invoiced_minor
     )
     SELECT period_start, currency, status, days_from, count(*), sum(total_minor), sum(balance_minor)
       FROM owed GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
@@ -104,23 +112,10 @@ _CUSTOMERS = f"""
      GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 
-# Usage by the day on which it occurred, as it is corrected, whichever invoice bills it. The last column includes last month only
-# up to the same time of the month as now.
-_USAGE = """
-    SELECT day, sum(quantity), sum(events)::int, sum(quantity_so_far) FROM (
-        SELECT (occurred_at AT TIME ZONE 'UTC')::date AS day, sum(quantity) AS quantity, count(*) AS events,
-               coalesce(sum(quantity) FILTER (WHERE occurred_at < %(last_start)s + %(elapsed)s), 0)
-                   AS quantity_so_far
-          FROM usage_event
-         WHERE billing_period >= %(last_month)s AND occurred_at >= %(last_start)s AND occurred_at < %(end)s
-         GROUP BY 1
-        UNION ALL
-        SELECT (occurred_at AT TIME ZONE 'UTC')::date, sum(difference), 0,
-               coalesce(sum(difference) FILTER (WHERE occurred_at < %(last_start)s + %(elapsed)s), 0)
-          FROM usage_correction
-         WHERE billing_period >= %(last_month)s AND occurred_at >= %(last_start)s AND occurred_at < %(end)s
-         GROUP BY 1
-    ) corrected GROUP BY 1 ORDER BY 1
+_CREDITS = """
+    SELECT c.currency, count(*), sum(b.credit_minor)
+      FROM customer_billing b JOIN customer c USING (customer_id)
+     WHERE b.credit_minor > 0 GROUP BY 1 ORDER BY 1
 """
 
 _STORE = """
@@ -137,28 +132,43 @@ def count_figures(session: Session, on_progress: Callable[[str], None] = lambda 
     The transaction must be one snapshot (REPEATABLE READ), and no other process may be counting.
     """
     started, as_of = time.monotonic(), now(session)
-    values = _parameters(as_of)
+    aggregations = {meter_id: meter.aggregation for meter_id, meter in read_all_meters(session).items()}
+    values = _parameters(as_of) | meters_by_aggregation(aggregations)
     with driver_cursor(session) as db:
-
-        def read(name: str, query: str) -> list[tuple[Any, ...]]:
-            rows = db.execute(query, values).fetchall()
-            on_progress(name)
-            return rows
-
         # Keeps a month's groups in memory. With the default setting they spill to disk.
         db.execute("SET LOCAL work_mem = '32MB'")
-        document = FiguresDocument(
-            month=values["month"],
-            invoices=tuple(InvoiceGroup(*row) for row in read("invoices", _INVOICES)),
-            # Must run last: it reads the figures of each customer that the query above stored.
-            largest=tuple(LargestCustomer(*row) for row in read("largest", _LARGEST)),
-            revenue=tuple(RevenueGroup(*row) for row in read("revenue", _REVENUE)),
-            customers=tuple(CustomerGroup(*row) for row in read("customers", _CUSTOMERS)),
-            usage=tuple(UsageDay(*row) for row in read("usage", _USAGE)),
-        )
+        document = _count(db, values, set(aggregations.values()), on_progress)
         seconds = time.monotonic() - started
         db.execute(_STORE, {"as_of": as_of, "seconds": seconds, "document": Jsonb(document.as_json())})
     return as_of
+
+
+def _count(
+    db: Cursor[Any],
+    values: Mapping[str, Any],
+    aggregations: Collection[Aggregation],
+    on_progress: Callable[[str], None],
+) -> FiguresDocument:
+    def read(name: str, query: str) -> list[tuple[Any, ...]]:
+        rows = db.execute(query, values).fetchall()
+        on_progress(name)
+        return rows
+
+    invoices = read("invoices", _INVOICES.format(used=usage_by_customer(aggregations)))
+    usage = read_usage(db, values, aggregations)
+    on_progress("usage")
+    return FiguresDocument(
+        month=values["month"],
+        invoices=tuple(InvoiceGroup(*row) for row in invoices),
+        # Must follow the invoices: it reads the figures of each customer that their query stored.
+        largest=tuple(LargestCustomer(*row) for row in read("largest", _LARGEST)),
+        revenue=tuple(RevenueGroup(*row) for row in read("revenue", _REVENUE)),
+        customers=tuple(CustomerGroup(*row) for row in read("customers", _CUSTOMERS)),
+        usage=usage.days,
+        usage_months=usage.months,
+        unpriced=tuple(UnpricedMonth(*row) for row in read("unpriced", UNPRICED)),
+        credits=tuple(CreditGroup(*row) for row in read("credits", _CREDITS)),
+    )
 
 
 def _parameters(as_of: datetime) -> dict[str, Any]:

@@ -24,8 +24,8 @@ def read_usable_meters(session: Session) -> dict[str, terms.Meter]:
 
 
 def read_all_meters(session: Session) -> dict[int, terms.Meter]:
-    """Return all meters by id, archived ones included."""
-    found = [_as_terms(meter) for meter in session.exec(select(Meter))]
+    """Return all meters by id, archived ones included, the default meter first."""
+    found = [_as_terms(meter) for meter in session.exec(select(Meter).order_by(col(Meter.meter_id)))]
     return {meter.meter_id: meter for meter in found}
 
 

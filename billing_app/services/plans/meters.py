@@ -222,6 +222,12 @@ def list_meters(
     return page_of([_as_row(meter) for meter in session.exec(query)], limit, lambda row: (row.meter_id,))
 
 
+def list_all_meters(session: Session, actor: Actor) -> tuple[MeterRow, ...]:
+    """Return all meters, archived ones included, oldest first. There are at most 1,000."""
+    require(actor, Permission.READ)
+    return tuple(_as_row(meter) for meter in session.exec(select(Meter).order_by(col(Meter.meter_id))))
+
+
 def _as_row(meter: Meter) -> MeterRow:
     assert meter.meter_id is not None
     return MeterRow(

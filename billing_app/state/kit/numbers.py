@@ -120,6 +120,10 @@ def _quantity(number: str, currency: str) -> str:
     return _units(number, "unit")
 
 
+def _number(number: str, currency: str) -> str:
+    return text.quantity(parse_quantity(number))
+
+
 def _units(number: str, noun: str) -> str:
     quantity = parse_quantity(number)
     return f"{text.quantity(quantity)} {noun if quantity == 1 else f'{noun}s'}"
@@ -145,6 +149,7 @@ def _percent(number: str, currency: str) -> str:
 _KINDS: Mapping[str, Callable[[str, str], str]] = {
     "included": _included,
     "quantity": _quantity,
+    "number": _number,
     "monthly_price": _monthly_price,
     "unit_price": _unit_price,
     "amount": _amount,

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import functools
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel.dates import format_date, format_datetime
 from babel.numbers import get_currency_symbol
 
 from billing_app.domain.invoice import Age
-from billing_app.wording.values import LOCALE, counted, day, exact_money, money, month, plan, quantity
+from billing_app.domain.terms import Meter
+from billing_app.wording.values import (
+    LOCALE,
+    counted,
+    day,
+    day_range,
+    exact_money,
+    money,
+    month,
+    plan,
+    plural_of,
+    quantity,
+)
 
 __all__ = [
     "age",
@@ -18,20 +31,33 @@ __all__ = [
     "currency_symbol",
     "day",
     "day_of_month",
+    "day_range",
     "exact_money",
     "find_zone",
+    "metered",
     "money",
     "month",
     "plan",
     "quantity",
     "timestamp",
     "timestamp_utc",
+    "unit_of",
 ]
 
 
 def currency_symbol(currency: str) -> str:
     """Return the currency's symbol, or its code if it has none, for the scales of charts."""
     return get_currency_symbol(currency, locale=LOCALE)
+
+
+def unit_of(number: Decimal, meter: Meter) -> str:
+    """Return the unit of a meter's quantity: `call` for 1, otherwise `calls`."""
+    return meter.unit if number == 1 else plural_of(meter.unit)
+
+
+def metered(number: Decimal, meter: Meter) -> str:
+    """Write a meter's quantity with its unit: `1,530 calls`."""
+    return f"{quantity(number)} {unit_of(number, meter)}"
 
 
 def day_of_month(value: date) -> str:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from datetime import date, timedelta
-from decimal import Decimal
-from typing import Any, NamedTuple
+from datetime import date
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import reflex as rx
 
 from billing_app.database.session import now
 from billing_app.domain.actor import Actor
-from billing_app.domain.money import EXACT
-from billing_app.domain.periods import next_period, period_of
+from billing_app.domain.periods import period_of
 from billing_app.domain.subscription import in_effect
 from billing_app.errors import Conflict
 from billing_app.services.audit import log as audit_log
@@ -32,7 +30,6 @@ from billing_app.services.usage import log as usage_log
 from billing_app.services.usage.filters import UsageFilter
 from billing_app.services.usage.rows import UsageEventRow
 from billing_app.state.kit import address, text
-from billing_app.state.kit.charts import point
 from billing_app.state.kit.errors import LOADING, loading
 from billing_app.state.kit.lists import Pages
 from billing_app.state.kit.session import Session, call, viewer_zone
@@ -44,6 +41,7 @@ from billing_app.state.pages.customer_adjustments import (
     read_adjustments,
     read_trails,
 )
+from billing_app.state.pages.customer_usage import present_usage
 from billing_app.state.presenters import audit_entries
 from billing_app.state.presenters.adjustments import Adjustments
 from billing_app.state.presenters.customers import (
@@ -56,7 +54,6 @@ from billing_app.state.presenters.customers import (
 )
 from billing_app.state.presenters.invoices import InvoiceItem, LineItem, invoice_item, line_item
 from billing_app.wording.prices import describe_plan
-from billing_app.wording.values import counted
 
 ROWS = 12
 EVENTS = 8
@@ -149,7 +146,7 @@ def _show(state: CustomerState, read: _Read, trails: Trails, zone: ZoneInfo) -> 
     key = read.customer.key
     state.zone = str(zone)
     state.customer = _header(read, zone)
-    state.usage = _usage(read.usage, read.today)
+    state.usage = present_usage(read.usage, trails.meter, read.today)
     state.preview, state.lines = _upcoming(read.preview, zone)
     state.due = text.month(read.due) if read.due else ""
     state.adjustments = present_adjustments(read.adjustments, key, trails, zone)
@@ -189,47 +186,6 @@ def _header(read: _Read, zone: ZoneInfo) -> CustomerHeader:
         usage_href=address.link("/usage", customer=customer.key),
         audit_href=address.link("/audit", subject=customer.public_id),
     )
-
-
-def _usage(used: usage_days.MonthlyUsage, today: date) -> UsageMonth:
-    included = used.included_units
-    return UsageMonth(
-        period=text.month(used.period_start),
-        used=text.quantity(used.quantity),
-        caption=_share(used.quantity, included),
-        has_plan=included is not None,
-        included=float(included or 0),
-        included_text=f"{text.quantity(included)} included" if included is not None else "",
-        points=list(_points(used, today)),
-    )
-
-
-def _share(used: Decimal, included: Decimal | None) -> str:
-    if included is None:
-        return "No plan this month"
-    if used > included:
-        overage = text.quantity(EXACT.subtract(used, included))
-        return f"of {counted(included, 'included unit')} ({overage} overage)"
-    return f"of {counted(included, 'included unit')} ({text.quantity(EXACT.subtract(included, used))} left)"
-
-
-def _points(used: usage_days.MonthlyUsage, today: date) -> Iterable[dict[str, Any]]:
-    """Return a point for each day of the month. Future days have no values."""
-    quantities = {each.day: each.quantity for each in used.days}
-    day, total = used.period_start, Decimal(0)
-    while day < next_period(used.period_start):
-        # Events may be a few minutes in the future, and thus on a day that hasn't started.
-        if day <= today or day in quantities:
-            quantity = quantities.get(day, Decimal(0))
-            total = EXACT.add(total, quantity)
-            yield point(
-                text.day_of_month(day),
-                total=(total, text.quantity(total)),
-                used=(quantity, text.quantity(quantity)),
-            )
-        else:
-            yield point(text.day_of_month(day))
-        day += timedelta(days=1)
 
 
 def _upcoming(preview: previews.InvoicePreview | None, zone: ZoneInfo) -> tuple[Preview, list[LineItem]]:

@@ -15,9 +15,12 @@ from billing_app.jobs.invoicing import generate_invoice
 from billing_app.services.customers import customers, subscriptions
 from billing_app.services.customers.rows import CustomerRow
 from billing_app.services.invoices import closing, previews
+from billing_app.services.plans import meters
+from billing_app.services.plans.meters import MeterRow
 from billing_app.services.plans.rows import PlanRow
 from billing_app.services.usage import recording
-from billing_app.services.usage.recording import RecordedUsage, UsageReport
+from billing_app.services.usage.days import find_first_charges
+from billing_app.services.usage.recording import UsageReport
 from billing_app.state.kit import address, text
 from billing_app.state.kit.choices import (
     cancellation_days,
@@ -42,13 +45,18 @@ from billing_app.state.kit.forms import (
     submitting,
 )
 from billing_app.state.kit.lists import TEXT_MAX, Option
-from billing_app.state.kit.numbers import read_decimal
+from billing_app.state.kit.metering import (
+    MeterFields,
+    choose_meter,
+    describe_recorded,
+    read_report,
+    start_fields,
+)
 from billing_app.state.kit.session import Session, call, viewer_zone
 from billing_app.state.pages.customer import CustomerState
 from billing_app.state.pages.plan_effects import read_effect
 from billing_app.state.presenters.customers import Effect
 from billing_app.wording.refusals import refusal_sentence
-from billing_app.wording.values import counted
 
 EDIT, SUSPEND, REACTIVATE = "edit-customer", "suspend-customer", "reactivate-customer"
 PLAN, CANCEL, USAGE, INVOICE = "change-plan", "cancel-subscription", "record-usage", "generate-invoice"
@@ -65,6 +73,7 @@ class CustomerActions(rx.State):
     typed: rx.Field[dict[str, str]] = rx.field(default_factory=dict)
     effect: Effect = Effect()
     zone: str = ""
+    fields: MeterFields = MeterFields()
     # What the dialog will do, with amounts.
     note: str = ""
 
@@ -193,24 +202,27 @@ class CustomerActions(rx.State):
     @rx.event
     async def open_usage(self) -> Any:
         """Open the dialog for one event, with its key, so that sending the form twice records it once."""
-        customer = await call(self, customers.get_customer, _key(self))
+        customer, found, first = await call(self, _read_meters, _key(self))
         self.zone = str(viewer_zone(self)).replace("_", " ")
-        start = {"quantity": "", "occurred_at": ""}
+        picked = address.query_parameter(self, "meter")
+        self.fields, values = start_fields(found, picked or first)
+        start = {**values, "occurred_at": ""}
         hidden = {"key": customer.key, "idempotency_key": new_key()}
         return open_dialog(self, USAGE, f"Record usage for {customer.name}", start=start, hidden=hidden)
+
+    @rx.event
+    async def choose_meter(self, code: str) -> None:
+        """Show the fields of the selected meter."""
+        self.fields = choose_meter(self.fields, str(code))
 
     @rx.event
     async def record(self, form: dict[str, Any]) -> Any:
         """Record one event."""
         async with submitting(self, form) as submission:
-            report = UsageReport(
-                read_text(form, "key"),
-                read_text(form, "idempotency_key"),
-                read_decimal(self, form, "quantity"),
-                read_timestamp(form, "occurred_at", viewer_zone(self)),
-            )
-            outcome = await call(self, recording.record_usage, report)
-            submission.succeed(_usage_message(outcome), CustomerState.load)
+            occurred_at = read_timestamp(form, "occurred_at", viewer_zone(self))
+            report = read_report(self, form, read_text(form, "key"))
+            message = await call(self, _record, report._replace(occurred_at=occurred_at))
+            submission.succeed(message, CustomerState.load)
         return submission.events
 
     @rx.event
@@ -293,11 +305,20 @@ def _reload_after(submission: Submission, state: CustomerActions) -> list[Any]:
     return [*submission.events, CustomerState.load] if state.form.problem else submission.events
 
 
-def _usage_message(outcome: RecordedUsage) -> str:
+def _read_meters(session: Session, actor: Actor, key: str) -> tuple[CustomerRow, tuple[MeterRow, ...], str]:
+    """Return the customer, all meters, and the code of the one that the customer's plan charges first."""
+    customer = customers.get_customer(session, actor, key)
+    charge = find_first_charges(session, actor, [customer.customer_id]).get(customer.customer_id)
+    return customer, meters.list_all_meters(session, actor), charge.meter.code if charge else ""
+
+
+def _record(session: Session, actor: Actor, report: UsageReport) -> str:
+    """Record an event and return the toast."""
+    outcome = recording.record_usage(session, actor, report)
     billed_in = text.month(outcome.event.billing_period)
     if outcome.status != "recorded":
         return f"This event was already recorded, billed in {billed_in}"
-    return f"{counted(outcome.event.quantity, 'unit')} recorded, billed in {billed_in}"
+    return f"{describe_recorded(session, actor, outcome)} recorded, billed in {billed_in}"
 
 
 def _read_options(session: Session, actor: Actor, key: str) -> tuple[CustomerRow, list[Option], date]:

@@ -23,15 +23,16 @@ ROWS = 10
 
 
 class Trails(NamedTuple):
-    """The pages in the address: of invoices, of one-off items and of the credit's history."""
+    """The pages in the address: of invoices, of one-off items and of the credit's history. And the meter."""
 
     page: str
     items: str
     credit: str
+    meter: str
 
 
 def read_trails(state: rx.State) -> Trails:
-    """Return the pages in the address of a customer."""
+    """Return the pages and the meter in the address of a customer."""
     return Trails(*(address.query_parameter(state, name) for name in Trails._fields))
 
 

@@ -11,12 +11,14 @@ import reflex as rx
 
 from billing_app.database.session import now
 from billing_app.domain.actor import Actor, Permission
+from billing_app.services.adjustments import credit
 from billing_app.services.customers import customers
 from billing_app.services.customers.rows import CustomerFilter, CustomerRow
 from billing_app.services.dashboard import dashboard
-from billing_app.services.plans import plans
+from billing_app.services.plans import meters, plans
 from billing_app.services.shared.idempotency import Answer, RequestKey, find_answer, store_answer
 from billing_app.services.shared.pagination import Page
+from billing_app.services.usage.days import FirstCharge, find_first_charges
 from billing_app.state.kit import address, text
 from billing_app.state.kit.choices import (
     resolve_plan,
@@ -38,7 +40,7 @@ NEW = "new-customer"
 NAME_MAX = 200
 # A dialog creates only one customer, even if it is sent again with other values.
 _ANY_CONTENT = "0" * 64
-_SUBSCRIBED = {"true": True, "false": False}
+_YES_NO = {"true": True, "false": False}
 
 
 class CustomersState(rx.State):
@@ -57,6 +59,8 @@ class CustomersState(rx.State):
     # Plans to select from when the typed plan is ambiguous.
     similar_plans: rx.Field[list[Option]] = rx.field(default_factory=list)
     has_plans: bool = False
+    # Whether the filter for credit is shown.
+    has_credits: bool = False
 
     form: Form = Form()
     plan_options: rx.Field[list[Option]] = rx.field(default_factory=list)
@@ -66,16 +70,22 @@ class CustomersState(rx.State):
     @rx.event
     async def load(self) -> None:
         """Show the page in the address."""
-        listing = parse_listing(self, "/customers", "search", "status", "plan", "subscribed", "sort")
+        listing = parse_listing(
+            self, "/customers", "search", "status", "plan", "subscribed", "credit", "sort"
+        )
         self.is_filtered = listing.is_filtered
         async with loading(self):
             read = await call(self, _read, listing)
             zone = viewer_zone(self)
             self.plans, self.has_plans = read.plans, read.has_plans
+            self.has_credits = read.has_credits or bool(listing.filters["credit"])
             self.similar_plans = [
                 Option(listing.href(plan=each.value), each.text) for each in read.similar_plans
             ]
-            self.rows = [_row(customer, zone) for customer in read.page.items]
+            self.rows = [
+                _row(customer, read.charges.get(customer.customer_id), zone, has_units=read.has_units)
+                for customer in read.page.items
+            ]
             self.count = counted(read.total, "customer")
             self.as_of = text.timestamp(read.as_of, zone) if read.as_of else ""
             self.as_of_utc = text.timestamp_utc(read.as_of) if read.as_of else ""
@@ -160,6 +170,9 @@ class _Read(NamedTuple):
     plans: list[Option]
     similar_plans: list[Option]
     has_plans: bool
+    charges: dict[int, FirstCharge]
+    has_units: bool
+    has_credits: bool
 
 
 def _read(session: Session, actor: Actor, listing: Listing) -> _Read:
@@ -177,6 +190,9 @@ def _read(session: Session, actor: Actor, listing: Listing) -> _Read:
         plans=suggest_any_plans(session, actor, typed_plan),
         similar_plans=similar,
         has_plans=bool(plans.find_plans(session, actor, archived=False, limit=1)),
+        charges=find_first_charges(session, actor, [each.customer_id for each in page.items]),
+        has_units=len(meters.list_all_meters(session, actor)) > 1,
+        has_credits=credit.has_any_credit(session, actor),
     )
 
 
@@ -186,7 +202,8 @@ def _page(session: Session, actor: Actor, listing: Listing, plan: str) -> tuple[
         search=listing.get("search"),
         status=listing.get("status"),
         plan=plan or None,
-        subscribed=_SUBSCRIBED.get(listing.filters["subscribed"]),
+        subscribed=_YES_NO.get(listing.filters["subscribed"]),
+        has_credit=_YES_NO.get(listing.filters["credit"]),
     )
     page = customers.list_customers(
         session, actor, customer_filter, sort=listing.get("sort") or "name", limit=ROWS, cursor=listing.cursor
@@ -200,8 +217,10 @@ def _read_options(session: Session, actor: Actor) -> tuple[list[Option], date]:
     return suggest_plans(session, actor), now(session).date()
 
 
-def _row(customer: CustomerRow, zone: ZoneInfo) -> CustomerItem:
-    used, included = customer.usage_quantity, customer.included_units
+def _row(
+    customer: CustomerRow, charge: FirstCharge | None, zone: ZoneInfo, *, has_units: bool
+) -> CustomerItem:
+    used, included = customer.usage_quantity, charge.included if charge else None
     within, overage = _bar(used or Decimal(0), included or Decimal(0))
     return CustomerItem(
         href=address.link(f"/customers/{customer.key}"),
@@ -211,7 +230,8 @@ def _row(customer: CustomerRow, zone: ZoneInfo) -> CustomerItem:
         version=f"version {customer.plan_version}" if customer.plan_version else "",
         status=customer.status,
         usage="\N{EM DASH}" if used is None else text.quantity(used),
-        included="" if included is None else text.quantity(included),
+        unit=text.unit_of(used, charge.meter) if has_units and charge and used is not None else "",
+        included=text.quantity(included) if included else "",
         within=within,
         overage=overage,
         outstanding=text.money(customer.outstanding_minor, customer.currency),

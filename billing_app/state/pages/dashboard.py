@@ -10,10 +10,17 @@ import reflex as rx
 
 from billing_app.domain.money import to_major
 from billing_app.domain.periods import label, next_period, previous_period
-from billing_app.services.dashboard.dashboard import CurrencyFigures, Dashboard, get_dashboard
+from billing_app.services.dashboard.dashboard import (
+    CurrencyFigures,
+    Dashboard,
+    MeterFigures,
+    Unpriced,
+    get_dashboard,
+)
 from billing_app.state.kit import address, text
 from billing_app.state.kit.charts import point
 from billing_app.state.kit.errors import LOADING, READY, loading
+from billing_app.state.kit.lists import Option
 from billing_app.state.kit.live import poll_while_open
 from billing_app.state.kit.session import call, viewer_zone
 from billing_app.state.presenters.dashboard import AgeItem, Choice, Figure, LargestItem
@@ -27,7 +34,7 @@ _LONG_FIGURE = 16
 
 
 class DashboardState(rx.State):
-    """The figures, by currency. The charts show the currency in the address."""
+    """The figures. The charts show the currency and the meter in the address."""
 
     phase: str = LOADING
     problem: str = ""
@@ -43,9 +50,15 @@ class DashboardState(rx.State):
     mrr: Figure = Figure()
     active: Figure = Figure()
     usage: Figure = Figure()
+    # The title of the chart of usage, and the meters to select from if there are several.
+    usage_title: str = ""
+    meters: rx.Field[list[Option]] = rx.field(default_factory=list)
     invoiced: Figure = Figure()
     outstanding: Figure = Figure()
     overdue: Figure = Figure()
+    # Shown only if there is something to count.
+    unpriced: rx.Field[list[Figure]] = rx.field(default_factory=list)
+    credit: Figure = Figure()
     days: rx.Field[list[dict[str, Any]]] = rx.field(default_factory=list)
     revenue: rx.Field[list[dict[str, Any]]] = rx.field(default_factory=list)
     outstanding_href: str = "/invoices"
@@ -81,11 +94,12 @@ def _show(state: DashboardState, dashboard: Dashboard | None) -> None:
     state.as_of = text.timestamp(dashboard.as_of, viewer_zone(state))
     state.as_of_utc = text.timestamp_utc(dashboard.as_of)
     state.month, state.last_month = text.month(dashboard.month), text.month(dashboard.last_month)
+    picked = address.query_parameter(state, "meter")
     ordered = _order_currencies(dashboard, address.query_parameter(state, "currency"))
     _show_figures(state, dashboard, ordered)
-    state.days = _days(dashboard)
+    _show_usage(state, dashboard, picked)
     state.choices = [
-        Choice(each.currency, address.link("/", currency=each.currency), each is ordered[0])
+        Choice(each.currency, address.link("/", currency=each.currency, meter=picked), each is ordered[0])
         for each in dashboard.currencies
     ]
     if ordered:
@@ -106,12 +120,6 @@ def _show_figures(state: DashboardState, dashboard: Dashboard, ordered: list[Cur
         caption=_describe_customers(dashboard),
         href=address.link("/customers", status="active"),
     )
-    state.usage = Figure(
-        lead=(used := text.quantity(dashboard.usage)),
-        is_long=len(used) > _LONG_FIGURE,
-        caption=_compare(dashboard.usage, dashboard.usage_last_month_so_far, dashboard.last_month),
-        href=address.link("/usage", period=label(dashboard.month)),
-    )
     state.invoiced = _money(
         ordered, "invoiced_minor", counted(sum(each.invoices for each in ordered), "invoice"),
         address.link("/invoices", period=label(dashboard.last_month)),
@@ -125,6 +133,47 @@ def _show_figures(state: DashboardState, dashboard: Dashboard, ordered: list[Cur
         ordered, "overdue_minor", counted(overdue, "invoice"), address.link("/invoices", status="overdue"),
         is_alarming=overdue > 0,
     )  # fmt: skip
+    state.unpriced = [_unpriced(each) for each in dashboard.unpriced]
+    held = [each for each in ordered if each.customers_with_credit]
+    state.credit = _money(
+        held, "credit_minor", counted(sum(each.customers_with_credit for each in held), "customer"),
+        address.link("/customers", credit="true"),
+    ) if held else Figure()  # fmt: skip
+
+
+def _unpriced(found: Unpriced) -> Figure:
+    """Present a month's usage that costs nothing because the plan has no price for it."""
+    return Figure(
+        label=f"Unpriced usage, {text.month(found.month)}",
+        lead=f"{found.events:,}",
+        others="event" if found.events == 1 else "events",
+        caption="The customer’s plan has no price for it",
+        href=address.link("/usage", period=label(found.month), unpriced="true"),
+    )
+
+
+def _show_usage(state: DashboardState, dashboard: Dashboard, picked: str) -> None:
+    """Fill the card and the chart of the picked meter, by default the first one with usage."""
+    meters = dashboard.meters
+    default = next((each for each in meters if each.quantity or each.last_month), meters[0])
+    shown = next((each for each in meters if each.meter.code == picked), default)
+    has_several = len(meters) > 1
+    state.meters = [
+        Option("" if each is default else each.meter.code, each.meter.name) for each in meters if has_several
+    ]
+    state.usage_title = f"{shown.meter.name} per day" if has_several else "Usage per day"
+    used = text.quantity(shown.quantity)
+    state.usage = Figure(
+        label=f"{shown.meter.name} this month" if has_several else "Usage this month",
+        lead=used,
+        is_long=len(used) > _LONG_FIGURE,
+        others=text.unit_of(shown.quantity, shown.meter) if has_several else "",
+        caption=_compare(shown.quantity, shown.last_month_so_far, dashboard.last_month),
+        href=address.link(
+            "/usage", period=label(dashboard.month), meter=shown.meter.code if has_several else ""
+        ),
+    )
+    state.days = _days(dashboard, shown)
 
 
 def _show_money(state: DashboardState, figures: CurrencyFigures) -> None:
@@ -218,11 +267,11 @@ def _compare(now: Decimal, then: Decimal, month: date) -> str:
     return f"{how} at this point in {name} ({text.quantity(then)})"
 
 
-def _days(dashboard: Dashboard) -> list[dict[str, Any]]:
+def _days(dashboard: Dashboard, figures: MeterFigures) -> list[dict[str, Any]]:
     """Return each day of this month so far with the same day of last month. Days without usage are zero."""
     today = dashboard.as_of.date()
-    this = {each.day.day: each.quantity for each in dashboard.days}
-    last = {each.day.day: each.quantity for each in dashboard.days_last_month}
+    this = {each.day.day: each.quantity for each in figures.days}
+    last = {each.day.day: each.quantity for each in figures.days_last_month}
     length = (next_period(dashboard.month) - dashboard.month).days
     last_length = (dashboard.month - previous_period(dashboard.month)).days
     points = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,12 +13,13 @@ from billing_app.domain.periods import label, next_period, parse_period, period_
 from billing_app.errors import Conflict, FieldError, NotFound
 from billing_app.services.customers import customers
 from billing_app.services.customers.rows import CustomerRow
+from billing_app.services.plans import meters
 from billing_app.services.shared.pagination import Page
 from billing_app.services.usage import log as usage_log
 from billing_app.services.usage.billing import InvoiceNumbers, find_invoice_numbers
 from billing_app.services.usage.filters import UsageFilter
 from billing_app.services.usage.log import UsageCount, UsageMonths
-from billing_app.services.usage.recording import RecordedUsage, UsageReport, record_usage
+from billing_app.services.usage.recording import UsageReport, record_usage
 from billing_app.services.usage.rows import UsageEventRow
 from billing_app.services.usage_imports import imports
 from billing_app.services.usage_imports.rows import UsageImportRow
@@ -35,8 +35,14 @@ from billing_app.state.kit.forms import (
     submitting,
 )
 from billing_app.state.kit.lists import Listing, Option, Pages, parse_listing
+from billing_app.state.kit.metering import (
+    MeterFields,
+    choose_meter,
+    describe_recorded,
+    read_report,
+    start_fields,
+)
 from billing_app.state.kit.naming import resolve_customer, search_customers
-from billing_app.state.kit.numbers import read_decimal
 from billing_app.state.kit.session import Session, call, viewer_zone
 from billing_app.state.presenters.usage import UsageItem
 from billing_app.state.presenters.usage_imports import OPEN_STATUSES, ImportItem, import_item
@@ -73,6 +79,7 @@ class UsageState(rx.State):
     open_imports: rx.Field[list[ImportItem]] = rx.field(default_factory=list)
     zone: str = ""
     form: Form = Form()
+    fields: MeterFields = MeterFields()
     _customer: str = ""
 
     @rx.event
@@ -106,18 +113,24 @@ class UsageState(rx.State):
     async def open_record(self) -> Any:
         """Open the dialog that records an event, for the customer whose usage is shown, if any."""
         self.zone = _zone_name(viewer_zone(self))
-        start = {"customer": self._customer, "quantity": "", "occurred_at": "", "idempotency_key": new_key()}
+        found = await call(self, meters.list_all_meters)
+        self.fields, values = start_fields(found, address.query_parameter(self, "meter"))
+        start = {"customer": self._customer, **values, "occurred_at": "", "idempotency_key": new_key()}
         return open_dialog(self, RECORD, "Record usage", start=start)
+
+    @rx.event
+    async def choose_meter(self, code: str) -> None:
+        """Show the fields of the selected meter."""
+        self.fields = choose_meter(self.fields, str(code))
 
     @rx.event
     async def record(self, form: dict[str, Any]) -> Any:
         """Record one event. Sending the form again does not record it twice."""
         async with submitting(self, form) as submission:
             occurred_at = read_timestamp(form, "occurred_at", viewer_zone(self))
-            key, quantity = read_text(form, "idempotency_key"), read_decimal(self, form, "quantity")
-            customer = read_text(form, "customer").strip()
-            outcome = await call(self, _record, customer, key, quantity, occurred_at)
-            submission.succeed(_toast(outcome), UsageState.load)
+            report = read_report(self, form, read_text(form, "customer").strip())
+            toast = await call(self, _record, report._replace(occurred_at=occurred_at))
+            submission.succeed(toast, UsageState.load)
         return submission.events
 
 
@@ -170,29 +183,24 @@ def _find_customer(session: Session, actor: Actor, search: str | None) -> tuple[
         return (found[0].key, ()) if len(found) == 1 else ("", found)
 
 
-def _record(
-    session: Session, actor: Actor, named: str, key: str, quantity: str, occurred_at: datetime | None
-) -> RecordedUsage:
-    customer = resolve_customer(session, actor, named)
+def _record(session: Session, actor: Actor, report: UsageReport) -> str:
+    """Record an event and return the toast."""
+    customer = resolve_customer(session, actor, str(report.customer))
     try:
-        return record_usage(session, actor, UsageReport(customer.key, key, quantity, occurred_at))
+        outcome = record_usage(session, actor, report._replace(customer=customer.key))
     except Conflict as refusal:
         if refusal.code == "idempotency_conflict":
             refusal.errors = (FieldError("idempotency_key", "used_before_by", {"customer": customer.name}),)
         raise
+    recorded = describe_recorded(session, actor, outcome)
+    billed_in = f"billed in {text.month(outcome.event.billing_period)}"
+    if outcome.status == "duplicate":
+        return f"Already recorded: {recorded} for {customer.name}, {billed_in}"
+    return f"{recorded} recorded for {customer.name}, {billed_in}"
 
 
 def _zone_name(zone: ZoneInfo) -> str:
     return str(zone).replace("_", " ")
-
-
-def _toast(outcome: RecordedUsage) -> str:
-    event = outcome.event
-    units = counted(event.quantity, "unit")
-    billed_in = f"billed in {text.month(event.billing_period)}"
-    if outcome.status == "duplicate":
-        return f"Already recorded: {units} for {event.customer_name}, {billed_in}"
-    return f"{units} recorded for {event.customer_name}, {billed_in}"
 
 
 def _event_count(count: UsageCount) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from billing_app.state.kit.lists import Option
+
 
 @dataclass(frozen=True)
 class CustomerItem:
-    """A row of the list of customers.
+    """A row of the list of customers. `unit` is empty if usage has only one.
 
     `within` and `overage` are the widths of the two parts of the usage bar, as CSS. The whole bar is the
     included units, or the usage if that is more.
@@ -21,6 +23,7 @@ class CustomerItem:
     version: str = ""
     status: str = ""
     usage: str = ""
+    unit: str = ""
     included: str = ""
     within: str = ""
     overage: str = ""
@@ -50,12 +53,21 @@ class CustomerHeader:
 
 @dataclass(frozen=True)
 class UsageMonth:
-    """Usage of this month. `points` are daily running totals, `included` is the horizontal line."""
+    """Usage of one meter in this month. `points` are daily running totals.
+
+    `included` is the horizontal line. In a divided month, the points have the included units of their days
+    instead. `meters` and the name of the `meter` are empty if there is only one to show.
+    """
 
     period: str = ""
+    meters: list[Option] = field(default_factory=list)
+    meter: str = ""
     used: str = ""
     caption: str = ""
-    has_plan: bool = False
+    total_name: str = ""
+    used_name: str = ""
+    is_divided: bool = False
+    has_included: bool = False
     included: float = 0
     included_text: str = ""
     points: list[dict[str, Any]] = field(default_factory=list)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure. `lead` is shown large, `others` has the amounts in other currencies.
+    """A figure. `lead` is shown large, `others` has the unit or the amounts in other currencies.
 
-    `is_long` reduces the font size of a figure with many digits, so that it fits its card.
+    `label` is the title of the card if it is not always the same. `is_long` reduces the font size of a figure with many digits, so that it fits its card.
     """
 
+    label: str = ""
     lead: str = ""
     others: str = ""
     caption: str = ""

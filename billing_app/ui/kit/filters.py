@@ -75,6 +75,17 @@ def suggest_filter(label: str, name: str, options: rx.Var[Any], *, everything: s
     )
 
 
+def pick(label: str, name: str, options: rx.Var[Any]) -> rx.Component:
+    """Create a list to pick what a page or a card shows. The first choice of the page has an empty value."""
+    return rx.el.form(
+        rx.el.select(
+            option_elements(options), name=name, aria_label=label, class_name=f"{classes.FILTER} max-w-full"
+        ),
+        class_name="min-w-0 max-w-full",
+        custom_attrs={"data-filters": ""},
+    )
+
+
 def ambiguous_matches(question: str, matches: rx.Var[Any]) -> rx.Component:
     """Show the values that an ambiguous filter matches, as links."""
     return rx.el.div(

@@ -16,7 +16,7 @@ def number_field(
     dialog: DialogForm,
     name: Text,
     label: Text,
-    kind: str,
+    kind: Text,
     *,
     currency: Text = "",
     also: Any = None,
@@ -24,7 +24,7 @@ def number_field(
 ) -> rx.Component:
     """Build a field that `state.kit.numbers.read_decimal` reads.
 
-    `kind` says what is shown under it, as in `state.kit.numbers`: `included`, `quantity`, `percent`, `amount`.
+    `kind` says what is shown under it, as in `state.kit.numbers`: `included`, `quantity`, `number`, `percent`, `amount`.
     A field for a price needs the form's currency. `also` handles the typed text too.
     """
 

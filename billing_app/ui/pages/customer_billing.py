@@ -13,11 +13,10 @@ from billing_app.ui.kit.basics import icon, late_badge, link, notice, payment_ba
 from billing_app.ui.kit.buttons import button, writers_only
 from billing_app.ui.kit.cards import card
 from billing_app.ui.kit.charts import Series, area_chart, chart_frame, level
+from billing_app.ui.kit.filters import pick
 from billing_app.ui.kit.tables import column, number_column, page_links, row_link, table
 from billing_app.ui.pages.invoice_lines import lines
 
-_DRAWN = [Series("total", "Total so far")]
-_COLUMNS = [Series("used", "Used"), Series("total", "Total so far")]
 _TITLE = "mb-3 text-sm font-semibold"
 
 
@@ -45,31 +44,45 @@ def due_month() -> rx.Component:
 def usage_chart() -> rx.Component:
     """Chart the running total of this month's usage against the included units."""
     used = CustomerState.usage
-    drawn = [_DRAWN, used.points]
+    total, included = Series("total", used.total_name), Series("included", "Included", quiet=True)
+    columns = [Series("used", used.used_name), total]
     return rx.el.section(
         rx.el.div(
-            rx.el.span(used.used, class_name=classes.FIGURE),
-            rx.el.span(used.caption, class_name="text-sm tabular-nums text-soft"),
-            class_name="flex flex-wrap items-baseline gap-x-2",
+            rx.el.div(
+                rx.el.span(used.used, class_name=classes.FIGURE),
+                rx.el.span(used.caption, class_name="text-sm tabular-nums text-soft"),
+                class_name="flex min-w-0 flex-wrap items-baseline gap-x-2",
+            ),
+            rx.cond(used.meters.length() > 1, pick("Meter", "meter", used.meters)),
+            class_name="flex flex-wrap items-start justify-between gap-x-4 gap-y-2",
         ),
         rx.el.div(
-            chart_frame(
-                rx.fragment("Usage in ", used.period),
-                "Day",
-                _DRAWN,
-                used.points,
-                rx.cond(
-                    used.has_plan,
-                    area_chart(*drawn, compact=True, extra=level(used.included, used.included_text)),
-                    area_chart(*drawn, compact=True),
-                ),
-                height="h-52",
-                columns=_COLUMNS,
+            rx.cond(
+                used.is_divided,
+                _usage_frame([total, included], [*columns, included]),
+                _usage_frame([total], columns),
             ),
             class_name="mt-3",
         ),
         aria_label="Usage this month",
         class_name=f"{classes.PANEL} min-w-0 px-5 py-4",
+    )
+
+
+def _usage_frame(drawn: list[Series], columns: list[Series]) -> rx.Component:
+    used = CustomerState.usage
+    return chart_frame(
+        rx.fragment(rx.cond(used.meter != "", used.meter, "Usage"), " in ", used.period),
+        "Day",
+        drawn,
+        used.points,
+        rx.cond(
+            used.has_included,
+            area_chart(drawn, used.points, compact=True, extra=level(used.included, used.included_text)),
+            area_chart(drawn, used.points, compact=True),
+        ),
+        height="h-52",
+        columns=columns,
     )
 
 

@@ -18,7 +18,7 @@ from billing_app.ui.kit import classes
 from billing_app.ui.kit.buttons import button
 from billing_app.ui.kit.dialogs import confirm_dialog, form_dialog
 from billing_app.ui.kit.fields import DialogForm, checkbox, day_field, suggest_field, text_area, text_field
-from billing_app.ui.kit.number_field import number_field
+from billing_app.ui.kit.meter_fields import meter_fields
 from billing_app.ui.pages.plan_effects import plan_effect
 
 
@@ -129,7 +129,7 @@ def _usage() -> rx.Component:
     return form_dialog(
         dialog,
         CustomerActions.record,
-        number_field(dialog, "quantity", "Quantity", "quantity", placeholder="1530"),
+        meter_fields(dialog, CustomerActions.fields, CustomerActions.choose_meter),
         text_field(
             dialog, "occurred_at", "Time (optional)", kind="datetime-local", step="1",
             help_text=f"In {CustomerActions.zone}. Leave empty for the current time.",

@@ -58,6 +58,15 @@ def _filters() -> rx.Component:
             [("true", "On a plan"), ("false", "Without a plan")],
             everything="With or without a plan",
         ),
+        rx.cond(
+            CustomersState.has_credits,
+            select_filter(
+                "Credit",
+                "credit",
+                [("true", "With credit"), ("false", "Without credit")],
+                everything="With or without credit",
+            ),
+        ),
     )
 
 
@@ -106,7 +115,9 @@ def _row(customer: rx.Var[CustomerItem]) -> rx.Component:
             ),
             rx.el.div(
                 customer.usage,
-                rx.cond(customer.included != "", f" of {customer.included}", " used"),
+                rx.cond(customer.included != "", f" of {customer.included}", ""),
+                rx.cond(customer.unit != "", f" {customer.unit}", ""),
+                rx.cond((customer.included == "") & (customer.unit == ""), " used", ""),
                 class_name=f"max-w-44 tabular-nums {classes.NARROW_CAPTION}",
             ),
             class_name=f"{classes.TD_MAIN} max-md:py-2",
@@ -140,6 +151,7 @@ def _usage(customer: rx.Var[CustomerItem]) -> rx.Component:
         rx.el.div(
             rx.el.span(customer.usage, class_name="text-ink"),
             rx.cond(customer.included != "", rx.el.span(f" of {customer.included}", class_name="text-faint")),
+            rx.cond(customer.unit != "", rx.el.span(f" {customer.unit}", class_name="text-faint")),
             class_name="text-[13px] leading-4",
         ),
         rx.cond(

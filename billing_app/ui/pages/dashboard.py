@@ -12,6 +12,7 @@ from billing_app.ui.kit.basics import Text, by_phase, icon, link, notice, skelet
 from billing_app.ui.kit.buttons import writers_only
 from billing_app.ui.kit.cards import card, stat
 from billing_app.ui.kit.charts import Series, area_chart, bar_chart, chart_frame
+from billing_app.ui.kit.filters import pick
 from billing_app.ui.kit.layout import page
 from billing_app.ui.pages.getting_started import getting_started
 
@@ -57,7 +58,11 @@ def dashboard() -> rx.Component:
 def _figures() -> rx.Component:
     return rx.fragment(
         rx.el.div(
-            rx.cond(DashboardState.choices.length() > 1, _currencies()),
+            rx.el.div(
+                rx.cond(DashboardState.choices.length() > 1, _currencies()),
+                rx.cond(DashboardState.meters.length() > 1, pick("Meter", "meter", DashboardState.meters)),
+                class_name="flex min-w-0 flex-wrap items-center gap-2 empty:hidden",
+            ),
             rx.el.p(
                 "As of ",
                 rx.el.time(DashboardState.as_of, title=DashboardState.as_of_utc),
@@ -68,10 +73,12 @@ def _figures() -> rx.Component:
         rx.el.div(
             _stat("MRR", DashboardState.mrr),
             _stat("Active customers", DashboardState.active),
-            _stat("Usage this month", DashboardState.usage),
+            _stat(DashboardState.usage.label, DashboardState.usage),
             _stat(f"Invoiced for {DashboardState.last_month}", DashboardState.invoiced),
             _stat("Outstanding", DashboardState.outstanding),
             _stat("Overdue", DashboardState.overdue),
+            rx.cond(DashboardState.credit.lead != "", _stat("Credits held", DashboardState.credit)),
+            rx.foreach(DashboardState.unpriced, lambda figure: _stat(figure.label, figure)),
             class_name=_CARDS,
         ),
         rx.el.div(_usage(), _revenue(), class_name=_HALVES),
@@ -120,7 +127,11 @@ def _stat(label: Text, figure: rx.Var[Figure]) -> rx.Component:
 def _usage() -> rx.Component:
     return rx.el.section(
         chart_frame(
-            "Usage per day", "Day", _USAGE, DashboardState.days, area_chart(_USAGE, DashboardState.days)
+            DashboardState.usage_title,
+            "Day",
+            _USAGE,
+            DashboardState.days,
+            area_chart(_USAGE, DashboardState.days),
         ),
         class_name=f"{classes.PANEL} min-w-0 px-5 py-4",
     )

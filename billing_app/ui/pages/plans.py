@@ -29,7 +29,11 @@ def plans() -> rx.Component:
         "Plans",
         rx.el.div(
             _shown(),
-            writers_only(_new_button("primary")),
+            rx.el.div(
+                link("Meters", "/plans/meters", classes.BUTTON_QUIET),
+                writers_only(_new_button("primary")),
+                class_name="flex flex-wrap gap-2",
+            ),
             class_name="mb-4 flex flex-wrap justify-between gap-2",
         ),
         by_phase(

@@ -15,7 +15,7 @@ from billing_app.ui.kit.dialogs import form_dialog
 from billing_app.ui.kit.fields import DialogForm, text_field
 from billing_app.ui.kit.filters import ambiguous_matches, filters, search_filter, segments, select_filter
 from billing_app.ui.kit.layout import page
-from billing_app.ui.kit.number_field import number_field
+from billing_app.ui.kit.meter_fields import meter_fields
 from billing_app.ui.kit.tables import column, number_column, page_links, table, table_skeleton
 from billing_app.ui.pages.import_parts import import_badge
 
@@ -180,7 +180,7 @@ def _record_dialog() -> rx.Component:
         dialog,
         UsageState.record,
         customer_field(dialog),
-        number_field(dialog, "quantity", "Quantity", "quantity", placeholder="1530"),
+        meter_fields(dialog, UsageState.fields, UsageState.choose_meter),
         text_field(
             dialog, "occurred_at", "Time (optional)", kind="datetime-local", step="1",
             help_text=f"In {UsageState.zone}. Leave empty for the current time.",
