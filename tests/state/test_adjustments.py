@@ -84,6 +84,6 @@ def test_history_of_credit_says_where_it_came_from_and_went() -> None:
 
 
 def test_pages_of_one_list_keep_those_of_the_others() -> None:
-    pages = pages_of("acme", Trails("a", "b~c", ""), "items", "d")
-    assert pages.next_href == "/customers/acme?page=a&items=b~c~d"
-    assert pages.previous_href == "/customers/acme?page=a&items=b"
+    pages = pages_of("acme", Trails("a", "b~c", "", "calls"), "items", "d")
+    assert pages.next_href == "/customers/acme?page=a&items=b~c~d&meter=calls"
+    assert pages.previous_href == "/customers/acme?page=a&items=b&meter=calls"

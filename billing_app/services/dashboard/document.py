@@ -148,21 +148,7 @@ class FiguresDocument:
                 CustomerGroup(currency, has_plan, is_suspended, customers, int(mrr))
                 for currency, has_plan, is_suspended, customers, mrr in stored["customers"]
             ),
-            usage=tuple(
-                UsageDay(meter_id, date.fromisoformat(day), Decimal(quantity), events)
-                for meter_id, day, quantity, events in stored["usage"]
-            ),
-            usage_months=tuple(
-                UsageMonth(meter_id, date.fromisoformat(month), Decimal(quantity), Decimal(so_far))
-                for meter_id, month, quantity, so_far in stored["usage_months"]
-            ),
-            unpriced=tuple(
-                UnpricedMonth(date.fromisoformat(month), events) for month, events in stored["unpriced"]
-            ),
-            credits=tuple(
-                CreditGroup(currency, customers, int(credit))
-                for currency, customers, credit in stored["credits"]
-            ),
+            **_usage_from_json(stored),
         )
 
 
@@ -175,3 +161,22 @@ def _value_as_json(value: object) -> object:
     if isinstance(value, Decimal):
         return plain(value)
     return value.isoformat() if isinstance(value, date) else value
+
+
+def _usage_from_json(stored: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "usage": tuple(
+            UsageDay(meter_id, date.fromisoformat(day), Decimal(quantity), events)
+            for meter_id, day, quantity, events in stored["usage"]
+        ),
+        "usage_months": tuple(
+            UsageMonth(meter_id, date.fromisoformat(month), Decimal(quantity), Decimal(so_far))
+            for meter_id, month, quantity, so_far in stored["usage_months"]
+        ),
+        "unpriced": tuple(
+            UnpricedMonth(date.fromisoformat(month), events) for month, events in stored["unpriced"]
+        ),
+        "credits": tuple(
+            CreditGroup(currency, customers, int(credit)) for currency, customers, credit in stored["credits"]
+        ),
+    }

@@ -95,9 +95,7 @@ def _row(meter: rx.Var[MeterItem]) -> rx.Component:
                 rx.cond(meter.is_archived, rx.el.span("Archived", class_name=classes.BADGE_HOLD)),
                 class_name="flex flex-wrap items-center gap-x-2",
             ),
-            rx.el.div(
-                meter.code, class_name=f"text-xs font-normal leading-4 text-faint {classes.WRAPPED}"
-            ),
+            rx.el.div(meter.code, class_name=f"text-xs font-normal leading-4 text-faint {classes.WRAPPED}"),
             rx.el.div(meter.aggregation, class_name=classes.NARROW_CAPTION),
             class_name=f"{classes.TD_MAIN} py-1.5",
         ),
@@ -110,24 +108,30 @@ def _row(meter: rx.Var[MeterItem]) -> rx.Component:
             class_name=f"{classes.TD} {classes.WIDE_ONLY}",
         ),
         rx.el.td(meter.aggregation, class_name=f"{classes.TD} {classes.WIDE_ONLY}"),
-        rx.el.td(
-            rx.cond(
-                meter.usage != "",
-                link(
-                    meter.usage, meter.usage_href, "hover:underline underline-offset-4",
-                    aria_label=f"Usage of {meter.name}: {meter.usage}",
-                ),
-                rx.el.span("\N{EM DASH}", class_name="text-faint"),
-            ),
-            class_name="h-10 border-b border-line px-3 text-right font-medium tabular-nums text-ink"
-            f" {classes.WRAPPED}",
-        ),
+        _usage(meter),
         rx.el.td(
             writers_only(rx.el.div(_menu(meter), class_name="-my-1 flex justify-end")),
             class_name="w-10 border-b border-line pr-1",
         ),
         class_name=classes.TR,
-    )  # fmt: skip
+    )
+
+
+def _usage(meter: rx.Var[MeterItem]) -> rx.Component:
+    return rx.el.td(
+        rx.cond(
+            meter.usage != "",
+            link(
+                meter.usage,
+                meter.usage_href,
+                "hover:underline underline-offset-4",
+                aria_label=f"Usage of {meter.name}: {meter.usage}",
+            ),
+            rx.el.span("\N{EM DASH}", class_name="text-faint"),
+        ),
+        class_name="h-10 border-b border-line px-3 text-right font-medium tabular-nums text-ink"
+        f" {classes.WRAPPED}",
+    )
 
 
 def _menu(meter: rx.Var[MeterItem]) -> rx.Component:
