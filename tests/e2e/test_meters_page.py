@@ -168,7 +168,9 @@ def test_meter_is_created_renamed_and_archived(metered: Shop) -> None:
         "Must be 1 to 63 lower-case letters, digits and underscores."
     )
     page.keyboard.press("Escape")
-    page.get_by_role("button", name="Discard").click() if page.get_by_role("button", name="Discard").count() else None
+    page.get_by_role("button", name="Discard").click() if page.get_by_role(
+        "button", name="Discard"
+    ).count() else None
     page.goto("/plans/meters")
     choose(page, "Stored GB", "Edit meter")
     # Only the default meter can take other types.
@@ -257,7 +259,9 @@ def test_customer_shows_the_picked_meter(metered: Shop) -> None:
     usage.get_by_label("Meter").select_option("users")
     expect(usage).to_contain_text(re.compile("users, not priced"))
     usage.get_by_role("button", name="Show as a table").click()
-    expect(usage.get_by_role("columnheader")).to_have_text(["Day", "Different items", "Different items so far"])
+    expect(usage.get_by_role("columnheader")).to_have_text(
+        ["Day", "Different items", "Different items so far"]
+    )
 
 
 def card(page: Page, label: str) -> Locator:

@@ -186,7 +186,7 @@ def test_event_without_a_time_occurs_now_and_a_double_click_records_it_once(
         ("Customer", "no such customer", "This is not the name or key of a customer."),
         ("Quantity", "-1", "Must be zero or more."),
         ("Quantity", "\N{FULLWIDTH DIGIT THREE}", "Must be a number written like 1,234.56."),
-        ("Time (optional)", "2026-07-01T00:00", "Must be in a month in which the customer has a plan."),
+        ("Time (optional)", "2026-07-01T00:00", "Must be on a day on which the customer has a plan."),
         ("Idempotency key", "", "Must be 1 to 255 characters."),
         ("Idempotency key", "a\tb", "Must not contain control characters such as tabs or line breaks."),
     ],
