@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from billing_app.database.embedded import cluster
 from billing_app.database.migrations import migrate
@@ -85,7 +86,7 @@ def drop_database(bench: Bench) -> None:
     """Drop a database that is no longer needed, which frees its space on the disk."""
     url = bench.server.url("postgres", bench.server.superuser).replace("+psycopg", "")
     with psycopg.connect(url, autocommit=True) as db:
-        db.execute(f"DROP DATABASE {bench.name} WITH (FORCE)")
+        db.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(bench.name)))
 
 
 def settle(bench: Bench) -> None:

@@ -120,10 +120,10 @@ def _add_span(
 
 
 def add_variety(bench: Bench, customers: int) -> None:
-    """Give every filter of the lists something to select: payments, suspensions, customers without a plan.
+    """Give every filter of the lists something to select: payments, credit, suspensions, customers without a plan.
 
     Older invoices are mostly paid and newer ones less often. A tenth is partially paid. A hundredth of the customers
-    is suspended, and as many customers without a plan are added.
+    has credit, as many are suspended, and as many customers without a plan are added.
     """
     with bench.superuser() as db:
         for month, tenths_paid in zip(MONTHS, (8, 5, 2), strict=True):
@@ -143,6 +143,7 @@ def add_variety(bench: Bench, customers: int) -> None:
             "INSERT INTO customer_billing (customer_id, closed_through, settled_through, last_number)"
             " SELECT customer_id, '2026-10-01', '2026-10-01', 0 FROM customer WHERE key LIKE 'new-%'"
         )
+        db.execute("UPDATE customer_billing SET credit_minor = 1000 WHERE customer_id % 100 = 60")
         for table in ("customer", "customer_billing", "payment", "suspension", "open_invoice", "invoice"):
             db.execute(f"VACUUM (ANALYZE) {table}")
 

@@ -88,6 +88,7 @@ LIST_PAGES = (
             Choice("Status", (1, 2)),
             Search("Plan", ("Plan 3",)),
             Choice("Subscription", (1, 2)),
+            Choice("Credit", (1, 2)),
         ),
         ("Customer", "Usage this month", "Outstanding", "Created"),
     ),

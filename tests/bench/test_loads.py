@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 from sqlalchemy import make_url
 
 from bench import ingest
-from bench.databases import Bench
+from bench.databases import Bench, drop_database, new_database
 from bench.fill import add_customers, add_events
 from bench.ingest import (
     add_bare_table,
@@ -32,6 +33,13 @@ def bench(server: cluster.Server, urls: Urls) -> Bench:
     made = Bench(server, make_url(urls.application).database or "")
     add_customers(made, CUSTOMERS)
     return made
+
+
+def test_database_is_dropped(server: cluster.Server) -> None:
+    bench = new_database(server, "full")
+    drop_database(bench)
+    with pytest.raises(psycopg.OperationalError):
+        bench.connect()
 
 
 def count(bench: Bench, query: str) -> int:
