@@ -1287,13 +1287,14 @@ SIMULATION_CHECKS = {
 
 
 def _create_usage_import_table() -> None:
-    """Create the imports of usage files.
+    """Create the imports of files of usage or of corrections.
 
     `attempts` counts the failures since the import last made progress, across all server processes.
     """
     op.create_table(
         "usage_import",
         sa.Column("import_id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("file_name", sa.Text(), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("sha256", sa.Text(), nullable=False),
@@ -1320,6 +1321,7 @@ USAGE_IMPORT_COUNTS = (
     "through_line",
 )
 USAGE_IMPORT_CHECKS = {
+    "ck_usage_import_kind_known": "kind IN ('usage', 'corrections')",
     "ck_usage_import_status_known": (
         "status IN ('checking', 'checked', 'importing', 'done', 'cancelled', 'failed')"
     ),

@@ -1,4 +1,4 @@
-// Uploads usage files to the API, one at a time, even while the user visits other pages. Uses XMLHttpRequest, because
+// Uploads files of usage and of corrections to the API, one at a time, even while the user visits other pages. Uses XMLHttpRequest, because
 // fetch doesn't report upload progress.
 (() => {
   "use strict";
@@ -45,7 +45,7 @@
       showProblem("The file is larger than 1 GiB. Compress it with gzip or split it.");
       return;
     }
-    const { upload: address, then } = form.dataset;
+    const { upload: address, kind, then } = form.dataset;
     const request = new XMLHttpRequest();
     upload = { request, name: file.name, share: 0 };
     request.upload.onprogress = (event) => {
@@ -58,7 +58,8 @@
       upload = undefined;
       showUpload();
     };
-    request.open("POST", `${address}?file_name=${encodeURIComponent(file.name.slice(-255))}`);
+    const query = new URLSearchParams({ kind, file_name: file.name.slice(-255) });
+    request.open("POST", `${address}?${query}`);
     request.setRequestHeader("Content-Type", /\.gz$/i.test(file.name) ? "application/gzip" : "text/csv");
     request.send(file);
     showUpload();

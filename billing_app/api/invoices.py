@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from fastapi import Depends, Query, Response
 from pydantic import BaseModel, Field
 
+from billing_app.api.corrections import Correction, correction_of
 from billing_app.api.invoice_lines import InvoiceLine, lines_of
 from billing_app.api.usage import UsageEvent, usage_event
 from billing_app.api.wire.calls import Caller
@@ -323,8 +324,27 @@ def list_invoice_usage(
         Query(ge=1, le=32767, description="List only the events of the line with this number."),
     ] = None,
 ) -> Page[UsageEvent]:
-    """List the usage events that an invoice charges, ordered by time."""
+    """List the usage events that an invoice charges, ordered by time.
+
+    Each has the quantity that was first recorded. The invoice also charges the differences of its
+    corrections, which `/invoices/{number}/corrections` lists.
+    """
     return page_of(call.do(line_usage.list_invoice_events, number, line_number=line, **paged), usage_event)
+
+
+@router.get("/invoices/{number}/corrections", responses=refusals("invoice_not_found", "line_not_found"))
+def list_invoice_corrections(
+    call: Caller,
+    paged: Paged,
+    number: str,
+    line: Annotated[
+        WholeNumber | None,
+        Query(ge=1, le=32767, description="List only the corrections of the line with this number."),
+    ] = None,
+) -> Page[Correction]:
+    """List the corrections of usage that an invoice charges, ordered by the time of their events."""
+    page = call.do(line_usage.list_invoice_corrections, number, line_number=line, **paged)
+    return page_of(page, correction_of)
 
 
 def summary_of(row: InvoiceRow) -> InvoiceSummary:

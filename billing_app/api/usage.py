@@ -267,9 +267,21 @@ def _usage_filter(
     idempotency_key: Annotated[
         str | None, Query(description="The event's key, of one customer or of all.")
     ] = None,
+    unpriced: Annotated[
+        bool,
+        Query(
+            description="Only events that cost nothing because the plan of their day has no charge for their meter."
+        ),
+    ] = False,
 ) -> UsageFilter:
     return UsageFilter(
-        customer, period, billing_period, late_only=late, meter=meter, idempotency_key=idempotency_key
+        customer,
+        period,
+        billing_period,
+        late_only=late,
+        meter=meter,
+        idempotency_key=idempotency_key,
+        unpriced_only=unpriced,
     )
 
 
@@ -300,6 +312,7 @@ def export_usage(call: Caller, wanted: Filtered) -> CsvFile:
     name += f"-{label(wanted.period)}" if wanted.period else ""
     name += f"-billed-{label(wanted.billing_period)}" if wanted.billing_period else ""
     name += "-late" if wanted.late_only else ""
+    name += "-unpriced" if wanted.unpriced_only else ""
     name += f"-{wanted.meter}" if wanted.meter else ""
     return csv_file(call, f"{name}.csv", _CSV_COLUMNS, _csv_cells, usage_export.read_usage, wanted)
 

@@ -1,4 +1,4 @@
-"""Imports of usage files: upload a file, let it be checked, and start its import."""
+"""Imports of files of usage and of corrections: upload a file, let it be checked, and start its import."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from billing_app.api.wire.openapi import refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
 from billing_app.api.wire.values import Quantity, Sha256, Timestamp
-from billing_app.documents.csv_rows import rejected_row_cells, rejected_row_columns
+from billing_app.documents.csv_rows import rejected_columns, rejected_row_cells
 from billing_app.jobs.usage_imports import receive_file
 from billing_app.runtime import current
 from billing_app.services.usage_imports import imports, rejected_rows, rows
@@ -46,24 +46,27 @@ class PreviewRow(BaseModel):
         examples=[["acme", "2026-10-31/meter-7/42", "1530.5", "2026-10-31T23:00:00Z"]],
         description=(
             "Customer, idempotency key, quantity and time as written in the file, and meter and item if it has"
-            " a column for either. If the row has too few or"
-            " too many cells, all of its cells."
+            " a column for either. Of corrections: customer, idempotency key, quantity, reason and correction"
+            " key. If the row has too few or too many cells, all of its cells."
         ),
     )
     quantity: Quantity | None = Field(description="The quantity as Tallybook read it.")
-    occurred_at: Timestamp | None = Field(description="The time as Tallybook read it. Null means now.")
+    occurred_at: Timestamp | None = Field(
+        description="The time as Tallybook read it. Null means now, or a correction."
+    )
     status: Literal["recorded", "duplicate", "conflict", "rejected"]
     detail: str | None = Field(examples=[None])
 
 
 class UsageImport(BaseModel):
-    """A usage file. `bytes_read` of `size_bytes` are checked or imported so far.
+    """A file of usage or of corrections. `bytes_read` of `size_bytes` are checked or imported so far.
 
     Until the import is started, the counts are the expected outcome of its rows; from then on they
     are the actual outcome so far. `rows` is the sum of the others.
     """
 
     id: str = Field(examples=["imp_7"])
+    kind: rows.Kind = Field(examples=["usage"])
     file_name: str = Field(examples=["october.csv"])
     size_bytes: int
     sha256: Sha256
@@ -119,14 +122,21 @@ def upload(
     request: Request,
     response: Response,
     file_name: Annotated[str, Query(min_length=1, max_length=FILE_NAME_MAX)] = "usage.csv",
+    kind: Annotated[
+        rows.Kind, Query(description="What the rows are: usage events, or corrections of them.")
+    ] = "usage",
 ) -> UsageImport:
-    """Upload a usage file to be checked.
+    """Upload a file of usage or of corrections to be checked.
 
     Send CSV or gzipped CSV in UTF-8, up to 1 GiB. The first line must name the columns `customer`
     (ID or key), `idempotency_key`, `quantity` and `occurred_at` (RFC 3339; empty means now), in any
     order. `meter` (a code) and `item` are optional. The other columns of Tallybook's exports are
     ignored. Each row is one line. Put a value with
     a comma or a quote in double quotes, and write each quote inside it twice.
+
+    A file of corrections (`kind=corrections`) has the columns `customer`, `idempotency_key` (of the event),
+    `quantity` (what it should have been), `reason` and `correction_key`. Corrections of one event apply in
+    the order of the rows. A token needs the scope `usage:correct`.
 
     An apostrophe at the start of a value is removed if `=`, `+`, `-`, `@`, a tab, a carriage return
     or another apostrophe follows, because Tallybook's exports add it there. So write the key `'=a` as
@@ -136,7 +146,7 @@ def upload(
     interrupted upload leaves nothing behind. If you get no response, upload the file again: that may
     create a second import, but starting both records each event once.
     """
-    stored = receive_file(current().database, call.actor, file_name, _read_pieces(request))
+    stored = receive_file(current().database, call.actor, file_name, _read_pieces(request), kind=kind)
     current().background.wake()
     response.headers["Location"] = f"/api/v1/usage/imports/{stored.public_id}"
     return to_import(stored)
@@ -211,7 +221,7 @@ def export_rejected_rows(call: Caller, usage_import: Import) -> CsvFile:
     return csv_file(
         call,
         f"rejected-rows-{usage_import}.csv",
-        rejected_row_columns(has_meters=call.do(rejected_rows.has_meters, usage_import)),
+        rejected_columns(call.do(rejected_rows.list_columns, usage_import)),
         rejected_row_cells,
         rejected_rows.read_rejected_rows,
         usage_import,
@@ -222,6 +232,7 @@ def to_import(row: rows.UsageImportRow) -> UsageImport:
     """Convert an import."""
     return UsageImport(
         id=row.public_id,
+        kind=row.kind,
         file_name=row.file_name,
         size_bytes=row.size_bytes,
         sha256=row.sha256,

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from billing_app.domain.spreadsheets import escape_cell
-from billing_app.services.usage_imports.rows import COLUMNS, METERED_COLUMNS, RejectedRow
+from billing_app.services.usage_imports.rows import RejectedRow
 from billing_app.wording.refusals import reason_sentence
 
 Cell = str | int | Decimal | date | datetime | None
@@ -25,18 +25,13 @@ def encode_rows(rows: Iterable[Iterable[Cell]]) -> bytes:
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
-def rejected_row_columns(*, has_meters: bool) -> tuple[str, ...]:
-    """Return the header of a file of rejected rows of usage, which can be corrected and imported again."""
-    return rejected_columns(METERED_COLUMNS if has_meters else COLUMNS)
-
-
 def rejected_columns(columns: Iterable[str]) -> tuple[str, ...]:
-    """Return the header of a file of rejected rows with these columns."""
+    """Return the header of a file of rejected rows, which can be corrected and imported again."""
     return ("line", *columns, "code", "detail")
 
 
 def rejected_row_cells(row: RejectedRow) -> tuple[Cell, ...]:
-    """Return the cells of `rejected_row_columns`. A row with wrong columns has more or fewer of them."""
+    """Return the cells of `rejected_columns`. A row with wrong columns has more or fewer of them."""
     return (row.line, *row.row, row.reason.code, reason_sentence(row.reason))
 
 

@@ -123,7 +123,7 @@ def import_usage(
 
 def _record_batches(
     database: Database, actor: Actor, file: CheckedFile
-) -> Generator[tuple[Batch, BatchResult, int], None, None]:
+) -> Generator[tuple[Batch[UsageReport], BatchResult, int], None, None]:
     """Record each batch and yield its outcome, and how much of the file was read by then.
 
     Two connections record a batch, because the database takes most of the time. While they do, the next
@@ -150,7 +150,9 @@ def _record_batches(
             yield batch, outcome, bytes_read
 
 
-def _read_next(batches: Iterator[Batch], file: CheckedFile) -> tuple[Batch, int] | None:
+def _read_next(
+    batches: Iterator[Batch[UsageReport]], file: CheckedFile
+) -> tuple[Batch[UsageReport], int] | None:
     batch = next(batches, None)
     return (batch, file.raw.tell()) if batch else None
 

@@ -1,4 +1,4 @@
-"""Read the rows of a usage file in batches, so that any file fits into a few megabytes of memory."""
+"""Read the rows of a file of usage or of corrections in batches, so that any file fits into a few megabytes of memory."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
+from typing import Any, Generic, TypeVar
 
 from billing_app.domain.rules import BrokenRule
 from billing_app.domain.spreadsheets import unescape_cell
 from billing_app.jobs.usage_files import (
+    CORRECTIONS,
     ROW_CHARS_MAX,
+    USAGE,
     Header,
+    Layout,
     is_too_long,
     is_utf8,
     open_usage_text,
     split_row,
 )
+from billing_app.services.usage.correction_rows import CorrectionReport
 from billing_app.services.usage.recording import BATCH_MAX, BatchResult, UnreadableReport, UsageReport
 from billing_app.services.usage_imports.rows import COLUMNS, RejectedRow
 
@@ -25,25 +30,26 @@ BATCH_CHARS_MAX = 4_000_000
 # Empty lines are skipped. This bounds the number of lines in a batch.
 BATCH_LINES_MAX = 100 * BATCH_MAX
 
-Report = UsageReport | UnreadableReport
+Report = TypeVar("Report")
 # Like `UsageReport._make`, but without running Python code for each row.
-_as_report: Callable[[list[str]], UsageReport] = partial(tuple.__new__, UsageReport)
+_as_report: Callable[[list[str]], Any] = partial(tuple.__new__, UsageReport)
 
 
 @dataclass(slots=True)
-class Batch:
+class Batch(Generic[Report]):
     """The rows of the lines after `after_line` up to `through_line`.
 
     `cells` has each row's cells in the order of the header's columns. If the number of cells is wrong, it has
-    those, but never as many as a header has columns; if the cells can't be told apart, the whole text as one cell; if the row
-    is too long to store, none.
+    those, but never as many as a header has columns; if the cells can't be told apart, the whole text as one
+    cell; if the row is too long to store, none. `to_report` makes a report from the cells.
     """
 
     after_line: int
     through_line: int
+    to_report: Callable[[list[str]], Report]
     lines: list[int] = field(default_factory=list)
     cells: list[list[str]] = field(default_factory=list)
-    reports: list[Report] = field(default_factory=list)
+    reports: list[Report | UnreadableReport] = field(default_factory=list)
     chars: int = 0
 
     @property
@@ -59,10 +65,10 @@ class Batch:
         """Add the row of a line. An empty line has none."""
         self.through_line = number
         if line:
-            cells, report = _parse_row(line, header)
+            cells, unreadable = read_cells(line, header)
             self.lines.append(number)
             self.cells.append(cells)
-            self.reports.append(report)
+            self.reports.append(unreadable or self.to_report(cells))
             self.chars += len(line)
 
     def add_plain_rows(self, lines: list[str], after_line: int, header: Header) -> bool:
@@ -83,7 +89,7 @@ class Batch:
         if header.columns == COLUMNS and all(map(itemgetter(3), rows)):
             self.reports.extend(map(_as_report, rows))
         else:
-            self.reports.extend(map(_to_report, rows))
+            self.reports.extend(map(self.to_report, rows))
         self.chars += chars
         return True
 
@@ -101,19 +107,32 @@ class Batch:
         ]
 
 
-def read_batches(raw: io.BufferedReader, after_line: int = 0) -> Generator[Batch, None, None]:
+def read_batches(raw: io.BufferedReader, after_line: int = 0) -> Generator[Batch[UsageReport], None, None]:
     """Read the rows after a line in batches of up to 10,000. The batches are the same each time.
 
     Raises Invalid (`file`, `header`) if the file as a whole can't be read.
     """
-    with open_usage_text(raw) as text:
-        batch, number = Batch(after_line, after_line), 1
+    return _read_batches(raw, after_line, USAGE, _to_report)
+
+
+def read_corrections(
+    raw: io.BufferedReader, after_line: int = 0
+) -> Generator[Batch[CorrectionReport], None, None]:
+    """Read the rows of a file of corrections as `read_batches` does those of a file of usage."""
+    return _read_batches(raw, after_line, CORRECTIONS, CorrectionReport._make)
+
+
+def _read_batches(
+    raw: io.BufferedReader, after_line: int, layout: Layout, to_report: Callable[[list[str]], Report]
+) -> Generator[Batch[Report], None, None]:
+    with open_usage_text(raw, layout) as text:
+        batch, number = Batch(after_line, after_line, to_report), 1
         for lines in text:
             if number >= after_line and batch.add_plain_rows(lines, number, text.header):
                 number += len(lines)
                 if batch.is_full:
                     yield batch
-                    batch = Batch(number, number)
+                    batch = Batch(number, number, to_report)
                 continue
             for line in lines:
                 number += 1
@@ -121,7 +140,7 @@ def read_batches(raw: io.BufferedReader, after_line: int = 0) -> Generator[Batch
                     batch.add_row(number, line, text.header)
                     if batch.is_full:
                         yield batch
-                        batch = Batch(number, number)
+                        batch = Batch(number, number, to_report)
         if batch.reports:
             yield batch
 
@@ -143,11 +162,6 @@ def _parse_plain_rows(lines: list[str], header: Header) -> list[list[str]] | Non
     if header.positions == tuple(range(header.width)):
         return rows
     return list(map(list, map(itemgetter(*header.positions), rows)))
-
-
-def _parse_row(line: str, header: Header) -> tuple[list[str], Report]:
-    row, unreadable = read_cells(line, header)
-    return row, unreadable or _to_report(row)
 
 
 def read_cells(line: str, header: Header) -> tuple[list[str], UnreadableReport | None]:

@@ -8,31 +8,35 @@ interrupted check starts over. Both read the same batches and check them with th
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from threading import BoundedSemaphore
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic
 
 from sqlmodel import Session
 
 from billing_app.database import locks
 from billing_app.database.session import Database, allow_pauses
-from billing_app.domain.actor import SYSTEM, Actor, Permission, system
+from billing_app.domain.actor import SYSTEM, Actor, system
 from billing_app.domain.money import parse_quantity
 from billing_app.domain.periods import parse_timestamp
 from billing_app.domain.rules import BrokenRule
 from billing_app.errors import Conflict, Invalid
 from billing_app.jobs.leadership import try_lock
 from billing_app.jobs.retries import giving_up_when_it_keeps_failing
-from billing_app.jobs.usage_csv import Batch, Report, read_batches
+from billing_app.jobs.usage_csv import Batch, Report, read_batches, read_corrections
 from billing_app.jobs.worker_process import WorkerProcess, report_progress
 from billing_app.services.shared.permissions import require
 from billing_app.services.shared.reasons import Reason
+from billing_app.services.usage.correction_rows import CorrectionReport
+from billing_app.services.usage.corrections import correct_usage_batch, dry_run_correction_batch
 from billing_app.services.usage.recording import (
     BatchResult,
     RowResult,
+    UnreadableReport,
     UsageReport,
     dry_run_usage_batch,
     record_usage_file_batch,
@@ -49,8 +53,10 @@ from billing_app.services.usage_imports.progress import (
     restart_check,
 )
 from billing_app.services.usage_imports.rows import (
+    PERMISSIONS,
     Chunk,
     ImportSuperseded,
+    Kind,
     Lane,
     Phase,
     PreviewRow,
@@ -70,19 +76,36 @@ Progress = Callable[[Chunk], None]
 _uploads = BoundedSemaphore(CONCURRENT_UPLOADS_MAX)
 
 
-def receive_file(database: Database, actor: Actor, file_name: str, pieces: Iterable[bytes]) -> UsageImportRow:
+@dataclass(frozen=True)
+class _Rows(Generic[Report]):
+    """How the rows of one kind of file are read, checked and recorded."""
+
+    read: Callable[[io.BufferedReader, int], Iterator[Batch[Report]]]
+    check: Callable[[Session, Actor, Sequence[Report | UnreadableReport]], BatchResult]
+    record: Callable[[Session, Actor, Sequence[Report | UnreadableReport]], BatchResult]
+
+
+def _rows_of(kind: Kind) -> _Rows[Any]:
+    if kind == "corrections":
+        return _Rows(read_corrections, dry_run_correction_batch, correct_usage_batch)
+    return _Rows(read_batches, dry_run_usage_batch, record_usage_file_batch)
+
+
+def receive_file(
+    database: Database, actor: Actor, file_name: str, pieces: Iterable[bytes], *, kind: Kind = "usage"
+) -> UsageImportRow:
     """Store a file while it is being uploaded: all of it, or nothing if `pieces` raises.
 
     Raises Invalid, and Conflict (`uploads_under_way`) while four other files are being uploaded.
     """
-    require(actor, Permission.RECORD_USAGE)
+    require(actor, PERMISSIONS[kind])
     if not _uploads.acquire(blocking=False):
         raise Conflict("uploads_under_way", retry_after_seconds=5)
     try:
         # Not `run`, which retries: the pieces can be read only once.
         with database.transaction(actor) as session:
             allow_pauses(session)
-            return store_file(session, actor, file_name, pieces)
+            return store_file(session, actor, file_name, pieces, kind=kind)
     finally:
         _uploads.release()
 
@@ -138,10 +161,10 @@ def _work_on(database: Database, due: UsageImportRow, phase: Phase, on_progress:
 def _check(database: Database, worker: Actor, row: UsageImportRow, on_progress: Progress) -> None:
     """Check all rows in one transaction, which is rolled back. Progress is committed in others."""
     database.call(worker, restart_check, row.import_id)
-    file = _StoredFile(database, worker, row)
+    file, rows = _StoredFile(database, worker, row), _rows_of(row.kind)
     with database.transaction(worker) as session:
-        for number, batch in enumerate(read_batches(io.BufferedReader(file))):
-            outcome = dry_run_usage_batch(session, worker, batch.reports)
+        for number, batch in enumerate(rows.read(io.BufferedReader(file), 0)):
+            outcome = rows.check(session, worker, batch.reports)
             preview = [] if number else _preview_rows(batch, outcome)
             chunk = _to_chunk(batch, file, outcome, preview)
             database.call(worker, count_chunk, row.import_id, "checking", chunk)
@@ -151,20 +174,20 @@ def _check(database: Database, worker: Actor, row: UsageImportRow, on_progress: 
 
 def _import(database: Database, worker: Actor, row: UsageImportRow, on_progress: Progress) -> None:
     """Record and count the remaining rows, each batch in one transaction."""
-    file = _StoredFile(database, worker, row)
+    file, rows = _StoredFile(database, worker, row), _rows_of(row.kind)
 
-    def record(session: Session, actor: Actor, batch: Batch) -> Chunk:
-        chunk = _to_chunk(batch, file, record_usage_file_batch(session, actor, batch.reports))
+    def record(session: Session, actor: Actor, batch: Batch[Any]) -> Chunk:
+        chunk = _to_chunk(batch, file, rows.record(session, actor, batch.reports))
         count_chunk(session, actor, row.import_id, "importing", chunk)
         return chunk
 
-    for batch in read_batches(io.BufferedReader(file), row.through_line):
+    for batch in rows.read(io.BufferedReader(file), row.through_line):
         on_progress(database.call(worker, record, batch))
     database.call(worker, finish_import, row.import_id, "done")
 
 
 def _to_chunk(
-    batch: Batch, file: _StoredFile, outcome: BatchResult, preview: list[PreviewRow] | None = None
+    batch: Batch[Any], file: _StoredFile, outcome: BatchResult, preview: list[PreviewRow] | None = None
 ) -> Chunk:
     return Chunk(
         after_line=batch.after_line,
@@ -176,7 +199,7 @@ def _to_chunk(
     )
 
 
-def _preview_rows(batch: Batch, outcome: BatchResult) -> list[PreviewRow]:
+def _preview_rows(batch: Batch[Any], outcome: BatchResult) -> list[PreviewRow]:
     results = {result.index: result for result in outcome.results}
     first_rows = zip(batch.lines[:PREVIEW_ROWS], batch.cells, batch.reports, strict=False)
     return [
@@ -185,7 +208,7 @@ def _preview_rows(batch: Batch, outcome: BatchResult) -> list[PreviewRow]:
     ]
 
 
-def _preview_row(line: int, cells: list[str], report: Report, result: RowResult) -> PreviewRow:
+def _preview_row(line: int, cells: list[str], report: object, result: RowResult) -> PreviewRow:
     quantity, occurred_at = _parse_values(report)
     return PreviewRow(
         line=line,
@@ -197,12 +220,13 @@ def _preview_row(line: int, cells: list[str], report: Report, result: RowResult)
     )
 
 
-def _parse_values(report: Report) -> tuple[Decimal | None, datetime | None]:
+def _parse_values(report: object) -> tuple[Decimal | None, datetime | None]:
     """Return the quantity and the time as recording parses them, or None if they are invalid."""
     quantity, occurred_at = None, None
-    if isinstance(report, UsageReport):
+    if isinstance(report, UsageReport | CorrectionReport):
         with suppress(BrokenRule):
             quantity = parse_quantity(report.quantity)
+    if isinstance(report, UsageReport):
         with suppress(BrokenRule):
             occurred_at = parse_timestamp(report.occurred_at) if report.occurred_at else None
     return quantity, occurred_at

@@ -21,10 +21,11 @@ def _count_column() -> Column[int]:
 
 
 class UsageImport(SQLModel, table=True):
-    """An import of a usage file, with its status, progress and counts."""
+    """An import of a file of usage or of corrections, with its status, progress and counts."""
 
     __tablename__ = "usage_import"
     __table_args__ = (
+        CheckConstraint("kind IN ('usage', 'corrections')", name="kind_known"),
         CheckConstraint(
             "status IN ('checking', 'checked', 'importing', 'done', 'cancelled', 'failed')",
             name="status_known",
@@ -44,6 +45,7 @@ class UsageImport(SQLModel, table=True):
     )
 
     import_id: int | None = Field(default=None, sa_column=identity_column())
+    kind: str = Field(default="usage", sa_column=text_column())
     file_name: str = Field(sa_column=text_column())
     size_bytes: int = Field(sa_column=_count_column())
     sha256: str = Field(sa_column=text_column())

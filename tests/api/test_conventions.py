@@ -66,6 +66,11 @@ def _add_seconds(made: World) -> dict[str, str]:
     beta = make_customer(made.database, key="beta", start=date(2026, 9, 1))
     for day in (1, 2):
         record(made.database, beta, 1, f"2026-09-0{day}T00:00:00Z")
+    with made.database.transaction(SYSTEM) as session:
+        record_usage(session, SYSTEM, UsageReport("beta", "wrong", 1, "2026-09-03T00:00:00Z"))
+        for quantity in (2, 3):
+            report = CorrectionReport("beta", "wrong", quantity, "miscounted", f"fix {quantity}")
+            correct_usage(session, SYSTEM, report)
     invoice = make_invoice(made.database, beta, date(2026, 9, 1))
     _add_adjustments(made, beta)
     with made.database.transaction(SYSTEM) as session:
@@ -75,10 +80,6 @@ def _add_seconds(made: World) -> dict[str, str]:
                 idempotency_key=key,
             )  # fmt: skip
         start_run(session, SYSTEM, date(2026, 9, 1))
-        record_usage(session, SYSTEM, UsageReport("beta", "wrong", 1, "2026-11-01T00:00:00Z"))
-        for quantity in (2, 3):
-            report = CorrectionReport("beta", "wrong", quantity, "miscounted", f"fix {quantity}")
-            correct_usage(session, SYSTEM, report)
         create_token(session, SYSTEM, name="Second", scopes=["read"])
         rows = [",".join(COLUMNS), "unknown,k1,1,2026-10-01T00:00:00Z", "unknown,k2,1,2026-10-01T00:00:00Z"]
         second = store_file(session, SYSTEM, "second.csv", ["\n".join(rows).encode()])

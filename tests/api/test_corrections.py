@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from fastapi.testclient import TestClient
@@ -10,7 +11,8 @@ from billing_app.database.session import Database
 from billing_app.domain.actor import SYSTEM, Role
 from billing_app.services.identity.api_tokens import create_token
 from tests.api.conftest import ClientOf
-from tests.factories import make_customer
+from tests.conftest import Clock
+from tests.factories import make_customer, make_invoice, make_meter, record
 
 USAGE, CORRECTIONS = "/api/v1/usage", "/api/v1/usage/corrections"
 
@@ -136,6 +138,55 @@ def test_history_of_an_event_is_listed_newest_first(client: TestClient, database
         for name in ("period", "billing_period"):
             assert len(client.get(CORRECTIONS, params={name: period}).json()["items"]) == found
     assert client.get(CORRECTIONS, params={"idempotency_key": "a"}).status_code == 422
+
+
+def test_corrections_that_an_invoice_bills_are_listed(
+    client: TestClient, client_of: ClientOf, database: Database, clock: Clock
+) -> None:
+    customer = make_customer(database, key="acme", start=date(2026, 10, 1))
+    record(database, customer, 1530, "2026-10-15T10:00:00Z")
+    number = make_invoice(database, customer).number
+    [event] = client.get(f"/api/v1/invoices/{number}/usage").json()["items"]
+    assert client.get(f"/api/v1/invoices/{number}/corrections").json()["items"] == []
+    for each in range(3):
+        body = correction(idempotency_key=event["idempotency_key"], quantity=each, correction_key=str(each))
+        assert client.post(CORRECTIONS, json=body).status_code == 201
+    clock.set(2026, 12)
+    client = client_of(Role.ADMIN)
+    november = make_invoice(database, customer, date(2026, 11, 1)).number
+    path = f"/api/v1/invoices/{november}/corrections"
+    late = next(
+        position
+        for position, line in enumerate(client.get(f"/api/v1/invoices/{november}").json()["lines"], 1)
+        if line["is_correction"]
+    )
+    page = client.get(path, params={"line": late, "limit": 2}).json()
+    rest = client.get(path, params={"line": late, "limit": 2, "cursor": page["next_cursor"]}).json()
+    assert [(each["number"], each["quantity"]) for each in page["items"] + rest["items"]] == [
+        (1, "0"), (2, "1"), (3, "2"),
+    ]  # fmt: skip
+    assert len(client.get(path).json()["items"]) == 3
+    assert client.get(path, params={"line": 2}).json()["items"] == []
+    for wanted in ({"line": 1}, {"line": 99}):
+        answer = client.get(path, params=wanted)
+        assert (answer.status_code, answer.json()["code"]) == (404, "line_not_found")
+    assert client.get("/api/v1/invoices/ACME-9999/corrections").json()["code"] == "invoice_not_found"
+
+
+def test_unpriced_usage_is_filtered(client: TestClient, database: Database) -> None:
+    make_customer(database, key="acme")
+    make_meter(database, "seats", "max")
+    use(client)
+    seats = {"customer": "acme", "idempotency_key": "s", "quantity": 3, "meter": "seats"}
+    assert client.post(USAGE, json=seats).status_code == 201
+    found = client.get(USAGE, params={"unpriced": "true"}).json()["items"]
+    assert [each["idempotency_key"] for each in found] == ["s"]
+    exported = client.get(f"{USAGE}.csv", params={"unpriced": "true", "customer": "acme"})
+    assert exported.headers["content-disposition"] == 'attachment; filename="usage-acme-unpriced.csv"'
+    assert len(exported.text.splitlines()) == 2
+    undo = correction(idempotency_key="s", quantity=0)
+    assert client.post(CORRECTIONS, json=undo).status_code == 201
+    assert client.get(USAGE, params={"unpriced": "true"}).json()["items"] == []
 
 
 def test_who_may_correct_usage(client: TestClient, client_of: ClientOf, database: Database) -> None:

@@ -28,7 +28,12 @@ RECORDS_USAGE = {
     "POST /api/v1/usage/imports/{import}/start",
     "POST /api/v1/usage/imports/{import}/cancel",
 }
-CORRECTS_USAGE = {"POST /api/v1/usage/corrections", "POST /api/v1/usage/corrections/batch"}
+CORRECTS_USAGE = {
+    "POST /api/v1/usage/corrections",
+    "POST /api/v1/usage/corrections/batch",
+    "POST /api/v1/usage/imports/{import}/start",
+    "POST /api/v1/usage/imports/{import}/cancel",
+}
 # Reading, though a row is written for it.
 READS = {"POST /api/v1/simulations"}
 # Resources that only admins can read or change.

@@ -1,4 +1,4 @@
-"""Read the usage behind an invoice: the events of its lines, and their sums by day."""
+"""Read the usage behind an invoice: the events and corrections of its lines, and their sums by day."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from billing_app.errors import NotFound
 from billing_app.services.invoices.queries import locate_invoice
 from billing_app.services.shared.pagination import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
 from billing_app.services.shared.permissions import require
+from billing_app.services.usage.correction_rows import CORRECTION_COLUMNS, CorrectionRow
 from billing_app.services.usage.days import DailyUsage
 from billing_app.services.usage.rows import UsageEventRow
 from billing_app.services.usage.selection import EVENT_COLUMNS
@@ -50,6 +51,41 @@ def list_invoice_events(
         )
         rows = [UsageEventRow(*row) for row in db]
     return page_of(rows, limit, lambda row: (row.occurred_at, row.idempotency_key))
+
+
+def list_invoice_corrections(
+    session: Session,
+    actor: Actor,
+    number: str,
+    *,
+    line_number: int | None = None,
+    limit: int = LIMIT_DEFAULT,
+    cursor: str | None = None,
+) -> Page[CorrectionRow]:
+    """List the corrections that an invoice, or one of its lines, charges, ordered by the time of their events.
+
+    Raises:
+        NotFound: `invoice_not_found`, `line_not_found`.
+    """
+    require(actor, Permission.READ)
+    check_limit(limit)
+    after = decode_cursor(cursor, datetime, str, int)
+    with driver_cursor(session) as db:
+        condition, parameters, _ = _select_events(db, number, line_number, "k")
+        if after:
+            condition += (
+                " AND (k.occurred_at, k.idempotency_key, k.number)"
+                " > (%(after_at)s, %(after_key)s, %(after_number)s)"
+            )
+            parameters |= dict(zip(("after_at", "after_key", "after_number"), after, strict=True))
+        db.execute(
+            f"SELECT {CORRECTION_COLUMNS} FROM usage_correction k"
+            f" JOIN customer c USING (customer_id) JOIN meter m USING (meter_id) WHERE {condition}"
+            " ORDER BY k.occurred_at, k.idempotency_key, k.number LIMIT %(limit)s",
+            {**parameters, "limit": limit + 1},
+        )
+        rows = [CorrectionRow(*row) for row in db]
+    return page_of(rows, limit, lambda row: (row.occurred_at, row.idempotency_key, row.number))
 
 
 def sum_usage_per_day(
@@ -89,15 +125,17 @@ _AGGREGATES: dict[Aggregation, str] = {
 
 
 class _EventSelection(NamedTuple):
-    """A condition on `usage_event e`, its parameters, and how the meter aggregates the events."""
+    """A condition on events, its parameters, and how the meter aggregates the events."""
 
     condition: str
     parameters: dict[str, object]
     aggregation: Aggregation
 
 
-def _select_events(db: Cursor[Any], number: str, line_number: int | None) -> _EventSelection:
-    """Select the events of an invoice, or of one of its lines.
+def _select_events(
+    db: Cursor[Any], number: str, line_number: int | None, alias: str = "e"
+) -> _EventSelection:
+    """Select the events of an invoice, or of one of its lines. Corrections are selected alike.
 
     A line has the events of its days, or those of the whole month if the meter's quantity is that of the month.
     """
@@ -114,7 +152,7 @@ def _select_events(db: Cursor[Any], number: str, line_number: int | None) -> _Ev
     if row is None:
         raise NotFound("invoice_not_found", named=number)
     period_start, meter_id, aggregation, usage_period, start, end = row
-    condition = "e.customer_id = %(customer_id)s AND e.billing_period = %(period)s"
+    condition = f"{alias}.customer_id = %(customer_id)s AND {alias}.billing_period = %(period)s"
     parameters: dict[str, object] = {"customer_id": customer_id, "period": period_start}
     if line_number is not None:
         if meter_id is None:
@@ -122,7 +160,8 @@ def _select_events(db: Cursor[Any], number: str, line_number: int | None) -> _Ev
         if aggregation != "sum":
             start, end = usage_period, next_period(usage_period)
         condition += (
-            " AND e.meter_id = %(meter_id)s AND e.occurred_at >= %(start)s AND e.occurred_at < %(end)s"
+            f" AND {alias}.meter_id = %(meter_id)s"
+            f" AND {alias}.occurred_at >= %(start)s AND {alias}.occurred_at < %(end)s"
         )
         parameters |= {"meter_id": meter_id, "start": start_of_day(start), "end": start_of_day(end)}
     return _EventSelection(condition, parameters, aggregation or "sum")

@@ -1,22 +1,34 @@
-"""Which invoices bill a page of usage events."""
+"""Which invoices bill a page of usage events, or of corrections."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date
+from typing import Protocol
 
 from sqlmodel import Session
 
 from billing_app.database.session import driver_cursor
 from billing_app.domain.actor import Actor, Permission
 from billing_app.services.shared.permissions import require
-from billing_app.services.usage.rows import UsageEventRow
 
 InvoiceNumbers = dict[tuple[int, date], str]
 """Invoice numbers by customer id and billing period."""
 
 
-def find_invoice_numbers(session: Session, actor: Actor, events: Iterable[UsageEventRow]) -> InvoiceNumbers:
+class Billed(Protocol):
+    """A usage event or a correction."""
+
+    @property
+    def customer_id(self) -> int:
+        """The number of its customer."""
+
+    @property
+    def billing_period(self) -> date:
+        """The period that bills it."""
+
+
+def find_invoice_numbers(session: Session, actor: Actor, events: Iterable[Billed]) -> InvoiceNumbers:
     """Return the number of the invoice for each customer and billing period of the events that has one."""
     require(actor, Permission.READ)
     places = sorted({(event.customer_id, event.billing_period) for event in events})

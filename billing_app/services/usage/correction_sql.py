@@ -39,22 +39,60 @@ _FIND = f"""
         SELECT customer_id FROM customer WHERE lower(key) = w.customer_key
     ) c ON true
     LEFT JOIN customer_billing b ON b.customer_id = c.customer_id
-    LEFT JOIN usage_correction known
+    LEFT JOIN {{corrections}} known
       ON known.customer_id = c.customer_id AND known.correction_key = w.correction_key
     LEFT JOIN usage_event e ON e.customer_id = c.customer_id AND e.idempotency_key = w.idempotency_key
     LEFT JOIN meter m ON m.meter_id = e.meter_id
     LEFT JOIN LATERAL (
-        SELECT k.number, k.quantity FROM usage_correction k
+        SELECT k.number, k.quantity FROM {{corrections}} k
         WHERE k.customer_id = e.customer_id AND k.idempotency_key = e.idempotency_key
         ORDER BY k.number DESC LIMIT 1
     ) newest ON true
 """
 
 
-def find(db: Cursor[Any], rows: Sequence[IncomingCorrection]) -> dict[int, Found]:
-    """Return what is recorded that concerns each row, by its position. The gate must be held."""
+_COLUMNS = "customer_id, correction_key, idempotency_key, number, quantity, reason"
+_FIND_RECORDED = _FIND.format(corrections="usage_correction")
+_FIND_RECORDED_OR_ACCEPTED = _FIND.format(
+    corrections=f"(SELECT {_COLUMNS} FROM usage_correction"
+    f" UNION ALL SELECT {_COLUMNS} FROM pg_temp.accepted_correction)"
+)
+# The corrections that would have been recorded.
+_DRY_RUN_TABLE = """
+    CREATE TEMPORARY TABLE IF NOT EXISTS accepted_correction (
+        customer_id bigint, correction_key text, idempotency_key text, number integer, quantity numeric,
+        reason text,
+        PRIMARY KEY (customer_id, correction_key), UNIQUE (customer_id, idempotency_key, number)
+    ) ON COMMIT DROP
+"""
+
+
+def start_dry_run(db: Cursor[Any]) -> None:
+    """Create the table of what dry runs accept, unless an earlier one of this transaction did."""
+    db.execute(_DRY_RUN_TABLE)
+
+
+def keep_accepted(db: Cursor[Any], corrections: Iterable[NewCorrection]) -> None:
+    """Keep what a dry run accepts, so that later ones of this transaction build on it."""
+    copy_rows(
+        db,
+        f"COPY pg_temp.accepted_correction ({_COLUMNS}) FROM STDIN",
+        (
+            (row.customer_id, row.correction_key, row.idempotency_key, row.number, row.quantity, row.reason)
+            for row in corrections
+        ),
+    )
+
+
+def find(
+    db: Cursor[Any], rows: Sequence[IncomingCorrection], *, is_dry_run: bool = False
+) -> dict[int, Found]:
+    """Return what is recorded that concerns each row, by its position.
+
+    The gate must be held, except for a dry run, which also finds what earlier ones accepted.
+    """
     db.execute(
-        _FIND,
+        _FIND_RECORDED_OR_ACCEPTED if is_dry_run else _FIND_RECORDED,
         [
             [row.position for row in rows],
             [row.customer_id for row in rows],

@@ -90,6 +90,22 @@ def correct_usage_batch(
     return counts
 
 
+def dry_run_correction_batch(
+    session: Session, actor: Actor, reports: Sequence[CorrectionReport | UnreadableReport]
+) -> BatchResult:
+    """Return what `correct_usage_batch` would, but record nothing, and don't hold the gate.
+
+    Dry runs in one transaction build on each other: later ones start from what earlier ones accepted.
+    """
+    require(actor, Permission.CORRECT_USAGE)
+    rows, refused = _parse(reports)
+    with driver_cursor(session) as db:
+        correction_sql.start_dry_run(db)
+        accepted, results = judge(rows, correction_sql.find(db, rows, is_dry_run=True))
+        correction_sql.keep_accepted(db, accepted)
+    return batch_result(len(accepted), [*results, *refused])
+
+
 class _Outcome(NamedTuple):
     """The corrections that were written, a result for each other row, and the identities of all rows.
 

@@ -12,7 +12,8 @@ class UsageFilter:
 
     `customer` is an id or a key, `period` the usage month, `billing_period` the period that bills
     the event. `late_only` selects only events that are billed in a later period than their usage month.
-    `meter` is a code.
+    `meter` is a code. `unpriced_only` selects only events with a quantity that the plan of their day does not
+    price.
     """
 
     customer: str | None = None
@@ -21,6 +22,7 @@ class UsageFilter:
     late_only: bool = False
     meter: str | None = None
     idempotency_key: str | None = None
+    unpriced_only: bool = False
 
 
 ALL_USAGE = UsageFilter()

@@ -15,6 +15,7 @@ from billing_app.services.shared import validation
 from billing_app.services.shared.current_quantity import correction_count, current_quantity
 from billing_app.services.shared.validation import parse_idempotency_key
 from billing_app.services.usage.filters import UsageFilter
+from billing_app.services.usage.unpriced_sql import find_gap_meters, has_no_price
 
 EVENT_COLUMNS = (
     "c.customer_id, c.key, c.name, e.idempotency_key, e.quantity, e.occurred_at, e.recorded_at,"
@@ -22,6 +23,10 @@ EVENT_COLUMNS = (
     f" {current_quantity('e')}, {correction_count('e')}"
 )
 """The columns of a `UsageEventRow`, from usage_event `e` and customer `c`."""
+
+
+# The meters come first, so that the price is looked up only for events that may lack one.
+_UNPRICED = f"e.meter_id = ANY(%(gap_meter_ids)s::smallint[]) AND {has_no_price('e')}"
 
 
 class UsageSelection(NamedTuple):
@@ -47,6 +52,9 @@ def select_usage(session: Session, usage_filter: UsageFilter) -> UsageSelection:
     if usage_filter.meter is not None:
         conditions.append("e.meter_id = %(meter_id)s")
         parameters["meter_id"] = find_meter(session, usage_filter.meter).meter_id
+    if usage_filter.unpriced_only:
+        conditions.append(_UNPRICED)
+        parameters["gap_meter_ids"] = _find_gap_meters(session)
     if usage_filter.idempotency_key is not None:
         key = validation.parsed("idempotency_key", parse_idempotency_key, usage_filter.idempotency_key)
         conditions.append("e.idempotency_key = %(idempotency_key)s")
@@ -90,19 +98,25 @@ def select_usage_by_time(session: Session, usage_filter: UsageFilter) -> tuple[U
         return (selected,)
     start, end = bounds(billed)
     parameters = selected.parameters | {"billing_period": billed, "billed_start": start, "billed_end": end}
-    of_meter = "" if usage_filter.meter is None else " AND e.meter_id = %(meter_id)s"
+    also = "" if usage_filter.meter is None else " AND e.meter_id = %(meter_id)s"
+    also += f" AND {_UNPRICED}" if usage_filter.unpriced_only else ""
     late = UsageSelection(
-        f"{LATE} AND e.occurred_at < %(billed_start)s AND e.billing_period = %(billing_period)s{of_meter}",
+        f"{LATE} AND e.occurred_at < %(billed_start)s AND e.billing_period = %(billing_period)s{also}",
         parameters,
     )
     own = UsageSelection(
         "(e.billing_period = %(billing_period)s) IS TRUE"
-        f" AND e.occurred_at >= %(billed_start)s AND e.occurred_at < %(billed_end)s{of_meter}",
+        f" AND e.occurred_at >= %(billed_start)s AND e.occurred_at < %(billed_end)s{also}",
         parameters,
     )
     if usage_filter.period is not None:
         return (own,)
     return (late,) if usage_filter.late_only else (own, late)
+
+
+def _find_gap_meters(session: Session) -> list[int]:
+    with driver_cursor(session) as db:
+        return find_gap_meters(db)
 
 
 def _find_customers_with_key(session: Session, key: str) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ from billing_app.domain.periods import next_period
 from billing_app.services.shared import validation
 from billing_app.services.shared.current_quantity import current_quantity
 from billing_app.services.shared.permissions import require
+from billing_app.services.usage.rows import UsageEventRow
+from billing_app.services.usage.unpriced_sql import GAPS, has_no_price
 
 
 class UnpricedMeter(NamedTuple):
@@ -28,12 +31,7 @@ class UnpricedMeter(NamedTuple):
 # every plan prices every meter.
 _UNPRICED = f"""
     SELECT gap.code, gap.name, count(*), count(DISTINCT s.customer_id)
-    FROM (
-        SELECT p.plan_id, m.meter_id, m.code, m.name FROM plan p CROSS JOIN meter m
-        WHERE NOT EXISTS (
-            SELECT FROM plan_charge c WHERE c.plan_id = p.plan_id AND c.meter_id = m.meter_id
-        )
-    ) gap
+    FROM {GAPS} gap
     JOIN subscription s ON s.plan_id = gap.plan_id AND s.effective_from < %(end)s::date
     CROSS JOIN LATERAL (
         SELECT coalesce(min(following.effective_from), 'infinity'::date) AS day FROM subscription following
@@ -58,3 +56,17 @@ def count_unpriced(session: Session, actor: Actor, period_start: date) -> tuple[
     with driver_cursor(session) as db:
         db.execute(_UNPRICED, {"period": period_start, "end": next_period(period_start)})
         return tuple(UnpricedMeter(*row) for row in db)
+
+
+def find_unpriced(session: Session, actor: Actor, events: Iterable[UsageEventRow]) -> set[tuple[int, str]]:
+    """Return the customer id and the key of each of these events that has a quantity and no price."""
+    require(actor, Permission.READ)
+    keys = [(event.customer_id, event.idempotency_key) for event in events]
+    with driver_cursor(session) as db:
+        db.execute(
+            "SELECT e.customer_id, e.idempotency_key"
+            " FROM unnest(%s::bigint[], %s::text[]) AS shown (customer_id, idempotency_key)"
+            f" JOIN usage_event e USING (customer_id, idempotency_key) WHERE {has_no_price('e')}",
+            [[customer_id for customer_id, _ in keys], [key for _, key in keys]],
+        )
+        return set(db)

@@ -17,20 +17,22 @@ from billing_app.services.shared import audit, validation
 from billing_app.services.shared.permissions import require
 from billing_app.services.usage_imports.imports import hide_other_imports
 from billing_app.services.usage_imports.queries import get_row
-from billing_app.services.usage_imports.rows import ImportSuperseded, UsageImportRow
+from billing_app.services.usage_imports.rows import PERMISSIONS, ImportSuperseded, Kind, UsageImportRow
 
 FILE_BYTES_MAX = 1024 * 1024 * 1024
 FILE_NAME_MAX = 255
 
 
-def store_file(session: Session, actor: Actor, file_name: str, pieces: Iterable[bytes]) -> UsageImportRow:
+def store_file(
+    session: Session, actor: Actor, file_name: str, pieces: Iterable[bytes], *, kind: Kind = "usage"
+) -> UsageImportRow:
     """Store a file as a new import to be checked: all of it, or nothing if `pieces` raises.
 
     Keeps about one part of the file in memory. Raises Invalid for a file over 1 GiB.
     """
-    require(actor, Permission.RECORD_USAGE)
+    require(actor, PERMISSIONS[kind])
     name = validation.line("file_name", file_name, at_most=FILE_NAME_MAX)
-    import_id = _insert_import(session, actor, name)
+    import_id = _insert_import(session, actor, name, kind)
     size, content = 0, hashlib.sha256()
     for number, part in enumerate(_split_into_parts(pieces)):
         size += len(part)
@@ -48,9 +50,14 @@ def store_file(session: Session, actor: Actor, file_name: str, pieces: Iterable[
     return hide_other_imports(row, actor)
 
 
-def _insert_import(session: Session, actor: Actor, file_name: str) -> int:
+def _insert_import(session: Session, actor: Actor, file_name: str, kind: Kind) -> int:
     usage_import = UsageImport(
-        file_name=file_name, size_bytes=0, sha256="", uploaded_by=actor.id, uploaded_at=now(session)
+        kind=kind,
+        file_name=file_name,
+        size_bytes=0,
+        sha256="",
+        uploaded_by=actor.id,
+        uploaded_at=now(session),
     )
     session.add(usage_import)
     session.flush()

@@ -21,7 +21,7 @@ from billing_app.services.usage_imports.queries import (
     select_imports,
     to_row,
 )
-from billing_app.services.usage_imports.rows import UsageImportRow
+from billing_app.services.usage_imports.rows import PERMISSIONS, UsageImportRow
 from billing_app.services.usage_imports.status_changes import NO_ROWS, end, restart
 
 
@@ -48,10 +48,9 @@ def start_import(session: Session, actor: Actor, usage_import: str) -> UsageImpo
     """Start the import of a checked file. Starting it again changes nothing.
 
     Raises:
-        NotFound: (`import_not_found`) Also if someone else uploaded it and the actor can only record usage.
+        NotFound: (`import_not_found`) Also if someone else uploaded it and the actor can't read.
         Conflict: (`import_not_checked`) Its check has not finished, or it was cancelled or failed.
     """
-    require(actor, Permission.RECORD_USAGE)
     import_id = _require_access(session, actor, usage_import)
     if restart(session, import_id, "checked", "importing"):
         audit.record(session, actor, "usage_import.started", usage_import)
@@ -68,7 +67,6 @@ def cancel_import(session: Session, actor: Actor, usage_import: str) -> UsageImp
     counts are final. If the import was not started, all counts are zero. Raises NotFound
     (`import_not_found`), as `start_import` does.
     """
-    require(actor, Permission.RECORD_USAGE)
     import_id = _require_access(session, actor, usage_import)
     # In the order of the statuses, so that an import is also cancelled if it is started in between.
     end(session, import_id, ("checking", "checked"), "cancelled", by=actor, **NO_ROWS)
@@ -82,9 +80,15 @@ def hide_other_imports(row: UsageImportRow, actor: Actor) -> UsageImportRow:
 
 
 def _require_access(session: Session, actor: Actor, usage_import: str) -> int:
-    """Return the number of an import. Raises NotFound unless the actor may read it or uploaded it."""
+    """Return the number of an import. Raises NotFound unless the actor may read it or uploaded it.
+
+    Raises Forbidden unless the actor may import files of its kind.
+    """
+    if not actor.may(Permission.CORRECT_USAGE):
+        require(actor, Permission.RECORD_USAGE)
     import_id = parse_import_id(usage_import)
-    uploaded_by = get_row(session, import_id).uploaded_by
-    if not actor.may(Permission.READ) and uploaded_by != actor.id:
+    row = get_row(session, import_id)
+    if not actor.may(Permission.READ) and row.uploaded_by != actor.id:
         raise import_not_found(import_id)
+    require(actor, PERMISSIONS[row.kind])
     return import_id

@@ -120,6 +120,7 @@ def to_row(
     assert found.import_id is not None
     return UsageImportRow(
         import_id=found.import_id,
+        kind=found.kind,  # type: ignore[arg-type]
         file_name=found.file_name,
         size_bytes=found.size_bytes,
         sha256=found.sha256,

@@ -14,7 +14,7 @@ from billing_app.services.shared.pagination import LIMIT_DEFAULT, Page, check_li
 from billing_app.services.shared.permissions import require
 from billing_app.services.shared.reasons import Reason
 from billing_app.services.usage_imports.queries import get_row, parse_import_id
-from billing_app.services.usage_imports.rows import METERED_COLUMNS, RejectedRow
+from billing_app.services.usage_imports.rows import COLUMNS, CORRECTION_COLUMNS, METERED_COLUMNS, RejectedRow
 
 CHUNK_ROWS = 2_000
 
@@ -54,13 +54,19 @@ def read_rejected_rows(session: Session, actor: Actor, usage_import: str) -> Ite
     return ([_to_row(row) for row in chunk] for chunk in found.partitions())
 
 
-def has_meters(session: Session, actor: Actor, usage_import: str) -> bool:
-    """Return whether rejected rows have the columns of a file that names meters.
+def list_columns(session: Session, actor: Actor, usage_import: str) -> tuple[str, ...]:
+    """Return the columns of a file of these rejected rows, without those about their rejection.
 
     Raises NotFound (`import_not_found`).
     """
     require(actor, Permission.READ)
-    import_id = get_row(session, parse_import_id(usage_import)).import_id
+    row = get_row(session, parse_import_id(usage_import))
+    if row.kind == "corrections":
+        return CORRECTION_COLUMNS
+    return METERED_COLUMNS if _has_meters(session, row.import_id) else COLUMNS
+
+
+def _has_meters(session: Session, import_id: int) -> bool:
     cells = func.cardinality(col(UsageImportRejectedRow.cells))
     wide = select(col(UsageImportRejectedRow.line)).where(
         col(UsageImportRejectedRow.import_id) == import_id, cells == len(METERED_COLUMNS)

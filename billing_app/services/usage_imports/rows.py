@@ -8,31 +8,41 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
+from billing_app.domain.actor import Permission
 from billing_app.services.shared.ids import public_id
 from billing_app.services.shared.reasons import Reason
+from billing_app.services.usage.correction_rows import CorrectionReport
 from billing_app.services.usage.recording import BatchResult
 
 COLUMNS = ("customer", "idempotency_key", "quantity", "occurred_at")
 # A file that names a meter or an item has all of these; a missing one of the last two is empty.
 METERED_COLUMNS = (*COLUMNS, "meter", "item")
+CORRECTION_COLUMNS = CorrectionReport._fields
 # Per file. Further ones are only counted.
 REJECTED_ROWS_KEPT_MAX = 100_000
 # Larger files have a separate queue, so that they don't delay smaller ones.
 SMALL_FILE_BYTES_MAX = 1024 * 1024
 
 Status = Literal["checking", "checked", "importing", "done", "cancelled", "failed"]
+Kind = Literal["usage", "corrections"]
 Phase = Literal["checking", "importing"]
 Lane = Literal["small", "large"]
+
+PERMISSIONS: dict[Kind, Permission] = {
+    "usage": Permission.RECORD_USAGE,
+    "corrections": Permission.CORRECT_USAGE,
+}
+"""What an actor needs to import a file of each kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
     """A row that was not recorded: a conflict, or rejected.
 
-    `line` is its line number; the header is line 1. `row` has its cells in the order of COLUMNS or
-    METERED_COLUMNS, with bytes that are not UTF-8 as surrogates. If the number of cells is wrong, it has
-    those, but never as many as either; if the cells can't be told apart, the whole text as one cell. It is empty if the row is too
-    long to store.
+    `line` is its line number; the header is line 1. `row` has its cells in the order of COLUMNS,
+    METERED_COLUMNS or CORRECTION_COLUMNS, with bytes that are not UTF-8 as surrogates. If the number of cells is wrong, it has
+    those, but never as many as these; if the cells can't be told apart, the whole text as one cell. It is
+    empty if the row is too long to store.
     """
 
     line: int
@@ -46,7 +56,7 @@ class PreviewRow:
     """One of a file's first rows with its expected outcome, and the reason unless it is recorded.
 
     `quantity` and `occurred_at` are the parsed values of its cells. They are None if a cell can't be parsed,
-    or if an empty time means the time of the import.
+    or if an empty time means the time of the import. A correction has no time.
     """
 
     line: int
@@ -93,6 +103,7 @@ class UsageImportRow:
     """
 
     import_id: int
+    kind: Kind
     file_name: str
     size_bytes: int
     sha256: str

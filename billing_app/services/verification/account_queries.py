@@ -25,18 +25,21 @@ _USAGE = f"""
         SELECT e.billing_period, e.customer_id,
                date_trunc('month', e.occurred_at AT TIME ZONE 'UTC')::date AS usage_period, e.meter_id,
                CASE WHEN d.month IS NOT NULL THEN (e.occurred_at AT TIME ZONE 'UTC')::date END AS day,
-               sum(e.quantity) AS quantity, max(e.quantity) AS largest, count(*) AS events
+               sum(e.quantity) AS quantity, max(e.quantity) AS largest, count(*) AS events,
+               count(*) FILTER (WHERE e.quantity > 0) AS used
         FROM usage_event e
         LEFT JOIN divided d ON d.customer_id = e.customer_id
          AND d.month = date_trunc('month', e.occurred_at AT TIME ZONE 'UTC')::date
         WHERE e.{_IN_RANGE} GROUP BY 1, 2, 3, 4, 5
     )
-    SELECT customer_id, billing_period, usage_period, meter_id, day, quantity, largest, events, 0 AS corrections
+    SELECT customer_id, billing_period, usage_period, meter_id, day, quantity, largest, events, used,
+           0 AS corrections
     FROM sums
     UNION ALL
     SELECT k.customer_id, k.billing_period, date_trunc('month', k.occurred_at AT TIME ZONE 'UTC')::date,
            k.meter_id, CASE WHEN d.month IS NOT NULL THEN (k.occurred_at AT TIME ZONE 'UTC')::date END,
-           sum(k.difference), 0, 0, count(*)
+           sum(k.difference), 0, 0,
+           count(*) FILTER (WHERE k.quantity_before = 0) - count(*) FILTER (WHERE k.quantity = 0), count(*)
     FROM usage_correction k
     LEFT JOIN divided d ON d.customer_id = k.customer_id
      AND d.month = date_trunc('month', k.occurred_at AT TIME ZONE 'UTC')::date

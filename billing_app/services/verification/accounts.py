@@ -69,7 +69,8 @@ class UsageSum(NamedTuple):
     """A customer's events of one meter that occurred in one month and are billed in one period.
 
     Corrections of such events have sums of their own, of their differences, with the period that bills them.
-    In a month in which the plan changes, there is a sum for each `day`. In the others it is None.
+    In a month in which the plan changes, there is a sum for each `day`. In the others it is None. `used` is
+    the number of events with a quantity, and what corrections to zero, or from zero, change of it.
     """
 
     customer_id: int
@@ -80,6 +81,7 @@ class UsageSum(NamedTuple):
     quantity: Decimal
     largest: Decimal
     events: int
+    used: int
     corrections: int
 
 

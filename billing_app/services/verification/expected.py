@@ -40,6 +40,22 @@ def expected_lines(account: Account, period_start: date) -> tuple[Line, ...]:
     return tuple(lines)
 
 
+def with_copied_names(expected: Line, found: Line) -> Line:
+    """Return the expected line with the name and unit of the meter as the invoice copied them.
+
+    They may have changed since. The line's description starts with the name.
+    """
+    if expected.meter_name is None or found.meter_name is None:
+        return expected
+    if (found.meter_name, found.meter_unit) == (expected.meter_name, expected.meter_unit):
+        return expected
+    return expected._replace(
+        meter_name=found.meter_name,
+        meter_unit=found.meter_unit,
+        description=found.meter_name + expected.description.removeprefix(expected.meter_name),
+    )
+
+
 def _terms(account: Account, segments: tuple[Segment, ...], month: date) -> MonthTerms:
     return month_terms(month, segments, account.discounts)
 
@@ -117,8 +133,8 @@ def _key(account: Account, segments: tuple[Segment, ...], usage: UsageSum) -> Us
 
 
 def count_unpriced(account: Account) -> int:
-    """Count the events with a quantity on a meter that the plan of their day has no charge for."""
-    return sum(usage.events for usage in account.usage if usage.quantity and not _has_price(account, usage))
+    """Count the events with a quantity, as corrected, that the plan of their day has no charge for."""
+    return sum(usage.used for usage in account.usage if usage.used and not _has_price(account, usage))
 
 
 def _has_price(account: Account, usage: UsageSum) -> bool:

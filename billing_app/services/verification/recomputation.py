@@ -35,6 +35,7 @@ from billing_app.services.verification.expected import (
     count_unpriced,
     expected_charges,
     expected_lines,
+    with_copied_names,
 )
 from billing_app.services.verification.report import AwaitingInvoice, Report, StatedGap, Subject
 
@@ -188,6 +189,7 @@ class _Check:
         if len(expected) != len(found):
             self._add("missing_or_extra_lines", number, found=len(found), expected=len(expected))
         for line_number, (right, line) in enumerate(zip(expected, found, strict=False), 1):
+            right = with_copied_names(right, line)
             for name, expected_value, found_value in zip(Line._fields, right, line, strict=True):
                 if expected_value != found_value:
                     self._add(

@@ -11,7 +11,6 @@ import reflex as rx
 
 from billing_app.database.session import now
 from billing_app.domain.actor import Actor
-from billing_app.domain.periods import period_of
 from billing_app.domain.subscription import in_effect
 from billing_app.errors import Conflict
 from billing_app.services.audit import log as audit_log
@@ -29,6 +28,7 @@ from billing_app.services.usage import days as usage_days
 from billing_app.services.usage import log as usage_log
 from billing_app.services.usage.filters import UsageFilter
 from billing_app.services.usage.rows import UsageEventRow
+from billing_app.services.usage.unpriced import find_unpriced
 from billing_app.state.kit import address, text
 from billing_app.state.kit.errors import LOADING, loading
 from billing_app.state.kit.lists import Pages
@@ -50,9 +50,9 @@ from billing_app.state.presenters.customers import (
     PlanFromItem,
     Preview,
     UsageMonth,
-    UsedItem,
 )
 from billing_app.state.presenters.invoices import InvoiceItem, LineItem, invoice_item, line_item
+from billing_app.state.presenters.usage import UsageItem, usage_item
 from billing_app.wording.prices import describe_plan
 
 ROWS = 12
@@ -74,7 +74,7 @@ class CustomerState(rx.State):
     due: str = ""
     rows: rx.Field[list[InvoiceItem]] = rx.field(default_factory=list)
     pages: Pages = Pages()
-    events: rx.Field[list[UsedItem]] = rx.field(default_factory=list)
+    events: rx.Field[list[UsageItem]] = rx.field(default_factory=list)
     history: rx.Field[list[PlanFromItem]] = rx.field(default_factory=list)
     audit: rx.Field[list[AuditItem]] = rx.field(default_factory=list)
     adjustments: Adjustments = Adjustments()
@@ -104,6 +104,7 @@ class _Read(NamedTuple):
     usage: usage_days.MonthlyUsage
     preview: previews.InvoicePreview | None
     events: tuple[UsageEventRow, ...]
+    unpriced: set[tuple[int, str]]
     history: tuple[SubscriptionRow, ...]
     audit_entries: tuple[audit_log.AuditRow, ...]
     names: dict[str, Named]
@@ -116,6 +117,7 @@ def _read(session: Session, actor: Actor, key: str, trails: Trails) -> _Read:
     entries = audit_log.list_audit_entries(
         session, actor, subject=customer.public_id, limit=AUDIT_ENTRIES
     ).items
+    events = usage_log.list_usage(session, actor, UsageFilter(customer=key), limit=EVENTS).items
     return _Read(
         customer=customer,
         plan=plans.get_plan(session, actor, customer.plan_id) if customer.plan_id else None,
@@ -126,7 +128,8 @@ def _read(session: Session, actor: Actor, key: str, trails: Trails) -> _Read:
         due=closing.find_due_period(session, actor, key),
         usage=usage_days.get_monthly_usage(session, actor, key),
         preview=_preview(session, actor, key),
-        events=usage_log.list_usage(session, actor, UsageFilter(customer=key), limit=EVENTS).items,
+        events=events,
+        unpriced=find_unpriced(session, actor, events),
         history=subscriptions.list_subscriptions(session, actor, key),
         audit_entries=entries,
         names=audit_names.find_names(session, actor, audit_entries.find_ids(entries)),
@@ -152,7 +155,7 @@ def _show(state: CustomerState, read: _Read, trails: Trails, zone: ZoneInfo) -> 
     state.adjustments = present_adjustments(read.adjustments, key, trails, zone)
     state.pages = pages_of(key, trails, "page", read.invoices.next_cursor)
     state.rows = [invoice_item(invoice) for invoice in read.invoices.items]
-    state.events = [_event(event, zone) for event in read.events]
+    state.events = [usage_item(event, zone, {}, read.unpriced) for event in read.events]
     state.history = _history(read.history, read.today)
     state.audit = [_audit_entry(each, read.names, zone) for each in read.audit_entries]
 
@@ -202,17 +205,6 @@ def _upcoming(preview: previews.InvoicePreview | None, zone: ZoneInfo) -> tuple[
         as_of_utc=text.timestamp_utc(preview.as_of),
     )
     return shown, [line_item(place, line, preview.currency) for place, line in enumerate(preview.lines, 1)]
-
-
-def _event(event: UsageEventRow, zone: ZoneInfo) -> UsedItem:
-    return UsedItem(
-        occurred=text.timestamp(event.occurred_at, zone),
-        occurred_utc=text.timestamp_utc(event.occurred_at),
-        key=event.idempotency_key,
-        quantity=text.quantity(event.quantity),
-        billed_in=text.month(event.billing_period),
-        is_late=event.billing_period > period_of(event.occurred_at),
-    )
 
 
 def _history(rows: Iterable[SubscriptionRow], today: date) -> list[PlanFromItem]:

@@ -14,7 +14,11 @@ from billing_app.domain.periods import next_period
 from billing_app.services.adjustments.credit import get_credit
 from billing_app.services.audit.names import Named, find_names
 from billing_app.services.invoices import invoices
-from billing_app.services.invoices.line_usage import list_invoice_events, sum_usage_per_day
+from billing_app.services.invoices.line_usage import (
+    list_invoice_corrections,
+    list_invoice_events,
+    sum_usage_per_day,
+)
 from billing_app.services.invoices.navigation import get_neighbours
 from billing_app.services.invoices.rows import InvoiceDetail, Neighbours
 from billing_app.services.payments import payments
@@ -27,10 +31,12 @@ from billing_app.state.kit.errors import LOADING, loading
 from billing_app.state.kit.lists import Pages, parse_listing
 from billing_app.state.kit.session import Session, call, viewer_zone
 from billing_app.state.presenters.invoices import (
+    CorrectionItem,
     EventItem,
     InvoiceSheet,
     LineItem,
     PaymentItem,
+    correction_item,
     event_item,
     invoice_sheet,
     line_item,
@@ -60,11 +66,16 @@ class InvoiceState(rx.State):
     days: rx.Field[list[dict[str, Any]]] = rx.field(default_factory=list)
     busiest_day: str = ""
     events: rx.Field[list[EventItem]] = rx.field(default_factory=list)
+    corrections: rx.Field[list[CorrectionItem]] = rx.field(default_factory=list)
     zone: str = ""
     _trail: str = ""
     _next_trail: str = ""
     has_next: bool = False
     has_previous: bool = False
+    _corrections_trail: str = ""
+    _next_corrections_trail: str = ""
+    has_next_corrections: bool = False
+    has_previous_corrections: bool = False
 
     @rx.event
     async def load(self) -> AsyncIterator[None]:
@@ -73,7 +84,7 @@ class InvoiceState(rx.State):
         if number != self.number:
             self.number, self.phase, self.invoice = number, LOADING, InvoiceSheet()
             self.lines, self.payments, self.can_apply_credit = [], [], False
-        self.open_line, self.days, self.events = CLOSED, [], []
+        _close_line(self)
         yield
         async with loading(self):
             listing = parse_listing(self, f"/invoices/{number}", "line")
@@ -99,7 +110,7 @@ class InvoiceState(rx.State):
         """Open a line to its usage, or close it, and put it into the address."""
         line_number = _parse_line_number(line)
         if line_number in (self.open_line, CLOSED):
-            self.open_line, self.days, self.events = CLOSED, [], []
+            _close_line(self)
         else:
             await _open_line(self, line_number)
         shown = str(self.open_line) if self.open_line else ""
@@ -116,6 +127,18 @@ class InvoiceState(rx.State):
         """Show the previous page of the open line's events."""
         if self.open_line and self._trail:
             await _show_events(self, address.previous_trail(self._trail))
+
+    @rx.event
+    async def next_corrections(self) -> None:
+        """Show the next page of the open line's corrections."""
+        if self.open_line and self._next_corrections_trail:
+            await _show_corrections(self, self._next_corrections_trail)
+
+    @rx.event
+    async def previous_corrections(self) -> None:
+        """Show the previous page of the open line's corrections."""
+        if self.open_line and self._corrections_trail:
+            await _show_corrections(self, address.previous_trail(self._corrections_trail))
 
 
 def _parse_line_number(value: object) -> int:
@@ -150,10 +173,15 @@ def _read(session: Session, actor: Actor, number: str, cursor: str | None) -> _R
     )
 
 
+def _close_line(state: InvoiceState) -> None:
+    state.open_line, state.days, state.events, state.corrections = CLOSED, [], [], []
+
+
 async def _open_line(state: InvoiceState, line_number: int) -> None:
     state.days, state.busiest_day = await call(state, _read_days, state.number, line_number)
     state.open_line = line_number
     await _show_events(state, "")
+    await _show_corrections(state, "")
 
 
 async def _show_events(state: InvoiceState, trail: str) -> None:
@@ -170,6 +198,21 @@ async def _show_events(state: InvoiceState, trail: str) -> None:
     state.events = [event_item(event, zone) for event in page.items]
     state._trail, state._next_trail = trail, address.next_trail(trail, page.next_cursor)
     state.has_next, state.has_previous = bool(state._next_trail), bool(trail)
+
+
+async def _show_corrections(state: InvoiceState, trail: str) -> None:
+    page = await call(
+        state,
+        list_invoice_corrections,
+        state.number,
+        line_number=state.open_line,
+        limit=EVENTS,
+        cursor=address.cursor_of(trail),
+    )
+    zone, next_trail = viewer_zone(state), address.next_trail(trail, page.next_cursor)
+    state.corrections = [correction_item(each, zone) for each in page.items]
+    state._corrections_trail, state._next_corrections_trail = trail, next_trail
+    state.has_next_corrections, state.has_previous_corrections = bool(next_trail), bool(trail)
 
 
 def _read_days(

@@ -45,6 +45,7 @@ class InvoiceRunsState(rx.State):
     customers: str = ""
     # Usage of the selected month that no plan prices.
     unpriced: str = ""
+    unpriced_href: str = ""
     _watch: int = 0
 
     @rx.event
@@ -63,12 +64,12 @@ class InvoiceRunsState(rx.State):
         self.unpriced = ""
         yield open_dialog(self, RUN, "Run invoices for a month", start={"period": self.months[0].value})
         # Counted while the dialog is open already, because it can take a moment.
-        self.unpriced = await call(self, _describe_unpriced, self.months[0].value)
+        await _show_unpriced(self, self.months[0].value)
 
     @rx.event
     async def choose_month(self, month: str) -> None:
         """Show which usage of the selected month has no price."""
-        self.unpriced = await call(self, _describe_unpriced, month)
+        await _show_unpriced(self, month)
 
     @rx.event
     async def start(self, form: dict[str, Any]) -> Any:
@@ -148,6 +149,15 @@ def _find(session: Session, actor: Actor, run: str) -> RunRow | None:
 
 def _read_months_and_customers(session: Session, actor: Actor) -> tuple[list[Option], int]:
     return list_ended_months(session, actor), customers.count_customers(session, actor)
+
+
+async def _show_unpriced(state: InvoiceRunsState, month: object) -> None:
+    state.unpriced = await call(state, _describe_unpriced, month)
+    state.unpriced_href = (
+        address.link("/usage", period=str(month), billing_period=str(month), unpriced="true")
+        if state.unpriced
+        else ""
+    )
 
 
 def _describe_unpriced(session: Session, actor: Actor, month: object) -> str:

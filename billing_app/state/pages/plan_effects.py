@@ -65,11 +65,14 @@ def _month(session: Session, actor: Actor, key: str, period: date, change: PlanC
     """Compare one month. None if it is already invoiced, because the clock was set back."""
     after = _preview(session, actor, key, period, change)
     before = _preview(session, actor, key, period, None)
-    if after is None or before is None:
-        return None
+    return effect_month(before, after) if before and after else None
+
+
+def effect_month(before: InvoicePreview, after: InvoicePreview) -> EffectMonth:
+    """Compare an upcoming invoice with what a change would make of it."""
     currency, is_changed = after.currency, after.lines != before.lines
     return EffectMonth(
-        period=text.month(period),
+        period=text.month(after.period_start),
         before=text.money(before.total_minor, currency),
         after=text.money(after.total_minor, currency),
         is_changed=is_changed,

@@ -9,13 +9,14 @@ from zoneinfo import ZoneInfo
 import reflex as rx
 
 from billing_app.domain.actor import Actor
-from billing_app.domain.periods import label, next_period, parse_period, period_of, periods_between
+from billing_app.domain.periods import label, next_period, parse_period, periods_between
 from billing_app.errors import Conflict, FieldError, NotFound
 from billing_app.services.customers import customers
 from billing_app.services.customers.rows import CustomerRow
 from billing_app.services.plans import meters
 from billing_app.services.shared.pagination import Page
 from billing_app.services.usage import log as usage_log
+from billing_app.services.usage import unpriced as unpriced_usage
 from billing_app.services.usage.billing import InvoiceNumbers, find_invoice_numbers
 from billing_app.services.usage.filters import UsageFilter
 from billing_app.services.usage.log import UsageCount, UsageMonths
@@ -44,7 +45,7 @@ from billing_app.state.kit.metering import (
 )
 from billing_app.state.kit.naming import resolve_customer, search_customers
 from billing_app.state.kit.session import Session, call, viewer_zone
-from billing_app.state.presenters.usage import UsageItem
+from billing_app.state.presenters.usage import UsageItem, usage_item
 from billing_app.state.presenters.usage_imports import OPEN_STATUSES, ImportItem, import_item
 from billing_app.wording.values import counted
 
@@ -53,7 +54,7 @@ MONTHS_MAX = 120
 # How many of the latest imports are searched for unfinished ones.
 RECENT_IMPORTS = 10
 RECORD = "record-usage"
-LATE = "true"
+LATE = UNPRICED = "true"
 NO_PAGE: Page[UsageEventRow] = Page((), None)
 NO_EVENTS = UsageCount(0, has_more=False)
 MONTH_FILTERS = ("period", "billing_period")
@@ -70,8 +71,10 @@ class UsageState(rx.State):
     months: rx.Field[list[Option]] = rx.field(default_factory=list)
     is_filtered: bool = False
     is_late_only: bool = False
+    is_unpriced_only: bool = False
     all_href: str = "/usage"
     late_href: str = "/usage"
+    unpriced_href: str = "/usage"
     csv_href: str = ""
     # The customers that match the search if there is not exactly one.
     candidates: rx.Field[list[Option]] = rx.field(default_factory=list)
@@ -85,14 +88,20 @@ class UsageState(rx.State):
     @rx.event
     async def load(self) -> None:
         """Show the page of events that the address selects."""
-        listing = parse_listing(self, "/usage", "customer", *MONTH_FILTERS, "late")
+        listing = parse_listing(self, "/usage", "customer", *MONTH_FILTERS, "late", "unpriced")
         self.is_filtered, self.is_late_only = listing.is_filtered, listing.filters["late"] == LATE
-        self.all_href, self.late_href = listing.href(late=""), listing.href(late=LATE)
+        self.is_unpriced_only = listing.filters["unpriced"] == UNPRICED
+        self.all_href, self.late_href, self.unpriced_href = (
+            listing.href(late=late, unpriced=unpriced)
+            for late, unpriced in (("", ""), (LATE, ""), ("", UNPRICED))
+        )
         async with loading(self):
             read = await call(self, _read, listing)
             zone = viewer_zone(self)
             self.zone = _zone_name(zone)
-            self.rows = [_usage_item(event, read.invoice_numbers, zone) for event in read.events.items]
+            self.rows = [
+                usage_item(event, zone, read.invoice_numbers, read.unpriced) for event in read.events.items
+            ]
             self.pages = listing.pages(read.events.next_cursor)
             self.count = _event_count(read.count)
             self.months = _month_options(read.months, listing)
@@ -146,6 +155,7 @@ class _Read:
     events: Page[UsageEventRow] = NO_PAGE
     count: UsageCount = NO_EVENTS
     invoice_numbers: InvoiceNumbers = field(default_factory=dict)
+    unpriced: set[tuple[int, str]] = field(default_factory=set)
 
 
 def _read(session: Session, actor: Actor, listing: Listing) -> _Read:
@@ -160,7 +170,11 @@ def _read(session: Session, actor: Actor, listing: Listing) -> _Read:
     if listing.get("customer") and not customer:
         return replace(found, candidates=candidates, is_unknown_customer=True)
     usage_filter = UsageFilter(
-        customer or None, period, billing_period, late_only=listing.get("late") == LATE
+        customer or None,
+        period,
+        billing_period,
+        late_only=listing.get("late") == LATE,
+        unpriced_only=listing.get("unpriced") == UNPRICED,
     )
     events = usage_log.list_usage(session, actor, usage_filter, limit=ROWS, cursor=listing.cursor)
     return replace(
@@ -169,6 +183,7 @@ def _read(session: Session, actor: Actor, listing: Listing) -> _Read:
         events=events,
         count=usage_log.count_usage(session, actor, usage_filter),
         invoice_numbers=find_invoice_numbers(session, actor, events.items),
+        unpriced=unpriced_usage.find_unpriced(session, actor, events.items),
     )
 
 
@@ -213,31 +228,3 @@ def _month_options(span: UsageMonths | None, listing: Listing) -> list[Option]:
     shown = set(sorted(found)[-MONTHS_MAX:])
     shown |= {parse_period(listing.get(name)) for name in MONTH_FILTERS if listing.get(name)}
     return [Option(label(month), text.month(month)) for month in sorted(shown, reverse=True)]
-
-
-def _usage_item(event: UsageEventRow, invoice_numbers: InvoiceNumbers, zone: ZoneInfo) -> UsageItem:
-    invoice = invoice_numbers.get((event.customer_id, event.billing_period), "")
-    used_in = period_of(event.occurred_at)
-    return UsageItem(
-        occurred=text.timestamp(event.occurred_at, zone),
-        occurred_utc=text.timestamp_utc(event.occurred_at),
-        customer=event.customer_name,
-        customer_key=event.customer_key,
-        customer_href=address.link(f"/customers/{event.customer_key}"),
-        key=event.idempotency_key,
-        quantity=text.quantity(event.quantity),
-        billed_in=text.month(event.billing_period),
-        invoice=invoice,
-        invoice_href=address.link(f"/invoices/{invoice}") if invoice else "",
-        is_late=used_in < event.billing_period,
-        late_reason=f"{text.month(used_in)} was already closed when this was recorded",
-        details=f"{event.idempotency_key}\nRecorded {text.timestamp(event.recorded_at, zone)}"
-        f" ({text.timestamp_utc(event.recorded_at)}) by {event.recorded_by}{_meter_note(event)}",
-    )
-
-
-def _meter_note(event: UsageEventRow) -> str:
-    """Name the meter and the item of an event, unless it is on the default meter."""
-    if event.is_on_default_meter:
-        return ""
-    return f"\nMeter {event.meter}" + (f", item {event.item}" if event.item else "")

@@ -36,6 +36,7 @@ from billing_app.state.presenters.usage_imports import (
 ROWS = 25
 REJECTED_ROWS = 50
 CANCEL = "cancel-import"
+CORRECTIONS = "corrections"
 _WORKING = ("checking", "importing")
 
 
@@ -46,13 +47,19 @@ class UsageImportsState(rx.State):
     problem: str = ""
     rows: rx.Field[list[ImportItem]] = rx.field(default_factory=list)
     pages: Pages = Pages()
+    # What the next file contains: usage, or corrections.
+    kind: str = "usage"
+    usage_href: str = PATH
+    corrections_href: str = PATH
     _watch: int = 0
 
     @rx.event
     async def load(self) -> Any:
         """Show the page of the list in the address, and follow the imports in progress on it."""
         async with loading(self):
-            listing = parse_listing(self, PATH)
+            listing = parse_listing(self, PATH, "kind")
+            self.kind = CORRECTIONS if listing.get("kind") == CORRECTIONS else "usage"
+            self.usage_href, self.corrections_href = listing.href(kind=""), listing.href(kind=CORRECTIONS)
             page = await call(self, imports.list_imports, limit=ROWS, cursor=listing.cursor)
             self.rows = [import_item(row, viewer_zone(self)) for row in page.items]
             self.pages = listing.pages(page.next_cursor)
@@ -64,7 +71,7 @@ class UsageImportsState(rx.State):
     async def watch(self) -> None:
         """Follow the imports in progress until none is left."""
         async for _ in poll_while_open(self, every=1.0):
-            listing = parse_listing(self, PATH)
+            listing = parse_listing(self, PATH, "kind")
             page = await call(self, imports.list_imports, limit=ROWS, cursor=listing.cursor)
             async with self:
                 self.rows = [import_item(row, viewer_zone(self)) for row in page.items]
@@ -150,8 +157,8 @@ async def _read(state: UsageImportState, usage_import: str) -> _Read:
 def _show(state: UsageImportState, read: _Read) -> None:
     zone = viewer_zone(state)
     state.sheet = import_sheet(read.row, zone)
-    state.preview = [preview_row(row, zone) for row in read.row.preview]
-    state.rejected = [rejected_row(row) for row in read.rejected.items]
+    state.preview = [preview_row(row, zone, read.row.kind) for row in read.row.preview]
+    state.rejected = [rejected_row(row, read.row.kind) for row in read.rejected.items]
     listing = parse_listing(state, f"{PATH}/{read.row.public_id}")
     state.pages = listing.pages(read.rejected.next_cursor)
 

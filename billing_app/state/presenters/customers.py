@@ -87,7 +87,7 @@ class Preview:
 
 @dataclass(frozen=True)
 class EffectLine:
-    """A line of an upcoming invoice under a change of plan."""
+    """A line of an upcoming invoice after a change."""
 
     title: str = ""
     amount: str = ""
@@ -95,7 +95,7 @@ class EffectLine:
 
 @dataclass(frozen=True)
 class EffectMonth:
-    """An upcoming invoice before and after a change of plan. `lines` are those after it."""
+    """An upcoming invoice before and after a change. `lines` are those after it."""
 
     period: str = ""
     before: str = ""
@@ -106,7 +106,7 @@ class EffectMonth:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a change of plan would do to upcoming invoices.
+    """What a change of plan, or a correction of usage, would do to upcoming invoices.
 
     `problem` says why it can't be saved. `unpriced` says that recorded usage would lose its price, which has to
     be confirmed.
@@ -115,18 +115,6 @@ class Effect:
     months: list[EffectMonth] = field(default_factory=list)
     problem: str = ""
     unpriced: str = ""
-
-
-@dataclass(frozen=True)
-class UsedItem:
-    """A usage event with the period that it is billed in."""
-
-    occurred: str = ""
-    occurred_utc: str = ""
-    key: str = ""
-    quantity: str = ""
-    billed_in: str = ""
-    is_late: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,11 @@ from billing_app.services.audit.names import Named
 from billing_app.services.invoices.rows import InvoiceDetail, InvoiceRow, Neighbours
 from billing_app.services.invoices.totals import CurrencyTotals
 from billing_app.services.payments.rows import PaymentRow
+from billing_app.services.usage.correction_rows import CorrectionRow
 from billing_app.services.usage.rows import UsageEventRow
 from billing_app.state.kit import address, text
 from billing_app.state.presenters.audit_entries import describe_actor_id
+from billing_app.state.presenters.usage import signed
 from billing_app.wording.discrepancies import skipped_numbers
 
 
@@ -156,7 +158,8 @@ def line_item(number: int, line: Line, currency: str) -> LineItem:
         title=title(line),
         subtitle=subtitle(line),
         badge=badge(line),
-        has_usage=line.meter_code is not None and bool(line.quantity_after or line.quantity),
+        has_usage=line.meter_code is not None
+        and bool(line.quantity_after or line.quantity or line.is_correction),
         quantity=priced_quantity(line),
         unit_price=unit_price(line, currency),
         amount=text.money(line.amount_minor, currency),
@@ -220,4 +223,28 @@ def event_item(event: UsageEventRow, zone: ZoneInfo) -> EventItem:
         occurred_utc=text.timestamp_utc(event.occurred_at),
         key=event.idempotency_key,
         quantity=text.quantity(event.quantity),
+    )
+
+
+@dataclass(frozen=True)
+class CorrectionItem:
+    """A correction of usage behind a line. `occurred` is the time of the event."""
+
+    occurred: str = ""
+    occurred_utc: str = ""
+    key: str = ""
+    change: str = ""
+    difference: str = ""
+    reason: str = ""
+
+
+def correction_item(correction: CorrectionRow, zone: ZoneInfo) -> CorrectionItem:
+    """Present a correction, with times in the viewer's zone."""
+    return CorrectionItem(
+        occurred=text.timestamp(correction.occurred_at, zone),
+        occurred_utc=text.timestamp_utc(correction.occurred_at),
+        key=correction.idempotency_key,
+        change=f"{text.quantity(correction.quantity_before)} → {text.quantity(correction.quantity)}",
+        difference=signed(correction),
+        reason=correction.reason,
     )

@@ -1,4 +1,4 @@
-"""Imports of usage files as pages show them."""
+"""Imports of files of usage and of corrections as pages show them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from billing_app.services.shared.characters import reveal_invisible
 from billing_app.services.shared.reasons import Reason
 from billing_app.services.usage_imports.rows import (
     COLUMNS,
+    CORRECTION_COLUMNS,
     METERED_COLUMNS,
+    Kind,
     PreviewRow,
     RejectedRow,
     UsageImportRow,
@@ -25,7 +27,11 @@ PATH = "/usage/imports"
 OPEN_STATUSES = ("checking", "checked", "importing")
 _CELL_MAX = 200
 _KB = 1000
-_WIDTHS = (len(COLUMNS), len(METERED_COLUMNS))
+_WIDTHS: dict[Kind, tuple[int, ...]] = {
+    "usage": (len(COLUMNS), len(METERED_COLUMNS)),
+    "corrections": (len(CORRECTION_COLUMNS),),
+}
+_KIND_NAMES: dict[Kind, str] = {"usage": "Usage", "corrections": "Corrections"}
 _NOTHING_RECORDED = "Nothing was recorded."
 _COLUMN_NAMES = {
     "customer": "Customer",
@@ -34,6 +40,8 @@ _COLUMN_NAMES = {
     "occurred_at": "Time",
     "meter": "Meter",
     "item": "Item",
+    "reason": "Reason",
+    "correction_key": "Correction key",
     "header": "The first line",
     "file": "The file",
     "row": "This row",
@@ -46,6 +54,7 @@ class ImportItem:
 
     href: str = ""
     file_name: str = ""
+    kind: str = ""
     size: str = ""
     status: str = ""
     outcome: str = ""
@@ -63,6 +72,8 @@ class ImportSheet:
 
     import_id: str = ""
     file_name: str = ""
+    kind: str = ""
+    has_corrections: bool = False
     size: str = ""
     status: str = ""
     is_open: bool = False
@@ -94,8 +105,8 @@ class FileRow:
     """A row of a file with its outcome.
 
     `quantity_note` and `time_note` have the text in the file if it differs from the value shown.
-    `quantity_note` also has the meter and the item, if the file names them. `caption`
-    replaces the columns that narrow screens hide.
+    `quantity_note` also has the meter and the item, if the file names them. Only corrections have `why`, the
+    reason, and `correction_key`. `caption` replaces the columns that narrow screens hide.
     """
 
     line: str = ""
@@ -105,6 +116,8 @@ class FileRow:
     quantity_note: str = ""
     time: str = ""
     time_note: str = ""
+    why: str = ""
+    correction_key: str = ""
     caption: str = ""
     status: str = ""
     detail: str = ""
@@ -115,6 +128,7 @@ def import_item(row: UsageImportRow, zone: ZoneInfo) -> ImportItem:
     return ImportItem(
         href=address.link(f"{PATH}/{row.public_id}"),
         file_name=row.file_name,
+        kind=_KIND_NAMES[row.kind],
         size=_size(row.size_bytes),
         status=row.status,
         outcome=_outcome(row),
@@ -130,6 +144,8 @@ def import_sheet(row: UsageImportRow, zone: ZoneInfo) -> ImportSheet:
     return ImportSheet(
         import_id=row.public_id,
         file_name=row.file_name,
+        kind=_KIND_NAMES[row.kind],
+        has_corrections=row.kind == "corrections",
         size=_size(row.size_bytes),
         status=row.status,
         is_open=row.status in OPEN_STATUSES,
@@ -194,14 +210,16 @@ def _result(row: UsageImportRow) -> str:
     return f"{counted(row.recorded, 'row')} recorded." + (f" {already}" if row.duplicates else "")
 
 
-def preview_row(row: PreviewRow, zone: ZoneInfo) -> FileRow:
+def preview_row(row: PreviewRow, zone: ZoneInfo, kind: Kind = "usage") -> FileRow:
     """Build a row of the preview, with quantity and time as they were understood."""
-    file_row = _file_row(row.line, row.row, row.status, row.reason)
-    if len(row.row) not in _WIDTHS:
+    file_row = _file_row(row.line, row.row, row.status, row.reason, kind)
+    if len(row.row) not in _WIDTHS[kind]:
         return file_row
     understood = None if row.quantity is None else text.quantity(row.quantity)
     quantity, note = _understood_quantity(file_row.quantity, understood)
-    time, time_note = _understood_time(file_row.time, row.occurred_at, zone)
+    time, time_note = (
+        ("", "") if kind == "corrections" else _understood_time(file_row.time, row.occurred_at, zone)
+    )
     return replace(
         file_row,
         quantity=quantity,
@@ -212,9 +230,9 @@ def preview_row(row: PreviewRow, zone: ZoneInfo) -> FileRow:
     )
 
 
-def rejected_row(row: RejectedRow) -> FileRow:
+def rejected_row(row: RejectedRow, kind: Kind = "usage") -> FileRow:
     """Build a row that was not recorded, with its cells as they are in the file."""
-    return _file_row(row.line, row.row, row.status, row.reason)
+    return _file_row(row.line, row.row, row.status, row.reason, kind)
 
 
 def _understood_quantity(cell: str, understood: str | None) -> tuple[str, str]:
@@ -230,23 +248,24 @@ def _understood_time(cell: str, occurred_at: datetime | None, zone: ZoneInfo) ->
     return text.timestamp(occurred_at, zone), cell
 
 
-def _file_row(line: int, cells: tuple[str, ...], status: str, reason: Reason | None) -> FileRow:
+def _file_row(line: int, cells: tuple[str, ...], status: str, reason: Reason | None, kind: Kind) -> FileRow:
     shown = [_displayed(cell) for cell in cells]
     # A row with the wrong number of columns is shown in the first column.
-    customer, key, quantity, time, *named = (
-        shown if len(shown) in _WIDTHS else (", ".join(shown)[:_CELL_MAX], "", "", "")
+    customer, key, quantity, fourth, *others = (
+        shown if len(shown) in _WIDTHS[kind] else (", ".join(shown)[:_CELL_MAX], "", "", "")
     )
-    return FileRow(
+    file_row = FileRow(
         line=f"{line:,}",
         customer=customer,
         key=key,
         quantity=quantity,
-        quantity_note=", ".join(filter(None, named)),
-        time=time,
         caption=_caption(customer, key, quantity),
         status=status,
         detail=_row_reason(reason),
     )
+    if kind == "corrections":
+        return replace(file_row, why=fourth, correction_key="".join(others))
+    return replace(file_row, time=fourth, quantity_note=", ".join(filter(None, others)))
 
 
 def _displayed(cell: str) -> str:
@@ -298,7 +317,7 @@ def _not_recorded(row: UsageImportRow) -> list[str]:
 def _recorded_so_far(row: UsageImportRow) -> str:
     if not row.recorded:
         return _NOTHING_RECORDED
-    return f"{counted(row.recorded, 'row')} recorded before the import ended. Recorded events are kept."
+    return f"{counted(row.recorded, 'row')} recorded before the import ended. Recorded rows are kept."
 
 
 def _rejected_rows_note(row: UsageImportRow, not_recorded: int) -> str:

@@ -88,6 +88,29 @@ def form_in_place(
     )
 
 
+def info_dialog(name: str, title: Text | rx.Component, *content: rx.Component) -> rx.Component:
+    """Create a dialog that only shows something. A handler opens it: `run_in_browser("openDialog", name)`."""
+    title_id = f"{name}-title"
+    return rx.el.dialog(
+        rx.el.div(
+            rx.el.h2(
+                title,
+                class_name="min-w-0 text-base font-semibold leading-6 [overflow-wrap:anywhere]",
+                custom_attrs={"id": title_id},
+            ),
+            icon_button("Close", "x", custom_attrs={"data-action": "close-dialog"}),
+            class_name="flex items-start justify-between gap-3 pl-5 pr-3.5 pt-4",
+        ),
+        rx.el.div(*content, class_name="px-5 pb-5 pt-2"),
+        rx.el.div(
+            button("Done", custom_attrs={"data-action": "close-dialog", "data-cancel": ""}),
+            class_name="sticky bottom-0 flex justify-end border-t border-line bg-sunken px-5 py-3",
+        ),
+        class_name=classes.DIALOG,
+        custom_attrs={"id": name, "aria-labelledby": title_id},
+    )
+
+
 def secret_dialog(
     name: str, title: Text | rx.Component, label: Text, explanation: Text | rx.Component
 ) -> rx.Component:

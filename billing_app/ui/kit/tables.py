@@ -8,7 +8,7 @@ import reflex as rx
 
 from billing_app.state.kit.lists import Pages, Sorting
 from billing_app.ui.kit import classes
-from billing_app.ui.kit.basics import icon, link, skeleton
+from billing_app.ui.kit.basics import Text, icon, link, skeleton
 
 
 def table(label: str, head: list[rx.Component], body: Any, *, tall: bool = False) -> rx.Component:
@@ -29,7 +29,7 @@ def table(label: str, head: list[rx.Component], body: Any, *, tall: bool = False
     )
 
 
-def column(title: str, *, wide_only: bool = False) -> rx.Component:
+def column(title: Text, *, wide_only: bool = False) -> rx.Component:
     """Create the head of a text column."""
     return rx.el.th(
         title, scope="col", class_name=f"{classes.TH} {classes.WIDE_ONLY}" if wide_only else classes.TH

@@ -25,6 +25,7 @@ from billing_app.ui.pages.adjustment_dialogs import adjustment_dialogs
 from billing_app.ui.pages.customer_adjustments import credit, discounts, one_off_items
 from billing_app.ui.pages.customer_billing import due_month, events, invoices, upcoming_invoice, usage_chart
 from billing_app.ui.pages.customer_dialogs import dialogs
+from billing_app.ui.pages.usage_event import event_dialogs
 
 _ASIDE_TITLE = "text-sm font-semibold leading-5"
 
@@ -43,6 +44,7 @@ def customer() -> rx.Component:
         ),
         dialogs(),
         adjustment_dialogs(),
+        event_dialogs(),
         above=rx.fragment(
             link("Customers", "/customers", "hidden text-sm text-soft hover:text-ink md:inline"),
             icon("chevron-right", 14, "hidden shrink-0 text-faint md:block"),

@@ -6,8 +6,8 @@ import reflex as rx
 
 from billing_app.state.pages.customer import CustomerState
 from billing_app.state.pages.customer_actions import CustomerActions
-from billing_app.state.presenters.customers import UsedItem
 from billing_app.state.presenters.invoices import InvoiceItem
+from billing_app.state.presenters.usage import UsageItem
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import icon, late_badge, link, notice, payment_badge
 from billing_app.ui.kit.buttons import button, writers_only
@@ -16,6 +16,7 @@ from billing_app.ui.kit.charts import Series, area_chart, chart_frame, level
 from billing_app.ui.kit.filters import pick
 from billing_app.ui.kit.tables import column, number_column, page_links, row_link, table
 from billing_app.ui.pages.invoice_lines import lines
+from billing_app.ui.pages.usage_event import event_buttons, event_quantity, unpriced_badge
 
 _TITLE = "mb-3 text-sm font-semibold"
 
@@ -211,6 +212,11 @@ def events() -> rx.Component:
                     column("Idempotency key", wide_only=True),
                     column("Billed in", wide_only=True),
                     number_column("Quantity"),
+                    rx.el.th(
+                        rx.el.span("Actions", class_name=classes.SCREEN_READER),
+                        scope="col",
+                        class_name=classes.TH,
+                    ),
                 ],
                 rx.foreach(CustomerState.events, _event),
             ),
@@ -222,11 +228,12 @@ def events() -> rx.Component:
     )
 
 
-def _event(event: rx.Var[UsedItem]) -> rx.Component:
+def _event(event: rx.Var[UsageItem]) -> rx.Component:
     return rx.el.tr(
         rx.el.td(
             rx.el.span(event.occurred, title=event.occurred_utc),
             rx.el.div(event.billed_in, class_name=classes.NARROW_CAPTION),
+            rx.cond(event.is_unpriced, rx.el.div(unpriced_badge(), class_name="md:hidden")),
             class_name="h-10 whitespace-nowrap border-b border-line px-3 tabular-nums text-ink max-md:h-14",
         ),
         rx.el.td(
@@ -237,10 +244,12 @@ def _event(event: rx.Var[UsedItem]) -> rx.Component:
             rx.el.span(
                 event.billed_in,
                 rx.cond(event.is_late, late_badge()),
+                rx.cond(event.is_unpriced, unpriced_badge()),
                 class_name="inline-flex items-center gap-2",
             ),
             class_name=f"{classes.TD} {classes.WIDE_ONLY}",
         ),
-        rx.el.td(event.quantity, class_name=classes.TD_AMOUNT),
+        rx.el.td(event_quantity(event), class_name=classes.TD_AMOUNT),
+        rx.el.td(event_buttons(event.customer_key, event.key), class_name=f"{classes.TD} pl-0"),
         class_name=classes.TR,
     )

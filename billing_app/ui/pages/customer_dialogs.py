@@ -135,7 +135,7 @@ def _usage() -> rx.Component:
             help_text=f"In {CustomerActions.zone}. Leave empty for the current time.",
         ),
         submit="Record usage",
-        explanation="Recorded usage can’t be changed or deleted.",
+        explanation="Recorded usage can’t be deleted. If it is wrong, correct it.",
     )  # fmt: skip
 
 

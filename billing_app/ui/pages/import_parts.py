@@ -1,15 +1,17 @@
-"""Parts of the import pages: status badges, and the drop zone for a usage file."""
+"""Parts of the import pages: status badges, and the drop zone for a file of usage or of corrections."""
 
 from __future__ import annotations
 
 import reflex as rx
 
+from billing_app.state.pages.usage_imports import CORRECTIONS, UsageImportsState
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import icon
 from billing_app.ui.kit.buttons import button
 
 FILE_BYTES_MAX = 1024 * 1024 * 1024
 COLUMNS = "customer,idempotency_key,quantity,occurred_at"
+CORRECTION_COLUMNS = "customer,idempotency_key,quantity,reason,correction_key"
 
 
 def import_badge(status: rx.Var[str]) -> rx.Component:
@@ -42,10 +44,13 @@ def file_drop() -> rx.Component:
         _file_choice(),
         _upload_progress(),
         rx.el.p(role="alert", class_name="mt-2 text-sm text-bad empty:hidden"),
-        aria_label="Import a usage file",
+        aria_label=rx.cond(
+            UsageImportsState.kind == CORRECTIONS, "Import a file of corrections", "Import a usage file"
+        ),
         class_name="mb-6",
         custom_attrs={
             "data-upload": "/api/v1/usage/imports",
+            "data-kind": UsageImportsState.kind,
             "data-then": "/usage/imports/",
             "data-bytes-max": FILE_BYTES_MAX,
         },
@@ -68,7 +73,10 @@ def _file_choice() -> rx.Component:
         ),
         rx.el.span(
             "Columns ",
-            rx.el.code(COLUMNS, class_name="[overflow-wrap:anywhere] font-mono"),
+            rx.el.code(
+                rx.cond(UsageImportsState.kind == CORRECTIONS, CORRECTION_COLUMNS, COLUMNS),
+                class_name="[overflow-wrap:anywhere] font-mono",
+            ),
             ". Up to 1\u00a0GiB, plain or gzip. You review the file before anything is recorded.",
             class_name=f"max-w-xl text-pretty text-center {classes.CAPTION}",
         ),

@@ -7,7 +7,7 @@ from typing import Any
 import reflex as rx
 
 from billing_app.state.pages.invoice import InvoiceState
-from billing_app.state.presenters.invoices import EventItem, LineItem
+from billing_app.state.presenters.invoices import CorrectionItem, EventItem, LineItem
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import icon, late_badge
 from billing_app.ui.kit.charts import Series, bar_chart, chart_frame
@@ -17,6 +17,8 @@ _HEAD = "pb-2 text-left text-xs font-medium leading-4 text-faint"
 _HEAD_NUMBER = "pb-2 text-right text-xs font-medium leading-4 text-faint"
 _CELL_NUMBER = "pt-3 pl-4 text-right align-top tabular-nums"
 _LONG_NUMBER = 16
+_SUBTITLE = "border-t border-line px-4 pb-1 pt-3 text-xs font-medium text-ink"
+_CELL = "whitespace-nowrap border-t border-line px-2.5 sm:px-4 py-1.5 text-soft"
 
 
 def lines(rows: Any = InvoiceState.lines, *, opens: bool = True) -> rx.Component:
@@ -118,23 +120,28 @@ def _usage() -> rx.Component:
             rx.el.p(InvoiceState.busiest_day, class_name=f"{classes.CAPTION} mt-1 tabular-nums"),
             class_name="px-4 py-3",
         ),
-        rx.el.h3("Events", class_name="border-t border-line px-4 pb-1 pt-3 text-xs font-medium text-ink"),
-        _events(),
+        rx.cond(
+            InvoiceState.events.length() > 0,
+            rx.fragment(rx.el.h3("Events", class_name=_SUBTITLE), _events()),
+        ),
+        rx.cond(
+            InvoiceState.corrections.length() > 0,
+            rx.fragment(rx.el.h3("Corrections", class_name=_SUBTITLE), _corrections()),
+        ),
         # Without a width, so that its table scrolls inside it rather than widening the invoice.
         class_name="w-0 min-w-full overflow-hidden rounded-md border border-line bg-sunken",
     )
 
 
 def _events() -> rx.Component:
-    head = "px-2.5 sm:px-4 py-1.5 text-left text-xs font-medium text-faint"
     return rx.fragment(
         rx.el.div(
             rx.el.table(
                 rx.el.thead(
                     rx.el.tr(
-                        rx.el.th(rx.fragment("Time (", InvoiceState.zone, ")"), scope="col", class_name=head),
-                        rx.el.th("Key", scope="col", class_name=head),
-                        rx.el.th("Quantity", scope="col", class_name=f"{head} text-right"),
+                        _head(rx.fragment("Time (", InvoiceState.zone, ")")),
+                        _head("Key"),
+                        _head("Quantity", "text-right"),
                     )
                 ),
                 rx.el.tbody(rx.foreach(InvoiceState.events, _event)),
@@ -143,30 +150,87 @@ def _events() -> rx.Component:
             ),
             class_name="overflow-x-auto",
         ),
-        rx.cond(
-            InvoiceState.has_next | InvoiceState.has_previous,
-            rx.el.nav(
-                _page_button("Previous", InvoiceState.previous_events, InvoiceState.has_previous),
-                _page_button("Next", InvoiceState.next_events, InvoiceState.has_next),
-                aria_label="Event pages",
-                class_name="flex justify-end gap-2 border-t border-line px-3 py-2",
-            ),
+        _pages(
+            "Event pages",
+            (InvoiceState.previous_events, InvoiceState.has_previous),
+            (InvoiceState.next_events, InvoiceState.has_next),
         ),
     )
 
 
 def _event(event: rx.Var[EventItem]) -> rx.Component:
-    cell = "whitespace-nowrap border-t border-line px-2.5 sm:px-4 py-1.5 text-soft"
     return rx.el.tr(
-        rx.el.td(
-            rx.el.span(event.occurred, title=event.occurred_utc),
-            class_name=cell,
+        rx.el.td(rx.el.span(event.occurred, title=event.occurred_utc), class_name=_CELL),
+        _key_cell(event.key),
+        rx.el.td(event.quantity, class_name=f"{_CELL} text-right font-medium text-ink"),
+    )
+
+
+def _corrections() -> rx.Component:
+    return rx.fragment(
+        rx.el.div(
+            rx.el.table(
+                rx.el.thead(
+                    rx.el.tr(
+                        _head(rx.fragment("Time of the event (", InvoiceState.zone, ")")),
+                        _head("Key"),
+                        _head("Corrected", "text-right"),
+                        _head("Difference", "text-right"),
+                        _head("Reason"),
+                    )
+                ),
+                rx.el.tbody(rx.foreach(InvoiceState.corrections, _correction)),
+                class_name="w-full text-xs tabular-nums",
+                aria_label="Corrections",
+            ),
+            # Narrow screens scroll it, also by keyboard.
+            tab_index=0,
+            class_name="overflow-x-auto",
         ),
-        rx.el.td(
-            rx.el.div(event.key, class_name="max-w-16 truncate sm:max-w-72", title=event.key),
-            class_name=cell,
+        _pages(
+            "Correction pages",
+            (InvoiceState.previous_corrections, InvoiceState.has_previous_corrections),
+            (InvoiceState.next_corrections, InvoiceState.has_next_corrections),
         ),
-        rx.el.td(event.quantity, class_name=f"{cell} text-right font-medium text-ink"),
+    )
+
+
+def _correction(correction: rx.Var[CorrectionItem]) -> rx.Component:
+    return rx.el.tr(
+        rx.el.td(rx.el.span(correction.occurred, title=correction.occurred_utc), class_name=_CELL),
+        _key_cell(correction.key),
+        rx.el.td(correction.change, class_name=f"{_CELL} text-right"),
+        rx.el.td(correction.difference, class_name=f"{_CELL} text-right font-medium text-ink"),
+        rx.el.td(
+            rx.el.div(correction.reason, class_name="max-w-40 truncate", title=correction.reason),
+            class_name=_CELL,
+        ),
+    )
+
+
+def _head(text: Any, align: str = "text-left") -> rx.Component:
+    return rx.el.th(
+        text, scope="col", class_name=f"px-2.5 sm:px-4 py-1.5 text-xs font-medium text-faint {align}"
+    )
+
+
+def _key_cell(key: rx.Var[str]) -> rx.Component:
+    return rx.el.td(rx.el.div(key, class_name="max-w-16 truncate sm:max-w-72", title=key), class_name=_CELL)
+
+
+def _pages(
+    label: str,
+    previous: tuple[rx.EventHandler, rx.Var[bool]],
+    following: tuple[rx.EventHandler, rx.Var[bool]],
+) -> rx.Component:
+    return rx.cond(
+        previous[1] | following[1],
+        rx.el.nav(
+            _page_button("Previous", *previous),
+            _page_button("Next", *following),
+            aria_label=label,
+            class_name="flex justify-end gap-2 border-t border-line px-3 py-2",
+        ),
     )
 
 

@@ -217,7 +217,12 @@ def _unpriced() -> rx.Component:
                 rx.el.span(
                     "Usage without a price, which is not charged: ",
                     InvoiceRunsState.unpriced,
-                    ". The plans of these customers have no charge for it.",
+                    ". The plans of these customers have no charge for it. ",
+                    link(
+                        "View this usage",
+                        InvoiceRunsState.unpriced_href,
+                        "font-medium underline underline-offset-4",
+                    ),
                     class_name="min-w-0 [overflow-wrap:anywhere]",
                 ),
                 class_name="flex gap-2 rounded-md bg-warn-soft px-3 py-2 text-sm text-warn",

@@ -1,18 +1,22 @@
-"""The effect of a change of plan on upcoming invoices, in the dialogs of a customer's page."""
+"""The effect of a change on upcoming invoices, in the dialogs that save it."""
 
 from __future__ import annotations
 
 import reflex as rx
 
 from billing_app.state.pages.customer_actions import CustomerActions
-from billing_app.state.presenters.customers import EffectLine, EffectMonth
+from billing_app.state.presenters.customers import Effect, EffectLine, EffectMonth
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import icon
 
 
 def plan_effect() -> rx.Component:
-    """Show each upcoming invoice before and after the change, or why it can't be saved."""
-    effect = CustomerActions.effect
+    """Show what the change of plan in the dialog of a customer's page would do."""
+    return invoice_effect(CustomerActions.effect)
+
+
+def invoice_effect(effect: rx.Var[Effect]) -> rx.Component:
+    """Show each upcoming invoice before and after a change, or why it can't be saved."""
     return rx.el.div(
         rx.foreach(effect.months, _month),
         rx.cond(

@@ -18,6 +18,7 @@ from billing_app.ui.kit.layout import page
 from billing_app.ui.kit.meter_fields import meter_fields
 from billing_app.ui.kit.tables import column, number_column, page_links, table, table_skeleton
 from billing_app.ui.pages.import_parts import import_badge
+from billing_app.ui.pages.usage_event import event_buttons, event_dialogs, event_quantity, unpriced_badge
 
 # Next to the navigation, a medium screen has no room for all columns.
 _FROM_LG, _FROM_XL = "hidden lg:table-cell", "hidden xl:table-cell"
@@ -58,6 +59,7 @@ def usage() -> rx.Component:
             ready=rx.cond(UsageState.rows.length() > 0, _table(), _empty()),
         ),
         _record_dialog(),
+        event_dialogs(),
     )
 
 
@@ -92,9 +94,10 @@ def _filters() -> rx.Component:
         select_filter("Usage month", "period", UsageState.months, everything="All usage months"),
         select_filter("Billed in", "billing_period", UsageState.months, everything="All billing periods"),
         segments(
-            "Late usage",
-            ("All usage", UsageState.all_href, ~UsageState.is_late_only),
+            "Kind of usage",
+            ("All usage", UsageState.all_href, ~(UsageState.is_late_only | UsageState.is_unpriced_only)),
             ("Late only", UsageState.late_href, UsageState.is_late_only),
+            ("Unpriced", UsageState.unpriced_href, UsageState.is_unpriced_only),
         ),
     )
 
@@ -117,6 +120,11 @@ def _table() -> rx.Component:
                 number_column("Quantity"),
                 rx.el.th("Billed in", scope="col", class_name=f"{classes.TH} {_FROM_LG}"),
                 rx.el.th("Idempotency key", scope="col", class_name=f"{classes.TH} {_FROM_XL}"),
+                rx.el.th(
+                    rx.el.span("Actions", class_name=classes.SCREEN_READER),
+                    scope="col",
+                    class_name=classes.TH,
+                ),
             ],
             rx.foreach(UsageState.rows, _row),
         ),
@@ -140,12 +148,13 @@ def _row(event: rx.Var[UsageItem]) -> rx.Component:
             ),
             class_name=f"{classes.TD} {classes.WIDE_ONLY}",
         ),
-        rx.el.td(event.quantity, class_name=classes.TD_AMOUNT),
+        rx.el.td(event_quantity(event), class_name=classes.TD_AMOUNT),
         rx.el.td(
             rx.el.div(
                 event.billed_in,
                 rx.cond(event.invoice != "", link(event.invoice, event.invoice_href)),
                 rx.cond(event.is_late, rx.el.span(late_badge("Late"), title=event.late_reason)),
+                rx.cond(event.is_unpriced, unpriced_badge()),
                 class_name="flex flex-wrap items-center gap-x-2.5 gap-y-0.5",
             ),
             class_name=f"{classes.TD} {_FROM_LG}",
@@ -154,6 +163,7 @@ def _row(event: rx.Var[UsageItem]) -> rx.Component:
             rx.el.div(event.key, title=event.details, class_name="max-w-72 truncate"),
             class_name=f"{classes.TD} {_FROM_XL}",
         ),
+        rx.el.td(event_buttons(event.customer_key, event.key), class_name=f"{classes.TD} pl-0"),
         class_name=f"{classes.TR} hover:bg-hover",
     )
 
@@ -169,6 +179,7 @@ def _narrow_details(event: rx.Var[UsageItem]) -> rx.Component:
             event.billed_in,
             rx.cond(event.invoice != "", link(event.invoice, event.invoice_href, classes.LINK)),
             rx.cond(event.is_late, late_badge("Late")),
+            rx.cond(event.is_unpriced, unpriced_badge()),
             class_name="flex flex-wrap items-center gap-x-2 text-xs font-normal leading-4 text-faint lg:hidden",
         ),
     )

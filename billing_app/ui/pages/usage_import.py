@@ -52,6 +52,8 @@ def _head() -> rx.Component:
                 class_name="flex min-w-0 items-center gap-2.5",
             ),
             rx.el.p(
+                _SHEET.kind,
+                " · ",
                 _SHEET.size,
                 " · Uploaded ",
                 rx.el.span(_SHEET.uploaded, title=_SHEET.uploaded_utc),
@@ -120,8 +122,12 @@ def _outcome() -> rx.Component:
                 icon("copy-check", 16, "shrink-0"),
                 rx.el.span(
                     "The same file was already imported on ",
-                    link(_SHEET.same_as, _SHEET.same_as_href),
-                    ". Its events are never recorded twice.",
+                    link(_SHEET.same_as, _SHEET.same_as_href, f"{classes.LINK} underline"),
+                    rx.cond(
+                        _SHEET.has_corrections,
+                        ". Its corrections are never recorded twice.",
+                        ". Its events are never recorded twice.",
+                    ),
                 ),
                 class_name="mt-2 flex items-start gap-2 text-sm text-soft",
             ),
@@ -175,7 +181,7 @@ _CELL_HEADS = [
     column("Customer", wide_only=True),
     column("Key", wide_only=True),
     number_column("Quantity", wide_only=True),
-    column("Time", wide_only=True),
+    column(rx.cond(_SHEET.has_corrections, "Correction reason", "Time"), wide_only=True),
 ]
 
 
@@ -229,13 +235,31 @@ def _cells(row: rx.Var[FileRow]) -> list[rx.Component]:
         rx.el.td(
             rx.el.div(row.customer, title=row.customer, class_name="max-w-48 truncate"), class_name=wide
         ),
-        rx.el.td(rx.el.div(row.key, title=row.key, class_name="max-w-56 truncate"), class_name=wide),
+        rx.el.td(
+            rx.el.div(row.key, title=row.key, class_name="max-w-56 truncate"),
+            rx.cond(
+                row.correction_key != "",
+                rx.el.div(
+                    row.correction_key,
+                    title=row.correction_key,
+                    class_name=f"{classes.CAPTION} max-w-56 truncate",
+                ),
+            ),
+            class_name=wide,
+        ),
         rx.el.td(
             row.quantity,
             rx.cond(row.quantity_note != "", rx.el.div(row.quantity_note, class_name=classes.CAPTION)),
             class_name=f"{classes.TD_NUMBER} {classes.WIDE_ONLY}",
         ),
-        rx.el.td(row.time, title=row.time_note, class_name=f"{wide} tabular-nums"),
+        rx.el.td(
+            rx.cond(
+                _SHEET.has_corrections,
+                rx.el.div(row.why, title=row.why, class_name="max-w-56 truncate"),
+                rx.el.span(row.time, title=row.time_note, class_name="tabular-nums"),
+            ),
+            class_name=wide,
+        ),
     ]
 
 
