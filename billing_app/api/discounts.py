@@ -74,7 +74,11 @@ def list_discounts(call: Caller, customer: str) -> Discounts:
 
 @router.post("", status_code=201, responses=refusals("customer_not_found", "period_closed", "invalid"))
 def create_discount(once: OnceOnly, customer: str, body: NewDiscount) -> Discount:
-    """Give a customer a discount from an open month on."""
+    """Give a customer a discount from an open month on.
+
+    It applies after the discounts that the customer has already, to what they leave, and never to one-off
+    items. Its terms can't be changed later.
+    """
     return once.create(
         Permission.WRITE_CUSTOMERS,
         Discount,

@@ -166,8 +166,8 @@ class NewInvoice(Body):
 def create_invoice(call: Caller, once: OnceOnly, body: NewInvoice) -> Invoice:
     """Generate a customer's invoice for a month that has ended.
 
-    This closes the month for the customer. Usage that is reported for it afterwards is billed on the
-    next invoice. A month is invoiced once: without an `Idempotency-Key`, a retry returns 409
+    This closes the month for the customer. Usage that is reported or corrected for it afterwards is billed on
+    the next invoice. If the customer has credit, it pays the invoice as far as it goes. A month is invoiced once: without an `Idempotency-Key`, a retry returns 409
     `invoice_exists`, which names the invoice.
     """
 

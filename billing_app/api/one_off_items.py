@@ -80,7 +80,8 @@ def list_items(call: Caller, paged: Paged, customer: str) -> Page[OneOffItem]:
 def record_item(call: Caller, customer: str, body: NewOneOffItem, response: Response) -> OneOffItem:
     """Charge or credit a customer once.
 
-    If you get no response, retry with the same idempotency key. The item is recorded once.
+    It is on the invoice of the month of its date, or of the oldest open month if that one is closed. If you get
+    no response, retry with the same idempotency key. The item is recorded once.
     """
     row = call.do(
         one_off_items.record_item,
