@@ -32,6 +32,7 @@ from billing_app.state.pages.login import LoginState
 from billing_app.state.pages.meters import MetersState
 from billing_app.state.pages.password import PasswordState
 from billing_app.state.pages.plans import PlansState
+from billing_app.state.pages.simulate import SimulateState
 from billing_app.state.pages.tokens import TokensState
 from billing_app.state.pages.usage import UsageState
 from billing_app.state.pages.usage_imports import UsageImportsState, UsageImportState
@@ -51,6 +52,7 @@ from billing_app.ui.pages.meters import meters
 from billing_app.ui.pages.password import password
 from billing_app.ui.pages.plans import plans
 from billing_app.ui.pages.settings import settings
+from billing_app.ui.pages.simulate import simulate
 from billing_app.ui.pages.tokens import tokens
 from billing_app.ui.pages.usage import usage
 from billing_app.ui.pages.usage_import import usage_import
@@ -69,6 +71,7 @@ PAGES: tuple[tuple[str, Callable[[], rx.Component], str, Any], ...] = (
     ("/customers/[key]", customer, "Customer · Tallybook", [ENTER, CustomerState.load]),
     ("/plans", plans, "Plans · Tallybook", [ENTER, PlansState.load]),
     ("/plans/meters", meters, "Meters · Tallybook", [ENTER, MetersState.load]),
+    ("/plans/simulate", simulate, "Price simulation · Tallybook", [ENTER, SimulateState.load]),
     ("/usage", usage, "Usage · Tallybook", [ENTER, UsageState.load]),
     ("/usage/imports", usage_imports, "Imports · Tallybook", [ENTER, UsageImportsState.load]),
     ("/usage/imports/[usage_import]", usage_import, "Import · Tallybook", [ENTER, UsageImportState.load]),

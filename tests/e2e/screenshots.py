@@ -20,7 +20,7 @@ from tests.e2e.conftest import BROWSER_FLAGS, serving
 FOLDER = Path(__file__).parents[2] / "screenshots"
 FIRST_ADMIN = ("admin@example.com", "seven quiet lighthouses")
 PAGES = [
-    "/", "/customers", "/plans", "/usage", "/usage/imports", "/invoices", "/verify", "/audit",
+    "/", "/customers", "/plans", "/plans/simulate", "/usage", "/usage/imports", "/invoices", "/verify", "/audit",
     "/settings", "/settings/account", "/settings/tokens", "/users", "/nowhere",
 ]  # fmt: skip
 DEMO_PAGES = ["/customers/clover", "/invoices/CLOVER-0005?line=2", "/invoices?status=overdue"]
@@ -30,6 +30,7 @@ DIALOGS = [
     ("/customers/clover", "Record usage"),
     ("/customers/clover", "Edit customer"),
     ("/plans", "New plan"),
+    ("/plans/simulate", "New simulation"),
     ("/usage", "Record usage"),
     ("/invoices", "Run invoices for a month"),
     ("/invoices", "Generate invoice"),

@@ -18,6 +18,7 @@ PAGES = {
     "/customers": "Acme Industrial Supply",
     "/plans": "Growth",
     "/plans?show=archived": "Archived",
+    "/plans/simulate": "New simulation",
     "/customers?search=zzz": "No customer matches",
     "/customers/acme": ACME_OCTOBER,
     "/customers/quiet": "No invoices yet",

@@ -25,7 +25,7 @@ LONG = "Rechtsschutzversicherungsgesellschaften" * 4
 LONG_KEY = "rechtsschutzversicherungsgesellschaften-9001"  # 44 letters, as the number of its invoices begins
 START = datetime(2026, 8, 3, 9, tzinfo=UTC)
 PAGES = (
-    "/", "/customers", f"/customers/{LONG_KEY}", "/plans", "/usage", f"/usage?customer={LONG_KEY}",
+    "/", "/customers", f"/customers/{LONG_KEY}", "/plans", "/plans/simulate", "/usage", f"/usage?customer={LONG_KEY}",
     "/usage/imports", "/invoices", "/invoices?status=outstanding", "/invoices/ACME-0003?line=2",
     "/verify", "/audit", "/settings", "/settings/account", "/settings/tokens", "/users", "/nowhere",
 )  # fmt: skip

@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from billing_app.domain.currencies import exponent
-from billing_app.domain.money import parse_amount_minor, parse_quantity, parse_unit_price
+from billing_app.domain.money import major_text, parse_amount_minor, parse_quantity, parse_unit_price
 from billing_app.domain.rules import BrokenRule
 from billing_app.domain.terms import CHARGES_MAX, DEFAULT_METER_CODE, TIERS_MAX, Charge, Meter, Tier
 from billing_app.errors import Invalid, NotFound
@@ -160,3 +160,25 @@ def _parse_positive(value: object) -> Decimal:
     if not quantity:
         raise BrokenRule("not_positive")
     return quantity
+
+
+def charges_as_given(charges: Sequence[Charge], currency: str) -> list[ChargeTerms]:
+    """Write charges as a caller gives them, which `parse_charges` reads."""
+
+    def amount(minor: int | None) -> str | None:
+        return None if minor is None else major_text(minor, currency)
+
+    return [
+        ChargeTerms(
+            model=charge.model,
+            meter=charge.meter.code,
+            included_units=charge.included_units,
+            unit_price=charge.unit_price,
+            package_size=charge.package_size,
+            package_price=amount(charge.package_price_minor),
+            tiers=[
+                TierTerms(tier.unit_price, tier.up_to, amount(tier.flat_price_minor)) for tier in charge.tiers
+            ],
+        )
+        for charge in charges
+    ]

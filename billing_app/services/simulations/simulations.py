@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import text, true
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import bindparam
 from sqlmodel import Session, col
@@ -96,6 +96,12 @@ def find_running(session: Session, actor: Actor) -> SimulationRow | None:
     """Return the running simulation, even if no process is executing it."""
     require(actor, Permission.READ)
     return find_simulation(session, col(Simulation.status) == "running")
+
+
+def find_newest(session: Session, actor: Actor) -> SimulationRow | None:
+    """Return the simulation that was started last, which may be running, or None if there is none."""
+    require(actor, Permission.READ)
+    return find_simulation(session, true())
 
 
 def get_simulation(session: Session, actor: Actor, simulation: str) -> SimulationRow:

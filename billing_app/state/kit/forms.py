@@ -233,6 +233,9 @@ def _way_out(error: BillingError) -> tuple[str, str]:
     """Return the address and the label of a link that helps with the error, or empty strings."""
     if error.code == "issuer_incomplete":
         return address.link("/settings"), "Open company details"
+    if error.code == "simulation_running":
+        simulation = str(error.facts["simulation"])
+        return address.link("/plans/simulate", simulation=simulation), "Show that simulation"
     number = error.facts.get("number")
     return (address.link(f"/invoices/{number}"), f"Open {number}") if number else ("", "")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
@@ -11,19 +10,19 @@ import reflex as rx
 
 from billing_app.domain.money import major_text, round_quantity, to_major
 from billing_app.domain.pricing import WHOLE, ZERO, price
-from billing_app.domain.terms import Charge, Meter
+from billing_app.domain.terms import Charge
 from billing_app.errors import Invalid
 from billing_app.services.plans import plans
 from billing_app.services.plans.rows import PlanRow
 from billing_app.state.kit import address, text
 from billing_app.state.kit.charts import Curve, curve, point
 from billing_app.state.kit.errors import LOADING, loading
-from billing_app.state.kit.forms import Form, call_once, open_dialog, read_number, read_text, submitting
+from billing_app.state.kit.forms import call_once, open_dialog, read_number, read_text, submitting
 from billing_app.state.kit.lists import Pages, parse_listing
-from billing_app.state.kit.numbers import TYPED_MAX, read_decimal, viewer_notation
+from billing_app.state.kit.numbers import read_decimal, viewer_notation
 from billing_app.state.kit.session import call
 from billing_app.state.pages import plan_editor
-from billing_app.state.pages.plan_editor import PlanEditor
+from billing_app.state.pages.plan_editing import PlanEditing, show_examples, start_editing
 from billing_app.state.presenters.plans import ChargeItem, PlanItem, VersionItem
 from billing_app.wording.prices import describe_charge, describe_plan
 from billing_app.wording.sentences import capitalized
@@ -39,7 +38,7 @@ _TIER_STEPS = 12
 _UNITS_WITHOUT_INCLUDED = Decimal(1000)
 
 
-class PlansState(rx.State):
+class PlansState(PlanEditing, rx.State):
     """A page of plans, each with its versions."""
 
     phase: str = LOADING
@@ -47,10 +46,6 @@ class PlansState(rx.State):
     rows: rx.Field[list[PlanItem]] = rx.field(default_factory=list)
     pages: Pages = Pages()
     show: str = ""
-    form: Form = Form()
-    editor: PlanEditor = PlanEditor()
-    _typed: rx.Field[dict[str, str]] = rx.field(default_factory=dict)
-    _meters: rx.Field[dict[str, Meter]] = rx.field(default_factory=dict)
 
     @rx.event
     async def load(self) -> None:
@@ -82,50 +77,6 @@ class PlansState(rx.State):
         price = major_text(plan.monthly_price_minor, plan.currency)
         terms = {"monthly_price": viewer_notation(self).write(price), "currency": plan.currency}
         return await _open_editor(self, plan, f"New version of {plan.name}", terms, name=plan.name)
-
-    @rx.event
-    async def show_models(self) -> None:
-        """Show the model and the meter of each charge, and examples of what it costs."""
-        await _edit(self, replace(self.editor, is_simple=False))
-
-    @rx.event
-    async def add_charge(self) -> None:
-        """Add a charge for another meter."""
-        if self.editor.can_add:
-            await _edit(self, plan_editor.add_charge(self.editor, await _read_meters(self)))
-
-    @rx.event
-    async def remove_charge(self, key: int) -> None:
-        """Remove a charge."""
-        await _edit(self, plan_editor.remove_charge(self.editor, key))
-
-    @rx.event
-    async def choose_model(self, key: int, model: str) -> None:
-        """Show the fields of a model."""
-        await _edit(self, plan_editor.choose_model(self.editor, key, str(model)))
-
-    @rx.event
-    async def choose_meter(self, key: int, code: str) -> None:
-        """Show the unit of a meter."""
-        meters = await _read_meters(self)
-        await _edit(self, plan_editor.choose_meter(self.editor, key, str(code), meters))
-
-    @rx.event
-    async def add_tier(self, key: int) -> None:
-        """Add a tier to a charge."""
-        await _edit(self, plan_editor.add_tier(self.editor, key))
-
-    @rx.event
-    async def remove_tier(self, key: int, tier: int) -> None:
-        """Remove a tier of a charge."""
-        await _edit(self, plan_editor.remove_tier(self.editor, key, tier))
-
-    @rx.event
-    async def type_term(self, opened: str, name: str, value: str) -> None:
-        """Show examples for the terms typed so far."""
-        if opened == self.form.opened and name in self.form.start:
-            self._typed = {**self._typed, name: str(value)[:TYPED_MAX]}
-            await _show_examples(self)
 
     @rx.event
     async def save(self, form: dict[str, Any]) -> Any:
@@ -170,34 +121,10 @@ async def _open_editor(
     state: PlansState, plan: PlanRow | None, title: str, terms: dict[str, str], **hidden: str
 ) -> Any:
     """Open the dialog for the terms of a new plan, or of the next version of a plan."""
-    state._typed, state._meters = {}, {}
-    state.editor = plan_editor.start_editor(plan, await _read_meters(state))
-    values = plan_editor.start_values(state.editor, plan, viewer_notation(state))
+    values = await start_editing(state, plan)
     opened = open_dialog(state, PLAN, title, start={**terms, **values}, hidden=hidden)
-    await _show_examples(state)
+    await show_examples(state)
     return opened
-
-
-async def _read_meters(state: PlansState) -> dict[str, Meter]:
-    if not state._meters:
-        state._meters = await call(state, plans.list_charge_meters)
-    return state._meters
-
-
-async def _edit(state: PlansState, editor: PlanEditor) -> None:
-    """Show other fields. Those that appear again start with what was typed in them."""
-    state.editor = editor
-    start = plan_editor.start_values(editor, None, viewer_notation(state))
-    state.form = replace(state.form, start={**start, **state.form.start, **state._typed})
-    await _show_examples(state)
-
-
-async def _show_examples(state: PlansState) -> None:
-    typed = {**state.form.start, **state._typed}
-    meters = await _read_meters(state)
-    state.editor = plan_editor.with_examples(
-        state.editor, typed, typed.get("currency", "").strip(), viewer_notation(state), meters
-    )
 
 
 def _item(newest: PlanRow, *earlier: PlanRow) -> PlanItem:

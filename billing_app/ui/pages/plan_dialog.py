@@ -1,238 +1,32 @@
-"""The dialog of a plan's terms: the two fields of one price per unit, or charges of any model."""
+"""The dialog that creates a plan or its next version."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import reflex as rx
 
-from billing_app.state.pages.plan_editor import (
-    GRADUATED,
-    MODELS,
-    PACKAGE,
-    VOLUME,
-    ChargeEditor,
-    Example,
-    TierEditor,
-)
 from billing_app.state.pages.plans import PLAN, PlansState
-from billing_app.ui.kit import classes
-from billing_app.ui.kit.basics import icon
-from billing_app.ui.kit.buttons import button, icon_button
 from billing_app.ui.kit.dialogs import form_dialog
-from billing_app.ui.kit.fields import DialogForm, select_field, text_field
-from billing_app.ui.kit.number_field import currency_field, number_field
-
-_DIALOG = DialogForm(PLAN, PlansState.form)
-_CURRENCY = _DIALOG.form.start["currency"]
-_HELP = {
-    PACKAGE: "Each package that is started is charged in full.",
-    GRADUATED: "Each tier prices the units that fall into it. A flat fee is added once a tier has units.",
-    VOLUME: "The tier that the month’s quantity reaches prices all units, and adds its flat fee.",
-}
+from billing_app.ui.kit.fields import DialogForm, text_field
+from billing_app.ui.pages.plan_fields import PlanFields, plan_fields
 
 
 def plan_dialog() -> rx.Component:
-    """Build the dialog that creates a plan or its next version."""
-    editor, is_version = PlansState.editor, _DIALOG.form.hidden["name"]
+    """Build the dialog of a plan's terms."""
+    dialog = DialogForm(PLAN, PlansState.form)
+    is_version = dialog.form.hidden["name"]
     return form_dialog(
-        _DIALOG,
+        dialog,
         PlansState.save,
         rx.cond(
             is_version,
             rx.fragment(),
-            text_field(_DIALOG, "name", "Name", placeholder="Growth", max_length=200),
+            text_field(dialog, "name", "Name", placeholder="Growth", max_length=200),
         ),
-        rx.el.div(
-            number_field(
-                _DIALOG, "monthly_price", "Monthly price", "monthly_price", currency=_CURRENCY, placeholder="29"
-            ),
-            currency_field(
-                _DIALOG, "currency", "Currency", also=_type("currency"), help_text="ISO code, such as USD"
-            ),
-            class_name="grid grid-cols-[2fr_1fr] gap-3",
-        ),
-        rx.foreach(editor.charges, _charge),
-        rx.cond(
-            editor.is_simple,
-            rx.el.div(
-                button("More pricing options", "settings-2", look="quiet", on_click=PlansState.show_models),
-                class_name="-ml-2.5",
-            ),
-            rx.cond(
-                editor.can_add,
-                rx.el.div(button("Add charge", "plus", on_click=PlansState.add_charge)),
-            ),
-        ),
+        plan_fields(PlanFields(dialog, PlansState)),
         submit=rx.cond(is_version, "Create version", "Create plan"),
         explanation=rx.cond(
             is_version,
             "Customers stay on their current version until you move them to the new one.",
             "Terms can’t be changed later. To change a price, create a new version of the plan.",
         ),
-    )  # fmt: skip
-
-
-def _type(name: Any) -> Any:
-    """Return what handles typing in a field: the examples follow it."""
-    return lambda value: PlansState.type_term(_DIALOG.form.opened, name, value)
-
-
-def _charge(charge: rx.Var[ChargeEditor]) -> rx.Component:
-    return rx.cond(
-        PlansState.editor.is_simple,
-        rx.el.div(
-            _hidden(charge.model_name, charge.model),
-            _hidden(charge.meter_name, charge.meter),
-            _unit_fields(charge),
-            class_name="flex flex-col gap-4",
-            key=f"simple-{charge.key}",
-        ),
-        rx.el.fieldset(
-            rx.el.div(
-                _selects(charge),
-                icon_button("Remove charge", "trash-2", on_click=PlansState.remove_charge(charge.key)),
-                class_name="flex items-end justify-between gap-2",
-            ),
-            rx.match(
-                charge.model,
-                (PACKAGE, _package_fields(charge)),
-                (GRADUATED, _tier_fields(charge, GRADUATED)),
-                (VOLUME, _tier_fields(charge, VOLUME)),
-                _unit_fields(charge),
-            ),
-            rx.cond(charge.examples.length() > 0, _examples(charge)),
-            class_name="flex min-w-0 flex-col gap-4 rounded-lg border border-line p-4",
-            key=f"charge-{charge.key}",
-        ),
-    )
-
-
-def _hidden(name: rx.Var[str], value: rx.Var[str]) -> rx.Component:
-    return rx.el.input(type="hidden", name=name, value=value, read_only=True)
-
-
-def _selects(charge: rx.Var[ChargeEditor]) -> rx.Component:
-    editor = PlansState.editor
-    return rx.el.div(
-        rx.cond(
-            editor.has_meters,
-            select_field(
-                _DIALOG, charge.meter_name, "Meter", editor.meters,
-                on_change=lambda code: PlansState.choose_meter(charge.key, code),
-            ),
-            _hidden(charge.meter_name, charge.meter),
-        ),
-        select_field(
-            _DIALOG, charge.model_name, "Price model", MODELS,
-            on_change=lambda model: PlansState.choose_model(charge.key, model),
-        ),
-        class_name="grid min-w-0 flex-1 grid-cols-1 gap-3 sm:grid-cols-[repeat(auto-fit,minmax(9rem,1fr))]",
-    )  # fmt: skip
-
-
-def _included_field(charge: rx.Var[ChargeEditor]) -> rx.Component:
-    return number_field(
-        _DIALOG, charge.included_units, f"Included {charge.units}", "included", placeholder="1000",
-        help_text="Per month, covered by the monthly price. Enter 0 for none.",
-        also=_type(charge.included_units),
-    )  # fmt: skip
-
-
-def _unit_fields(charge: rx.Var[ChargeEditor]) -> rx.Component:
-    return rx.fragment(
-        _included_field(charge),
-        number_field(
-            _DIALOG, charge.unit_price, "Overage price", "unit_price", currency=_CURRENCY,
-            help_text=f"Per {charge.unit} above the included {charge.units}, with up to 12 decimals."
-            " Only the month’s total is rounded.",
-            also=_type(charge.unit_price),
-        ),
-    )  # fmt: skip
-
-
-def _package_fields(charge: rx.Var[ChargeEditor]) -> rx.Component:
-    return rx.fragment(
-        _included_field(charge),
-        rx.el.div(
-            number_field(
-                _DIALOG, charge.package_size, "Package size", "quantity", placeholder="100",
-                also=_type(charge.package_size),
-            ),
-            number_field(
-                _DIALOG, charge.package_price, "Price per package", "amount", currency=_CURRENCY,
-                also=_type(charge.package_price),
-            ),
-            class_name="grid grid-cols-2 items-start gap-3",
-        ),
-        rx.el.p(_HELP[PACKAGE], class_name=classes.CAPTION),
-    )  # fmt: skip
-
-
-def _tier_fields(charge: rx.Var[ChargeEditor], model: str) -> rx.Component:
-    return rx.el.div(
-        rx.el.p(_HELP[model], class_name=classes.CAPTION),
-        rx.foreach(charge.tiers, lambda tier: _tier(charge, tier)),
-        rx.cond(
-            charge.can_add_tier,
-            rx.el.div(
-                button("Add tier", "plus", look="quiet", on_click=PlansState.add_tier(charge.key)),
-                class_name="-ml-2.5",
-            ),
-        ),
-        class_name="flex min-w-0 flex-col gap-3",
-    )
-
-
-def _tier(charge: rx.Var[ChargeEditor], tier: rx.Var[TierEditor]) -> rx.Component:
-    def term(name: rx.Var[str], label: str, **props: Any) -> rx.Component:
-        return text_field(
-            _DIALOG, name, label, input_mode="decimal", max_length=60, on_change=_type(name), **props
-        )
-
-    return rx.el.div(
-        rx.cond(
-            tier.is_last,
-            rx.el.div(
-                rx.el.span("Up to", class_name=classes.LABEL),
-                rx.el.span("No limit", class_name="flex h-9 items-center text-sm text-soft"),
-                class_name="flex min-w-0 flex-col gap-1.5",
-            ),
-            term(tier.up_to, "Up to", placeholder="1000"),
-        ),
-        term(tier.unit_price, f"Per {charge.unit}", placeholder="0.01"),
-        term(tier.flat_price, "Flat fee", placeholder="0"),
-        rx.cond(
-            charge.tiers.length() > 1,
-            rx.el.div(
-                icon_button("Remove tier", "x", on_click=PlansState.remove_tier(charge.key, tier.key)),
-                class_name="pt-6",
-            ),
-        ),
-        role="group",
-        aria_label=f"Tier {tier.number}",
-        key=f"tier-{tier.key}",
-        class_name="grid grid-cols-[1fr_1fr_1fr_2rem] items-start gap-2",
-    )
-
-
-def _examples(charge: rx.Var[ChargeEditor]) -> rx.Component:
-    return rx.el.div(
-        rx.el.p(
-            icon("calculator", 14), "Examples", class_name=f"flex items-center gap-1.5 {classes.EYEBROW}"
-        ),
-        rx.el.dl(
-            rx.foreach(charge.examples, _example),
-            class_name="mt-1.5 flex flex-col gap-1 text-[13px] leading-5 tabular-nums",
-        ),
-        class_name="rounded-md bg-sunken px-3 py-2.5",
-        role="status",
-    )
-
-
-def _example(example: rx.Var[Example]) -> rx.Component:
-    return rx.el.div(
-        rx.el.dt(example.quantity, class_name=f"min-w-0 text-soft {classes.WRAPPED}"),
-        rx.el.dd(example.cost, class_name=f"min-w-0 text-right font-medium text-ink {classes.WRAPPED}"),
-        class_name="flex justify-between gap-3",
     )

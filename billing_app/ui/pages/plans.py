@@ -31,6 +31,7 @@ def plans() -> rx.Component:
             _shown(),
             rx.el.div(
                 link("Meters", "/plans/meters", classes.BUTTON_QUIET),
+                link("Simulate prices", "/plans/simulate", classes.BUTTON_QUIET),
                 writers_only(_new_button("primary")),
                 class_name="flex flex-wrap gap-2",
             ),
