@@ -20,10 +20,18 @@ from tests.e2e.conftest import BROWSER_FLAGS, serving
 FOLDER = Path(__file__).parents[2] / "screenshots"
 FIRST_ADMIN = ("admin@example.com", "seven quiet lighthouses")
 PAGES = [
-    "/", "/customers", "/plans", "/plans/simulate", "/usage", "/usage/imports", "/invoices", "/verify", "/audit",
+    "/", "/customers", "/plans", "/plans/meters", "/plans/simulate", "/usage", "/usage/imports", "/invoices",
+    "/verify", "/audit",
     "/settings", "/settings/account", "/settings/tokens", "/users", "/nowhere",
 ]  # fmt: skip
-DEMO_PAGES = ["/customers/clover", "/invoices/CLOVER-0005?line=2", "/invoices?status=overdue"]
+DEMO_PAGES = [
+    "/customers/clover",
+    "/invoices/CLOVER-0005?line=2",
+    "/invoices?status=overdue",
+    # A month under two plans, and a customer with credit.
+    "/invoices/STAYFINCH-0009",
+    "/customers/granite",
+]
 # Dialogs: the page and the button that opens them.
 DIALOGS = [
     ("/customers", "New customer"),
