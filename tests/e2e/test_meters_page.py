@@ -226,7 +226,7 @@ def test_usage_is_recorded_on_the_chosen_meter(metered: Shop) -> None:
     expect(dialog(page).get_by_label("Quantity")).to_have_count(0)
     dialog(page).get_by_role("button", name="Record usage").click()
     expect(dialog(page).get_by_label("Item")).to_have_accessible_description(
-        "Is required, because the meter counts different items."
+        "This is required, because the meter counts different items."
     )
     fill(page, Item="eve")
     dialog(page).get_by_role("button", name="Record usage").click()

@@ -25,11 +25,10 @@ from billing_app.services.dashboard.document import (
     InvoiceGroup,
     LargestCustomer,
     RevenueGroup,
-    UnpricedMonth,
 )
 from billing_app.services.dashboard.usage_figures import (
     FIRST_METERS,
-    UNPRICED,
+    read_unpriced,
     read_usage,
     usage_by_customer,
 )
@@ -157,6 +156,8 @@ def _count(
     invoices = read("invoices", _INVOICES.format(used=usage_by_customer(aggregations)))
     usage = read_usage(db, values, aggregations)
     on_progress("usage")
+    unpriced = read_unpriced(db, values, {each.meter_id for each in usage.months})
+    on_progress("unpriced")
     return FiguresDocument(
         month=values["month"],
         invoices=tuple(InvoiceGroup(*row) for row in invoices),
@@ -166,7 +167,7 @@ def _count(
         customers=tuple(CustomerGroup(*row) for row in read("customers", _CUSTOMERS)),
         usage=usage.days,
         usage_months=usage.months,
-        unpriced=tuple(UnpricedMonth(*row) for row in read("unpriced", UNPRICED)),
+        unpriced=unpriced,
         credits=tuple(CreditGroup(*row) for row in read("credits", _CREDITS)),
     )
 

@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 from psycopg import Cursor
 
 from billing_app.domain.terms import Aggregation
-from billing_app.services.dashboard.document import UsageDay, UsageMonth
+from billing_app.services.dashboard.document import UnpricedMonth, UsageDay, UsageMonth
 from billing_app.services.plans.plan_in_effect import plans_in_effect
-from billing_app.services.shared.current_quantity import current_quantity
 from billing_app.services.usage.counted_sql import DAY, item_events, largest_events
 
 _THIS_MONTH = "billing_period >= %(month)s AND occurred_at >= %(start)s AND occurred_at < %(end)s"
@@ -131,12 +130,15 @@ def read_usage(
     return MeteredUsage(tuple(days), tuple(months))
 
 
-# Reads the events of customers only whose plan lacks a charge for some meter, so that it takes no time where
-# every plan prices every meter. An event is billed in its month or later, and the index has a range for each.
-UNPRICED = f"""
-    SELECT usage_month::date, count(*)
+# The runs of days of the last month and this one on which a customer's plan lacks a charge for some of the
+# meters with usage. If every plan prices every meter there are none, and no event is read.
+_GAPS = """
+    SELECT s.customer_id, gap.meters,
+           greatest(s.effective_from, %(last_month)s::date)::timestamp AT TIME ZONE 'UTC' AS start,
+           least(until.day, (%(end)s AT TIME ZONE 'UTC')::date)::timestamp AT TIME ZONE 'UTC' AS finish
       FROM (
-        SELECT p.plan_id, array_agg(m.meter_id) AS meters FROM plan p CROSS JOIN meter m
+        SELECT p.plan_id, array_agg(m.meter_id) AS meters
+          FROM plan p CROSS JOIN unnest(%(used_meters)s::smallint[]) AS m(meter_id)
          WHERE NOT EXISTS (
             SELECT FROM plan_charge c WHERE c.plan_id = p.plan_id AND c.meter_id = m.meter_id
          ) GROUP BY 1
@@ -146,14 +148,46 @@ UNPRICED = f"""
         SELECT coalesce(min(following.effective_from), 'infinity'::date) AS day FROM subscription following
          WHERE following.customer_id = s.customer_id AND following.effective_from > s.effective_from
       ) until
-      CROSS JOIN generate_series(%(last_month)s::date, %(month)s::date, interval '1 month') usage_month
-      CROSS JOIN generate_series(usage_month, %(month)s::date, interval '1 month') billed
-      JOIN usage_event e ON e.customer_id = s.customer_id AND e.billing_period = billed::date
-       AND e.meter_id = ANY(gap.meters) AND {current_quantity("e")} > 0
-       AND e.occurred_at >= greatest(s.effective_from, usage_month::date)::timestamp AT TIME ZONE 'UTC'
-       AND e.occurred_at < least(until.day, (usage_month + interval '1 month')::date)::timestamp
-           AT TIME ZONE 'UTC'
-     WHERE s.effective_from < %(end)s::date AND until.day > %(last_month)s::date
-     GROUP BY 1 ORDER BY 1
+     WHERE s.effective_from < %(end)s AND until.day > %(last_month)s::date
 """
-"""The number of events without a price, by usage month."""
+# Counts the events as first recorded, from the index alone, and then those that corrections make count or not.
+# An event is billed in its month or the next, and the index has a range for each.
+_UNPRICED = f"""
+    WITH gap AS MATERIALIZED ({_GAPS})
+    SELECT date_trunc('month', occurred_at, 'UTC')::date AS usage_month, count(*) AS events
+      FROM gap
+      CROSS JOIN generate_series(%(last_month)s::date, %(month)s::date, interval '1 month') billed
+      JOIN usage_event e ON e.customer_id = gap.customer_id AND e.billing_period = billed::date
+       AND e.occurred_at >= gap.start AND e.occurred_at < gap.finish
+       AND e.meter_id = ANY(gap.meters) AND e.quantity > 0
+     GROUP BY 1
+    UNION ALL
+    SELECT date_trunc('month', changed.occurred_at, 'UTC')::date, sum(changed.events)
+      FROM (
+        SELECT customer_id, meter_id, occurred_at,
+               CASE WHEN (array_agg(quantity ORDER BY number DESC))[1] > 0 THEN 1 ELSE -1 END AS events
+          FROM usage_correction
+         WHERE {_BOTH_MONTHS} AND meter_id = ANY(%(used_meters)s)
+         GROUP BY customer_id, idempotency_key, meter_id, occurred_at
+        HAVING ((array_agg(quantity ORDER BY number DESC))[1] > 0)
+               <> ((array_agg(quantity_before ORDER BY number))[1] > 0)
+      ) changed
+      JOIN gap ON gap.customer_id = changed.customer_id AND changed.meter_id = ANY(gap.meters)
+       AND changed.occurred_at >= gap.start AND changed.occurred_at < gap.finish
+     GROUP BY 1
+"""
+
+
+def read_unpriced(
+    db: Cursor[Any], values: Mapping[str, Any], used_meters: Collection[int]
+) -> tuple[UnpricedMonth, ...]:
+    """Count the events without a price by usage month, of this month and the last.
+
+    `used_meters` are those with usage in these months.
+    """
+    rows = db.execute(
+        f"SELECT usage_month, sum(events)::int FROM ({_UNPRICED}) counted GROUP BY 1 HAVING sum(events) > 0"
+        " ORDER BY 1",
+        {**values, "used_meters": list(used_meters)},
+    )
+    return tuple(UnpricedMonth(*row) for row in rows)

@@ -61,6 +61,7 @@ class UsageMonth:
 
     period: str = ""
     meters: list[Option] = field(default_factory=list)
+    picked: str = ""
     meter: str = ""
     used: str = ""
     caption: str = ""

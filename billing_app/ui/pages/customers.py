@@ -65,6 +65,7 @@ def _filters() -> rx.Component:
                 "credit",
                 [("true", "With credit"), ("false", "Without credit")],
                 everything="With or without credit",
+                selected=CustomersState.credit,
             ),
         ),
     )

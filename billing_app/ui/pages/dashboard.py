@@ -60,7 +60,10 @@ def _figures() -> rx.Component:
         rx.el.div(
             rx.el.div(
                 rx.cond(DashboardState.choices.length() > 1, _currencies()),
-                rx.cond(DashboardState.meters.length() > 1, pick("Meter", "meter", DashboardState.meters)),
+                rx.cond(
+                    DashboardState.meters.length() > 1,
+                    pick("Meter", "meter", DashboardState.meters, DashboardState.picked),
+                ),
                 class_name="flex min-w-0 flex-wrap items-center gap-2 empty:hidden",
             ),
             rx.el.p(
