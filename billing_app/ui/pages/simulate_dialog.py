@@ -36,22 +36,7 @@ def simulate_dialog() -> rx.Component:
         select_field(
             dialog, "customers", "Customers", _CUSTOMERS, on_change=SimulateState.choose_customers
         ),
-        rx.match(
-            SimulateState.selected_customers,
-            (
-                BY_PLAN,
-                suggest_field(
-                    dialog, "customers_plan", "Customers’ plan", SimulateState.plan_options,
-                    on_type=SimulateState.suggest_customers_plan,
-                    max_length=200, help_text="Those with this plan version on at least one day of the month.",
-                ),
-            ),
-            (ONE_CUSTOMER, customer_field(dialog)),
-            text_field(
-                dialog, "customers_currency", "Customers’ currency", max_length=3,
-                help_text="ISO code, such as USD",
-            ),
-        ),
+        _selected_customers(dialog),
         select_field(dialog, "prices", "Prices", _PRICES, on_change=SimulateState.choose_prices),
         rx.cond(
             SimulateState.selected_prices == EDITED,
@@ -70,4 +55,24 @@ def simulate_dialog() -> rx.Component:
         submit="Simulate prices",
         explanation="Bills the month as if the customers had been on these prices, with the same usage and"
         " discounts. No plan and no invoice is changed.",
+    )  # fmt: skip
+
+
+def _selected_customers(dialog: DialogForm) -> rx.Component:
+    """Build the field that names the customers."""
+    return rx.match(
+        SimulateState.selected_customers,
+        (
+            BY_PLAN,
+            suggest_field(
+                dialog, "customers_plan", "Customers’ plan", SimulateState.plan_options,
+                on_type=SimulateState.suggest_customers_plan,
+                max_length=200, help_text="Those with this plan version on at least one day of the month.",
+            ),
+        ),
+        (ONE_CUSTOMER, customer_field(dialog)),
+        text_field(
+            dialog, "customers_currency", "Customers’ currency", max_length=3,
+            help_text="ISO code, such as USD",
+        ),
     )  # fmt: skip
