@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from billing_app.database.provision import Urls
-from billing_app.domain.actor import Actor, Scope
+from billing_app.domain.actor import Actor, Scope, system
 from billing_app.errors import Conflict, Forbidden
 from billing_app.jobs import simulations as jobs
 from billing_app.jobs.retries import ATTEMPTS_MAX
@@ -18,6 +18,8 @@ from billing_app.jobs.simulations import resume_simulation
 from billing_app.services.plans.charges import ChargeTerms
 from billing_app.services.plans.meters import archive_meter
 from billing_app.services.plans.plans import archive_plan
+from billing_app.services.simulations.bills import simulate_bills
+from billing_app.services.simulations.progress import SimulationSuperseded, add_bills, next_batches
 from billing_app.services.simulations.rows import CustomersGiven, TermsGiven
 from billing_app.services.simulations.simulations import get_simulation, list_simulated
 from tests.billing.shop import Shop
@@ -158,6 +160,35 @@ def test_interrupted_simulation_resumes_after_its_last_batches(
         11,
         77000,
     )
+
+
+def test_batch_is_stored_once(shop: Shop, owner: psycopg.Connection) -> None:
+    """Even if a process was frozen with its batch and another one has done it since."""
+    shop.customer("acme", "2026-10")
+    started = start(shop, terms=DEAR)
+    worker = system("sim_1")
+    (batch,) = shop.database.call(worker, next_batches, started, 10)
+    bills = shop.database.call(worker, simulate_bills, started.request, batch.customers)
+    shop.database.call(worker, add_bills, started, batch, bills)
+    for _ in range(2):
+        with pytest.raises(SimulationSuperseded):
+            shop.database.call(worker, add_bills, started, batch, bills)
+        resume_simulation(shop.database)
+    done = shop.database.call(shop.actor, get_simulation, started.public_id)
+    assert (done.status, done.simulated, done.after_minor) == ("done", 1, 9900)
+    assert owner.execute("SELECT count(*) FROM simulated_customer").fetchone() == (1,)
+
+
+def test_one_of_several_servers_executes_a_simulation(shop: Shop, owner: psycopg.Connection) -> None:
+    plan = shop.plan()
+    for number in range(12):
+        shop.customer(f"c{number}", "2026-10", plan)
+    started = start(shop, terms=DEAR)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(resume_simulation, [shop.database] * 4))
+    done = shop.database.call(shop.actor, get_simulation, started.public_id)
+    assert (done.status, done.simulated, done.after_minor) == ("done", 12, 118800)
+    assert owner.execute("SELECT count(*) FROM simulated_customer").fetchone() == (12,)
 
 
 def test_simulation_that_keeps_failing_is_given_up(shop: Shop, owner: psycopg.Connection) -> None:

@@ -79,7 +79,6 @@ _PAGES = {
     "usage": "/usage",
     "plan": "/plans",
     "ver": "/verify",
-    "sim": "/plans/simulate",
 }
 _ADMIN_PAGES = {"usr": "/users", "tok": "/settings/tokens"}
 _SUBJECTS = {
@@ -167,6 +166,8 @@ def link_subject(subject_id: str, names: Mapping[str, Named], *, is_admin: bool 
     kind = subject_id.partition("_")[0]
     if kind == "run":
         return address.link("/invoices", run=subject_id)
+    if kind == "sim":
+        return address.link("/plans/simulate", simulation=subject_id)
     if kind == "imp":
         return address.link(f"/usage/imports/{subject_id}")
     return _PAGES.get(kind) or (_ADMIN_PAGES.get(kind, "") if is_admin else "")

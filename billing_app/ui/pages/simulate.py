@@ -218,10 +218,10 @@ def _save_dialog() -> rx.Component:
         SimulateState.save,
         text_field(
             dialog, "name", "Name", placeholder="Growth", max_length=200,
-            help_text="The name of a plan creates its next version. Another name creates a new plan.",
+            help_text="Use the name of an existing plan to create its next version.",
         ),
         submit="Save as plan version",
-        explanation="No customer’s plan changes. Terms can’t be changed later.",
+        explanation="Customers stay on their current version. Terms can’t be changed later.",
     )  # fmt: skip
 
 
