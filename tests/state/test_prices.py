@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from billing_app.database.session import Database
+from billing_app.domain.actor import SYSTEM
 from billing_app.domain.terms import Charge
+from billing_app.services.plans.meters import update_meter
+from billing_app.state.pages.plans import plan_item
 from billing_app.wording.prices import describe_charge, describe_plan
 from billing_app.wording.values import plural_of
 from tests.domain.months import CALLS, SEATS, per_unit, plan, tiers
 from tests.domain.test_bill import GRADUATED, PACKAGE, VOLUME
+from tests.factories import make_plan
 
 
 @pytest.mark.parametrize(
@@ -50,3 +55,12 @@ def test_charges_of_several_meters_name_them() -> None:
     assert describe_plan(terms) == (
         "$29.00 a month; 1,000 included units, $0.0125 per unit of overage; Seats: $10.00 per seat"
     )
+
+
+def test_card_of_a_plan_has_the_unit_of_its_meter(database: Database) -> None:
+    assert (plan_item(make_plan(database)).unit, plan_item(make_plan(database)).units) == ("unit", "units")
+    with database.transaction(SYSTEM) as session:
+        update_meter(session, SYSTEM, "usage", name="API requests", unit="request")
+    card = plan_item(make_plan(database))
+    assert (card.included, card.unit, card.units) == ("1,000", "request", "requests")
+    assert plan_item(make_plan(database, charges=[])).units == "units"

@@ -61,7 +61,7 @@ class PlansState(PlanEditing, rx.State):
                 cursor=listing.cursor,
             )
             versions = groupby(page.items, lambda plan: plan.name.lower())
-            self.rows = [_item(*same_name) for _, same_name in versions]
+            self.rows = [plan_item(*same_name) for _, same_name in versions]
             self.pages = listing.pages(page.next_cursor)
 
     @rx.event
@@ -127,8 +127,10 @@ async def _open_editor(
     return opened
 
 
-def _item(newest: PlanRow, *earlier: PlanRow) -> PlanItem:
+def plan_item(newest: PlanRow, *earlier: PlanRow) -> PlanItem:
+    """Return the card of a plan from its newest version and the earlier ones."""
     simple = newest.simple_charge
+    meter = newest.charges[0].meter if newest.charges else None
     return PlanItem(
         plan_id=newest.plan_id,
         name=newest.name,
@@ -137,6 +139,8 @@ def _item(newest: PlanRow, *earlier: PlanRow) -> PlanItem:
         is_simple=simple is not None,
         included=text.quantity(simple.included_units or ZERO) if simple else "",
         overage=text.exact_money(simple.unit_price or ZERO, newest.currency) if simple else "",
+        unit=meter.unit if meter else "unit",
+        units=text.unit_of(ZERO, meter) if meter else "units",
         charges=[
             ChargeItem(charge.meter.name, capitalized(describe_charge(charge, newest.currency)))
             for charge in newest.charges

@@ -28,9 +28,9 @@ class ChargeItem:
 
 @dataclass(frozen=True)
 class PlanItem:
-    """A plan with the terms of its newest version. `curve` is its monthly cost by units of the first charge.
+    """A plan with the terms of its newest version. `curve` is its monthly cost by `units` of the first charge.
 
-    If `is_simple`, `included` and `overage` are all of its charges.
+    If `is_simple`, `included` and `overage` are all of its charges. `unit` is the singular of `units`.
     """
 
     plan_id: int = 0
@@ -40,6 +40,8 @@ class PlanItem:
     is_simple: bool = True
     included: str = ""
     overage: str = ""
+    unit: str = ""
+    units: str = ""
     charges: list[ChargeItem] = field(default_factory=list)
     customers: str = ""
     customers_href: str = ""

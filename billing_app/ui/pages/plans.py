@@ -87,7 +87,7 @@ def _card(plan: rx.Var[PlanItem]) -> rx.Component:
         _terms(plan),
         rx.el.div(
             chart_frame(
-                "Monthly cost by units",
+                f"Monthly cost by {plan.units}",
                 "Units",
                 _COST,
                 plan.curve.points,
@@ -108,7 +108,8 @@ def _terms(plan: rx.Var[PlanItem]) -> rx.Component:
         rx.cond(
             plan.is_simple,
             rx.fragment(
-                _term("Included", plan.included, "units"), _term("Overage", plan.overage, "per unit")
+                _term("Included", plan.included, plan.units),
+                _term("Overage", plan.overage, f"per {plan.unit}"),
             ),
             rx.foreach(plan.charges, _charge),
         ),
@@ -120,7 +121,7 @@ def _terms(plan: rx.Var[PlanItem]) -> rx.Component:
     )
 
 
-def _term(name: str, value: rx.Var[str], unit: str) -> rx.Component:
+def _term(name: str, value: rx.Var[str], unit: rx.Var[str]) -> rx.Component:
     return rx.el.div(
         rx.el.dt(name, class_name=classes.EYEBROW),
         rx.el.dd(
