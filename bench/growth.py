@@ -44,7 +44,7 @@ def measure_small(
         "preview": preview_ms(bench, customers, months[0]),
     }
     runs = [product_run(bench, month) for month in months]
-    figures["run"] = 1000 * median(run.seconds / max(1, run.created) for run in runs)
+    figures["run"] = 1000 * median(run.seconds / max(1, run.customers) for run in runs)
     if events:
         figures["verify"] = 1e6 * verify_seconds(bench) / events
     return figures | measure_served(bench, customers, load_seconds)

@@ -39,6 +39,7 @@ LISTS: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
             "period": ("2026-10", "2026-11"),
             "billing_period": ("2026-11", "2026-12"),
             "late": ("true",),
+            "unpriced": ("true",),
             "meter": ("usage",),
             "idempotency_key": ("event-000000004711",),
         },

@@ -186,7 +186,7 @@ def measure_runs(measured: Measured, size: Size, full: Bench) -> None:
     growth = measured.growth.setdefault(events_label(3 * size.events), {})
     growth["preview"] = preview_ms(full, size.customers, MONTHS[-1])
     runs = compare_runs(measured, size, full, MONTHS)
-    growth["run"] = 1000 * median(run.seconds / max(1, run.created) for run in runs)
+    growth["run"] = 1000 * median(run.seconds / max(1, run.customers) for run in runs)
     growth["verify"] = 1e6 * compare_verify(measured, size, full, runs) / (3 * size.events)
 
 
@@ -203,9 +203,9 @@ def compare_runs(
     runs: list[RunMeasured] = []
     for month in months:
         runs.append(product_run(bench, month))
-        ours = runs[-1].created / runs[-1].seconds
+        ours = runs[-1].customers / runs[-1].seconds
         for comparison, reference in references:
-            comparison.add(runs[-1].created / reference.seconds(month), ours)
+            comparison.add(runs[-1].customers / reference.seconds(month), ours)
     times = tuple(run.seconds for run in runs)
     client, backends = tuple(run.client_mb for run in runs), tuple(run.backends_mb for run in runs)
     memory = f"its connections' peak private memory in PostgreSQL{load}"
@@ -222,18 +222,18 @@ def compare_verify(
 ) -> float:
     """Compare verifications with the last invoice runs, invoice by invoice. Return the seconds of one."""
     verify = measured.compare(f"verify{load} / invoice run, per invoice with its events", "invoices/s", 1.0)
-    invoices = sum(run.created for run in runs)
+    invoices = sum(run.customers for run in runs)
     times = []
     for run in runs[-VERIFICATIONS:]:
         times.append(verify_seconds(bench))
-        verify.add(run.created / run.seconds, invoices / times[-1])
+        verify.add(run.customers / run.seconds, invoices / times[-1])
     what = f"verify{load}, {events_label(len(runs) * size.events)} events and {invoices:,} invoices"
     measured.figures.append(Figure(what, median(times), "s", rounds=tuple(times)))
     return median(times)
 
 
 def measure_mixed(measured: Measured, size: Size, full: Bench) -> None:
-    """Measure ingest, runs and verify with the mixed load, in place of the filled database."""
+    """Measure ingest, runs, verify and simulations with the mixed load, in place of the filled database."""
     load = ", mixed load"
     drop_database(full)
     mixed = new_database(full.server, "mixed")
@@ -252,6 +252,19 @@ def measure_mixed(measured: Measured, size: Size, full: Bench) -> None:
     add_corrections(mixed)
     runs = compare_runs(measured, size, mixed, MIXED_MONTHS, load)
     compare_verify(measured, size, mixed, runs, load)
+    compare_simulations(measured, mixed, runs, load)
+
+
+def compare_simulations(measured: Measured, bench: Bench, runs: list[RunMeasured], load: str) -> None:
+    """Compare a simulation of each invoiced month with its run, customer by customer."""
+    comparison = measured.compare(f"simulation{load} / invoice run, per customer", "customers/s", 0.8)
+    simulations = [product_run(bench, month, "simulate") for month in MIXED_MONTHS]
+    for run, simulation in zip(runs, simulations, strict=True):
+        comparison.add(run.customers / run.seconds, simulation.customers / simulation.seconds)
+    memory = tuple(each.client_mb for each in simulations)
+    measured.figures.append(
+        Figure(f"its process's peak memory, simulation{load}", max(memory), "MB", rounds=memory)
+    )
 
 
 def measure_growth(measured: Measured, size: Size, empty: Bench, some: Bench) -> None:

@@ -27,25 +27,25 @@ _TABLES = ("invoice", "invoice_line")
 
 @dataclass(frozen=True, slots=True)
 class RunMeasured:
-    """One invoice run: its seconds, its invoices, and its peak memory.
+    """One invoice run or simulation: its seconds, its customers, and its peak memory.
 
     `client_mb` is the peak memory of the process and of those that it starts, and `backends_mb` that of its
     database connections, without shared buffers.
     """
 
     seconds: float
-    created: int
+    customers: int
     client_mb: float
     backends_mb: float
 
 
-def product_run(bench: Bench, period_start: date) -> RunMeasured:
-    """Run `run_invoices` for the month in a separate process.
+def product_run(bench: Bench, period_start: date, work: str = "invoice") -> RunMeasured:
+    """Invoice or simulate the month for all customers in a separate process.
 
     The child process measures the time, so that it doesn't include starting Python.
     """
     settle(bench)
-    command = [sys.executable, "-m", "bench.child", bench.application_url, label(period_start)]
+    command = [sys.executable, "-m", "bench.child", bench.application_url, label(period_start), work]
     with (
         bench.superuser() as watcher,
         subprocess.Popen(command, cwd=_PROJECT, stdout=subprocess.PIPE, text=True) as child,
@@ -56,13 +56,13 @@ def product_run(bench: Bench, period_start: date) -> RunMeasured:
             backends = max(backends, _backends_mb(watcher, bench.name))
             time.sleep(0.1)
         answer = json.loads(_output(child.stdout))
-    return RunMeasured(answer["seconds"], answer["created"], clients, backends)
+    return RunMeasured(answer["seconds"], answer["customers"], clients, backends)
 
 
 def _output(stream: IO[str] | None) -> str:
     text = stream.read() if stream else ""
     if not text:
-        raise RuntimeError("the invoice run failed; see what it said above")
+        raise RuntimeError("the process failed; see what it said above")
     return text
 
 

@@ -100,7 +100,7 @@ LIST_PAGES = (
             Search("Customer", ("customer-4711",)),
             Choice("Usage month", (2, 3)),
             Choice("Billed in", (1, 2)),
-            Links(("Late only",)),
+            Links(("Late only", "Unpriced")),
         ),
     ),
     ListPage(

@@ -67,9 +67,10 @@ def test_load_is_ingested_billed_and_verified(
         add_corrections(bench)
     references = [Reference(bench, f"rules_{each}".lower(), keeping_rules=each) for each in (True, False)]
     for month in MIXED_MONTHS:
-        assert product_run(bench, month).created == CUSTOMERS
+        assert product_run(bench, month).customers == CUSTOMERS
         assert all(reference.seconds(month) > 0 for reference in references)
     assert verify_seconds(bench) > 0
+    assert product_run(bench, MIXED_MONTHS[0], "simulate").customers == CUSTOMERS
 
 
 def test_mixed_load_has_everything_that_prices_can_do(bench: Bench) -> None:
