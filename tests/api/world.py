@@ -144,7 +144,7 @@ def new_world(server: cluster.Server) -> Iterator[World]:
 
 def _one_of_everything(database: Database) -> dict[str, str]:
     acme = make_customer(database, key="acme", start=date(2026, 8, 1))
-    record(database, acme, 1530, "2026-09-10T10:00:00Z")
+    record(database, acme, 20_000, "2026-09-10T10:00:00Z")
     record_example(database, acme)
     places = make_adjustments(database, acme)
     invoice = make_invoice(database, acme, date(2026, 9, 1))

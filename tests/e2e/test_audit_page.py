@@ -53,7 +53,7 @@ def test_customer_history_is_found_by_key(signed_in: Page, ada: Actor) -> None:
     expect(changed).to_contain_text("Customer changed")
     expect(changed).to_contain_text("Name Noted and Company")
     for words in ("Customer created", "Ada Lovelace", "Name Noted & Co", "Plan Growth, version 1",
-                  "Start period November 2026"):  # fmt: skip
+                  "Starts on Nov 1, 2026"):  # fmt: skip
         expect(created).to_contain_text(words)
     moment = created.locator("time").last
     expect(moment).to_have_text("Nov 3, 2026, 23:30:00")

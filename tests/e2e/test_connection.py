@@ -65,7 +65,7 @@ def open_dialog(page: Page, address: str, button: str) -> Locator:
 def number(site: Site, request: pytest.FixtureRequest) -> str:
     """Return the number of an invoice over $29.00, of a customer that only this test uses."""
     key = request.node.name.replace("_", "-")[5:55].rstrip("-")
-    made = make_customer(site.database, key=key, email=f"{key}@cut.test", start_period=OCTOBER)
+    made = make_customer(site.database, key=key, email=f"{key}@cut.test", start=OCTOBER)
     return make_invoice(site.database, made, OCTOBER).number
 
 

@@ -65,10 +65,10 @@ def used_on(database: Database, day: date) -> Decimal:
     with database.transaction(SYSTEM) as session:
         events = everything(
             lambda cursor: usage_log.list_usage(
-                session, SYSTEM, UsageFilter(period=period_of(NOW)), cursor=cursor
+                session, SYSTEM, UsageFilter(period=period_of(NOW), meter="usage"), cursor=cursor
             )
         )
-    return sum((each.quantity for each in events if each.occurred_at.date() == day), Decimal(0))
+    return sum((each.current_quantity for each in events if each.occurred_at.date() == day), Decimal(0))
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,9 @@ def test_every_figure_is_that_of_the_list_it_links_to(authenticated: Page, swiss
             lambda cursor: invoices.list_invoices(session, SYSTEM, cursor=cursor)
         )
         events = everything(
-            lambda cursor: usage_log.list_usage(session, SYSTEM, UsageFilter(period=THIS), cursor=cursor)
+            lambda cursor: usage_log.list_usage(
+                session, SYSTEM, UsageFilter(period=THIS, meter="usage"), cursor=cursor
+            )
         )
         outstanding = everything(
             lambda cursor: invoices.list_invoices(
@@ -122,7 +124,7 @@ def test_every_figure_is_that_of_the_list_it_links_to(authenticated: Page, swiss
         "href", "/customers?subscribed=true"
     )
     expect(card(page, "Active customers")).to_contain_text(f"{active:,}")
-    used = sum((each.quantity for each in events), Decimal(0))
+    used = sum((each.current_quantity for each in events), Decimal(0))
     expect(card(page, "Usage this month")).to_contain_text(text.quantity(used))
     assert {each.number for each in outstanding} == {each.number for each in rows if each.balance_minor}
     for label, chosen, amount, href in (

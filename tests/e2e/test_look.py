@@ -49,9 +49,11 @@ SEVERE = ("serious", "critical")
 # Each differs from the one before in one respect.
 LOOKS: tuple[tuple[Theme, int], ...] = (("light", 1440), ("dark", 1440), ("dark", 360), ("light", 360))
 ENDED = "Promise.all(document.getAnimations().filter((each) => each.playState == 'running').map(ended))"
-# Colors change gradually, except those of a waiting sign, which never end.
+# Colors change gradually, except those of a waiting sign, which never end. A change has also ended if
+# something else replaced it.
 CHANGE_ENDS = (
-    f"const ended = (each) => each.effect.getTiming().iterations == Infinity || each.finished; {ENDED}"
+    "const ended = (each) => each.effect.getTiming().iterations == Infinity"
+    f" || each.finished.catch(() => null); {ENDED}"
 )
 
 
