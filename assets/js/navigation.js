@@ -35,6 +35,14 @@
     }
   };
 
+  // Some filters appear only once the page has loaded.
+  new MutationObserver((changes) => {
+    for (const node of changes.flatMap((change) => [...change.addedNodes])) {
+      if (node.matches?.("[data-filters] [name]")) readFilter(node);
+      else node.querySelectorAll?.("[data-filters] [name]").forEach(readFilter);
+    }
+  }).observe(document, { childList: true, subtree: true });
+
   document.addEventListener("input", (event) => {
     const form = event.target.closest?.("[data-filters]");
     if (!form) return;

@@ -12,6 +12,7 @@ from billing_app.domain.actor import SYSTEM
 from billing_app.domain.periods import label, period_of, previous_period
 from billing_app.jobs.invoicing import generate_invoice
 from billing_app.services.customers import customers
+from billing_app.services.plans.meters import archive_meter
 from billing_app.services.usage.filters import UsageFilter
 from billing_app.services.usage.log import list_usage
 from billing_app.services.usage.recording import UsageReport, record_usage
@@ -163,6 +164,9 @@ def test_unpriced_usage_is_marked_filtered_and_named_before_a_run(authenticated:
     row(page).get_by_role("button", name="Correct").click()
     correct(page, "0", "Not used")
     expect(page.get_by_role("heading", name="No usage matches")).to_be_visible()
+    with site.database.transaction(SYSTEM) as session:
+        # Dialogs of other tests have no meter to choose.
+        archive_meter(session, SYSTEM, "seats")
 
 
 def test_file_of_corrections_is_imported_once(authenticated: Page, site: Site, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from billing_app.database.session import Database
 from billing_app.domain.actor import Role
 from billing_app.services.customers import customers
 from billing_app.services.identity import users
-from billing_app.services.plans import plans
+from billing_app.services.plans import meters, plans
 from billing_app.services.usage import recording
 from tests.conftest import new_database
 from tests.e2e.business import ADMIN, PASSWORD, TimedActions, create_business
@@ -25,7 +25,8 @@ LONG = "Rechtsschutzversicherungsgesellschaften" * 4
 LONG_KEY = "rechtsschutzversicherungsgesellschaften-9001"  # 44 letters, as the number of its invoices begins
 START = datetime(2026, 8, 3, 9, tzinfo=UTC)
 PAGES = (
-    "/", "/customers", f"/customers/{LONG_KEY}", "/plans", "/plans/simulate", "/usage", f"/usage?customer={LONG_KEY}",
+    "/", "/customers", f"/customers/{LONG_KEY}", "/plans", "/plans/meters",
+    "/plans/simulate", "/usage", f"/usage?customer={LONG_KEY}",
     "/usage/imports", "/invoices", "/invoices?status=outstanding", "/invoices/ACME-0003?line=2",
     "/verify", "/audit", "/settings", "/settings/account", "/settings/tokens", "/users", "/nowhere",
 )  # fmt: skip
@@ -57,6 +58,10 @@ def _grow(database: Database) -> None:
     """Add names, keys and prices of the maximum length, and sums of more than 20 digits."""
     actions = TimedActions(database)
     create_plan, create_customer = plans.create_plan, customers.create_customer
+    actions.at(
+        START, meters.create_meter, code="m" * 63, name=LONG, unit="u" * 63, aggregation="unique",
+        event_type="t" * 255,
+    )  # fmt: skip
     dear = actions.at(
         START, create_plan, name=LONG, currency="USD", monthly_price="1234567.89",
         included_units="99999999999999", overage_unit_price="1234567.89",

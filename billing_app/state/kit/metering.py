@@ -30,6 +30,12 @@ class MeterFields:
     counts_items: bool = False
 
 
+def read_meter_names(session: Session, actor: Actor) -> dict[str, str]:
+    """Return the names of all meters by code, empty if there is only one."""
+    found = meters.list_all_meters(session, actor)
+    return {meter.code: meter.name for meter in found} if len(found) > 1 else {}
+
+
 def start_fields(found: Iterable[MeterRow], preferred: str) -> tuple[MeterFields, dict[str, str]]:
     """Return the fields of a dialog and their initial values. Archived meters can't be selected."""
     usable = [meter for meter in found if meter.archived_at is None]

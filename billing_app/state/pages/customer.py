@@ -32,6 +32,7 @@ from billing_app.services.usage.unpriced import find_unpriced
 from billing_app.state.kit import address, text
 from billing_app.state.kit.errors import LOADING, loading
 from billing_app.state.kit.lists import Pages
+from billing_app.state.kit.metering import read_meter_names
 from billing_app.state.kit.session import Session, call, viewer_zone
 from billing_app.state.pages.customer_adjustments import (
     AdjustmentsRead,
@@ -105,6 +106,7 @@ class _Read(NamedTuple):
     preview: previews.InvoicePreview | None
     events: tuple[UsageEventRow, ...]
     unpriced: set[tuple[int, str]]
+    meters: dict[str, str]
     history: tuple[SubscriptionRow, ...]
     audit_entries: tuple[audit_log.AuditRow, ...]
     names: dict[str, Named]
@@ -130,6 +132,7 @@ def _read(session: Session, actor: Actor, key: str, trails: Trails) -> _Read:
         preview=_preview(session, actor, key),
         events=events,
         unpriced=find_unpriced(session, actor, events),
+        meters=read_meter_names(session, actor),
         history=subscriptions.list_subscriptions(session, actor, key),
         audit_entries=entries,
         names=audit_names.find_names(session, actor, audit_entries.find_ids(entries)),
@@ -155,7 +158,7 @@ def _show(state: CustomerState, read: _Read, trails: Trails, zone: ZoneInfo) -> 
     state.adjustments = present_adjustments(read.adjustments, key, trails, zone)
     state.pages = pages_of(key, trails, "page", read.invoices.next_cursor)
     state.rows = [invoice_item(invoice) for invoice in read.invoices.items]
-    state.events = [usage_item(event, zone, {}, read.unpriced) for event in read.events]
+    state.events = [usage_item(event, zone, {}, read.unpriced, read.meters) for event in read.events]
     state.history = _history(read.history, read.today)
     state.audit = [_audit_entry(each, read.names, zone) for each in read.audit_entries]
 

@@ -39,7 +39,6 @@ def present_usage(used: MonthlyUsage, picked: str, today: date) -> UsageMonth:
         meters=[Option("" if each is first else each.meter.code, _option(each)) for each in used.meters]
         if has_several
         else [],
-        picked="" if shown is first else shown.meter.code,
         meter=shown.meter.name if has_several else "",
         used=text.quantity(shown.quantity),
         caption=_caption(shown, today) if used.has_plan else "No plan this month",

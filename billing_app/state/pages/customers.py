@@ -61,7 +61,6 @@ class CustomersState(rx.State):
     has_plans: bool = False
     # Whether the filter for credit is shown.
     has_credits: bool = False
-    credit: str = ""
 
     form: Form = Form()
     plan_options: rx.Field[list[Option]] = rx.field(default_factory=list)
@@ -79,8 +78,7 @@ class CustomersState(rx.State):
             read = await call(self, _read, listing)
             zone = viewer_zone(self)
             self.plans, self.has_plans = read.plans, read.has_plans
-            self.credit = listing.filters["credit"]
-            self.has_credits = read.has_credits or bool(self.credit)
+            self.has_credits = read.has_credits or bool(listing.filters["credit"])
             self.similar_plans = [
                 Option(listing.href(plan=each.value), each.text) for each in read.similar_plans
             ]

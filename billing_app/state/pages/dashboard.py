@@ -53,7 +53,6 @@ class DashboardState(rx.State):
     # The title of the chart of usage, and the meters to select from if there are several.
     usage_title: str = ""
     meters: rx.Field[list[Option]] = rx.field(default_factory=list)
-    picked: str = ""
     invoiced: Figure = Figure()
     outstanding: Figure = Figure()
     overdue: Figure = Figure()
@@ -162,7 +161,6 @@ def _show_usage(state: DashboardState, dashboard: Dashboard, picked: str) -> Non
     state.meters = [
         Option("" if each is default else each.meter.code, each.meter.name) for each in meters if has_several
     ]
-    state.picked = "" if shown is default else shown.meter.code
     state.usage_title = f"{shown.meter.name} per day" if has_several else "Usage per day"
     used = text.quantity(shown.quantity)
     state.usage = Figure(

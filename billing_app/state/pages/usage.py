@@ -14,6 +14,7 @@ from billing_app.errors import Conflict, FieldError, NotFound
 from billing_app.services.customers import customers
 from billing_app.services.customers.rows import CustomerRow
 from billing_app.services.plans import meters
+from billing_app.services.plans.meters import MeterRow
 from billing_app.services.shared.pagination import Page
 from billing_app.services.usage import log as usage_log
 from billing_app.services.usage import unpriced as unpriced_usage
@@ -69,6 +70,9 @@ class UsageState(rx.State):
     pages: Pages = Pages()
     count: str = ""
     months: rx.Field[list[Option]] = rx.field(default_factory=list)
+    # The meters to filter by if there are several, and whether any of them counts items.
+    meters: rx.Field[list[Option]] = rx.field(default_factory=list)
+    has_items: bool = False
     is_filtered: bool = False
     is_late_only: bool = False
     is_unpriced_only: bool = False
@@ -88,7 +92,7 @@ class UsageState(rx.State):
     @rx.event
     async def load(self) -> None:
         """Show the page of events that the address selects."""
-        listing = parse_listing(self, "/usage", "customer", *MONTH_FILTERS, "late", "unpriced")
+        listing = parse_listing(self, "/usage", "customer", "meter", *MONTH_FILTERS, "late", "unpriced")
         self.is_filtered, self.is_late_only = listing.is_filtered, listing.filters["late"] == LATE
         self.is_unpriced_only = listing.filters["unpriced"] == UNPRICED
         self.all_href, self.late_href, self.unpriced_href = (
@@ -100,8 +104,11 @@ class UsageState(rx.State):
             zone = viewer_zone(self)
             self.zone = _zone_name(zone)
             self.rows = [
-                usage_item(event, zone, read.invoice_numbers, read.unpriced) for event in read.events.items
+                usage_item(event, zone, read.invoice_numbers, read.unpriced, read.meter_names)
+                for event in read.events.items
             ]
+            self.meters = [Option(code, name) for code, name in read.meter_names.items()]
+            self.has_items = read.has_items
             self.pages = listing.pages(read.events.next_cursor)
             self.count = _event_count(read.count)
             self.months = _month_options(read.months, listing)
@@ -149,6 +156,7 @@ class _Read:
 
     months: UsageMonths | None
     imports: tuple[UsageImportRow, ...]
+    meters: tuple[MeterRow, ...]
     customer: str = ""
     candidates: tuple[CustomerRow, ...] = ()
     is_unknown_customer: bool = False
@@ -157,11 +165,22 @@ class _Read:
     invoice_numbers: InvoiceNumbers = field(default_factory=dict)
     unpriced: set[tuple[int, str]] = field(default_factory=set)
 
+    @property
+    def meter_names(self) -> dict[str, str]:
+        """The names of the meters by code, empty if there is only one."""
+        return {each.code: each.name for each in self.meters} if len(self.meters) > 1 else {}
+
+    @property
+    def has_items(self) -> bool:
+        """Whether any meter counts different items."""
+        return any(each.aggregation == "unique" for each in self.meters)
+
 
 def _read(session: Session, actor: Actor, listing: Listing) -> _Read:
     found = _Read(
         months=usage_log.find_usage_months(session, actor),
         imports=imports.list_imports(session, actor, limit=RECENT_IMPORTS).items,
+        meters=meters.list_all_meters(session, actor),
     )
     period, billing_period = (
         read_period(listing.filters, name) if listing.get(name) else None for name in MONTH_FILTERS
@@ -169,11 +188,14 @@ def _read(session: Session, actor: Actor, listing: Listing) -> _Read:
     customer, candidates = _find_customer(session, actor, listing.get("customer"))
     if listing.get("customer") and not customer:
         return replace(found, candidates=candidates, is_unknown_customer=True)
+    if listing.get("meter") not in (None, *(each.code for each in found.meters)):
+        return found
     usage_filter = UsageFilter(
         customer or None,
         period,
         billing_period,
         late_only=listing.get("late") == LATE,
+        meter=listing.get("meter"),
         unpriced_only=listing.get("unpriced") == UNPRICED,
     )
     events = usage_log.list_usage(session, actor, usage_filter, limit=ROWS, cursor=listing.cursor)

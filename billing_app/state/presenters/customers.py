@@ -61,7 +61,6 @@ class UsageMonth:
 
     period: str = ""
     meters: list[Option] = field(default_factory=list)
-    picked: str = ""
     meter: str = ""
     used: str = ""
     caption: str = ""

@@ -21,7 +21,8 @@ _ONCE = 1
 class UsageItem:
     """A usage event and where it is billed. `invoice` is empty until the invoice exists.
 
-    `quantity` is the current one. `meter` is empty on the default meter. `corrected` says how often it was corrected, and is empty if never.
+    `quantity` is the current one. `meter` is empty if there is only one. `corrected` says how often it was
+    corrected, and is empty if never.
     """
 
     occurred: str = ""
@@ -32,6 +33,7 @@ class UsageItem:
     key: str = ""
     quantity: str = ""
     meter: str = ""
+    item: str = ""
     corrected: str = ""
     billed_in: str = ""
     invoice: str = ""
@@ -47,8 +49,12 @@ def usage_item(
     zone: ZoneInfo,
     invoice_numbers: InvoiceNumbers,
     unpriced: set[tuple[int, str]],
+    meters: Mapping[str, str],
 ) -> UsageItem:
-    """Present an event of a list, with times in the viewer's zone. `unpriced` has the events without a price."""
+    """Present an event of a list, with times in the viewer's zone.
+
+    `unpriced` has the events without a price, and `meters` the names by code if there are several.
+    """
     invoice = invoice_numbers.get((event.customer_id, event.billing_period), "")
     used_in = period_of(event.occurred_at)
     return UsageItem(
@@ -59,7 +65,8 @@ def usage_item(
         customer_href=address.link(f"/customers/{event.customer_key}"),
         key=event.idempotency_key,
         quantity=text.quantity(event.current_quantity),
-        meter=_meter(event),
+        meter=meters.get(event.meter, ""),
+        item=event.item or "",
         corrected=describe_corrections(event),
         billed_in=text.month(event.billing_period),
         invoice=invoice,

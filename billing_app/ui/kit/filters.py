@@ -49,17 +49,12 @@ def select_filter(
     options: list[tuple[str, str]] | rx.Var[Any],
     *,
     everything: str,
-    selected: Text = "",
 ) -> rx.Component:
-    """Create a list of `options` to filter by; `everything` is the label for no filter.
-
-    A filter that appears only once the page has loaded must be given the `selected` value in the address.
-    """
+    """Create a list of `options` to filter by; `everything` is the label for no filter."""
     return rx.el.select(
         rx.el.option(everything, value=""),
         option_elements(options),
         name=name,
-        default_value=selected,
         aria_label=label,
         class_name=f"{classes.FILTER} max-w-full",
     )
@@ -84,16 +79,12 @@ def suggest_filter(label: str, name: str, options: rx.Var[Any], *, everything: s
     )
 
 
-def pick(label: str, name: str, options: rx.Var[Any], selected: rx.Var[str]) -> rx.Component:
-    """Create a list to pick what a page or a card shows. The first choice of the page has an empty value.
-
-    `selected` is the value in the address when the list appears.
-    """
+def pick(label: str, name: str, options: rx.Var[Any]) -> rx.Component:
+    """Create a list to pick what a page or a card shows. The first choice of the page has an empty value."""
     return rx.el.form(
         rx.el.select(
             option_elements(options),
             name=name,
-            default_value=selected,
             aria_label=label,
             class_name=f"{classes.FILTER} max-w-full",
         ),

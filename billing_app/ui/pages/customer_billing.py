@@ -54,7 +54,7 @@ def usage_chart() -> rx.Component:
                 rx.el.span(used.caption, class_name="text-sm tabular-nums text-soft"),
                 class_name="flex min-w-0 flex-wrap items-baseline gap-x-2",
             ),
-            rx.cond(used.meters.length() > 1, pick("Meter", "meter", used.meters, used.picked)),
+            rx.cond(used.meters.length() > 1, pick("Meter", "meter", used.meters)),
             class_name="flex flex-wrap items-start justify-between gap-x-4 gap-y-2",
         ),
         rx.el.div(

@@ -64,8 +64,7 @@ def _filters() -> rx.Component:
                 "Credit",
                 "credit",
                 [("true", "With credit"), ("false", "Without credit")],
-                everything="With or without credit",
-                selected=CustomersState.credit,
+                everything="Any credit",
             ),
         ),
     )

@@ -62,7 +62,7 @@ def _figures() -> rx.Component:
                 rx.cond(DashboardState.choices.length() > 1, _currencies()),
                 rx.cond(
                     DashboardState.meters.length() > 1,
-                    pick("Meter", "meter", DashboardState.meters, DashboardState.picked),
+                    pick("Meter", "meter", DashboardState.meters),
                 ),
                 class_name="flex min-w-0 flex-wrap items-center gap-2 empty:hidden",
             ),

@@ -91,6 +91,10 @@ def _open_import(item: rx.Var[ImportItem]) -> rx.Component:
 def _filters() -> rx.Component:
     return filters(
         search_filter("Customer", "Customer key or name", name="customer"),
+        rx.cond(
+            UsageState.meters.length() > 1,
+            select_filter("Meter", "meter", UsageState.meters, everything="All meters"),
+        ),
         select_filter("Usage month", "period", UsageState.months, everything="All usage months"),
         select_filter("Billed in", "billing_period", UsageState.months, everything="All billing periods"),
         segments(
@@ -117,6 +121,14 @@ def _table() -> rx.Component:
             [
                 column("Time"),
                 column("Customer", wide_only=True),
+                rx.cond(
+                    UsageState.meters.length() > 1,
+                    rx.el.th("Meter", scope="col", class_name=f"{classes.TH} {_FROM_LG}"),
+                ),
+                rx.cond(
+                    UsageState.has_items,
+                    rx.el.th("Item", scope="col", class_name=f"{classes.TH} {_FROM_LG}"),
+                ),
                 number_column("Quantity"),
                 rx.el.th("Billed in", scope="col", class_name=f"{classes.TH} {_FROM_LG}"),
                 rx.el.th("Idempotency key", scope="col", class_name=f"{classes.TH} {_FROM_XL}"),
@@ -148,7 +160,9 @@ def _row(event: rx.Var[UsageItem]) -> rx.Component:
             ),
             class_name=f"{classes.TD} {classes.WIDE_ONLY}",
         ),
-        rx.el.td(event_quantity(event), class_name=classes.TD_AMOUNT),
+        rx.cond(UsageState.meters.length() > 1, _text_cell(event.meter)),
+        rx.cond(UsageState.has_items, _text_cell(event.item)),
+        rx.el.td(event_quantity(event, "lg:hidden"), class_name=classes.TD_AMOUNT),
         rx.el.td(
             rx.el.div(
                 event.billed_in,
@@ -165,6 +179,12 @@ def _row(event: rx.Var[UsageItem]) -> rx.Component:
         ),
         rx.el.td(event_buttons(event.customer_key, event.key), class_name=f"{classes.TD} pl-0"),
         class_name=f"{classes.TR} hover:bg-hover",
+    )
+
+
+def _text_cell(value: rx.Var[str]) -> rx.Component:
+    return rx.el.td(
+        rx.el.div(value, title=value, class_name="max-w-36 truncate"), class_name=f"{classes.TD} {_FROM_LG}"
     )
 
 

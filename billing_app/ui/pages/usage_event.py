@@ -30,12 +30,19 @@ def event_buttons(customer_key: rx.Var[str], key: rx.Var[str]) -> rx.Component:
     )
 
 
-def event_quantity(event: rx.Var[Any]) -> rx.Component:
-    """Show the current quantity of an event, its meter, and how often it was corrected."""
+def event_quantity(event: rx.Var[Any], meter_class: str = "") -> rx.Component:
+    """Show the current quantity of an event, its meter and item, and how often it was corrected."""
     caption = f"{classes.CAPTION} max-w-32 whitespace-normal font-normal sm:max-w-none"
     return rx.fragment(
         event.quantity,
-        rx.cond(event.meter != "", rx.el.div(event.meter, class_name=f"{caption} {classes.WRAPPED}")),
+        rx.cond(
+            event.meter != "",
+            rx.el.div(
+                event.meter,
+                rx.cond(event.item != "", f", {event.item}", ""),
+                class_name=f"{caption} {classes.WRAPPED} {meter_class}",
+            ),
+        ),
         rx.cond(
             event.corrected != "",
             rx.el.div(event.corrected, class_name=caption),
