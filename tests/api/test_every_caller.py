@@ -88,9 +88,11 @@ def test_callers_can_do_what_they_have_permission_for(
         assert answer.json()["code"] in documented(operation, answer.status_code)
 
 
-# Some examples use existing names, missing things or wrong passwords.
+# Some examples use existing names, missing things or wrong passwords. The credit is applied before it is
+# refunded.
 REFUSALS_OF_EXAMPLES = {
-    "already_reversed", "import_not_checked", "import_not_found", "invalid_credentials", "invoice_exists",
+    "already_reversed", "import_not_checked", "import_not_found", "insufficient_credit", "invalid_credentials",
+    "invoice_exists",
     "item_reversed", "key_taken", "meter_code_taken", "nothing_to_apply", "refund_reversed", "session_not_found",
     "too_many_attempts", "verification_not_found",
 }  # fmt: skip
