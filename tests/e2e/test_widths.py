@@ -11,10 +11,13 @@ from playwright.sync_api import Browser, Page, TimeoutError, expect
 
 from billing_app.database.embedded import cluster
 from billing_app.database.session import Database
-from billing_app.domain.actor import Role
+from billing_app.domain.actor import SYSTEM, Role
+from billing_app.jobs.simulations import request_simulation, resume_simulation
 from billing_app.services.customers import customers
 from billing_app.services.identity import users
 from billing_app.services.plans import meters, plans
+from billing_app.services.plans.charges import ChargeTerms
+from billing_app.services.simulations.rows import CustomersGiven, TermsGiven
 from billing_app.services.usage import recording
 from tests.conftest import new_database
 from tests.e2e.business import ADMIN, PASSWORD, TimedActions, create_business
@@ -87,7 +90,18 @@ def _grow(database: Database) -> None:
         email = f"{key}@example.com"
         actions.at(START, create_customer, name=key, email=email, plan_id=plan.plan_id, key=key)
         actions.invoice(datetime(2026, 9, 1, 6, tzinfo=UTC), key, date(2026, 8, 1))
+    _simulate(database)
     actions.at(START, users.create_user, email=f"{'u' * 60}@{'v' * 60}.example", name=LONG, role=Role.BILLING)
+
+
+def _simulate(database: Database) -> None:
+    """Simulate prices with differences of more than 20 digits."""
+    charges = [ChargeTerms("per_unit", included_units="0", unit_price="5000000")]
+    request_simulation(
+        database, SYSTEM, period_start=date(2026, 8, 1), customers=CustomersGiven(currency="JPY"),
+        terms=TermsGiven("JPY", "1", charges),
+    )  # fmt: skip
+    resume_simulation(database)
 
 
 @pytest.fixture(scope="module")
