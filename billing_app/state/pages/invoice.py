@@ -228,7 +228,8 @@ def _read_days(
         return [], ""
     busiest = max(quantities, key=quantities.__getitem__)
     units = text.counted(quantities[busiest], line.meter_unit or "unit")
-    caption = f"Highest on {text.day(busiest)}: {units}"
+    # A line that bills corrections alone may have no day above zero.
+    caption = f"Highest on {text.day(busiest)}: {units}" if quantities[busiest] > 0 else ""
     return [_day_point(day, quantities.get(day, Decimal(0))) for day in _days_of(month)], caption
 
 

@@ -233,7 +233,7 @@ def _event(event: rx.Var[UsageItem]) -> rx.Component:
         rx.el.td(
             rx.el.span(event.occurred, title=event.occurred_utc),
             rx.el.div(event.billed_in, class_name=classes.NARROW_CAPTION),
-            rx.cond(event.is_unpriced, rx.el.div(unpriced_badge(), class_name="md:hidden")),
+            rx.cond(event.is_unpriced, rx.el.div(unpriced_badge(), class_name="pb-1 md:hidden")),
             class_name="h-10 whitespace-nowrap border-b border-line px-3 tabular-nums text-ink max-md:h-14",
         ),
         rx.el.td(
@@ -249,7 +249,7 @@ def _event(event: rx.Var[UsageItem]) -> rx.Component:
             ),
             class_name=f"{classes.TD} {classes.WIDE_ONLY}",
         ),
-        rx.el.td(event_quantity(event), class_name=classes.TD_AMOUNT),
+        rx.el.td(event_quantity(event), class_name=f"{classes.TD_AMOUNT} py-1"),
         rx.el.td(event_buttons(event.customer_key, event.key), class_name=f"{classes.TD} pl-0"),
         class_name=classes.TR,
     )

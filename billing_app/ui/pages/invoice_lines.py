@@ -172,11 +172,10 @@ def _corrections() -> rx.Component:
             rx.el.table(
                 rx.el.thead(
                     rx.el.tr(
-                        _head(rx.fragment("Time of the event (", InvoiceState.zone, ")")),
+                        _head(rx.fragment("Time (", InvoiceState.zone, ")")),
                         _head("Key"),
-                        _head("Corrected", "text-right"),
+                        _head("Corrected", "text-right max-sm:hidden"),
                         _head("Difference", "text-right"),
-                        _head("Reason"),
                     )
                 ),
                 rx.el.tbody(rx.foreach(InvoiceState.corrections, _correction)),
@@ -196,14 +195,19 @@ def _corrections() -> rx.Component:
 
 
 def _correction(correction: rx.Var[CorrectionItem]) -> rx.Component:
-    return rx.el.tr(
-        rx.el.td(rx.el.span(correction.occurred, title=correction.occurred_utc), class_name=_CELL),
-        _key_cell(correction.key),
-        rx.el.td(correction.change, class_name=f"{_CELL} text-right"),
-        rx.el.td(correction.difference, class_name=f"{_CELL} text-right font-medium text-ink"),
-        rx.el.td(
-            rx.el.div(correction.reason, class_name="max-w-40 truncate", title=correction.reason),
-            class_name=_CELL,
+    return rx.fragment(
+        rx.el.tr(
+            rx.el.td(rx.el.span(correction.occurred, title=correction.occurred_utc), class_name=_CELL),
+            _key_cell(correction.key),
+            rx.el.td(correction.change, class_name=f"{_CELL} text-right max-sm:hidden"),
+            rx.el.td(correction.difference, class_name=f"{_CELL} text-right font-medium text-ink"),
+        ),
+        rx.el.tr(
+            rx.el.td(
+                correction.reason,
+                col_span=4,
+                class_name="px-2.5 pb-1.5 text-soft sm:px-4 [overflow-wrap:anywhere]",
+            ),
         ),
     )
 

@@ -37,13 +37,17 @@ def _month(month: rx.Var[EffectMonth]) -> rx.Component:
         rx.el.div(
             rx.el.h3("Upcoming invoice, ", month.period, class_name="min-w-0 text-sm font-medium text-ink"),
             rx.cond(
-                month.is_changed,
+                month.before != month.after,
                 rx.el.span(
                     rx.el.span(month.before, class_name="text-soft"),
                     " → ",
                     rx.el.span(month.after, class_name="font-semibold text-ink"),
                 ),
-                rx.el.span(month.after, " (unchanged)", class_name="text-soft"),
+                rx.el.span(
+                    month.after,
+                    rx.cond(month.is_changed, " (same total)", " (unchanged)"),
+                    class_name="text-soft",
+                ),
             ),
             class_name="flex flex-wrap items-baseline justify-between gap-x-4 gap-y-1 text-sm tabular-nums",
         ),

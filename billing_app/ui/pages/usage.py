@@ -162,7 +162,7 @@ def _row(event: rx.Var[UsageItem]) -> rx.Component:
         ),
         rx.cond(UsageState.meters.length() > 1, _text_cell(event.meter)),
         rx.cond(UsageState.has_items, _text_cell(event.item)),
-        rx.el.td(event_quantity(event, "lg:hidden"), class_name=classes.TD_AMOUNT),
+        rx.el.td(event_quantity(event, "lg:hidden"), class_name=f"{classes.TD_AMOUNT} py-1"),
         rx.el.td(
             rx.el.div(
                 event.billed_in,

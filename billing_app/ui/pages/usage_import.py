@@ -179,7 +179,7 @@ def _rejected_rows() -> rx.Component:
 
 _CELL_HEADS = [
     column("Customer", wide_only=True),
-    column("Key", wide_only=True),
+    column(rx.cond(_SHEET.has_corrections, "Event key, correction key", "Key"), wide_only=True),
     number_column("Quantity", wide_only=True),
     column(rx.cond(_SHEET.has_corrections, "Correction reason", "Time"), wide_only=True),
 ]
