@@ -21,6 +21,7 @@ OCTOBER, NOVEMBER, DECEMBER = date(2026, 10, 1), date(2026, 11, 1), date(2026, 1
 def open_business(shop: Shop) -> None:
     """Put acme on a plan with tiered usage and seats, with a discount and a large goodwill credit."""
     make_meter(shop.database, "seats", "max")
+    make_meter(shop.database, "exports")
     with shop.database.transaction(shop.actor) as session:
         tiers = [TierTerms("0.02", up_to="1000"), TierTerms("0.01", flat_price="5.00")]
         charges = [

@@ -13,11 +13,12 @@ import pytest
 from psycopg import errors
 
 from billing_app.database.provision import Urls
-from billing_app.models import InvoiceLine
+from billing_app.models import Invoice, InvoiceLine
 from tests.billing.everything import bill_everything
 from tests.billing.shop import Shop
 from tests.conftest import Clock
 
+INVOICE_COLUMNS = [column.name for column in Invoice.__table__.columns]  # type: ignore[attr-defined]
 LINE_COLUMNS = [column.name for column in InvoiceLine.__table__.columns]  # type: ignore[attr-defined]
 CORRECTION = (
     "INSERT INTO usage_correction SELECT customer_id, 'new', idempotency_key, 3, occurred_at, meter_id, 1200,"
@@ -42,11 +43,21 @@ REFUND = (
 
 
 def line(**changes: str) -> str:
-    """Return a statement that adds a changed copy of the late line of November to that invoice."""
+    """Return a statement that adds a changed copy of November's late line of tier 2, by default to its invoice."""
     values = [changes.get(name, name) for name in LINE_COLUMNS]
     return (
         f"INSERT INTO invoice_line ({', '.join(LINE_COLUMNS)}) SELECT {', '.join(values)} FROM invoice_line"
-        " WHERE kind = 'late_usage' AND period_start = '2026-11-01' LIMIT 1"
+        " WHERE kind = 'late_usage' AND period_start = '2026-11-01' AND tier_number = 2"
+    )
+
+
+def invoice_of_december(**changes: str) -> str:
+    """Return a statement that adds an invoice of one line, for a month that is closed before."""
+    changes |= {"period_start": "'2026-12-01'", "sequence": "3", "number": "'ACME-0003'", "line_count": "1"}
+    values = [changes.get(name, name) for name in INVOICE_COLUMNS]
+    return (
+        f"INSERT INTO invoice ({', '.join(INVOICE_COLUMNS)}) SELECT {', '.join(values)} FROM invoice"
+        " WHERE number = 'ACME-0002'"
     )
 
 
@@ -74,7 +85,7 @@ REFUSED = {
         unit_price=1, period="'2026-11-01'", reverses="NULL", reason="NULL"
     ),
     "half of a reversal": ITEM.format(
-        unit_price="-unit_price / 2", period="'2026-12-01'", reverses="item_id", reason="'x'"
+        unit_price="-1", period="'2026-12-01'", reverses="item_id", reason="'x'"
     ),
     "reversal without a reason": ITEM.format(
         unit_price="-unit_price", period="'2026-12-01'", reverses="item_id", reason="NULL"
@@ -100,7 +111,7 @@ REFUSED = {
         " WHERE code = 'seats'"
     ),
     "charge added to a plan": (
-        "INSERT INTO plan_charge SELECT plan_id, 3, meter_id, model, included_units, unit_price, package_size,"
+        "INSERT INTO plan_charge SELECT plan_id, 3, 3, model, included_units, unit_price, package_size,"
         " package_price_minor, tier_count FROM plan_charge WHERE model = 'per_unit' LIMIT 1"
     ),
     "tier added to a charge": (
@@ -109,9 +120,6 @@ REFUSED = {
     ),
     "line added to an invoice": line(line_number="99", charge_position="7"),
     "component charged twice": line(line_number="99"),
-    "line that forgets what was charged": line(
-        line_number="99", already_charged_minor="0", amount_minor="rated_minor"
-    ),
 }
 
 
@@ -136,6 +144,25 @@ def test_attack_is_refused_whoever_tries(
     with pytest.raises((errors.IntegrityError, errors.InsufficientPrivilege)):
         attacker.execute(statement)
     assert fingerprint(owner) == before
+
+
+def charge_in_december(attacker: psycopg.Connection) -> None:
+    """Add an invoice that bills November's late line again."""
+    with attacker.transaction():
+        attacker.execute("UPDATE customer_billing SET closed_through = '2026-12-01'")
+        attacker.execute(invoice_of_december(total_minor="-300"))
+        attacker.execute(line(period_start="'2026-12-01'", line_number="1"))
+
+
+def test_line_that_forgets_what_was_charged_is_refused(billed: Shop, attacker: psycopg.Connection) -> None:
+    # October's second tier was charged 10.00, and November took 3.00 back: 7.00, not 10.00 again.
+    found = attacker.execute(
+        "SELECT already_charged_minor, amount_minor FROM invoice_line WHERE tier_number = 2"
+        " AND kind = 'late_usage'"
+    )
+    assert found.fetchone() == (1000, -300)
+    with pytest.raises(errors.RestrictViolation, match="already charged"):
+        charge_in_december(attacker)
 
 
 def test_what_is_attacked_is_accepted_when_it_is_right(billed: Shop, owner: psycopg.Connection) -> None:
