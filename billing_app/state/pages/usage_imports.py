@@ -50,7 +50,7 @@ class UsageImportsState(rx.State):
     # What the next file contains: usage, or corrections.
     kind: str = "usage"
     usage_href: str = PATH
-    corrections_href: str = PATH
+    corrections_href: str = address.link(PATH, kind=CORRECTIONS)
     _watch: int = 0
 
     @rx.event
