@@ -18,7 +18,7 @@ PAGES = {
     "/customers": "Acme Industrial Supply",
     "/plans": "Growth",
     "/plans?show=archived": "Archived",
-    "/plans/meters": "all types that no meter takes",
+    "/plans/meters": "Sum of quantities",
     "/plans/meters?show=archived": "Archived",
     "/plans/simulate": "New simulation",
     "/customers?search=zzz": "No customer matches",
