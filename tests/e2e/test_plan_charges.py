@@ -82,18 +82,18 @@ def test_tiers_are_added_removed_and_saved(authenticated: Page, site: Site) -> N
 def test_next_version_starts_with_the_tiers_of_the_plan(authenticated: Page, site: Site) -> None:
     terms = [ChargeTerms("graduated", tiers=[TierTerms("0.01", "1000"), TierTerms("0.004", None, "5")])]
     with site.database.transaction(SYSTEM) as session:
-        plans.create_plan(session, SYSTEM, name="Grown", monthly_price="9", charges=terms)
+        plans.create_plan(session, SYSTEM, name="Tiers to keep", monthly_price="9", charges=terms)
     page = authenticated
     page.goto("/plans")
-    choose(page, "Grown", "New version")
+    choose(page, "Tiers to keep", "New version")
     expect(dialog(page).get_by_label("Price model")).to_have_value("graduated")
     expect(tier(page, 1).get_by_label("Up to")).to_have_value("1000")
     expect(tier(page, 2).get_by_label("Flat fee")).to_have_value("5.00")
     dialog(page).get_by_role("button", name="Remove tier").first.click()
     expect(tier(page, 2)).to_have_count(0)
     page.get_by_role("button", name="Create version").click()
-    expect(card(page, "Grown")).to_contain_text("$0.004 per unit plus $5.00")
-    assert newest(site, "Grown").version == 2
+    expect(card(page, "Tiers to keep")).to_contain_text("$0.004 per unit plus $5.00")
+    assert newest(site, "Tiers to keep").version == 2
 
 
 @pytest.mark.parametrize("width", [320, 390, 1440])
