@@ -2277,7 +2277,7 @@ TRIGGERS = (
     """,
     """
     CREATE TRIGGER stays_the_same BEFORE UPDATE ON meter FOR EACH ROW
-    WHEN ((NEW.meter_id, NEW.code, NEW.aggregation) IS DISTINCT FROM (OLD.meter_id, OLD.code, OLD.aggregation))
+    WHEN (NEW.meter_id <> OLD.meter_id OR NEW.code <> OLD.code OR NEW.aggregation <> OLD.aggregation)
     EXECUTE FUNCTION refuse_other_meter()
     """,
     """
