@@ -57,6 +57,7 @@ RULES: dict[str, Template] = {
     "too_many_items": "must have at most {at_most} entries",
     "meter_repeated": "must be different for each charge",
     "not_a_term_of_model": "must not be given for the model {model}",
+    "not_with_charges": "must not be given together with charges",
     "last_tier_has_no_bound": "must be empty for the last tier, which has no upper bound",
     "not_ascending": "must be greater than the upper bound of the tier before",
     # Simulations.

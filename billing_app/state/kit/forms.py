@@ -304,7 +304,7 @@ def _timestamp(text: str) -> datetime:
 
 def _whole_number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _NUMBER_DIGITS_MAX):
-        raise BrokenRule("not_a_whole_number_number")
+        raise BrokenRule("not_a_whole_number")
     return int(text)
 
 
