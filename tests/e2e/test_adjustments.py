@@ -36,7 +36,7 @@ def make(site: Site, name: str, first: date = THIS) -> str:
 @pytest.fixture(scope="module")
 def credited(site: Site) -> str:
     """The key of a customer with an unpaid invoice of 29.00, and a later one that gave 71.00 of credit."""
-    site.database.clock = lambda: datetime.now(UTC)
+    new_world, site.database.clock = site.database.clock, lambda: datetime.now(UTC)
     key = make(site, "Orchid Outfitters", BEFORE)
     generate_invoice(site.database, SYSTEM, key, BEFORE)
     with site.database.transaction(SYSTEM) as session:
@@ -45,6 +45,7 @@ def credited(site: Site) -> str:
             idempotency_key="goodwill",
         )  # fmt: skip
     generate_invoice(site.database, SYSTEM, key, LAST)
+    site.database.clock = new_world
     return key
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -33,8 +32,8 @@ def test_customer_is_created_with_a_plan_from_this_month_on(database: Database, 
     assert made == CustomerRow(
         customer_id=made.customer_id, key="Acme.1", name="Acme Ltd", email="Billing@Acme.example",
         billing_address="1 High Street\nTown", currency="JPY", status=CustomerStatus.ACTIVE,
-        plan_id=plan.plan_id, plan_name="Pro", plan_version=1, included_units=Decimal(1000),
-        usage_quantity=Decimal(0), outstanding_minor=0, created_at=clock.moment, version=1,
+        plan_id=plan.plan_id, plan_name="Pro", plan_version=1,
+        usage_quantity=None, outstanding_minor=0, created_at=clock.moment, version=1,
     )  # fmt: skip
 
 

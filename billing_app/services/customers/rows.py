@@ -57,7 +57,8 @@ class CustomerRow:
     The plan is None before the customer's first day and after a cancellation. A change of the subscription
     changes `version` too. `usage_quantity` is this month's usage of the meter that the plan charges first, as
     of the last background count (`dashboard.figures_as_of`). It is None if the plan charges for no usage, or if
-    that count was in another month or of another plan. `outstanding_minor` is current.
+    that count was in another month or of another plan, or before the customer was created. `outstanding_minor`
+    is current.
     """
 
     customer_id: int
