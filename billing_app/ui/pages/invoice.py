@@ -148,7 +148,7 @@ def _customer_and_dates() -> rx.Component:
             ),
             _lines_of_text(sheet.customer_address),
             rx.el.div(sheet.customer_email, class_name="text-soft [overflow-wrap:anywhere]"),
-            class_name="min-w-0 flex-1",
+            class_name="min-w-0 flex-1 sm:min-w-40",
         ),
         rx.el.dl(
             _fact("Period", sheet.period),
@@ -156,7 +156,7 @@ def _customer_and_dates() -> rx.Component:
             rx.cond(sheet.status != "credit", _fact("Due date", sheet.due)),
             class_name="grid grid-cols-2 gap-x-8 gap-y-3 sm:flex sm:text-right",
         ),
-        class_name="mt-8 flex flex-col gap-6 sm:flex-row",
+        class_name="mt-8 flex flex-col gap-6 sm:flex-row sm:flex-wrap",
     )
 
 

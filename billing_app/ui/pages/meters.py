@@ -16,6 +16,7 @@ from billing_app.ui.kit.layout import page
 from billing_app.ui.kit.menus import menu, menu_item
 from billing_app.ui.kit.tables import column, number_column, page_links, table, table_skeleton
 
+_FROM_LG = "hidden lg:table-cell"
 _UNIT_HELP = "In the singular: call, seat, GB. Invoices show it."
 
 
@@ -76,7 +77,7 @@ def _table() -> rx.Component:
             "Meters",
             [
                 column("Meter"),
-                column("Takes events of the type", wide_only=True),
+                rx.el.th("Takes events of the type", scope="col", class_name=f"{classes.TH} {_FROM_LG}"),
                 column("A month counts", wide_only=True),
                 number_column("Usage this month"),
                 rx.el.th(rx.el.span("Actions", class_name=classes.SCREEN_READER), class_name=classes.TH),
@@ -97,7 +98,7 @@ def _row(meter: rx.Var[MeterItem]) -> rx.Component:
             ),
             rx.el.div(meter.code, class_name=f"text-xs font-normal leading-4 text-faint {classes.WRAPPED}"),
             rx.el.div(meter.aggregation, class_name=classes.NARROW_CAPTION),
-            class_name=f"{classes.TD_MAIN} py-1.5",
+            class_name=f"{classes.TD_MAIN} min-w-28 py-1.5",
         ),
         rx.el.td(
             rx.el.div(meter.event_type, class_name="max-w-56 truncate text-ink", title=meter.event_type),
@@ -105,7 +106,7 @@ def _row(meter: rx.Var[MeterItem]) -> rx.Component:
                 meter.takes_other_types,
                 rx.el.div("and all types that no meter takes", class_name=classes.CAPTION),
             ),
-            class_name=f"{classes.TD} {classes.WIDE_ONLY}",
+            class_name=f"{classes.TD} {_FROM_LG}",
         ),
         rx.el.td(meter.aggregation, class_name=f"{classes.TD} {classes.WIDE_ONLY}"),
         _usage(meter),

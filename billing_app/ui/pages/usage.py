@@ -120,7 +120,7 @@ def _table() -> rx.Component:
             "Usage events",
             [
                 column("Time"),
-                column("Customer", wide_only=True),
+                rx.el.th("Customer", scope="col", class_name=f"{classes.TH} {_FROM_LG}"),
                 rx.cond(
                     UsageState.meters.length() > 1,
                     rx.el.th("Meter", scope="col", class_name=f"{classes.TH} {_FROM_LG}"),
@@ -158,7 +158,7 @@ def _row(event: rx.Var[UsageItem]) -> rx.Component:
                 ),
                 class_name="max-w-56 truncate",
             ),
-            class_name=f"{classes.TD} {classes.WIDE_ONLY}",
+            class_name=f"{classes.TD} {_FROM_LG}",
         ),
         rx.cond(UsageState.meters.length() > 1, _text_cell(event.meter)),
         rx.cond(UsageState.has_items, _text_cell(event.item)),
@@ -193,7 +193,7 @@ def _narrow_details(event: rx.Var[UsageItem]) -> rx.Component:
     return rx.fragment(
         rx.el.div(
             link(event.customer, event.customer_href, "hover:underline"),
-            class_name=f"{classes.NARROW_CAPTION} max-w-40",
+            class_name="max-w-40 truncate text-xs font-normal leading-4 text-faint md:max-w-64 lg:hidden",
         ),
         rx.el.div(
             event.billed_in,

@@ -40,7 +40,7 @@ def event_quantity(event: rx.Var[Any], meter_class: str = "") -> rx.Component:
             rx.el.div(
                 event.meter,
                 rx.cond(event.item != "", f", {event.item}", ""),
-                class_name=f"{caption} {classes.WRAPPED} {meter_class}",
+                class_name=f"{caption} min-w-20 {classes.WRAPPED} {meter_class}",
             ),
         ),
         rx.cond(
