@@ -132,8 +132,8 @@ def update_meter(call: Caller, meter: str, body: MeterChange) -> Meter:
 def archive_meter(call: Caller, meter: str) -> Meter:
     """Archive a meter.
 
-    New plan versions can't charge for it. Plans that already do still charge for it, and it goes on
-    recording usage. This can't be undone.
+    New plan versions can't charge for it. Plans that charge for it already still do. The meter still records
+    usage. This can't be undone.
     """
     return meter_of(call.do(meters.archive_meter, meter))
 

@@ -178,7 +178,7 @@ def _find_changes(
 
 
 def archive_meter(session: Session, actor: Actor, code: str) -> MeterRow:
-    """Keep the meter out of new plan versions. It goes on recording usage.
+    """Keep the meter out of new plan versions. It still records usage.
 
     Archiving an archived meter changes nothing. Raises NotFound (`meter_not_found`) and Conflict
     (`default_meter`).

@@ -35,7 +35,8 @@ from billing_app.services.usage.recording import (
     is_storable,
 )
 
-# Each try loses against a transaction that was committed meanwhile, so this many are ahead of us.
+# A try fails only if another correction of the same event was committed first. So this many can be recorded
+# before ours.
 _TRIES_MAX = 200
 
 
