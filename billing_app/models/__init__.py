@@ -3,7 +3,7 @@
 `customer_id` is the first column of every key of a customer-owned table, so that the same schema can be
 distributed by it. The other tables, such as `plan` and `customer`, are then copied to every node.
 Append-only tables are protected twice: by the privileges in `database/privileges.py`, and by the
-triggers in the migration.
+triggers in `database/baseline`.
 """
 
 from billing_app.models.adjustment import Discount, OneOffItem
