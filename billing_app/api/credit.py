@@ -5,13 +5,13 @@ from __future__ import annotations
 from fastapi import Response
 from pydantic import BaseModel, Field
 
-from billing_app.api.payments import Key, Payment, payment_of
+from billing_app.api.payments import Payment, Reversal, payment_of
 from billing_app.api.wire.calls import Caller
 from billing_app.api.wire.idempotency import Created, OnceOnly
-from billing_app.api.wire.openapi import refusals
+from billing_app.api.wire.openapi import recorded_before, refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
-from billing_app.api.wire.values import Body, Currency, Date, ExactNumber, Money, Timestamp
+from billing_app.api.wire.values import Body, Currency, Date, ExactNumber, Key, Money, Timestamp
 from billing_app.domain.actor import Permission
 from billing_app.domain.money import major_text
 from billing_app.services.adjustments import credit, refunds
@@ -52,12 +52,6 @@ class NewRefund(Body):
     idempotency_key: Key
 
 
-class RefundReversal(Body):
-    """Why a refund is reversed."""
-
-    reason: str = Field(examples=["The transfer bounced."])
-
-
 @router.get("/customers/{customer}/credit", responses=refusals("customer_not_found"))
 def get_credit(call: Caller, customer: str) -> Credit:
     """Get a customer's credit."""
@@ -90,10 +84,7 @@ def list_refunds(call: Caller, paged: Paged, customer: str) -> Page[Refund]:
     "/customers/{customer}/refunds",
     status_code=201,
     responses={
-        200: {
-            "model": Refund,
-            "description": "The refund was already recorded with this key. Nothing has changed.",
-        },
+        **recorded_before(Refund, "refund"),
         **refusals("customer_not_found", "insufficient_credit", "idempotency_conflict"),
     },
 )
@@ -119,7 +110,7 @@ def record_refund(call: Caller, customer: str, body: NewRefund, response: Respon
     status_code=201,
     responses=refusals("customer_not_found", "refund_not_found", "refund_reversed", "idempotency_conflict"),
 )
-def reverse_refund(once: OnceOnly, customer: str, refund: str, body: RefundReversal) -> Refund:
+def reverse_refund(once: OnceOnly, customer: str, refund: str, body: Reversal) -> Refund:
     """Reverse a whole refund, once. Its amount is credit again.
 
     Without an `Idempotency-Key`, a retry returns 409 `refund_reversed`.

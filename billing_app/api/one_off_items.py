@@ -7,13 +7,12 @@ from typing import Any
 from fastapi import Response
 from pydantic import BaseModel, Field
 
-from billing_app.api.payments import Key
 from billing_app.api.wire.calls import Caller
 from billing_app.api.wire.idempotency import Created, OnceOnly
-from billing_app.api.wire.openapi import refusals
+from billing_app.api.wire.openapi import recorded_before, refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
-from billing_app.api.wire.values import Body, Currency, Date, ExactNumber, Period, Quantity, Timestamp
+from billing_app.api.wire.values import Body, Currency, Date, ExactNumber, Key, Period, Quantity, Timestamp
 from billing_app.domain.actor import Permission
 from billing_app.services.adjustments import one_off_items
 from billing_app.services.adjustments.rows import OneOffItemRow
@@ -70,10 +69,7 @@ def list_items(call: Caller, paged: Paged, customer: str) -> Page[OneOffItem]:
     "",
     status_code=201,
     responses={
-        200: {
-            "model": OneOffItem,
-            "description": "The item was already recorded with this key. Nothing has changed.",
-        },
+        **recorded_before(OneOffItem, "item"),
         **refusals("customer_not_found", "idempotency_conflict", "too_many_items"),
     },
 )

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 from fastapi import Response
-from pydantic import BaseModel, Field, WithJsonSchema
+from pydantic import BaseModel, Field
 
 from billing_app.api.wire.calls import Caller
 from billing_app.api.wire.idempotency import Created, OnceOnly
-from billing_app.api.wire.openapi import refusals
+from billing_app.api.wire.openapi import recorded_before, refusals
 from billing_app.api.wire.pagination import Page, Paged, page_of
 from billing_app.api.wire.routing import resource
-from billing_app.api.wire.values import Body, Currency, Date, ExactNumber, Money, Timestamp
+from billing_app.api.wire.values import Body, Currency, Date, ExactNumber, Key, Money, Timestamp
 from billing_app.domain.actor import Permission
 from billing_app.domain.money import major_text
 from billing_app.services.payments import payments
@@ -20,15 +20,6 @@ from billing_app.services.payments.rows import PaymentRow
 from billing_app.services.shared.ids import get_number
 
 router = resource("/invoices/{number}/payments", "Invoices")
-
-# Unparsed, so that the service can reject it with the rule that it breaks.
-Key = Annotated[
-    Any,
-    WithJsonSchema(
-        {"type": "string", "minLength": 1, "maxLength": 255, "examples": ["bank-2026-11-03-000123"]}
-        | {"description": "Your own ID for the payment. If you retry with the same key, it is recorded once."}
-    ),
-]
 
 
 class Payment(BaseModel):
@@ -66,7 +57,7 @@ class NewPayment(Body):
 
 
 class Reversal(Body):
-    """Why a payment is reversed."""
+    """Why a payment or a refund is reversed."""
 
     reason: str = Field(examples=["The transfer bounced."])
 
@@ -81,10 +72,7 @@ def list_payments(call: Caller, paged: Paged, number: str) -> Page[Payment]:
     "",
     status_code=201,
     responses={
-        200: {
-            "model": Payment,
-            "description": "The payment was already recorded with this key. Nothing has changed.",
-        },
+        **recorded_before(Payment, "payment"),
         **refusals("invoice_not_found", "overpayment", "idempotency_conflict"),
     },
 )

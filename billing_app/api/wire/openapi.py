@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
 from billing_app.api.wire.codes import CODES
 from billing_app.api.wire.examples import example_of
@@ -100,6 +101,12 @@ def refusals(*codes: str) -> dict[int | str, dict[str, Any]]:
     for code in codes:
         by_status.setdefault(CODES[code][0], []).append(code)
     return {status: {"x-codes": found} for status, found in by_status.items()}
+
+
+def recorded_before(model: type[BaseModel], what: str) -> dict[int | str, dict[str, Any]]:
+    """Return the response of an endpoint that records something once per idempotency key, to a retry."""
+    description = f"The {what} was already recorded with this key. Nothing has changed."
+    return {200: {"model": model, "description": description}}
 
 
 def add_to(api: FastAPI) -> None:

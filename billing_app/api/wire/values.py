@@ -106,6 +106,20 @@ Money = Annotated[
 Currency = Annotated[
     str, Field(pattern="^[A-Z]{3}$", examples=["USD"], description="An ISO 4217 currency code.")
 ]
+Key = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 255,
+            "examples": ["bank-2026-11-03-000123"],
+            "description": "Your own ID for what you record. If you retry with the same key, it is recorded"
+            " once.",
+        }
+    ),
+]
+"""Unparsed, so that the service can reject it with the rule that it breaks."""
 Version = Annotated[
     int,
     Strict(),

@@ -11,7 +11,7 @@ import reflex as rx
 
 from billing_app.database.session import now
 from billing_app.domain.actor import Actor
-from billing_app.domain.money import Amount, major_text
+from billing_app.domain.money import Amount
 from billing_app.domain.periods import label, next_period, previous_period
 from billing_app.errors import Conflict, Invalid
 from billing_app.services.adjustments import credit, discounts, one_off_items, refunds
@@ -31,9 +31,10 @@ from billing_app.state.kit.forms import (
     submitting,
 )
 from billing_app.state.kit.lists import Option
-from billing_app.state.kit.numbers import read_decimal, viewer_notation
+from billing_app.state.kit.numbers import read_decimal
 from billing_app.state.kit.session import Session, call, viewer_zone
 from billing_app.state.pages.customer import CustomerState
+from billing_app.state.pages.money import open_money_dialog, read_money
 from billing_app.state.presenters.adjustments import describe_discount
 from billing_app.wording.refusals import CREDIT_CHANGED
 from billing_app.wording.sentences import fill
@@ -194,22 +195,16 @@ class AdjustmentsState(rx.State):
 
     @rx.event
     async def open_refund(self) -> Any:
-        """Open the dialog with the credit and the viewer's date.
-
-        The form contains the credit, so that a refund or an invoice that uses it in between is detected.
-        """
+        """Open the dialog with the credit and the viewer's date."""
         customer, left, today = await call(self, _read_credit, _key(self), viewer_zone(self))
         self.note = f"{customer.name} has {text.money(*left)} of credit."
-        return open_dialog(
+        return open_money_dialog(
             self,
             REFUND,
             "Record a refund",
-            start={
-                "amount": viewer_notation(self).write(major_text(*left)),
-                "refunded_on": today.isoformat(),
-                "reference": "",
-            },
-            hidden={"key": customer.key, "version": major_text(*left), "idempotency_key": new_key()},
+            left,
+            start={"refunded_on": today.isoformat()},
+            hidden={"key": customer.key},
         )
 
     @rx.event
@@ -220,10 +215,8 @@ class AdjustmentsState(rx.State):
                 self,
                 _record_refund,
                 read_text(form, "key"),
-                amount=read_decimal(self, form, "amount"),
+                **read_money(self, form),
                 refunded_on=read_date(form, "refunded_on"),
-                reference=read_text(form, "reference"),
-                idempotency_key=read_text(form, "idempotency_key"),
                 expected_credit=read_text(form, "version"),
             )
             submission.succeed(

@@ -10,7 +10,7 @@ import reflex as rx
 
 from billing_app.database.session import now
 from billing_app.domain.actor import Actor
-from billing_app.domain.money import Amount, major_text
+from billing_app.domain.money import Amount
 from billing_app.errors import Conflict, Invalid
 from billing_app.services.adjustments import credit
 from billing_app.services.invoices import invoices
@@ -21,16 +21,15 @@ from billing_app.state.kit import address, text
 from billing_app.state.kit.forms import (
     Form,
     call_once,
-    new_key,
     open_dialog,
     read_date,
     read_number,
     read_text,
     submitting,
 )
-from billing_app.state.kit.numbers import read_decimal, viewer_notation
 from billing_app.state.kit.session import Session, call, viewer_zone
 from billing_app.state.pages.invoice import InvoiceState
+from billing_app.state.pages.money import open_money_dialog, read_money
 from billing_app.wording.refusals import BALANCE_CHANGED
 from billing_app.wording.sentences import fill
 
@@ -45,27 +44,18 @@ class PaymentsState(rx.State):
 
     @rx.event
     async def open_record(self) -> Any:
-        """Open the dialog with the current balance and the viewer's date.
-
-        The form contains an idempotency key and the balance, so that submitting it twice records one payment,
-        and a payment that someone else records in between is detected.
-        """
+        """Open the dialog with the current balance and the viewer's date."""
         read = await call(self, _read, address.path_segment(self, 1), viewer_zone(self))
         invoice = read.invoice
-        balance = major_text(invoice.balance_minor, invoice.currency)
-        outstanding = text.money(invoice.balance_minor, invoice.currency)
-        self.explanation = f"{outstanding} of {invoice.number} is outstanding."
-        return open_dialog(
+        balance = Amount(invoice.balance_minor, invoice.currency)
+        self.explanation = f"{text.money(*balance)} of {invoice.number} is outstanding."
+        return open_money_dialog(
             self,
             RECORD,
             "Record a payment",
-            start={
-                "amount": viewer_notation(self).write(balance),
-                "received_on": read.today.isoformat(),
-                "method": "",
-                "reference": "",
-            },
-            hidden={"number": invoice.number, "version": balance, "idempotency_key": new_key()},
+            balance,
+            start={"received_on": read.today.isoformat(), "method": ""},
+            hidden={"number": invoice.number},
         )
 
     @rx.event
@@ -76,11 +66,9 @@ class PaymentsState(rx.State):
                 self,
                 _record,
                 read_text(form, "number"),
-                amount=read_decimal(self, form, "amount"),
+                **read_money(self, form),
                 received_on=read_date(form, "received_on"),
                 method=read_text(form, "method"),
-                reference=read_text(form, "reference"),
-                idempotency_key=read_text(form, "idempotency_key"),
                 expected_balance=read_text(form, "version"),
             )
             payment = recorded.payment

@@ -65,6 +65,8 @@ TD_NOTHING = "h-10 whitespace-nowrap border-b border-line px-3 text-right tabula
 TD_AMOUNT = "h-10 whitespace-nowrap border-b border-line px-3 text-right font-medium tabular-nums text-ink"
 ROW_LINK = "outline-none after:absolute after:inset-0 focus-visible:after:outline-2 focus-visible:after:-outline-offset-2 focus-visible:after:outline-accent"
 WIDE_ONLY = "hidden md:table-cell"
+# Two short fields of a form next to each other.
+FIELD_PAIR = "grid grid-cols-1 gap-4 sm:grid-cols-2 sm:gap-3"
 # Shown in the first column instead of the columns that narrow screens hide.
 NARROW_CAPTION = "truncate text-xs font-normal leading-4 text-faint md:hidden"
 

@@ -15,11 +15,11 @@ from billing_app.state.pages.adjustment_actions import (
 )
 from billing_app.state.pages.customer import CustomerState
 from billing_app.state.presenters.adjustments import APPLIES_TO
+from billing_app.ui.kit import classes
 from billing_app.ui.kit.dialogs import confirm_dialog, form_dialog
 from billing_app.ui.kit.fields import DialogForm, select_field, text_field
 from billing_app.ui.kit.number_field import number_field
-
-_PAIR = "grid grid-cols-1 gap-4 sm:grid-cols-2 sm:gap-3"
+from billing_app.ui.pages.money import money_dialog, reverse_dialog
 
 
 def adjustment_dialogs() -> rx.Component:
@@ -42,13 +42,13 @@ def _discount() -> rx.Component:
         rx.el.div(
             number_field(dialog, "percent", "Percent", "percent", placeholder="20"),
             number_field(dialog, "amount", f"Or amount in {currency}", "amount", currency=currency),
-            class_name=_PAIR,
+            class_name=classes.FIELD_PAIR,
         ),
         select_field(dialog, "applies_to", "Applies to", list(APPLIES_TO.items())),
         rx.el.div(
             select_field(dialog, "first_period", "First month", AdjustmentsState.months),
             select_field(dialog, "last_period", "Last month", AdjustmentsState.last_months),
-            class_name=_PAIR,
+            class_name=classes.FIELD_PAIR,
         ),
         submit="Add discount",
         explanation="It applies after the customer’s other discounts, also to late usage of its months, and never to"
@@ -77,7 +77,7 @@ def _item() -> rx.Component:
         rx.el.div(
             number_field(dialog, "quantity", "Quantity", "quantity"),
             number_field(dialog, "unit_price", f"Unit price in {currency}", "unit_price", currency=currency),
-            class_name=_PAIR,
+            class_name=classes.FIELD_PAIR,
         ),
         text_field(
             dialog, "date", "Date", kind="date",
@@ -94,30 +94,21 @@ def _item() -> rx.Component:
 
 
 def _reverse_item() -> rx.Component:
-    dialog = _dialog_form(REVERSE_ITEM)
-    return confirm_dialog(
-        dialog,
+    return reverse_dialog(
+        _dialog_form(REVERSE_ITEM),
         AdjustmentsState.reverse_item,
-        "The opposite amount is added to the same invoice, or to the next one if that month is closed. A reversal"
-        " can’t be undone.",
-        text_field(dialog, "reason", "Reason", placeholder="Charged by mistake", max_length=1000),
+        "The opposite amount is added to the same invoice, or to the next one if that month is closed.",
+        example="Charged by mistake",
         submit="Reverse item",
     )
 
 
 def _refund() -> rx.Component:
-    dialog, currency = _dialog_form(REFUND), CustomerState.customer.currency
-    return form_dialog(
-        dialog,
+    return money_dialog(
+        _dialog_form(REFUND),
         AdjustmentsState.refund,
-        rx.el.div(
-            number_field(dialog, "amount", f"Amount in {currency}", "amount", currency=currency),
-            text_field(dialog, "refunded_on", "Refunded on", kind="date"),
-            class_name=_PAIR,
-        ),
-        text_field(
-            dialog, "reference", "Reference", help_text="As shown on the bank statement", max_length=200
-        ),
+        currency=CustomerState.customer.currency,
+        day=("refunded_on", "Refunded on"),
         submit="Record refund",
         explanation=rx.fragment(
             AdjustmentsState.note, " Tallybook records the refund, but does not transfer the money."
@@ -126,11 +117,10 @@ def _refund() -> rx.Component:
 
 
 def _reverse_refund() -> rx.Component:
-    dialog = _dialog_form(REVERSE_REFUND)
-    return confirm_dialog(
-        dialog,
+    return reverse_dialog(
+        _dialog_form(REVERSE_REFUND),
         AdjustmentsState.reverse_refund,
-        "The refund stays on record but no longer counts, and its amount is credit again. A reversal can’t be undone.",
-        text_field(dialog, "reason", "Reason", placeholder="The transfer bounced", max_length=1000),
+        "The refund stays on record but no longer counts, and its amount is credit again.",
+        example="The transfer bounced",
         submit="Reverse refund",
     )

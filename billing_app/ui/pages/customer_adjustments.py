@@ -11,6 +11,7 @@ from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import Text, link
 from billing_app.ui.kit.buttons import button, writers_only
 from billing_app.ui.kit.tables import column, number_column, page_links, table
+from billing_app.ui.pages.money import amount_cell, reverse_button
 
 _NOTE = "whitespace-normal text-xs font-normal leading-4 text-faint [overflow-wrap:anywhere]"
 _CELL_MAIN = f"{classes.TD_MAIN} py-2 [overflow-wrap:anywhere]"
@@ -131,14 +132,7 @@ def _item(row: rx.Var[OneOffEntry]) -> rx.Component:
             rx.cond(row.is_reversed, rx.el.span("Reversed", class_name=classes.BADGE_QUIET)),
             rx.cond(
                 row.can_reverse,
-                writers_only(
-                    button(
-                        "Reverse",
-                        look="quiet",
-                        on_click=AdjustmentsState.open_reverse_item(row.item_id),
-                        aria_label=f"Reverse {row.description}",
-                    )
-                ),
+                reverse_button(row.description, AdjustmentsState.open_reverse_item(row.item_id)),
             ),
             class_name=f"{classes.TD} text-right",
         ),
@@ -187,18 +181,13 @@ def _entry(row: rx.Var[CreditItem]) -> rx.Component:
         rx.el.td(
             rx.el.span(row.at, title=row.at_utc), class_name=f"{classes.TD} {classes.WIDE_ONLY} tabular-nums"
         ),
-        _amount(row.amount, row.is_reversed),
+        amount_cell(row.amount, row.is_reversed),
         rx.el.td(
             rx.cond(row.is_reversed, rx.el.span("Reversed", class_name=classes.BADGE_QUIET)),
             rx.cond(
                 row.refund_id != 0,
-                writers_only(
-                    button(
-                        "Reverse",
-                        look="quiet",
-                        on_click=AdjustmentsState.open_reverse_refund(row.refund_id),
-                        aria_label=f"Reverse the refund of {row.amount}",
-                    )
+                reverse_button(
+                    f"the refund of {row.amount}", AdjustmentsState.open_reverse_refund(row.refund_id)
                 ),
             ),
             class_name=f"{classes.TD} text-right",
@@ -217,10 +206,3 @@ def _heading(title: Text | rx.Component, actions: rx.Component) -> rx.Component:
 
 def _none(explanation: str) -> rx.Component:
     return rx.el.p(explanation, class_name=f"{classes.PANEL} px-5 py-4 text-pretty text-sm text-soft")
-
-
-def _amount(amount: rx.Var[str], is_reversed: rx.Var[bool]) -> rx.Component:
-    return rx.el.td(
-        rx.cond(is_reversed, rx.el.s(amount, class_name="font-normal text-faint"), amount),
-        class_name=classes.TD_AMOUNT,
-    )

@@ -184,7 +184,7 @@ def _new_dialog() -> rx.Component:
                 on_type=CustomersState.suggest_plan, max_length=200,
             ),
             day_field(dialog, "start", "Starts", CustomersState.starts, "Start date"),
-            class_name="grid grid-cols-1 gap-4 sm:grid-cols-2 sm:gap-3",
+            class_name=classes.FIELD_PAIR,
         ),
         text_field(
             dialog, "key", "Key (optional)", max_length=63, placeholder=CustomersState.proposed_key,

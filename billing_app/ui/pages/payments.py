@@ -10,10 +10,10 @@ from billing_app.state.presenters.invoices import PaymentItem
 from billing_app.ui.kit import classes
 from billing_app.ui.kit.basics import notice
 from billing_app.ui.kit.buttons import button, writers_only
-from billing_app.ui.kit.dialogs import confirm_dialog, form_dialog
-from billing_app.ui.kit.fields import DialogForm, suggest_field, text_field
-from billing_app.ui.kit.number_field import number_field
+from billing_app.ui.kit.dialogs import confirm_dialog
+from billing_app.ui.kit.fields import DialogForm, suggest_field
 from billing_app.ui.kit.tables import column, number_column, page_links, table
+from billing_app.ui.pages.money import amount_cell, money_dialog, reverse_button, reverse_dialog
 
 _METHODS = [(method, method) for method in ("Bank transfer", "Card", "Direct debit", "Check", "Cash")]
 
@@ -91,12 +91,7 @@ def _row(payment: rx.Var[PaymentItem]) -> rx.Component:
             ),
             class_name=f"{classes.TD} {classes.WIDE_ONLY}",
         ),
-        rx.el.td(
-            rx.cond(
-                is_reversed, rx.el.s(payment.amount, class_name="font-normal text-faint"), payment.amount
-            ),
-            class_name=classes.TD_AMOUNT,
-        ),
+        amount_cell(payment.amount, is_reversed),
         _reverse_cell(payment, is_reversed),
         class_name=classes.TR,
     )
@@ -124,13 +119,8 @@ def _reverse_cell(payment: rx.Var[PaymentItem], is_reversed: rx.Var[bool]) -> rx
         rx.cond(
             is_reversed,
             rx.el.span("Reversed", class_name=classes.BADGE_BAD),
-            writers_only(
-                button(
-                    "Reverse",
-                    look="quiet",
-                    on_click=PaymentsState.open_reverse(payment.payment_id),
-                    aria_label=f"Reverse the payment of {payment.amount}",
-                )
+            reverse_button(
+                f"the payment of {payment.amount}", PaymentsState.open_reverse(payment.payment_id)
             ),
         ),
         class_name=f"{classes.TD} text-right",
@@ -143,32 +133,25 @@ def payment_dialogs() -> rx.Component:
 
 
 def _record_dialog() -> rx.Component:
-    form, currency = DialogForm(RECORD, PaymentsState.form), InvoiceState.invoice.currency
-    return form_dialog(
+    form = DialogForm(RECORD, PaymentsState.form)
+    return money_dialog(
         form,
         PaymentsState.record,
-        rx.el.div(
-            number_field(form, "amount", f"Amount in {currency}", "amount", currency=currency),
-            text_field(form, "received_on", "Received on", kind="date"),
-            class_name="grid grid-cols-1 gap-4 sm:grid-cols-2 sm:gap-3",
-        ),
         suggest_field(form, "method", "Method", _METHODS, max_length=200),
-        text_field(
-            form, "reference", "Reference", help_text="As shown on the bank statement", max_length=200
-        ),
+        currency=InvoiceState.invoice.currency,
+        day=("received_on", "Received on"),
         submit="Record payment",
         explanation=PaymentsState.explanation,
     )
 
 
 def _reverse_dialog() -> rx.Component:
-    form = DialogForm(REVERSE, PaymentsState.form)
-    return confirm_dialog(
-        form,
+    return reverse_dialog(
+        DialogForm(REVERSE, PaymentsState.form),
         PaymentsState.reverse,
         "The payment stays on record but no longer counts, and its amount becomes outstanding again. What was paid"
-        " from credit is credit again. A reversal can’t be undone.",
-        text_field(form, "reason", "Reason", placeholder="Recorded on the wrong invoice", max_length=1000),
+        " from credit is credit again.",
+        example="Recorded on the wrong invoice",
         submit="Reverse payment",
     )
 
