@@ -56,7 +56,7 @@ def record_item(
     assert owner.customer_id is not None
     item = OneOffItem(
         customer_id=owner.customer_id,
-        idempotency_key=_parse_key(idempotency_key),
+        idempotency_key=validation.idempotency_key("idempotency_key", idempotency_key),
         description=validation.line("description", description, at_most=validation.NAME_MAX),
         quantity=_parse_quantity(quantity),
         unit_price=validation.parsed("unit_price", parse_signed_unit_price, unit_price),
@@ -70,10 +70,6 @@ def record_item(
         return existing
     item.billing_period = _billing_period(billing, item.item_date.replace(day=1))
     return _insert(session, actor, item, "one_off_item.recorded")
-
-
-def _parse_key(value: object) -> str:
-    return validation.parsed("idempotency_key", validation.parse_idempotency_key, value)
 
 
 def _parse_quantity(value: object) -> Decimal:

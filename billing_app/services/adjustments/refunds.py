@@ -53,7 +53,7 @@ def record_refund(
         amount_minor=Decimal(validation.parsed("amount", parse_amount_minor, amount, currency)),
         refunded_on=validation.day("refunded_on", refunded_on),
         reference=validation.line("reference", reference, at_most=validation.REFERENCE_MAX, required=False),
-        idempotency_key=_parse_key(idempotency_key),
+        idempotency_key=validation.idempotency_key("idempotency_key", idempotency_key),
         recorded_at=now(session),
         recorded_by=actor.id,
     )
@@ -78,10 +78,6 @@ def _record(session: Session, actor: Actor, action: str, row: RefundRow, **detai
         refund=row.public_id, amount=major_text(row.amount_minor, row.currency), currency=row.currency,
         **details,
     )  # fmt: skip
-
-
-def _parse_key(value: object) -> str:
-    return validation.parsed("idempotency_key", validation.parse_idempotency_key, value)
 
 
 def _find_same(session: Session, refund: Refund) -> RefundRow | None:

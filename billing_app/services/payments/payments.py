@@ -72,15 +72,11 @@ def record_payment(
         received_on=validation.day("received_on", received_on),
         method=_parse_note("method", method),
         reference=_parse_note("reference", reference),
-        idempotency_key=_parse_key(idempotency_key),
+        idempotency_key=validation.idempotency_key("idempotency_key", idempotency_key),
         recorded_at=now(session),
         recorded_by=actor.id,
     )
     return _record(session, actor, invoice, payment, expected_balance)
-
-
-def _parse_key(value: object) -> str:
-    return validation.parsed("idempotency_key", validation.parse_idempotency_key, value)
 
 
 def _parse_note(field: str, value: object) -> str:

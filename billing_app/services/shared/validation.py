@@ -68,6 +68,11 @@ def parse_idempotency_key(value: object) -> str:
     return value
 
 
+def idempotency_key(field: str, value: object) -> str:
+    """Return the key exactly as sent. Raises Invalid."""
+    return parsed(field, parse_idempotency_key, value)
+
+
 def email(field: str, value: object) -> str:
     """Return an email address as written, trimmed. Whether mail can be delivered to it is not checked."""
     text = line(field, value, at_most=254)

@@ -82,9 +82,7 @@ def _select(session: Session, wanted: CorrectionFilter) -> tuple[str, dict[str, 
         if wanted.customer is None:
             raise Invalid("customer", "missing")
         conditions.append("k.idempotency_key = %(idempotency_key)s")
-        parameters["idempotency_key"] = validation.parsed(
-            "idempotency_key", validation.parse_idempotency_key, wanted.idempotency_key
-        )
+        parameters["idempotency_key"] = validation.idempotency_key("idempotency_key", wanted.idempotency_key)
     if wanted.period is not None:
         conditions.append("k.occurred_at >= %(start)s AND k.occurred_at < %(end)s")
         parameters["start"], parameters["end"] = bounds(wanted.period)

@@ -177,14 +177,10 @@ def _parse_report(position: int, report: CorrectionReport | UnreadableReport) ->
         customer_id=customer_id,
         # Customer keys are ASCII. Some other letters have an ASCII lower case, such as the Kelvin sign.
         customer_key=customer.lower() if customer_id is None and customer.isascii() else None,
-        idempotency_key=validation.parsed(
-            "idempotency_key", validation.parse_idempotency_key, report.idempotency_key
-        ),
+        idempotency_key=validation.idempotency_key("idempotency_key", report.idempotency_key),
         quantity=validation.parsed("quantity", parse_quantity, report.quantity),
         reason=validation.line("reason", report.reason, at_most=validation.TEXT_MAX),
-        correction_key=validation.parsed(
-            "correction_key", validation.parse_idempotency_key, report.correction_key
-        ),
+        correction_key=validation.idempotency_key("correction_key", report.correction_key),
     )
 
 

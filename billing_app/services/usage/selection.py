@@ -13,7 +13,6 @@ from billing_app.services.customers.queries import get_customer_id
 from billing_app.services.plans.meter_queries import find_meter
 from billing_app.services.shared import validation
 from billing_app.services.shared.current_quantity import correction_count, current_quantity
-from billing_app.services.shared.validation import parse_idempotency_key
 from billing_app.services.usage.filters import UsageFilter
 from billing_app.services.usage.unpriced_sql import find_gap_meters, has_no_price
 
@@ -56,7 +55,7 @@ def select_usage(session: Session, usage_filter: UsageFilter) -> UsageSelection:
         conditions.append(_UNPRICED)
         parameters["gap_meter_ids"] = _find_gap_meters(session)
     if usage_filter.idempotency_key is not None:
-        key = validation.parsed("idempotency_key", parse_idempotency_key, usage_filter.idempotency_key)
+        key = validation.idempotency_key("idempotency_key", usage_filter.idempotency_key)
         conditions.append("e.idempotency_key = %(idempotency_key)s")
         parameters["idempotency_key"] = key
         if usage_filter.customer is None:
