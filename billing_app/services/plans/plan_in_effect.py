@@ -28,8 +28,17 @@ def plan_in_effect(customer_id: str, day: str) -> str:
     Use it as a value or in a `LEFT JOIN LATERAL`. It has no row before the customer's first day, and
     a null `plan_id` after a cancellation. Takes SQL expressions, never values from callers.
     """
+    return _in_effect("subscription.plan_id", customer_id, day)
+
+
+def subscription_in_effect(customer_id: str, day: str) -> str:
+    """Return a subquery with `plan_id` and `effective_from`, the day since when that plan is in effect."""
+    return _in_effect("subscription.plan_id, subscription.effective_from", customer_id, day)
+
+
+def _in_effect(columns: str, customer_id: str, day: str) -> str:
     return f"""(
-        SELECT subscription.plan_id FROM subscription
+        SELECT {columns} FROM subscription
         WHERE subscription.customer_id = {customer_id} AND subscription.effective_from <= {day}
         ORDER BY subscription.effective_from DESC LIMIT 1
     )"""

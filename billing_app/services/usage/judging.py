@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from billing_app.domain.terms import DEFAULT_METER_ID
-from billing_app.services.plans.plan_in_effect import plan_in_effect
+from billing_app.services.plans.plan_in_effect import plan_in_effect, subscription_in_effect
 
 # The field that each rejection is about.
 REJECTED_FIELDS = {
@@ -29,17 +29,13 @@ REJECTED_FIELDS = {
 MALFORMED = ("item_missing", "item_not_counted", "missing", "not_one")
 
 # Each customer and usage month of the batch, with what judging needs to know of them. `plan_id` is the plan
-# of the month's first day, and `has_changes` says that other days have another one.
+# of the month's last day, and `has_changes` says that earlier days of the month have another one.
+_LAST_DAY = "(wanted.usage_month + interval '1 month' - interval '1 day')::date"
 _ACCOUNTS = f"""
     SELECT wanted.customer_key, wanted.usage_month, customer.customer_id,
            greatest(wanted.usage_month, (billing.closed_through + interval '1 month')::date)
                AS billing_period,
-           {plan_in_effect("customer.customer_id", "wanted.usage_month")} AS plan_id,
-           EXISTS (
-               SELECT FROM subscription WHERE subscription.customer_id = customer.customer_id
-                  AND subscription.effective_from > wanted.usage_month
-                  AND subscription.effective_from < wanted.usage_month + interval '1 month'
-           ) AS has_changes,
+           latest.plan_id, latest.effective_from > wanted.usage_month AS has_changes,
            EXISTS (SELECT FROM suspension WHERE suspension.customer_id = customer.customer_id)
                AS was_ever_suspended
     FROM (
@@ -49,6 +45,7 @@ _ACCOUNTS = f"""
     ) wanted
     JOIN customer ON lower(customer.key) = wanted.customer_key
     JOIN customer_billing billing USING (customer_id)
+    LEFT JOIN LATERAL {subscription_in_effect("customer.customer_id", _LAST_DAY)} latest ON true
 """
 
 
