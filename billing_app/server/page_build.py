@@ -74,24 +74,34 @@ def ensure_built(say: Callable[[str], None] = lambda line: None, *, own_dir: Pat
     A build is a directory named after the hash of its sources, and is renamed into place when it is
     complete: a server keeps using the one that it started with. Several processes may call at once;
     one builds, and the others wait. A user who can't write to the checkout uses the checkout's build,
-    or builds a copy of the sources in `own_dir`.
+    or builds a copy of the sources in the user's home, or without a home in `own_dir`.
 
     Raises:
         BuildFailed: The build failed, or has no place.
     """
-    checkout = ROOT if _can_build_in(ROOT) else None
-    place = checkout or (own_dir.resolve() / "pages" if own_dir else ROOT)
+    place = ROOT if _can_build_in(ROOT) else _place_in_home() or (own_dir and own_dir.resolve() / "pages")
     for root in (ROOT, place):
-        if (existing := root / BUILDS / sources_hash()).is_dir():
+        if root and (existing := root / BUILDS / sources_hash()).is_dir():
             with suppress(PermissionError):  # Only used to find old builds.
                 os.utime(existing)
-            return _measure(existing, place, 0.0)
-    if not checkout and not own_dir:
+            return _measure(existing, place or ROOT, 0.0)
+    if not place:
         raise BuildFailed(f"The pages are not built, and user ID {os.geteuid()} can't write to {ROOT}.")
     with _lock(place / BUILDS / ".lock"):
         if (existing := place / BUILDS / sources_hash()).is_dir():
             return _measure(existing, place, 0.0)
         return _build_in(place, say)
+
+
+def _place_in_home() -> Path | None:
+    """Return this user's own directory for the builds of this checkout, or None if there can't be one."""
+    try:
+        home = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser()
+        place = home / "tallybook" / "pages" / hashlib.sha256(bytes(ROOT)).hexdigest()[:16]
+        place.mkdir(parents=True, exist_ok=True)
+    except (RuntimeError, OSError):  # This user has no home, or can't write to it.
+        return None
+    return place if os.access(place, os.W_OK) else None
 
 
 def _can_build_in(root: Path) -> bool:

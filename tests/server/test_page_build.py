@@ -85,6 +85,22 @@ def test_missing_build_is_made_from_a_copy_of_the_sources(
     assert not (checkout / "build").exists()
 
 
+def test_missing_build_is_made_in_the_home_of_a_user_who_has_one(
+    checkout: Path, as_other_user: AsOtherUser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_build, "_run_build", compile_pages)
+    home = checkout.parent / "own" / "home"
+    monkeypatch.setenv("XDG_DATA_HOME", str(home))
+
+    def check() -> None:
+        # Servers with data directories of their own share it with what has none, such as `make wheel`.
+        built = ensure_built()
+        assert built.path.is_relative_to(home / "tallybook" / "pages")
+        assert ensure_built(own_dir=checkout.parent / "own").path == built.path
+
+    as_other_user(check)
+
+
 def test_missing_build_without_a_place_is_refused(checkout: Path, as_other_user: AsOtherUser) -> None:
     def check() -> None:
         with pytest.raises(BuildFailed, match=r"^The pages are not built, and user ID \d+ can't write to"):
