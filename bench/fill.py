@@ -11,7 +11,7 @@ import psycopg
 
 from bench.databases import Bench
 from bench.measures import say
-from bench.mixture import ITEMS
+from bench.mixture import ADD_METERS, ITEMS
 from billing_app.domain.periods import bounds, next_period
 
 FIRST_MONTH = date(2026, 10, 1)
@@ -123,9 +123,11 @@ def add_variety(bench: Bench, customers: int) -> None:
     """Give every filter of the lists something to select: payments, credit, suspensions, customers without a plan.
 
     Older invoices are mostly paid and newer ones less often. A tenth is partially paid. A hundredth of the customers
-    has credit, as many are suspended, and as many customers without a plan are added.
+    has credit, as many are suspended, and as many customers without a plan are added. Two meters have no usage yet,
+    which is the slowest to look for.
     """
     with bench.superuser() as db:
+        db.execute(ADD_METERS)
         for month, tenths_paid in zip(MONTHS, (8, 5, 2), strict=True):
             _add_payments(db, month, tenths_paid)
         db.execute(

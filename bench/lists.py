@@ -40,7 +40,7 @@ LISTS: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
             "billing_period": ("2026-11", "2026-12"),
             "late": ("true",),
             "unpriced": ("true",),
-            "meter": ("usage",),
+            "meter": ("usage", "seats"),
             "idempotency_key": ("event-000000004711",),
         },
     ),

@@ -34,7 +34,7 @@ def mix(bench: Bench, months: list[date]) -> None:
     """Move customers to other plans and give them discounts. Plans and customers are those of `add_customers`."""
     changes = [day for month in months for day in (month, month + timedelta(days=15))]
     with bench.superuser() as db:
-        db.execute(_METERS)
+        db.execute(ADD_METERS)
         db.execute(_PLANS)
         db.execute(_CHARGES)
         db.execute(_TIERS)
@@ -80,7 +80,7 @@ def add_corrections(bench: Bench) -> None:
         db.execute("VACUUM (ANALYZE) usage_correction")
 
 
-_METERS = """
+ADD_METERS = """
     INSERT INTO meter (code, name, unit, aggregation, event_type, takes_other_types, created_at, version)
     VALUES ('seats', 'Seats', 'seat', 'max', 'seats', false, '2026-09-15', 1),
            ('users', 'Users', 'user', 'unique', 'users', false, '2026-09-15', 1)

@@ -100,6 +100,7 @@ LIST_PAGES = (
             Search("Customer", ("customer-4711",)),
             Choice("Usage month", (2, 3)),
             Choice("Billed in", (1, 2)),
+            Choice("Meter", (1, 2)),
             Links(("Late only", "Unpriced")),
         ),
     ),

@@ -77,7 +77,7 @@ class UsageEvent(SQLModel, table=True):
             "item",
             postgresql_where=text("item IS NOT NULL"),
         ),
-        Index("ix_usage_event_occurred_at", "occurred_at"),
+        Index("ix_usage_event_meter", "meter_id", "occurred_at"),
         Index("ix_usage_event_late", "occurred_at", "billing_period", postgresql_where=text(LATE)),
     )
 

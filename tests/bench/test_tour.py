@@ -28,8 +28,6 @@ BUILDERS: dict[str, Callable[[], rx.Component]] = {
 }
 # Segments that lead to another page, or show the list without the filter.
 NOT_FILTERS = {"Events", "Imports", "Current", "All usage"}
-# Shown only in a business with several meters. That of the tour has one.
-OF_SEVERAL_METERS = {"Meter"}
 
 
 def nodes(rendered: Any) -> Iterator[dict[str, Any]]:
@@ -89,7 +87,6 @@ def test_tour_uses_exactly_the_filters_of_each_list(rendered_page: tuple[ListPag
     page, rendered = rendered_page
     kinds = {"select": Choice, "input": Search}
     offered = {label: kinds[element] for label, element in field_labels(rendered).items()}
-    offered = {label: kind for label, kind in offered.items() if label not in OF_SEVERAL_METERS}
     used = {each.label: type(each) for each in page.filters if not isinstance(each, Links)}
     assert used == offered
     names = {name for each in page.filters if isinstance(each, Links) for name in each.names}

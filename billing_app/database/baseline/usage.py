@@ -143,7 +143,8 @@ def _create_usage_billing_indexes() -> None:
 def _create_usage_log_indexes() -> None:
     """Create the indexes of the usage log, one of all events and one of late events.
 
-    `ix_usage_event_occurred_at` serves the usage log of all customers, newest first. With 2.1
+    `ix_usage_event_meter` serves the usage log of all customers, newest first: of one meter, or of all by
+    taking the newest of each. So a meter with few events is as fast as one with millions. With 2.1
     million events, a page takes 1.2 to 1.8 ms, and a page of one usage month 1.2 to 5.9 ms. Without
     the index, a page takes 430 to 490 ms and gets slower as the table grows. The index slows ingest
     to 0.93 of the rate without it (median of five rounds). A BRIN index would not slow ingest, but a
@@ -154,7 +155,7 @@ def _create_usage_log_indexes() -> None:
     with 1.5 million events. It has the billing period as well, so that filtering by both months
     reads the index alone: 2 ms instead of 5 seconds with 10 million events, read from disk.
     """
-    op.create_index("ix_usage_event_occurred_at", "usage_event", ["occurred_at"])
+    op.create_index("ix_usage_event_meter", "usage_event", ["meter_id", "occurred_at"])
     op.create_index(
         "ix_usage_event_late",
         "usage_event",

@@ -25,15 +25,15 @@ def read_usage(
     customer and time, as an index is. Raises NotFound (`customer_not_found`) before the first chunk.
     """
     require(actor, Permission.READ)
-    condition, parameters = select_usage(session, usage_filter)
+    selected = select_usage(session, usage_filter)
     query = (
-        f"SELECT {EVENT_COLUMNS} FROM usage_event e JOIN customer c USING (customer_id) WHERE {condition}"
+        f"SELECT {EVENT_COLUMNS} FROM usage_event e JOIN customer c USING (customer_id) WHERE {selected.condition}"
         " ORDER BY e.billing_period, e.customer_id, e.occurred_at, e.idempotency_key"
     )
 
     cursor = driver_cursor(session).connection.cursor("usage_export")
     # The query runs now rather than with the first chunk, so that errors surface before anything is sent.
-    cursor.execute(query, parameters)
+    cursor.execute(query, selected.parameters)
 
     def chunks() -> Iterator[list[UsageEventRow]]:
         with cursor:

@@ -24,5 +24,13 @@ class UsageFilter:
     idempotency_key: str | None = None
     unpriced_only: bool = False
 
+    @property
+    def selects_late_usage(self) -> bool:
+        """Whether only late events are selected: no other is billed in another month than its usage month."""
+        is_billed_elsewhere = (
+            None not in (self.period, self.billing_period) and self.period != self.billing_period
+        )
+        return self.late_only or is_billed_elsewhere
+
 
 ALL_USAGE = UsageFilter()

@@ -14,7 +14,12 @@ from billing_app.services.shared.pagination import LIMIT_DEFAULT, Page, check_li
 from billing_app.services.shared.permissions import require
 from billing_app.services.usage.filters import ALL_USAGE, UsageFilter
 from billing_app.services.usage.rows import UsageEventRow
-from billing_app.services.usage.selection import EVENT_COLUMNS, select_usage, select_usage_by_time
+from billing_app.services.usage.selection import (
+    EVENT_COLUMNS,
+    UsageSelection,
+    select_usage,
+    select_usage_by_time,
+)
 
 COUNTED_MAX = 10_000
 
@@ -44,7 +49,7 @@ def list_usage(
         )
         parameters |= dict(zip(("after_at", "after_customer", "after_key"), after, strict=True))
     with driver_cursor(session) as db:
-        newest = " UNION ALL ".join(_newest(f"{part.condition} AND {beyond}") for part in parts)
+        newest = " UNION ALL ".join(_newest(part, beyond) for part in parts)
         for part in parts:
             parameters |= part.parameters
         db.execute(
@@ -56,12 +61,19 @@ def list_usage(
     return page_of(rows, limit, lambda row: (row.occurred_at, row.customer_key.lower(), row.idempotency_key))
 
 
-def _newest(condition: str) -> str:
-    """Return a query for the first events of the list that meet a condition."""
-    return (
-        f"(SELECT {EVENT_COLUMNS} FROM usage_event e JOIN customer c USING (customer_id) WHERE {condition}"
-        " ORDER BY e.occurred_at DESC, lower(c.key) DESC, e.idempotency_key DESC LIMIT %(limit)s)"
-    )
+def _newest(part: UsageSelection, beyond: str) -> str:
+    """Return a query for the first events of the list that a part selects, beyond the cursor."""
+
+    def first(condition: str) -> str:
+        return (
+            f"(SELECT {EVENT_COLUMNS} FROM usage_event e JOIN customer c USING (customer_id)"
+            f" WHERE {condition} AND {part.condition} AND {beyond}"
+            " ORDER BY e.occurred_at DESC, lower(c.key) DESC, e.idempotency_key DESC LIMIT %(limit)s)"
+        )
+
+    if not part.is_by_meter:
+        return first("true")
+    return f"(SELECT first.* FROM meter m CROSS JOIN LATERAL {first('e.meter_id = m.meter_id')} first)"
 
 
 class UsageMonths(NamedTuple):
@@ -75,9 +87,11 @@ def find_usage_months(session: Session, actor: Actor) -> UsageMonths | None:
     """Return the months that usage spans, or None if there is none. Fast for any number of events."""
     require(actor, Permission.READ)
     with driver_cursor(session) as db:
-        # Each subquery reads one end of an index.
+        # Each subquery reads one end of an index, or of the part of it that has a meter's events.
         db.execute(
-            "SELECT (SELECT min(occurred_at) FROM usage_event), (SELECT max(billing_period) FROM usage_event)"
+            "SELECT (SELECT min(e.first) FROM meter m CROSS JOIN LATERAL ("
+            "SELECT min(occurred_at) AS first FROM usage_event WHERE meter_id = m.meter_id) e),"
+            " (SELECT max(billing_period) FROM usage_event)"
         )
         found = db.fetchone()
     return UsageMonths(period_of(found[0]), found[1]) if found and found[0] else None
@@ -93,11 +107,11 @@ class UsageCount(NamedTuple):
 def count_usage(session: Session, actor: Actor, usage_filter: UsageFilter = ALL_USAGE) -> UsageCount:
     """Count the events that `list_usage` lists, up to 10,000. Raises NotFound (`customer_not_found`)."""
     require(actor, Permission.READ)
-    condition, parameters = select_usage(session, usage_filter)
+    selected = select_usage(session, usage_filter)
     with driver_cursor(session) as db:
         db.execute(
-            f"SELECT count(*) FROM (SELECT FROM usage_event e WHERE {condition} LIMIT %(limit)s) counted",
-            {**parameters, "limit": COUNTED_MAX + 1},
+            f"SELECT count(*) FROM (SELECT FROM usage_event e WHERE {selected.condition} LIMIT %(limit)s) counted",
+            {**selected.parameters, "limit": COUNTED_MAX + 1},
         )
         (number,) = db.fetchone() or (0,)
     return UsageCount(min(number, COUNTED_MAX), number > COUNTED_MAX)

@@ -14,7 +14,7 @@ from billing_app.services.plans.meter_queries import find_meter
 from billing_app.services.shared import validation
 from billing_app.services.shared.current_quantity import correction_count, current_quantity
 from billing_app.services.usage.filters import UsageFilter
-from billing_app.services.usage.unpriced_sql import find_gap_meters, has_no_price
+from billing_app.services.usage.unpriced_sql import Gap, find_gaps, has_no_price
 
 EVENT_COLUMNS = (
     "c.customer_id, c.key, c.name, e.idempotency_key, e.quantity, e.occurred_at, e.recorded_at,"
@@ -24,26 +24,30 @@ EVENT_COLUMNS = (
 """The columns of a `UsageEventRow`, from usage_event `e` and customer `c`."""
 
 
-# The meters come first, so that the price is looked up only for events that may lack one.
-_UNPRICED = f"e.meter_id = ANY(%(gap_meter_ids)s::smallint[]) AND {has_no_price('e')}"
+# The price is looked up only for events that may lack one: those of a meter, and of a customer who ever had a plan,
+# that a charge is missing for.
+_UNPRICED = f"""
+    e.meter_id = ANY(%(gap_meter_ids)s::smallint[])
+    AND e.customer_id IN (SELECT customer_id FROM subscription WHERE plan_id = ANY(%(gap_plan_ids)s::bigint[]))
+    AND {has_no_price("e")}
+"""
 
 
 class UsageSelection(NamedTuple):
-    """A condition on `usage_event e`, and its parameters."""
+    """A condition on `usage_event e`, and its parameters.
+
+    If `is_by_meter`, the newest of these events are found fastest by taking the newest of each meter.
+    """
 
     condition: str
     parameters: dict[str, object]
+    is_by_meter: bool = False
 
 
 def select_usage(session: Session, usage_filter: UsageFilter) -> UsageSelection:
     """Return the condition for a filter. Raises NotFound (`customer_not_found`, `meter_not_found`)."""
-    # An event is late if it is billed in another month than its usage month. A partial index has only the
-    # late events.
-    spans_months = (
-        None not in (usage_filter.period, usage_filter.billing_period)
-        and usage_filter.period != usage_filter.billing_period
-    )
-    conditions = [LATE] if usage_filter.late_only or spans_months else ["true"]
+    # A partial index has only the late events.
+    conditions = [LATE] if usage_filter.selects_late_usage else ["true"]
     parameters: dict[str, object] = {}
     if usage_filter.customer is not None:
         conditions.append("e.customer_id = %(customer_id)s")
@@ -53,7 +57,9 @@ def select_usage(session: Session, usage_filter: UsageFilter) -> UsageSelection:
         parameters["meter_id"] = find_meter(session, usage_filter.meter).meter_id
     if usage_filter.unpriced_only:
         conditions.append(_UNPRICED)
-        parameters["gap_meter_ids"] = _find_gap_meters(session)
+        gaps = _find_gaps(session)
+        parameters["gap_meter_ids"] = list({gap.meter_id for gap in gaps})
+        parameters["gap_plan_ids"] = list({gap.plan_id for gap in gaps})
     if usage_filter.idempotency_key is not None:
         key = validation.idempotency_key("idempotency_key", usage_filter.idempotency_key)
         conditions.append("e.idempotency_key = %(idempotency_key)s")
@@ -80,21 +86,18 @@ def select_usage(session: Session, usage_filter: UsageFilter) -> UsageSelection:
 def select_usage_by_time(session: Session, usage_filter: UsageFilter) -> tuple[UsageSelection, ...]:
     """Return conditions whose events, taken together, are those of a filter, each for an index by time.
 
-    The events billed in a period are in two places of those indexes: the late ones, and nearly all events of
-    the period itself. The billing index is kept from being used for the latter. The planner would choose it
+    All events have an index by meter and time, and late ones also have one of their own by time. The events
+    billed in a period are in both: nearly all are the period's own, and the others are late. The billing index is kept from being used for the latter. The planner would choose it
     for a new month, of which its statistics know nothing yet, and would sort a month for a page.
 
     Raises NotFound (`customer_not_found`, `meter_not_found`).
     """
     selected = select_usage(session, usage_filter)
     billed = usage_filter.billing_period
-    is_narrow = (
-        usage_filter.customer is not None
-        or usage_filter.idempotency_key is not None
-        or (usage_filter.period is not None and (usage_filter.period != billed or usage_filter.late_only))
-    )
-    if billed is None or is_narrow:
-        return (selected,)
+    is_of_few = usage_filter.customer is not None or usage_filter.idempotency_key is not None
+    is_late = usage_filter.selects_late_usage
+    if billed is None or is_of_few or (is_late and usage_filter.period is not None):
+        return (selected._replace(is_by_meter=not (is_of_few or is_late)),)
     start, end = bounds(billed)
     parameters = selected.parameters | {"billing_period": billed, "billed_start": start, "billed_end": end}
     also = "" if usage_filter.meter is None else " AND e.meter_id = %(meter_id)s"
@@ -107,15 +110,16 @@ def select_usage_by_time(session: Session, usage_filter: UsageFilter) -> tuple[U
         "(e.billing_period = %(billing_period)s) IS TRUE"
         f" AND e.occurred_at >= %(billed_start)s AND e.occurred_at < %(billed_end)s{also}",
         parameters,
+        is_by_meter=True,
     )
     if usage_filter.period is not None:
         return (own,)
     return (late,) if usage_filter.late_only else (own, late)
 
 
-def _find_gap_meters(session: Session) -> list[int]:
+def _find_gaps(session: Session) -> list[Gap]:
     with driver_cursor(session) as db:
-        return find_gap_meters(db)
+        return find_gaps(db)
 
 
 def _find_customers_with_key(session: Session, key: str) -> list[int]:

@@ -5,7 +5,7 @@ Unguarded: callers have checked the permission.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg import Cursor
 
@@ -32,7 +32,14 @@ def has_no_price(event: str) -> str:
     )"""
 
 
-def find_gap_meters(db: Cursor[Any]) -> list[int]:
-    """Return the meters that at least one plan has no charge for. Usage of all others has a price."""
-    db.execute(f"SELECT DISTINCT meter_id FROM {GAPS} gap ORDER BY 1")
-    return [meter_id for (meter_id,) in db]
+class Gap(NamedTuple):
+    """A plan, and a meter whose usage it does not price."""
+
+    plan_id: int
+    meter_id: int
+
+
+def find_gaps(db: Cursor[Any]) -> list[Gap]:
+    """Return each plan with each meter that it has no charge for. All other usage has a price."""
+    db.execute(f"SELECT plan_id, meter_id FROM {GAPS} gap")
+    return [Gap(*row) for row in db]
