@@ -187,7 +187,7 @@ def test_events_without_a_price_are_counted(shop: Shop, database: Database) -> N
     shop.set_plan("acme", shop.plan(), "2026-10-20")
     shop.use("acme", "priced again", "1", "2026-10-20T00:00:00Z")
     with database.transaction(SYSTEM) as session:
-        for period, expected in ((OCTOBER, (("usage", "Usage", 2, 1),)), (date(2026, 11, 1), ())):
+        for period, expected in ((OCTOBER, (("usage", "Usage", 2, 1, False),)), (date(2026, 11, 1), ())):
             assert count_unpriced(session, SYSTEM, period) == expected
     shop.invoice("acme", "2026-10")
     report = verify(database, shop.actor)

@@ -11,7 +11,7 @@ from billing_app.domain.actor import Actor, Permission
 from billing_app.services.shared.permissions import require
 from billing_app.services.usage.filters import ALL_USAGE, UsageFilter
 from billing_app.services.usage.rows import UsageEventRow
-from billing_app.services.usage.selection import EVENT_COLUMNS, select_usage
+from billing_app.services.usage.selection import EVENT_COLUMNS, merged, select_usage
 
 CHUNK_ROWS = 2_000
 
@@ -25,15 +25,16 @@ def read_usage(
     customer and time, as an index is. Raises NotFound (`customer_not_found`) before the first chunk.
     """
     require(actor, Permission.READ)
-    selected = select_usage(session, usage_filter)
-    query = (
-        f"SELECT {EVENT_COLUMNS} FROM usage_event e JOIN customer c USING (customer_id) WHERE {selected.condition}"
-        " ORDER BY e.billing_period, e.customer_id, e.occurred_at, e.idempotency_key"
+    parts = select_usage(session, usage_filter)
+    rows = " UNION ALL ".join(
+        f"(SELECT {EVENT_COLUMNS} FROM usage_event e JOIN customer c USING (customer_id) WHERE {part.condition})"
+        for part in parts
     )
+    query = f"SELECT * FROM ({rows}) rows ORDER BY billing_period, customer_id, occurred_at, idempotency_key"
 
     cursor = driver_cursor(session).connection.cursor("usage_export")
     # The query runs now rather than with the first chunk, so that errors surface before anything is sent.
-    cursor.execute(query, selected.parameters)
+    cursor.execute(query, merged(parts))
 
     def chunks() -> Iterator[list[UsageEventRow]]:
         with cursor:

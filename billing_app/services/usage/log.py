@@ -17,6 +17,7 @@ from billing_app.services.usage.rows import UsageEventRow
 from billing_app.services.usage.selection import (
     EVENT_COLUMNS,
     UsageSelection,
+    merged,
     select_usage,
     select_usage_by_time,
 )
@@ -50,8 +51,7 @@ def list_usage(
         parameters |= dict(zip(("after_at", "after_customer", "after_key"), after, strict=True))
     with driver_cursor(session) as db:
         newest = " UNION ALL ".join(_newest(part, beyond) for part in parts)
-        for part in parts:
-            parameters |= part.parameters
+        parameters |= merged(parts)
         db.execute(
             f"SELECT * FROM ({newest}) newest ORDER BY occurred_at DESC, lower(key) DESC,"
             " idempotency_key DESC LIMIT %(limit)s",
@@ -107,11 +107,12 @@ class UsageCount(NamedTuple):
 def count_usage(session: Session, actor: Actor, usage_filter: UsageFilter = ALL_USAGE) -> UsageCount:
     """Count the events that `list_usage` lists, up to 10,000. Raises NotFound (`customer_not_found`)."""
     require(actor, Permission.READ)
-    selected = select_usage(session, usage_filter)
+    parts = select_usage(session, usage_filter)
+    counted = " UNION ALL ".join(
+        f"(SELECT FROM usage_event e WHERE {part.condition} LIMIT %(limit)s)" for part in parts
+    )
+    parameters = merged(parts) | {"limit": COUNTED_MAX + 1}
     with driver_cursor(session) as db:
-        db.execute(
-            f"SELECT count(*) FROM (SELECT FROM usage_event e WHERE {selected.condition} LIMIT %(limit)s) counted",
-            {**selected.parameters, "limit": COUNTED_MAX + 1},
-        )
+        db.execute(f"SELECT count(*) FROM ({counted}) counted", parameters)
         (number,) = db.fetchone() or (0,)
     return UsageCount(min(number, COUNTED_MAX), number > COUNTED_MAX)

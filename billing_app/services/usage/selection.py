@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from sqlmodel import Session
@@ -24,15 +25,6 @@ EVENT_COLUMNS = (
 """The columns of a `UsageEventRow`, from usage_event `e` and customer `c`."""
 
 
-# The price is looked up only for events that may lack one: those of a meter, and of a customer who ever had a plan,
-# that a charge is missing for.
-_UNPRICED = f"""
-    e.meter_id = ANY(%(gap_meter_ids)s::smallint[])
-    AND e.customer_id IN (SELECT customer_id FROM subscription WHERE plan_id = ANY(%(gap_plan_ids)s::bigint[]))
-    AND {has_no_price("e")}
-"""
-
-
 class UsageSelection(NamedTuple):
     """A condition on `usage_event e`, and its parameters.
 
@@ -41,13 +33,48 @@ class UsageSelection(NamedTuple):
 
     condition: str
     parameters: dict[str, object]
-    is_by_meter: bool = False
+    is_by_meter: bool = True
+
+    def limited(self, other: UsageSelection) -> UsageSelection:
+        """Return the selection of the events that both select."""
+        return UsageSelection(
+            f"{self.condition} AND {other.condition}",
+            self.parameters | other.parameters,
+            self.is_by_meter and other.is_by_meter,
+        )
 
 
-def select_usage(session: Session, usage_filter: UsageFilter) -> UsageSelection:
-    """Return the condition for a filter. Raises NotFound (`customer_not_found`, `meter_not_found`)."""
-    # A partial index has only the late events.
-    conditions = [LATE] if usage_filter.selects_late_usage else ["true"]
+def merged(parts: Iterable[UsageSelection]) -> dict[str, object]:
+    """Return the parameters of all parts. A name has the same value in each."""
+    return {name: value for part in parts for name, value in part.parameters.items()}
+
+
+def select_usage(session: Session, usage_filter: UsageFilter) -> list[UsageSelection]:
+    """Return conditions whose events, taken together, are those of a filter. No event is in two.
+
+    Raises NotFound (`customer_not_found`, `meter_not_found`) and Invalid.
+    """
+    months = select_months(usage_filter)
+    return [part.limited(months) for part in _select_kinds(session, usage_filter)]
+
+
+def select_usage_by_time(session: Session, usage_filter: UsageFilter) -> list[UsageSelection]:
+    """Return the same as `select_usage`, with a condition for each index by time.
+
+    All events have an index by meter and time, and late ones also have one of their own by time. The events
+    billed in a period are in both: nearly all are the period's own, and the others are late.
+    """
+    months = _select_months_by_time(usage_filter)
+    return [
+        part.limited(each)
+        for part in _select_kinds(session, usage_filter)
+        for each in (months if part.is_by_meter else [select_months(usage_filter)])
+    ]
+
+
+def _select_kinds(session: Session, usage_filter: UsageFilter) -> list[UsageSelection]:
+    """Return the conditions for everything in a filter but its months."""
+    conditions = ["true"]
     parameters: dict[str, object] = {}
     if usage_filter.customer is not None:
         conditions.append("e.customer_id = %(customer_id)s")
@@ -55,11 +82,6 @@ def select_usage(session: Session, usage_filter: UsageFilter) -> UsageSelection:
     if usage_filter.meter is not None:
         conditions.append("e.meter_id = %(meter_id)s")
         parameters["meter_id"] = find_meter(session, usage_filter.meter).meter_id
-    if usage_filter.unpriced_only:
-        conditions.append(_UNPRICED)
-        gaps = _find_gaps(session)
-        parameters["gap_meter_ids"] = list({gap.meter_id for gap in gaps})
-        parameters["gap_plan_ids"] = list({gap.plan_id for gap in gaps})
     if usage_filter.idempotency_key is not None:
         key = validation.idempotency_key("idempotency_key", usage_filter.idempotency_key)
         conditions.append("e.idempotency_key = %(idempotency_key)s")
@@ -67,6 +89,40 @@ def select_usage(session: Session, usage_filter: UsageFilter) -> UsageSelection:
         if usage_filter.customer is None:
             conditions.append("e.customer_id = ANY(%(customer_ids)s)")
             parameters["customer_ids"] = _find_customers_with_key(session, key)
+    is_of_few = usage_filter.customer is not None or usage_filter.idempotency_key is not None
+    selected = UsageSelection(" AND ".join(conditions), parameters, not is_of_few)
+    if not usage_filter.unpriced_only:
+        return [selected]
+    with driver_cursor(session) as db:
+        # Without a gap, nothing is unpriced.
+        return [selected.limited(select_unpriced(gap)) for gap in find_gaps(db)] or [
+            UsageSelection("false", {})
+        ]
+
+
+def select_unpriced(gap: Gap) -> UsageSelection:
+    """Return the condition for the events of a meter that have no price."""
+    # The price is looked up only for the events of customers who ever had a plan without a charge.
+    meter, customers, plans = (
+        f"{name}_{gap.meter_id}" for name in ("gap_meter", "gap_customers", "gap_plans")
+    )
+    of_customers = (
+        f"e.customer_id IN (SELECT customer_id FROM subscription WHERE plan_id = ANY(%({plans})s::bigint[]))"
+        if gap.customer_ids is None
+        else f"e.customer_id = ANY(%({customers})s::bigint[])"
+    )
+    return UsageSelection(
+        f"e.meter_id = %({meter})s AND {of_customers} AND {has_no_price('e')}",
+        {meter: gap.meter_id, customers: gap.customer_ids, plans: gap.plan_ids},
+        gap.customer_ids is None,
+    )
+
+
+def select_months(usage_filter: UsageFilter) -> UsageSelection:
+    """Return the condition for a filter's months, and whether only late events are selected."""
+    # A partial index has only the late events.
+    conditions = [LATE] if usage_filter.selects_late_usage else ["true"]
+    parameters: dict[str, object] = {}
     if usage_filter.period is not None:
         conditions.append("e.occurred_at >= %(start)s AND e.occurred_at < %(end)s")
         # No event is billed before its usage month, so the index on billing periods can be used.
@@ -80,46 +136,33 @@ def select_usage(session: Session, usage_filter: UsageFilter) -> UsageSelection:
             "billing_period": usage_filter.billing_period,
             "billed_end": bounds(usage_filter.billing_period)[1],
         }
-    return UsageSelection(" AND ".join(conditions), parameters)
+    return UsageSelection(" AND ".join(conditions), parameters, not usage_filter.selects_late_usage)
 
 
-def select_usage_by_time(session: Session, usage_filter: UsageFilter) -> tuple[UsageSelection, ...]:
-    """Return conditions whose events, taken together, are those of a filter, each for an index by time.
+def _select_months_by_time(usage_filter: UsageFilter) -> list[UsageSelection]:
+    """Return the conditions for a filter's months, each for an index by time.
 
-    All events have an index by meter and time, and late ones also have one of their own by time. The events
-    billed in a period are in both: nearly all are the period's own, and the others are late. The billing index is kept from being used for the latter. The planner would choose it
+    The billing index is kept from being used for the events of the period itself. The planner would choose it
     for a new month, of which its statistics know nothing yet, and would sort a month for a page.
-
-    Raises NotFound (`customer_not_found`, `meter_not_found`).
     """
-    selected = select_usage(session, usage_filter)
     billed = usage_filter.billing_period
-    is_of_few = usage_filter.customer is not None or usage_filter.idempotency_key is not None
-    is_late = usage_filter.selects_late_usage
-    if billed is None or is_of_few or (is_late and usage_filter.period is not None):
-        return (selected._replace(is_by_meter=not (is_of_few or is_late)),)
+    if billed is None or (usage_filter.period is not None and usage_filter.selects_late_usage):
+        return [select_months(usage_filter)]
     start, end = bounds(billed)
-    parameters = selected.parameters | {"billing_period": billed, "billed_start": start, "billed_end": end}
-    also = "" if usage_filter.meter is None else " AND e.meter_id = %(meter_id)s"
-    also += f" AND {_UNPRICED}" if usage_filter.unpriced_only else ""
+    parameters: dict[str, object] = {"billing_period": billed, "billed_start": start, "billed_end": end}
     late = UsageSelection(
-        f"{LATE} AND e.occurred_at < %(billed_start)s AND e.billing_period = %(billing_period)s{also}",
+        f"{LATE} AND e.occurred_at < %(billed_start)s AND e.billing_period = %(billing_period)s",
         parameters,
+        is_by_meter=False,
     )
     own = UsageSelection(
         "(e.billing_period = %(billing_period)s) IS TRUE"
-        f" AND e.occurred_at >= %(billed_start)s AND e.occurred_at < %(billed_end)s{also}",
+        " AND e.occurred_at >= %(billed_start)s AND e.occurred_at < %(billed_end)s",
         parameters,
-        is_by_meter=True,
     )
     if usage_filter.period is not None:
-        return (own,)
-    return (late,) if usage_filter.late_only else (own, late)
-
-
-def _find_gaps(session: Session) -> list[Gap]:
-    with driver_cursor(session) as db:
-        return find_gaps(db)
+        return [own]
+    return [late] if usage_filter.late_only else [own, late]
 
 
 def _find_customers_with_key(session: Session, key: str) -> list[int]:

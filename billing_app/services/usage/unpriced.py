@@ -10,52 +10,58 @@ from sqlmodel import Session
 
 from billing_app.database.session import driver_cursor
 from billing_app.domain.actor import Actor, Permission
-from billing_app.domain.periods import next_period
 from billing_app.services.shared import validation
-from billing_app.services.shared.current_quantity import current_quantity
 from billing_app.services.shared.permissions import require
+from billing_app.services.usage.filters import UsageFilter
+from billing_app.services.usage.log import COUNTED_MAX
 from billing_app.services.usage.rows import UsageEventRow
-from billing_app.services.usage.unpriced_sql import GAPS, has_no_price
+from billing_app.services.usage.selection import merged, select_months, select_unpriced
+from billing_app.services.usage.unpriced_sql import find_gaps, has_no_price
 
 
 class UnpricedMeter(NamedTuple):
-    """A meter, how many of its events of a month have no price, and how many customers they belong to."""
+    """A meter, how many of its events of a month have no price, and how many customers they belong to.
+
+    If `has_more`, counting stopped at the limit, and there are more.
+    """
 
     code: str
     name: str
     events: int
     customers: int
-
-
-# Reads the events of customers only whose plan lacks a charge for some meter, so that it takes no time where
-# every plan prices every meter.
-_UNPRICED = f"""
-    SELECT gap.code, gap.name, count(*), count(DISTINCT s.customer_id)
-    FROM {GAPS} gap
-    JOIN subscription s ON s.plan_id = gap.plan_id AND s.effective_from < %(end)s::date
-    CROSS JOIN LATERAL (
-        SELECT coalesce(min(following.effective_from), 'infinity'::date) AS day FROM subscription following
-        WHERE following.customer_id = s.customer_id AND following.effective_from > s.effective_from
-    ) until
-    JOIN usage_event e ON e.customer_id = s.customer_id AND e.billing_period = %(period)s::date
-     AND e.meter_id = gap.meter_id AND {current_quantity("e")} > 0
-     AND e.occurred_at >= greatest(s.effective_from, %(period)s::date)::timestamp AT TIME ZONE 'UTC'
-     AND e.occurred_at < least(until.day, %(end)s::date)::timestamp AT TIME ZONE 'UTC'
-    WHERE until.day > %(period)s::date
-    GROUP BY 1, 2 ORDER BY 1
-"""
+    has_more: bool
 
 
 def count_unpriced(session: Session, actor: Actor, period_start: date) -> tuple[UnpricedMeter, ...]:
-    """Count the month's own usage that has no price, by meter.
+    """Count the month's own usage that has no price, by meter, up to 10,000 events each.
 
     Raises Invalid.
     """
     require(actor, Permission.READ)
     period_start = validation.period("period", period_start)
+    months = select_months(UsageFilter(period=period_start, billing_period=period_start))
     with driver_cursor(session) as db:
-        db.execute(_UNPRICED, {"period": period_start, "end": next_period(period_start)})
-        return tuple(UnpricedMeter(*row) for row in db)
+        gaps = find_gaps(db)
+        if not gaps:
+            return ()
+        parts = [select_unpriced(gap).limited(months) for gap in gaps]
+        counts = " UNION ALL ".join(
+            f"(SELECT {number}, count(*), count(DISTINCT customer_id) FROM"
+            f" (SELECT e.customer_id FROM usage_event e WHERE {part.condition} LIMIT %(limit)s) counted)"
+            for number, part in enumerate(parts)
+        )
+        db.execute(f"{counts} ORDER BY 1", merged(parts) | {"limit": COUNTED_MAX + 1})
+        return tuple(
+            UnpricedMeter(
+                gaps[number].code,
+                gaps[number].name,
+                min(events, COUNTED_MAX),
+                customers,
+                events > COUNTED_MAX,
+            )
+            for number, events, customers in db
+            if events
+        )
 
 
 def find_unpriced(session: Session, actor: Actor, events: Iterable[UsageEventRow]) -> set[tuple[int, str]]:

@@ -15,6 +15,7 @@ from billing_app.services.customers import customers
 from billing_app.services.invoices import runs
 from billing_app.services.invoices.runs import RunRow, RunSummary
 from billing_app.services.usage import unpriced
+from billing_app.services.usage.unpriced import UnpricedMeter
 from billing_app.state.kit import address, text
 from billing_app.state.kit.errors import LOADING, READY, loading
 from billing_app.state.kit.forms import Form, call_once, open_dialog, read_period, read_text, submitting
@@ -167,10 +168,13 @@ def _describe_unpriced(session: Session, actor: Actor, month: object) -> str:
     except Invalid:
         return ""
     meters = unpriced.count_unpriced(session, actor, period_start)
-    return ", ".join(
-        f"{text.counted(each.events, 'event')} of {each.name} ({text.counted(each.customers, 'customer')})"
-        for each in meters
-    )
+    return ", ".join(map(_describe_meter, meters))
+
+
+def _describe_meter(meter: UnpricedMeter) -> str:
+    more = "more than " if meter.has_more else ""
+    events = f"{more}{text.counted(meter.events, 'event')} of {meter.name}"
+    return f"{events} ({more}{text.counted(meter.customers, 'customer')})"
 
 
 def _show(state: InvoiceRunsState, found: _Found) -> None:
