@@ -22,11 +22,17 @@ from billing_app.database.provision import OWNER_ROLE, Urls, create_database, ur
 from billing_app.database.session import Database
 from billing_app.domain.actor import Actor, Role
 from billing_app.services.identity import passwords
+from tests.distributed.databases import Cluster
 
 # Shells make background jobs ignore Ctrl-C, but some tests send it to their processes.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-_TEMPLATE = "template_tallybook"
+_TEST_URL = os.environ.get("TALLYBOOK_TEST_URL")
+# The Citus cluster that tests use instead of a server of their own, with usage distributed over it.
+CLUSTER = Cluster(_TEST_URL) if _TEST_URL else None
+# These tests need one.
+collect_ignore = [] if CLUSTER else ["distributed"]
+_TEMPLATE = f"template_{os.getpid()}"
 _MEMORY = Path("/dev/shm")
 _ROOM_BYTES = 6 << 30
 _numbers = itertools.count(1)
@@ -51,6 +57,10 @@ def server() -> Iterator[cluster.Server]:
 
     Nothing that it writes has to reach a disk: tests of what survives a crash start servers of their own.
     """
+    if CLUSTER:
+        with CLUSTER.template(_TEMPLATE, _set_issuer) as coordinator:
+            yield coordinator
+        return
     with tempfile.TemporaryDirectory(prefix="tallybook-", dir=_directory_in_memory()) as directory:
         # Its mode is 0700, and under root the server's account must pass through.
         Path(directory).chmod(0o711)
@@ -88,6 +98,10 @@ def _set_issuer(server: cluster.Server, database: str) -> None:
 def new_database(server: cluster.Server) -> Iterator[Urls]:
     """Create a copy of the migrated template, and drop it afterwards."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
+    if CLUSTER:
+        with CLUSTER.copy(_TEMPLATE, name) as urls:
+            yield urls
+        return
     admin = f"host={server.socket_dir} port={server.port} user={server.superuser} dbname=postgres"
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute(

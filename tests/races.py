@@ -21,6 +21,12 @@ _BLOCKED = text("""
     SELECT EXISTS (SELECT FROM pg_stat_activity
                     WHERE datname = current_database() AND wait_event_type = 'Lock')
 """)
+# On Citus, a session can wait on the server that has the row.
+_IS_DISTRIBUTED = text("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')")
+_BLOCKED_ANYWHERE = text("""
+    SELECT EXISTS (SELECT FROM citus_stat_activity
+                    WHERE datname = current_database() AND wait_event_type = 'Lock')
+""")
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,9 @@ def overlap(database: Database, first: Work, second: Work) -> Overlap:
 def blocked_before_end(database: Database, running: Future[Any]) -> bool:
     """Return as soon as it is known whether a session waits for a lock before `running` ends."""
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as observer:
+        blocked = _BLOCKED_ANYWHERE if observer.scalar(_IS_DISTRIBUTED) else _BLOCKED
         while not running.done():
-            if observer.scalar(_BLOCKED):
+            if observer.scalar(blocked):
                 return True
             wait([running], timeout=0.01)
     return False

@@ -12,6 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from billing_app.cli.failures import explain_failures
 from billing_app.database import migrations
+from billing_app.database.distribution import distribute
 from billing_app.database.errors import DatabaseUnusable
 from billing_app.database.migrations import SchemaState, migrate, refuse_unknown_revision, schema_state
 from billing_app.database.pooling import refuse_shared_sessions
@@ -60,6 +61,16 @@ def migrate_database(settings: Settings) -> None:
     """
     with explain_failures(settings, as_owner=True), provide_database(settings) as urls:
         _migrate(urls)
+
+
+def distribute_database(settings: Settings) -> bool:
+    """Distribute usage over the servers of a Citus cluster as the owner. Return False if it is already.
+
+    Raises:
+        DatabaseUnusable: As `open_database` does, and if the database has no Citus or an older schema.
+    """
+    with explain_failures(settings, as_owner=True), provide_database(settings) as urls:
+        return distribute(urls.owner)
 
 
 def _prepare(settings: Settings, urls: Urls, database: Database) -> None:

@@ -1,11 +1,11 @@
-"""`billing migrate` and `billing demo`."""
+"""`billing migrate`, `billing distribute` and `billing demo`."""
 
 from __future__ import annotations
 
 import typer
 from rich.table import Table
 
-from billing_app.cli.access import migrate_database, open_database, operator
+from billing_app.cli.access import distribute_database, migrate_database, open_database, operator
 from billing_app.cli.console import err, fail, out
 from billing_app.database.session import Database
 from billing_app.services.audit.log import list_audit_entries
@@ -20,6 +20,15 @@ def migrate_command() -> None:
     """Bring the database schema up to date, as the owner of its tables."""
     migrate_database(Settings())
     out.print("The schema is up to date.")
+
+
+@commands.command("distribute")
+def distribute_command() -> None:
+    """Distribute usage by customer over the servers of a Citus cluster, as the owner of the tables."""
+    if distribute_database(Settings()):
+        out.print("Usage is distributed by customer.")
+    else:
+        out.print("Usage is already distributed by customer. Nothing was changed.")
 
 
 @commands.command("demo")

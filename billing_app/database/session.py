@@ -73,6 +73,11 @@ _INDEXED_PLANS = (
     "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_mergejoin=off -c jit=off"
 )
 
+# Citus finds the servers of the rows by the values of a statement.
+_PLANS_BY_VALUES = (
+    "SELECT set_config('plan_cache_mode', 'auto', false) FROM pg_extension WHERE extname = 'citus'"
+)
+
 
 def utc_now() -> datetime:
     """Return the current time, aware, in UTC."""
@@ -161,13 +166,15 @@ class Database:
 
         They must find every row by an index, because plans are kept and read no table from end to end.
         """
-        return await psycopg.AsyncConnection.connect(
+        connection = await psycopg.AsyncConnection.connect(
             plain_url(self.url),
             autocommit=True,
             options=f"{_SESSION_OPTIONS} {_INDEXED_PLANS}",
             connect_timeout=_CONNECT_SECONDS_MAX,
             **KEEPALIVES,
         )
+        await connection.execute(_PLANS_BY_VALUES)
+        return connection
 
     def close(self) -> None:
         """Close the pooled connections."""

@@ -112,6 +112,7 @@ SENTENCES: dict[str, Template] = {
         "are on more than one invoice", "is on more than one invoice", "correction"
     ),
     "corrections_not_invoiced": _about_events("are on no invoice", "is on no invoice", "correction"),
+    "events_misplaced": "Events that don't fit their meter: {events}.",
     "wrong_correction": "Correction {number} of the event {event} does not follow what was recorded before it.",
     "rows_without_customer": "Some {rows} belong to no customer.",
     # Invoices.

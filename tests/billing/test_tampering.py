@@ -65,6 +65,10 @@ TAMPERING = [
     ("UPDATE plan_tier SET up_to = 1100 WHERE up_to = 1000", "ACME-0001", "wrong_line"),
     ("UPDATE plan_tier SET up_to = 1100 WHERE up_to = 1000", "acme", "wrong_charge"),
     ("UPDATE usage_event SET meter_id = 2 WHERE idempotency_key = 'calls'", "ACME-0001", "wrong_line"),
+    ("UPDATE usage_event SET meter_id = 99 WHERE idempotency_key = 'calls'", "acme", "events_misplaced"),
+    ("UPDATE meter SET aggregation = 'unique' WHERE code = 'seats'", "acme", "events_misplaced"),
+    ("UPDATE usage_event SET item = 'x', quantity = 1 WHERE idempotency_key = 'calls'", "acme",
+     "events_misplaced"),
     ("UPDATE subscription SET effective_from = '2026-10-02'", "ACME-0001", "wrong_line"),
     # A line of each kind.
     *((f"UPDATE invoice_line SET description = 'Other' WHERE kind = '{kind}'", number, "wrong_line")

@@ -97,18 +97,17 @@ def _refuse_closed(session: Session, customer_id: int, start: date) -> None:
 # The condition on the billing period is redundant, but it lets the query use the index. Events that count
 # nothing, also because they were corrected, cost nothing under any plan, and need none.
 _IS_USED = f"""
-    SELECT EXISTS (
-        SELECT FROM usage_event e
-        WHERE e.customer_id = %s AND e.billing_period >= date_trunc('month', %s::date)::date
-          AND e.occurred_at >= %s AND {current_quantity("e")} > 0
-    )
+    SELECT 1 FROM usage_event e
+    WHERE e.customer_id = %s AND e.billing_period >= date_trunc('month', %s::date)::date
+      AND e.occurred_at >= %s AND {current_quantity("e")} > 0
+    LIMIT 1
 """
 
 
 def _refuse_if_used(session: Session, customer_id: int, start: date) -> None:
     with driver_cursor(session) as db:
         db.execute(_IS_USED, [customer_id, start, start_of_day(start)])
-        (is_used,) = db.fetchone() or (False,)
+        is_used = db.fetchone()
     if is_used:
         raise Conflict("usage_recorded", effective_from=start.isoformat())
 
@@ -131,15 +130,18 @@ def _refuse_unpriced(
 
 
 _COUNT_USAGE = f"""
-    SELECT m.code, m.name, count(*)
-    FROM unnest(%(starts)s::date[], %(ends)s::date[], %(meter_ids)s::smallint[]) AS r(start, finish, meter_id)
-    JOIN meter m USING (meter_id)
-    JOIN usage_event e ON e.customer_id = %(customer_id)s AND e.meter_id = r.meter_id
-     AND e.billing_period >= date_trunc('month', r.start)::date
-     AND e.occurred_at >= r.start::timestamp AT TIME ZONE 'UTC'
-     AND e.occurred_at < coalesce(r.finish, 'infinity'::date)::timestamp AT TIME ZONE 'UTC'
-     AND {current_quantity("e")} > 0
-    GROUP BY m.code, m.name ORDER BY m.code
+    WITH used AS MATERIALIZED (
+        SELECT r.meter_id, count(*) AS events
+        FROM unnest(%(starts)s::date[], %(ends)s::date[], %(meter_ids)s::smallint[])
+             AS r(start, finish, meter_id)
+        JOIN usage_event e ON e.customer_id = %(customer_id)s AND e.meter_id = r.meter_id
+         AND e.billing_period >= date_trunc('month', r.start)::date
+         AND e.occurred_at >= r.start::timestamp AT TIME ZONE 'UTC'
+         AND e.occurred_at < coalesce(r.finish, 'infinity'::date)::timestamp AT TIME ZONE 'UTC'
+         AND {current_quantity("e")} > 0
+        GROUP BY 1
+    )
+    SELECT m.code, m.name, used.events FROM used JOIN meter m USING (meter_id) ORDER BY m.code
 """
 
 

@@ -60,7 +60,7 @@ _INVOICES = f"""
           FROM owed GROUP BY 1
     ), first AS (
         {FIRST_METERS}
-    ), used AS (
+    ), used AS MATERIALIZED (
         {{used}}
     ), counted AS (
         SELECT c.customer_id, %(month)s::date AS month, m.meter_id, coalesce(u.quantity, 0) AS usage_quantity,

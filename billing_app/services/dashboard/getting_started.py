@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import exists
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
@@ -73,7 +72,7 @@ def dismiss_getting_started(session: Session, actor: Actor) -> None:
 
 
 def _has_rows(session: Session, table: type[Plan | UsageEvent | Invoice]) -> bool:
-    return bool(session.scalar(select(exists().select_from(table))))
+    return session.scalar(select(1).select_from(table).limit(1)) is not None
 
 
 def _is_dismissed(session: Session, actor: Actor) -> bool:

@@ -20,7 +20,7 @@ from billing_app.domain.periods import period_of
 from billing_app.errors import Conflict
 from billing_app.services.adjustments.queries import has_items_in
 from billing_app.services.customers.queries import get_customer_id
-from billing_app.services.invoices.month_usage import has_late_usage_in
+from billing_app.services.invoices.month_usage import find_periods_with_late_usage
 from billing_app.services.invoices.preconditions import require_ended
 from billing_app.services.plans.plan_in_effect import has_plan_in
 from billing_app.services.shared import gate
@@ -90,7 +90,9 @@ def _find_blocked(
     """
     db.execute(
         f"""
-        SELECT b.customer_id, c.key, min(m.month)::date
+        SELECT b.customer_id, c.key, m.month::date,
+               {has_plan_in("b.customer_id", "m.month::date")}
+               OR {has_items_in("b.customer_id", "m.month::date")}
         FROM customer_billing b
         JOIN customer c USING (customer_id)
         CROSS JOIN LATERAL generate_series(
@@ -99,14 +101,19 @@ def _find_blocked(
         ) AS m(month)
         WHERE b.customer_id = ANY(%(ids)s)
           AND b.settled_through < %(period)s::date - interval '1 month'
-          AND ({has_plan_in("b.customer_id", "m.month::date")}
-               OR {has_items_in("b.customer_id", "m.month::date")} 
-               OR {has_late_usage_in("b.customer_id", "m.month::date")})
-        GROUP BY b.customer_id, c.key
+        ORDER BY 1, 3
         """,
         {"period": period_start, "ids": list(customer_ids)},
     )
-    return tuple(BlockedCustomer(*row) for row in db)
+    rows = db.fetchall()
+    unsure = [(customer_id, month) for customer_id, _, month, has_charges in rows if not has_charges]
+    late = find_periods_with_late_usage(db, unsure)
+    # The first of each customer.
+    blocked: dict[int, BlockedCustomer] = {}
+    for customer_id, key, month, has_charges in rows:
+        if has_charges or (customer_id, month) in late:
+            blocked.setdefault(customer_id, BlockedCustomer(customer_id, key, month))
+    return tuple(blocked.values())
 
 
 def find_due_period(session: Session, actor: Actor, customer: str) -> date | None:

@@ -16,10 +16,10 @@ from billing_app.errors import NotFound
 from billing_app.services.invoices.queries import locate_invoice
 from billing_app.services.shared.pagination import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
 from billing_app.services.shared.permissions import require
-from billing_app.services.usage.correction_rows import CORRECTION_COLUMNS, CorrectionRow
+from billing_app.services.usage.correction_rows import CORRECTION_COLUMNS, CorrectionRow, read_corrections
 from billing_app.services.usage.days import DailyUsage
 from billing_app.services.usage.rows import UsageEventRow
-from billing_app.services.usage.selection import EVENT_COLUMNS
+from billing_app.services.usage.selection import EVENT_COLUMNS, read_events
 
 
 def list_invoice_events(
@@ -45,8 +45,7 @@ def list_invoice_events(
             condition += " AND (e.occurred_at, e.idempotency_key) > (%(after_at)s, %(after_key)s)"
             parameters["after_at"], parameters["after_key"] = after
         db.execute(
-            f"SELECT {EVENT_COLUMNS} FROM usage_event e JOIN customer c USING (customer_id) WHERE {condition}"
-            " ORDER BY e.occurred_at, e.idempotency_key LIMIT %(limit)s",
+            f"SELECT {EVENT_COLUMNS} FROM {read_events(condition, _IN_ORDER)} {_ORDER}",
             {**parameters, "limit": limit + 1},
         )
         rows = [UsageEventRow(*row) for row in db]
@@ -79,8 +78,7 @@ def list_invoice_corrections(
             )
             parameters |= dict(zip(("after_at", "after_key", "after_number"), after, strict=True))
         db.execute(
-            f"SELECT {CORRECTION_COLUMNS} FROM usage_correction k"
-            f" JOIN customer c USING (customer_id) JOIN meter m USING (meter_id) WHERE {condition}"
+            f"SELECT {CORRECTION_COLUMNS} FROM {read_corrections(condition)}"
             " ORDER BY k.occurred_at, k.idempotency_key, k.number LIMIT %(limit)s",
             {**parameters, "limit": limit + 1},
         )
@@ -110,6 +108,8 @@ def sum_usage_per_day(
         return tuple(DailyUsage(*row) for row in db)
 
 
+_ORDER = "ORDER BY e.occurred_at, e.idempotency_key"
+_IN_ORDER = f"{_ORDER} LIMIT %(limit)s"
 _EVENTS = (
     "SELECT customer_id, billing_period, meter_id, occurred_at, quantity, item, 1 AS events FROM usage_event"
 )

@@ -7,7 +7,7 @@ permission.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -130,18 +130,25 @@ def find_late_months(db: Cursor[Any], period_start: date, customer_ids: Sequence
     return [(customer_id, month) for customer_id, month in db]
 
 
-def has_late_usage_in(customer_id: str, month: str) -> str:
-    """Return a condition: the month that starts on this day bills events or corrections of earlier months.
+_BILLS_LATE_USAGE = """
+    SELECT late.customer_id, late.billing_period
+    FROM unnest(%(customer_ids)s::bigint[], %(periods)s::date[]) AS asked(customer_id, period)
+    JOIN {table} late ON late.customer_id = asked.customer_id AND late.billing_period = asked.period
+     AND late.occurred_at < asked.period::timestamp AT TIME ZONE 'UTC'
+    GROUP BY 1, 2
+"""
 
-    Takes SQL expressions, never values from callers.
-    """
-    late = (
-        f"SELECT FROM {{table}} late WHERE late.customer_id = {customer_id} AND late.billing_period = {month}"
-        f" AND late.occurred_at < {month}::timestamp AT TIME ZONE 'UTC'"
-    )
-    return (
-        f"(EXISTS ({late.format(table='usage_event')}) OR EXISTS ({late.format(table='usage_correction')}))"
-    )
+
+def find_periods_with_late_usage(db: Cursor[Any], periods: Collection[CustomerMonth]) -> set[CustomerMonth]:
+    """Return those of these periods that bill events or corrections of earlier months."""
+    if not periods:
+        return set()
+    customer_ids, starts = as_columns(periods)
+    found: set[CustomerMonth] = set()
+    for table in ("usage_event", "usage_correction"):
+        db.execute(_BILLS_LATE_USAGE.format(table=table), {"customer_ids": customer_ids, "periods": starts})
+        found.update(db)
+    return found
 
 
 class _LateSum(NamedTuple):
@@ -240,63 +247,59 @@ def read_known_usage(
     return usage
 
 
-# One index range for each period in which the month may have been billed. Summing inside the lateral
-# subquery keeps the planner from reading all of the customer's periods.
-_BILLED_IN = """
-    CROSS JOIN LATERAL generate_series(m.month, %s::date, interval '1 month') AS p(period)
-    CROSS JOIN LATERAL (
-        SELECT {columns} FROM usage_event e
-        WHERE e.customer_id = m.customer_id AND e.billing_period = p.period::date
-          AND e.occurred_at >= m.start::timestamp AT TIME ZONE 'UTC'
-          AND e.occurred_at < m.finish::timestamp AT TIME ZONE 'UTC' {also}
-    ) billed
+# The events of parts of months, with one index range for each period in which they may have been billed.
+_BILLED_PARTS = """
+    unnest(%(customer_ids)s::bigint[], %(months)s::date[], %(starts)s::date[], %(ends)s::date[],
+           %(periods)s::date[]) AS m(customer_id, month, start, finish, period)
+    JOIN usage_event e ON e.customer_id = m.customer_id AND e.billing_period = m.period
+     AND e.occurred_at >= m.start::timestamp AT TIME ZONE 'UTC'
+     AND e.occurred_at < m.finish::timestamp AT TIME ZONE 'UTC'
 """
 
 
+def _billed_parts(through: date, parts: Iterable[tuple[CustomerMonth, date, date]]) -> dict[str, object]:
+    """Return the parameters of `_BILLED_PARTS`, for parts of months from their first day to their end."""
+    rows = [
+        (customer_id, month, start, end, period)
+        for (customer_id, month), start, end in parts
+        for period in periods_between(month, next_period(through))
+    ]
+    names = ("customer_ids", "months", "starts", "ends", "periods")
+    return {"through": through, **{name: [row[place] for row in rows] for place, name in enumerate(names)}}
+
+
 def _sum_late_segments(db: Cursor[Any], period_start: date, segments: Segments) -> list[_LateSum]:
-    parts = [(month, part) for month, found in segments.items() for part in found]
-    customer_ids, months = as_columns(month for month, _ in parts)
-    sums = "e.meter_id, sum(e.quantity) AS added, max(e.quantity) AS largest, count(*) AS events"
     db.execute(
         f"""
-        SELECT m.customer_id, m.month, m.start, billed.meter_id,
-               sum(billed.added),
-               coalesce(sum(billed.added) FILTER (WHERE p.period < %s::date), 0),
-               max(billed.largest),
-               max(billed.largest) FILTER (WHERE p.period < %s::date),
-               coalesce(sum(billed.events) FILTER (WHERE p.period = %s::date), 0)
-        FROM unnest(%s::bigint[], %s::date[], %s::date[], %s::date[]) AS m(customer_id, month, start, finish)
-        {_BILLED_IN.format(columns=sums, also="GROUP BY e.meter_id")}
+        SELECT customer_id, month, start, meter_id,
+               sum(added),
+               coalesce(sum(added) FILTER (WHERE billing_period < %(through)s), 0),
+               max(largest),
+               max(largest) FILTER (WHERE billing_period < %(through)s),
+               coalesce(sum(events) FILTER (WHERE billing_period = %(through)s), 0)
+        FROM (
+            SELECT e.customer_id, m.month, m.start, e.billing_period, e.meter_id,
+                   sum(e.quantity) AS added, max(e.quantity) AS largest, count(*) AS events
+            FROM {_BILLED_PARTS} GROUP BY 1, 2, 3, 4, 5
+        ) billed
         GROUP BY 1, 2, 3, 4
         """,
-        [
+        _billed_parts(
             period_start,
-            period_start,
-            period_start,
-            customer_ids,
-            months,
-            [part.start for _, part in parts],
-            [part.end for _, part in parts],
-            period_start,
-        ],
+            ((month, each.start, each.end) for month, found in segments.items() for each in found),
+        ),
     )
     return [_LateSum(*row) for row in db]
 
 
 def _count_late_items(db: Cursor[Any], period_start: date, segments: Segments) -> list[Any]:
     """Count the different items of whole months: days without a plan have no usage."""
-    customer_ids, months = as_columns(segments)
     db.execute(
         f"""
-        SELECT m.customer_id, m.month, billed.meter_id, count(DISTINCT billed.item)::numeric,
-               (count(DISTINCT billed.item) FILTER (WHERE p.period < %s::date))::numeric
-        FROM (
-            SELECT customer_id, month, month AS start, (month + interval '1 month')::date AS finish
-            FROM unnest(%s::bigint[], %s::date[]) AS asked(customer_id, month)
-        ) m
-        {_BILLED_IN.format(columns="e.meter_id, e.item", also="AND e.item IS NOT NULL")}
-        GROUP BY 1, 2, 3
+        SELECT e.customer_id, m.month, e.meter_id, count(DISTINCT e.item)::numeric,
+               (count(DISTINCT e.item) FILTER (WHERE e.billing_period < %(through)s))::numeric
+        FROM {_BILLED_PARTS} AND e.item IS NOT NULL GROUP BY 1, 2, 3
         """,
-        [period_start, customer_ids, months, period_start],
+        _billed_parts(period_start, ((key, key[1], next_period(key[1])) for key in segments)),
     )
     return db.fetchall()

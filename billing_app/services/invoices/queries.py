@@ -22,7 +22,7 @@ from billing_app.domain.invoice import (
 from billing_app.domain.lines import Line
 from billing_app.errors import NotFound
 from billing_app.services.adjustments.queries import has_items_in
-from billing_app.services.invoices.month_usage import has_late_usage_in
+from billing_app.services.invoices.month_usage import find_periods_with_late_usage
 from billing_app.services.invoices.rows import InvoiceRow
 from billing_app.services.invoices.selection import InvoiceSelection
 from billing_app.services.payments.queries import JOIN_OPEN, JOIN_PAID
@@ -232,10 +232,9 @@ def has_charges(session: Session, customer_id: int, period_start: date) -> bool:
     """
     with driver_cursor(session) as db:
         db.execute(
-            f"SELECT {has_late_usage_in('%(id)s', '%(period)s::date')}"
-            f" OR {has_plan_in('%(id)s', '%(period)s::date')}"
+            f"SELECT {has_plan_in('%(id)s', '%(period)s::date')}"
             f" OR {has_items_in('%(id)s', '%(period)s::date')}",
             {"id": customer_id, "period": period_start},
         )
         (found,) = db.fetchone() or (False,)
-    return bool(found)
+        return found or bool(find_periods_with_late_usage(db, [(customer_id, period_start)]))

@@ -15,7 +15,7 @@ from billing_app.services.customers.queries import get_customer_id
 from billing_app.services.shared import validation
 from billing_app.services.shared.pagination import LIMIT_DEFAULT, Page, check_limit, decode_cursor, page_of
 from billing_app.services.shared.permissions import require
-from billing_app.services.usage.correction_rows import CORRECTION_COLUMNS, CorrectionRow
+from billing_app.services.usage.correction_rows import CORRECTION_COLUMNS, CorrectionRow, read_corrections
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +61,16 @@ def list_corrections(
         parameters |= dict(zip(names, after, strict=True))
     with driver_cursor(session) as db:
         db.execute(
-            f"SELECT {CORRECTION_COLUMNS} FROM usage_correction k"
-            f" JOIN customer c USING (customer_id) JOIN meter m USING (meter_id) WHERE {condition}"
-            " ORDER BY k.recorded_at DESC, k.customer_id DESC, k.idempotency_key DESC, k.number DESC"
-            " LIMIT %(limit)s",
+            f"SELECT {CORRECTION_COLUMNS} FROM {read_corrections(condition, f'{_ORDER} LIMIT %(limit)s')} {_ORDER}",
             {**parameters, "limit": limit + 1},
         )
         rows = [CorrectionRow(*row) for row in db]
     return page_of(
         rows, limit, lambda row: (row.recorded_at, row.customer_id, row.idempotency_key, row.number)
     )
+
+
+_ORDER = "ORDER BY k.recorded_at DESC, k.customer_id DESC, k.idempotency_key DESC, k.number DESC"
 
 
 def _select(session: Session, wanted: CorrectionFilter) -> tuple[str, dict[str, object]]:

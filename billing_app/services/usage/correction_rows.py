@@ -55,7 +55,17 @@ CORRECTION_COLUMNS = (
     "c.customer_id, c.key, c.name, k.correction_key, k.idempotency_key, k.number, m.code, k.occurred_at,"
     " k.quantity_before, k.quantity, k.difference, k.reason, k.billing_period, k.recorded_at, k.recorded_by"
 )
-"""The columns of a `CorrectionRow`, from usage_correction `k`, customer `c` and meter `m`."""
+"""The columns of a `CorrectionRow`, from `read_corrections`."""
+
+
+def read_corrections(condition: str, last: str = "") -> str:
+    """Return the FROM clause for the corrections `usage_correction k` that meet a condition.
+
+    `last` is their ORDER BY, with a LIMIT. As with events, they are found before anything is joined.
+    """
+    return f"""(
+        SELECT k.* FROM usage_correction k WHERE {condition} {last}
+    ) k JOIN customer c USING (customer_id) JOIN meter m USING (meter_id)"""
 
 
 class RecordedCorrection(NamedTuple):

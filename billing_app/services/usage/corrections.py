@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from psycopg.errors import UniqueViolation
 from sqlmodel import Session
 
 from billing_app.database.session import driver_cursor, now, planning_checks_once
@@ -130,14 +129,14 @@ def _record(
         try:
             with session.begin_nested():
                 outcome = _try_to_record(session, actor, rows)
-        except UniqueViolation:
+        except correction_sql.Overtaken:
             continue
         return outcome._replace(results=[*outcome.results, *refused])
     raise GaveWay
 
 
 def _try_to_record(session: Session, actor: Actor, rows: Sequence[IncomingCorrection]) -> _Outcome:
-    """Judge the rows by what is committed now, and write the acceptable ones. Raises UniqueViolation."""
+    """Judge the rows by what is committed now, and write the acceptable ones. Raises Overtaken."""
     with driver_cursor(session) as db:
         found = correction_sql.find(db, rows)
         accepted, results = judge(rows, found)

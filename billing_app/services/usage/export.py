@@ -11,7 +11,8 @@ from billing_app.domain.actor import Actor, Permission
 from billing_app.services.shared.permissions import require
 from billing_app.services.usage.filters import ALL_USAGE, UsageFilter
 from billing_app.services.usage.rows import UsageEventRow
-from billing_app.services.usage.selection import EVENT_COLUMNS, merged, select_usage
+from billing_app.services.usage.selection import EVENT_COLUMNS, merged, read_events, select_usage
+from billing_app.services.usage.unpriced_sql import WITH_GAPS
 
 CHUNK_ROWS = 2_000
 
@@ -27,10 +28,12 @@ def read_usage(
     require(actor, Permission.READ)
     parts = select_usage(session, usage_filter)
     rows = " UNION ALL ".join(
-        f"(SELECT {EVENT_COLUMNS} FROM usage_event e JOIN customer c USING (customer_id) WHERE {part.condition})"
-        for part in parts
+        f"(SELECT {EVENT_COLUMNS} FROM {read_events(part.condition)})" for part in parts
     )
-    query = f"SELECT * FROM ({rows}) rows ORDER BY billing_period, customer_id, occurred_at, idempotency_key"
+    query = (
+        f"{WITH_GAPS} SELECT * FROM ({rows}) rows"
+        " ORDER BY billing_period, customer_id, occurred_at, idempotency_key"
+    )
 
     cursor = driver_cursor(session).connection.cursor("usage_export")
     # The query runs now rather than with the first chunk, so that errors surface before anything is sent.

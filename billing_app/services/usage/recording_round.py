@@ -27,7 +27,7 @@ from billing_app.services.usage.judging import judged_usage
 from billing_app.services.usage.recording import AHEAD_MAX, RecordedUsage, RowResult, as_error, rejection
 from billing_app.services.usage.recording_sql import EventKey, IncomingRow
 from billing_app.services.usage.rows import UsageEventRow
-from billing_app.services.usage.selection import EVENT_COLUMNS
+from billing_app.services.usage.selection import EVENT_COLUMNS, read_events
 
 _ONE = Decimal(1)
 
@@ -273,10 +273,11 @@ _PREPARE_RECORD_METERED = _prepare_record(
     "judged.meter_code",
 )
 
+_WANTED = """(e.customer_id, e.idempotency_key) IN (
+    SELECT customer_id, idempotency_key
+    FROM json_to_recordset($1) AS wanted(customer_id bigint, idempotency_key text)
+)"""
 _PREPARE_FIND = f"""
     PREPARE find_usage (json) AS
-    SELECT {EVENT_COLUMNS}
-    FROM json_to_recordset($1) AS wanted(customer_id bigint, idempotency_key text)
-    JOIN usage_event e USING (customer_id, idempotency_key)
-    JOIN customer c USING (customer_id)
+    SELECT {EVENT_COLUMNS} FROM {read_events(_WANTED)}
 """

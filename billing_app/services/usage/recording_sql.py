@@ -8,10 +8,11 @@ from typing import Any, LiteralString, NamedTuple
 
 from psycopg import Cursor
 
+from billing_app.database.returning import count_returned
 from billing_app.domain.terms import DEFAULT_METER_ID
 from billing_app.services.usage.judging import judged_usage
 from billing_app.services.usage.rows import UsageEventRow
-from billing_app.services.usage.selection import EVENT_COLUMNS
+from billing_app.services.usage.selection import EVENT_COLUMNS, read_events
 
 
 class IncomingRow(NamedTuple):
@@ -63,7 +64,7 @@ def insert_events(
     db.execute(
         _INSERT_METERED if has_meters else _INSERT, {"now": now, "latest": latest, "recorded_by": recorded_by}
     )
-    return db.rowcount
+    return count_returned(db)
 
 
 def dry_run(db: Cursor[Any], rows: str, *, now: datetime, latest: datetime, has_meters: bool = False) -> int:
@@ -75,7 +76,7 @@ def dry_run(db: Cursor[Any], rows: str, *, now: datetime, latest: datetime, has_
     _copy_in(db, rows, "TRUNCATE pg_temp.incoming_usage", has_meters=has_meters)
     db.execute(_DRY_RUN_TABLE)
     db.execute(_DRY_RUN_METERED if has_meters else _DRY_RUN, {"now": now, "latest": latest})
-    return db.rowcount
+    return count_returned(db)
 
 
 def fetch_accepted(db: Cursor[Any]) -> set[EventKey]:
@@ -139,9 +140,16 @@ _INCOMING = """(
 
 # The customer of an incoming row i.
 _CUSTOMER = """
-    SELECT customer_id, key, name FROM customer WHERE customer_id = i.customer_id
+    SELECT customer_id FROM customer WHERE customer_id = i.customer_id
     UNION ALL
-    SELECT customer_id, key, name FROM customer WHERE lower(key) = i.customer_key
+    SELECT customer_id FROM customer WHERE lower(key) = i.customer_key
+"""
+
+# The events can be on other servers, so they are found by their keys before anything is joined.
+_WITH_KEYS = "(e.customer_id, e.idempotency_key) IN (SELECT customer_id, idempotency_key FROM {keys})"
+_RECORDED = f"""
+    SELECT e.customer_id, e.idempotency_key, e.quantity, e.occurred_at, e.meter_id, e.item
+    FROM usage_event e WHERE {_WITH_KEYS.format(keys="checked")}
 """
 
 _CHECKED = judged_usage(f"{_INCOMING} AS incoming")
@@ -165,10 +173,11 @@ def _insert(checked: str, event: str, columns: str) -> str:
 
 def _dry_run(checked: str, event: str) -> str:
     return f"""
+    WITH checked AS MATERIALIZED (SELECT * FROM {checked} judged), recorded AS MATERIALIZED ({_RECORDED})
     INSERT INTO pg_temp.dry_run_usage (customer_id, idempotency_key, occurred_at, quantity, meter_id, item)
-    SELECT customer_id, idempotency_key, occurred_at, {event} FROM {checked} checked
+    SELECT customer_id, idempotency_key, occurred_at, {event} FROM checked
     WHERE rejection IS NULL AND NOT EXISTS (
-        SELECT FROM usage_event e
+        SELECT FROM recorded e
         WHERE e.customer_id = checked.customer_id AND e.idempotency_key = checked.idempotency_key
     )
     ORDER BY customer_id, idempotency_key, position
@@ -184,6 +193,7 @@ def _check(checked: str, events: str, is_elsewhere: str) -> str:
     event with an item.
     """
     return f"""
+    WITH checked AS MATERIALIZED (SELECT * FROM {checked} judged), recorded AS MATERIALIZED ({_RECORDED})
     SELECT checked.position, checked.customer_id, checked.idempotency_key, checked.rejection,
            e.customer_id IS NOT NULL AS is_known,
            CASE WHEN checked.given_at <> e.occurred_at
@@ -192,7 +202,7 @@ def _check(checked: str, events: str, is_elsewhere: str) -> str:
                 THEN 'used_before'
                 WHEN {is_elsewhere} THEN 'used_elsewhere'
            END AS difference
-    FROM {checked} checked
+    FROM checked
     LEFT JOIN {events} e USING (customer_id, idempotency_key)
     ORDER BY checked.position
     """
@@ -203,11 +213,9 @@ _INSERT_METERED = _insert(_CHECKED_METERED, "recorded_quantity, meter_id, item",
 _DRY_RUN = _dry_run(_CHECKED, f"quantity, {DEFAULT_METER_ID}, NULL")
 _DRY_RUN_METERED = _dry_run(_CHECKED_METERED, "recorded_quantity, meter_id, item")
 
-_RECORDED = "usage_event"
 _RECORDED_OR_CHECKED = """LATERAL (
-        SELECT u.customer_id, u.idempotency_key, u.quantity, u.occurred_at, u.meter_id, u.item
-        FROM usage_event u
-        WHERE u.customer_id = checked.customer_id AND u.idempotency_key = checked.idempotency_key
+        SELECT * FROM recorded r
+        WHERE r.customer_id = checked.customer_id AND r.idempotency_key = checked.idempotency_key
         UNION ALL
         SELECT d.* FROM pg_temp.dry_run_usage d
         WHERE d.customer_id = checked.customer_id AND d.idempotency_key = checked.idempotency_key
@@ -219,15 +227,17 @@ _NAMES_OTHER = """
     OR checked.names_meter AND checked.given_meter_id IS DISTINCT FROM e.meter_id
 """
 _CHECKS = {
-    (False, False): _check(_CHECKED, _RECORDED, "e.item IS NOT NULL"),
-    (False, True): _check(_CHECKED_METERED, _RECORDED, _NAMES_OTHER),
+    (False, False): _check(_CHECKED, "recorded", "e.item IS NOT NULL"),
+    (False, True): _check(_CHECKED_METERED, "recorded", _NAMES_OTHER),
     (True, False): _check(_CHECKED, _RECORDED_OR_CHECKED, "e.item IS NOT NULL"),
     (True, True): _check(_CHECKED_METERED, _RECORDED_OR_CHECKED, _NAMES_OTHER),
 }
 
 _EVENTS = f"""
-    SELECT i.position, {EVENT_COLUMNS}
-    FROM {_INCOMING} i
-    CROSS JOIN LATERAL ({_CUSTOMER}) c
-    JOIN usage_event e ON e.customer_id = c.customer_id AND e.idempotency_key = i.idempotency_key
+    WITH wanted AS MATERIALIZED (
+        SELECT i.position, i.idempotency_key, found.customer_id
+        FROM {_INCOMING} i CROSS JOIN LATERAL ({_CUSTOMER}) found
+    )
+    SELECT wanted.position, {EVENT_COLUMNS} FROM {read_events(_WITH_KEYS.format(keys="wanted"))}
+    JOIN wanted USING (customer_id, idempotency_key)
 """

@@ -19,14 +19,25 @@ from billing_app.services.usage.unpriced_sql import Gap, find_gaps, has_no_price
 
 EVENT_COLUMNS = (
     "c.customer_id, c.key, c.name, e.idempotency_key, e.quantity, e.occurred_at, e.recorded_at,"
-    " e.billing_period, e.recorded_by, (SELECT code FROM meter WHERE meter.meter_id = e.meter_id), e.item,"
-    f" {current_quantity('e')}, {correction_count('e')}"
+    " e.billing_period, e.recorded_by, m.code, e.item, e.current_quantity, e.correction_count"
 )
-"""The columns of a `UsageEventRow`, from usage_event `e` and customer `c`."""
+"""The columns of a `UsageEventRow`, from `read_events`."""
+
+
+def read_events(condition: str, last: str = "") -> str:
+    """Return the FROM clause for the events `usage_event e` that meet a condition.
+
+    `last` is their ORDER BY, with a LIMIT. They are found before anything is joined, because the other tables
+    can be on another server.
+    """
+    return f"""(
+        SELECT e.*, {current_quantity("e")} AS current_quantity, {correction_count("e")} AS correction_count
+        FROM usage_event e WHERE {condition} {last}
+    ) e JOIN customer c USING (customer_id) JOIN meter m USING (meter_id)"""
 
 
 class UsageSelection(NamedTuple):
-    """A condition on `usage_event e`, and its parameters.
+    """A condition on `usage_event e`, and its parameters. A query with it starts with `WITH_GAPS`.
 
     If `is_by_meter`, the newest of these events are found fastest by taking the newest of each meter.
     """
@@ -112,7 +123,7 @@ def select_unpriced(gap: Gap) -> UsageSelection:
         else f"e.customer_id = ANY(%({customers})s::bigint[])"
     )
     return UsageSelection(
-        f"e.meter_id = %({meter})s AND {of_customers} AND {has_no_price('e')}",
+        f"e.meter_id = %({meter})s AND {of_customers} AND {has_no_price('e', current_quantity('e'))}",
         {meter: gap.meter_id, customers: gap.customer_ids, plans: gap.plan_ids},
         gap.customer_ids is None,
     )
@@ -168,12 +179,12 @@ def _select_months_by_time(usage_filter: UsageFilter) -> list[UsageSelection]:
 def _find_customers_with_key(session: Session, key: str) -> list[int]:
     """Return the customers who have an event with this key.
 
-    One look-up per customer in the primary key. Without the LIMIT, the database might read all events.
+    One look-up per customer in the primary key, which the array ensures.
     """
     with driver_cursor(session) as db:
         db.execute(
-            "SELECT c.customer_id FROM customer c CROSS JOIN LATERAL (SELECT FROM usage_event e"
-            " WHERE e.customer_id = c.customer_id AND e.idempotency_key = %s LIMIT 1) found",
+            "SELECT e.customer_id FROM usage_event e"
+            " WHERE e.customer_id = ANY(ARRAY(SELECT customer_id FROM customer)) AND e.idempotency_key = %s",
             [key],
         )
         return [customer_id for (customer_id,) in db]

@@ -16,7 +16,7 @@ from billing_app.services.usage.filters import UsageFilter
 from billing_app.services.usage.log import COUNTED_MAX
 from billing_app.services.usage.rows import UsageEventRow
 from billing_app.services.usage.selection import merged, select_months, select_unpriced
-from billing_app.services.usage.unpriced_sql import find_gaps, has_no_price
+from billing_app.services.usage.unpriced_sql import WITH_GAPS, find_gaps, has_no_price
 
 
 class UnpricedMeter(NamedTuple):
@@ -50,7 +50,7 @@ def count_unpriced(session: Session, actor: Actor, period_start: date) -> tuple[
             f" (SELECT e.customer_id FROM usage_event e WHERE {part.condition} LIMIT %(limit)s) counted)"
             for number, part in enumerate(parts)
         )
-        db.execute(f"{counts} ORDER BY 1", merged(parts) | {"limit": COUNTED_MAX + 1})
+        db.execute(f"{WITH_GAPS} {counts} ORDER BY 1", merged(parts) | {"limit": COUNTED_MAX + 1})
         return tuple(
             UnpricedMeter(
                 gaps[number].code,
@@ -67,12 +67,21 @@ def count_unpriced(session: Session, actor: Actor, period_start: date) -> tuple[
 def find_unpriced(session: Session, actor: Actor, events: Iterable[UsageEventRow]) -> set[tuple[int, str]]:
     """Return the customer id and the key of each of these events that has a quantity and no price."""
     require(actor, Permission.READ)
-    keys = [(event.customer_id, event.idempotency_key) for event in events]
+    shown = list(events)
     with driver_cursor(session) as db:
         db.execute(
-            "SELECT e.customer_id, e.idempotency_key"
-            " FROM unnest(%s::bigint[], %s::text[]) AS shown (customer_id, idempotency_key)"
-            f" JOIN usage_event e USING (customer_id, idempotency_key) WHERE {has_no_price('e')}",
-            [[customer_id for customer_id, _ in keys], [key for _, key in keys]],
+            f"{WITH_GAPS} SELECT e.customer_id, e.idempotency_key FROM ("
+            "   SELECT shown.*, m.meter_id"
+            "   FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::text[], %s::numeric[])"
+            "        AS shown (customer_id, idempotency_key, occurred_at, code, quantity)"
+            "   JOIN meter m USING (code)"
+            f") e WHERE {has_no_price('e', 'e.quantity')}",
+            [
+                [event.customer_id for event in shown],
+                [event.idempotency_key for event in shown],
+                [event.occurred_at for event in shown],
+                [event.meter for event in shown],
+                [event.current_quantity for event in shown],
+            ],
         )
         return set(db)

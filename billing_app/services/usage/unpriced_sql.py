@@ -9,9 +9,6 @@ from typing import Any, NamedTuple
 
 from psycopg import Cursor
 
-from billing_app.services.plans.plan_in_effect import plan_in_effect
-from billing_app.services.shared.current_quantity import current_quantity
-
 # The events of so few customers are found fastest customer by customer.
 _FEW = 100
 
@@ -29,13 +26,39 @@ class Gap(NamedTuple):
     customer_ids: list[int] | None
 
 
-def has_no_price(event: str) -> str:
-    """Return the condition that an event of usage_event, by its alias, has a quantity and no price."""
-    day = f"({event}.occurred_at AT TIME ZONE 'UTC')::date"
+WITH_GAPS = """
+    WITH gap AS NOT MATERIALIZED (
+        SELECT s.customer_id, m.meter_id, s.effective_from::timestamp AT TIME ZONE 'UTC' AS start,
+               until.day::timestamp AT TIME ZONE 'UTC' AS finish
+        FROM subscription s CROSS JOIN meter m
+        CROSS JOIN LATERAL (
+            SELECT coalesce(min(following.effective_from), 'infinity'::date) AS day
+            FROM subscription following
+            WHERE following.customer_id = s.customer_id AND following.effective_from > s.effective_from
+        ) until
+        WHERE NOT EXISTS (
+            SELECT FROM plan_charge c WHERE c.plan_id = s.plan_id AND c.meter_id = m.meter_id
+        )
+    )
+"""
+"""Starts a query with `gap`: the times in which a customer's plan has no charge for a meter.
+
+On one server, `has_no_price` looks up the customer's gaps for each event. Citus finds the gaps of all
+customers first and sends them to each server.
+"""
+
+
+def has_no_price(event: str, quantity: str) -> str:
+    """Return the condition that an event, by its alias, has this quantity and no price.
+
+    Takes SQL expressions, never values from callers. The query starts with `WITH_GAPS`.
+    """
+    # OFFSET keeps the gaps of all customers from being found first.
     return f"""(
-        {current_quantity(event)} > 0 AND NOT EXISTS (
-            SELECT FROM plan_charge c WHERE c.meter_id = {event}.meter_id
-            AND c.plan_id = {plan_in_effect(f"{event}.customer_id", day)}
+        {quantity} > 0 AND EXISTS (
+            SELECT 1 FROM gap
+            WHERE gap.customer_id = {event}.customer_id AND gap.meter_id = {event}.meter_id
+              AND gap.start <= {event}.occurred_at AND gap.finish > {event}.occurred_at OFFSET 0
         )
     )"""
 

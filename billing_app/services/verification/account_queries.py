@@ -84,7 +84,7 @@ _WRONG_CORRECTIONS = f"""
 """
 _ITEMS = f"""
     SELECT customer_id, date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date AS usage_period, meter_id,
-           item, min(billing_period) AS billing_period
+           item, min(billing_period) AS billing_period, count(*) AS events
     FROM usage_event WHERE {_IN_RANGE} AND item IS NOT NULL GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3
 """
 _DISCOUNTS = f"SELECT {DISCOUNT_COLUMNS} FROM discount WHERE {_IN_RANGE} ORDER BY customer_id, number"

@@ -6,7 +6,7 @@ the largest customer, not on the number of customers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -110,13 +110,14 @@ class WrongCorrection(NamedTuple):
 
 
 class CountedItem(NamedTuple):
-    """One of the different items of a meter in a month, and the first period in which it is billed."""
+    """One of the different items of a meter in a month: its events, and the first period in which it is billed."""
 
     customer_id: int
     usage_period: date
     meter_id: int
     item: str
     billing_period: date
+    events: int
 
 
 class InvoiceRecord(NamedTuple):
@@ -135,7 +136,8 @@ class Account:
     `subscriptions` are the plans by the day from which they are in effect, None after a cancellation.
     `paid` has the sum of payments by period. `unsettled` has the same sums from the table of open invoices,
     which has the invoices that are not paid in full. `credit_taken` was applied to invoices or refunded.
-    `aggregations` are by meter.
+    `aggregations` are by meter. `misplaced_events` are those of a meter that doesn't exist, which are in no
+    sum, and those that name an item, or none, against the rule of their meter.
     """
 
     customer: BilledAccount
@@ -152,6 +154,7 @@ class Account:
     unsettled: dict[date, Decimal]
     credit_taken: Decimal
     aggregations: Mapping[int, Aggregation]
+    misplaced_events: int
 
     @property
     def first_month(self) -> date:
@@ -217,11 +220,13 @@ def _account(
         period: tuple(line_of(tuple(line[2:])) for line in rows)
         for period, rows in groupby(own["invoice lines"], itemgetter(1))
     }
+    usage = [UsageSum(*each) for each in own["usage events"]]
+    items = [CountedItem(*each) for each in own["items"]]
     return Account(
         customer=customer,
         subscriptions=[(each.effective_from, plans.get(each.plan_id)) for each in own["subscriptions"]],
-        usage=[UsageSum(*each) for each in own["usage events"]],
-        items=[CountedItem(*each) for each in own["items"]],
+        usage=[each for each in usage if each.meter_id in aggregations],
+        items=items,
         restated=[Restated(*each) for each in own["restated events"]],
         wrong_corrections=[WrongCorrection(*each) for each in own["corrections"]],
         discounts=tuple(StoredDiscount(*each).terms() for each in own["discounts"]),
@@ -243,7 +248,25 @@ def _account(
         unsettled={each.period_start: each.paid_minor for each in own["open invoices"]},
         credit_taken=sum((each.amount_minor for each in own["refunds"]), Decimal(0)),
         aggregations=aggregations,
+        misplaced_events=_count_misplaced(usage, items, aggregations),
     )
+
+
+def _count_misplaced(
+    usage: Sequence[UsageSum], items: Sequence[CountedItem], aggregations: Mapping[int, Aggregation]
+) -> int:
+    misplaced = 0
+    for meter_id in {each.meter_id for each in usage}:
+        with_item = sum(each.events for each in items if each.meter_id == meter_id)
+        events = sum(each.events for each in usage if each.meter_id == meter_id)
+        match aggregations.get(meter_id):
+            case None:
+                misplaced += events
+            case "unique":
+                misplaced += events - with_item
+            case _:
+                misplaced += with_item
+    return misplaced
 
 
 def _stream(session: Session, query: str, customers: CustomerRange) -> Iterator[Any]:

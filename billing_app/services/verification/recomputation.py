@@ -111,6 +111,8 @@ class _Check:
             invoiced[stored.content.period_start] += 1
         awaiting = self._months_awaiting_invoice()
         oldest_open = next_period(account.customer.closed_through)
+        if account.misplaced_events:
+            self._add("events_misplaced", events=account.misplaced_events)
         for wrong in account.wrong_corrections:
             self._add("wrong_correction", event=wrong.idempotency_key, number=wrong.number)
         for usage in _sum_events(account):
