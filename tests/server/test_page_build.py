@@ -20,7 +20,10 @@ PAGE = '<script src="/assets/entry.js"></script>'
 
 @pytest.fixture
 def checkout(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return a small read-only checkout, which any user can enter, in place of the real one."""
+    """Return a small read-only checkout, which any user can enter, in place of the real one.
+
+    The user has no home.
+    """
     parent = Path(tempfile.mkdtemp(prefix="tb-"))
     parent.chmod(0o755)
     root = parent / "checkout"
@@ -32,6 +35,7 @@ def checkout(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for path in (root, *root.rglob("*")):
         path.chmod(0o555 if path.is_dir() else 0o444)
     monkeypatch.setattr(page_build, "ROOT", root)
+    monkeypatch.setenv("XDG_DATA_HOME", str(root / "none"))
     yield root
     for path in (root, *root.rglob("*")):
         if path.is_dir():
