@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from functools import lru_cache
 
 from billing_app.domain.rules import BrokenRule
 
@@ -36,6 +37,7 @@ def parse_period(text: object) -> date:
     return date(int(match[1]), int(match[2]), 1)
 
 
+@lru_cache
 def label(period_start: date) -> str:
     """Write the period 2026-10-01 as `2026-10`."""
     return f"{period_start.year:04d}-{period_start.month:02d}"

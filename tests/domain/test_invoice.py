@@ -58,6 +58,13 @@ def test_hash_can_be_reproduced_from_the_fields() -> None:
     assert hashlib.sha256(again).hexdigest() == content_sha256(content())
 
 
+def test_content_is_encoded_as_any_json_library_would() -> None:
+    every_character = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x110000)]))
+    made = canonical_content(content(issuer=Issuer(every_character, "", "", "")))
+    again = json.dumps(json.loads(made), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert made == again.encode()
+
+
 def test_spelling_and_offset_do_not_change_the_hash() -> None:
     """The database may return numbers with other trailing zeros and timestamps with other offsets."""
 
