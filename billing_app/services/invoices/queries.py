@@ -167,13 +167,19 @@ def read_lines(db: Cursor[Any], customer_id: int, period_start: date) -> tuple[L
 
 def line_of(columns: tuple[Any, ...]) -> Line:
     """Return a stored line from its LINE_COLUMNS, with minor units as integers."""
-    return Line._make(
-        int(value) if isinstance(value, Decimal) and name in _WHOLE_NUMBERS else value
-        for name, value in zip(Line._fields, columns, strict=True)
-    )
+    values = list(columns)
+    for place in _WHOLE_NUMBERS:
+        if values[place] is not None:
+            values[place] = int(values[place])
+    return Line._make(values)
 
 
-_WHOLE_NUMBERS = {name for name in Line._fields if "_minor" in name} | {"packages", "packages_before"}
+# The places in a line of numbers that the database returns as decimals.
+_WHOLE_NUMBERS = tuple(
+    place
+    for place, name in enumerate(Line._fields)
+    if "_minor" in name or name in ("packages", "packages_before")
+)
 
 
 def find_invoice_number(session: Session, customer_id: int, period_start: date) -> str | None:

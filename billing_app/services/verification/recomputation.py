@@ -192,6 +192,8 @@ class _Check:
             self._add("missing_or_extra_lines", number, found=len(found), expected=len(expected))
         for line_number, (right, line) in enumerate(zip(expected, found, strict=False), 1):
             right = with_copied_names(right, line)
+            if right == line:
+                continue
             for name, expected_value, found_value in zip(Line._fields, right, line, strict=True):
                 if expected_value != found_value:
                     self._add(
