@@ -20,7 +20,7 @@ dev: setup ## like run, but reload when the code changes
 
 test: ## run every test
 	@$(PYTHON) tools/setup.py --browser
-	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests
 
 lint: setup ## check style, types and imports
 	$(BIN)/ruff check .
