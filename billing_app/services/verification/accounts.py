@@ -216,10 +216,6 @@ def _account(
     aggregations: Mapping[int, Aggregation],
 ) -> Account:
     """Build a customer's account from its rows, by the names of their queries."""
-    lines = {
-        period: tuple(line_of(tuple(line[2:])) for line in rows)
-        for period, rows in groupby(own["invoice lines"], itemgetter(1))
-    }
     usage = [UsageSum(*each) for each in own["usage events"]]
     items = [CountedItem(*each) for each in own["items"]]
     return Account(
@@ -234,15 +230,7 @@ def _account(
             period: [OneOff(*item[2:]) for item in rows]
             for period, rows in groupby(own["one-off items"], itemgetter(1))
         },
-        invoices=[
-            InvoiceRecord(
-                sequence=each.sequence,
-                line_count=each.line_count,
-                sha256=each.content_sha256,
-                content=StoredInvoice(*each).content(lines.get(each.period_start, ())),
-            )
-            for each in own["invoices"]
-        ],
+        invoices=_invoices(own),
         gaps=[GapRecord(NumberGap(customer.key, *gap), sha256) for _, *gap, sha256 in own["number gaps"]],
         paid={each.period_start: each.paid_minor for each in own["payments"]},
         unsettled={each.period_start: each.paid_minor for each in own["open invoices"]},
@@ -250,6 +238,22 @@ def _account(
         aggregations=aggregations,
         misplaced_events=_count_misplaced(usage, items, aggregations),
     )
+
+
+def _invoices(own: Mapping[str, list[Any]]) -> list[InvoiceRecord]:
+    lines = {
+        period: tuple(line_of(tuple(line[2:])) for line in rows)
+        for period, rows in groupby(own["invoice lines"], itemgetter(1))
+    }
+    return [
+        InvoiceRecord(
+            sequence=each.sequence,
+            line_count=each.line_count,
+            sha256=each.content_sha256,
+            content=StoredInvoice(*each).content(lines.get(each.period_start, ())),
+        )
+        for each in own["invoices"]
+    ]
 
 
 def _count_misplaced(
