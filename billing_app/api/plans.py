@@ -119,7 +119,7 @@ class NewPlan(Body):
 
 _CREATED_OR_EXISTING: dict[int | str, dict[str, Any]] = {
     200: {"model": Plan, "description": "The newest version already has these terms."},
-    **refusals("invalid", "idempotency_conflict"),
+    **refusals("invalid", "meter_not_found", "idempotency_conflict"),
 }
 
 

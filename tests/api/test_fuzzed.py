@@ -48,7 +48,7 @@ def signed_in() -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("caller", CALLERS)
 @SCHEMA.parametrize()
 @settings(
-    max_examples=10,
+    max_examples=6,
     deadline=None,
     derandomize=True,
     database=None,

@@ -97,3 +97,13 @@ def test_new_customers_cannot_be_assigned_to_an_archived_plan(client: TestClient
 def test_unknown_plan_is_not_found(client: TestClient, plan: str) -> None:
     assert client.get(f"/api/v1/plans/{plan}").json()["code"] == "plan_not_found"
     assert client.post(f"/api/v1/plans/{plan}/archive").json()["code"] == "plan_not_found"
+
+
+def test_charge_for_an_unknown_meter_is_refused(client: TestClient) -> None:
+    charges = [{"model": "per_unit", "meter": "missing", "included_units": "0", "unit_price": "1"}]
+    body = {"name": "Seats", "monthly_price": "5", "charges": charges}
+    answer = client.post("/api/v1/plans", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (404, "meter_not_found")
+    described = client.get("/api/openapi.json").json()["paths"]["/api/v1/plans"]["post"]
+    assert "404" in described["responses"]
+    assert client.get("/api/v1/plans").json()["items"] == []
