@@ -17,8 +17,8 @@ from billing_app.database.migrations import SchemaState, schema_state
 
 # The second refers to the first.
 DISTRIBUTED_TABLES = ("usage_event", "usage_correction")
-# These compare new rows with tables of the coordinator, which the other servers don't have. Whoever records
-# makes the same comparisons while holding the gate, and verification makes them again.
+# These compare new rows with tables that only the coordinator has. The code that records usage makes the same
+# comparisons while it holds the gate, and verification makes them again.
 _TRIGGERS_OF_THE_COORDINATOR = {
     "usage_event": "customer_exists_and_period_open",
     "usage_correction": "follows_its_event",

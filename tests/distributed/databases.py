@@ -68,7 +68,7 @@ class Cluster:
 
     @contextmanager
     def template(self, name: str, fill: Callable[[Server, str], None]) -> Iterator[Server]:
-        """Create a distributed template, which nobody can connect to, and drop it afterwards."""
+        """Create a distributed template that refuses connections, and drop it afterwards."""
         try:
             distribute(self.create_migrated(name).owner)
             fill(self.coordinator, name)

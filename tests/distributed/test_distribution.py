@@ -113,7 +113,7 @@ def test_usage_that_no_trigger_can_refuse_is_found_by_verification(
     assert verify(shop.database, SYSTEM).ok
     owner.execute(
         "INSERT INTO usage_event (customer_id, billing_period, meter_id, idempotency_key, occurred_at,"
-        " recorded_at, quantity, recorded_by) VALUES (%s, %s, %s, 'forged', %s, now(), 5, 'nobody')",
+        " recorded_at, quantity, recorded_by) VALUES (%s, %s, %s, 'forged', %s, now(), 5, 'forger')",
         [*values, datetime(2026, 10, 5, tzinfo=UTC)],
     )
     report = verify(shop.database, SYSTEM)
